@@ -1,0 +1,1 @@
+"""Lightning callbacks that configs name. They import vsearch, never the reverse."""
