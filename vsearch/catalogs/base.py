@@ -1,10 +1,12 @@
+import logging
+import os
 from abc import ABC, abstractmethod
-from pathlib import Path
 
 import pandas as pd
 
 REQUIRED = ("id", "path", "label")
 BOX = ("x_1", "y_1", "x_2", "y_2")
+logger = logging.getLogger(__name__)
 
 
 class CatalogError(ValueError):
@@ -39,7 +41,7 @@ class Catalog(ABC):
 
         Raises:
             CatalogError: a column is missing, the table is empty, an id is missing or repeated, a label is missing,
-                a label has a single photo, or a photo file does not exist.
+                a label has a single photo, a photo file does not exist, or a box is incomplete or empty.
         """
         return check(self.read(), source=type(self).__name__)
 
@@ -53,23 +55,74 @@ def check(items: pd.DataFrame, source: str) -> pd.DataFrame:
         raise CatalogError(f"{source}: no items. Check the folder or file, and the filters if there are any.")
     items = items.reset_index(drop=True)
     for column in REQUIRED:
-        empty = items[column].isna() | (items[column].astype(str).str.strip() == "")
-        _refuse(items, empty, source, f"have no {column}", f"Fill in the column '{column}' or drop the rows.")
+        refuse(items, is_blank(items[column]), source, f"have no {column}", f"Fill in '{column}' or drop the rows.")
         items[column] = items[column].astype(str)
-    _refuse(items, items["id"].duplicated(keep=False), source, "share their id", "Give every item an id of its own.")
-    gone = ~items["path"].map(lambda path: Path(path).is_file()).astype(bool)
-    _refuse(items, gone, source, "have no photo file", "Correct the path (pattern), or drop the rows.")
+    refuse(items, items["id"].duplicated(keep=False), source, "share their id", "Give every item an id of its own.")
+    refuse(items, ~are_files(items["path"]), source, "have no photo file", "Correct the path, or drop the rows.")
     alone = items.groupby("label")["id"].transform("size") == 1
     advice = "A label needs 2 photos or more to be found again: add photos, merge labels, or set min_images_per_label."
-    _refuse(items, alone, source, "are the only photo of their label", advice)
+    refuse(items, alone, source, "are the only photo of their label", advice)
+    _check_boxes(items, source)
     return items
 
 
-def _refuse(items: pd.DataFrame, bad: pd.Series, source: str, what: str, advice: str) -> None:
+def _check_boxes(items: pd.DataFrame, source: str) -> None:
+    columns = [column for column in BOX if column in items]
+    if not columns:
+        return
+    if len(columns) < len(BOX):
+        raise CatalogError(f"{source}: a box needs the columns {list(BOX)}; the table has only {columns}.")
+    box = items[list(BOX)].apply(pd.to_numeric, errors="coerce")
+    incomplete = box.isna().any(axis=1) & items[list(BOX)].notna().any(axis=1)
+    refuse(items, incomplete, source, "have an incomplete box", "Write four numbers, or leave all four empty.")
+    empty = (box["x_1"] >= box["x_2"]) | (box["y_1"] >= box["y_2"])
+    refuse(items, empty, source, "have an empty box", "Write pixels with x_1 < x_2 and y_1 < y_2.")
+
+
+def refuse(items: pd.DataFrame, bad: pd.Series, source: str, what: str, advice: str) -> None:
+    """Raise a CatalogError that shows the first five of the `bad` rows (a boolean per item), if there are any."""
     if bad.any():
-        rows = [
-            f"row {row}: id={item['id']!r} path={item['path']!r} label={item['label']!r}"
-            for row, item in items[bad].head(5).iterrows()
-        ]
-        more = "\n  ..." if bad.sum() > len(rows) else ""
-        raise CatalogError(f"{source}: {bad.sum()} of {len(items)} items {what}:\n  " + "\n  ".join(rows) + f"{more}\n{advice}")
+        first = items.loc[bad, list(REQUIRED)].head(5)
+        rows = [f"row {row}: id={id!r} path={path!r} label={label!r}" for row, id, path, label in first.itertuples()]
+        more = [f"and {bad.sum() - len(rows)} more"] if bad.sum() > len(rows) else []
+        raise CatalogError(
+            "\n  ".join([f"{source}: {bad.sum()} of {len(items)} items {what}:", *rows, *more]) + f"\n{advice}"
+        )
+
+
+def is_blank(column: pd.Series) -> pd.Series:
+    """Tell for each value whether it is missing or only white space."""
+    return column.isna() | (column.astype(str).str.strip() == "")
+
+
+def are_files(paths: pd.Series) -> pd.Series:
+    """Tell for each path whether it is a file. Each folder is listed once: a million photos take seconds."""
+    folders: dict[str, set[str]] = {}
+
+    def found(path: str) -> bool:
+        folder, name = os.path.split(path)
+        if folder not in folders:
+            folders[folder] = _files(folder)
+        return name in folders[folder]
+
+    return pd.Series([found(path) for path in paths], index=paths.index, dtype=bool)
+
+
+def _files(folder: str) -> set[str]:
+    try:
+        with os.scandir(folder or ".") as entries:
+            return {entry.name for entry in entries if entry.is_file()}
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
+
+
+def drop_small_labels(items: pd.DataFrame, min_images_per_label: int) -> pd.DataFrame:
+    """Return the items whose label has enough of them, and log a warning if some haven't. Blank labels stay."""
+    sizes = items.groupby("label")["label"].transform("size")
+    small = (sizes < min_images_per_label) & ~is_blank(items["label"])
+    if small.any():
+        labels = items.loc[small, "label"].nunique()
+        logger.warning(
+            "Dropped %d items of %d labels with fewer than %d photos.", small.sum(), labels, min_images_per_label
+        )
+    return items[~small]

@@ -1,0 +1,199 @@
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load, save
+from torch import nn
+
+from vsearch.backbones.base import Backbone
+from vsearch.images import Preprocessing, load as load_photo
+from vsearch.indexes.base import Index
+
+SCHEMA = 1
+WEIGHTS, INDEX, ITEMS, MANIFEST = "model.safetensors", "index.faiss", "items.parquet", "manifest.json"
+
+
+class BundleError(ValueError):
+    """A bundle cannot be served: a part is missing, damaged, or belongs to another bundle."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What a run leaves to be served: a network, the index of its embeddings, the indexed items.
+
+    Attributes:
+        backbone: in eval mode, on the CPU.
+        index: position i is row i of `items`.
+        items: the indexed items: id, path, label, metadata.
+        manifest: what the bundle is and how good it was measured to be.
+    """
+
+    backbone: Backbone
+    index: Index
+    items: pd.DataFrame
+    manifest: dict[str, Any]
+
+    def embed(self, photos: Sequence[str | Path | bytes]) -> np.ndarray:
+        """Return unit vectors, float32 (n, dim), of photos given by path or by their bytes.
+
+        Raises:
+            PhotoError: a photo can't be used.
+        """
+        batch = torch.stack([load_photo(photo, self.backbone.preprocessing) for photo in photos])
+        with torch.inference_mode():
+            return nn.functional.normalize(self.backbone(batch), dim=1).numpy()
+
+    def search(self, photos: Sequence[str | Path | bytes], k: int) -> list[pd.DataFrame]:
+        """Return, per photo, its `k` best items, best first: the columns of `items` after `rank` and `score` (cosine)."""
+        scores, positions = self.index.search(self.embed(photos), k)
+        return [self._hits(*hits) for hits in zip(scores, positions, strict=True)]
+
+    def _hits(self, scores: np.ndarray, positions: np.ndarray) -> pd.DataFrame:
+        found = positions >= 0
+        hits = self.items.iloc[positions[found]].reset_index(drop=True)
+        hits.insert(0, "rank", np.arange(1, len(hits) + 1))
+        hits.insert(1, "score", scores[found].astype(float))
+        return hits
+
+
+def fingerprint(weights_sha256: str, preprocessing: Preprocessing, dim: int) -> str:
+    """Return the SHA-256 that binds a model to its index: weights, preprocessing, dim, normalisation and metric."""
+    parts = {
+        "weights": weights_sha256,
+        "preprocessing": asdict(preprocessing),
+        "dim": dim,
+        "normalisation": "l2",
+        "metric": "cosine",
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def write(
+    folder: Path,
+    backbone: Backbone,
+    index: Index,
+    items: pd.DataFrame,
+    manifest: dict[str, Any],
+    extra: dict[str, bytes],
+) -> None:
+    """Write a bundle so that a reader finds all of it or nothing: a temporary sibling folder, fsync, rename.
+
+    Args:
+        folder: where the bundle is to be; must not exist.
+        backbone: its weights are stored, and how to build it again.
+        index: of the items' embeddings, in their order.
+        items: one row per vector of the index.
+        manifest: what else to record beside the parts that this function fills in.
+        extra: further files by name (report, pictures).
+
+    Raises:
+        BundleError: the folder exists, or items and index differ in length.
+    """
+    if folder.exists():
+        raise BundleError(f"{folder} exists already: a bundle is never overwritten. Move it away first.")
+    if len(index) != len(items):
+        raise BundleError(f"the index holds {len(index)} vectors, but there are {len(items)} items")
+    table = BytesIO()
+    items.to_parquet(table, index=False)
+    state = {name: tensor.contiguous() for name, tensor in backbone.state_dict().items()}
+    files = {WEIGHTS: save(state), INDEX: index.to_bytes(), ITEMS: table.getvalue(), **extra}
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    manifest = {
+        "schema": SCHEMA,
+        "fingerprint": fingerprint(digests[WEIGHTS], backbone.preprocessing, backbone.dim),
+        "backbone": {**backbone.spec(), "origin": backbone.origin},
+        "preprocessing": asdict(backbone.preprocessing),
+        "dim": backbone.dim,
+        "normalisation": "l2",
+        "metric": "cosine",
+        **manifest,
+        "index": {"class_path": _class_path(index), "spec": index.spec, **manifest.get("index", {})},
+        "sha256": digests,
+    }
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    temporary.mkdir(parents=True)
+    for name, data in {**files, MANIFEST: json.dumps(manifest, indent=2).encode()}.items():
+        _write_file(temporary / name, data)
+    _sync_folder(temporary)
+    temporary.rename(folder)
+    _sync_folder(folder.parent)
+
+
+def open_bundle(folder: Path) -> Bundle:
+    """Open a bundle and check that its parts are whole and belong together.
+
+    Raises:
+        BundleError: says which part is missing, damaged or foreign.
+    """
+    manifest = _read_manifest(folder)
+    files = {name: _read_part(folder, name, manifest) for name in (WEIGHTS, INDEX, ITEMS)}
+    preprocessing = Preprocessing(**manifest["preprocessing"])
+    if fingerprint(manifest["sha256"][WEIGHTS], preprocessing, manifest["dim"]) != manifest["fingerprint"]:
+        raise BundleError(f"{folder}: the fingerprint is not that of these weights and this preprocessing.")
+    backbone = _build(manifest["backbone"], Backbone, folder)(**manifest["backbone"]["init_args"])
+    backbone.load_state_dict(load(files[WEIGHTS]))
+    backbone.preprocessing = preprocessing
+    index = _build(manifest["index"], Index, folder).from_bytes(files[INDEX])
+    items = pd.read_parquet(BytesIO(files[ITEMS]))
+    if len(index) != len(items):
+        raise BundleError(f"{folder}: {INDEX} holds {len(index)} vectors, {ITEMS} {len(items)} items.")
+    return Bundle(backbone.eval(), index, items, manifest)
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise BundleError(f"{folder} is no bundle: it has no {MANIFEST}. A fit writes one to lightning_logs/version_N/bundle.")
+    manifest = json.loads(path.read_text())
+    if manifest.get("schema") != SCHEMA:
+        raise BundleError(f"{path}: schema {manifest.get('schema')}; this vsearch reads schema {SCHEMA}.")
+    return manifest
+
+
+def _read_part(folder: Path, name: str, manifest: dict[str, Any]) -> bytes:
+    path = folder / name
+    if not path.is_file():
+        raise BundleError(f"{folder}: {name} is missing.")
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != manifest["sha256"].get(name):
+        raise BundleError(f"{folder}: {name} is damaged or from another bundle (its SHA-256 is not the manifest's).")
+    return data
+
+
+def _build(entry: dict[str, Any], kind: type, folder: Path) -> Any:
+    module, _, name = entry["class_path"].rpartition(".")
+    try:
+        found = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise BundleError(f"{folder}: {entry['class_path']} can't be imported ({error}). Is its file on the path?") from error
+    if not (isinstance(found, type) and issubclass(found, kind)):
+        raise BundleError(f"{folder}: {entry['class_path']} is no {kind.__name__}.")
+    return found
+
+
+def _class_path(thing: object) -> str:
+    return f"{type(thing).__module__}.{type(thing).__qualname__}"
+
+
+def _write_file(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,161 @@
+import io
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import ModuleType
+from typing import Any
+
+import pandas as pd
+from PIL import Image
+from rich.progress import track
+
+from vsearch.catalogs.base import Catalog, CatalogError, drop_small_labels
+
+
+class HuggingFaceCatalog(Catalog):
+    """Items from a Hugging Face dataset. `prepare` downloads it and writes its photos, byte for byte, into `folder`.
+
+    Labels and metadata of the type ClassLabel become their names. Columns of numbers and text stay as metadata,
+    others (further images, lists) don't.
+
+    Args:
+        dataset: the dataset's name on the Hub, a local .parquet file, or a local folder that `datasets` can load.
+        image: column of the photos.
+        label: column of the labels.
+        id: column of the ids; null: the rows' numbers from 0.
+        split: which part to take; null: all of them, with their names in the column `split`.
+        folder: where the photos go. An export made with the same settings is used again.
+        min_images_per_label: labels with fewer photos are dropped.
+    """
+
+    def __init__(
+        self,
+        dataset: str,
+        image: str = "image",
+        label: str = "label",
+        id: str | None = None,
+        split: str | None = "train",
+        folder: str = "hf_catalog",
+        min_images_per_label: int = 2,
+    ) -> None:
+        self.settings = {"dataset": dataset, "image": image, "label": label, "id": id, "split": split}
+        self.dataset, self.image, self.label, self.id, self.split = dataset, image, label, id, split
+        self.folder = Path(folder)
+        self.min_images_per_label = min_images_per_label
+
+    def prepare(self) -> None:
+        """Export the photos and their table, unless `folder` holds them already. A failure leaves nothing behind.
+
+        Raises:
+            CatalogError: `folder` holds something else, `datasets` isn't installed, a column is missing, or an image
+                cannot be read.
+        """
+        if self._exported():
+            return
+        splits = self._load(_datasets())
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f"{self.folder.name}.", dir=self.folder.parent) as scratch:
+            export = Path(scratch) / "export"
+            (export / "photos").mkdir(parents=True)
+            self._export(splits, export)
+            (export / "settings.json").write_text(json.dumps(self.settings, indent=2))
+            export.rename(self.folder)
+
+    def read(self) -> pd.DataFrame:
+        """Return the exported items; CatalogError when `prepare` hasn't been called."""
+        if not self._exported():
+            raise CatalogError(f"HuggingFaceCatalog: {self.folder} is not exported yet; call prepare() first.")
+        items = pd.read_parquet(self.folder / "items.parquet")
+        items["path"] = [str(self.folder / path) for path in items["path"]]
+        return drop_small_labels(items, self.min_images_per_label)
+
+    def _exported(self) -> bool:
+        if not self.folder.exists():
+            return False
+        settings = self.folder / "settings.json"
+        found = json.loads(settings.read_text()) if settings.is_file() else "something else"
+        if found != self.settings:
+            raise CatalogError(
+                f"HuggingFaceCatalog: {self.folder} holds {found}, not {self.settings}. "
+                "Choose another folder, or delete this one."
+            )
+        return True
+
+    def _load(self, datasets: ModuleType) -> dict[str, Any]:
+        """Return the wanted splits by name; their images are `{"bytes", "path"}`."""
+        if self.dataset.endswith(".parquet"):
+            loaded = datasets.load_dataset("parquet", data_files=self.dataset, split=self.split)
+        else:
+            loaded = datasets.load_dataset(self.dataset, split=self.split)
+        splits = dict(loaded) if self.split is None else {self.split: loaded}
+        for name, rows in splits.items():
+            missing = [
+                column for column in (self.image, self.label, self.id) if column not in (None, *rows.column_names)
+            ]
+            if missing:
+                raise CatalogError(f"{self.dataset}, split {name}: no column(s) {missing}; it has {rows.column_names}.")
+        return {name: rows.cast_column(self.image, datasets.Image(decode=False)) for name, rows in splits.items()}
+
+    def _export(self, splits: dict[str, Any], export: Path) -> None:
+        tables, first = [], 0
+        for name, rows in splits.items():
+            images = track(rows.select_columns([self.image]), f"Exporting {self.dataset} ({name})")
+            paths = self._write_photos((row[self.image] for row in images), export, first)
+            tables.append(self._table(name, rows, paths, first))
+            first += len(rows)
+        pd.concat(tables, ignore_index=True).to_parquet(export / "items.parquet")
+
+    def _write_photos(self, images: Iterable[dict[str, Any] | None], export: Path, first: int) -> list[str]:
+        paths = []
+        for number, image in enumerate(images, start=first):
+            content = _content(image)
+            extension = _extension(content, f"{self.dataset}, row {number}, column '{self.image}'")
+            paths.append(f"photos/{number}.{extension}")
+            (export / paths[-1]).write_bytes(content)
+        return paths
+
+    def _table(self, split: str, rows: Any, paths: list[str], first: int) -> pd.DataFrame:
+        table = _scalars(rows)
+        ids = table[self.id] if self.id else range(first, first + len(rows))
+        items = pd.DataFrame({"id": ids, "path": paths, "label": table[self.label]})
+        if self.split is None:
+            items["split"] = split
+        rest = table.drop(columns={self.id, self.label} & set(table))
+        return items.join(rest.rename(columns={name: f"{name}_original" for name in items}))
+
+
+def _datasets() -> ModuleType:
+    try:
+        import datasets
+    except ImportError as error:
+        raise CatalogError("HuggingFaceCatalog needs the package datasets: uv sync --extra huggingface") from error
+    return datasets
+
+
+def _scalars(rows: Any) -> pd.DataFrame:
+    """Return the columns of numbers and text, class numbers as names."""
+    datasets = _datasets()
+    kinds = {
+        name: kind for name, kind in rows.features.items() if isinstance(kind, datasets.Value | datasets.ClassLabel)
+    }
+    table = rows.select_columns(list(kinds)).to_pandas()
+    for name, kind in kinds.items():
+        if isinstance(kind, datasets.ClassLabel):
+            table[name] = table[name].map(dict(enumerate(kind.names)))  # -1, "no label", becomes empty
+    return table
+
+
+def _content(image: dict[str, Any] | None) -> bytes:
+    if image is None:
+        return b""
+    return image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes()
+
+
+def _extension(content: bytes, where: str) -> str:
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            kind = (image.format or "").lower()
+    except OSError as error:
+        raise CatalogError(f"{where}: not an image that Pillow can read.") from error
+    return {"jpeg": "jpg", "mpo": "jpg"}.get(kind, kind)

@@ -1,0 +1,41 @@
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pkgutil import iter_modules
+from types import ModuleType
+
+import vsearch.commands
+
+TRAINER_COMMANDS = {
+    "fit": "train on a catalog, keep the best epoch, build and measure its index",
+    "validate": "score a checkpoint on the val part",
+    "test": "score a checkpoint: test photos search the gallery",
+    "predict": "embed the whole catalog into a Parquet file",
+}
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run one vsearch command; `args` default to the command line's."""
+    words = sys.argv[1:] if args is None else list(args)
+    if words and words[0] in TRAINER_COMMANDS:
+        from vsearch.trainer_cli import run  # Lightning takes seconds to import: only for commands that train
+
+        run(args)
+        return
+    parser, commands = _parser()
+    parsed = parser.parse_args(words)
+    commands[parsed.command].run(parsed)
+
+
+def _parser() -> tuple[argparse.ArgumentParser, dict[str, ModuleType]]:
+    parser = argparse.ArgumentParser(prog="vsearch", description=vsearch.__doc__)
+    verbs = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, line in TRAINER_COMMANDS.items():
+        verbs.add_parser(name, help=line, add_help=False)
+    commands = {}
+    for entry in iter_modules(vsearch.commands.__path__):
+        commands[entry.name] = import_module(f"vsearch.commands.{entry.name}")
+        text = commands[entry.name].__doc__
+        commands[entry.name].add_arguments(verbs.add_parser(entry.name, help=text.splitlines()[0], description=text))
+    return parser, commands

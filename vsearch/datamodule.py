@@ -1,0 +1,208 @@
+import logging
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from vsearch.catalogs.base import BOX, Catalog
+from vsearch.images import Preprocessing, PhotoError, normalise, open_photo, to_square
+from vsearch.sampling import PKBatches
+from vsearch.scan import scan
+from vsearch.splits import PARTS, Split, StratifiedSplit, write_split
+
+log = logging.getLogger(__name__)
+
+Sample = tuple[Tensor, int, int]
+
+
+class PhotoDataset(Dataset[Sample]):
+    """Photos of `items` as (normalised tensor (3, S, S), label code, row of the item in the catalog).
+
+    Indexed by a position, or by (position, seed) to augment the photo with that seed.
+    """
+
+    def __init__(self, items: pd.DataFrame, preprocessing: Preprocessing, augment: nn.Module | None = None) -> None:
+        self.paths, self.boxes = items["path"].tolist(), boxes(items)
+        self.labels, self.rows = items["label_code"].tolist(), items.index.tolist()
+        self.preprocessing, self.augment = preprocessing, augment
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int | tuple[int, int]) -> Sample:
+        position, seed = index if isinstance(index, tuple) else (index, None)
+        photo = open_photo(self.paths[position], self.boxes[position], self.preprocessing.fill)
+        square = to_square(photo, self.preprocessing)
+        if seed is not None and self.augment is not None:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                square = self.augment(square)
+        return normalise(square, self.preprocessing), self.labels[position], self.rows[position]
+
+
+def boxes(items: pd.DataFrame) -> list[tuple[float, float, float, float] | None]:
+    """Return each item's box `(x_1, y_1, x_2, y_2)` in pixels, or None where the catalog has none."""
+    if not set(BOX) <= set(items.columns):
+        return [None] * len(items)
+    corners = items[list(BOX)].astype(float)
+    return [
+        None if np.isnan(box).any() else (box[0], box[1], box[2], box[3]) for box in corners.to_numpy()
+    ]
+
+
+class CatalogDataModule(LightningDataModule):
+    """Photos of a catalog, split into train, val and test, as Lightning's loaders.
+
+    A batch is (photos float (B, 3, S, S), label codes int (B,), catalog rows int (B,)).
+
+    Args:
+        catalog: where the items come from.
+        split: which part each item belongs to.
+        classes_per_batch: P of a PK batch.
+        photos_per_class: K of a PK batch; classes with fewer photos give those they have (`PKBatches`).
+        augment: torchvision v2 transforms for training photos, applied in order to uint8 (3, S, S).
+        eval_batch_size: photos embedded at a time outside training.
+        num_workers: processes that decode photos; 0 decodes in the main process.
+        on_bad_image: what to do about photos that can't be read: `skip` counts them and lists them in the run's
+            skipped.csv; `error` stops before training.
+        seed: decides PK batches and augmentation.
+    """
+
+    items: pd.DataFrame
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        split: Split | None = None,
+        classes_per_batch: int = 16,
+        photos_per_class: int = 4,
+        augment: list[nn.Module] | None = None,
+        eval_batch_size: int = 64,
+        num_workers: int = 0,
+        on_bad_image: Literal["skip", "error"] = "error",
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.catalog, self.split = catalog, split or StratifiedSplit()
+        self.p, self.k = classes_per_batch, photos_per_class
+        self.augment = nn.Sequential(*augment) if augment else None
+        self.eval_batch_size, self.num_workers = eval_batch_size, num_workers
+        self.on_bad_image, self.seed = on_bad_image, seed
+        self.n_skipped = 0
+
+    def prepare_data(self) -> None:
+        """Let the catalog make its photos, if it has to."""
+        self.catalog.prepare()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read, check and split the catalog, once; write split.csv and skipped.csv into the run's folder."""
+        if hasattr(self, "items"):
+            return
+        items = self.catalog.items()
+        found = scan(items, boxes(items))
+        bad = found["error"].notna()
+        self._report_bad(items[bad].assign(error=found.loc[bad, "error"]))
+        items = items.assign(content_hash=found["content_hash"])[~bad].reset_index(drop=True)
+        items["split"] = self.split.assign(items)
+        items["label_code"] = pd.factorize(items["label"], sort=True)[0]
+        self.items = items.drop(columns="content_hash")
+        if folder := self._run_folder():
+            write_split(items, items["split"], folder / "split.csv")
+        counts = ", ".join(f"{part} {(items['split'] == part).sum():,}" for part in PARTS)
+        log.info("%s: %s items, %s labels (%s)", type(self.catalog).__name__, f"{len(items):,}", self.n_labels, counts)
+
+    def _report_bad(self, bad: pd.DataFrame) -> None:
+        if bad.empty:
+            return
+        first = "\n  ".join(bad["error"].head(5))
+        if self.on_bad_image == "error":
+            raise PhotoError(
+                f"{len(bad)} photos can't be used:\n  {first}\nRemove or replace them, or set `on_bad_image: skip`."
+            )
+        self.n_skipped = len(bad)
+        log.warning("Skipped %d photos that can't be used (listed in skipped.csv):\n  %s", len(bad), first)
+        if folder := self._run_folder():
+            bad[["id", "path", "label", "error"]].to_csv(folder / "skipped.csv", index=False)
+
+    def _run_folder(self) -> Path | None:
+        if self.trainer is None or self.trainer.log_dir is None or self.trainer.fast_dev_run:
+            return None
+        folder = Path(self.trainer.log_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @property
+    def n_labels(self) -> int:
+        """How many labels the catalog has."""
+        return int(self.items["label_code"].max()) + 1
+
+    def part(self, name: str) -> pd.DataFrame:
+        """Return the items of `train`, `val` or `test`; `val` stands in for an empty test part."""
+        items = self.items[self.items["split"] == name]
+        if name == "test" and items.empty:
+            log.warning("The split has no test part: measuring on val, which chose the best epoch (optimistic).")
+            return self.part("val")
+        return items
+
+    def queries(self, part: str) -> pd.DataFrame:
+        """Return the items of `part` that search: all, or those flagged `is_query`."""
+        return _flagged(self.part(part), "is_query")
+
+    def gallery(self, part: str) -> pd.DataFrame:
+        """Return the items that queries of `part` search.
+
+        Those of `part` flagged `is_gallery` where the catalog has flags; else the train part, or `part` itself,
+        as the split says. No query finds itself.
+        """
+        if "is_gallery" in self.items:
+            return _flagged(self.part(part), "is_gallery")
+        return self.part("train" if self.split.gallery == "train" else part)
+
+    def exclusion_keys(self) -> np.ndarray:
+        """Return int (n_items,): a query never counts hits that share its key: itself, or its `sequence`."""
+        rows = np.arange(len(self.items))
+        if "sequence" not in self.items:
+            return rows
+        codes = pd.factorize(self.items["sequence"])[0]
+        return np.where(codes >= 0, len(rows) + codes, rows)
+
+    def loader(self, items: pd.DataFrame) -> DataLoader:
+        """Return a loader over `items` in their order, without augmentation."""
+        return DataLoader(
+            PhotoDataset(items, self._preprocessing), batch_size=self.eval_batch_size, num_workers=self.num_workers
+        )
+
+    def train_dataloader(self) -> DataLoader:
+        """Return the PK loader; one epoch is one pass's worth of the train part."""
+        items, trainer = self.part("train"), self.trainer
+        epoch = (lambda: trainer.current_epoch) if trainer else (lambda: 0)
+        batches = PKBatches(items["label_code"].to_numpy(), self.p, self.k, self.seed, epoch)
+        dataset = PhotoDataset(items, self._preprocessing, self.augment)
+        return DataLoader(dataset, batch_sampler=batches, num_workers=self.num_workers)
+
+    def val_dataloader(self) -> DataLoader:
+        """Return the val part, in order."""
+        return self.loader(self.part("val"))
+
+    def test_dataloader(self) -> list[DataLoader]:
+        """Return two loaders: the test queries and the gallery that they search."""
+        return [self.loader(self.queries("test")), self.loader(self.gallery("test"))]
+
+    def predict_dataloader(self) -> DataLoader:
+        """Return the whole catalog, in order."""
+        return self.loader(self.items)
+
+    @property
+    def _preprocessing(self) -> Preprocessing:
+        if self.trainer is None:
+            raise RuntimeError("CatalogDataModule takes the photo size from the model: use it through a Trainer.")
+        return self.trainer.lightning_module.backbone.preprocessing
+
+
+def _flagged(items: pd.DataFrame, flag: str) -> pd.DataFrame:
+    return items[items[flag].fillna(False).astype(bool)] if flag in items else items

@@ -1,0 +1,133 @@
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from rich.progress import track
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from vsearch.indexes.base import Index
+from vsearch.metrics import chance, per_query
+
+MAX_DEPTH = 10  # the deepest fixed cut-off of `metrics.per_query`
+CHUNK = 4_000_000  # hits held at once: 4 M x (8 + 4 bytes) = 48 MB, whatever the catalog's size
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Items as vectors.
+
+    Attributes:
+        embeddings: float32 (n, dim), unit length.
+        labels: int (n,), label codes.
+        keys: int (n,); a query never counts hits that share its key (itself, its sequence).
+    """
+
+    embeddings: np.ndarray
+    labels: np.ndarray
+    keys: np.ndarray
+
+    def __post_init__(self) -> None:
+        if not len(self.embeddings) == len(self.labels) == len(self.keys):
+            raise ValueError(f"{len(self.embeddings)} embeddings, {len(self.labels)} labels, {len(self.keys)} keys")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, positions: np.ndarray) -> "Embedded":
+        """Return the items at `positions`."""
+        return Embedded(self.embeddings[positions], self.labels[positions], self.keys[positions])
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What every query got.
+
+    Attributes:
+        model: metric -> float (n,), one value per answerable query.
+        chance: the same metrics' expectation under a random ranking.
+        labels: int (n,), the queries' label codes.
+        unanswerable: how many queries were left out since the gallery holds nothing of their label.
+    """
+
+    model: dict[str, np.ndarray]
+    chance: dict[str, np.ndarray]
+    labels: np.ndarray
+    unanswerable: int
+
+
+def embed(
+    model: Callable[[Tensor], Tensor], loader: DataLoader, device: torch.device, title: str = "Embedding"
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Embed a loader's photos with a progress bar: embeddings float32 (n, dim), label codes (n,), catalog rows (n,)."""
+    vectors, labels, rows = [], [], []
+    with torch.inference_mode():
+        for photos, batch_labels, batch_rows in track(loader, title):
+            vectors.append(model(photos.to(device)).float().cpu().numpy())
+            labels.append(batch_labels.numpy())
+            rows.append(batch_rows.numpy())
+    return np.concatenate(vectors), np.concatenate(labels), np.concatenate(rows)
+
+
+def score(index: Index, queries: Embedded, gallery: Embedded) -> Scores:
+    """Search every query through `index`, which holds `gallery` in its order, and score the ranked hits.
+
+    Memory stays bounded: hits are scored in chunks of queries and only the metrics are kept.
+
+    Raises:
+        ValueError: the index and the gallery differ in size, or no query can be answered.
+    """
+    if len(index) != len(gallery):
+        raise ValueError(f"the index holds {len(index)} vectors, the gallery {len(gallery)} items")
+    excluded, n_relevant = _exclusions(queries, gallery)
+    answerable = np.flatnonzero(n_relevant > 0)
+    if len(answerable) == 0:
+        raise ValueError("no query has an item of its label in the gallery: nothing can be measured")
+    asked, n_relevant = queries.take(answerable), n_relevant[answerable]
+    depth = int(max(MAX_DEPTH, n_relevant.max()))
+    reach = depth + int(excluded.max())
+    parts = [
+        per_query(_relevant(index, asked.take(chunk), gallery, reach)[:, :depth], n_relevant[chunk])
+        for chunk in _chunks(len(asked), reach)
+    ]
+    return Scores(
+        model={name: np.concatenate([part[name] for part in parts]) for name in parts[0]},
+        chance=chance(n_relevant, len(gallery) - excluded[answerable]),
+        labels=asked.labels,
+        unanswerable=len(queries) - len(asked),
+    )
+
+
+def _chunks(n: int, width: int) -> Iterator[np.ndarray]:
+    size = max(1, CHUNK // width)
+    return (np.arange(start, min(start + size, n)) for start in range(0, n, size))
+
+
+def _relevant(index: Index, queries: Embedded, gallery: Embedded, k: int) -> np.ndarray:
+    """Return bool (q, k): is the hit of the query's label, after the hits that don't count were taken out."""
+    _, positions = index.search(queries.embeddings, k)
+    found = positions >= 0
+    relevant = found & (gallery.labels[positions] == queries.labels[:, None])
+    counts = gallery.keys[positions] != queries.keys[:, None]
+    if counts.all():
+        return relevant
+    order = np.argsort(~counts, axis=1, kind="stable")  # hits that count first, in their order
+    return np.take_along_axis(relevant & counts, order, axis=1)
+
+
+def _exclusions(queries: Embedded, gallery: Embedded) -> tuple[np.ndarray, np.ndarray]:
+    """Return, per query, how many gallery items share its key, and how many that don't are of its label."""
+    same_key = _count(gallery.keys[:, None], queries.keys[:, None])
+    same_label = _count(gallery.labels[:, None], queries.labels[:, None])
+    both = _count(
+        np.stack([gallery.keys, gallery.labels], axis=1), np.stack([queries.keys, queries.labels], axis=1)
+    )
+    return same_key, same_label - both
+
+
+def _count(rows: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Return how often each row of `wanted` occurs among `rows`; both int (n, columns)."""
+    _, codes = np.unique(np.concatenate([rows, wanted]), axis=0, return_inverse=True)
+    codes = codes.ravel()
+    return np.bincount(codes[: len(rows)], minlength=codes.max() + 1)[codes[len(rows) :]]

@@ -1,0 +1,51 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+RIGHT, WRONG, QUERY = (22, 163, 74), (220, 38, 38), (100, 116, 139)
+CELL, FRAME, CAPTION, GAP = 96, 4, 16, 8
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One photo of the grid: its caption, and whether it is a right hit (None for the query)."""
+
+    photo: Image.Image
+    caption: str
+    right: bool | None
+
+
+def grid(rows: Sequence[Sequence[Shown]]) -> Image.Image:
+    """Draw one row per query: the query, then its hits, right ones framed green and wrong ones red."""
+    width = max(len(row) for row in rows) * (CELL + GAP) + 2 * GAP
+    sheet = Image.new("RGB", (width, len(rows) * (CELL + CAPTION + GAP) + GAP), "white")
+    for line, row in enumerate(rows):
+        for column, shown in enumerate(row):
+            left = GAP + column * (CELL + GAP) + (GAP if column else 0)
+            _draw(sheet, shown, left, GAP + line * (CELL + CAPTION + GAP))
+    return sheet
+
+
+def save_png(picture: Image.Image, path: Path) -> None:
+    """Write a PNG."""
+    picture.save(path, "PNG")
+
+
+def _draw(sheet: Image.Image, shown: Shown, left: int, top: int) -> None:
+    draw = ImageDraw.Draw(sheet)
+    colour = QUERY if shown.right is None else RIGHT if shown.right else WRONG
+    draw.rectangle((left, top, left + CELL - 1, top + CELL - 1), fill="white", outline=colour, width=FRAME)
+    inner = CELL - 2 * FRAME
+    photo = shown.photo.copy()
+    photo.thumbnail((inner, inner))
+    if max(photo.size) < inner:
+        scale = inner / max(photo.size)
+        photo = photo.resize((round(photo.width * scale), round(photo.height * scale)))
+    sheet.paste(photo, (left + (CELL - photo.width) // 2, top + (CELL - photo.height) // 2))
+    font = ImageFont.load_default(size=11)
+    text = shown.caption
+    while draw.textlength(text, font=font) > CELL and len(text) > 1:
+        text = text[:-2] + "…"
+    draw.text((left, top + CELL + 1), text, fill=colour, font=font)

@@ -1,0 +1,41 @@
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from vsearch.evaluate import Scores
+from vsearch.metrics import means, summarise
+
+
+def summary(trained: Scores, untrained: Scores | None, label_names: Sequence[str]) -> dict[str, Any]:
+    """Turn scores into the report's numbers, as plain JSON values.
+
+    Args:
+        trained: the model's scores.
+        untrained: the same backbone's scores before training, or None when that wasn't measured.
+        label_names: the text of each label code.
+
+    Returns:
+        metrics: {trained, untrained: {metric: {micro, macro: {value, low, high}}}, chance: {metric: {micro, macro}}};
+        per_class: one row per label, largest class first.
+    """
+    metrics: dict[str, Any] = {"trained": _estimates(trained)}
+    if untrained is not None:
+        metrics["untrained"] = _estimates(untrained)
+    metrics["chance"] = means(trained.chance, trained.labels)
+    return {"metrics": metrics, "per_class": _per_class(trained, label_names)}
+
+
+def _estimates(scores: Scores) -> dict[str, dict[str, dict[str, float]]]:
+    found = summarise(scores.model, scores.labels)
+    return {name: {kind: asdict(value) for kind, value in kinds.items()} for name, kinds in found.items()}
+
+
+def _per_class(scores: Scores, label_names: Sequence[str]) -> list[dict[str, Any]]:
+    table = pd.DataFrame(scores.model).groupby(scores.labels)
+    rows = table.mean()
+    rows.insert(0, "queries", table.size())
+    rows.insert(0, "label", np.asarray(label_names, dtype=object)[rows.index.to_numpy()])
+    return rows.sort_values("queries", ascending=False, kind="stable").to_dict("records")

@@ -1,0 +1,87 @@
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+Rows = list[list[str]]
+
+
+def headline(report: dict[str, Any]) -> tuple[list[str], Rows]:
+    """Return the header and rows of the main table: each metric after and before training, and by chance."""
+    metrics = report["metrics"]
+    columns = [name for name in ("trained", "untrained") if name in metrics]
+    header = ["metric", *(f"{name} ({kind})" for kind in ("micro", "macro") for name in columns), "chance"]
+    rows = []
+    for metric, kinds in metrics["trained"].items():
+        cells = [_interval(metrics[name][metric][kind]) for kind in kinds for name in columns]
+        rows.append([metric, *cells, f"{metrics['chance'][metric]['micro']:.3f}"])
+    return header, rows
+
+
+def per_class(report: dict[str, Any]) -> tuple[list[str], Rows]:
+    """Return the header and rows of the table of classes."""
+    names = ("precision_at_1", "precision_at_10", "map_at_r", "ndcg_at_10")
+    rows = [
+        [row["label"], str(row["queries"]), *(f"{row[name]:.3f}" for name in names)] for row in report["per_class"]
+    ]
+    return ["label", "queries", *names], rows
+
+
+def facts(report: dict[str, Any]) -> Rows:
+    """Return pairs of what was measured and how, for people."""
+    protocol, index, model = report["protocol"], report["index"], report["model"]
+    latency = index["latency"]
+    rows = [
+        ["catalog", f"{protocol['catalog']}{' (SYNTHETIC photos)' if protocol['synthetic'] else ''}"],
+        ["queries", f"{protocol['queries']:,} {protocol['part']} photos; {protocol['unanswerable']} more have no item to find"],
+        ["gallery", f"{protocol['gallery']:,} items, {protocol['labels']} labels"],
+        ["skipped photos", str(protocol["skipped_photos"])],
+        ["model", f"{model['class_path']}, dim {model['dim']}, started from: {model['origin']}"],
+        ["checkpoint", f"epoch {model['epoch']}, seed {model['seed']}"],
+        ["index", f"{index['spec']}, {index['bytes'] / 1e6:.1f} MB, built in {index['build_s']:.2f} s"],
+        ["index recall@10", f"{index['recall_at_10']:.4f} of what exact search finds"],
+        ["single search", f"p50 {latency['single_p50_ms']:.2f} ms, p99 {latency['single_p99_ms']:.2f} ms"],
+        [
+            f"batch of {latency['batch_size']}",
+            f"p50 {latency['batch_p50_ms']:.2f} ms, p99 {latency['batch_p99_ms']:.2f} ms",
+        ],
+    ]
+    return rows
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """Return the report as Markdown."""
+    return "\n\n".join(
+        [
+            "# Retrieval report",
+            _markdown_table(["what", "value"], facts(report)),
+            "## Metrics",
+            "With 95 % bootstrap intervals over queries. micro: mean over queries; macro: mean over classes.",
+            _markdown_table(*headline(report)),
+            "## Classes",
+            _markdown_table(*per_class(report)),
+            "",
+        ]
+    )
+
+
+def show(report: dict[str, Any], console: Console | None = None) -> None:
+    """Print the facts and the main table."""
+    console = console or Console()
+    header, rows = headline(report)
+    for title, columns, lines in (("Measured", ["what", "value"], facts(report)), ("Retrieval", header, rows)):
+        table = Table(title=title, title_justify="left")
+        for column in columns:
+            table.add_column(column)
+        for line in lines:
+            table.add_row(*line)
+        console.print(table)
+
+
+def _interval(estimate: dict[str, float]) -> str:
+    return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
+
+
+def _markdown_table(header: list[str], rows: Rows) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

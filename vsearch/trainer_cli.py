@@ -1,0 +1,40 @@
+from collections.abc import Sequence
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.cli import LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from vsearch.datamodule import CatalogDataModule
+from vsearch.module import MetricLearner
+
+
+class ShowConfig(SaveConfigCallback):
+    """Save the run's configuration to config.yaml and show it in TensorBoard."""
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write the configuration as a TensorBoard text."""
+        text = self.parser.dump(self.config, skip_none=False)
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_text("config", f"```yaml\n{text}\n```")
+
+
+class TrainerCLI(LightningCLI):
+    """LightningCLI with a `predict` that doesn't keep a catalog's embeddings in memory: a callback writes them."""
+
+    def predict(self, **arguments: Any) -> None:
+        """Run the trainer's predict without collecting what it returns."""
+        self.trainer.predict(**{**arguments, "return_predictions": False})
+
+
+def run(args: Sequence[str] | None = None) -> TrainerCLI:
+    """Run `fit`, `validate`, `test` or `predict` with LightningCLI; `args` default to the command line's."""
+    return TrainerCLI(
+        MetricLearner,
+        CatalogDataModule,
+        args=None if args is None else list(args),
+        save_config_callback=ShowConfig,
+        auto_configure_optimizers=False,
+        parser_kwargs={"prog": "vsearch"},
+    )
