@@ -141,6 +141,11 @@ class CatalogDataModule(LightningDataModule):
         """How many labels the catalog has."""
         return int(self.items["label_code"].max()) + 1
 
+    @property
+    def label_names(self) -> list[str]:
+        """The text of each label code."""
+        return sorted(self.items["label"].unique())
+
     def part(self, name: str) -> pd.DataFrame:
         """Return the items of `train`, `val` or `test`; `val` stands in for an empty test part."""
         items = self.items[self.items["split"] == name]

@@ -1,4 +1,5 @@
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +27,8 @@ class MetricLearner(LightningModule):
             it has any, are trained and checkpointed.
         miner: picks pairs or triplets from (embeddings, labels); null leaves that to the loss.
         optimizer: called with the trainable parameters.
-        lr_scheduler: called with the optimizer; stepped every batch.
+        warmup_steps: batches over which the learning rate rises linearly to the optimizer's own; 0 for none.
+        lr_scheduler: called with the optimizer; stepped every epoch.
     """
 
     def __init__(
@@ -35,11 +37,12 @@ class MetricLearner(LightningModule):
         loss: nn.Module,
         miner: nn.Module | None = None,
         optimizer: OptimizerCallable = torch.optim.AdamW,
+        warmup_steps: int = 0,
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__()
         self.backbone, self.loss, self.miner = backbone, loss, miner
-        self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
+        self.optimizer, self.warmup_steps, self.lr_scheduler = optimizer, warmup_steps, lr_scheduler
         self._seen: list[tuple[np.ndarray, ...]] = []
 
     def forward(self, photos: Tensor) -> Tensor:
@@ -47,14 +50,17 @@ class MetricLearner(LightningModule):
         return nn.functional.normalize(self.backbone(photos), dim=1)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return the optimizer over all that is not frozen, with its schedule per batch."""
+        """Return the optimizer over all that is not frozen, with its warm-up per batch and its schedule per epoch."""
         optimizer = self.optimizer([parameter for parameter in self.parameters() if parameter.requires_grad])
-        if self.lr_scheduler is None:
-            return optimizer
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": self.lr_scheduler(optimizer), "interval": "step"},
-        }
+        schedules: list[dict[str, Any]] = []
+        if self.warmup_steps > 0:
+            warmup = torch.optim.lr_scheduler.LinearLR(optimizer, 0.01, total_iters=self.warmup_steps)
+            schedules.append({"scheduler": warmup, "interval": "step"})
+        if self.lr_scheduler is not None:
+            scheduler = self.lr_scheduler(optimizer)
+            monitor = getattr(scheduler, "monitor", None)  # of Lightning's ReduceLROnPlateau
+            schedules.append({"scheduler": scheduler, "interval": "epoch", "monitor": monitor})
+        return [optimizer], schedules  # type: ignore[return-value]
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Mine the batch and return its loss."""

@@ -16,24 +16,25 @@ class PKBatches(Sampler[list[tuple[int, int]]]):
 
     Args:
         labels: int (n,), the label of each position.
-        p: classes in a batch; lowered to the number of classes there are.
+        p: classes in a batch; lowered to the number of classes there are, and to what the photos fill.
         k: photos of each class.
         seed: with the epoch, decides every draw.
         epoch: returns the number of the epoch that begins.
 
     Raises:
-        ValueError: there are fewer photos than one batch needs, or fewer than 2 classes.
+        ValueError: there are fewer than 2 classes or fewer than 2*k photos.
     """
 
     def __init__(
         self, labels: Sequence[int] | np.ndarray, p: int, k: int, seed: int = 0, epoch: Callable[[], int] = lambda: 0
     ) -> None:
         self.labels, self.k, self.seed, self.epoch = np.asarray(labels), k, seed, epoch
-        self.p = min(p, len(np.unique(self.labels)))
-        if self.p < 2 or len(self.labels) < self.p * k:
+        classes = len(np.unique(self.labels))
+        self.p = min(p, classes, len(self.labels) // k)
+        if self.p < 2:
             raise ValueError(
-                f"PK batches of P={p} classes x K={k} photos need 2 classes and P*K photos or more; this part has "
-                f"{self.p} classes and {len(self.labels)} photos. Lower them, or add photos."
+                f"PK batches of P={p} classes x K={k} photos need 2 classes and 2*K photos or more; this part has "
+                f"{classes} classes and {len(self.labels)} photos. Lower K, or add photos."
             )
 
     def __len__(self) -> int:

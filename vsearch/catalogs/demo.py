@@ -128,12 +128,12 @@ def draw_item(label: str, size: int, rng: RNG) -> tuple[dict[str, str], Image.Im
 
 
 def photograph(product: Image.Image, size: int, rng: RNG) -> Image.Image:
-    """Return an RGB photo of the RGBA `product`: posed, on a background, half the time partly covered, and lit."""
+    """Return an RGB photo of the RGBA `product`: posed, on a background, now and then partly covered, and lit."""
     frame = 2 * size  # drawn at twice the size, against jagged edges
     posed = product.transform((frame, frame), Image.Transform.PERSPECTIVE, pose(frame, rng), Image.Resampling.BILINEAR)
     scene = background(frame, rng)
     scene.paste(posed, mask=posed)
-    if rng.random() < 0.5:
+    if rng.random() < 0.3:
         scene.paste(random_colour(rng), mask=cover(posed.getchannel("A"), rng))
     return lit(scene.resize((size, size), Image.Resampling.LANCZOS), rng)
 
@@ -144,14 +144,20 @@ def random_colour(rng: RNG) -> tuple[int, int, int]:
     return red, green, blue
 
 
+def pale_colour(rng: RNG) -> tuple[int, int, int]:
+    """Return a light RGB colour, as shops like behind their products."""
+    red, green, blue = rng.integers(170, 250, 3).tolist()
+    return red, green, blue
+
+
 def pose(frame: int, rng: RNG) -> list[float]:
     """Return Pillow's 8 perspective coefficients, from frame pixels to canvas pixels.
 
-    Size 0.55-1.0 of the frame, turned by up to 25 degrees, maybe flipped, stretched, sheared and tilted a little.
+    Size 0.65-1.0 of the frame, turned by up to 15 degrees, maybe flipped, stretched, sheared and tilted a little.
     """
-    share, angle, stretch = rng.uniform(0.55, 1.0), np.radians(rng.uniform(-25, 25)), rng.uniform(0.88, 1.12)
+    share, angle, stretch = rng.uniform(0.65, 1.0), np.radians(rng.uniform(-15, 15)), rng.uniform(0.9, 1.1)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    shape = np.array([[rng.choice((-1, 1)) * stretch, rng.uniform(-0.12, 0.12)], [0, 1 / stretch]])
+    shape = np.array([[rng.choice((-1, 1)) * stretch, rng.uniform(-0.1, 0.1)], [0, 1 / stretch]])
     centre, there = np.eye(3), np.eye(3)
     centre[:2, 2] = -SIDE / 2
     there[:2, :2] = turn @ shape * share * frame / SIDE
@@ -165,17 +171,17 @@ def pose(frame: int, rng: RNG) -> list[float]:
 def background(frame: int, rng: RNG) -> Image.Image:
     """Return an RGB background of `frame` x `frame` pixels: plain, a gradient, a texture or clutter."""
     kind = rng.choice(("plain", "gradient", "texture", "clutter"))
-    scene = Image.new("RGB", (frame, frame), random_colour(rng))
+    scene = Image.new("RGB", (frame, frame), pale_colour(rng))
     if kind == "gradient":
         ramp = Image.linear_gradient("L").rotate(rng.uniform(0, 360)).crop((38, 38, 218, 218))  # what no turn uncovers
-        scene.paste(random_colour(rng), mask=ramp.resize((frame, frame)))
+        scene.paste(pale_colour(rng), mask=ramp.resize((frame, frame)))
     elif kind == "texture":
         grain = rng.integers(0, 160, (int(rng.integers(8, 40)),) * 2, dtype=np.uint8)
-        scene.paste(random_colour(rng), mask=Image.fromarray(grain).resize((frame, frame)))
+        scene.paste(pale_colour(rng), mask=Image.fromarray(grain).resize((frame, frame)))
     elif kind == "clutter":
         pen = ImageDraw.Draw(scene)
         for _ in range(rng.integers(4, 10)):
-            blot(pen, rng.uniform(0.08, 0.3) * frame, rng.uniform(0, frame, 2), random_colour(rng), rng)
+            blot(pen, rng.uniform(0.08, 0.3) * frame, rng.uniform(0, frame, 2), pale_colour(rng), rng)
     return scene
 
 

@@ -1,8 +1,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+import numpy as np
+import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
+
+from vsearch.datamodule import CatalogDataModule, boxes
+from vsearch.evaluate import Embedded
+from vsearch.images import open_photo
+from vsearch.indexes.base import Index
 
 RIGHT, WRONG, QUERY = (22, 163, 74), (220, 38, 38), (100, 116, 139)
 CELL, FRAME, CAPTION, GAP = 96, 4, 16, 8
@@ -28,9 +34,31 @@ def grid(rows: Sequence[Sequence[Shown]]) -> Image.Image:
     return sheet
 
 
-def save_png(picture: Image.Image, path: Path) -> None:
-    """Write a PNG."""
-    picture.save(path, "PNG")
+def example_grid(index: Index, queries: Embedded, data: CatalogDataModule, n: int = 10, k: int = 8) -> Image.Image:
+    """Search with `n` test queries of as many labels as there are, and draw what they find.
+
+    The queries are drawn with a fixed seed, not chosen: the grid shows what the index does, good and bad.
+    """
+    asked, gallery = data.queries("test"), data.gallery("test")
+    chosen = _spread(queries.labels, n)
+    _, positions = index.search(queries.embeddings[chosen], k + 1)
+    rows = []
+    for query, hits in zip(chosen, positions, strict=True):
+        item = asked.iloc[query]
+        found = [gallery.iloc[hit] for hit in hits if hit >= 0 and gallery.index[hit] != item.name][:k]
+        rows.append([_shown(item, None), *(_shown(hit, hit["label"] == item["label"]) for hit in found)])
+    return grid(rows)
+
+
+def _spread(labels: np.ndarray, n: int) -> list[int]:
+    """Return up to `n` positions in seeded random order, each label once before any comes twice."""
+    order = np.random.default_rng(0).permutation(len(labels))
+    turn = pd.Series(labels[order]).groupby(labels[order]).cumcount()
+    return [int(position) for position in order[np.argsort(turn, kind="stable")][:n]]
+
+
+def _shown(item: pd.Series, right: bool | None) -> Shown:
+    return Shown(open_photo(item["path"], boxes(item.to_frame().T)[0]), item["label"], right)
 
 
 def _draw(sheet: Image.Image, shown: Shown, left: int, top: int) -> None:

@@ -1,10 +1,12 @@
 from collections.abc import Sequence
 from dataclasses import asdict
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from vsearch.datamodule import CatalogDataModule
 from vsearch.evaluate import Scores
 from vsearch.metrics import means, summarise
 
@@ -26,6 +28,29 @@ def summary(trained: Scores, untrained: Scores | None, label_names: Sequence[str
         metrics["untrained"] = _estimates(untrained)
     metrics["chance"] = means(trained.chance, trained.labels)
     return {"metrics": metrics, "per_class": _per_class(trained, label_names)}
+
+
+def protocol(data: CatalogDataModule, scores: Scores) -> dict[str, Any]:
+    """Return what was searched with, and in what: the frame that the metrics hold in."""
+    items = data.items
+    return {
+        "catalog": type(data.catalog).__name__,
+        "synthetic": data.catalog.synthetic,
+        "split": type(data.split).__name__,
+        "items": len(items),
+        "labels": data.n_labels,
+        "parts": items["split"].value_counts().to_dict(),
+        "skipped_photos": data.n_skipped,
+        "queries": len(scores.labels),
+        "unanswerable_queries": scores.unanswerable,
+        "gallery": len(data.gallery("test")),
+    }
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of the libraries that the numbers rest on."""
+    names = ("vsearch", "torch", "torchvision", "lightning", "pytorch-metric-learning", "faiss-cpu", "numpy", "pillow")
+    return {name: version(name) for name in names}
 
 
 def _estimates(scores: Scores) -> dict[str, dict[str, dict[str, float]]]:

@@ -29,24 +29,29 @@ def per_class(report: dict[str, Any]) -> tuple[list[str], Rows]:
 
 def facts(report: dict[str, Any]) -> Rows:
     """Return pairs of what was measured and how, for people."""
-    protocol, index, model = report["protocol"], report["index"], report["model"]
+    protocol, model = report["protocol"], report["model"]
+    kind = " (SYNTHETIC photos, drawn by vsearch)" if protocol["synthetic"] else ""
+    parts = ", ".join(f"{part} {protocol['parts'].get(part, 0):,}" for part in ("train", "val", "test"))
+    left_out = protocol["unanswerable_queries"]
+    return [
+        ["catalog", f"{protocol['catalog']}{kind}: {protocol['items']:,} items, {protocol['labels']} labels"],
+        ["split", f"{protocol['split']}: {parts}; {protocol['skipped_photos']} broken photos skipped"],
+        ["search", f"{protocol['queries']:,} queries ({left_out} without an answer left out), {protocol['gallery']:,} items"],
+        ["model", f"{model['class_path'].rpartition('.')[2]}, {model['dim']}-d, epoch {model['epoch']}, seed {model['seed']}"],
+        ["started from", f"{model['origin']} weights"],
+        *_index_facts(report["index"]),
+    ]
+
+
+def _index_facts(index: dict[str, Any]) -> Rows:
     latency = index["latency"]
-    rows = [
-        ["catalog", f"{protocol['catalog']}{' (SYNTHETIC photos)' if protocol['synthetic'] else ''}"],
-        ["queries", f"{protocol['queries']:,} {protocol['part']} photos; {protocol['unanswerable']} more have no item to find"],
-        ["gallery", f"{protocol['gallery']:,} items, {protocol['labels']} labels"],
-        ["skipped photos", str(protocol["skipped_photos"])],
-        ["model", f"{model['class_path']}, dim {model['dim']}, started from: {model['origin']}"],
-        ["checkpoint", f"epoch {model['epoch']}, seed {model['seed']}"],
+    size = latency["batch_size"]
+    return [
         ["index", f"{index['spec']}, {index['bytes'] / 1e6:.1f} MB, built in {index['build_s']:.2f} s"],
         ["index recall@10", f"{index['recall_at_10']:.4f} of what exact search finds"],
-        ["single search", f"p50 {latency['single_p50_ms']:.2f} ms, p99 {latency['single_p99_ms']:.2f} ms"],
-        [
-            f"batch of {latency['batch_size']}",
-            f"p50 {latency['batch_p50_ms']:.2f} ms, p99 {latency['batch_p99_ms']:.2f} ms",
-        ],
+        ["one search", f"p50 {latency['single_p50_ms']:.2f} ms, p99 {latency['single_p99_ms']:.2f} ms"],
+        [f"batch of {size}", f"p50 {latency['batch_p50_ms']:.2f} ms, p99 {latency['batch_p99_ms']:.2f} ms"],
     ]
-    return rows
 
 
 def markdown(report: dict[str, Any]) -> str:

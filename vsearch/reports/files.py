@@ -1,0 +1,31 @@
+import json
+from collections.abc import Iterable
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from PIL import Image
+
+from vsearch.reports.tables import markdown
+
+
+def report_files(report: dict[str, Any], picture: Image.Image) -> dict[str, bytes]:
+    """Return report.json, report.md and the picture of search results, as file contents by name."""
+    png = BytesIO()
+    picture.save(png, "PNG")
+    text = f"{markdown(report)}\n## Search results\n\nQuery first; green: right label, red: wrong.\n\n![results](results.png)\n"
+    return {"report.json": json.dumps(report, indent=2).encode(), "report.md": text.encode(), "results.png": png.getvalue()}
+
+
+def log_to_tensorboard(loggers: Iterable[Logger], report: dict[str, Any], picture: Image.Image) -> None:
+    """Show the test metrics, the tables and the picture in TensorBoard."""
+    for logger in loggers:
+        if isinstance(logger, TensorBoardLogger):
+            board = logger.experiment
+            for name, kinds in report["metrics"]["trained"].items():
+                for kind, estimate in kinds.items():
+                    board.add_scalar(f"test/{name}{'' if kind == 'micro' else '_macro'}", estimate["value"])
+            board.add_text("report", markdown(report))
+            board.add_image("test/results", np.asarray(picture), dataformats="HWC")
+            board.flush()
