@@ -62,6 +62,10 @@ class MetricLearner(LightningModule):
             schedules.append({"scheduler": scheduler, "interval": "epoch", "monitor": monitor})
         return [optimizer], schedules  # type: ignore[return-value]
 
+    def on_train_epoch_start(self) -> None:
+        """Put what is trained in training mode: Lightning leaves modes as it finds them."""
+        self.train()
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Mine the batch and return its loss."""
         photos, labels, _ = batch
