@@ -1,0 +1,37 @@
+import warnings
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+
+class WarnOnCollapse(Callback):
+    """Warn, with the reason, when a run is collapsing: all embeddings drift to one point and the loss to its margin.
+
+    Looks at what `MetricLearner` logs each epoch. Once all embeddings are alike, every triplet's loss is the margin
+    (Hermans et al. 2017, "In Defense of the Triplet Loss for Person Re-Identification", section 4).
+
+    Args:
+        min_spread: `train/embedding_spread` (0..1) below which the embeddings count as one point.
+        tolerance: how near the loss must be to the margin, as a share of it, to count as stuck there.
+    """
+
+    def __init__(self, min_spread: float = 0.05, tolerance: float = 0.02) -> None:
+        self.min_spread, self.tolerance = min_spread, tolerance
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Judge the epoch's means."""
+        values = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        loss, spread = values.get("train/loss_epoch"), values.get("train/embedding_spread")
+        if loss is None or spread is None:
+            return
+        reason = self.reason(loss, getattr(pl_module.loss, "margin", None), spread)
+        if reason:
+            warnings.warn(f"Epoch {trainer.current_epoch}: {reason}", stacklevel=1)
+
+    def reason(self, loss: float, margin: float | None, spread: float) -> str | None:
+        """Return why the run counts as collapsing, or None."""
+        advice = "Lower the learning rate, warm up longer, or start with an easier miner."
+        if spread < self.min_spread:
+            return f"the embeddings are collapsing to one point (spread {spread:.3f} < {self.min_spread}). {advice}"
+        if margin is not None and abs(loss - margin) <= self.tolerance * margin:
+            return f"the loss is stuck at the margin ({loss:.3f} of {margin}): no triplet is told apart. {advice}"
+        return None

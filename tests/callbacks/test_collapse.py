@@ -1,0 +1,40 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from callbacks.collapse import WarnOnCollapse
+
+
+@pytest.mark.parametrize(
+    ("loss", "margin", "spread", "reason"),
+    [
+        (0.1, 0.3, 0.6, None),
+        (0.1, None, 0.6, None),
+        (0.1, 0.3, 0.01, "collapsing to one point"),
+        (0.3, 0.3, 0.6, "stuck at the margin"),
+        (0.295, 0.3, 0.6, "stuck at the margin"),
+        (0.28, 0.3, 0.6, None),
+        (0.4, 0.3, 0.6, None),
+    ],
+)
+def test_the_decision(loss, margin, spread, reason):
+    found = WarnOnCollapse().reason(loss, margin, spread)
+    assert (found is None) if reason is None else (reason in found)
+
+
+def epoch_end(**values: float) -> None:
+    metrics = {f"train/{name}": torch.tensor(value) for name, value in values.items()}
+    trainer = SimpleNamespace(callback_metrics=metrics, current_epoch=3)
+    WarnOnCollapse().on_train_epoch_end(trainer, SimpleNamespace(loss=SimpleNamespace(margin=0.3)))
+
+
+def test_a_collapsing_epoch_warns_with_its_number():
+    with pytest.warns(UserWarning, match=r"Epoch 3: the embeddings are collapsing.*Lower the learning rate"):
+        epoch_end(loss_epoch=0.3, embedding_spread=0.001)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_sound_epoch_and_one_without_these_metrics_say_nothing():
+    epoch_end(loss_epoch=0.1, embedding_spread=0.8)
+    epoch_end(loss_epoch=0.3)
