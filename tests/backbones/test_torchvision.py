@@ -61,7 +61,7 @@ def test_safetensors_with_and_without_the_classifier(weights, tmp_path):
 
 
 def test_weights_that_do_not_fit_are_refused(weights):
-    with pytest.raises(ValueError, match=r"resnet18.pth does not fit ResNet: \d+ tensors missing \['layer1.0.conv3"):
+    with pytest.raises(ValueError, match=r"resnet18.pth does not fit ResNet: \d+ tensors are missing.*layer1.0.conv1"):
         TorchvisionBackbone("resnet50", str(weights))
 
 
@@ -111,3 +111,14 @@ def test_preprocessing_is_the_weights_own_unless_a_size_is_given():
     own = TorchvisionBackbone("resnet18", None).preprocessing
     assert (own.size, own.mean, own.std) == (224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     assert TorchvisionBackbone("resnet18", None, image_size=64).preprocessing.size == 64
+
+
+def test_random_residual_blocks_start_as_identity():
+    random, loaded = TorchvisionBackbone("resnet50", None), TorchvisionBackbone("resnet18", None)
+    assert not random.model.layer1[0].bn3.weight.any()
+    assert not loaded.model.layer1[0].bn2.weight.any()
+    assert random.model.layer1[0].bn2.weight.all()
+
+
+def test_loaded_weights_are_left_as_they_are(weights):
+    assert TorchvisionBackbone("resnet18", str(weights)).model.layer1[0].bn2.weight.all()

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import torch
 import torchvision
 from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from vsearch.backbones.base import Backbone
 from vsearch.freezing import freeze as freeze_stages
@@ -41,7 +42,9 @@ class TorchvisionBackbone(Backbone):
             raise ValueError(f"torchvision has no classification model {name!r}; see torchvision.models.list_models().")
         self.model = torchvision.models.get_model(name, weights=None)
         state, self.origin = _initial_weights(name, weights, weights_unavailable)
-        if state is not None:
+        if state is None:
+            _start_residual_blocks_as_identity(self.model)
+        else:
             _load(self.model, state, self.origin)
         self.dim = _remove_classifier(self.model)
         self.model.to(memory_format=torch.channels_last)  # the layout that convolutions are fastest in, on CPU and GPU
@@ -80,6 +83,18 @@ def _initial_weights(
         return None, "random"
 
 
+def _start_residual_blocks_as_identity(model: nn.Module) -> None:
+    """Set the last BatchNorm of each residual block to zero, so that a deep random network lets the photo through.
+
+    Goyal et al. 2017, "Accurate, Large Minibatch SGD", section 5.1; torchvision's `zero_init_residual`.
+    """
+    for block in model.modules():
+        if isinstance(block, Bottleneck):
+            nn.init.zeros_(block.bn3.weight)
+        elif isinstance(block, BasicBlock):
+            nn.init.zeros_(block.bn2.weight)
+
+
 def _read(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"weights: there is no file {path}.")
@@ -91,15 +106,16 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 
 def _load(model: nn.Module, state: Mapping[str, Any], origin: str) -> None:
-    classifier = _classifier(model)
-    own = {key: value for key, value in state.items() if not key.startswith(f"{classifier}.")}
-    missing, unexpected = model.load_state_dict(own, strict=False)
-    missing = [key for key in missing if not key.startswith(f"{classifier}.")]
-    if missing or unexpected:
+    classifier = f"{_classifier(model)}."
+    wanted = {key: value.shape for key, value in model.state_dict().items() if not key.startswith(classifier)}
+    given = {key: getattr(value, "shape", None) for key, value in state.items() if not key.startswith(classifier)}
+    wrong = [key for key in {**wanted, **given} if wanted.get(key) != given.get(key)]
+    if wrong:
         raise ValueError(
-            f"weights: {origin} does not fit {type(model).__name__}: {len(missing)} tensors missing {missing[:3]}, "
-            f"{len(unexpected)} unknown {unexpected[:3]}. It must be a state_dict in torchvision's layout."
+            f"weights: {origin} does not fit {type(model).__name__}: {len(wrong)} tensors are missing, unknown or of "
+            f"another shape, such as {wrong[:3]}. It must be a state_dict of this network in torchvision's layout."
         )
+    model.load_state_dict({key: state[key] for key in wanted}, strict=False)
 
 
 def _classifier(model: nn.Module) -> str:

@@ -153,9 +153,9 @@ def pale_colour(rng: RNG) -> tuple[int, int, int]:
 def pose(frame: int, rng: RNG) -> list[float]:
     """Return Pillow's 8 perspective coefficients, from frame pixels to canvas pixels.
 
-    Size 0.65-1.0 of the frame, turned by up to 15 degrees, maybe flipped, stretched, sheared and tilted a little.
+    Size 0.7-1.0 of the frame, turned by up to 12 degrees, maybe flipped, stretched, sheared and tilted a little.
     """
-    share, angle, stretch = rng.uniform(0.65, 1.0), np.radians(rng.uniform(-15, 15)), rng.uniform(0.9, 1.1)
+    share, angle, stretch = rng.uniform(0.7, 1.0), np.radians(rng.uniform(-12, 12)), rng.uniform(0.9, 1.1)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     shape = np.array([[rng.choice((-1, 1)) * stretch, rng.uniform(-0.1, 0.1)], [0, 1 / stretch]])
     centre, there = np.eye(3), np.eye(3)
@@ -210,12 +210,12 @@ def cover(alpha: Image.Image, rng: RNG) -> Image.Image:
 
 def lit(photo: Image.Image, rng: RNG) -> Image.Image:
     """Return the photo under other light: blur, contrast, colour cast, brightness, a slope of light, and noise."""
-    photo = photo.filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.8)))
+    photo = photo.filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.6)))
     pixels = np.asarray(photo, dtype=np.float32)
-    pixels = (pixels - 128) * rng.uniform(0.75, 1.15) + 128
+    pixels = (pixels - 128) * rng.uniform(0.8, 1.1) + 128
     y, x = np.mgrid[-1 : 1 : photo.height * 1j, -1 : 1 : photo.width * 1j]
-    slope = rng.uniform(-0.15, 0.15, 2)
-    light = rng.uniform(0.8, 1.2) * (1 + slope[0] * x + slope[1] * y)
-    pixels = pixels * light[..., None] * rng.uniform(0.88, 1.12, 3)
-    pixels += rng.normal(0, rng.uniform(0, 8), pixels.shape)
+    slope = rng.uniform(-0.1, 0.1, 2)
+    light = rng.uniform(0.85, 1.15) * (1 + slope[0] * x + slope[1] * y)
+    pixels = pixels * light[..., None] * rng.uniform(0.93, 1.07, 3)
+    pixels += rng.normal(0, rng.uniform(0, 5), pixels.shape)
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))

@@ -126,7 +126,7 @@ def draw_product(label: str, colour: str, pattern: str, rng: np.random.Generator
     body = np.clip(np.array(COLOURS[colour]) + rng.normal(0, 10, 3), 0, 255)
     dark = body * 0.5 if body.mean() > 80 else body + 70
     pale, ink = rng.uniform(205, 250, 3), rng.uniform(10, 50, 3)
-    second = 0.5 * body + (120 if body.mean() < 128 else 0)
+    second = 0.7 * body + (80 if body.mean() < 128 else 0)
     palette = np.full((len(TONES) + 1, 4), 255, dtype=np.uint8)  # RGBA of each tone, the pattern's second colour last
     palette[0] = 0
     palette[1:, :3] = np.clip([body, dark, pale, ink, second], 0, 255)

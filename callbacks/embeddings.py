@@ -1,0 +1,45 @@
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+NAME = "embeddings.parquet"
+
+
+class WriteEmbeddings(Callback):
+    """Write what `predict` computes to the run's embeddings.parquet: id, label, embedding (float32 list).
+
+    Batch by batch, so that memory stays bounded, into a temporary file that is renamed at the end.
+    """
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Open the temporary file."""
+        self.path = Path(trainer.log_dir or trainer.default_root_dir) / NAME
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        vector = pa.list_(pa.float32(), pl_module.backbone.dim)
+        self.schema = pa.schema([("id", pa.string()), ("label", pa.string()), ("embedding", vector)])
+        self.writer = pq.ParquetWriter(self.path.with_suffix(".tmp"), self.schema)
+
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Append one batch."""
+        rows, embeddings = outputs
+        items = trainer.datamodule.items.iloc[rows.cpu().numpy()]  # type: ignore[attr-defined]
+        values = pa.array(embeddings.cpu().numpy().ravel())
+        vectors = pa.FixedSizeListArray.from_arrays(values, embeddings.shape[1])
+        self.writer.write_table(pa.table([items["id"].tolist(), items["label"].tolist(), vectors], schema=self.schema))
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Close the file and give it its name."""
+        self.writer.close()
+        self.path.with_suffix(".tmp").rename(self.path)
+        print(f"Embeddings: {self.path}")
