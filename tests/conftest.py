@@ -21,8 +21,10 @@ class ColourCatalog(Catalog):
         self.folder, self.per_label, self.size = Path(folder), per_label, size
 
     def prepare(self) -> None:
+        if self.folder.exists():
+            return
         rng = np.random.default_rng(0)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True)
         for label, colour in COLOURS.items():
             for number in range(self.per_label):
                 photo = Image.new("RGB", (self.size, self.size), (255, 255, 255))

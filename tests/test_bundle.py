@@ -70,7 +70,7 @@ def test_the_folder_holds_what_the_manifest_says(made):
     assert manifest["note"] == "hello"
     assert manifest["backbone"]["class_path"] == "conftest.TinyBackbone"
     assert (manifest["dim"], manifest["metric"], manifest["index"]["spec"]) == (8, "cosine", "Flat")
-    assert not list(made.parent.glob(".*.tmp"))
+    assert sorted(path.name for path in made.parent.iterdir()) == ["bundle", "photos"]
 
 
 @pytest.mark.parametrize("name", PARTS)
@@ -153,7 +153,7 @@ def test_an_interrupted_write_leaves_no_bundle(tmp_path, monkeypatch):
     monkeypatch.setattr(bundle.os, "fsync", fail)
     with pytest.raises(OSError, match="disk full"):
         write(tmp_path / "bundle")
-    assert not (tmp_path / "bundle").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
     monkeypatch.undo()
     write(tmp_path / "bundle")
     assert open_bundle(tmp_path / "bundle")

@@ -131,7 +131,7 @@ def test_copies_stay_on_one_side(colours, tmp_path):
 def test_gallery_is_train_or_the_part_itself_as_the_split_says(colours, tmp_path):
     data = module(colours, tmp_path, split=StratifiedSplit(0.6, 0.2, 0.2))
     assert set(data.gallery("test")["split"]) == {"train"}
-    data = module(colours, tmp_path, split=LabelDisjointSplit(0.5, 0.25, 0.25))
+    data = module(colours, tmp_path, split=LabelDisjointSplit(0.5, 0.5, 0))
     assert data.gallery("test").equals(data.part("test"))
     assert set(data.part("test")["label"]).isdisjoint(data.part("train")["label"])
 
@@ -162,3 +162,8 @@ def test_without_a_trainer_the_size_is_unknown(colours):
     data.setup()
     with pytest.raises(RuntimeError, match="use it through a Trainer"):
         data.val_dataloader()
+
+
+def test_a_part_too_small_for_a_batch_stops_before_training(colours, tmp_path):
+    with pytest.raises(ValueError, match=r"The val part is too small.*K=4 photos.*1 classes"):
+        module(colours, tmp_path, split=LabelDisjointSplit(0.5, 0.25, 0.25), photos_per_class=4)

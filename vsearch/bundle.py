@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -119,12 +120,14 @@ def write(
         "index": {"class_path": _class_path(index), "spec": index.spec, **manifest.get("index", {})},
         "sha256": digests,
     }
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    temporary.mkdir(parents=True)
-    for name, data in {**files, MANIFEST: json.dumps(manifest, indent=2).encode()}.items():
-        _write_file(temporary / name, data)
-    _sync_folder(temporary)
-    temporary.rename(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
+        made = Path(temporary) / folder.name
+        made.mkdir()
+        for name, data in {**files, MANIFEST: json.dumps(manifest, indent=2).encode()}.items():
+            _write_file(made / name, data)
+        _sync_folder(made)
+        made.rename(folder)
     _sync_folder(folder.parent)
 
 

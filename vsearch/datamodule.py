@@ -111,6 +111,8 @@ class CatalogDataModule(LightningDataModule):
         items["split"] = self.split.assign(items)
         items["label_code"] = pd.factorize(items["label"], sort=True)[0]
         self.items = items.drop(columns="content_hash")
+        for name in ("train", "val"):
+            self._pk_batches(name)  # too few photos or classes: say so now, not after the first epoch
         if folder := self._run_folder():
             write_split(items, items["split"], folder / "split.csv")
         counts = ", ".join(f"{part} {(items['split'] == part).sum():,}" for part in PARTS)
@@ -184,11 +186,15 @@ class CatalogDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         """Return the PK loader; one epoch is one pass's worth of the train part."""
-        items, trainer = self.part("train"), self.trainer
-        epoch = (lambda: trainer.current_epoch) if trainer else (lambda: 0)
-        batches = PKBatches(items["label_code"].to_numpy(), self.p, self.k, self.seed, epoch)
-        dataset = PhotoDataset(items, self._preprocessing, self.augment)
-        return DataLoader(dataset, batch_sampler=batches, num_workers=self.num_workers)
+        dataset = PhotoDataset(self.part("train"), self._preprocessing, self.augment)
+        return DataLoader(dataset, batch_sampler=self._pk_batches("train"), num_workers=self.num_workers)
+
+    def _pk_batches(self, name: str) -> PKBatches:
+        labels, trainer = self.part(name)["label_code"].to_numpy(), self.trainer
+        try:
+            return PKBatches(labels, self.p, self.k, self.seed, lambda: trainer.current_epoch if trainer else 0)
+        except ValueError as error:
+            raise ValueError(f"The {name} part is too small. {error}") from error
 
     def val_dataloader(self) -> DataLoader:
         """Return the val part, in order."""
