@@ -70,14 +70,24 @@ def markdown(report: dict[str, Any]) -> str:
     )
 
 
+def brief(report: dict[str, Any]) -> tuple[list[str], Rows]:
+    """Return the header and rows of a table narrow enough for a terminal: intervals for the trained model only."""
+    metrics = report["metrics"]
+    header = ["metric", "trained", "untrained", "chance", "trained, macro"]
+    rows = []
+    for metric, kinds in metrics["trained"].items():
+        untrained = metrics.get("untrained", {}).get(metric)
+        before = f"{untrained['micro']['value']:.3f}" if untrained else "-"
+        chance, macro = metrics["chance"][metric]["micro"], kinds["macro"]["value"]
+        rows.append([metric, _interval(kinds["micro"]), before, f"{chance:.3f}", f"{macro:.3f}"])
+    return header, rows
+
+
 def show(report: dict[str, Any], console: Console | None = None) -> None:
-    """Print the facts and the main table."""
+    """Print the facts and the narrow table."""
     console = console or Console()
-    header, rows = headline(report)
-    for title, columns, lines in (("Measured", ["what", "value"], facts(report)), ("Retrieval", header, rows)):
-        table = Table(title=title, title_justify="left")
-        for column in columns:
-            table.add_column(column)
+    for title, (columns, lines) in {"Measured": (["what", "value"], facts(report)), "Retrieval": brief(report)}.items():
+        table = Table(*columns, title=title, title_justify="left")
         for line in lines:
             table.add_row(*line)
         console.print(table)
