@@ -7,7 +7,8 @@ class WarnOnCollapse(Callback):
     """Warn, with the reason, when a run is collapsing: all embeddings drift to one point and the loss to its margin.
 
     Looks at what `MetricLearner` logs each epoch. Once all embeddings are alike, every triplet's loss is the margin
-    (Hermans et al. 2017, "In Defense of the Triplet Loss for Person Re-Identification", section 4).
+    (Hermans et al. 2017, "In Defense of the Triplet Loss for Person Re-Identification", section 4). A start from random
+    weights passes through such a state and leaves it: no warning while `val/precision_at_1` still rises.
 
     Args:
         min_spread: `train/embedding_spread` (0..1) below which the embeddings count as one point.
@@ -16,19 +17,22 @@ class WarnOnCollapse(Callback):
 
     def __init__(self, min_spread: float = 0.05, tolerance: float = 0.02) -> None:
         self.min_spread, self.tolerance = min_spread, tolerance
+        self.best_precision = -1.0
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Judge the epoch's means."""
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
         loss, spread = values.get("train/loss_epoch"), values.get("train/embedding_spread")
-        if loss is None or spread is None:
+        precision = values.get("val/precision_at_1", self.best_precision)
+        improving, self.best_precision = precision > self.best_precision, max(precision, self.best_precision)
+        if loss is None or spread is None or improving:
             return
         reason = self.reason(loss, getattr(pl_module.loss, "margin", None), spread)
         if reason:
             warnings.warn(f"Epoch {trainer.current_epoch}: {reason}", stacklevel=1)
 
     def reason(self, loss: float, margin: float | None, spread: float) -> str | None:
-        """Return why the run counts as collapsing, or None."""
+        """Return why an epoch that found nothing better counts as collapsing, or None."""
         advice = "Lower the learning rate, warm up longer, or start with an easier miner."
         if spread < self.min_spread:
             return f"the embeddings are collapsing to one point (spread {spread:.3f} < {self.min_spread}). {advice}"

@@ -28,10 +28,11 @@ def photos(folder: Path) -> list[Path]:
     return paths
 
 
-def write(folder: Path, seed: int = 0) -> tuple[TinyBackbone, list[Path]]:
+def write(folder: Path, seed: int = 0, **metadata: list) -> tuple[TinyBackbone, list[Path]]:
     torch.manual_seed(seed)
     backbone, paths = TinyBackbone().eval(), photos(folder.parent / "photos")
     items = pd.DataFrame({"id": [p.stem for p in paths], "path": [str(p) for p in paths], "label": list("aabbcc")})
+    items = items.assign(**metadata)
     held = bundle.Bundle(backbone, FlatIndex(), items, {})
     held.index.build(held.embed(paths))
     bundle.write(folder, backbone, held.index, items, {"note": "hello"}, {"report.md": b"# hi"})

@@ -1,3 +1,4 @@
+import warnings
 from types import SimpleNamespace
 
 import pytest
@@ -23,18 +24,29 @@ def test_the_decision(loss, margin, spread, reason):
     assert (found is None) if reason is None else (reason in found)
 
 
-def epoch_end(**values: float) -> None:
-    metrics = {f"train/{name}": torch.tensor(value) for name, value in values.items()}
+def epoch_end(callback: WarnOnCollapse, **values: float) -> None:
+    metrics = {name.replace("_", "/", 1): torch.tensor(value) for name, value in values.items()}
     trainer = SimpleNamespace(callback_metrics=metrics, current_epoch=3)
-    WarnOnCollapse().on_train_epoch_end(trainer, SimpleNamespace(loss=SimpleNamespace(margin=0.3)))
+    callback.on_train_epoch_end(trainer, SimpleNamespace(loss=SimpleNamespace(margin=0.3)))
 
 
 def test_a_collapsing_epoch_warns_with_its_number():
     with pytest.warns(UserWarning, match=r"Epoch 3: the embeddings are collapsing.*Lower the learning rate"):
-        epoch_end(loss_epoch=0.3, embedding_spread=0.001)
+        epoch_end(WarnOnCollapse(), train_loss_epoch=0.3, train_embedding_spread=0.001)
 
 
 @pytest.mark.filterwarnings("error")
 def test_a_sound_epoch_and_one_without_these_metrics_say_nothing():
-    epoch_end(loss_epoch=0.1, embedding_spread=0.8)
-    epoch_end(loss_epoch=0.3)
+    epoch_end(WarnOnCollapse(), train_loss_epoch=0.1, train_embedding_spread=0.8)
+    epoch_end(WarnOnCollapse(), train_loss_epoch=0.3)
+
+
+def test_no_warning_while_validation_still_improves():
+    callback = WarnOnCollapse()
+    near = {"train_loss_epoch": 0.3, "train_embedding_spread": 0.01}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        epoch_end(callback, **near, val_precision_at_1=0.2)
+        epoch_end(callback, **near, val_precision_at_1=0.3)
+    with pytest.warns(UserWarning, match="collapsing"):
+        epoch_end(callback, **near, val_precision_at_1=0.3)

@@ -1,0 +1,142 @@
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from test_bundle import write
+
+from vsearch.bundle import open_bundle
+from vsearch.cli import main
+
+METADATA = {"price": [1.5, 2.5, None, 4.5, 5.5, 6.5], "name": ["[new] shoe", "b", "c", "d", "e", "f"]}
+
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+
+
+@pytest.fixture
+def made(tmp_path) -> Path:
+    write(tmp_path / "bundle", split=["train"] * 6, **METADATA)
+    return tmp_path / "bundle"
+
+
+def photo(made: Path, number: int) -> str:
+    return str(made.parent / "photos" / f"{number}.png")
+
+
+def asked(capsys, *words: str | Path) -> list[dict[str, Any]]:
+    main(["search", *map(str, words), "--json"])
+    return json.loads(capsys.readouterr().out)
+
+
+def table(text: str) -> list[list[str]]:
+    return [
+        [cell.strip() for cell in line.strip("┃│").replace("┃", "│").split("│")]
+        for line in text.splitlines()
+        if line[:1] in "┃│"
+    ]
+
+
+def test_the_table_shows_rank_id_label_percent_and_metadata(made, capsys):
+    main(["search", str(made), photo(made, 0), "-k", "3"])
+    text = capsys.readouterr().out
+    header, *rows = table(text)
+    hits = open_bundle(made).search([photo(made, 0)], 3)[0]
+    assert photo(made, 0) in text
+    assert header == ["rank", "id", "label", "similarity", "price", "name"]
+    assert rows[0] == ["1", "0", "a", "100.0 %", "1.5", "[new] shoe"]
+    assert [row[:2] for row in rows] == [[str(rank), id] for rank, id in zip(hits["rank"], hits["id"], strict=True)]
+    assert [row[3] for row in rows] == [f"{100 * score:.1f} %" for score in hits["score"]]
+
+
+def test_json_has_what_a_program_needs(made, capsys):
+    (answer,) = asked(capsys, made, photo(made, 2), "-k", "4")
+    first, *others = answer["hits"]
+    assert answer["query"] == photo(made, 2)
+    assert first["metadata"] == {"price": None, "name": "c"}
+    assert (first["rank"], first["id"], first["label"], first["path"]) == (1, "2", "b", photo(made, 2))
+    assert first["score"] == pytest.approx(1, abs=1e-5)
+    for rank, hit in enumerate(others, start=2):
+        assert set(hit) == {"rank", "id", "label", "score", "path", "similarity_percent", "metadata"}
+        assert hit["rank"] == rank
+        assert hit["similarity_percent"] == pytest.approx(100 * hit["score"], abs=0.051)
+        assert hit["score"] <= first["score"]
+
+
+def test_the_scores_are_the_cosines_of_the_embeddings(made, capsys):
+    opened = open_bundle(made)
+    vectors = opened.embed([photo(made, number) for number in range(6)])
+    cosines = vectors @ vectors[4]
+    (answer,) = asked(capsys, made, photo(made, 4), "-k", "6")
+    assert [int(hit["id"]) for hit in answer["hits"]] == np.argsort(-cosines).tolist()
+    assert [hit["score"] for hit in answer["hits"]] == pytest.approx(np.sort(cosines)[::-1].tolist(), abs=1e-5)
+
+
+def test_several_photos_are_answered_in_their_order(made, capsys):
+    words = [photo(made, number) for number in (5, 1, 3)]
+    answers = asked(capsys, made, *words, "-k", "1")
+    assert [answer["query"] for answer in answers] == words
+    assert [[hit["id"] for hit in answer["hits"]] for answer in answers] == [["5"], ["1"], ["3"]]
+    main(["search", str(made), *words, "-k", "1"])
+    assert [row[1] for row in table(capsys.readouterr().out) if row[0] == "1"] == ["5", "1", "3"]
+
+
+@pytest.mark.parametrize(("k", "n"), [(["-k", "100"], 6), ([], 6), (["-k", "2"], 2)])
+def test_no_more_hits_than_items(made, capsys, k, n):
+    (answer,) = asked(capsys, made, photo(made, 0), *k)
+    assert [hit["rank"] for hit in answer["hits"]] == list(range(1, n + 1))
+
+
+@pytest.mark.parametrize(
+    ("k", "message"), [("0", "0 is not 1 or more"), ("-3", "-3 is not 1 or more"), ("x", "invalid")]
+)
+def test_a_k_that_asks_for_nothing_is_refused(made, capsys, k, message):
+    with pytest.raises(SystemExit) as ended:
+        main(["search", str(made), photo(made, 0), "-k", k])
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_metadata_called_like_a_columns_of_the_answer_is_kept(tmp_path, capsys):
+    write(tmp_path / "bundle", rank=list("uvwxyz"), score=[10, 20, 30, 40, 50, 60])
+    (answer,) = asked(capsys, tmp_path / "bundle", tmp_path / "photos" / "1.png", "-k", "1")
+    (hit,) = answer["hits"]
+    assert (hit["rank"], hit["score"]) == (1, pytest.approx(1, abs=1e-5))
+    assert hit["metadata"] == {"rank_original": "v", "score_original": 20}
+
+
+def ending(*words: str | Path) -> str:
+    with pytest.raises(SystemExit) as ended:
+        main(["search", *map(str, words)])
+    assert isinstance(ended.value.code, str)  # Python prints it and exits with status 1
+    return ended.value.code
+
+
+def test_a_folder_that_is_no_bundle_ends_with_a_message(made):
+    message = ending(made.parent, photo(made, 0))
+    assert message.startswith("vsearch search: ")
+    assert "is no bundle: it has no manifest.json" in message
+
+
+@pytest.mark.parametrize("name", ["index.faiss", "manifest.json"])
+def test_a_cut_file_ends_with_its_name(made, name):
+    whole = (made / name).read_bytes()
+    (made / name).write_bytes(whole[: len(whole) // 2])
+    assert name in ending(made, photo(made, 0))
+
+
+def test_a_photo_that_is_missing_or_broken_ends_with_its_name(made):
+    assert "nowhere.jpg" in ending(made, photo(made, 0), made / "nowhere.jpg")
+    (made.parent / "text.jpg").write_text("no photo")
+    assert "text.jpg" in ending(made, made.parent / "text.jpg")
+
+
+def test_the_catalogs_photos_are_not_needed(made, capsys):
+    shutil.copy(photo(made, 3), made.parent / "query.png")
+    shutil.rmtree(made.parent / "photos")
+    (answer,) = asked(capsys, made, made.parent / "query.png", "-k", "1")
+    assert answer["hits"][0]["id"] == "3"

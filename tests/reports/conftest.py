@@ -1,0 +1,52 @@
+from typing import Any
+
+import pytest
+
+
+def estimate(value: float) -> dict[str, float]:
+    return {"value": value, "low": value - 0.1, "high": value + 0.05}
+
+
+def metrics(shift: float) -> dict[str, Any]:
+    return {
+        "precision_at_1": {"micro": estimate(0.8 + shift), "macro": estimate(0.7 + shift)},
+        "map_at_r": {"micro": estimate(0.6 + shift), "macro": estimate(0.5 + shift)},
+    }
+
+
+@pytest.fixture
+def report() -> dict[str, Any]:
+    """A report with made-up numbers, none of which comes twice where it matters."""
+    at = {"precision_at_1": 0.81, "precision_at_10": 0.62, "map_at_r": 0.43, "ndcg_at_10": 0.64}
+    return {
+        "protocol": {
+            "catalog": "FolderCatalog",
+            "synthetic": False,
+            "split": "StratifiedSplit",
+            "items": 1234,
+            "labels": 2,
+            "parts": {"train": 1000, "test": 234},
+            "skipped_photos": 3,
+            "queries": 230,
+            "unanswerable_queries": 4,
+            "gallery": 1000,
+        },
+        "model": {"class_path": "a.b.TinyBackbone", "dim": 8, "epoch": 5, "seed": 7, "origin": "random"},
+        "index": {
+            "spec": "Flat",
+            "bytes": 2_500_000,
+            "build_s": 0.125,
+            "recall_at_10": 0.9876,
+            "latency": {"single_p50_ms": 0.11, "single_p99_ms": 0.22, "batch_p50_ms": 3.3, "batch_p99_ms": 4.4}
+            | {"batch_size": 64},
+        },
+        "metrics": {
+            "trained": metrics(0.1),
+            "untrained": metrics(-0.3),
+            "chance": {
+                "precision_at_1": {"micro": 0.321, "macro": 0.322},
+                "map_at_r": {"micro": 0.123, "macro": 0.124},
+            },
+        },
+        "per_class": [{"label": "red|pink", "queries": 200, **at}, {"label": "blue", "queries": 30, **at}],
+    }

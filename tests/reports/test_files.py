@@ -1,0 +1,60 @@
+import json
+from io import BytesIO
+
+import numpy as np
+import pytest
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from vsearch.reports.files import log_to_tensorboard, report_files
+from vsearch.reports.tables import markdown
+
+
+@pytest.fixture
+def picture() -> Image.Image:
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8))
+
+
+def refuse(constant: str) -> None:
+    raise AssertionError(f"{constant} is no JSON")
+
+
+def test_the_report_comes_back_as_it_was(report, picture):
+    files = report_files(report, picture)
+    assert set(files) == {"report.json", "report.md", "results.png"}
+    assert json.loads(files["report.json"], parse_constant=refuse) == report
+
+
+def test_the_markdown_holds_the_tables_and_shows_the_picture(report, picture):
+    text = report_files(report, picture)["report.md"].decode()
+    assert text.startswith(markdown(report))
+    assert "![results](results.png)" in text
+
+
+def test_the_picture_is_kept_pixel_by_pixel(report, picture):
+    with Image.open(BytesIO(report_files(report, picture)["results.png"])) as opened:
+        assert opened.format == "PNG"
+        assert np.array_equal(np.asarray(opened), np.asarray(picture))
+
+
+def test_tensorboard_gets_the_test_metrics_the_tables_and_the_picture(report, picture, tmp_path):
+    board = TensorBoardLogger(tmp_path)
+    log_to_tensorboard([CSVLogger(tmp_path / "csv"), board], report, picture)
+    events = EventAccumulator(board.log_dir).Reload()
+    values = {name: [point.value for point in events.Scalars(name)] for name in events.Tags()["scalars"]}
+    assert values == {
+        "test/precision_at_1": [pytest.approx(0.9)],
+        "test/precision_at_1_macro": [pytest.approx(0.8)],
+        "test/map_at_r": [pytest.approx(0.7)],
+        "test/map_at_r_macro": [pytest.approx(0.6)],
+    }
+    assert events.Tags()["tensors"] == ["report/text_summary"]
+    (shown,) = events.Images("test/results")
+    with Image.open(BytesIO(shown.encoded_image_string)) as opened:
+        assert np.array_equal(np.asarray(opened), np.asarray(picture))
+
+
+def test_without_tensorboard_nothing_is_written(report, picture, tmp_path):
+    log_to_tensorboard([CSVLogger(tmp_path / "csv")], report, picture)
+    assert not list(tmp_path.rglob("events.*"))

@@ -1,0 +1,106 @@
+import json
+from importlib.metadata import version
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from vsearch.catalogs.demo import DemoCatalog
+from vsearch.catalogs.folder import FolderCatalog
+from vsearch.evaluate import Scores
+from vsearch.metrics import means
+from vsearch.reports.summary import library_versions, protocol, summary
+from vsearch.splits import StratifiedSplit
+
+LABELS = np.array([2, 0, 2, 2])
+NAMES = ["apple", "pear", "plum"]
+
+
+def scores(first: list[float], chance: float = 0.25, labels: np.ndarray = LABELS) -> Scores:
+    model = {"precision_at_1": np.array(first), "map_at_r": np.linspace(0.1, 0.4, len(labels))}
+    return Scores(model, {name: np.full(len(labels), chance) for name in model}, labels, unanswerable=5)
+
+
+def test_means_over_queries_and_over_classes_by_hand():
+    found = summary(scores([1, 0, 1, 0]), None, NAMES)["metrics"]
+    assert found["trained"]["precision_at_1"]["micro"]["value"] == pytest.approx(2 / 4)
+    assert found["trained"]["precision_at_1"]["macro"]["value"] == pytest.approx((2 / 3 + 0) / 2)
+    assert found["trained"]["map_at_r"]["micro"]["value"] == pytest.approx(0.25)
+    assert found["trained"]["map_at_r"]["macro"]["value"] == pytest.approx((0.8 / 3 + 0.2) / 2)
+
+
+def test_many_queries_against_a_loop():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(3, size=60)
+    found = summary(scores(rng.random(60).tolist(), labels=labels), None, NAMES)
+    model = scores(np.random.default_rng(0).random(60).tolist(), labels=labels).model
+    for row in found["per_class"]:
+        own = [i for i in range(60) if NAMES[labels[i]] == row["label"]]
+        assert row["queries"] == len(own)
+        assert row["map_at_r"] == pytest.approx(sum(model["map_at_r"][i] for i in own) / len(own))
+    assert [row["queries"] for row in found["per_class"]] == sorted(np.bincount(labels).tolist(), reverse=True)
+
+
+def test_the_interval_holds_the_value_and_is_a_point_where_all_are_alike():
+    found = summary(scores([1, 1, 1, 1]), None, NAMES)["metrics"]["trained"]
+    assert found["precision_at_1"]["micro"] == {"value": 1, "low": 1, "high": 1}
+    map_at_r = found["map_at_r"]["micro"]
+    assert map_at_r["low"] < map_at_r["value"] < map_at_r["high"]
+
+
+def test_chance_stands_beside_every_metric():
+    made = scores([1, 0, 1, 0], chance=0.125)
+    found = summary(made, None, NAMES)["metrics"]
+    assert found["chance"] == means(made.chance, LABELS)
+    assert found["chance"]["precision_at_1"] == {"micro": 0.125, "macro": 0.125}
+    assert set(found["chance"]) == set(found["trained"])
+
+
+def test_untrained_is_there_only_when_it_was_measured():
+    assert set(summary(scores([1, 0, 1, 0]), None, NAMES)["metrics"]) == {"trained", "chance"}
+    both = summary(scores([1, 1, 1, 1]), scores([0, 0, 1, 0], chance=0.9), NAMES)["metrics"]
+    assert both["untrained"]["precision_at_1"]["micro"]["value"] == 0.25
+    assert both["trained"]["precision_at_1"]["micro"]["value"] == 1
+    assert both["chance"]["precision_at_1"]["micro"] == 0.25
+
+
+def test_classes_are_named_counted_and_sorted_by_size():
+    rows = summary(scores([1, 0, 1, 0]), None, NAMES)["per_class"]
+    assert [(row["label"], row["queries"]) for row in rows] == [("plum", 3), ("apple", 1)]
+    assert rows[0]["precision_at_1"] == pytest.approx(2 / 3)
+    assert rows[1]["map_at_r"] == pytest.approx(0.2)
+
+
+def test_one_query_is_enough_and_all_is_plain_json():
+    found = summary(scores([1], labels=np.array([1])), None, NAMES)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+@pytest.mark.parametrize(("catalog", "synthetic"), [(DemoCatalog("x"), True), (FolderCatalog("x"), False)])
+def test_the_protocol_counts_what_was_searched(catalog, synthetic):
+    items = pd.DataFrame({"split": ["train"] * 6 + ["val"] + ["test"] * 4})
+    gallery = {"test": items.iloc[:6]}
+    data = SimpleNamespace(
+        catalog=catalog, split=StratifiedSplit(), items=items, n_labels=3, n_skipped=2, gallery=gallery.__getitem__
+    )
+    found = protocol(data, scores([1, 0, 1, 0]))
+    assert found == {
+        "catalog": type(catalog).__name__,
+        "synthetic": synthetic,
+        "split": "StratifiedSplit",
+        "items": 11,
+        "labels": 3,
+        "parts": {"train": 6, "test": 4, "val": 1},
+        "skipped_photos": 2,
+        "queries": 4,
+        "unanswerable_queries": 5,
+        "gallery": 6,
+    }
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_versions_are_those_installed():
+    found = library_versions()
+    assert {"vsearch", "torch", "lightning", "faiss-cpu", "pytorch-metric-learning"} <= set(found)
+    assert all(found[name] == version(name) for name in found)

@@ -1,0 +1,113 @@
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from vsearch.reports.tables import brief, facts, headline, markdown, per_class, show
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("| ").split(" | ")]
+
+
+def rows_of(text: str, first: str) -> list[list[str]]:
+    return [found for line in text.splitlines() if (found := cells(line))[0] == first]
+
+
+def test_each_metric_stands_beside_the_untrained_and_chance(report):
+    header, rows = headline(report)
+    assert header == [
+        "metric",
+        "trained (micro)",
+        "untrained (micro)",
+        "trained (macro)",
+        "untrained (macro)",
+        "chance",
+    ]
+    assert rows == [
+        [
+            "precision_at_1",
+            "0.900 [0.800, 0.950]",
+            "0.500 [0.400, 0.550]",
+            "0.800 [0.700, 0.850]",
+            "0.400 [0.300, 0.450]",
+            "0.321",
+        ],
+        [
+            "map_at_r",
+            "0.700 [0.600, 0.750]",
+            "0.300 [0.200, 0.350]",
+            "0.600 [0.500, 0.650]",
+            "0.200 [0.100, 0.250]",
+            "0.123",
+        ],
+    ]
+
+
+def test_without_a_baseline_there_is_no_untrained_column(report):
+    del report["metrics"]["untrained"]
+    header, rows = headline(report)
+    assert header == ["metric", "trained (micro)", "trained (macro)", "chance"]
+    assert rows[0] == ["precision_at_1", "0.900 [0.800, 0.950]", "0.800 [0.700, 0.850]", "0.321"]
+    assert "untrained" not in markdown(report)
+
+
+def test_the_narrow_table_has_the_same_numbers(report):
+    header, rows = brief(report)
+    assert header == ["metric", "trained", "untrained", "chance", "trained, macro"]
+    assert rows[1] == ["map_at_r", "0.700 [0.600, 0.750]", "0.300", "0.123", "0.600"]
+    del report["metrics"]["untrained"]
+    assert brief(report)[1][1] == ["map_at_r", "0.700 [0.600, 0.750]", "-", "0.123", "0.600"]
+
+
+def test_classes_keep_their_order(report):
+    header, rows = per_class(report)
+    assert header == ["label", "queries", "precision_at_1", "precision_at_10", "map_at_r", "ndcg_at_10"]
+    assert rows == [
+        ["red|pink", "200", "0.810", "0.620", "0.430", "0.640"],
+        ["blue", "30", "0.810", "0.620", "0.430", "0.640"],
+    ]
+
+
+@pytest.mark.parametrize("synthetic", [True, False])
+def test_synthetic_photos_are_called_so_and_only_they(report, synthetic):
+    report["protocol"]["synthetic"] = synthetic
+    assert ("SYNTHETIC" in markdown(report)) == synthetic
+    assert ("SYNTHETIC" in dict(facts(report))["catalog"]) == synthetic
+
+
+def test_facts_say_what_was_measured_and_how(report):
+    assert dict(facts(report)) == {
+        "catalog": "FolderCatalog: 1,234 items, 2 labels",
+        "split": "StratifiedSplit: train 1,000, val 0, test 234; 3 broken photos skipped",
+        "search": "230 queries (4 without an answer left out), 1,000 items",
+        "model": "TinyBackbone, 8-d, epoch 5, seed 7",
+        "started from": "random weights",
+        "index": "Flat, 2.5 MB, built in 0.12 s",
+        "index recall@10": "0.9876 of what exact search finds",
+        "one search": "p50 0.11 ms, p99 0.22 ms",
+        "batch of 64": "p50 3.30 ms, p99 4.40 ms",
+    }
+
+
+def test_markdown_has_a_row_for_each_metric_class_and_fact(report):
+    text = markdown(report)
+    for metric in report["metrics"]["trained"]:
+        assert [row[-1] for row in rows_of(text, metric)] == [f"{report['metrics']['chance'][metric]['micro']:.3f}"]
+    assert len(rows_of(text, "blue")) == 1
+    for name, value in facts(report):
+        assert rows_of(text, name) == [[name, value]]
+
+
+def test_a_label_with_a_bar_stays_in_its_cell(report):
+    assert rows_of(markdown(report), r"red\|pink") == [[r"red\|pink", "200", "0.810", "0.620", "0.430", "0.640"]]
+
+
+def test_show_fits_a_terminal_of_80_columns_with_every_number_whole(report):
+    console = Console(file=StringIO(), width=80)
+    show(report, console)
+    text = console.file.getvalue()
+    for row in brief(report)[1]:
+        assert any(all(cell in line for cell in row) for line in text.splitlines()), row
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= 80
