@@ -1,12 +1,13 @@
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from vsearch import bundle
+from vsearch.backbones.base import Backbone
 from vsearch.datamodule import CatalogDataModule
 from vsearch.evaluate import Embedded, Scores, embed, score
 from vsearch.indexes.base import Index
@@ -37,7 +38,7 @@ class BuildIndex(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Keep the initial weights, before a checkpoint to resume from is loaded."""
         if stage == "fit" and self.baseline:
-            self._initial = {name: value.detach().clone() for name, value in pl_module.backbone.state_dict().items()}
+            self._initial = _copy(cast(MetricLearner, pl_module).backbone)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Build the index of the best epoch, measure it, write the bundle."""
@@ -46,32 +47,39 @@ class BuildIndex(Callback):
             return  # fast_dev_run, or no ModelCheckpoint: no best epoch to index
         saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
         pl_module.load_state_dict(saved["state_dict"])
-        data, device = trainer.datamodule, trainer.strategy.root_device  # type: ignore[attr-defined]
-        queries, gallery = _embed_test(pl_module, data, device, "best epoch")
-        start = time.perf_counter()
-        self.index.build(gallery.embeddings)
-        build_s = time.perf_counter() - start
-        trained, untrained = score(self.index, queries, gallery), self._untrained(pl_module, data, device)
-        report = {
-            "protocol": protocol(data, trained),
-            "model": {**pl_module.backbone.spec(), "dim": pl_module.backbone.dim, "origin": pl_module.backbone.origin}
-            | {"epoch": saved["epoch"], "seed": data.seed, "libraries": library_versions()},
-            "index": self._measure(queries, gallery, build_s),
-            **summary(trained, untrained, data.label_names),
-        }
+        module, data = cast(MetricLearner, pl_module), cast(CatalogDataModule, trainer.datamodule)  # type: ignore[attr-defined]
+        report, queries = self._report(module, data, trainer.strategy.root_device, saved["epoch"])
         picture = example_grid(self.index, queries, data)
         folder = Path(trainer.log_dir or trainer.default_root_dir) / "bundle"
+        manifest = {name: report[name] for name in ("protocol", "model", "index", "metrics")}
         items = data.gallery("test").drop(columns="label_code")
-        manifest = {name: report[name] for name in ("protocol", "model", "index")}
-        bundle.write(folder, pl_module.backbone, self.index, items, manifest, report_files(report, picture))
+        bundle.write(folder, module.backbone, self.index, items, manifest, report_files(report, picture))
         log_to_tensorboard(trainer.loggers, report, picture)
         show(report)
         print(f"Bundle: {folder}\nNext: python -m vsearch search {folder} PHOTO -k 10")
 
+    def _report(
+        self, module: MetricLearner, data: CatalogDataModule, device: torch.device, epoch: int
+    ) -> tuple[dict[str, Any], Embedded]:
+        queries, gallery = _embed_test(module, data, device, "best epoch")
+        start = time.perf_counter()
+        self.index.build(gallery.embeddings)
+        build_s = time.perf_counter() - start
+        trained, untrained = score(self.index, queries, gallery), self._untrained(module, data, device)
+        backbone = module.backbone
+        described = {"class_path": backbone.spec()["class_path"], "dim": backbone.dim, "origin": backbone.origin}
+        report = {
+            "protocol": protocol(data, trained),
+            "model": {**described, "epoch": epoch, "seed": data.seed, "libraries": library_versions()},
+            "index": self._measure(queries, gallery, build_s),
+            **summary(trained, untrained, data.label_names),
+        }
+        return report, queries
+
     def _untrained(self, module: MetricLearner, data: CatalogDataModule, device: torch.device) -> Scores | None:
         if not self._initial:
             return None
-        best = {name: value.detach().clone() for name, value in module.backbone.state_dict().items()}
+        best = _copy(module.backbone)
         module.backbone.load_state_dict(self._initial)
         queries, gallery = _embed_test(module, data, device, "before training")
         module.backbone.load_state_dict(best)
@@ -87,6 +95,10 @@ class BuildIndex(Callback):
             "recall_at_10": index_recall(self.index, queries.embeddings, gallery.embeddings),
             "latency": latency(self.index, queries.embeddings),
         }
+
+
+def _copy(backbone: Backbone) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in backbone.state_dict().items()}
 
 
 def _embed_test(

@@ -1,7 +1,10 @@
+from typing import cast
+
 from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.table import Table
 
+from vsearch.backbones.base import Backbone
 from vsearch.freezing import blocks
 from vsearch.memory import expected_bytes
 
@@ -14,7 +17,8 @@ class ShowRun(Callback):
         if not trainer.is_global_zero:
             return
         table = Table("block", "parameters", "share", "trained", title="Backbone", title_justify="left")
-        rows = blocks(pl_module.backbone)
+        backbone = cast(Backbone, pl_module.backbone)
+        rows = blocks(backbone)
         for row in rows:
             trained = "yes" if row.trainable == row.parameters else "frozen" if row.trainable == 0 else "in part"
             table.add_row(row.name, f"{row.parameters:,}", f"{row.share:.1%}", trained)
@@ -22,5 +26,5 @@ class ShowRun(Callback):
         table.add_row("all", f"{total:,}", "100.0%", f"{trainable:,} ({trainable / total:.1%})")
         Console().print(table)
         data = trainer.datamodule  # type: ignore[attr-defined]
-        needed = expected_bytes(pl_module.backbone, data.p * data.k)
-        print(f"Weights from: {pl_module.backbone.origin}. Training expects about {needed / 2**30:.1f} GiB of memory.")
+        needed = expected_bytes(backbone, data.p * data.k)
+        print(f"Weights from: {backbone.origin}. Training expects about {needed / 2**30:.1f} GiB of memory.")

@@ -29,7 +29,9 @@ def imported(path: Path) -> set[str]:
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            names = [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "vsearch" else [node.module]
+            names = (
+                [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "vsearch" else [node.module]
+            )
         found |= {name.removeprefix("vsearch.") for name in names if name.split(".")[0] in ("vsearch", "callbacks")}
     return found
 

@@ -36,7 +36,11 @@ def trainer(tmp_path, epochs: int = 2, **arguments) -> Trainer:
         default_root_dir=tmp_path,
         accelerator="cpu",
         **{"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
-        | {"num_sanity_val_steps": 0, "log_every_n_steps": 1, "callbacks": [ModelCheckpoint(tmp_path / "checkpoints", save_last=True)]}
+        | {
+            "num_sanity_val_steps": 0,
+            "log_every_n_steps": 1,
+            "callbacks": [ModelCheckpoint(tmp_path / "checkpoints", save_last=True)],
+        }
         | arguments,
     )
 

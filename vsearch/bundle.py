@@ -16,7 +16,8 @@ from safetensors.torch import load, save
 from torch import nn
 
 from vsearch.backbones.base import Backbone
-from vsearch.images import Preprocessing, load as load_photo
+from vsearch.images import Preprocessing
+from vsearch.images import load as load_photo
 from vsearch.indexes.base import Index
 
 SCHEMA = 1
@@ -54,13 +55,20 @@ class Bundle:
             return nn.functional.normalize(self.backbone(batch), dim=1).numpy()
 
     def search(self, photos: Sequence[str | Path | bytes], k: int) -> list[pd.DataFrame]:
-        """Return, per photo, its `k` best items, best first: the columns of `items` after `rank` and `score` (cosine)."""
+        """Return, per photo, its `k` best items, best first: the columns of `items` after `rank` and `score` (cosine).
+
+        Metadata that is called rank or score becomes `rank_original` or `score_original`.
+
+        Raises:
+            PhotoError: a photo can't be used.
+        """
         scores, positions = self.index.search(self.embed(photos), k)
         return [self._hits(*hits) for hits in zip(scores, positions, strict=True)]
 
     def _hits(self, scores: np.ndarray, positions: np.ndarray) -> pd.DataFrame:
         found = positions >= 0
         hits = self.items.iloc[positions[found]].reset_index(drop=True)
+        hits = hits.rename(columns={"rank": "rank_original", "score": "score_original"})
         hits.insert(0, "rank", np.arange(1, len(hits) + 1))
         hits.insert(1, "score", scores[found].astype(float))
         return hits
@@ -155,8 +163,13 @@ def open_bundle(folder: Path) -> Bundle:
 def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     if not path.is_file():
-        raise BundleError(f"{folder} is no bundle: it has no {MANIFEST}. A fit writes one to lightning_logs/version_N/bundle.")
-    manifest = json.loads(path.read_text())
+        raise BundleError(
+            f"{folder} is no bundle: it has no {MANIFEST}. A fit writes one to lightning_logs/version_N/bundle."
+        )
+    try:
+        manifest = json.loads(path.read_text())
+    except ValueError as error:
+        raise BundleError(f"{path} is damaged: {error}.") from error
     if manifest.get("schema") != SCHEMA:
         raise BundleError(f"{path}: schema {manifest.get('schema')}; this vsearch reads schema {SCHEMA}.")
     return manifest
@@ -177,7 +190,9 @@ def _build(entry: dict[str, Any], kind: type, folder: Path) -> Any:
     try:
         found = getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
-        raise BundleError(f"{folder}: {entry['class_path']} can't be imported ({error}). Is its file on the path?") from error
+        raise BundleError(
+            f"{folder}: {entry['class_path']} can't be imported ({error}). Is its file on the path?"
+        ) from error
     if not (isinstance(found, type) and issubclass(found, kind)):
         raise BundleError(f"{folder}: {entry['class_path']} is no {kind.__name__}.")
     return found

@@ -36,6 +36,6 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, ModuleType]]:
     commands = {}
     for entry in iter_modules(vsearch.commands.__path__):
         commands[entry.name] = import_module(f"vsearch.commands.{entry.name}")
-        text = commands[entry.name].__doc__
+        text = commands[entry.name].__doc__ or ""
         commands[entry.name].add_arguments(verbs.add_parser(entry.name, help=text.splitlines()[0], description=text))
     return parser, commands

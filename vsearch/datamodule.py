@@ -1,6 +1,6 @@
 import logging
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -9,8 +9,9 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from vsearch.backbones.base import Backbone
 from vsearch.catalogs.base import BOX, Catalog
-from vsearch.images import Preprocessing, PhotoError, normalise, open_photo, to_square
+from vsearch.images import PhotoError, Preprocessing, normalise, open_photo, to_square
 from vsearch.sampling import PKBatches
 from vsearch.scan import scan
 from vsearch.splits import PARTS, Split, StratifiedSplit, write_split
@@ -50,9 +51,7 @@ def boxes(items: pd.DataFrame) -> list[tuple[float, float, float, float] | None]
     if not set(BOX) <= set(items.columns):
         return [None] * len(items)
     corners = items[list(BOX)].astype(float)
-    return [
-        None if np.isnan(box).any() else (box[0], box[1], box[2], box[3]) for box in corners.to_numpy()
-    ]
+    return [None if np.isnan(box).any() else (box[0], box[1], box[2], box[3]) for box in corners.to_numpy()]
 
 
 class CatalogDataModule(LightningDataModule):
@@ -132,7 +131,7 @@ class CatalogDataModule(LightningDataModule):
             bad[["id", "path", "label", "error"]].to_csv(folder / "skipped.csv", index=False)
 
     def _run_folder(self) -> Path | None:
-        if self.trainer is None or self.trainer.log_dir is None or self.trainer.fast_dev_run:
+        if self.trainer is None or self.trainer.log_dir is None or self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             return None
         folder = Path(self.trainer.log_dir)
         folder.mkdir(parents=True, exist_ok=True)
@@ -212,7 +211,7 @@ class CatalogDataModule(LightningDataModule):
     def _preprocessing(self) -> Preprocessing:
         if self.trainer is None:
             raise RuntimeError("CatalogDataModule takes the photo size from the model: use it through a Trainer.")
-        return self.trainer.lightning_module.backbone.preprocessing
+        return cast(Backbone, self.trainer.lightning_module.backbone).preprocessing
 
 
 def _flagged(items: pd.DataFrame, flag: str) -> pd.DataFrame:

@@ -120,9 +120,7 @@ def _exclusions(queries: Embedded, gallery: Embedded) -> tuple[np.ndarray, np.nd
     """Return, per query, how many gallery items share its key, and how many that don't are of its label."""
     same_key = _count(gallery.keys[:, None], queries.keys[:, None])
     same_label = _count(gallery.labels[:, None], queries.labels[:, None])
-    both = _count(
-        np.stack([gallery.keys, gallery.labels], axis=1), np.stack([queries.keys, queries.labels], axis=1)
-    )
+    both = _count(np.stack([gallery.keys, gallery.labels], axis=1), np.stack([queries.keys, queries.labels], axis=1))
     return same_key, same_label - both
 
 

@@ -1,5 +1,5 @@
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -74,7 +74,7 @@ class MetricLearner(LightningModule):
         loss = self.loss(embeddings, labels, mined)
         values = geometry(embeddings.detach(), labels)
         if mined is not None and len(mined) == 3 and hasattr(self.loss, "margin"):
-            values["active_triplets"] = active_share(embeddings.detach(), mined, self.loss.margin)
+            values["active_triplets"] = active_share(embeddings.detach(), mined, cast(float, self.loss.margin))
         self.log("train/loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=len(labels))
         self.log_dict({f"train/{name}": value for name, value in values.items()}, on_step=False, on_epoch=True)
         return loss
@@ -93,10 +93,12 @@ class MetricLearner(LightningModule):
         index = FlatIndex()
         index.build(embeddings)
         scores = score(index, val, val)
-        self._log_means("val", means(scores.model, scores.labels), ("precision_at_1", "cmc_at_10", "map_at_r", "r_precision"))
+        self._log_means(
+            "val", means(scores.model, scores.labels), ("precision_at_1", "cmc_at_10", "map_at_r", "r_precision")
+        )
 
     def _validation_loss(self, embeddings: np.ndarray, labels: np.ndarray) -> float:
-        """The mean loss over PK batches of the val part: the same batches every epoch, put together from one embedding."""
+        """Return the mean loss over PK batches of the val part, the same each epoch, put together from one embedding."""
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         vectors, codes = torch.from_numpy(embeddings).to(self.device), torch.from_numpy(labels).to(self.device)
         losses = []

@@ -23,7 +23,5 @@ def scan(items: pd.DataFrame, boxes: Sequence[tuple[float, float, float, float] 
             return None, str(error)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes outside Python's lock
-        found = list(
-            track(pool.map(look, zip(items["path"], boxes, strict=True)), "Checking photos", total=len(items))
-        )
+        found = list(track(pool.map(look, zip(items["path"], boxes, strict=True)), "Checking photos", total=len(items)))
     return pd.DataFrame(found, columns=["content_hash", "error"], index=items.index, dtype=object)

@@ -31,8 +31,9 @@ class Run:
     ) -> None:
         self.folder, self.module, self.data = folder, learner(), data_of(catalog, **data)
         self.initial = copy.deepcopy(self.module.backbone)
-        best = ModelCheckpoint(folder / "checkpoints", "best", monitor="val/loss", mode="max", save_last=True)
-        self.trainer = trainer(folder, epochs, callbacks=[best, callback or BuildIndex()])
+        best = ModelCheckpoint(folder / "checkpoints", "best", monitor="val/loss", mode="max")
+        last = ModelCheckpoint(folder / "checkpoints", "last", enable_version_counter=False)
+        self.trainer = trainer(folder, epochs, callbacks=[best, last, callback or BuildIndex()])
         self.trainer.fit(self.module, self.data)
         self.bundle = folder / "bundle"
 
@@ -139,9 +140,9 @@ def test_without_a_baseline_nothing_is_said_of_the_untrained(colours, tmp_path):
 
 
 def test_unseen_labels_are_indexed_among_themselves(colours, tmp_path):
-    made = Run(colours, tmp_path, epochs=1, split=LabelDisjointSplit(0.5, 0, 0.5))
+    made = Run(colours, tmp_path, epochs=1, split=LabelDisjointSplit(0.5, 0.5, 0))
     opened = open_bundle(made.bundle)
-    assert set(opened.items["split"]) == {"test"}
+    assert set(opened.items["split"]) == {"val"}
     assert made.json("manifest.json")["protocol"]["queries"] == len(opened.items) == 40
 
 

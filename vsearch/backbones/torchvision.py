@@ -1,7 +1,7 @@
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 import torchvision
@@ -76,9 +76,13 @@ def _initial_weights(
         return entry.get_state_dict(progress=True, check_hash=True), f"torchvision {entry}"
     except OSError as error:
         target = Path(torch.hub.get_dir(), "checkpoints", Path(entry.url).name)
-        where = f"The weights {entry} could not be downloaded ({error}). Put the file at {target}, or name one in `weights`."
+        where = (
+            f"The weights {entry} can't be downloaded ({error}). Put the file at {target}, or name one in `weights`."
+        )
         if unavailable == "error":
-            raise FileNotFoundError(f"{where} `weights_unavailable: scratch` starts from random weights instead.") from error
+            raise FileNotFoundError(
+                f"{where} `weights_unavailable: scratch` starts from random weights instead."
+            ) from error
         warnings.warn(f"{where} Training starts from RANDOM weights with nothing frozen.", stacklevel=4)
         return None, "random"
 
@@ -124,9 +128,9 @@ def _classifier(model: nn.Module) -> str:
 
 def _remove_classifier(model: nn.Module) -> int:
     name = _classifier(model)
-    dim = model.get_submodule(name).in_features
+    dim = cast(nn.Linear, model.get_submodule(name)).in_features
     model.set_submodule(name, nn.Identity())
-    return int(dim)
+    return dim
 
 
 def _preprocessing(name: str, weights: str | None, image_size: int | None) -> Preprocessing:

@@ -58,7 +58,7 @@ def _show(answers: list[dict[str, Any]]) -> None:
         for hit in answer["hits"]:
             values = [str(hit["metadata"][name]) for name in metadata]
             table.add_row(str(hit["rank"]), hit["id"], hit["label"], f"{hit['similarity_percent']:.1f} %", *values)
-        Console().print(table)
+        Console(markup=False).print(table)  # a name may hold [brackets]
 
 
 def _positive(text: str) -> int:

@@ -30,9 +30,7 @@ class FlatIndex(Index):
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return scores (cosines, best first) and positions, each (q, k)."""
         index = self._built()
-        distances_l2sq, positions = index.search(
-            np.ascontiguousarray(queries, dtype=np.float32), min(k, index.ntotal)
-        )
+        distances_l2sq, positions = index.search(np.ascontiguousarray(queries, dtype=np.float32), min(k, index.ntotal))
         return np.clip(1 - distances_l2sq / 2, -1, 1), positions
 
     def to_bytes(self) -> bytes:

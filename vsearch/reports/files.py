@@ -14,8 +14,13 @@ def report_files(report: dict[str, Any], picture: Image.Image) -> dict[str, byte
     """Return report.json, report.md and the picture of search results, as file contents by name."""
     png = BytesIO()
     picture.save(png, "PNG")
-    text = f"{markdown(report)}\n## Search results\n\nQuery first; green: right label, red: wrong.\n\n![results](results.png)\n"
-    return {"report.json": json.dumps(report, indent=2).encode(), "report.md": text.encode(), "results.png": png.getvalue()}
+    legend = "Query first; green: right label, red: wrong."
+    text = f"{markdown(report)}\n## Search results\n\n{legend}\n\n![results](results.png)\n"
+    return {
+        "report.json": json.dumps(report, indent=2).encode(),
+        "report.md": text.encode(),
+        "results.png": png.getvalue(),
+    }
 
 
 def log_to_tensorboard(loggers: Iterable[Logger], report: dict[str, Any], picture: Image.Image) -> None:

@@ -63,4 +63,5 @@ def _per_class(scores: Scores, label_names: Sequence[str]) -> list[dict[str, Any
     rows = table.mean()
     rows.insert(0, "queries", table.size())
     rows.insert(0, "label", np.asarray(label_names, dtype=object)[rows.index.to_numpy()])
-    return rows.sort_values("queries", ascending=False, kind="stable").to_dict("records")
+    ordered = rows.sort_values("queries", ascending=False, kind="stable")
+    return [{str(name): value for name, value in row.items()} for row in ordered.to_dict("records")]

@@ -21,9 +21,7 @@ def headline(report: dict[str, Any]) -> tuple[list[str], Rows]:
 def per_class(report: dict[str, Any]) -> tuple[list[str], Rows]:
     """Return the header and rows of the table of classes."""
     names = ("precision_at_1", "precision_at_10", "map_at_r", "ndcg_at_10")
-    rows = [
-        [row["label"], str(row["queries"]), *(f"{row[name]:.3f}" for name in names)] for row in report["per_class"]
-    ]
+    rows = [[row["label"], str(row["queries"]), *(f"{row[name]:.3f}" for name in names)] for row in report["per_class"]]
     return ["label", "queries", *names], rows
 
 
@@ -36,8 +34,14 @@ def facts(report: dict[str, Any]) -> Rows:
     return [
         ["catalog", f"{protocol['catalog']}{kind}: {protocol['items']:,} items, {protocol['labels']} labels"],
         ["split", f"{protocol['split']}: {parts}; {protocol['skipped_photos']} broken photos skipped"],
-        ["search", f"{protocol['queries']:,} queries ({left_out} without an answer left out), {protocol['gallery']:,} items"],
-        ["model", f"{model['class_path'].rpartition('.')[2]}, {model['dim']}-d, epoch {model['epoch']}, seed {model['seed']}"],
+        [
+            "search",
+            f"{protocol['queries']:,} queries ({left_out} without an answer left out), {protocol['gallery']:,} items",
+        ],
+        [
+            "model",
+            f"{model['class_path'].rpartition('.')[2]}, {model['dim']}-d, epoch {model['epoch']}, seed {model['seed']}",
+        ],
         ["started from", f"{model['origin']} weights"],
         *_index_facts(report["index"]),
     ]
