@@ -98,7 +98,7 @@ class MetricLearner(LightningModule):
         )
 
     def _validation_loss(self, embeddings: np.ndarray, labels: np.ndarray) -> float:
-        """Return the mean loss over PK batches of the val part, the same each epoch, put together from one embedding."""
+        """Return the mean loss over fixed PK batches of the val part, put together from one embedding of it."""
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         vectors, codes = torch.from_numpy(embeddings).to(self.device), torch.from_numpy(labels).to(self.device)
         losses = []
