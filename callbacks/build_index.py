@@ -32,7 +32,8 @@ class BuildIndex(Callback):
     """
 
     def __init__(self, index: Index | None = None, baseline: bool = True) -> None:
-        self.index, self.baseline = index or FlatIndex(), baseline
+        self.index = FlatIndex() if index is None else index  # an empty index is falsy
+        self.baseline = baseline
         self._initial: dict[str, Tensor] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

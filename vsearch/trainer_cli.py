@@ -1,6 +1,9 @@
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from jsonargparse import Namespace
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -23,6 +26,18 @@ class ShowConfig(SaveConfigCallback):
 class TrainerCLI(LightningCLI):
     """LightningCLI with a `predict` that doesn't keep a catalog's embeddings in memory: a callback writes them."""
 
+    def before_instantiate_classes(self) -> None:
+        """Let an interrupted fit go on in its own folder: elsewhere ModelCheckpoint forgets how good the best was."""
+        config = self.config[self.subcommand]
+        checkpoint, logger = config.get("ckpt_path"), config.get("trainer.logger")
+        if self.subcommand != "fit" or not checkpoint or not isinstance(logger, Namespace):
+            return
+        run, place = Path(checkpoint).resolve().parent.parent, logger.get("init_args", Namespace())
+        logs = Path(place.get("save_dir") or "", place.get("name") or "").resolve()
+        number = re.fullmatch(r"version_(\d+)", run.name)
+        if number and run.parent == logs and place.get("version") is None and not (run / "bundle").exists():
+            place["version"] = int(number[1])
+
     def predict(self, **arguments: Any) -> None:
         """Run the trainer's predict without collecting what it returns."""
         self.trainer.predict(**{**arguments, "return_predictions": False})
@@ -35,6 +50,7 @@ def run(args: Sequence[str] | None = None) -> TrainerCLI:
         CatalogDataModule,
         args=None if args is None else list(args),
         save_config_callback=ShowConfig,
+        save_config_kwargs={"overwrite": True},  # by the resumed run's, which is the same but for what was changed
         auto_configure_optimizers=False,
         parser_kwargs={"prog": "vsearch"},
     )

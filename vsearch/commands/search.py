@@ -54,10 +54,11 @@ def _show(answers: list[dict[str, Any]]) -> None:
 
     for answer in answers:
         metadata = list(answer["hits"][0]["metadata"])
-        table = Table("rank", "id", "label", "similarity", *metadata, title=answer["query"], title_justify="left")
+        table = Table("rank", "id", "label", "similarity", *metadata)
         for hit in answer["hits"]:
             values = [str(hit["metadata"][name]) for name in metadata]
             table.add_row(str(hit["rank"]), hit["id"], hit["label"], f"{hit['similarity_percent']:.1f} %", *values)
+        print(answer["query"])  # in one piece: a table's title would be broken into lines
         Console(markup=False).print(table)  # a name may hold [brackets]
 
 

@@ -1,0 +1,45 @@
+import shutil
+
+import pytest
+import torch
+from test_cli import Project
+
+from vsearch.bundle import open_bundle
+
+
+@pytest.fixture
+def project(tmp_path) -> Project:
+    return Project(tmp_path)
+
+
+def best(run) -> dict:
+    saved = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["callbacks"]
+    return next(state for name, state in saved.items() if "ModelCheckpoint" in name and "val/loss" in name)
+
+
+def test_an_interrupted_fit_goes_on_in_its_own_folder_and_remembers_its_best_epoch(project):
+    run = project.run("fit", "--trainer.max_epochs", "3")
+    before = best(run)
+    shutil.rmtree(run / "bundle")  # as if it had been stopped before the end
+    again = project.run("fit", "--ckpt_path", str(run / "checkpoints" / "last.ckpt"), "--trainer.max_epochs", "4")
+    assert again == run
+    after = best(run)
+    assert after["best_model_score"] <= before["best_model_score"]
+    assert after["dirpath"] == before["dirpath"]
+    assert open_bundle(run / "bundle")
+
+
+def test_a_finished_run_is_left_alone(project):
+    run = project.run("fit", "--trainer.max_epochs", "1")
+    fingerprint = open_bundle(run / "bundle").manifest["fingerprint"]
+    longer = project.run("fit", "--ckpt_path", str(run / "checkpoints" / "last.ckpt"), "--trainer.max_epochs", "2")
+    assert longer.name == "version_1"
+    assert open_bundle(run / "bundle").manifest["fingerprint"] == fingerprint
+    assert open_bundle(longer / "bundle").manifest["model"]["epoch"] == 1
+
+
+def test_a_folder_that_was_asked_for_is_used(project):
+    run = project.run("fit", "--trainer.max_epochs", "1")
+    shutil.rmtree(run / "bundle")
+    words = ["--ckpt_path", str(run / "checkpoints" / "last.ckpt"), "--trainer.logger.init_args.version", "7"]
+    assert project.run("fit", *words, "--trainer.max_epochs", "2").name == "version_7"
