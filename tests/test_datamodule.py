@@ -11,7 +11,7 @@ from torchvision.transforms import v2
 from vsearch.catalogs.base import Catalog
 from vsearch.datamodule import CatalogDataModule, PhotoDataset, boxes
 from vsearch.images import PhotoError, load
-from vsearch.splits import ColumnSplit, LabelDisjointSplit, StratifiedSplit
+from vsearch.splits import ColumnSplit, LabelDisjointSplit, SplitError, StratifiedSplit
 
 
 def module(catalog, tmp_path, epoch: int = 0, **arguments) -> CatalogDataModule:
@@ -167,3 +167,12 @@ def test_without_a_trainer_the_size_is_unknown(colours):
 def test_a_part_too_small_for_a_batch_stops_before_training(colours, tmp_path):
     with pytest.raises(ValueError, match=r"The val part is too small.*K=4 photos.*1 classes"):
         module(colours, tmp_path, split=LabelDisjointSplit(0.5, 0.25, 0.25), photos_per_class=4)
+
+
+def test_a_val_part_in_which_nothing_can_be_found_stops_before_training(colours, tmp_path):
+    def lone(items: pd.DataFrame) -> pd.DataFrame:
+        number = items["id"].str.split("-").str[1].astype(int)
+        return items.assign(split=np.where(number == 0, "val", "train"))
+
+    with pytest.raises(SplitError, match="No label has 2 photos in the val part"):
+        module(Changed(colours, lone), tmp_path, split=ColumnSplit(), photos_per_class=1)

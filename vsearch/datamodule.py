@@ -14,7 +14,7 @@ from vsearch.catalogs.base import BOX, Catalog
 from vsearch.images import PhotoError, Preprocessing, normalise, open_photo, to_square
 from vsearch.sampling import PKBatches
 from vsearch.scan import scan
-from vsearch.splits import PARTS, Split, StratifiedSplit, write_split
+from vsearch.splits import PARTS, Split, SplitError, StratifiedSplit, write_split
 
 log = logging.getLogger(__name__)
 
@@ -110,8 +110,10 @@ class CatalogDataModule(LightningDataModule):
         items["split"] = self.split.assign(items)
         items["label_code"] = pd.factorize(items["label"], sort=True)[0]
         self.items = items.drop(columns="content_hash")
-        for name in ("train", "val"):
-            self._pk_batches(name)  # too few photos or classes: say so now, not after the first epoch
+        for name in ("train", "val"):  # what would fail after the first epoch is better said now
+            self._pk_batches(name)
+            if not self.part(name)["label_code"].duplicated().any():
+                raise SplitError(f"No label has 2 photos in the {name} part: enlarge it, or add photos.")
         if folder := self._run_folder():
             write_split(items, items["split"], folder / "split.csv")
         counts = ", ".join(f"{part} {(items['split'] == part).sum():,}" for part in PARTS)

@@ -86,10 +86,10 @@ class MetricLearner(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log `val/loss` over fixed PK batches and how well val photos find each other."""
-        embeddings, labels, _ = map(np.concatenate, zip(*self._seen, strict=True))
+        embeddings, labels, rows = map(np.concatenate, zip(*self._seen, strict=True))
         self._seen.clear()
         self.log("val/loss", self._validation_loss(embeddings, labels), prog_bar=True)
-        val = Embedded(embeddings, labels, np.arange(len(labels)))
+        val = Embedded(embeddings, labels, self.trainer.datamodule.exclusion_keys()[rows])  # type: ignore[attr-defined]
         index = FlatIndex()
         index.build(embeddings)
         scores = score(index, val, val)

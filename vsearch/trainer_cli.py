@@ -52,5 +52,5 @@ def run(args: Sequence[str] | None = None) -> TrainerCLI:
         save_config_callback=ShowConfig,
         save_config_kwargs={"overwrite": True},  # by the resumed run's, which is the same but for what was changed
         auto_configure_optimizers=False,
-        parser_kwargs={"prog": "vsearch"},
+        parser_kwargs={"prog": "vsearch", "allow_abbrev": False},
     )

@@ -124,6 +124,15 @@ def test_the_manifest_says_what_the_bundle_is_and_how_good(run):
     }
 
 
+def test_the_index_that_was_asked_for_is_built(colours, tmp_path):
+    class Other(FlatIndex):
+        spec = "Other"
+
+    made = Run(colours, tmp_path, epochs=1, callback=BuildIndex(index := Other()))
+    assert len(index) == 48
+    assert made.json("manifest.json")["index"]["spec"] == "Other"
+
+
 def test_chance_is_the_share_of_the_label_in_the_gallery(run):
     chance = run.json("report.json")["metrics"]["chance"]
     assert chance["precision_at_1"]["micro"] == pytest.approx(12 / 48)

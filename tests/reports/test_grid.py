@@ -71,7 +71,8 @@ class Case:
         self.index.build(self.vectors[self.held])
         self.queries = Embedded(self.vectors[self.asked], labels[self.asked], np.array(self.asked))
         sides = {"queries": self.items.iloc[self.asked], "gallery": self.items.iloc[self.held]}
-        self.data = SimpleNamespace(**{name: (lambda part, side=side: side) for name, side in sides.items()})
+        parts = {name: (lambda part, side=side: side) for name, side in sides.items()}
+        self.data = SimpleNamespace(**parts, exclusion_keys=lambda: np.arange(len(self.items)))
 
     def draw(self, n: int, k: int) -> Image.Image:
         return example_grid(self.index, self.queries, self.data, n, k)

@@ -41,11 +41,12 @@ def example_grid(index: Index, queries: Embedded, data: CatalogDataModule, n: in
     """
     asked, gallery = data.queries("test"), data.gallery("test")
     chosen = _spread(queries.labels, n)
-    _, positions = index.search(queries.embeddings[chosen], k + 1)
+    keys = data.exclusion_keys()[gallery.index]
+    _, positions = index.search(queries.embeddings[chosen], k + int(np.bincount(keys).max()))
     rows = []
     for query, hits in zip(chosen, positions, strict=True):
         item = asked.iloc[query]
-        found = [gallery.iloc[hit] for hit in hits if hit >= 0 and gallery.index[hit] != item.name][:k]
+        found = [gallery.iloc[hit] for hit in hits if hit >= 0 and keys[hit] != queries.keys[query]][:k]
         rows.append([_shown(item, None), *(_shown(hit, hit["label"] == item["label"]) for hit in found)])
     return grid(rows)
 
