@@ -4,6 +4,7 @@ from typing import Any, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from vsearch import bundle
@@ -38,20 +39,25 @@ class BuildIndex(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Keep the initial weights, before a checkpoint to resume from is loaded."""
-        if stage == "fit" and self.baseline:
+        if stage != "fit":
+            return
+        if _folder(trainer).exists():
+            raise bundle.BundleError(f"{_folder(trainer)} exists already: move it away, or start a new run.")
+        if self.baseline:
             self._initial = _copy(cast(MetricLearner, pl_module).backbone)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Build the index of the best epoch, measure it, write the bundle."""
         checkpoint = getattr(trainer.checkpoint_callback, "best_model_path", "")
-        if not checkpoint or not trainer.is_global_zero:
-            return  # fast_dev_run, or no ModelCheckpoint: no best epoch to index
+        if not checkpoint:
+            rank_zero_warn("BuildIndex: no ModelCheckpoint has kept an epoch, so there is no index and no bundle.")
+            return
         saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
         pl_module.load_state_dict(saved["state_dict"])
         module, data = cast(MetricLearner, pl_module), cast(CatalogDataModule, trainer.datamodule)  # type: ignore[attr-defined]
         report, queries = self._report(module, data, trainer.strategy.root_device, saved["epoch"])
         picture = example_grid(self.index, queries, data)
-        folder = Path(trainer.log_dir or trainer.default_root_dir) / "bundle"
+        folder = _folder(trainer)
         manifest = {name: report[name] for name in ("protocol", "model", "index", "metrics")}
         items = data.gallery("test").drop(columns="label_code")
         bundle.write(folder, module.backbone, self.index, items, manifest, report_files(report, picture))
@@ -71,7 +77,7 @@ class BuildIndex(Callback):
         described = {"class_path": backbone.spec()["class_path"], "dim": backbone.dim, "origin": backbone.origin}
         report = {
             "protocol": protocol(data, trained),
-            "model": {**described, "epoch": epoch, "seed": data.seed, "libraries": library_versions()},
+            "model": {**described, "epoch": epoch, "libraries": library_versions()},
             "index": self._measure(queries, gallery, build_s),
             **summary(trained, untrained, data.label_names),
         }
@@ -96,6 +102,10 @@ class BuildIndex(Callback):
             "recall_at_10": index_recall(self.index, queries.embeddings, gallery.embeddings),
             "latency": latency(self.index, queries.embeddings),
         }
+
+
+def _folder(trainer: Trainer) -> Path:
+    return Path(trainer.log_dir or trainer.default_root_dir) / "bundle"
 
 
 def _copy(backbone: Backbone) -> dict[str, Tensor]:

@@ -1,6 +1,7 @@
 import warnings
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from pytorch_metric_learning.losses import TripletMarginLoss
 
 
 class WarnOnCollapse(Callback):
@@ -27,7 +28,7 @@ class WarnOnCollapse(Callback):
         improving, self.best_precision = precision > self.best_precision, max(precision, self.best_precision)
         if loss is None or spread is None or improving:
             return
-        reason = self.reason(loss, getattr(pl_module.loss, "margin", None), spread)
+        reason = self.reason(loss, _margin(pl_module.loss), spread)
         if reason:
             warnings.warn(f"Epoch {trainer.current_epoch}: {reason}", stacklevel=1)
 
@@ -39,3 +40,7 @@ class WarnOnCollapse(Callback):
         if margin is not None and abs(loss - margin) <= self.tolerance * margin:
             return f"the loss is stuck at the margin ({loss:.3f} of {margin}): no triplet is told apart. {advice}"
         return None
+
+
+def _margin(loss: object) -> float | None:
+    return float(loss.margin) if isinstance(loss, TripletMarginLoss) else None  # elsewhere a margin may be an angle

@@ -170,3 +170,17 @@ def test_the_fingerprint_binds_weights_preprocessing_and_dim():
     others = [("ac", *base[1:]), (base[0], Preprocessing(17, (0.5,) * 3, (0.5,) * 3), 8), (*base[:2], 9)]
     assert fingerprint(*base) == fingerprint(*base)
     assert len({fingerprint(*parts) for parts in [base, *others]}) == 4
+
+
+@pytest.mark.parametrize("manifest", ["[]", "{}", '{"schema": 1}', "null"])
+def test_a_manifest_without_its_entries_is_refused(made, manifest):
+    (made / "manifest.json").write_text(manifest)
+    with pytest.raises(BundleError):
+        open_bundle(made)
+
+
+def test_a_manifest_of_another_architecture_is_refused(made):
+    entry = json.loads((made / "manifest.json").read_text())["backbone"]
+    change(made, backbone={**entry, "init_args": {**entry["init_args"], "dim": 9}})
+    with pytest.raises(BundleError, match="does not describe these files"):
+        open_bundle(made)

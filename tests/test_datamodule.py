@@ -176,3 +176,27 @@ def test_a_val_part_in_which_nothing_can_be_found_stops_before_training(colours,
 
     with pytest.raises(SplitError, match="No label has 2 photos in the val part"):
         module(Changed(colours, lone), tmp_path, split=ColumnSplit(), photos_per_class=1)
+
+
+def test_a_catalogs_own_split_is_never_redrawn(colours, tmp_path):
+    given = Changed(colours, lambda items: items.assign(split="train"))
+    with pytest.raises(SplitError, match=r"column 'split', which StratifiedSplit would ignore.*ColumnSplit"):
+        module(given, tmp_path)
+
+
+def test_only_broken_photos(colours, tmp_path):
+    break_photos(colours, colours.read()["id"])
+    with pytest.raises(PhotoError, match="None of the 80 photos can be used"):
+        module(colours, tmp_path, on_bad_image="skip")
+
+
+def test_a_gallery_without_the_querys_labels_stops_before_training(colours, tmp_path):
+    def parts(items: pd.DataFrame) -> pd.DataFrame:
+        part = items["label"].map({"red": "train", "green": "train", "blue": "val", "grey": "test"})
+        number = items["id"].str.split("-").str[1].astype(int)
+        return items.assign(split=part.where(~((items["label"] == "red") & (number < 5)), "val"))
+
+    given = Changed(colours, parts)
+    with pytest.raises(SplitError, match=r"No test query's label.*gallery self"):
+        module(given, tmp_path, split=ColumnSplit())
+    assert module(given, tmp_path, split=ColumnSplit(gallery="self")).gallery("test")["label"].unique() == ["grey"]

@@ -10,7 +10,7 @@ from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 from sklearn.metrics import ndcg_score
 
 from vsearch import metrics
-from vsearch.metrics import chance, embedding_spread, means, per_query, summarise
+from vsearch.metrics import chance, means, per_query, summarise
 
 NAMES = {
     *("precision_at_1", "precision_at_5", "precision_at_10", "cmc_at_5", "cmc_at_10"),
@@ -300,18 +300,3 @@ def test_equal_values_have_an_interval_of_no_width() -> None:
     for found in summarise({"one": np.ones(60), "zero": np.zeros(60)}, labels, resamples=20).values():
         assert all(estimate.low == estimate.value == estimate.high for estimate in found.values())
     assert astuple(summarise({"one": np.ones(1)}, np.array(["bag"]))["one"]["micro"]) == (1, 1, 1)
-
-
-def test_embedding_spread() -> None:
-    same = np.tile(np.array([0.6, 0.8], np.float32), (1000, 1))
-    assert embedding_spread(same) == pytest.approx(0, abs=1e-6)
-    assert embedding_spread(same) >= 0
-    assert embedding_spread(np.eye(4, dtype=np.float32)) == pytest.approx(0.75)
-    assert embedding_spread(np.array([[1.0, 0.0], [-1.0, 0.0]])) == 1
-
-
-def test_embedding_spread_is_one_less_the_mean_cosine_of_all_pairs() -> None:
-    vectors = np.random.default_rng(0).normal(size=(30, 5)) + 1
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    cosines = [a @ b for a in vectors for b in vectors]
-    assert embedding_spread(vectors) == pytest.approx(1 - sum(cosines) / len(cosines))

@@ -152,3 +152,16 @@ def test_unseen_labels_are_searched_among_themselves(colours, tmp_path):
     assert data.part("train")["label"].nunique() == data.part("val")["label"].nunique() == 2
     assert run.test(model, data, verbose=False)[0]["test/precision_at_1"] == run.callback_metrics["test/precision_at_1"]
     assert run.callback_metrics["test/precision_at_1"] > 0.6
+
+
+def test_too_few_val_photos_to_score_warn_and_do_not_stop_the_run(colours, tmp_path):
+    run = trainer(tmp_path, 1, limit_val_batches=1, callbacks=[])
+    with pytest.warns(UserWarning, match="can't be scored"):
+        run.fit(learner(), data_of(colours, eval_batch_size=1))
+    assert "val/loss" not in run.callback_metrics
+
+
+def test_fast_dev_run(colours, tmp_path):
+    Trainer(fast_dev_run=True, accelerator="cpu", default_root_dir=tmp_path, logger=False).fit(
+        learner(), data_of(colours)
+    )

@@ -43,3 +43,32 @@ def test_a_folder_that_was_asked_for_is_used(project):
     shutil.rmtree(run / "bundle")
     words = ["--ckpt_path", str(run / "checkpoints" / "last.ckpt"), "--trainer.logger.init_args.version", "7"]
     assert project.run("fit", *words, "--trainer.max_epochs", "2").name == "version_7"
+
+
+def test_a_bundle_in_the_way_stops_the_fit_before_training(project):
+    run = project.run("fit", "--trainer.max_epochs", "1")
+    with pytest.raises(SystemExit, match="exists already"):
+        project.run("fit", "--trainer.max_epochs", "1", "--trainer.logger.init_args.version", run.name.split("_")[1])
+
+
+def test_an_error_of_the_users_is_one_line(project):
+    with pytest.raises(SystemExit, match=r"vsearch: .*no items|vsearch: .*no such"):
+        project.run(
+            "fit", "--data.catalog", "vsearch.catalogs.table.TableCatalog", "--data.catalog.init_args.table", "gone.csv"
+        )
+
+
+def test_scoring_without_a_checkpoint_warns(project):
+    with pytest.warns(UserWarning, match="without --ckpt_path"):
+        project.run("validate")
+
+
+def test_what_the_catalog_left_out_is_printed(project, capfd, tmp_path):
+    table = tmp_path / "items.csv"
+    rows = [f"{n},colours/{label}-{n}.png,{label}" for label in ("red", "blue") for n in range(40)]
+    rows = [row.replace(f"{n},", f"{i},", 1) for i, (n, row) in enumerate((r.split(",")[0], r) for r in rows)]
+    table.write_text("id,path,label\n" + "\n".join(rows) + "\n")
+    project.run("fit", "--trainer.max_epochs", "1")  # draws the photos: 20 of each label
+    words = ["--data.catalog", "vsearch.catalogs.table.TableCatalog", "--data.catalog.init_args.table", str(table)]
+    project.run("fit", "--trainer.max_epochs", "1", *words, "--data.catalog.init_args.missing_photos", "drop")
+    assert "'missing_photos': 40" in capfd.readouterr().err

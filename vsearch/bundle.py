@@ -147,6 +147,13 @@ def open_bundle(folder: Path) -> Bundle:
     """
     manifest = _read_manifest(folder)
     files = {name: _read_part(folder, name, manifest) for name in (WEIGHTS, INDEX, ITEMS)}
+    try:
+        return _assemble(folder, manifest, files)
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise BundleError(f"{folder}: {MANIFEST} does not describe these files ({error!r}).") from error
+
+
+def _assemble(folder: Path, manifest: dict[str, Any], files: dict[str, bytes]) -> Bundle:
     preprocessing = Preprocessing(**manifest["preprocessing"])
     if fingerprint(manifest["sha256"][WEIGHTS], preprocessing, manifest["dim"]) != manifest["fingerprint"]:
         raise BundleError(f"{folder}: the fingerprint is not that of these weights and this preprocessing.")
@@ -170,8 +177,9 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_text())
     except ValueError as error:
         raise BundleError(f"{path} is damaged: {error}.") from error
-    if manifest.get("schema") != SCHEMA:
-        raise BundleError(f"{path}: schema {manifest.get('schema')}; this vsearch reads schema {SCHEMA}.")
+    schema = manifest.get("schema") if isinstance(manifest, dict) else None
+    if schema != SCHEMA:
+        raise BundleError(f"{path}: schema {schema}; this vsearch reads schema {SCHEMA}.")
     return manifest
 
 
@@ -180,7 +188,7 @@ def _read_part(folder: Path, name: str, manifest: dict[str, Any]) -> bytes:
     if not path.is_file():
         raise BundleError(f"{folder}: {name} is missing.")
     data = path.read_bytes()
-    if hashlib.sha256(data).hexdigest() != manifest["sha256"].get(name):
+    if hashlib.sha256(data).hexdigest() != manifest.get("sha256", {}).get(name):
         raise BundleError(f"{folder}: {name} is damaged or from another bundle (its SHA-256 is not the manifest's).")
     return data
 

@@ -106,14 +106,23 @@ class CatalogDataModule(LightningDataModule):
         found = scan(items, boxes(items))
         bad = found["error"].notna()
         self._report_bad(items[bad].assign(error=found.loc[bad, "error"]))
+        if bad.all():
+            raise PhotoError(f"None of the {len(items)} photos can be used. The first: {found['error'].iloc[0]}")
         items = items.assign(content_hash=found["content_hash"])[~bad].reset_index(drop=True)
         items["split"] = self.split.assign(items)
         items["label_code"] = pd.factorize(items["label"], sort=True)[0]
         self.items = items.drop(columns="content_hash")
+        if not (items["split"] == "test").any():
+            log.warning("The split has no test part: measuring on val, which chooses the best epoch (optimistic).")
         for name in ("train", "val"):  # what would fail after the first epoch is better said now
             self._pk_batches(name)
             if not self.part(name)["label_code"].duplicated().any():
                 raise SplitError(f"No label has 2 photos in the {name} part: enlarge it, or add photos.")
+        if not self.queries("test")["label_code"].isin(self.gallery("test")["label_code"]).any():
+            raise SplitError(
+                "No test query's label is in the gallery that it searches. If the parts have labels of their own, set "
+                "`--data.split.init_args.gallery self`."
+            )
         if folder := self._run_folder():
             write_split(items, items["split"], folder / "split.csv")
         counts = ", ".join(f"{part} {(items['split'] == part).sum():,}" for part in PARTS)
@@ -152,10 +161,7 @@ class CatalogDataModule(LightningDataModule):
     def part(self, name: str) -> pd.DataFrame:
         """Return the items of `train`, `val` or `test`; `val` stands in for an empty test part."""
         items = self.items[self.items["split"] == name]
-        if name == "test" and items.empty:
-            log.warning("The split has no test part: measuring on val, which chose the best epoch (optimistic).")
-            return self.part("val")
-        return items
+        return self.part("val") if name == "test" and items.empty else items
 
     def queries(self, part: str) -> pd.DataFrame:
         """Return the items of `part` that search: all, or those flagged `is_query`."""

@@ -145,18 +145,6 @@ def summarise(
     return result
 
 
-def embedding_spread(embeddings: np.ndarray) -> float:
-    """Return 1 - |mean embedding|^2, in 0..1: 0 when all are the same (collapsed), towards 1 when spread out.
-
-    Equals 1 minus the mean cosine similarity of all pairs, each with itself included.
-
-    Args:
-        embeddings: float `(n, dim)`, L2-normalised, n >= 1.
-    """
-    mean = embeddings.mean(axis=0, dtype=np.float64)
-    return max(0.0, float(1 - mean @ mean))
-
-
 def _refuse(bad: np.ndarray, what: str, advice: str) -> None:
     if bad.any():
         raise ValueError(f"{bad.sum()} of {len(bad)} queries {what} (first: query {bad.argmax()}). {advice}")

@@ -5,7 +5,9 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from pytorch_metric_learning.losses import TripletMarginLoss
 from torch import Tensor, nn
 
 from vsearch.backbones.base import Backbone
@@ -73,7 +75,7 @@ class MetricLearner(LightningModule):
         mined = self.miner(embeddings, labels) if self.miner else None
         loss = self.loss(embeddings, labels, mined)
         values = geometry(embeddings.detach(), labels)
-        if mined is not None and len(mined) == 3 and hasattr(self.loss, "margin"):
+        if mined is not None and len(mined) == 3 and isinstance(self.loss, TripletMarginLoss):
             values["active_triplets"] = active_share(embeddings.detach(), mined, cast(float, self.loss.margin))
         self.log("train/loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=len(labels))
         self.log_dict({f"train/{name}": value for name, value in values.items()}, on_step=False, on_epoch=True)
@@ -88,6 +90,9 @@ class MetricLearner(LightningModule):
         """Log `val/loss` over fixed PK batches and how well val photos find each other."""
         embeddings, labels, rows = map(np.concatenate, zip(*self._seen, strict=True))
         self._seen.clear()
+        if not 1 < len(np.unique(labels)) < len(labels):
+            rank_zero_warn("These few val photos can't be scored: that takes 2 labels, and 2 photos of one of them.")
+            return
         self.log("val/loss", self._validation_loss(embeddings, labels), prog_bar=True)
         val = Embedded(embeddings, labels, self.trainer.datamodule.exclusion_keys()[rows])  # type: ignore[attr-defined]
         index = FlatIndex()

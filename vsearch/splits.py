@@ -66,7 +66,12 @@ class FractionSplit(Split):
         self.keep_copies_together = keep_copies_together
 
     def assign(self, items: pd.DataFrame) -> pd.Series:
-        """Draw the parts; SplitError when a part that was asked for gets no item."""
+        """Draw the parts; SplitError when a part that was asked for gets no item, or the catalog has its own split."""
+        if "split" in items:
+            raise SplitError(
+                f"The catalog has a column 'split', which {type(self).__name__} would ignore. Use it with "
+                "`--data.split vsearch.splits.ColumnSplit`, or rename the column to draw another split."
+            )
         ordered = items.sort_values("id")
         part = self._draw(ordered, np.random.default_rng(self.seed))
         for number in range(len(self.fractions)):

@@ -3,8 +3,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from pytorch_metric_learning.losses import ArcFaceLoss, TripletMarginLoss
 
-from callbacks.collapse import WarnOnCollapse
+from callbacks.collapse import WarnOnCollapse, _margin
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,7 @@ def test_the_decision(loss, margin, spread, reason):
 def epoch_end(callback: WarnOnCollapse, **values: float) -> None:
     metrics = {name.replace("_", "/", 1): torch.tensor(value) for name, value in values.items()}
     trainer = SimpleNamespace(callback_metrics=metrics, current_epoch=3)
-    callback.on_train_epoch_end(trainer, SimpleNamespace(loss=SimpleNamespace(margin=0.3)))
+    callback.on_train_epoch_end(trainer, SimpleNamespace(loss=TripletMarginLoss(0.3)))
 
 
 def test_a_collapsing_epoch_warns_with_its_number():
@@ -50,3 +51,8 @@ def test_no_warning_while_validation_still_improves():
         epoch_end(callback, **near, val_precision_at_1=0.3)
     with pytest.warns(UserWarning, match="collapsing"):
         epoch_end(callback, **near, val_precision_at_1=0.3)
+
+
+def test_only_a_triplet_losss_margin_is_a_distance():
+    assert _margin(TripletMarginLoss(0.2)) == 0.2
+    assert _margin(ArcFaceLoss(num_classes=3, embedding_size=4)) is None

@@ -47,8 +47,8 @@ def test_the_table_shows_rank_id_label_percent_and_metadata(made, capsys):
     header, *rows = table(text)
     hits = open_bundle(made).search([photo(made, 0)], 3)[0]
     assert photo(made, 0) in text
-    assert header == ["rank", "id", "label", "similarity", "price", "name"]
-    assert rows[0] == ["1", "0", "a", "100.0 %", "1.5", "[new] shoe"]
+    assert header == ["rank", "id", "label", "similarity", "metadata"]
+    assert rows[0] == ["1", "0", "a", "100.0 %", "price: 1.5, name: [new] shoe"]
     assert [row[:2] for row in rows] == [[str(rank), id] for rank, id in zip(hits["rank"], hits["id"], strict=True)]
     assert [row[3] for row in rows] == [f"{100 * score:.1f} %" for score in hits["score"]]
 

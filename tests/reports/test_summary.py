@@ -78,12 +78,13 @@ def test_one_query_is_enough_and_all_is_plain_json():
 
 
 @pytest.mark.parametrize(("catalog", "synthetic"), [(DemoCatalog("x"), True), (FolderCatalog("x"), False)])
-def test_the_protocol_counts_what_was_searched(catalog, synthetic):
+def test_the_protocol_counts_what_was_searched(catalog, synthetic, monkeypatch):
     items = pd.DataFrame({"split": ["train"] * 6 + ["val"] + ["test"] * 4})
     gallery = {"test": items.iloc[:6]}
-    data = SimpleNamespace(
-        catalog=catalog, split=StratifiedSplit(), items=items, n_labels=3, n_skipped=2, gallery=gallery.__getitem__
-    )
+    data = SimpleNamespace(catalog=catalog, split=StratifiedSplit(seed=5), items=items, n_labels=3, n_skipped=2, seed=4)
+    data.part, data.gallery = {"test": items.iloc[7:]}.__getitem__, gallery.__getitem__
+    monkeypatch.setenv("PL_GLOBAL_SEED", "9")
+    catalog.report = {"filtered": 1}
     found = protocol(data, scores([1, 0, 1, 0]))
     assert found == {
         "catalog": type(catalog).__name__,
@@ -92,6 +93,9 @@ def test_the_protocol_counts_what_was_searched(catalog, synthetic):
         "items": 11,
         "labels": 3,
         "parts": {"train": 6, "test": 4, "val": 1},
+        "measured_on": "test",
+        "catalog_report": {"filtered": 1},
+        "seeds": {"everything": 9, "split": 5, "batches": 4},
         "skipped_photos": 2,
         "queries": 4,
         "unanswerable_queries": 5,

@@ -20,26 +20,29 @@ def test_each_metric_stands_beside_the_untrained_and_chance(report):
         "metric",
         "trained (micro)",
         "untrained (micro)",
+        "chance (micro)",
         "trained (macro)",
         "untrained (macro)",
-        "chance",
+        "chance (macro)",
     ]
     assert rows == [
         [
             "precision_at_1",
             "0.900 [0.800, 0.950]",
             "0.500 [0.400, 0.550]",
+            "0.321",
             "0.800 [0.700, 0.850]",
             "0.400 [0.300, 0.450]",
-            "0.321",
+            "0.322",
         ],
         [
             "map_at_r",
             "0.700 [0.600, 0.750]",
             "0.300 [0.200, 0.350]",
+            "0.123",
             "0.600 [0.500, 0.650]",
             "0.200 [0.100, 0.250]",
-            "0.123",
+            "0.124",
         ],
     ]
 
@@ -47,8 +50,8 @@ def test_each_metric_stands_beside_the_untrained_and_chance(report):
 def test_without_a_baseline_there_is_no_untrained_column(report):
     del report["metrics"]["untrained"]
     header, rows = headline(report)
-    assert header == ["metric", "trained (micro)", "trained (macro)", "chance"]
-    assert rows[0] == ["precision_at_1", "0.900 [0.800, 0.950]", "0.800 [0.700, 0.850]", "0.321"]
+    assert header == ["metric", "trained (micro)", "chance (micro)", "trained (macro)", "chance (macro)"]
+    assert rows[0] == ["precision_at_1", "0.900 [0.800, 0.950]", "0.321", "0.800 [0.700, 0.850]", "0.322"]
     assert "untrained" not in markdown(report)
 
 
@@ -80,20 +83,22 @@ def test_facts_say_what_was_measured_and_how(report):
     assert dict(facts(report)) == {
         "catalog": "FolderCatalog: 1,234 items, 2 labels",
         "split": "StratifiedSplit: train 1,000, val 0, test 234; 3 broken photos skipped",
-        "search": "230 queries (4 without an answer left out), 1,000 items",
-        "model": "TinyBackbone, 8-d, epoch 5, seed 7",
+        "search": "230 test photos (4 without an answer left out) search 1,000 items",
+        "model": "TinyBackbone, 8-d, epoch 5; seeds: everything 7, split 3, batches None",
         "started from": "random weights",
         "index": "Flat, 2.5 MB, built in 0.12 s",
         "index recall@10": "0.9876 of what exact search finds",
-        "one search": "p50 0.11 ms, p99 0.22 ms",
-        "batch of 64": "p50 3.30 ms, p99 4.40 ms",
+        "one search, index alone": "p50 0.11 ms, p99 0.22 ms",
+        "64 at once": "p50 3.30 ms, p99 4.40 ms",
     }
 
 
 def test_markdown_has_a_row_for_each_metric_class_and_fact(report):
     text = markdown(report)
     for metric in report["metrics"]["trained"]:
-        assert [row[-1] for row in rows_of(text, metric)] == [f"{report['metrics']['chance'][metric]['micro']:.3f}"]
+        chance = report["metrics"]["chance"][metric]
+        (row,) = rows_of(text, metric)
+        assert (row[3], row[6]) == (f"{chance['micro']:.3f}", f"{chance['macro']:.3f}")
     assert len(rows_of(text, "blue")) == 1
     for name, value in facts(report):
         assert rows_of(text, name) == [[name, value]]
@@ -111,3 +116,10 @@ def test_show_fits_a_terminal_of_80_columns_with_every_number_whole(report):
         assert any(all(cell in line for cell in row) for line in text.splitlines()), row
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_figures_on_val_are_called_optimistic_and_only_they(report):
+    assert "optimistic" not in markdown(report)
+    report["protocol"]["measured_on"] = "val"
+    assert "230 val photos" in markdown(report)
+    assert "optimistic" in markdown(report)

@@ -53,11 +53,10 @@ def _show(answers: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
     for answer in answers:
-        metadata = list(answer["hits"][0]["metadata"])
-        table = Table("rank", "id", "label", "similarity", *metadata)
+        table = Table("rank", "id", "label", "similarity", "metadata")
         for hit in answer["hits"]:
-            values = [str(hit["metadata"][name]) for name in metadata]
-            table.add_row(str(hit["rank"]), hit["id"], hit["label"], f"{hit['similarity_percent']:.1f} %", *values)
+            metadata = ", ".join(f"{name}: {value}" for name, value in hit["metadata"].items())
+            table.add_row(str(hit["rank"]), hit["id"], hit["label"], f"{hit['similarity_percent']:.1f} %", metadata)
         print(answer["query"])  # in one piece: a table's title would be broken into lines
         Console(markup=False).print(table)  # a name may hold [brackets]
 

@@ -1,3 +1,4 @@
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
@@ -40,11 +41,20 @@ def protocol(data: CatalogDataModule, scores: Scores) -> dict[str, Any]:
         "items": len(items),
         "labels": data.n_labels,
         "parts": items["split"].value_counts().to_dict(),
+        "measured_on": str(data.part("test")["split"].iloc[0]),
+        "catalog_report": getattr(data.catalog, "report", {}),
+        "seeds": _seeds(data),
         "skipped_photos": data.n_skipped,
         "queries": len(scores.labels),
         "unanswerable_queries": scores.unanswerable,
         "gallery": len(data.gallery("test")),
     }
+
+
+def _seeds(data: CatalogDataModule) -> dict[str, int | None]:
+    everything = os.environ.get("PL_GLOBAL_SEED")  # set by Lightning's seed_everything
+    drawn = getattr(data.split, "seed", None)
+    return {"everything": int(everything) if everything else None, "split": drawn, "batches": data.seed}
 
 
 def library_versions() -> dict[str, str]:

@@ -10,11 +10,12 @@ def headline(report: dict[str, Any]) -> tuple[list[str], Rows]:
     """Return the header and rows of the main table: each metric after and before training, and by chance."""
     metrics = report["metrics"]
     columns = [name for name in ("trained", "untrained") if name in metrics]
-    header = ["metric", *(f"{name} ({kind})" for kind in ("micro", "macro") for name in columns), "chance"]
-    rows = []
-    for metric, kinds in metrics["trained"].items():
-        cells = [_interval(metrics[name][metric][kind]) for kind in kinds for name in columns]
-        rows.append([metric, *cells, f"{metrics['chance'][metric]['micro']:.3f}"])
+    header, rows = ["metric"], [[metric] for metric in metrics["trained"]]
+    for kind in ("micro", "macro"):
+        header += [*(f"{name} ({kind})" for name in columns), f"chance ({kind})"]
+        for row in rows:
+            row += [_interval(metrics[name][row[0]][kind]) for name in columns]
+            row.append(f"{metrics['chance'][row[0]][kind]:.3f}")
     return header, rows
 
 
@@ -30,17 +31,19 @@ def facts(report: dict[str, Any]) -> Rows:
     protocol, model = report["protocol"], report["model"]
     kind = " (SYNTHETIC photos, drawn by vsearch)" if protocol["synthetic"] else ""
     parts = ", ".join(f"{part} {protocol['parts'].get(part, 0):,}" for part in ("train", "val", "test"))
-    left_out = protocol["unanswerable_queries"]
+    left_out, measured_on_val = protocol["unanswerable_queries"], protocol["measured_on"] == "val"
+    seeds = ", ".join(f"{name} {seed}" for name, seed in protocol["seeds"].items())
     return [
         ["catalog", f"{protocol['catalog']}{kind}: {protocol['items']:,} items, {protocol['labels']} labels"],
         ["split", f"{protocol['split']}: {parts}; {protocol['skipped_photos']} broken photos skipped"],
         [
             "search",
-            f"{protocol['queries']:,} queries ({left_out} without an answer left out), {protocol['gallery']:,} items",
+            f"{protocol['queries']:,} {protocol['measured_on']} photos ({left_out} without an answer left out) search "
+            f"{protocol['gallery']:,} items{'; val chose the epoch: optimistic' if measured_on_val else ''}",
         ],
         [
             "model",
-            f"{model['class_path'].rpartition('.')[2]}, {model['dim']}-d, epoch {model['epoch']}, seed {model['seed']}",
+            f"{model['class_path'].rpartition('.')[2]}, {model['dim']}-d, epoch {model['epoch']}; seeds: {seeds}",
         ],
         ["started from", f"{model['origin']} weights"],
         *_index_facts(report["index"]),
@@ -53,8 +56,8 @@ def _index_facts(index: dict[str, Any]) -> Rows:
     return [
         ["index", f"{index['spec']}, {index['bytes'] / 1e6:.1f} MB, built in {index['build_s']:.2f} s"],
         ["index recall@10", f"{index['recall_at_10']:.4f} of what exact search finds"],
-        ["one search", f"p50 {latency['single_p50_ms']:.2f} ms, p99 {latency['single_p99_ms']:.2f} ms"],
-        [f"batch of {size}", f"p50 {latency['batch_p50_ms']:.2f} ms, p99 {latency['batch_p99_ms']:.2f} ms"],
+        ["one search, index alone", f"p50 {latency['single_p50_ms']:.2f} ms, p99 {latency['single_p99_ms']:.2f} ms"],
+        [f"{size} at once", f"p50 {latency['batch_p50_ms']:.2f} ms, p99 {latency['batch_p99_ms']:.2f} ms"],
     ]
 
 
@@ -65,9 +68,10 @@ def markdown(report: dict[str, Any]) -> str:
             "# Retrieval report",
             _markdown_table(["what", "value"], facts(report)),
             "## Metrics",
-            "With 95 % bootstrap intervals over queries. micro: mean over queries; macro: mean over classes.",
+            "With 95 % bootstrap intervals: over queries for micro (the mean over queries), within labels for macro "
+            "(the mean over labels; too narrow for labels with few queries).",
             _markdown_table(*headline(report)),
-            "## Classes",
+            "## Labels",
             _markdown_table(*per_class(report)),
             "",
         ]
