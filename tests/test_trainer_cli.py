@@ -1,3 +1,4 @@
+import logging
 import shutil
 
 import pytest
@@ -63,7 +64,7 @@ def test_scoring_without_a_checkpoint_warns(project):
         project.run("validate")
 
 
-def test_what_the_catalog_left_out_is_printed(project, capfd, tmp_path):
+def test_what_the_catalog_left_out_is_logged_where_people_see_it(project, caplog, tmp_path):
     table = tmp_path / "items.csv"
     rows = [f"{n},colours/{label}-{n}.png,{label}" for label in ("red", "blue") for n in range(40)]
     rows = [row.replace(f"{n},", f"{i},", 1) for i, (n, row) in enumerate((r.split(",")[0], r) for r in rows)]
@@ -71,4 +72,5 @@ def test_what_the_catalog_left_out_is_printed(project, capfd, tmp_path):
     project.run("fit", "--trainer.max_epochs", "1")  # draws the photos: 20 of each label
     words = ["--data.catalog", "vsearch.catalogs.table.TableCatalog", "--data.catalog.init_args.table", str(table)]
     project.run("fit", "--trainer.max_epochs", "1", *words, "--data.catalog.init_args.missing_photos", "drop")
-    assert "'missing_photos': 40" in capfd.readouterr().err
+    assert "'missing_photos': 40" in caplog.text
+    assert logging.getLogger("vsearch").handlers
