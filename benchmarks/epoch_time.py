@@ -1,6 +1,6 @@
 """Time a training step of vsearch against the plain script, on the same photos, in turn.
 
-    python -m benchmarks.epoch_time CATALOG_FOLDER SPLIT.csv WEIGHTS.pth [--rounds 3] [--steps 25]
+    python -m benchmarks.epoch_time CATALOG_FOLDER SPLIT.csv WEIGHTS.pth [--rounds 3] [--steps 25] [--size 96]
 
 CATALOG_FOLDER holds styles.csv and images/ (Fashion Product Images), SPLIT.csv is a run's split.csv. The plain script
 runs twice: as people write it, and with channels-last, the one line that makes it faster. Prints medians and ratios.
@@ -34,23 +34,26 @@ def main() -> None:
     parser.add_argument("weights", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=25)
+    parser.add_argument("--size", type=int, default=96, help="pixels a side")
     args = parser.parse_args()
     configs = ["triplet.yaml", "finetune.yaml", "data/fashion.yaml"]
     plain = [str(HERE / "plain_script.py"), str(args.catalog / "images"), str(args.split), str(args.weights)]
-    plain += ["--steps", str(args.steps), "--size", "80"]
+    plain += ["--steps", str(args.steps), "--size", str(args.size)]
     with tempfile.TemporaryDirectory() as scratch:
         ours = ["-m", "vsearch", "fit"] + [word for name in configs for word in ("--config", f"configs/{name}")]
         ours += ["--data.catalog.init_args.table", str(args.catalog / "styles.csv"), "--data.split"]
         ours += ["vsearch.splits.FileSplit", "--data.split.init_args.path", str(args.split)]
         ours += ["--model.backbone.init_args.weights", str(args.weights), "--trainer.max_epochs", "1"]
+        ours += ["--model.backbone.init_args.image_size", str(args.size)]
         ours += ["--trainer.limit_train_batches", str(args.steps), "--trainer.limit_val_batches", "0"]
         ours += ["--trainer.logger", "false", "--trainer.callbacks", "benchmarks.stopwatch.Stopwatch"]
-        ours += ["--trainer.enable_checkpointing", "false", "--trainer.default_root_dir", scratch]
+        ours += ["--trainer.enable_checkpointing", "false", "--trainer.default_root_dir"]
         commands = {"vsearch": ours, "plain": plain, "plain, channels-last": [*plain, "--channels-last"]}
         times: dict[str, list[float]] = {name: [] for name in commands}
         for number in range(args.rounds):
             for name, command in commands.items():
-                times[name].append(step_s(command))
+                folder = [f"{scratch}/{number}"] if name == "vsearch" else []
+                times[name].append(step_s(command + folder))
                 print(f"round {number}: {name}: {times[name][-1]:.3f} s a step", flush=True)
     for name in commands:
         ratio = median(a / b for a, b in zip(times[name], times["vsearch"], strict=True))

@@ -1,6 +1,6 @@
 """The training loop that people would write instead: one file of PyTorch and pytorch-metric-learning.
 
-    python benchmarks/plain_script.py fashion/images SPLIT.csv WEIGHTS.pth [--steps N] [--size 80] [--channels-last]
+    python benchmarks/plain_script.py fashion/images SPLIT.csv WEIGHTS.pth [--steps N] [--size 96] [--channels-last]
 
 SPLIT.csv is a run's split.csv (id, label, split), so that both see the same photos. Prints one JSON line per epoch.
 """
@@ -24,7 +24,7 @@ parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 parser.add_argument("images", type=Path)
 parser.add_argument("split", type=Path)
 parser.add_argument("weights", type=Path)
-parser.add_argument("--size", type=int, default=80)
+parser.add_argument("--size", type=int, default=96)
 parser.add_argument("--epochs", type=int, default=1)
 parser.add_argument("--steps", type=int, default=0, help="batches an epoch; 0 for all")
 parser.add_argument("--channels-last", action="store_true")
