@@ -10,7 +10,7 @@ from torch import Tensor
 from vsearch import bundle
 from vsearch.backbones.base import Backbone
 from vsearch.datamodule import CatalogDataModule
-from vsearch.evaluate import Embedded, Scores, embed, score
+from vsearch.evaluate import Embedded, Scores, embed, score, score_exactly
 from vsearch.indexes.base import Index
 from vsearch.indexes.flat import FlatIndex
 from vsearch.latency import index_recall, latency
@@ -90,9 +90,7 @@ class BuildIndex(Callback):
         module.backbone.load_state_dict(self._initial)
         queries, gallery = _embed_test(module, data, device, "before training")
         module.backbone.load_state_dict(best)
-        exact = FlatIndex()
-        exact.build(gallery.embeddings)
-        return score(exact, queries, gallery)
+        return score_exactly(queries, gallery)
 
     def _measure(self, queries: Embedded, gallery: Embedded, build_s: float) -> dict[str, Any]:
         return {

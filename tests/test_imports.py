@@ -54,7 +54,8 @@ def test_imports_go_one_way(path):
 
 
 def test_the_reader_of_imports_sees_what_is_there():
-    assert {"evaluate", "metrics", "indexes.flat"} <= imported(ROOT / "vsearch" / "module.py")
+    assert {"evaluate", "metrics", "backbones.base"} <= imported(ROOT / "vsearch" / "module.py")
+    assert {"indexes.base", "indexes.flat", "metrics"} <= imported(ROOT / "vsearch" / "evaluate.py")
     assert "commands" in imported(ROOT / "vsearch" / "cli.py")
 
 

@@ -112,9 +112,17 @@ class CatalogDataModule(LightningDataModule):
         items["split"] = self.split.assign(items)
         items["label_code"] = pd.factorize(items["label"], sort=True)[0]
         self.items = items.drop(columns="content_hash")
-        if not (items["split"] == "test").any():
+        self._check_parts()
+        if folder := self._run_folder():
+            write_split(items, items["split"], folder / "split.csv")
+        counts = ", ".join(f"{part} {(items['split'] == part).sum():,}" for part in PARTS)
+        log.info("%s: %s items, %s labels (%s)", type(self.catalog).__name__, f"{len(items):,}", self.n_labels, counts)
+
+    def _check_parts(self) -> None:
+        """Say now what would fail after the first epoch, or after the last."""
+        if not (self.items["split"] == "test").any():
             log.warning("The split has no test part: measuring on val, which chooses the best epoch (optimistic).")
-        for name in ("train", "val"):  # what would fail after the first epoch is better said now
+        for name in ("train", "val"):
             self._pk_batches(name)
             if not self.part(name)["label_code"].duplicated().any():
                 raise SplitError(f"No label has 2 photos in the {name} part: enlarge it, or add photos.")
@@ -123,10 +131,6 @@ class CatalogDataModule(LightningDataModule):
                 "No test query's label is in the gallery that it searches. If the parts have labels of their own, set "
                 "`--data.split.init_args.gallery self`."
             )
-        if folder := self._run_folder():
-            write_split(items, items["split"], folder / "split.csv")
-        counts = ", ".join(f"{part} {(items['split'] == part).sum():,}" for part in PARTS)
-        log.info("%s: %s items, %s labels (%s)", type(self.catalog).__name__, f"{len(items):,}", self.n_labels, counts)
 
     def _report_bad(self, bad: pd.DataFrame) -> None:
         if bad.empty:

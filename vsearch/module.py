@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from vsearch.backbones.base import Backbone
 from vsearch.diagnostics import active_share, geometry
-from vsearch.evaluate import Embedded, score
-from vsearch.indexes.flat import FlatIndex
+from vsearch.evaluate import Embedded, score_exactly
 from vsearch.metrics import means
 from vsearch.sampling import PKBatches
 
@@ -95,9 +94,7 @@ class MetricLearner(LightningModule):
             return
         self.log("val/loss", self._validation_loss(embeddings, labels), prog_bar=True)
         val = Embedded(embeddings, labels, self.trainer.datamodule.exclusion_keys()[rows])  # type: ignore[attr-defined]
-        index = FlatIndex()
-        index.build(embeddings)
-        scores = score(index, val, val)
+        scores = score_exactly(val, val)
         self._log_means(
             "val", means(scores.model, scores.labels), ("precision_at_1", "cmc_at_10", "map_at_r", "r_precision")
         )
@@ -130,10 +127,7 @@ class MetricLearner(LightningModule):
         self._seen.clear()
         keys = self.trainer.datamodule.exclusion_keys()[rows]  # type: ignore[attr-defined]
         items = Embedded(embeddings, labels, keys)
-        gallery = items.take(np.flatnonzero(side == 1))
-        index = FlatIndex()
-        index.build(gallery.embeddings)
-        scores = score(index, items.take(np.flatnonzero(side == 0)), gallery)
+        scores = score_exactly(items.take(np.flatnonzero(side == 0)), items.take(np.flatnonzero(side == 1)))
         self._log_means("test", means(scores.model, scores.labels), scores.model)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
