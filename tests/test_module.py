@@ -57,6 +57,13 @@ def test_embeddings_are_unit_vectors():
     assert torch.allclose(embeddings.norm(dim=1), torch.ones(5))
 
 
+def test_embeddings_are_unit_vectors_in_float32_under_bfloat16():
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        embeddings = learner().eval()(torch.randn(50, 3, 16, 16))
+    assert embeddings.dtype == torch.float32
+    assert torch.allclose(embeddings.norm(dim=1), torch.ones(50), atol=1e-6)
+
+
 def test_it_learns_and_logs_what_it_promises(colours, tmp_path):
     _, run = fitted(colours, tmp_path, epochs=6)
     values = run.callback_metrics

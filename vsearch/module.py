@@ -48,7 +48,7 @@ class MetricLearner(LightningModule):
 
     def forward(self, photos: Tensor) -> Tensor:
         """Return embeddings, float (B, dim), L2-normalised, of normalised photos, float (B, 3, H, W)."""
-        return nn.functional.normalize(self.backbone(photos), dim=1)
+        return nn.functional.normalize(self.backbone(photos).float(), dim=1)  # bfloat16 is too coarse for unit length
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer over all that is not frozen, with its warm-up per batch and its schedule per epoch."""
@@ -71,11 +71,12 @@ class MetricLearner(LightningModule):
         """Mine the batch and return its loss."""
         photos, labels, _ = batch
         embeddings = self(photos)
-        mined = self.miner(embeddings, labels) if self.miner else None
-        loss = self.loss(embeddings, labels, mined)
-        values = geometry(embeddings.detach(), labels)
-        if mined is not None and len(mined) == 3 and isinstance(self.loss, TripletMarginLoss):
-            values["active_triplets"] = active_share(embeddings.detach(), mined, cast(float, self.loss.margin))
+        with torch.autocast(embeddings.device.type, enabled=False):  # distances of near vectors need float32
+            mined = self.miner(embeddings, labels) if self.miner else None
+            loss = self.loss(embeddings, labels, mined)
+            values = geometry(embeddings.detach(), labels)
+            if mined is not None and len(mined) == 3 and isinstance(self.loss, TripletMarginLoss):
+                values["active_triplets"] = active_share(embeddings.detach(), mined, cast(float, self.loss.margin))
         self.log("train/loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=len(labels))
         self.log_dict({f"train/{name}": value for name, value in values.items()}, on_step=False, on_epoch=True)
         return loss
