@@ -1,6 +1,6 @@
 """Time a training step of vsearch against the plain script, on the same photos, in turn.
 
-    python -m benchmarks.epoch_time CATALOG_FOLDER SPLIT.csv WEIGHTS.pth [--rounds 3] [--steps 25] [--size 96]
+    python -m benchmarks.epoch_time CATALOG_FOLDER SPLIT.csv WEIGHTS.pth [--rounds 3] [--steps 25] [--size 96] [--bf16]
 
 CATALOG_FOLDER holds styles.csv and images/ (Fashion Product Images), SPLIT.csv is a run's split.csv. The plain script
 runs twice: as people write it, and with channels-last, the one line that makes it faster. Prints medians and ratios.
@@ -35,10 +35,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--size", type=int, default=96, help="pixels a side")
+    parser.add_argument("--bf16", action="store_true", help="all of them in bfloat16, where the CPU has it")
     args = parser.parse_args()
     configs = ["triplet.yaml", "finetune.yaml", "data/fashion.yaml"]
     plain = [str(HERE / "plain_script.py"), str(args.catalog / "images"), str(args.split), str(args.weights)]
-    plain += ["--steps", str(args.steps), "--size", str(args.size)]
+    plain += ["--steps", str(args.steps), "--size", str(args.size), *(["--bf16"] if args.bf16 else [])]
     with tempfile.TemporaryDirectory() as scratch:
         ours = ["-m", "vsearch", "fit"] + [word for name in configs for word in ("--config", f"configs/{name}")]
         ours += ["--data.catalog.init_args.table", str(args.catalog / "styles.csv"), "--data.split"]
@@ -47,6 +48,7 @@ def main() -> None:
         ours += ["--model.backbone.init_args.image_size", str(args.size)]
         ours += ["--trainer.limit_train_batches", str(args.steps), "--trainer.limit_val_batches", "0"]
         ours += ["--trainer.logger", "false", "--trainer.callbacks", "benchmarks.stopwatch.Stopwatch"]
+        ours += ["--trainer.precision", "bf16-mixed"] if args.bf16 else []
         ours += ["--trainer.enable_checkpointing", "false", "--trainer.default_root_dir"]
         commands = {"vsearch": ours, "plain": plain, "plain, channels-last": [*plain, "--channels-last"]}
         times: dict[str, list[float]] = {name: [] for name in commands}

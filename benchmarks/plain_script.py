@@ -1,6 +1,7 @@
 """The training loop that people would write instead: one file of PyTorch and pytorch-metric-learning.
 
-    python benchmarks/plain_script.py fashion/images SPLIT.csv WEIGHTS.pth [--steps N] [--size 96] [--channels-last]
+    python benchmarks/plain_script.py fashion/images SPLIT.csv WEIGHTS.pth [--steps N] [--size 96] [--bf16]
+        [--channels-last]
 
 SPLIT.csv is a run's split.csv (id, label, split), so that both see the same photos. Prints one JSON line per epoch.
 """
@@ -27,6 +28,7 @@ parser.add_argument("weights", type=Path)
 parser.add_argument("--size", type=int, default=96)
 parser.add_argument("--epochs", type=int, default=1)
 parser.add_argument("--steps", type=int, default=0, help="batches an epoch; 0 for all")
+parser.add_argument("--bf16", action="store_true", help="autocast to bfloat16")
 parser.add_argument("--channels-last", action="store_true")
 args = parser.parse_args()
 torch.manual_seed(0)
@@ -77,7 +79,9 @@ for epoch in range(args.epochs):
     for photos, labels in loader:
         if args.channels_last:
             photos = photos.contiguous(memory_format=torch.channels_last)
-        embeddings = nn.functional.normalize(model(photos))
+        with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
+            features = model(photos)
+        embeddings = nn.functional.normalize(features.float())
         loss = loss_of(embeddings, labels, mine(embeddings, labels))
         optimizer.zero_grad()
         loss.backward()
