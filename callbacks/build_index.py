@@ -1,23 +1,28 @@
 import time
 from pathlib import Path
+from statistics import median
 from typing import Any, cast
 
+import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from vsearch import bundle
+from vsearch.axes import Attributes, AxesScores, attributes, score_axes
 from vsearch.backbones.base import Backbone
+from vsearch.comparing.runs import QUERIES, query_table
 from vsearch.datamodule import CatalogDataModule
-from vsearch.evaluate import Embedded, Scores, embed, score, score_exactly
+from vsearch.embedder import Embedder
+from vsearch.evaluate import Embedded, Scores, embed, exact_index, score, top_hits
 from vsearch.indexes.base import Index
 from vsearch.indexes.flat import FlatIndex
 from vsearch.latency import index_recall, latency
 from vsearch.module import MetricLearner
 from vsearch.reports.files import log_to_tensorboard, report_files
 from vsearch.reports.grid import example_grid
-from vsearch.reports.summary import library_versions, protocol, summary
+from vsearch.reports.summary import axes_summary, library_versions, protocol, summary
 from vsearch.reports.tables import show
 
 
@@ -29,13 +34,15 @@ class BuildIndex(Callback):
 
     Args:
         index: how the gallery is searched.
-        baseline: also measure the same backbone before training; this embeds everything a second time.
+        baseline: also measure the same backbone before training, without a head; this embeds everything a second time.
     """
 
     def __init__(self, index: Index | None = None, baseline: bool = True) -> None:
         self.index = FlatIndex() if index is None else index  # an empty index is falsy
         self.baseline = baseline
         self._initial: dict[str, Tensor] = {}
+        self._epochs_s: list[float] = []
+        self._epoch_start: float | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Keep the initial weights, before a checkpoint to resume from is loaded."""
@@ -46,6 +53,17 @@ class BuildIndex(Callback):
         if self.baseline:
             self._initial = _copy(cast(MetricLearner, pl_module).backbone)
 
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        self._epoch_start = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note how long the epoch took, validation included, unless it was cut short."""
+        if self._epoch_start is None:  # a fit resumed within an epoch didn't start it
+            return
+        if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+            self._epochs_s.append(time.perf_counter() - self._epoch_start)
+
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Build the index of the best epoch, measure it, write the bundle."""
         checkpoint = getattr(trainer.checkpoint_callback, "best_model_path", "")
@@ -55,42 +73,53 @@ class BuildIndex(Callback):
         saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
         pl_module.load_state_dict(saved["state_dict"])
         module, data = cast(MetricLearner, pl_module), cast(CatalogDataModule, trainer.datamodule)  # type: ignore[attr-defined]
-        report, queries = self._report(module, data, trainer.strategy.root_device, saved["epoch"])
-        picture = example_grid(self.index, queries, data)
+        report, trained, hits = self._report(module, data, trainer.strategy.root_device, saved["epoch"])
+        picture = example_grid(hits, data)
         folder = _folder(trainer)
-        manifest = {name: report[name] for name in ("protocol", "model", "index", "metrics")}
+        manifest = {name: report[name] for name in ("protocol", "model", "index", "cost", "metrics")}
         items = data.gallery("test").drop(columns="label_code")
-        bundle.write(folder, module.backbone, self.index, items, manifest, report_files(report, picture))
+        files = {**report_files(report, picture), QUERIES: query_table(data.queries("test"), trained, hits)}
+        bundle.write(folder, module.embedder, self.index, items, manifest, files)
         log_to_tensorboard(trainer.loggers, report, picture)
         show(report)
         print(f"Bundle: {folder}\nNext: python -m vsearch search {folder} PHOTO -k 10")
 
     def _report(
         self, module: MetricLearner, data: CatalogDataModule, device: torch.device, epoch: int
-    ) -> tuple[dict[str, Any], Embedded]:
-        queries, gallery = _embed_test(module, data, device, "best epoch")
+    ) -> tuple[dict[str, Any], Scores, np.ndarray]:
+        queries, gallery, photos_per_s = _embed_test(module.embedder, data, device, "best epoch")
         start = time.perf_counter()
         self.index.build(gallery.embeddings)
         build_s = time.perf_counter() - start
-        trained, untrained = score(self.index, queries, gallery), self._untrained(module, data, device)
+        known = attributes(data.queries("test"), data.gallery("test"), data.axes)
+        trained, hits = score(self.index, queries, gallery), top_hits(self.index, queries, gallery)
+        untrained, untrained_axes = self._untrained(module, data, device, known)
         backbone = module.backbone
-        described = {"class_path": backbone.spec()["class_path"], "dim": backbone.dim, "origin": backbone.origin}
+        described = {"class_path": backbone.spec()["class_path"], "dim": module.embedder.dim}
+        weights = {"origin": backbone.origin, "wanted": backbone.wanted}
+        index = self._measure(queries, gallery, build_s)
         report = {
             "protocol": protocol(data, trained),
-            "model": {**described, "epoch": epoch, "libraries": library_versions()},
-            "index": self._measure(queries, gallery, build_s),
+            "model": {**described, **weights, "epoch": epoch, "libraries": library_versions()},
+            "index": index,
+            "cost": self._cost(module, photos_per_s, index["bytes"]),
             **summary(trained, untrained, data.label_names),
+            **axes_summary(score_axes(hits, queries, gallery, known), untrained_axes),
         }
-        return report, queries
+        return report, trained, hits
 
-    def _untrained(self, module: MetricLearner, data: CatalogDataModule, device: torch.device) -> Scores | None:
+    def _untrained(
+        self, module: MetricLearner, data: CatalogDataModule, device: torch.device, known: Attributes
+    ) -> tuple[Scores, AxesScores] | tuple[None, None]:
         if not self._initial:
-            return None
+            return None, None
         best = _copy(module.backbone)
         module.backbone.load_state_dict(self._initial)
-        queries, gallery = _embed_test(module, data, device, "before training")
+        queries, gallery, _ = _embed_test(Embedder(module.backbone), data, device, "before training")
         module.backbone.load_state_dict(best)
-        return score_exactly(queries, gallery)
+        exact = exact_index(gallery)
+        hits = top_hits(exact, queries, gallery)
+        return score(exact, queries, gallery), score_axes(hits, queries, gallery, known)
 
     def _measure(self, queries: Embedded, gallery: Embedded, build_s: float) -> dict[str, Any]:
         return {
@@ -99,6 +128,17 @@ class BuildIndex(Callback):
             "build_s": build_s,
             "recall_at_10": index_recall(self.index, queries.embeddings, gallery.embeddings),
             "latency": latency(self.index, queries.embeddings),
+        }
+
+    def _cost(self, module: MetricLearner, photos_per_s: float, index_bytes: int) -> dict[str, float | None]:
+        """Return what `compare` shows beside the metrics; a loss's own weights count as the network's do."""
+        weights = list(module.parameters())
+        return {
+            "trained_parameters": sum(weight.numel() for weight in weights if weight.requires_grad),
+            "parameters": sum(weight.numel() for weight in weights),
+            "epoch_s": median(self._epochs_s) if self._epochs_s else None,  # none whole since a fit was resumed
+            "embed_photos_per_s": photos_per_s,
+            "bytes_per_vector": index_bytes / len(self.index),
         }
 
 
@@ -111,12 +151,15 @@ def _copy(backbone: Backbone) -> dict[str, Tensor]:
 
 
 def _embed_test(
-    module: MetricLearner, data: CatalogDataModule, device: torch.device, when: str
-) -> tuple[Embedded, Embedded]:
-    module.eval().to(device)
+    embedder: Embedder, data: CatalogDataModule, device: torch.device, when: str
+) -> tuple[Embedded, Embedded, float]:
+    """Return the test queries, the gallery, and how many of its photos were decoded and embedded a second."""
+    embedder.eval().to(device)
     keys, sides = data.exclusion_keys(), []
     for name, items in (("queries", data.queries("test")), ("gallery", data.gallery("test"))):
-        vectors, labels, rows = embed(module, data.loader(items), device, f"Embedding {name} ({when})")
+        start = time.perf_counter()
+        vectors, labels, rows = embed(embedder, data.loader(items), device, f"Embedding {name} ({when})")
+        seconds = time.perf_counter() - start
         sides.append(Embedded(vectors, labels, keys[rows]))
-    module.cpu()
-    return sides[0], sides[1]
+    embedder.cpu()
+    return sides[0], sides[1], len(rows) / seconds

@@ -18,7 +18,7 @@ class WriteEmbeddings(Callback):
         """Open the temporary file."""
         self.path = Path(trainer.log_dir or trainer.default_root_dir) / NAME
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        vector = pa.list_(pa.float32(), pl_module.backbone.dim)
+        vector = pa.list_(pa.float32(), pl_module.embedder.dim)
         self.schema = pa.schema([("id", pa.string()), ("label", pa.string()), ("embedding", vector)])
         self.writer = pq.ParquetWriter(self.path.with_suffix(".tmp"), self.schema)
 

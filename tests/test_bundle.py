@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from vsearch import bundle
 from vsearch.bundle import BundleError, fingerprint, open_bundle
+from vsearch.embedder import Embedder
 from vsearch.images import Preprocessing
 from vsearch.indexes.flat import FlatIndex
 
@@ -28,15 +29,15 @@ def photos(folder: Path) -> list[Path]:
     return paths
 
 
-def write(folder: Path, seed: int = 0, **metadata: list) -> tuple[TinyBackbone, list[Path]]:
+def write(folder: Path, seed: int = 0, **metadata: list) -> tuple[Embedder, list[Path]]:
     torch.manual_seed(seed)
-    backbone, paths = TinyBackbone().eval(), photos(folder.parent / "photos")
+    embedder, paths = Embedder(TinyBackbone()).eval(), photos(folder.parent / "photos")
     items = pd.DataFrame({"id": [p.stem for p in paths], "path": [str(p) for p in paths], "label": list("aabbcc")})
     items = items.assign(**metadata)
-    held = bundle.Bundle(backbone, FlatIndex(), items, {})
+    held = bundle.Bundle(embedder, FlatIndex(), items, {})
     held.index.build(held.embed(paths))
-    bundle.write(folder, backbone, held.index, items, {"note": "hello"}, {"report.md": b"# hi"})
-    return backbone, paths
+    bundle.write(folder, embedder, held.index, items, {"note": "hello"}, {"report.md": b"# hi"})
+    return embedder, paths
 
 
 @pytest.fixture
@@ -46,11 +47,11 @@ def made(tmp_path) -> Path:
 
 
 def test_what_is_written_opens_and_every_photo_finds_itself(tmp_path):
-    backbone, paths = write(tmp_path / "bundle")
+    embedder, paths = write(tmp_path / "bundle")
     opened = open_bundle(tmp_path / "bundle")
-    for name, value in opened.backbone.state_dict().items():
-        assert torch.equal(value, backbone.state_dict()[name])
-    assert not opened.backbone.training
+    for name, value in opened.embedder.state_dict().items():
+        assert torch.equal(value, embedder.state_dict()[name])
+    assert not opened.embedder.training
     for path, hits in zip(paths, opened.search(paths, 3), strict=True):
         assert hits.loc[0, "id"] == path.stem
         assert hits.loc[0, "score"] == pytest.approx(1, abs=1e-5)

@@ -18,7 +18,7 @@ from vsearch.bundle import open_bundle
 from vsearch.cli import main
 
 ROOT = Path(__file__).parent.parent
-COMMANDS = ("fit", "validate", "test", "predict", "search")
+COMMANDS = ("fit", "validate", "test", "predict", "compare", "search", "study")
 
 
 def test_help_lists_every_command_with_a_line(capsys):
@@ -67,6 +67,7 @@ class Project:
             "model": {"backbone": {"class_path": "conftest.TinyBackbone", "init_args": {"dim": 8}}, "warmup_steps": 0},
             "data": {
                 "catalog": {"class_path": "conftest.ColourCatalog", "init_args": {"folder": str(folder / "colours")}},
+                "axes": ["shelf"],
                 "classes_per_batch": 4,
                 "photos_per_class": 2,
                 "num_workers": 0,
@@ -75,10 +76,11 @@ class Project:
         }
         self.overlay.write_text(yaml.safe_dump(settings))
 
-    def run(self, command: str, *words: str) -> Path:
+    def run(self, command: str, *words: str, configs: bool = True) -> Path:
         """Run a command; return the folder of its run."""
-        configs = ["--config", str(ROOT / "configs" / "triplet.yaml"), "--config", str(self.overlay)]
-        main([command, *configs, "--trainer.logger.init_args.save_dir", str(self.folder), *words])
+        own = ["--config", str(ROOT / "configs" / "triplet.yaml"), "--config", str(self.overlay)]
+        own += ["--trainer.logger.init_args.save_dir", str(self.folder)]
+        main([command, *(own if configs else []), *words])
         return max((self.folder / "lightning_logs").iterdir(), key=lambda run: int(run.name.split("_")[1]))
 
 
@@ -136,7 +138,7 @@ def test_the_bundle_is_of_the_best_epoch_and_last_is_the_last(fitted):
     assert (checkpoints["last"]["epoch"], checkpoints["last"]["global_step"]) == (1, 16)
     stored = load_file(fitted / "bundle" / "model.safetensors")
     for name, value in stored.items():
-        assert torch.equal(value, checkpoints["best"]["state_dict"][f"backbone.{name}"]), name
+        assert torch.equal(value, checkpoints["best"]["state_dict"][f"embedder.{name}"]), name
 
 
 def test_the_bundle_answers_searches(fitted, project, capsys):

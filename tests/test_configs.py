@@ -1,4 +1,5 @@
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -9,14 +10,16 @@ import pytest
 import yaml
 from conftest import COLOURS, ColourCatalog
 from PIL import Image
+from torchvision.models import resnet, vision_transformer
 
 from vsearch.bundle import Bundle, open_bundle
 from vsearch.catalogs.demo import DemoCatalog
 from vsearch.cli import main
 
 CONFIGS = Path(__file__).parent.parent / "configs"
-EVERY = sorted(CONFIGS.rglob("*.yaml"))
+EVERY = sorted(path for path in CONFIGS.rglob("*.yaml") if path.parent.name != "studies")  # these are no overlays
 DATA = sorted((CONFIGS / "data").glob("*.yaml"))
+BACKBONES = sorted((CONFIGS / "backbone").glob("*.yaml"))
 TRIPLET, FINETUNE = CONFIGS / "triplet.yaml", CONFIGS / "finetune.yaml"
 N_DEMO, LABELS_DEMO = 160, 4
 SMALLER: dict[str, Any] = {
@@ -41,10 +44,10 @@ def test_every_class_is_named_by_a_full_path_that_imports(path):
         assert isinstance(getattr(import_module(module), name), type), class_path
 
 
-def fit(folder: Path, *configs: Path, **data: Any) -> Bundle:
+def fit(folder: Path, *configs: Path, model: dict[str, Any] = SMALLER["model"], **data: Any) -> Bundle:
     """Fit the configs, laid over each other and made small, in `folder`; return the bundle that comes out."""
     smaller = folder / "smaller.yaml"
-    smaller.write_text(yaml.safe_dump({**SMALLER, "data": {**SMALLER["data"], **data}}))
+    smaller.write_text(yaml.safe_dump({**SMALLER, "model": model, "data": {**SMALLER["data"], **data}}))
     main(["fit", *(word for config in (*configs, smaller) for word in ("--config", str(config)))])
     return open_bundle(folder / "lightning_logs" / "version_0" / "bundle")
 
@@ -58,7 +61,7 @@ def demo(tmp_path_factory) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in EVERY if path not in DATA], ids=lambda path: str(path.relative_to(CONFIGS))
+    "path", [path for path in EVERY if path not in (*DATA, *BACKBONES)], ids=lambda path: str(path.relative_to(CONFIGS))
 )
 def test_every_config_without_a_catalog_fits_the_demo(path, demo, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -68,6 +71,50 @@ def test_every_config_without_a_catalog_fits_the_demo(path, demo, tmp_path, monk
     assert (protocol["catalog"], protocol["synthetic"]) == ("DemoCatalog", True)
     assert (protocol["items"], protocol["labels"], protocol["skipped_photos"]) == (N_DEMO, LABELS_DEMO, 0)
     assert len(made.index) == protocol["parts"]["train"] == N_DEMO * 8 // 10
+
+
+LAYERS = {"num_hidden_layers": 12, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64, "mlp_ratio": 2}
+STAND_INS: dict[str, dict[str, Any]] = {  # thin ones for what the Hub describes, as deep as the overlay's own
+    "clip": {"name": "ViT-S-32-alt"},
+    "dinov2": {"image_size": 28, "config": {"model_type": "dinov2", "image_size": 28, "patch_size": 14, **LAYERS}},
+    "siglip": {"config": {"model_type": "siglip_vision_model", "image_size": 32, "patch_size": 16, **LAYERS}},
+}
+PLAIN_SGD = {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.01}}  # keeps nothing: checkpoints of a third
+
+
+@pytest.fixture
+def thin(monkeypatch) -> None:
+    """torchvision's largest networks as deep as they are, and thin: 60 and 86 million parameters take too long."""
+    make_vit, make_resnet = vision_transformer._vision_transformer, resnet._resnet
+    vit = {"hidden_dim": 48, "num_heads": 3, "mlp_dim": 96}
+    monkeypatch.setattr(vision_transformer, "_vision_transformer", lambda **given: make_vit(**{**given, **vit}))
+
+    def thin_resnet(block, layers, *given, **named):
+        return make_resnet(block, layers, *given, **named, **({"width_per_group": 16} if sum(layers) > 40 else {}))
+
+    monkeypatch.setattr(resnet, "_resnet", thin_resnet)
+
+
+@pytest.mark.parametrize("path", BACKBONES, ids=lambda path: path.stem)
+def test_every_backbone_fits_the_demo_and_its_bundle_finds_a_photo_again(path, demo, thin, tmp_path, monkeypatch):
+    overlay = yaml.safe_load(path.read_text())["model"]["backbone"]
+    library = overlay.get("class_path", "vsearch.backbones.torchvision").split(".")[2]
+    pytest.importorskip(library, reason=f"needs the extra {library.replace('_', '-')}")
+    monkeypatch.chdir(tmp_path)
+    smaller = {"weights": None, "image_size": 32, **STAND_INS.get(path.stem, {})}
+    made = fit(
+        tmp_path, TRIPLET, path, model={"backbone": {"init_args": smaller}, "optimizer": PLAIN_SGD}, catalog=demo
+    )
+    built = made.manifest["backbone"]
+    assert built["class_path"].split(".")[2] == library
+    for name, value in {**overlay["init_args"], **smaller, "freeze": []}.items():  # random weights are never frozen
+        if name not in ("pool", "config"):  # these are stored whole, defaults and all
+            assert built["init_args"][name] == value, name
+    assert bool(built["init_args"].get("pool")) == ("pool" in overlay["init_args"])
+    assert len(made.index) == N_DEMO * 8 // 10
+    one = made.items.iloc[0]
+    assert made.search([one["path"]], 1)[0].loc[0, "score"] == pytest.approx(1, abs=1e-4)
+    shutil.rmtree(tmp_path / "lightning_logs")  # checkpoints of hundreds of megabytes
 
 
 FASHION_HEADER = "id,gender,masterCategory,subCategory,articleType,baseColour,season,year,usage,productDisplayName"

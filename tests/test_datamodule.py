@@ -4,13 +4,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import TinyBackbone
+from conftest import ColourCatalog, TinyBackbone
 from PIL import Image
 from torchvision.transforms import v2
 
-from vsearch.catalogs.base import Catalog
+from vsearch.catalogs.base import Catalog, CatalogError
 from vsearch.datamodule import CatalogDataModule, PhotoDataset, boxes
 from vsearch.images import PhotoError, load
+from vsearch.samplers.base import BatchPlan
+from vsearch.samplers.category import CategoryPlan
+from vsearch.samplers.pk import PKPlan
+from vsearch.samplers.random import RandomPlan
 from vsearch.splits import ColumnSplit, LabelDisjointSplit, SplitError, StratifiedSplit
 
 
@@ -47,11 +51,36 @@ def test_parts_cover_the_catalog_once_and_the_split_is_written(colours, tmp_path
     assert [data.label_names[code] for code in data.items["label_code"]] == data.items["label"].tolist()
 
 
-def test_setup_reads_once(colours, tmp_path):
+def test_setup_reads_and_writes_once(colours, tmp_path):
     data = module(colours, tmp_path)
-    items = data.items
+    items, split = data.items, tmp_path / "run" / "split.csv"
+    split.write_text("someone's notes")
     data.setup("test")
     assert data.items is items
+    assert split.read_text() == "someone's notes"
+    data.trainer.log_dir = str(tmp_path / "another run")
+    data.setup("test")
+    assert len(pd.read_csv(tmp_path / "another run" / "split.csv")) == 80
+
+
+def test_a_catalog_is_prepared_and_read_before_there_is_a_trainer(tmp_path, caplog):
+    catalog = ColourCatalog(str(tmp_path / "colours"))
+    data = CatalogDataModule(catalog, classes_per_batch=4)
+    with caplog.at_level("INFO", logger="vsearch"):
+        data.read()
+        items = data.items
+        data.read()
+    assert data.n_labels == 4
+    assert data.items is items
+    assert caplog.text.count("80 items, 4 labels") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["colours"]
+
+
+def test_what_was_refused_once_is_refused_again(colours):
+    data = CatalogDataModule(colours, classes_per_batch=5)
+    for _ in range(2):
+        with pytest.raises(SplitError, match="classes_per_batch"):
+            data.read()
 
 
 def test_train_batches_are_pk_and_repeat_with_seed_and_epoch(colours, tmp_path):
@@ -71,6 +100,63 @@ def test_train_batches_are_pk_and_repeat_with_seed_and_epoch(colours, tmp_path):
 
     assert same(epoch(0), epoch(0, workers=2))
     assert not same(epoch(0), epoch(1))
+
+
+class Oldest(BatchPlan):
+    """Every batch is the first photos of two shelves."""
+
+    def epoch(self, labels, items, p, k, rng):
+        (shelf,) = np.unique(items["shelf"])[:1]
+        return [np.flatnonzero(items["shelf"] == shelf)[: p * k].tolist()] * (len(labels) // (p * k))
+
+
+def test_a_sampler_sees_the_train_parts_columns_and_draws_for_training_only(colours, tmp_path):
+    data = module(colours, tmp_path, sampler=Oldest())
+    train = data.part("train")
+    for _, labels, rows in data.train_dataloader():
+        assert rows.tolist() == train.index[train["shelf"] == 0][:8].tolist()
+        assert labels.tolist() == train.loc[rows.tolist(), "label_code"].tolist()
+    assert isinstance(module(colours, tmp_path).sampler, PKPlan)
+    val = [rows for _, _, rows in data.val_dataloader()]
+    assert torch.cat(val).tolist() == data.part("val").index.tolist()
+
+
+def test_a_samplers_missing_column_stops_before_training(colours, tmp_path):
+    message = r"^`data\.sampler\.init_args\.column`.*no column 'aisle'.*'shelf'"
+    with pytest.raises(SplitError, match=message):
+        module(colours, tmp_path, sampler=CategoryPlan("aisle"))
+    batches = list(module(colours, tmp_path, sampler=CategoryPlan("shelf", 1)).train_dataloader())
+    assert len(batches) == 8
+
+
+def test_more_classes_than_there_are_to_train_on_stop_before_training(colours, tmp_path):
+    message = r"`data\.classes_per_batch` is 5, but the train part has 4 classes: set it to 4 or less"
+    with pytest.raises(SplitError, match=message):
+        module(colours, tmp_path, classes_per_batch=5)
+    data = module(colours, tmp_path, split=LabelDisjointSplit(0.5, 0.5, 0), classes_per_batch=2)
+    assert data.part("train")["label"].nunique() == 2
+    with pytest.raises(SplitError, match="is 3, but the train part has 2 classes"):
+        module(colours, tmp_path, split=LabelDisjointSplit(0.5, 0.5, 0), classes_per_batch=3)
+
+
+def test_p_may_be_any_number_where_batches_are_not_by_label(colours, tmp_path):
+    data = module(colours, tmp_path, sampler=RandomPlan(), classes_per_batch=16)
+    assert {len(labels) for _, labels, _ in data.train_dataloader()} == {32}
+
+
+def test_a_val_part_of_fewer_classes_is_fine(colours, tmp_path):
+    def two_in_val(items: pd.DataFrame) -> pd.DataFrame:
+        number = items["id"].str.split("-").str[1].astype(int)
+        val = (number < 4) & items["label"].isin(["red", "blue"])
+        return items.assign(split=np.where(val, "val", "train"))
+
+    assert module(Changed(colours, two_in_val), tmp_path, split=ColumnSplit()).part("val")["label"].nunique() == 2
+
+
+@pytest.mark.parametrize(("name", "value"), [("classes_per_batch", 1), ("photos_per_class", 0)])
+def test_a_batch_of_nothing_to_compare_is_refused(colours, name, value):
+    with pytest.raises(SplitError, match=rf"`data\.{name}` is {value}"):
+        CatalogDataModule(colours, **{name: value})
 
 
 def test_evaluation_photos_are_those_of_images_py_in_order(colours, tmp_path):
@@ -131,7 +217,7 @@ def test_copies_stay_on_one_side(colours, tmp_path):
 def test_gallery_is_train_or_the_part_itself_as_the_split_says(colours, tmp_path):
     data = module(colours, tmp_path, split=StratifiedSplit(0.6, 0.2, 0.2))
     assert set(data.gallery("test")["split"]) == {"train"}
-    data = module(colours, tmp_path, split=LabelDisjointSplit(0.5, 0.5, 0))
+    data = module(colours, tmp_path, split=LabelDisjointSplit(0.5, 0.5, 0), classes_per_batch=2)
     assert data.gallery("test").equals(data.part("test"))
     assert set(data.part("test")["label"]).isdisjoint(data.part("train")["label"])
 
@@ -158,15 +244,15 @@ def test_open_metric_learnings_flags_and_sequences(colours, tmp_path):
 
 
 def test_without_a_trainer_the_size_is_unknown(colours):
-    data = CatalogDataModule(colours)
+    data = CatalogDataModule(colours, classes_per_batch=4)
     data.setup()
     with pytest.raises(RuntimeError, match="use it through a Trainer"):
         data.val_dataloader()
 
 
 def test_a_part_too_small_for_a_batch_stops_before_training(colours, tmp_path):
-    with pytest.raises(ValueError, match=r"The val part is too small.*K=4 photos.*1 classes"):
-        module(colours, tmp_path, split=LabelDisjointSplit(0.5, 0.25, 0.25), photos_per_class=4)
+    with pytest.raises(ValueError, match=r"The val part can't be batched.*K=4 photos.*1 classes"):
+        module(colours, tmp_path, split=LabelDisjointSplit(0.5, 0.25, 0.25), classes_per_batch=2, photos_per_class=4)
 
 
 def test_a_val_part_in_which_nothing_can_be_found_stops_before_training(colours, tmp_path):
@@ -184,6 +270,20 @@ def test_a_catalogs_own_split_is_never_redrawn(colours, tmp_path):
         module(given, tmp_path)
 
 
+@pytest.mark.parametrize("axes", [["shelf", "tint"], ["label"], ["shelf", "shelf"]])
+def test_axes_that_are_no_metadata_stop_before_photos_are_read(colours, tmp_path, axes):
+    break_photos(colours, colours.read()["id"])
+    with pytest.raises(CatalogError, match=r"`data.axes`: \['\w+'.* can't be axes.*has \['shelf'\]"):
+        module(colours, tmp_path, axes=axes)
+
+
+def test_a_catalog_without_metadata_says_so(colours, tmp_path):
+    bare = Changed(colours, lambda items: items[["id", "path", "label"]])
+    with pytest.raises(CatalogError, match=r"`data.axes`: \['shelf'\].*has none.*set it to \[\]"):
+        module(bare, tmp_path, axes=["shelf"])
+    assert module(bare, tmp_path).axes == []
+
+
 def test_only_broken_photos(colours, tmp_path):
     break_photos(colours, colours.read()["id"])
     with pytest.raises(PhotoError, match="None of the 80 photos can be used"):
@@ -198,5 +298,6 @@ def test_a_gallery_without_the_querys_labels_stops_before_training(colours, tmp_
 
     given = Changed(colours, parts)
     with pytest.raises(SplitError, match=r"No test query's label.*gallery self"):
-        module(given, tmp_path, split=ColumnSplit())
-    assert module(given, tmp_path, split=ColumnSplit(gallery="self")).gallery("test")["label"].unique() == ["grey"]
+        module(given, tmp_path, split=ColumnSplit(), classes_per_batch=2)
+    own = module(given, tmp_path, split=ColumnSplit(gallery="self"), classes_per_batch=2)
+    assert own.gallery("test")["label"].unique() == ["grey"]

@@ -2,6 +2,8 @@ import math
 
 import pytest
 import torch
+from pytorch_metric_learning.distances import CosineSimilarity
+from pytorch_metric_learning.losses import TripletMarginLoss
 from torch.nn.functional import normalize
 
 from vsearch.diagnostics import active_share, geometry
@@ -21,16 +23,25 @@ def test_active_share_against_a_loop():
         negative = math.dist(embeddings[a].tolist(), embeddings[n].tolist())
         active += positive - negative + 0.3 > 0
     assert 0 < active < 40
-    assert active_share(embeddings, triplets, 0.3).item() == pytest.approx(active / 40)
+    assert active_share(embeddings, triplets, TripletMarginLoss(0.3)).item() == pytest.approx(active / 40)
 
 
 def test_active_share_by_hand_and_without_triplets():
     embeddings = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
     one = (torch.tensor([0]), torch.tensor([1]), torch.tensor([2]))  # 0 - sqrt(2) + margin
-    assert active_share(embeddings, one, 0.3) == 0
-    assert active_share(embeddings, one, 1.5) == 1
+    assert active_share(embeddings, one, TripletMarginLoss(0.3)) == 0
+    assert active_share(embeddings, one, TripletMarginLoss(1.5)) == 1
     none = (torch.tensor([], dtype=torch.long),) * 3
-    assert active_share(embeddings, none, 0.3) == 0
+    assert active_share(embeddings, none, TripletMarginLoss(0.3)) == 0
+
+
+def test_active_share_is_that_of_the_losss_own_distance_and_swap():
+    embeddings = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+    one = (torch.tensor([0]), torch.tensor([1]), torch.tensor([2]))
+    cosine = CosineSimilarity()  # cos(a, n) - cos(a, p) = 0 - 0.6, cos(p, n) - cos(a, p) = 0.8 - 0.6
+    assert active_share(embeddings, one, TripletMarginLoss(0.5, distance=cosine)) == 0
+    assert active_share(embeddings, one, TripletMarginLoss(0.7, distance=cosine)) == 1
+    assert active_share(embeddings, one, TripletMarginLoss(0.5, distance=cosine, swap=True)) == 1
 
 
 def test_geometry_against_a_loop():

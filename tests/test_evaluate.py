@@ -4,7 +4,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from vsearch import evaluate
-from vsearch.evaluate import Embedded, embed, score
+from vsearch.evaluate import Embedded, embed, score, top_hits
 from vsearch.indexes.flat import FlatIndex
 
 
@@ -56,12 +56,30 @@ def test_a_sequence_is_left_out_whole():
         assert found.model["map_at_r"][position] == pytest.approx(loop(keyed, keyed, i)["map_at_r"])
 
 
+@pytest.mark.parametrize("chunk", [1, 10**6])
+@pytest.mark.parametrize("depth", [1, 10, 100])
+def test_top_hits_are_the_best_items_that_count(monkeypatch, chunk, depth):
+    monkeypatch.setattr(evaluate, "CHUNK", chunk)
+    base = made(40, 3, seed=2)
+    keyed = Embedded(base.embeddings, base.labels, np.arange(40) // 4 % 9)  # sequences of 4 items, one of 8
+    index = FlatIndex()
+    index.build(keyed.embeddings)
+    found = top_hits(index, keyed, keyed, depth)
+    for i, hits in enumerate(found):
+        allowed = [j for j in range(40) if keyed.keys[j] != keyed.keys[i]]
+        best = sorted(allowed, key=lambda j: -float(keyed.embeddings[i] @ keyed.embeddings[j]))[:depth]
+        assert hits.tolist() == best + [-1] * (found.shape[1] - len(best))
+    assert found.shape == (40, min(depth, 40))
+
+
 def test_queries_without_an_answer_are_counted_and_left_out():
     gallery = made(30, 3, seed=0)
     queries = made(10, 5, seed=1, first_key=100)
     found = search(queries, gallery)
     assert found.unanswerable == (queries.labels >= 3).sum() > 0
     assert len(found.labels) + found.unanswerable == 10
+    assert found.answered.tolist() == np.flatnonzero(queries.labels < 3).tolist()
+    assert found.labels.tolist() == queries.labels[found.answered].tolist()
 
 
 def test_nothing_answerable_is_refused():

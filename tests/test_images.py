@@ -1,5 +1,6 @@
 import io
 import struct
+import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -250,6 +251,26 @@ def test_bomb_is_refused_by_its_header(side: int) -> None:
     limit = min(MAX_PIXELS, side * side - 1)
     with pytest.raises(PhotoError, match=r"pixels.*Make it smaller"):
         open_photo(png(side, side, 8, 2, b""), max_pixels=limit)
+
+
+def test_a_large_photo_opens_without_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)  # from here on Pillow warns
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert open_photo(encode(PICTURE)).size == (4, 6)
+    assert not caught
+
+
+def test_the_warning_filters_of_other_threads_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    pillows_open = Image.open
+
+    def another_thread_filters(*given: Any, **named: Any) -> Image.Image:
+        warnings.simplefilter("ignore", BytesWarning)
+        return pillows_open(*given, **named)
+
+    monkeypatch.setattr(Image, "open", another_thread_filters)
+    open_photo(encode(PICTURE))
+    assert ("ignore", None, BytesWarning, None, 0) in warnings.filters
 
 
 def test_pixel_limit_is_inclusive() -> None:

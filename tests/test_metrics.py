@@ -10,7 +10,7 @@ from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 from sklearn.metrics import ndcg_score
 
 from vsearch import metrics
-from vsearch.metrics import chance, means, per_query, summarise
+from vsearch.metrics import chance, means, per_query, single_query_labels, summarise, which_mean
 
 NAMES = {
     *("precision_at_1", "precision_at_5", "precision_at_10", "cmc_at_5", "cmc_at_10"),
@@ -280,6 +280,43 @@ def test_interval_holds_the_truth_about_95_times_of_100(mean: str) -> None:
         estimate = summarise(values, queries, resamples=300, seed=trial)["cmc_at_5"][mean]
         held += estimate.low <= truth <= estimate.high
     assert 0.915 <= held / 400 <= 0.98
+
+
+def test_macro_interval_holds_the_truth_with_two_to_five_queries_a_label() -> None:
+    rng, labels = np.random.default_rng(11), np.repeat(np.arange(80), np.tile([2, 3, 4, 5], 20))
+    rates = rng.uniform(0.2, 0.9, 80)
+    held = 0
+    for trial in range(600):
+        values = {"cmc_at_5": (rng.random(len(labels)) < rates[labels]).astype(float)}
+        estimate = summarise(values, labels, resamples=400, seed=trial)["cmc_at_5"]["macro"]
+        held += estimate.low <= rates.mean() <= estimate.high
+    assert 0.92 <= held / 600 <= 0.975  # with n draws a label, not n - 1, it would be about 0.88
+
+
+def test_the_spread_of_a_label_is_that_of_its_queries_without_bias() -> None:
+    labels, values = np.array(["bag", "bag", "hat", "hat", "hat"]), np.array([0.0, 1.0, 0.2, 0.6, 0.7])
+    error = (values[:2].var(ddof=1) / 2 + values[2:].var(ddof=1) / 3) ** 0.5 / 2
+    shifts = metrics.bootstrap({"map_at_r": values}, labels, 20_000, seed=0)["macro"]
+    assert shifts.std() == pytest.approx(error, rel=0.03)
+
+
+def test_a_resampled_mean_stays_in_the_metrics_range() -> None:
+    labels, values = np.arange(40) // 2, np.tile([1.0, 0.0], 20)
+    values[2:] = 1
+    estimate = summarise({"cmc_at_5": values}, labels)["cmc_at_5"]["macro"]
+    assert estimate.low < estimate.value < estimate.high <= 1
+
+
+def test_labels_of_one_query_are_counted() -> None:
+    assert single_query_labels(np.array(["bag", "hat", "hat", "shoe"])) == 2
+    assert single_query_labels(np.zeros(3)) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"), [("map_at_r_macro", ("map_at_r", "macro")), ("map_at_r", ("map_at_r", "micro"))]
+)
+def test_a_name_says_which_mean(name: str, parts: tuple[str, str]) -> None:
+    assert which_mean(name) == parts
 
 
 def test_one_label_has_the_same_macro_as_micro() -> None:

@@ -4,14 +4,17 @@ import torch
 from conftest import TinyBackbone
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
-from pytorch_metric_learning.losses import ArcFaceLoss, TripletMarginLoss
+from pytorch_metric_learning.losses import ArcFaceLoss, ContrastiveLoss, CrossBatchMemory, TripletMarginLoss
 from pytorch_metric_learning.miners import BatchHardMiner
 from pytorch_metric_learning.reducers import MeanReducer
+from torch import nn
 from torch.utils.data import DataLoader
 
 from vsearch.datamodule import CatalogDataModule
 from vsearch.module import MetricLearner
-from vsearch.sampling import PKBatches
+from vsearch.samplers.batches import EpochBatches
+from vsearch.samplers.pk import PKPlan
+from vsearch.samplers.random import RandomPlan
 from vsearch.splits import LabelDisjointSplit, StratifiedSplit
 
 
@@ -27,7 +30,7 @@ def learner(loss=None, miner=True, **arguments) -> MetricLearner:
 
 def data_of(catalog, **arguments) -> CatalogDataModule:
     split = arguments.pop("split", StratifiedSplit(0.6, 0.2, 0.2))
-    return CatalogDataModule(catalog, split, 4, 4, **arguments)
+    return CatalogDataModule(catalog, split, arguments.pop("classes_per_batch", 4), 4, **arguments)
 
 
 def trainer(tmp_path, epochs: int = 2, **arguments) -> Trainer:
@@ -134,7 +137,7 @@ def test_validation_loss_is_that_of_the_fixed_batches(colours, tmp_path):
     photos, labels, _ = next(iter(DataLoader(data.val_dataloader().dataset, batch_size=1000)))
     model.eval()
     losses = []
-    for batch in PKBatches(labels.numpy(), 4, 4, data.seed):
+    for batch in EpochBatches(PKPlan(), labels.numpy(), 4, 4, data.seed):
         chosen = [position for position, _ in batch]
         with torch.no_grad():
             embeddings = model(photos[chosen])
@@ -154,7 +157,7 @@ def test_test_searches_the_gallery_and_predict_gives_rows_and_vectors(colours, t
 
 def test_unseen_labels_are_searched_among_themselves(colours, tmp_path):
     model, run = learner(), trainer(tmp_path, 6)
-    data = CatalogDataModule(colours, LabelDisjointSplit(0.5, 0.5, 0), 4, 4)
+    data = CatalogDataModule(colours, LabelDisjointSplit(0.5, 0.5, 0), 2, 4)
     run.fit(model, data)
     assert data.part("train")["label"].nunique() == data.part("val")["label"].nunique() == 2
     assert run.test(model, data, verbose=False)[0]["test/precision_at_1"] == run.callback_metrics["test/precision_at_1"]
@@ -172,3 +175,71 @@ def test_fast_dev_run(colours, tmp_path):
     Trainer(fast_dev_run=True, accelerator="cpu", default_root_dir=tmp_path, logger=False).fit(
         learner(), data_of(colours)
     )
+
+
+def test_the_training_miner_mines_training_batches_only(colours, tmp_path):
+    calls = {"training": 0, "validation": 0}
+
+    def counting(name: str) -> nn.Module:
+        class Counting(BatchHardMiner):
+            def forward(self, *args):
+                calls[name] += 1
+                return super().forward(*args)
+
+        return Counting()
+
+    model = learner()
+    model.miner, model.training_miner = counting("validation"), counting("training")
+    fitted(colours, tmp_path, model, epochs=1)
+    assert min(calls.values()) > 0
+    model.training_miner = None
+    before = dict(calls)
+    fitted(colours, tmp_path / "again", model, epochs=1)
+    assert calls["training"] == before["training"]
+    assert calls["validation"] > 2 * before["validation"]
+
+
+def test_a_cross_batch_memory_does_not_remember_val_photos(colours, tmp_path):
+    memory = CrossBatchMemory(TripletMarginLoss(0.3), 8, 64, BatchHardMiner())
+    seen = []
+
+    class Watched(MetricLearner):
+        def on_validation_epoch_end(self) -> None:
+            before = memory.embedding_memory.clone()
+            super().on_validation_epoch_end()
+            seen.append(torch.equal(before, memory.embedding_memory))
+
+    model = learner(memory, miner=False)
+    model.__class__ = Watched
+    _, run = fitted(colours, tmp_path, model)
+    assert seen == [True, True]
+    assert memory.embedding_memory.abs().sum() > 0
+    assert 0 < run.callback_metrics["val/loss"] < 1
+
+
+def test_learning_rates_of_parts(colours, tmp_path):
+    model = learner(ArcFaceLoss(num_classes=4, embedding_size=8), miner=False, lr_factors={"loss": 10.0})
+    _, run = fitted(colours, tmp_path, model, epochs=1)
+    groups = {group["lr_factor"]: group["lr"] for group in run.optimizers[0].param_groups}
+    assert groups == {1.0: pytest.approx(0.01), 10.0: pytest.approx(0.1)}
+
+
+def test_what_a_batch_has_no_pairs_for_is_not_logged():
+    embeddings = torch.eye(4)
+    found = learner().diagnose(embeddings, torch.arange(4), None)
+    assert set(found) == {"train/negative_distance_l2sq", "train/embedding_spread"}
+    assert "train/negative_distance_l2sq" not in learner().diagnose(embeddings, torch.zeros(4), None)
+
+
+def test_a_batch_without_a_pair_leaves_the_epochs_mean_a_number(colours, tmp_path):
+    data = data_of(colours, sampler=RandomPlan())
+    data.k = 1  # batches of 4 photos: some have no two of a label
+    seen = []
+    model = learner(ContrastiveLoss(), miner=False)
+    model.diagnose = lambda *batch: seen.append(MetricLearner.diagnose(model, *batch)) or seen[-1]
+    run = trainer(tmp_path, 1)
+    run.fit(model, data)
+    name = "train/positive_distance_l2sq"
+    values = [float(found[name]) for found in seen if name in found]
+    assert 0 < len(values) < len(seen)
+    assert float(run.callback_metrics[name]) == pytest.approx(np.mean(values), rel=1e-4)

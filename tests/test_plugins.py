@@ -15,6 +15,7 @@ import io
 import numpy as np
 import pandas as pd
 import torch
+from lightning.pytorch import Callback
 from PIL import Image
 from torch import nn
 
@@ -47,6 +48,17 @@ class PairwiseLoss(nn.Module):
     def forward(self, embeddings, labels, mined=None):
         same = (labels[:, None] == labels[None, :]).float()
         return nn.functional.binary_cross_entropy_with_logits(self.sharpness * embeddings @ embeddings.T, same)
+
+
+class Diary(Callback):
+    """Writes down each epoch."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+
+    def on_train_epoch_end(self, trainer, pl_module) -> None:
+        with open(self.file, "a") as diary:
+            diary.write(f"epoch {trainer.current_epoch}\\n")
 
 
 class BruteForce(Index):
@@ -112,7 +124,9 @@ def overlay(tmp_path, monkeypatch) -> Path:
         },
         "data": {
             "catalog": {"class_path": "my_plugins.Stripes", "init_args": {"folder": "drawn"}},
+            "axes": [],
             "split": {"init_args": {"train": 0.6, "val": 0.2, "test": 0.2}},
+            "classes_per_batch": 3,
             "photos_per_class": 2,
             "num_workers": 0,
         },
@@ -126,6 +140,7 @@ def overlay(tmp_path, monkeypatch) -> Path:
                     "init_args": {"monitor": "val/loss", "filename": "best"},
                 },
                 {"class_path": "callbacks.build_index.BuildIndex", "init_args": {"index": index}},
+                {"class_path": "my_plugins.Diary", "init_args": {"file": "diary.txt"}},
             ],
         },
     }
@@ -143,7 +158,7 @@ def test_a_users_own_classes_are_fitted_stored_and_served(overlay):
     opened = open_bundle(fitted(overlay))
     import my_plugins
 
-    assert type(opened.backbone) is my_plugins.MeanColour
+    assert type(opened.embedder.backbone) is my_plugins.MeanColour
     assert type(opened.index) is my_plugins.BruteForce
     assert opened.manifest["backbone"]["init_args"] == {"dim": 5, "side": 8}
     assert opened.manifest["index"]["class_path"] == "my_plugins.BruteForce"
@@ -151,6 +166,7 @@ def test_a_users_own_classes_are_fitted_stored_and_served(overlay):
     assert opened.manifest["index"]["recall_at_10"] == 1
     assert opened.manifest["protocol"]["catalog"] == "Stripes"
     assert opened.index.vectors.shape == (len(opened.items), 5)
+    assert (overlay.parent / "diary.txt").read_text() == "epoch 0\nepoch 1\n"
 
 
 def test_what_is_served_finds_the_right_labels(overlay, capsys):

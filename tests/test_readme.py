@@ -1,8 +1,14 @@
 import re
 from pathlib import Path
 
+import pytest
 import torch
+from test_cli import Project
 
+from vsearch.bundle import open_bundle
+from vsearch.cli import main
+
+CONFIGS = Path(__file__).parent.parent / "configs"
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
 
@@ -15,6 +21,21 @@ def test_the_plugin_shown_is_a_backbone_that_runs_and_can_be_bundled(tmp_path, m
     backbone = SmallNet(dim=32)
     assert backbone(torch.zeros(2, 3, 32, 32)).shape == (2, 32)
     assert backbone.spec() == {"class_path": "readme_plugins.SmallNet", "init_args": {"dim": 32}}
+    words = ["--model.backbone", "readme_plugins.SmallNet", "--model.backbone.init_args.dim", "32"]
+    run = Project(tmp_path).run("fit", *words, "--trainer.max_epochs", "1")
+    assert isinstance(open_bundle(run / "bundle").embedder.backbone, SmallNet)
+
+
+def test_the_settings_it_shows_are_understood(tmp_path, capsys):
+    shown = [code for code in re.findall(r"```yaml\n(.*?)```", README, re.S) if code.startswith("trainer:")]
+    assert shown
+    for number, code in enumerate(shown):
+        overlay = tmp_path / f"{number}.yaml"
+        overlay.write_text(code)
+        with pytest.raises(SystemExit) as ended:
+            main(["fit", "--config", str(CONFIGS / "triplet.yaml"), "--config", str(overlay), "--print_config"])
+        assert not ended.value.code
+    assert "WandbLogger" in capsys.readouterr().out
 
 
 def test_the_configs_it_names_exist():

@@ -1,7 +1,11 @@
+import os
+from itertools import count
+
 import pandas as pd
+import pytest
 from PIL import Image
 
-from vsearch.scan import scan
+from vsearch.scan import in_threads, scan
 
 
 def test_copies_share_a_hash_and_broken_photos_have_an_error(tmp_path):
@@ -30,3 +34,23 @@ def test_a_box_is_what_is_hashed(tmp_path):
 
 def test_no_items():
     assert scan(pd.DataFrame({"path": []}), []).empty
+
+
+def test_results_come_in_order_and_only_a_few_sources_are_read_ahead():
+    read = []
+
+    def sources():
+        for number in count():
+            read.append(number)
+            yield number
+
+    found = in_threads(lambda number: number * number, sources())
+    assert [next(found) for _ in range(100)] == [number * number for number in range(100)]
+    assert len(read) <= 100 + 16 * (os.cpu_count() or 1)
+    found.close()
+
+
+def test_every_source_is_taken_and_an_error_comes_through():
+    assert list(in_threads(str, range(1000))) == [str(number) for number in range(1000)]
+    with pytest.raises(ZeroDivisionError):
+        list(in_threads(lambda number: 1 / number, [2, 1, 0]))

@@ -78,6 +78,12 @@ def test_units_by_hand() -> None:
     assert same_partition(units(items, None, True).tolist(), [0, 1, 0, 2, 3, 4, 5])
 
 
+def test_a_column_group_ties_nothing_unless_it_is_named() -> None:
+    items = catalog([4], group=["p", "p", "q", "q"])
+    assert same_partition(units(items, None, True).tolist(), [0, 1, 2, 3])
+    assert same_partition(units(items, "group", True).tolist(), [0, 0, 1, 1])
+
+
 def test_a_hash_and_a_group_with_the_same_text_tie_nothing() -> None:
     items = catalog([2], content_hash=["x", None], product=[None, "x"])
     assert len(set(units(items, "product", True))) == 2
@@ -340,8 +346,23 @@ def test_a_column_gives_the_split_in_any_spelling() -> None:
 @pytest.mark.parametrize("value", ["extra", None, float("nan"), "", 3])
 def test_a_column_with_another_value_is_refused_by_row(value: object) -> None:
     items = catalog([3], split=["train", value, "val"])
-    with pytest.raises(SplitError, match=r"column 'split': 1 of 3 items.*\n  row 1: id='00001' split="):
+    with pytest.raises(SplitError, match=r"column 'split': 1 of 3 items.*\n  id='00001' split="):
         ColumnSplit().assign(items)
+
+
+def test_copies_that_a_column_or_a_file_parts_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    items = catalog([4], content_hash=["x", "x", "y", "y"], fold=["train", "Dev", "test", "test"])
+    parts = ColumnSplit("fold").assign(items)
+    pair = "'00000' (train) and '00001' (val)"
+    assert f"column 'fold': 1 groups of identical photos lie in several parts, {pair}" in caplog.text
+    write_split(items, parts, tmp_path / "split.csv")
+    FileSplit(str(tmp_path / "split.csv")).assign(items)
+    assert f"{tmp_path / 'split.csv'}: 1 groups of identical photos lie in several parts, {pair}" in caplog.text
+
+
+def test_one_spelling_of_a_part_is_as_good_as_another(caplog: pytest.LogCaptureFixture) -> None:
+    ColumnSplit().assign(catalog([2], content_hash=["x", "x"], split=["val", "Validation"]))
+    assert not caplog.records
 
 
 def test_a_split_column_that_is_missing_is_named() -> None:
@@ -389,7 +410,7 @@ def test_a_file_that_lacks_items_is_refused(written: Callable[[pd.DataFrame], tu
     [
         ("id,part\n00000,train\n", r"\['id', 'part'\]; 'id' and 'split' are needed"),
         ("id,split\n00000,train\n00001,val\n00000,test\n", r"repeats 1 ids, first \['00000'\]"),
-        ("id,split\n00000,train\n00001,\n", r"split.csv: 1 of 2 items are in no part:\n  row 1: id='00001'"),
+        ("id,split\n00000,train\n00001,\n", r"split.csv: 1 of 2 items are in no part:\n  id='00001'"),
     ],
 )
 def test_a_damaged_file_is_refused(tmp_path: Path, text: str, message: str) -> None:

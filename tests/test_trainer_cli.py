@@ -1,11 +1,14 @@
+import io
 import logging
 import shutil
+import sys
 
 import pytest
 import torch
 from test_cli import Project
 
 from vsearch.bundle import open_bundle
+from vsearch.trainer_cli import _show_log
 
 
 @pytest.fixture
@@ -30,6 +33,35 @@ def test_an_interrupted_fit_goes_on_in_its_own_folder_and_remembers_its_best_epo
     assert open_bundle(run / "bundle")
 
 
+def test_a_resumed_runs_config_can_be_used_again(project):
+    run = project.run("fit", "--trainer.max_epochs", "1")
+    shutil.rmtree(run / "bundle")
+    last = str(run / "checkpoints" / "last.ckpt")
+    assert project.run("fit", "--ckpt_path", last, "--trainer.max_epochs", "2") == run
+    for command in ("test", "predict"):
+        again = project.run(command, "--config", str(run / "config.yaml"), "--ckpt_path", last, configs=False)
+        assert again != run
+    assert open_bundle(project.run("fit", "--config", str(run / "config.yaml"), configs=False) / "bundle")
+
+
+def test_a_fit_with_several_loggers_goes_on_in_its_own_folder(project):
+    words = [
+        "--trainer.logger+",
+        "lightning.pytorch.loggers.CSVLogger",
+        "--trainer.logger.init_args.save_dir",
+        str(project.folder / "csv"),
+    ]
+    run = project.run("fit", "--trainer.max_epochs", "1", *words)
+    shutil.rmtree(run / "bundle")
+    last = str(run / "checkpoints" / "last.ckpt")
+    assert project.run("fit", "--ckpt_path", last, "--trainer.max_epochs", "2", *words) == run
+
+
+def test_training_that_diverges_says_so(project):
+    with pytest.raises(SystemExit, match=r"vsearch: Training has diverged in epoch 0.*`model.optimizer.init_args.lr`"):
+        project.run("fit", "--model.optimizer.init_args.lr", "1e20", "--model.warmup_steps", "0")
+
+
 def test_a_finished_run_is_left_alone(project):
     run = project.run("fit", "--trainer.max_epochs", "1")
     fingerprint = open_bundle(run / "bundle").manifest["fingerprint"]
@@ -46,17 +78,27 @@ def test_a_folder_that_was_asked_for_is_used(project):
     assert project.run("fit", *words, "--trainer.max_epochs", "2").name == "version_7"
 
 
-def test_a_bundle_in_the_way_stops_the_fit_before_training(project):
+def test_a_bundle_in_the_way_stops_the_fit_before_training(project, capsys):
     run = project.run("fit", "--trainer.max_epochs", "1")
-    with pytest.raises(SystemExit, match="exists already"):
+    with pytest.raises(SystemExit, match="2"):
         project.run("fit", "--trainer.max_epochs", "1", "--trainer.logger.init_args.version", run.name.split("_")[1])
+    assert "exists already" in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_an_error_of_the_users_is_one_line(project):
-    with pytest.raises(SystemExit, match=r"vsearch: .*no items|vsearch: .*no such"):
-        project.run(
-            "fit", "--data.catalog", "vsearch.catalogs.table.TableCatalog", "--data.catalog.init_args.table", "gone.csv"
-        )
+def test_an_error_of_the_users_is_one_line(project, capsys):
+    words = ["--data.catalog", "vsearch.catalogs.table.TableCatalog", "--data.catalog.init_args.table", "gone.csv"]
+    with pytest.raises(SystemExit, match="2"):
+        project.run("fit", *words)
+    assert capsys.readouterr().err.splitlines()[-1] == "vsearch: data.catalog: gone.csv: no such file."
+
+
+def test_the_log_goes_to_what_stderr_is_by_then(monkeypatch):
+    monkeypatch.setattr(logging.getLogger("vsearch"), "handlers", [])
+    _show_log()
+    for _ in range(2):
+        monkeypatch.setattr(sys, "stderr", io.StringIO())
+        logging.getLogger("vsearch.datamodule").info("read")
+        assert sys.stderr.getvalue() == "read\n"
 
 
 def test_scoring_without_a_checkpoint_warns(project):
@@ -71,6 +113,17 @@ def test_what_the_catalog_left_out_is_logged_where_people_see_it(project, caplog
     table.write_text("id,path,label\n" + "\n".join(rows) + "\n")
     project.run("fit", "--trainer.max_epochs", "1")  # draws the photos: 20 of each label
     words = ["--data.catalog", "vsearch.catalogs.table.TableCatalog", "--data.catalog.init_args.table", str(table)]
+    words += ["--data.classes_per_batch", "2", "--data.axes", "[]"]
     project.run("fit", "--trainer.max_epochs", "1", *words, "--data.catalog.init_args.missing_photos", "drop")
     assert "'missing_photos': 40" in caplog.text
     assert logging.getLogger("vsearch").handlers
+
+
+@pytest.mark.parametrize(("head", "dim"), [([], 8), (["--model.head", "vsearch.heads.linear.LinearHead"], 5)])
+def test_a_losss_sizes_are_filled_in(project, head, dim):
+    words = ["--model.loss", "pytorch_metric_learning.losses.ArcFaceLoss", "--model.loss.init_args.margin", "20"]
+    words += [*head, *(["--model.head.init_args.dim", "5"] if head else []), "--model.miner", "null"]
+    run = project.run("fit", "--trainer.max_epochs", "1", *words)
+    saved = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
+    assert saved["state_dict"]["loss.W"].shape == (dim, 4)
+    assert open_bundle(run / "bundle").embedder.dim == dim

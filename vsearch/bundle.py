@@ -3,7 +3,6 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,12 +12,14 @@ import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import load, save
-from torch import nn
 
 from vsearch.backbones.base import Backbone
+from vsearch.embedder import Embedder
+from vsearch.heads.base import Head
 from vsearch.images import Preprocessing
 from vsearch.images import load as load_photo
 from vsearch.indexes.base import Index
+from vsearch.spec import SpecError, build, class_path, describe, find
 
 SCHEMA = 1
 WEIGHTS, INDEX, ITEMS, MANIFEST = "model.safetensors", "index.faiss", "items.parquet", "manifest.json"
@@ -33,13 +34,13 @@ class Bundle:
     """What a run leaves to be served: a network, the index of its embeddings, the indexed items.
 
     Attributes:
-        backbone: in eval mode, on the CPU.
+        embedder: photos to embeddings; in eval mode, on the CPU.
         index: position i is row i of `items`.
         items: the indexed items: id, path, label, metadata.
         manifest: what the bundle is and how good it was measured to be.
     """
 
-    backbone: Backbone
+    embedder: Embedder
     index: Index
     items: pd.DataFrame
     manifest: dict[str, Any]
@@ -50,9 +51,9 @@ class Bundle:
         Raises:
             PhotoError: a photo can't be used.
         """
-        batch = torch.stack([load_photo(photo, self.backbone.preprocessing) for photo in photos])
+        batch = torch.stack([load_photo(photo, self.embedder.preprocessing) for photo in photos])
         with torch.inference_mode():
-            return nn.functional.normalize(self.backbone(batch), dim=1).numpy()
+            return self.embedder(batch).numpy()
 
     def search(self, photos: Sequence[str | Path | bytes], k: int) -> list[pd.DataFrame]:
         """Return, per photo, its `k` best items, best first: the columns of `items` after `rank` and `score` (cosine).
@@ -88,7 +89,7 @@ def fingerprint(weights_sha256: str, preprocessing: Preprocessing, dim: int) -> 
 
 def write(
     folder: Path,
-    backbone: Backbone,
+    embedder: Embedder,
     index: Index,
     items: pd.DataFrame,
     manifest: dict[str, Any],
@@ -98,7 +99,7 @@ def write(
 
     Args:
         folder: where the bundle is to be; must not exist.
-        backbone: its weights are stored, and how to build it again.
+        embedder: its weights are stored, and how to build it again.
         index: of the items' embeddings, in their order.
         items: one row per vector of the index.
         manifest: what else to record beside the parts that this function fills in.
@@ -113,19 +114,20 @@ def write(
         raise BundleError(f"the index holds {len(index)} vectors, but there are {len(items)} items")
     table = BytesIO()
     items.to_parquet(table, index=False)
-    state = {name: tensor.contiguous() for name, tensor in backbone.state_dict().items()}
+    state = {name: tensor.contiguous() for name, tensor in embedder.state_dict().items()}
     files = {WEIGHTS: save(state), INDEX: index.to_bytes(), ITEMS: table.getvalue(), **extra}
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     manifest = {
         "schema": SCHEMA,
-        "fingerprint": fingerprint(digests[WEIGHTS], backbone.preprocessing, backbone.dim),
-        "backbone": {**backbone.spec(), "origin": backbone.origin},
-        "preprocessing": asdict(backbone.preprocessing),
-        "dim": backbone.dim,
+        "fingerprint": fingerprint(digests[WEIGHTS], embedder.preprocessing, embedder.dim),
+        "backbone": {**embedder.backbone.spec(), "origin": embedder.backbone.origin},
+        "head": None if embedder.head is None else describe(embedder.head),
+        "preprocessing": asdict(embedder.preprocessing),
+        "dim": embedder.dim,
         "normalisation": "l2",
         "metric": "cosine",
         **manifest,
-        "index": {"class_path": _class_path(index), "spec": index.spec, **manifest.get("index", {})},
+        "index": {"class_path": class_path(type(index)), "spec": index.spec, **manifest.get("index", {})},
         "sha256": digests,
     }
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -149,6 +151,8 @@ def open_bundle(folder: Path) -> Bundle:
     files = {name: _read_part(folder, name, manifest) for name in (WEIGHTS, INDEX, ITEMS)}
     try:
         return _assemble(folder, manifest, files)
+    except (SpecError, ImportError, ValueError) as error:
+        raise BundleError(f"{folder}: {error}") from error
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise BundleError(f"{folder}: {MANIFEST} does not describe these files ({error!r}).") from error
 
@@ -157,14 +161,15 @@ def _assemble(folder: Path, manifest: dict[str, Any], files: dict[str, bytes]) -
     preprocessing = Preprocessing(**manifest["preprocessing"])
     if fingerprint(manifest["sha256"][WEIGHTS], preprocessing, manifest["dim"]) != manifest["fingerprint"]:
         raise BundleError(f"{folder}: the fingerprint is not that of these weights and this preprocessing.")
-    backbone = _build(manifest["backbone"], Backbone, folder)(**manifest["backbone"]["init_args"])
-    backbone.load_state_dict(load(files[WEIGHTS]))
+    backbone = build(manifest["backbone"], Backbone)
     backbone.preprocessing = preprocessing
-    index = _build(manifest["index"], Index, folder).from_bytes(files[INDEX])
+    embedder = Embedder(backbone, build(manifest["head"], Head) if manifest.get("head") else None)
+    embedder.load_state_dict(load(files[WEIGHTS]))
+    index = find(manifest["index"]["class_path"], Index).from_bytes(files[INDEX])
     items = pd.read_parquet(BytesIO(files[ITEMS]))
     if len(index) != len(items):
         raise BundleError(f"{folder}: {INDEX} holds {len(index)} vectors, {ITEMS} {len(items)} items.")
-    return Bundle(backbone.eval(), index, items, manifest)
+    return Bundle(embedder.eval(), index, items, manifest)
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
@@ -191,23 +196,6 @@ def _read_part(folder: Path, name: str, manifest: dict[str, Any]) -> bytes:
     if hashlib.sha256(data).hexdigest() != manifest.get("sha256", {}).get(name):
         raise BundleError(f"{folder}: {name} is damaged or from another bundle (its SHA-256 is not the manifest's).")
     return data
-
-
-def _build(entry: dict[str, Any], kind: type, folder: Path) -> Any:
-    module, _, name = entry["class_path"].rpartition(".")
-    try:
-        found = getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise BundleError(
-            f"{folder}: {entry['class_path']} can't be imported ({error}). Is its file on the path?"
-        ) from error
-    if not (isinstance(found, type) and issubclass(found, kind)):
-        raise BundleError(f"{folder}: {entry['class_path']} is no {kind.__name__}.")
-    return found
-
-
-def _class_path(thing: object) -> str:
-    return f"{type(thing).__module__}.{type(thing).__qualname__}"
 
 
 def _write_file(path: Path, data: bytes) -> None:

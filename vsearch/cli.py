@@ -24,7 +24,10 @@ def main(args: Sequence[str] | None = None) -> None:
         run(args)
         return
     parser, commands = _parser()
-    parsed = parser.parse_args(words)
+    parsed, rest = parser.parse_known_args(words)
+    if rest and "overrides" not in parsed:  # of the trainer's settings: only a command that hands them on has it
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    parsed.overrides = rest
     commands[parsed.command].run(parsed)
 
 

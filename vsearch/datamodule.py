@@ -10,9 +10,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from vsearch.backbones.base import Backbone
-from vsearch.catalogs.base import BOX, Catalog
+from vsearch.catalogs.base import BOX, REQUIRED, Catalog, CatalogError
 from vsearch.images import PhotoError, Preprocessing, normalise, open_photo, to_square
-from vsearch.sampling import PKBatches
+from vsearch.samplers.base import BatchPlan
+from vsearch.samplers.batches import EpochBatches
+from vsearch.samplers.pk import PKPlan
 from vsearch.scan import scan
 from vsearch.splits import PARTS, Split, SplitError, StratifiedSplit, write_split
 
@@ -41,7 +43,7 @@ class PhotoDataset(Dataset[Sample]):
         square = to_square(photo, self.preprocessing)
         if seed is not None and self.augment is not None:
             with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
+                torch.default_generator.manual_seed(seed)  # the CPU's alone, which is put back
                 square = self.augment(square)
         return normalise(square, self.preprocessing), self.labels[position], self.rows[position]
 
@@ -62,14 +64,21 @@ class CatalogDataModule(LightningDataModule):
     Args:
         catalog: where the items come from.
         split: which part each item belongs to.
-        classes_per_batch: P of a PK batch.
-        photos_per_class: K of a PK batch; classes with fewer photos give those they have (`PKBatches`).
+        classes_per_batch: P of a PK batch; at most the number of classes in the train part, unless the sampler isn't
+            `by_label`.
+        photos_per_class: K of a PK batch; classes with fewer photos give those they have (`PKPlan`).
+        sampler: which training photos meet in a batch; null for PK batches. Validation always uses PK batches, so
+            that `val/loss` stays comparable.
         augment: torchvision v2 transforms for training photos, applied in order to uint8 (3, S, S).
         eval_batch_size: photos embedded at a time outside training.
         num_workers: processes that decode photos; 0 decodes in the main process.
         on_bad_image: what to do about photos that can't be read: `skip` counts them and lists them in the run's
             skipped.csv; `error` stops before training.
-        seed: decides PK batches and augmentation.
+        seed: decides batches and augmentation.
+        axes: columns of metadata that the report measures beside the label: further axes of evaluation.
+
+    Raises:
+        SplitError: P is below 2 or K below 1.
     """
 
     items: pd.DataFrame
@@ -80,29 +89,58 @@ class CatalogDataModule(LightningDataModule):
         split: Split | None = None,
         classes_per_batch: int = 16,
         photos_per_class: int = 4,
+        sampler: BatchPlan | None = None,
         augment: list[nn.Module] | None = None,
         eval_batch_size: int = 64,
         num_workers: int = 0,
         on_bad_image: Literal["skip", "error"] = "error",
         seed: int = 0,
+        axes: list[str] | None = None,
     ) -> None:
         super().__init__()
+        if classes_per_batch < 2 or photos_per_class < 1:
+            raise SplitError(
+                f"`data.classes_per_batch` is {classes_per_batch} and `data.photos_per_class` is {photos_per_class}: "
+                "set them to 2 or more and 1 or more."
+            )
         self.catalog, self.split = catalog, split or StratifiedSplit()
         self.p, self.k = classes_per_batch, photos_per_class
+        self.sampler = sampler or PKPlan()
         self.augment = nn.Sequential(*augment) if augment else None
         self.eval_batch_size, self.num_workers = eval_batch_size, num_workers
         self.on_bad_image, self.seed = on_bad_image, seed
-        self.n_skipped = 0
+        self.axes = axes or []
+        self.skipped = pd.DataFrame()
+        self._is_read, self._written_to = False, Path()
 
     def prepare_data(self) -> None:
         """Let the catalog make its photos, if it has to."""
         self.catalog.prepare()
 
     def setup(self, stage: str | None = None) -> None:
-        """Read, check and split the catalog, once; write split.csv and skipped.csv into the run's folder."""
-        if hasattr(self, "items"):
+        """Read the catalog, and write split.csv and skipped.csv into the run's folder, once."""
+        self.read()
+        folder = self._run_folder()
+        if folder is None or folder == self._written_to:
             return
+        write_split(self.items, self.items["split"], folder / "split.csv")
+        if self.n_skipped:
+            self.skipped.to_csv(folder / "skipped.csv", index=False)
+        self._written_to = folder
+
+    def read(self) -> None:
+        """Prepare, read, check and split the catalog, once; needs no trainer and writes nothing of the run.
+
+        Raises:
+            CatalogError: the catalog can't be read.
+            PhotoError: photos can't be used.
+            SplitError: the catalog can't be split as asked, or its parts can't be trained on and measured.
+        """
+        if self._is_read:
+            return
+        self.catalog.prepare()
         items = self.catalog.items()
+        self._check_axes(items)
         found = scan(items, boxes(items))
         bad = found["error"].notna()
         self._report_bad(items[bad].assign(error=found.loc[bad, "error"]))
@@ -113,19 +151,32 @@ class CatalogDataModule(LightningDataModule):
         items["label_code"] = pd.factorize(items["label"], sort=True)[0]
         self.items = items.drop(columns="content_hash")
         self._check_parts()
-        if folder := self._run_folder():
-            write_split(items, items["split"], folder / "split.csv")
+        self._is_read = True
         counts = ", ".join(f"{part} {(items['split'] == part).sum():,}" for part in PARTS)
         log.info("%s: %s items, %s labels (%s)", type(self.catalog).__name__, f"{len(items):,}", self.n_labels, counts)
+
+    def _check_axes(self, items: pd.DataFrame) -> None:
+        metadata = [column for column in items if column not in (*REQUIRED, *BOX)]
+        if wrong := [axis for axis in self.axes if axis not in metadata or self.axes.count(axis) > 1]:
+            raise CatalogError(
+                f"`data.axes`: {wrong} can't be axes. Name columns of metadata, each once; "
+                f"{type(self.catalog).__name__} has {metadata or 'none'}. For no axes, set it to []."
+            )
 
     def _check_parts(self) -> None:
         """Say now what would fail after the first epoch, or after the last."""
         if not (self.items["split"] == "test").any():
             log.warning("The split has no test part: measuring on val, which chooses the best epoch (optimistic).")
-        for name in ("train", "val"):
-            self._pk_batches(name)
+        for name, plan in (("train", self.sampler), ("val", PKPlan())):
+            self._batches(name, plan)
             if not self.part(name)["label_code"].duplicated().any():
                 raise SplitError(f"No label has 2 photos in the {name} part: enlarge it, or add photos.")
+        classes = self.part("train")["label_code"].nunique()
+        if self.sampler.by_label and self.p > classes:
+            raise SplitError(
+                f"`data.classes_per_batch` is {self.p}, but the train part has {classes} classes: set it to {classes} "
+                "or less."
+            )
         if not self.queries("test")["label_code"].isin(self.gallery("test")["label_code"]).any():
             raise SplitError(
                 "No test query's label is in the gallery that it searches. If the parts have labels of their own, set "
@@ -140,10 +191,8 @@ class CatalogDataModule(LightningDataModule):
             raise PhotoError(
                 f"{len(bad)} photos can't be used:\n  {first}\nRemove or replace them, or set `on_bad_image: skip`."
             )
-        self.n_skipped = len(bad)
+        self.skipped = bad[["id", "path", "label", "error"]]
         log.warning("Skipped %d photos that can't be used (listed in skipped.csv):\n  %s", len(bad), first)
-        if folder := self._run_folder():
-            bad[["id", "path", "label", "error"]].to_csv(folder / "skipped.csv", index=False)
 
     def _run_folder(self) -> Path | None:
         if self.trainer is None or self.trainer.log_dir is None or self.trainer.fast_dev_run:  # type: ignore[attr-defined]
@@ -151,6 +200,11 @@ class CatalogDataModule(LightningDataModule):
         folder = Path(self.trainer.log_dir)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    @property
+    def n_skipped(self) -> int:
+        """How many photos were left out because they can't be read."""
+        return len(self.skipped)
 
     @property
     def n_labels(self) -> int:
@@ -196,16 +250,20 @@ class CatalogDataModule(LightningDataModule):
         )
 
     def train_dataloader(self) -> DataLoader:
-        """Return the PK loader; one epoch is one pass's worth of the train part."""
+        """Return the loader of the sampler's batches; one epoch is one pass's worth of the train part."""
         dataset = PhotoDataset(self.part("train"), self._preprocessing, self.augment)
-        return DataLoader(dataset, batch_sampler=self._pk_batches("train"), num_workers=self.num_workers)
+        return DataLoader(dataset, batch_sampler=self._batches("train", self.sampler), num_workers=self.num_workers)
 
-    def _pk_batches(self, name: str) -> PKBatches:
-        labels, trainer = self.part(name)["label_code"].to_numpy(), self.trainer
+    def _batches(self, name: str, plan: BatchPlan) -> EpochBatches:
+        items, trainer = self.part(name), self.trainer
+        labels = items["label_code"].to_numpy()
         try:
-            return PKBatches(labels, self.p, self.k, self.seed, lambda: trainer.current_epoch if trainer else 0)
+            return EpochBatches(
+                plan, labels, self.p, self.k, self.seed, lambda: trainer.current_epoch if trainer else 0, items
+            )
         except ValueError as error:
-            raise ValueError(f"The {name} part is too small. {error}") from error
+            names_a_setting = str(error).startswith("`")
+            raise SplitError(str(error) if names_a_setting else f"The {name} part can't be batched. {error}") from error
 
     def val_dataloader(self) -> DataLoader:
         """Return the val part, in order."""

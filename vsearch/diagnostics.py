@@ -1,19 +1,24 @@
 import torch
+from pytorch_metric_learning.losses import TripletMarginLoss
 from torch import Tensor
 
 
-def active_share(embeddings: Tensor, triplets: tuple[Tensor, ...], margin: float) -> Tensor:
-    """Share (0..1) of mined triplets that still violate the margin: |a - p| - |a - n| + margin > 0.
+def active_share(embeddings: Tensor, triplets: tuple[Tensor, ...], loss: TripletMarginLoss) -> Tensor:
+    """Share (0..1) of mined triplets that still violate the margin: d(a, p) - d(a, n) + margin > 0.
 
     Args:
         embeddings: float (B, dim), unit length.
         triplets: positions of anchors, positives and negatives, int (t,) each.
-        margin: in Euclidean distance, as in pytorch-metric-learning's TripletMarginLoss.
+        loss: its margin, its distance, and its `swap` (the nearer of d(a, n) and d(p, n)) count.
     """
-    anchor, positive, negative = (embeddings[positions] for positions in triplets)
+    anchor, positive, negative = triplets
     if len(anchor) == 0:
         return embeddings.new_zeros(())
-    violation = (anchor - positive).norm(dim=1) - (anchor - negative).norm(dim=1) + margin
+    distance = loss.distance(embeddings)
+    to_negative = distance[anchor, negative]
+    if loss.swap:
+        to_negative = loss.distance.smallest_dist(to_negative, distance[positive, negative])
+    violation = loss.distance.margin(distance[anchor, positive], to_negative) + loss.margin
     return (violation > 0).float().mean()
 
 

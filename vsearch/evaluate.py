@@ -49,12 +49,14 @@ class Scores:
         model: metric -> float (n,), one value per answerable query.
         chance: the same metrics' expectation under a random ranking.
         labels: int (n,), the queries' label codes.
+        answered: int (n,), the positions of these queries among all that were asked, rising.
         unanswerable: how many queries were left out since the gallery holds nothing of their label.
     """
 
     model: dict[str, np.ndarray]
     chance: dict[str, np.ndarray]
     labels: np.ndarray
+    answered: np.ndarray
     unanswerable: int
 
 
@@ -65,7 +67,7 @@ def embed(
     vectors, labels, rows = [], [], []
     with torch.inference_mode():
         for photos, batch_labels, batch_rows in track(loader, title):
-            vectors.append(model(photos.to(device)).float().cpu().numpy())
+            vectors.append(model(photos.to(device)).cpu().numpy())
             labels.append(batch_labels.numpy())
             rows.append(batch_rows.numpy())
     return np.concatenate(vectors), np.concatenate(labels), np.concatenate(rows)
@@ -81,55 +83,77 @@ def score(index: Index, queries: Embedded, gallery: Embedded) -> Scores:
     """
     if len(index) != len(gallery):
         raise ValueError(f"the index holds {len(index)} vectors, the gallery {len(gallery)} items")
-    excluded, n_relevant = _exclusions(queries, gallery)
+    excluded, n_relevant = exclusions(queries, gallery)
     answerable = np.flatnonzero(n_relevant > 0)
     if len(answerable) == 0:
         raise ValueError("no query has an item of its label in the gallery: nothing can be measured")
     asked, n_relevant = queries.take(answerable), n_relevant[answerable]
     depth = int(max(MAX_DEPTH, n_relevant.max()))
     reach = depth + int(excluded.max())
-    parts = [
-        per_query(_relevant(index, asked.take(chunk), gallery, reach)[:, :depth], n_relevant[chunk])
-        for chunk in _chunks(len(asked), reach)
-    ]
+    parts = []
+    for chunk in _chunks(len(asked), reach):
+        hits = _hits(index, asked.take(chunk), gallery, reach)[:, :depth]
+        parts.append(per_query(relevant(hits, asked.labels[chunk], gallery.labels), n_relevant[chunk]))
     return Scores(
         model={name: np.concatenate([part[name] for part in parts]) for name in parts[0]},
         chance=chance(n_relevant, len(gallery) - excluded[answerable]),
         labels=asked.labels,
+        answered=answerable,
         unanswerable=len(queries) - len(asked),
     )
 
 
 def score_exactly(queries: Embedded, gallery: Embedded) -> Scores:
     """Score every query by exact search: what the model is worth, whatever index is served."""
+    return score(exact_index(gallery), queries, gallery)
+
+
+def exact_index(gallery: Embedded) -> FlatIndex:
+    """Return an index of the gallery, in its order, that finds exactly the nearest."""
     index = FlatIndex()
     index.build(gallery.embeddings)
-    return score(index, queries, gallery)
+    return index
 
 
-def _chunks(n: int, width: int) -> Iterator[np.ndarray]:
-    size = max(1, CHUNK // width)
-    return (np.arange(start, min(start + size, n)) for start in range(0, n, size))
+def top_hits(index: Index, queries: Embedded, gallery: Embedded, depth: int = MAX_DEPTH) -> np.ndarray:
+    """Return int (q, depth): the positions in `gallery` of each query's best hits, best first; -1 after the last.
+
+    Hits that share their query's key are taken out. Narrower where the gallery has fewer than `depth` items.
+    """
+    reach = depth + int(_count(gallery.keys[:, None], queries.keys[:, None]).max())
+    parts = [
+        _hits(index, queries.take(chunk), gallery, reach)[:, :depth].copy() for chunk in _chunks(len(queries), reach)
+    ]
+    return np.concatenate(parts)
 
 
-def _relevant(index: Index, queries: Embedded, gallery: Embedded, k: int) -> np.ndarray:
-    """Return bool (q, k): is the hit of the query's label, after the hits that don't count were taken out."""
-    _, positions = index.search(queries.embeddings, k)
-    found = positions >= 0
-    relevant = found & (gallery.labels[positions] == queries.labels[:, None])
-    counts = gallery.keys[positions] != queries.keys[:, None]
-    if counts.all():
-        return relevant
-    order = np.argsort(~counts, axis=1, kind="stable")  # hits that count first, in their order
-    return np.take_along_axis(relevant & counts, order, axis=1)
+def relevant(hits: np.ndarray, query_labels: np.ndarray, gallery_labels: np.ndarray) -> np.ndarray:
+    """Return bool, of the shape of `hits` (q, depth): is the hit there, and of its query's label?"""
+    return (hits >= 0) & (gallery_labels[hits] == query_labels[:, None])
 
 
-def _exclusions(queries: Embedded, gallery: Embedded) -> tuple[np.ndarray, np.ndarray]:
+def exclusions(queries: Embedded, gallery: Embedded) -> tuple[np.ndarray, np.ndarray]:
     """Return, per query, how many gallery items share its key, and how many that don't are of its label."""
     same_key = _count(gallery.keys[:, None], queries.keys[:, None])
     same_label = _count(gallery.labels[:, None], queries.labels[:, None])
     both = _count(np.stack([gallery.keys, gallery.labels], axis=1), np.stack([queries.keys, queries.labels], axis=1))
     return same_key, same_label - both
+
+
+def _chunks(n: int, width: int) -> Iterator[np.ndarray]:
+    """Split the positions 0..n - 1 so that each part's table of `width` columns has at most CHUNK cells."""
+    size = max(1, CHUNK // width)
+    return (np.arange(start, min(start + size, n)) for start in range(0, n, size))
+
+
+def _hits(index: Index, queries: Embedded, gallery: Embedded, k: int) -> np.ndarray:
+    """Return int (q, k): the positions of the hits that count, best first; -1 after the last."""
+    _, positions = index.search(queries.embeddings, k)
+    counts = (positions >= 0) & (gallery.keys[positions] != queries.keys[:, None])
+    if counts.all():
+        return positions
+    order = np.argsort(~counts, axis=1, kind="stable")  # hits that count first, in their order
+    return np.take_along_axis(np.where(counts, positions, -1), order, axis=1)
 
 
 def _count(rows: np.ndarray, wanted: np.ndarray) -> np.ndarray:

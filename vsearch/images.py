@@ -14,6 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 MAX_PIXELS = 100_000_000
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+NO_BOMB_WARNING = ("ignore", None, Image.DecompressionBombWarning, None, 0)
 BITS_PER_SAMPLE, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0  # TIFF 6.0, section 8
 
 Box = tuple[float, float, float, float]  # x_1, y_1, x_2, y_2 in pixels of the upright photo
@@ -140,9 +141,9 @@ def _is_byte(value: object) -> bool:
 
 
 def _decode(stream: BinaryIO | io.BytesIO, max_pixels: int) -> Image.Image:
-    with warnings.catch_warnings():
+    if NO_BOMB_WARNING not in warnings.filters:  # for good: catch_warnings would mix up the filters of other threads
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        image = Image.open(stream, formats=FORMATS)
+    image = Image.open(stream, formats=FORMATS)
     if image.width * image.height > max_pixels:
         raise PhotoError(f"{image.width} x {image.height} pixels; {max_pixels:,} are allowed. Make it smaller.")
     image.load()

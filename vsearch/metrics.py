@@ -4,6 +4,7 @@ import numpy as np
 
 KS = {"precision": (1, 5, 10), "cmc": (5, 10)}  # cmc_at_1 is precision_at_1
 DEPTH = 10  # of recall_at_10 and ndcg_at_10
+MACRO = "_macro"  # at the end of a metric's name: the mean over labels instead of over queries
 LEVEL = (0.025, 0.975)  # ends of the 95 % interval
 BLOCK = 1 << 21  # draws held at once by the bootstrap: about 50 MB
 
@@ -118,7 +119,7 @@ def summarise(
     """Give the `means` their 95 % intervals by the percentile bootstrap over queries (Efron 1979).
 
     For macro, queries are drawn within their label: no label vanishes, and the interval speaks of these labels, not
-    of labels never seen. A label with one query adds nothing to its width: with few queries a label it is too narrow.
+    of labels never seen. A label with one query adds nothing to its width: with many of these it is too narrow.
 
     Args:
         values: one array `(n_queries,)` per metric; a resample is shared by all metrics.
@@ -126,23 +127,48 @@ def summarise(
         resamples: how often the queries are drawn anew.
         seed: same seed, same intervals.
     """
-    point = means(values, labels)
-    order = np.argsort(labels, kind="stable")
-    _, start, label, size = np.unique(labels[order], return_index=True, return_inverse=True, return_counts=True)
-    table = np.stack([value[order] for value in values.values()], axis=1)
-    draws = {
-        "micro": (np.array(0), np.array(len(label)), np.full(len(label), 1 / len(label))),
-        "macro": (start[label], (start + size)[label], 1 / (len(size) * size[label])),
-    }
+    point, shifts = means(values, labels), bootstrap(values, labels, resamples, seed)
     result: dict[str, dict[str, Estimate]] = {metric: {} for metric in values}
-    for mean, (low, high, weight) in draws.items():
+    for mean, shift in shifts.items():
         centre = np.array([point[metric][mean] for metric in values])
-        # Deviations, not values: a metric that is the same for all queries gets an interval of width exactly 0.
-        shifts = _resample(weight[:, None] * (table - centre), low, high, resamples, seed)
-        ends = centre + np.quantile(shifts, LEVEL, axis=0)
+        ends = centre + np.quantile(shift, LEVEL, axis=0)
         for metric, *estimate in zip(values, centre.tolist(), *ends.tolist(), strict=True):
             result[metric][mean] = Estimate(*estimate)
     return result
+
+
+def bootstrap(values: dict[str, np.ndarray], labels: np.ndarray, resamples: int, seed: int) -> dict[str, np.ndarray]:
+    """Draw the queries anew, and say how far each resample's means lie from the `means`.
+
+    Of n queries, n - 1 are drawn, with replacement: with n draws the variance would come out too small by the factor
+    (n - 1) / n, which is half of it for a label with two queries (Rao & Wu 1988, "Resampling inference with complex
+    survey data": their rescaled bootstrap for m = n - 1, where nothing is left to rescale and a resampled mean stays
+    within the metric's range).
+
+    Args:
+        values: one array `(n_queries,)` per metric; a resample is shared by all metrics.
+        labels: `(n_queries,)`, the queries' labels, of any type that sorts.
+        resamples: how often the queries are drawn.
+        seed: same seed, same draws.
+
+    Returns:
+        `{"micro", "macro": float64 (resamples, n_metrics)}`; micro draws among all queries, macro within each label.
+    """
+    table = np.stack([value[np.argsort(labels, kind="stable")] for value in values.values()], axis=1)
+    _, sizes = np.unique(labels, return_counts=True)
+    groups = {"micro": np.array([len(table)]), "macro": sizes}
+    return {mean: _resample(table, size, resamples, seed) for mean, size in groups.items()}
+
+
+def single_query_labels(labels: np.ndarray) -> int:
+    """Count the labels of a single query, which add nothing to the width of a macro interval."""
+    return int((np.unique(labels, return_counts=True)[1] == 1).sum())
+
+
+def which_mean(name: str) -> tuple[str, str]:
+    """Return the metric and the mean that a name stands for: `map_at_r_macro` is (map_at_r, macro), else micro."""
+    metric = name.removesuffix(MACRO)
+    return metric, "micro" if metric == name else "macro"
 
 
 def _refuse(bad: np.ndarray, what: str, advice: str) -> None:
@@ -162,12 +188,22 @@ def _all_miss(k: int, n_relevant: np.ndarray, n: np.ndarray) -> np.ndarray:
     return np.prod(misses / np.maximum(n[:, None] - rank, 1), axis=1)
 
 
-def _resample(table: np.ndarray, low: np.ndarray, high: np.ndarray, times: int, seed: int) -> np.ndarray:
-    """Sum redrawn rows `times` times: `(times, n_metrics)`; row i is redrawn from rows low[i]..high[i] - 1."""
+def _resample(table: np.ndarray, sizes: np.ndarray, times: int, seed: int) -> np.ndarray:
+    """Return how far the mean over groups of the groups' means moves, `(times, n_metrics)`, as each is drawn anew.
+
+    The groups are consecutive rows of `table`, `sizes` of them; of a group's n rows n - 1 are drawn, of a single one
+    none: it doesn't move.
+    """
+    start, draws = np.cumsum(sizes) - sizes, sizes - 1
+    means_of = np.add.reduceat(table, start, axis=0) / sizes[:, None]
+    # Deviations, not values: a metric that is the same for all queries gets an interval of width exactly 0.
+    weight = np.repeat(1 / (len(sizes) * np.maximum(draws, 1)), sizes)
+    moves = weight[:, None] * (table - np.repeat(means_of, sizes, axis=0))
+    low, high = np.repeat(start, draws), np.repeat(start + sizes, draws)
     rng, rows = np.random.default_rng(seed), len(table)
     sums = np.empty((times, table.shape[1]))
     for block in np.array_split(sums, min(times, 1 + times * rows // BLOCK)):
-        drawn = rng.integers(low, high, size=(len(block), rows)) + rows * np.arange(len(block))[:, None]
+        drawn = rng.integers(low, high, size=(len(block), len(low))) + rows * np.arange(len(block))[:, None]
         counts = np.bincount(drawn.ravel(), minlength=len(block) * rows).reshape(-1, rows)
-        np.matmul(counts.astype(np.float64), table, out=block)
+        np.matmul(counts.astype(np.float64), moves, out=block)
     return sums

@@ -1,5 +1,5 @@
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -7,16 +7,25 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from pytorch_metric_learning.losses import TripletMarginLoss
+from pytorch_metric_learning.losses import CrossBatchMemory, TripletMarginLoss
 from torch import Tensor, nn
 
 from vsearch.backbones.base import Backbone
 from vsearch.diagnostics import active_share, geometry
+from vsearch.embedder import Embedder
 from vsearch.evaluate import Embedded, score_exactly
+from vsearch.heads.base import Head
 from vsearch.metrics import means
-from vsearch.sampling import PKBatches
+from vsearch.parameters import parameter_groups, scale_rates
+from vsearch.samplers.batches import EpochBatches
+from vsearch.samplers.pk import PKPlan
 
 Batch = tuple[Tensor, Tensor, Tensor]  # photos (B, 3, S, S), label codes (B,), catalog rows (B,)
+VAL_SCORES = ("precision_at_1", "cmc_at_10", "map_at_r", "r_precision")
+
+
+class DivergedError(RuntimeError):
+    """Training makes no numbers any more."""
 
 
 class MetricLearner(LightningModule):
@@ -27,9 +36,16 @@ class MetricLearner(LightningModule):
         loss: takes (embeddings, labels, mined indices), as pytorch-metric-learning's losses do. Its own weights, if
             it has any, are trained and checkpointed.
         miner: picks pairs or triplets from (embeddings, labels); null leaves that to the loss.
-        optimizer: called with the trainable parameters.
+        head: layers between features and embedding; null for none.
+        optimizer: called with groups of trainable parameters.
         warmup_steps: batches over which the learning rate rises linearly to the optimizer's own; 0 for none.
         lr_scheduler: called with the optimizer; stepped every epoch.
+        lr_factors: learning rates of parts as multiples of the optimizer's own: `loss` (its own weights), `head`, or
+            a part of the backbone by the name that `freeze` takes (`layer3`).
+
+    Attributes:
+        training_miner: mines training batches in place of `miner` where it is set; validation always uses `miner`, so
+            that `val/loss` stays comparable.
     """
 
     def __init__(
@@ -37,22 +53,34 @@ class MetricLearner(LightningModule):
         backbone: Backbone,
         loss: nn.Module,
         miner: nn.Module | None = None,
+        head: Head | None = None,
         optimizer: OptimizerCallable = torch.optim.AdamW,
         warmup_steps: int = 0,
         lr_scheduler: LRSchedulerCallable | None = None,
+        lr_factors: dict[str, float] | None = None,
     ) -> None:
         super().__init__()
-        self.backbone, self.loss, self.miner = backbone, loss, miner
+        self.embedder, self.loss, self.miner = Embedder(backbone, head), loss, miner
+        self.training_miner: nn.Module | None = None
         self.optimizer, self.warmup_steps, self.lr_scheduler = optimizer, warmup_steps, lr_scheduler
+        self.lr_factors = lr_factors or {}
+        parameter_groups(self.embedder, self.loss, self.lr_factors)  # a wrong name is an error now, not after reading
         self._seen: list[tuple[np.ndarray, ...]] = []
 
+    @property
+    def backbone(self) -> Backbone:
+        """The embedder's backbone."""
+        return self.embedder.backbone
+
     def forward(self, photos: Tensor) -> Tensor:
-        """Return embeddings, float (B, dim), L2-normalised, of normalised photos, float (B, 3, H, W)."""
-        return nn.functional.normalize(self.backbone(photos).float(), dim=1)  # bfloat16 is too coarse for unit length
+        """Return embeddings, float32 (B, dim), L2-normalised, of normalised photos, float (B, 3, H, W)."""
+        return self.embedder(photos)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer over all that is not frozen, with its warm-up per batch and its schedule per epoch."""
-        optimizer = self.optimizer([parameter for parameter in self.parameters() if parameter.requires_grad])
+        groups = parameter_groups(self.embedder, self.loss, self.lr_factors)
+        optimizer = self.optimizer(groups)
+        scale_rates(optimizer)
         schedules: list[dict[str, Any]] = []
         if self.warmup_steps > 0:
             warmup = torch.optim.lr_scheduler.LinearLR(optimizer, 0.01, total_iters=self.warmup_steps)
@@ -63,6 +91,10 @@ class MetricLearner(LightningModule):
             schedules.append({"scheduler": scheduler, "interval": "epoch", "monitor": monitor})
         return [optimizer], schedules  # type: ignore[return-value]
 
+    def on_train_start(self) -> None:
+        """Set the modes: a fit resumed within an epoch doesn't start that epoch again."""
+        self.train()
+
     def on_train_epoch_start(self) -> None:
         """Put what is trained in training mode: Lightning leaves modes as it finds them."""
         self.train()
@@ -72,43 +104,65 @@ class MetricLearner(LightningModule):
         photos, labels, _ = batch
         embeddings = self(photos)
         with torch.autocast(embeddings.device.type, enabled=False):  # distances of near vectors need float32
-            mined = self.miner(embeddings, labels) if self.miner else None
+            miner = self.training_miner or self.miner
+            mined = miner(embeddings, labels) if miner else None
             loss = self.loss(embeddings, labels, mined)
-            values = geometry(embeddings.detach(), labels)
-            if mined is not None and len(mined) == 3 and isinstance(self.loss, TripletMarginLoss):
-                values["active_triplets"] = active_share(embeddings.detach(), mined, cast(float, self.loss.margin))
+            values = self.diagnose(embeddings.detach(), labels, mined)
         self.log("train/loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=len(labels))
-        self.log_dict({f"train/{name}": value for name, value in values.items()}, on_step=False, on_epoch=True)
+        self.log_dict(values, on_step=False, on_epoch=True)
         return loss
+
+    def diagnose(self, embeddings: Tensor, labels: Tensor, mined: tuple[Tensor, ...] | None) -> dict[str, Tensor]:
+        """Describe a training batch by what is logged of it; what it has no pairs for is left out."""
+        values = geometry(embeddings, labels)
+        if mined is not None and len(mined) == 3 and isinstance(self.loss, TripletMarginLoss):
+            values["active_triplets"] = active_share(embeddings, mined, self.loss)
+        return {f"train/{name}": value for name, value in values.items() if value.isfinite()}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep the embeddings of one val batch."""
         photos, labels, rows = batch
-        self._seen.append((self(photos).float().cpu().numpy(), labels.cpu().numpy(), rows.cpu().numpy()))
+        self._seen.append((self(photos).cpu().numpy(), labels.cpu().numpy(), rows.cpu().numpy()))
 
     def on_validation_epoch_end(self) -> None:
-        """Log `val/loss` over fixed PK batches and how well val photos find each other."""
+        """Log `val/loss` over fixed PK batches and how well val photos find each other.
+
+        Where the catalog flags queries and a gallery, only those search and only those are found.
+
+        Raises:
+            DivergedError: embeddings aren't finite any more.
+        """
         embeddings, labels, rows = map(np.concatenate, zip(*self._seen, strict=True))
         self._seen.clear()
-        if not 1 < len(np.unique(labels)) < len(labels):
-            rank_zero_warn("These few val photos can't be scored: that takes 2 labels, and 2 photos of one of them.")
+        if not np.isfinite(embeddings).all():
+            raise DivergedError(
+                f"Training has diverged in epoch {self.current_epoch}: embeddings are no numbers any more. Lower the "
+                "learning rate (`model.optimizer.init_args.lr`), or warm up longer (`model.warmup_steps`)."
+            )
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        asked, found = (np.isin(rows, side("val").index) for side in (data.queries, data.gallery))
+        found |= not found.any()  # without flags or `gallery: self` it is the train part
+        pairs = len(labels) >= 2 * data.k and 1 < len(np.unique(labels)) < len(labels)
+        if not pairs or not np.isin(labels[asked], labels[found]).any():
+            rank_zero_warn("These few val photos can't be scored: that takes 2 labels, and K photos of each.")
             return
         self.log("val/loss", self._validation_loss(embeddings, labels), prog_bar=True)
-        val = Embedded(embeddings, labels, self.trainer.datamodule.exclusion_keys()[rows])  # type: ignore[attr-defined]
-        scores = score_exactly(val, val)
-        self._log_means(
-            "val", means(scores.model, scores.labels), ("precision_at_1", "cmc_at_10", "map_at_r", "r_precision")
-        )
+        val = Embedded(embeddings, labels, data.exclusion_keys()[rows])
+        scores = score_exactly(val.take(np.flatnonzero(asked)), val.take(np.flatnonzero(found)))
+        self._log_means("val", means(scores.model, scores.labels), VAL_SCORES)
 
     def _validation_loss(self, embeddings: np.ndarray, labels: np.ndarray) -> float:
         """Return the mean loss over fixed PK batches of the val part, put together from one embedding of it."""
         data = self.trainer.datamodule  # type: ignore[attr-defined]
+        loss, miner = self.loss, self.miner
+        if isinstance(loss, CrossBatchMemory):  # it would remember val photos, and train on them
+            loss, miner = loss.loss, loss.miner
         vectors, codes = torch.from_numpy(embeddings).to(self.device), torch.from_numpy(labels).to(self.device)
         losses = []
-        for batch in PKBatches(labels, data.p, data.k, data.seed):
+        for batch in EpochBatches(PKPlan(), labels, data.p, data.k, data.seed):
             chosen = [position for position, _ in batch]
-            mined = self.miner(vectors[chosen], codes[chosen]) if self.miner else None
-            losses.append(float(self.loss(vectors[chosen], codes[chosen], mined)))
+            mined = miner(vectors[chosen], codes[chosen]) if miner else None
+            losses.append(float(loss(vectors[chosen], codes[chosen], mined)))
         return float(np.mean(losses))
 
     def _log_means(self, stage: str, values: dict[str, dict[str, float]], names: Iterable[str]) -> None:
@@ -120,7 +174,7 @@ class MetricLearner(LightningModule):
         """Keep the embeddings of one batch of queries (loader 0) or of the gallery (loader 1)."""
         photos, labels, rows = batch
         side = np.full(len(labels), dataloader_idx)
-        self._seen.append((self(photos).float().cpu().numpy(), labels.cpu().numpy(), rows.cpu().numpy(), side))
+        self._seen.append((self(photos).cpu().numpy(), labels.cpu().numpy(), rows.cpu().numpy(), side))
 
     def on_test_epoch_end(self) -> None:
         """Log how well test queries find items of their label in the gallery, by exact search."""
@@ -134,4 +188,4 @@ class MetricLearner(LightningModule):
     def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
         """Return the catalog rows (B,) and embeddings, float32 (B, dim), of one batch."""
         photos, _, rows = batch
-        return rows, self(photos).float()
+        return rows, self(photos)

@@ -1,27 +1,52 @@
 import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 import pandas as pd
 from rich.progress import track
 
-from vsearch.images import PhotoError, open_photo, pixel_hash
+from vsearch.images import Box, PhotoError, open_photo, pixel_hash
+
+Source = TypeVar("Source")
+Found = TypeVar("Found")
 
 
-def scan(items: pd.DataFrame, boxes: Sequence[tuple[float, float, float, float] | None]) -> pd.DataFrame:
+def scan(items: pd.DataFrame, boxes: Sequence[Box | None]) -> pd.DataFrame:
     """Decode every photo once, before training, and report what it is.
 
     Returns:
         One row per item, same index: `content_hash` (equal for pixel-identical photos; null when broken) and `error`
         (null when the photo is fine).
     """
+    hashes: list[str | None] = []
+    errors: list[str | None] = []
+    sources = zip(items["path"], boxes, strict=True)
+    for content_hash, error in track(in_threads(_look, sources), "Checking photos", total=len(items)):
+        hashes.append(content_hash)
+        errors.append(error)
+    return pd.DataFrame({"content_hash": hashes, "error": errors}, index=items.index, dtype=object)
 
-    def look(source: tuple[str, tuple[float, float, float, float] | None]) -> tuple[str | None, str | None]:
-        try:
-            return pixel_hash(open_photo(source[0], source[1])), None
-        except PhotoError as error:
-            return None, str(error)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes outside Python's lock
-        found = list(track(pool.map(look, zip(items["path"], boxes, strict=True)), "Checking photos", total=len(items)))
-    return pd.DataFrame(found, columns=["content_hash", "error"], index=items.index, dtype=object)
+def _look(source: tuple[str, Box | None]) -> tuple[str | None, str | None]:
+    try:
+        return pixel_hash(open_photo(*source)), None
+    except PhotoError as error:
+        return None, str(error)
+
+
+def in_threads(function: Callable[[Source], Found], sources: Iterable[Source]) -> Iterator[Found]:
+    """Yield `function` of each source, in order, a thread per core: Pillow decodes outside Python's lock.
+
+    Reads a few sources ahead only: `ThreadPoolExecutor.map` would queue all of them at once.
+    """
+    threads = os.cpu_count() or 1
+    pending: deque[Future[Found]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for source in sources:
+            pending.append(pool.submit(function, source))
+            if len(pending) == 16 * threads:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()

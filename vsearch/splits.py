@@ -7,6 +7,8 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from vsearch.leaks import warn_of_leaks
+
 PARTS = ("train", "val", "test")
 NAMES = {"train": "train", "val": "val", "validation": "val", "valid": "val", "dev": "val", "test": "test"}
 
@@ -156,21 +158,27 @@ class LabelDisjointSplit(FractionSplit):
 
 
 class ColumnSplit(Split):
-    """The split is a column of the catalog: train, val (validation, valid, dev) or test, in any case."""
+    """The split is a column of the catalog: train, val (validation, valid, dev) or test, in any case.
+
+    It stays as it is; a warning counts the identical photos that it puts into several parts.
+    """
 
     def __init__(self, column: str = "split", gallery: Literal["train", "self"] = "train") -> None:
         self.column = column
         self.gallery = gallery
 
     def assign(self, items: pd.DataFrame) -> pd.Series:
-        """Read the column; SplitError names the rows with another value or none."""
+        """Read the column; SplitError names the items with another value or none."""
         if self.column not in items:
             raise SplitError(f"No column '{self.column}' to split by; the catalog has {list(items.columns)}.")
         return _parts(items, items[self.column], f"column '{self.column}'")
 
 
 class FileSplit(Split):
-    """The split of an earlier run, read back by id from its `split.csv`; ids only the file has are ignored."""
+    """The split of an earlier run, read back by id from its `split.csv`; ids only the file has are ignored.
+
+    It stays as it is; a warning counts the identical photos that it puts into several parts.
+    """
 
     def __init__(self, path: str, gallery: Literal["train", "self"] = "train") -> None:
         self.path = path
@@ -264,9 +272,10 @@ def _parts(items: pd.DataFrame, values: pd.Series, source: str) -> pd.Series:
     parts = values.map(lambda value: NAMES.get(str(value).strip().lower()))
     bad = parts.isna()
     if bad.any():
-        rows = [f"row {row}: id={items['id'][row]!r} split={values[row]!r}" for row in items.index[bad][:5]]
+        rows = [f"id={items['id'][row]!r} split={values[row]!r}" for row in items.index[bad][:5]]
         raise SplitError(
             f"{source}: {bad.sum()} of {len(items)} items are in no part:\n  " + "\n  ".join(rows) + "\n"
             f"Write one of {list(NAMES)}."
         )
+    warn_of_leaks(items.assign(split=parts), source)
     return parts.astype(object).rename("split")

@@ -2,25 +2,37 @@ import logging
 import re
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import Namespace
+from jsonargparse import ArgumentError, Namespace, set_parsing_settings
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.cli import LightningCLI, SaveConfigCallback
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_warn
 
+from vsearch.backbones.base import Backbone
 from vsearch.bundle import BundleError
-from vsearch.catalogs.base import CatalogError
+from vsearch.checks.config_errors import ConfigError, parse_error
+from vsearch.checks.part_errors import make_naming, naming, refused
+from vsearch.checks.preflight import check, check_stored
 from vsearch.datamodule import CatalogDataModule
-from vsearch.images import PhotoError
-from vsearch.module import MetricLearner
-from vsearch.splits import SplitError
+from vsearch.heads.base import Head
+from vsearch.module import DivergedError, MetricLearner
+
+KEPT = ("last", "best", "hpc")  # checkpoints that Lightning finds by itself
 
 
 class ShowConfig(SaveConfigCallback):
-    """Save the run's configuration to config.yaml and show it in TensorBoard."""
+    """Save the run's configuration to config.yaml, as a new run would take it, and show it in TensorBoard."""
+
+    def __init__(self, parser: LightningArgumentParser, config: Namespace, *args: Any, **kwargs: Any) -> None:
+        config = config.clone()
+        config["ckpt_path"] = None  # a resumed run's, and its folder's number, are not the next one's
+        if place := _folder_settings(config):
+            place["version"] = None
+        super().__init__(parser, config, *args, **kwargs)
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the configuration as a TensorBoard text."""
@@ -31,31 +43,83 @@ class ShowConfig(SaveConfigCallback):
 
 
 class TrainerCLI(LightningCLI):
-    """LightningCLI that resumes a run in its folder, and whose `predict` doesn't collect a catalog's embeddings."""
+    """LightningCLI that fills in the loss's sizes, resumes a run in its folder, and doesn't collect predictions."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Fill in what a loss with weights needs to know of the embedding and the catalog."""
+        target, link = "model.loss.init_args", partial(parser.link_arguments, apply_on="instantiate")
+        link(("model.backbone", "model.head"), f"{target}.embedding_size", _embedding_size)
+        link("data", f"{target}.num_classes", self._labels)
+
+    def _labels(self, data: CatalogDataModule) -> int:
+        """Return how many labels there are; reads the catalog, but only for a loss that asks."""
+        if "num_classes" not in (self.config[self.subcommand].model.loss.get("init_args") or {}):
+            return 0
+        data.read()
+        return data.n_labels
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Read command line and YAML; what can't be used is a ConfigError."""
+        words = sys.argv[1:] if args is None else args
+        try:
+            super().parse_arguments(parser, args)
+        except ArgumentError as error:
+            settings = self._subcommand_parsers[words[0]].get_defaults(skip_validation=True).keys()
+            raise parse_error(str(error), words, settings) from error
 
     def before_instantiate_classes(self) -> None:
         """Let an interrupted fit go on in its own folder: elsewhere ModelCheckpoint forgets how good the best was."""
         config = self.config[self.subcommand]
-        checkpoint, logger = config.get("ckpt_path"), config.get("trainer.logger")
+        checkpoint, place = config.get("ckpt_path"), _folder_settings(config)
+        if checkpoint and checkpoint not in KEPT and "://" not in checkpoint and not Path(checkpoint).exists():
+            raise ConfigError("ckpt_path", f"there is no file {checkpoint}")
         if self.subcommand != "fit" and not checkpoint:
             rank_zero_warn(f"{self.subcommand} without --ckpt_path: this is the network before training.")
-        if self.subcommand != "fit" or not checkpoint or not isinstance(logger, Namespace):
+        if self.subcommand != "fit" or not checkpoint or place is None:
             return
-        run, place = Path(checkpoint).resolve().parent.parent, logger.get("init_args", Namespace())
+        run = Path(checkpoint).resolve().parent.parent
         logs = Path(place.get("save_dir") or "", place.get("name") or "").resolve()
         number = re.fullmatch(r"version_(\d+)", run.name)
         if number and run.parent == logs and place.get("version") is None and not (run / "bundle").exists():
             place["version"] = int(number[1])
             self.save_config_kwargs["overwrite"] = True
 
+    def instantiate_classes(self) -> None:
+        """Make all parts; what one of them refuses is a ConfigError that names it."""
+        self.parser.add_instantiator(make_naming(self.config[self.subcommand]), object)
+        with naming():
+            super().instantiate_classes()
+
+    def fit(self, **arguments: Any) -> None:
+        """Train, once the parts are known to go together."""
+        check(self.model, self.datamodule, self.trainer)
+        with naming():
+            self.trainer.fit(**arguments)
+
     def predict(self, **arguments: Any) -> None:
         """Run the trainer's predict without collecting what it returns."""
         self.trainer.predict(**{**arguments, "return_predictions": False})
 
 
+def _folder_settings(config: Namespace) -> Namespace | None:
+    """Return the settings of the logger that names the run's folder: the first."""
+    loggers = config.get("trainer.logger")
+    first = loggers[0] if isinstance(loggers, list) and loggers else loggers
+    return first.get("init_args") if isinstance(first, Namespace) else None
+
+
+def _embedding_size(backbone: Backbone, head: Head | None) -> int:
+    check_stored(backbone, head)  # a plugin may have forgotten its `dim`
+    return backbone.dim if head is None else head.dim
+
+
 def run(args: Sequence[str] | None = None) -> TrainerCLI:
-    """Run `fit`, `validate`, `test` or `predict` with LightningCLI; `args` default to the command line's."""
+    """Run `fit`, `validate`, `test` or `predict` with LightningCLI; `args` default to the command line's.
+
+    A setting or data that is refused is told in one line and ends with status 2; training that goes wrong, with 1.
+    """
     _show_log()
+    set_parsing_settings(validate_subclass_spec_in_any=True)  # a typo in what pytorch-metric-learning leaves untyped
     try:
         return TrainerCLI(
             MetricLearner,
@@ -63,10 +127,23 @@ def run(args: Sequence[str] | None = None) -> TrainerCLI:
             args=None if args is None else list(args),
             save_config_callback=ShowConfig,
             auto_configure_optimizers=False,
-            parser_kwargs={"prog": "vsearch", "allow_abbrev": False},
+            parser_kwargs={"prog": "vsearch", "allow_abbrev": False, "exit_on_error": False},
         )
-    except (BundleError, CatalogError, PhotoError, SplitError) as error:
+    except (BundleError, DivergedError) as error:
         sys.exit(f"vsearch: {error}")
+    except Exception as error:
+        line = refused(error)
+        if line is None:
+            raise
+        print(f"vsearch: {line}", file=sys.stderr)
+        sys.exit(2)
+
+
+class _StderrNow(logging.Handler):
+    """Writes to what stderr is by then: whoever captures it exchanges it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr)
 
 
 def _show_log() -> None:
@@ -74,4 +151,4 @@ def _show_log() -> None:
     log = logging.getLogger("vsearch")
     log.setLevel(logging.INFO)
     if not log.handlers:
-        log.addHandler(logging.StreamHandler())
+        log.addHandler(_StderrNow())

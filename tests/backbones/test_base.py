@@ -31,6 +31,13 @@ def test_a_lost_constructor_argument_is_named():
         backbone.spec()
 
 
+def test_stages_are_those_of_the_network_or_of_the_whole_backbone():
+    backbone = TinyBackbone()
+    assert backbone.stages == ["stem.0", "stem.1", "head.2", "head.3"]
+    backbone.model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
+    assert backbone.stages == ["0", "1"]
+
+
 def test_weights_are_never_in_the_spec():
     class Weighted(TinyBackbone):
         def __init__(self, weights: str = "somewhere") -> None:

@@ -1,5 +1,6 @@
 import copy
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import TinyBackbone
+from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 from safetensors.torch import load_file
 from test_module import data_of, learner, trainer
@@ -27,9 +29,9 @@ class Run:
     """A short fit with BuildIndex whose best epoch, by order, is the one with the highest val/loss."""
 
     def __init__(
-        self, catalog: Catalog, folder: Path, epochs: int = 3, callback: BuildIndex | None = None, **data
+        self, catalog: Catalog, folder: Path, epochs: int = 3, callback: BuildIndex | None = None, model=None, **data
     ) -> None:
-        self.folder, self.module, self.data = folder, learner(), data_of(catalog, **data)
+        self.folder, self.module, self.data = folder, learner(**(model or {})), data_of(catalog, **data)
         self.initial = copy.deepcopy(self.module.backbone)
         best = ModelCheckpoint(folder / "checkpoints", "best", monitor="val/loss", mode="max")
         last = ModelCheckpoint(folder / "checkpoints", "last", enable_version_counter=False)
@@ -39,7 +41,11 @@ class Run:
 
     def weights(self, name: str) -> dict[str, torch.Tensor]:
         saved = torch.load(self.folder / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"]
-        return {key.removeprefix("backbone."): value for key, value in saved.items() if key.startswith("backbone.")}
+        return {
+            key.removeprefix("embedder.backbone."): value
+            for key, value in saved.items()
+            if key.startswith("embedder.backbone.")
+        }
 
     def json(self, name: str) -> dict[str, Any]:
         return json.loads((self.bundle / name).read_text())
@@ -68,7 +74,10 @@ def run(colours, tmp_path) -> Run:
 
 
 def test_the_bundle_holds_the_best_epoch_and_not_the_last(run):
-    stored, best, last = load_file(run.bundle / "model.safetensors"), run.weights("best"), run.weights("last")
+    stored = {
+        name.removeprefix("backbone."): value for name, value in load_file(run.bundle / "model.safetensors").items()
+    }
+    best, last = run.weights("best"), run.weights("last")
     assert set(stored) == set(best)
     assert all(torch.equal(stored[name], best[name]) for name in best)
     assert any(not torch.equal(stored[name], last[name]) for name in last)
@@ -148,8 +157,84 @@ def test_without_a_baseline_nothing_is_said_of_the_untrained(colours, tmp_path):
     assert set(made.json("report.json")["metrics"]) == {"trained", "chance"}
 
 
+@pytest.mark.parametrize("baseline", [True, False])
+def test_other_axes_are_searched_through_the_same_index(colours, tmp_path, baseline):
+    made = Run(colours, tmp_path, epochs=1, callback=BuildIndex(baseline=baseline), axes=["shelf"])
+    report, opened = made.json("report.json"), open_bundle(made.bundle)
+    shelf, graded = report["axes"]["shelf"], report["graded"]
+    assert (shelf["values"], shelf["missing"], shelf["queries"], shelf["unanswerable"]) == (3, 0, 16, 0)
+    queries = made.data.queries("test")
+    right, shares = [], []
+    for (_, query), hits in zip(queries.iterrows(), opened.search(queries["path"].tolist(), 10), strict=True):
+        equal = hits[["label", "shelf"]] == query[["label", "shelf"]]
+        right.append(equal["shelf"].mean())
+        shares.append((equal.mean(axis=1) / np.log2(hits["rank"] + 1)).sum())
+    assert shelf["metrics"]["precision_at_10"]["trained"]["value"] == pytest.approx(np.mean(right))
+    # 12 items a label, 4 of each shelf: 4 match in both, 8 in the label alone, 12 in the shelf alone.
+    counts = made.data.gallery("test").groupby(["label", "shelf"]).size().unstack()
+    best = 1 / np.log2(np.arange(2, 12))
+    ideal = [best[: counts.at[query.label, query.shelf]].sum() / 2 + best.sum() / 2 for query in queries.itertuples()]
+    assert graded["ndcg_at_10"]["trained"]["value"] == pytest.approx(np.mean(np.array(shares) / ideal), abs=1e-6)
+    assert graded["attributes"] == ["label", "shelf"]
+    for metric in (*shelf["metrics"].values(), graded["ndcg_at_10"]):
+        assert set(metric) == ({"trained", "untrained", "chance"} if baseline else {"trained", "chance"})
+
+
+def asked(made: Run) -> pd.DataFrame:
+    return pd.read_parquet(made.bundle / "queries.parquet")
+
+
+def test_each_query_has_its_values_and_its_best_hits(run):
+    table, opened = asked(run), open_bundle(run.bundle)
+    queries = run.data.queries("test")
+    assert table[["id", "label", "path"]].equals(queries[["id", "label", "path"]].reset_index(drop=True))
+    assert {name: table[name].mean() for name in run.values("trained")} == pytest.approx(run.values("trained"))
+    labels = opened.items["label"].to_numpy()
+    for query, hits in zip(table.itertuples(), opened.search(table["path"].tolist(), 10), strict=True):
+        assert [opened.items["id"].iloc[hit] for hit in query.hits] == hits["id"].tolist()
+        right = labels[query.hits] == query.label
+        assert (query.precision_at_1, query.precision_at_10) == (right[0], pytest.approx(right.mean()))
+
+
+def test_no_query_is_among_its_own_hits(colours, tmp_path):
+    split = StratifiedSplit(0.6, 0.2, 0.2)
+    split.gallery = "self"
+    made = Run(colours, tmp_path, epochs=1, split=split)
+    items = open_bundle(made.bundle).items["id"].to_numpy()
+    for query in asked(made).itertuples():
+        assert len(query.hits) == 10
+        assert query.id not in items[query.hits]
+
+
+class SlowValidation(Callback):
+    def on_validation_end(self, trainer, module) -> None:
+        time.sleep(0.2)
+
+
+def test_the_manifest_says_what_the_run_cost(colours, tmp_path, monkeypatch):
+    monkeypatch.setattr(BuildIndex, "on_validation_end", SlowValidation.on_validation_end)
+    made = Run(colours, tmp_path, epochs=1, model={"backbone": {"frozen": True}})
+    manifest = made.json("manifest.json")
+    cost, backbone = manifest["cost"], made.module.backbone
+    assert cost == made.json("report.json")["cost"]
+    assert cost["parameters"] == sum(weight.numel() for weight in backbone.parameters())
+    assert cost["trained_parameters"] == sum(weight.numel() for weight in backbone.head.parameters())
+    assert cost["bytes_per_vector"] == manifest["index"]["bytes"] / 48
+    assert 0.2 < cost["epoch_s"] < 20
+    assert 1 < cost["embed_photos_per_s"] < 1e6
+
+
+def test_an_epoch_that_was_cut_short_does_not_count(colours, tmp_path):
+    callback = BuildIndex()
+    best = ModelCheckpoint(tmp_path / "checkpoints", "best", monitor="val/loss")
+    run = trainer(tmp_path, 5, max_steps=4, callbacks=[best, callback])  # an epoch has 3
+    run.fit(learner(), data_of(colours))
+    assert run.global_step == 4
+    assert len(callback._epochs_s) == 1
+
+
 def test_unseen_labels_are_indexed_among_themselves(colours, tmp_path):
-    made = Run(colours, tmp_path, epochs=1, split=LabelDisjointSplit(0.5, 0.5, 0))
+    made = Run(colours, tmp_path, epochs=1, split=LabelDisjointSplit(0.5, 0.5, 0), classes_per_batch=2)
     opened = open_bundle(made.bundle)
     assert set(opened.items["split"]) == {"val"}
     assert made.json("manifest.json")["protocol"]["queries"] == len(opened.items) == 40

@@ -35,10 +35,12 @@ def test_items_checks_what_read_returned(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("column", ["id", "path", "label"])
 @pytest.mark.parametrize("blank", [None, float("nan"), "", "  "])
-def test_blanks_are_refused_with_their_row(tmp_path: Path, column: str, blank: object) -> None:
+def test_blanks_are_refused_with_their_place(tmp_path: Path, column: str, blank: object) -> None:
     values = list(make(tmp_path)[column])
     table = make(tmp_path, **{column: [*values[:2], blank, values[3]]})
-    with pytest.raises(CatalogError, match=f"1 of 4 items have no {column}:\n  row 2: "):
+    with pytest.raises(CatalogError, match=f"1 of 4 items have no {column}:\n  line 7: id="):
+        check(table.set_axis(pd.Index([2, 5, 7, 7], name="line")), "test")
+    with pytest.raises(CatalogError, match=f"1 of 4 items have no {column}:\n  id="):  # an index that tells nothing
         check(table, "test")
 
 
@@ -52,12 +54,12 @@ def test_missing_columns_and_empty_tables_are_refused(tmp_path: Path) -> None:
 def test_a_photo_that_is_not_a_file_is_refused(tmp_path: Path) -> None:
     table = make(tmp_path)
     (tmp_path / "3.jpg").unlink()
-    with pytest.raises(CatalogError, match=r"have no photo file:\n  row 3: id='d' path='.*3\.jpg' label='y'\n"):
+    with pytest.raises(CatalogError, match=r"have no photo file:\n  id='d' path='.*3\.jpg' label='y'\n"):
         check(table, "test")
 
 
 def test_a_label_with_one_photo_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CatalogError, match="1 of 4 items are the only photo of their label:\n  row 3"):
+    with pytest.raises(CatalogError, match="1 of 4 items are the only photo of their label:\n  id='d'"):
         check(make(tmp_path, label=["x", "x", "x", "y"]), "test")
 
 
@@ -65,7 +67,7 @@ def test_a_message_shows_five_rows_and_counts_the_others(tmp_path: Path) -> None
     table = pd.concat([make(tmp_path)] * 2).assign(id="same")
     with pytest.raises(CatalogError) as caught:
         check(table, "test")
-    assert str(caught.value).count("row ") == 5
+    assert str(caught.value).count("id='same'") == 5
     assert "and 3 more" in str(caught.value)
 
 
@@ -75,16 +77,16 @@ def boxes(x_1: list, x_2: list) -> dict[str, list]:
 
 def test_boxes_are_whole_or_absent(tmp_path: Path) -> None:
     assert len(check(make(tmp_path, **boxes([0, 1, 2, None], [1, 2, 3, None])), "test")) == 4
-    with pytest.raises(CatalogError, match="1 of 4 items have an incomplete box:\n  row 1"):
+    with pytest.raises(CatalogError, match="1 of 4 items have an incomplete box:\n  id='b'"):
         check(make(tmp_path, **boxes([0, None, 2, None], [1, 2, 3, None])), "test")
-    with pytest.raises(CatalogError, match="1 of 4 items have an incomplete box:\n  row 0"):
+    with pytest.raises(CatalogError, match="1 of 4 items have an incomplete box:\n  id='a'"):
         check(make(tmp_path, **boxes(["left", 1, 2, None], [1, 2, 3, None])), "test")
     with pytest.raises(CatalogError, match=r"has only \['x_1'\]"):
         check(make(tmp_path, x_1=[0, 0, 0, 0]), "test")
 
 
 def test_boxes_without_area_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(CatalogError, match=r"2 of 4 items have an empty box:\n  row 1: .*\n  row 2: "):
+    with pytest.raises(CatalogError, match=r"2 of 4 items have an empty box:\n  id='b'.*\n  id='c'"):
         check(make(tmp_path, **boxes([0, 2, 5, None], [1, 2, 3, None])), "test")
     with pytest.raises(CatalogError, match="3 of 4 items have an empty box"):
         check(make(tmp_path, **boxes([0, 1, 2, None], [1, 2, 3, None]) | {"y_1": [9, 10, 11, None]}), "test")
@@ -113,7 +115,19 @@ def test_drop_small_labels(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> 
     table = make(tmp_path, label=["x", "y", "x", None])
     assert list(drop_small_labels(table, 2)["id"]) == ["a", "c", "d"]  # a blank label stays, to be refused by check
     assert "Dropped 1 items of 1 labels with fewer than 2 photos" in caplog.text
+    assert "first item: 'y' has 1 (id='b')." in caplog.text
     caplog.clear()
     assert len(drop_small_labels(table, 1)) == 4
     assert len(drop_small_labels(table.head(0), 2)) == 0
     assert not caplog.records
+
+
+def test_five_small_labels_are_named_with_their_first_item(caplog: pytest.LogCaptureFixture) -> None:
+    labels = ["big"] * 3 + ["two", "a", "two", "b", "c", "d", "e", None]
+    table = pd.DataFrame({"id": range(11), "label": labels}, index=pd.RangeIndex(2, 13, name="line"))
+    assert len(drop_small_labels(table, 3)) == 4
+    named = "'two' has 2 (line 5: id=3); 'a' has 1 (line 6: id=4); 'b' has 1 (line 8: id=6); 'c' has 1 (line 9: id=7)"
+    assert f"Dropped 7 items of 6 labels with fewer than 3 photos. The labels, each with its first item: {named}; " in (
+        caplog.text
+    )
+    assert "; 'd' has 1 (line 10: id=8); and 1 more." in caplog.text

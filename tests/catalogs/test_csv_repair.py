@@ -123,3 +123,22 @@ def test_a_file_that_is_not_a_table_is_named(tmp_path: Path, name: str) -> None:
 def test_an_empty_file_is_refused(path: Path) -> None:
     with pytest.raises(CatalogError, match="the file is empty"):
         read(path, "\n\n")
+
+
+@pytest.mark.parametrize(("bad_rows", "lines"), [("repair", [2, 3, 5, 6]), ("skip", [2, 5])])
+def test_rows_keep_the_number_of_their_line(path: Path, bad_rows: BadRows, lines: list[int]) -> None:
+    table = read(path, MALFORMED, bad_rows)
+    assert table.index.tolist() == lines
+    assert table.index.name == "line"
+    for line, id in zip(lines, table["id"], strict=True):
+        assert MALFORMED.splitlines()[line - 1].startswith(f"{id},")
+
+
+def test_rows_of_several_lines_have_the_number_of_the_first(path: Path) -> None:
+    assert read(path, 'id,name\n1,"two\nlines"\n2,b\n').index.tolist() == [2, 4]
+
+
+def test_a_single_column_may_have_empty_fields(path: Path) -> None:
+    table = read(path, 'id\n1\n""\n  \n2\n')
+    assert table["id"].tolist() == ["1", "", "  ", "2"]
+    assert table.index.tolist() == [2, 3, 4, 5]

@@ -1,5 +1,6 @@
 import json
 import math
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from vsearch.catalogs import demo
 from vsearch.catalogs.base import CatalogError
 from vsearch.catalogs.demo import DemoCatalog, background, cover, draw_item, long_tail, photograph, pose
 from vsearch.catalogs.demo_shapes import (
+    CATEGORIES,
     COLOURS,
     PATTERNS,
     SHAPES,
@@ -219,12 +221,18 @@ def test_colour_pattern_and_gender_do_not_depend_on_the_label() -> None:
 def test_items_are_complete(drawn: DemoCatalog) -> None:
     items = drawn.items()
     assert drawn.synthetic
-    assert list(items) == ["id", "path", "label", "colour", "pattern", "gender"]
+    assert list(items) == ["id", "path", "label", "category", "colour", "pattern", "gender"]
     assert list(items["id"]) == [f"demo-{index:05d}" for index in range(64)]
     assert items["label"].value_counts().reindex(list(SHAPES)).tolist() == long_tail(64, 16)
+    assert items["category"].tolist() == [CATEGORIES[label] for label in items["label"]]
     assert set(items["colour"]) <= set(COLOURS)
     assert set(items["pattern"]) == set(PATTERNS)
     assert set(items["gender"]) == {"women", "men", "unisex"}
+
+
+def test_every_type_has_a_category_of_several() -> None:
+    assert list(SHAPES) == sorted(CATEGORIES, key=list(SHAPES).index)
+    assert all(count >= 3 for count in Counter(CATEGORIES.values()).values())
 
 
 def test_the_first_items_are_mixed(drawn: DemoCatalog) -> None:

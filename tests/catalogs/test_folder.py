@@ -47,6 +47,7 @@ def test_small_labels_are_dropped_and_counted(root: Path, caplog: pytest.LogCapt
     touch(root, "shoes/e.jpg", "hats/f.jpg")
     assert set(FolderCatalog(str(root)).items()["label"]) == {"bags", "shoes"}
     assert "Dropped 1 items of 1 labels" in caplog.text
+    assert "'hats' has 1 (id='hats/f.jpg')" in caplog.text
     assert set(FolderCatalog(str(root), min_images_per_label=3).items()["label"]) == {"shoes"}
     with pytest.raises(CatalogError, match="the only photo of their label"):
         FolderCatalog(str(root), min_images_per_label=1).items()

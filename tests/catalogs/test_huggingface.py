@@ -1,14 +1,17 @@
 import io
 import json
+import struct
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from vsearch.catalogs.base import CatalogError
 from vsearch.catalogs.huggingface import HuggingFaceCatalog
+from vsearch.scan import scan
 
 datasets = pytest.importorskip("datasets")
 
@@ -138,13 +141,94 @@ def test_no_label_is_refused(tmp_path: Path) -> None:
         catalog.items()
 
 
-@pytest.mark.parametrize("content", [None, b"", b"not a photo"])
-def test_a_broken_image_is_named_and_leaves_nothing(tmp_path: Path, content: bytes | None) -> None:
-    images = [{"bytes": each, "path": None} if each is not None else None for each in (*PHOTOS[:3], content)]
+BOMB = PHOTOS[3][:6] + struct.pack("<HH", 60_000, 60_000) + PHOTOS[3][10:]  # a GIF of 3.6 billion pixels, it says
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [(None, "2.bin"), (b"", "2.bin"), (b"not a photo", "2.bin"), (PHOTOS[0][:90], "2.jpg"), (BOMB, "2.gif")],
+)
+def test_a_broken_image_is_exported_as_it_is_and_left_to_the_scan(
+    tmp_path: Path, content: bytes | None, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = [{"bytes": each, "path": None} if each is not None else None for each in (*PHOTOS[:2], content, PHOTOS[3])]
     table(image=images).to_parquet(tmp_path / "t.parquet")
-    with pytest.raises(CatalogError, match="row 3, column 'image': not an image"):
-        HuggingFaceCatalog(str(tmp_path / "t.parquet"), folder=str(tmp_path / "out" / "export")).prepare()
-    assert list((tmp_path / "out").iterdir()) == []
+    catalog = HuggingFaceCatalog(str(tmp_path / "t.parquet"), folder=str(tmp_path / "export"))
+    catalog.prepare()
+    items = catalog.items()
+    assert [Path(path).name for path in items["path"]] == ["0.jpg", "1.png", name, "3.gif"]
+    assert Path(items["path"][2]).read_bytes() == (content or b"")
+    assert scan(items, [None] * 4)["error"].notna().tolist() == [False, False, True, False]
+    said = "1 of 4 rows have no image in 'image', the first is row 2 (from 0). Empty files stand for them."
+    assert (said in caplog.text) == (not content)
+
+
+def test_a_photo_that_is_gone_is_an_empty_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    paths = [str(tmp_path / f"{number}.jpg") for number in range(4)]
+    for path in paths[:3]:
+        Path(path).write_bytes(PHOTOS[0])
+    datasets.Dataset.from_dict({"image": paths, "label": ["bag"] * 4}).to_parquet(tmp_path / "t.parquet")
+    catalog = HuggingFaceCatalog(str(tmp_path / "t.parquet"), folder=str(tmp_path / "export"))
+    catalog.prepare()
+    assert [Path(path).read_bytes() for path in catalog.items()["path"]] == [PHOTOS[0]] * 3 + [b""]
+    assert "1 of 4 rows have no image in 'image', the first is row 3" in caplog.text
+
+
+def test_arrays_become_png(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    grey, colour = [[0, 7], [128, 255], [1, 2]], [[[1, 2, 3]], [[4, 5, 6]]]
+    for name, good in (("grey", grey), ("colour", colour)):
+        rows = {"image": [good, good, None, [*good, []]], "label": ["bag"] * 4}
+        datasets.Dataset.from_dict(rows).to_parquet(tmp_path / f"{name}.parquet")
+        catalog = HuggingFaceCatalog(str(tmp_path / f"{name}.parquet"), folder=str(tmp_path / name))
+        catalog.prepare()
+        paths = [Path(path) for path in catalog.items()["path"]]
+        assert [path.name for path in paths] == ["0.png", "1.png", "2.bin", "3.bin"]
+        assert paths[3].read_bytes() == b""  # ragged
+        with Image.open(paths[0]) as image:
+            assert (image.format, np.asarray(image).tolist()) == ("PNG", good)
+    assert caplog.text.count("2 of 4 rows have no image in 'image', the first is row 2") == 2
+
+
+def test_a_column_without_images_is_said(tmp_path: Path, source: str) -> None:
+    with pytest.raises(CatalogError, match=r"column 'price' holds no images, but Value\('int64'\)"):
+        HuggingFaceCatalog(source, image="price", folder=str(tmp_path / "out" / "export")).prepare()
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_changed_source_is_exported_again(tmp_path: Path, source: str, caplog: pytest.LogCaptureFixture) -> None:
+    folder = tmp_path / "out" / "export"
+    catalog = HuggingFaceCatalog(source, folder=str(folder))
+    catalog.prepare()
+    made = (folder / "items.parquet").stat().st_mtime_ns
+    catalog.prepare()
+    assert (folder / "items.parquet").stat().st_mtime_ns == made
+    table(price=[5, 6, 7, 8]).to_parquet(source)
+    catalog.prepare()
+    assert catalog.items()["price"].tolist() == [5, 6, 7, 8]
+    assert f"{source} has changed since it was exported to {folder}: exported again." in caplog.text
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["export"]
+
+
+def test_a_failing_second_export_keeps_the_first(tmp_path: Path, source: str) -> None:
+    catalog = HuggingFaceCatalog(source, folder=str(tmp_path / "export"))
+    catalog.prepare()
+    table().rename_column("image", "photo").to_parquet(source)
+    with pytest.raises(CatalogError, match="no column"):
+        catalog.prepare()
+    assert catalog.items()["price"].tolist() == [1, 2, 3, 4]
+
+
+def test_a_changed_folder_is_exported_again(tmp_path: Path) -> None:
+    for label in ("bag", "hat"):
+        (tmp_path / "source" / label).mkdir(parents=True)
+        for number in range(2):
+            (tmp_path / "source" / label / f"{number}.jpg").write_bytes(PHOTOS[0])
+    catalog = HuggingFaceCatalog(str(tmp_path / "source"), folder=str(tmp_path / "export"))
+    catalog.prepare()
+    assert len(catalog.items()) == 4
+    (tmp_path / "source" / "hat" / "2.jpg").write_bytes(PHOTOS[0])
+    catalog.prepare()
+    assert len(catalog.items()) == 5
 
 
 def test_missing_columns_are_named(tmp_path: Path, source: str) -> None:

@@ -14,10 +14,25 @@ def metrics(shift: float) -> dict[str, Any]:
     }
 
 
+def beside(value: float) -> dict[str, Any]:
+    return {"trained": estimate(value), "untrained": estimate(value - 0.4), "chance": value - 0.55}
+
+
+@pytest.fixture
+def with_axes(report) -> dict[str, Any]:
+    """The same report with two further axes, of which the second could not be measured."""
+    counts = {"values": 4, "missing": 1234, "queries": 220, "unanswerable": 3}
+    colour = {name: beside(value) for name, value in {"precision_at_1": 0.71, "cmc_at_10": 0.92}.items()}
+    graded = {"attributes": ["label", "colour", "size"], "queries": 230, "unanswerable": 0, "ndcg_at_10": beside(0.66)}
+    axes = {"colour": {**counts, "metrics": colour}, "size": {**counts, "queries": 0, "metrics": {}}}
+    return {**report, "axes": axes, "graded": graded}
+
+
 @pytest.fixture
 def report() -> dict[str, Any]:
     """A report with made-up numbers, none of which comes twice where it matters."""
     at = {"precision_at_1": 0.81, "precision_at_10": 0.62, "map_at_r": 0.43, "ndcg_at_10": 0.64}
+    at["precision_at_1_chance"] = 0.25
     return {
         "protocol": {
             "catalog": "FolderCatalog",

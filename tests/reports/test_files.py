@@ -55,6 +55,18 @@ def test_tensorboard_gets_the_test_metrics_the_tables_and_the_picture(report, pi
         assert np.array_equal(np.asarray(opened), np.asarray(picture))
 
 
+def test_tensorboard_gets_the_axes_that_were_measured(with_axes, picture, tmp_path):
+    board = TensorBoardLogger(tmp_path)
+    log_to_tensorboard([board], with_axes, picture)
+    events = EventAccumulator(board.log_dir).Reload()
+    names = [name for name in events.Tags()["scalars"] if name.startswith("test/axis/") or "graded" in name]
+    assert {name: events.Scalars(name)[0].value for name in names} == {
+        "test/axis/colour/precision_at_1": pytest.approx(0.71),
+        "test/axis/colour/cmc_at_10": pytest.approx(0.92),
+        "test/graded/ndcg_at_10": pytest.approx(0.66),
+    }
+
+
 def test_without_tensorboard_nothing_is_written(report, picture, tmp_path):
     log_to_tensorboard([CSVLogger(tmp_path / "csv")], report, picture)
     assert not list(tmp_path.rglob("events.*"))

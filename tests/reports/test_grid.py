@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from vsearch.evaluate import Embedded
+from vsearch.evaluate import Embedded, top_hits
 from vsearch.indexes.flat import FlatIndex
 from vsearch.reports import grid as module
 from vsearch.reports.grid import CAPTION, CELL, FRAME, GAP, QUERY, RIGHT, WRONG, Shown, example_grid, grid
@@ -70,12 +70,13 @@ class Case:
         self.index = FlatIndex()
         self.index.build(self.vectors[self.held])
         self.queries = Embedded(self.vectors[self.asked], labels[self.asked], np.array(self.asked))
+        self.gallery = Embedded(self.vectors[self.held], labels[self.held], np.array(self.held))
         sides = {"queries": self.items.iloc[self.asked], "gallery": self.items.iloc[self.held]}
         parts = {name: (lambda part, side=side: side) for name, side in sides.items()}
-        self.data = SimpleNamespace(**parts, exclusion_keys=lambda: np.arange(len(self.items)))
+        self.data = SimpleNamespace(**parts)
 
     def draw(self, n: int, k: int) -> Image.Image:
-        return example_grid(self.index, self.queries, self.data, n, k)
+        return example_grid(top_hits(self.index, self.queries, self.gallery, k), self.data, n, k)
 
     def rows(self, monkeypatch, n: int, k: int) -> list[list[tuple[int, str, bool | None]]]:
         """What is drawn: the number of each photo, its caption, and whether it counts as right."""

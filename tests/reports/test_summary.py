@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from vsearch.axes import AxesScores, Axis
 from vsearch.catalogs.demo import DemoCatalog
 from vsearch.catalogs.folder import FolderCatalog
 from vsearch.evaluate import Scores
 from vsearch.metrics import means
-from vsearch.reports.summary import library_versions, protocol, summary
+from vsearch.reports.summary import axes_summary, library_versions, protocol, summary
 from vsearch.splits import StratifiedSplit
 
 LABELS = np.array([2, 0, 2, 2])
@@ -19,7 +20,8 @@ NAMES = ["apple", "pear", "plum"]
 
 def scores(first: list[float], chance: float = 0.25, labels: np.ndarray = LABELS) -> Scores:
     model = {"precision_at_1": np.array(first), "map_at_r": np.linspace(0.1, 0.4, len(labels))}
-    return Scores(model, {name: np.full(len(labels), chance) for name in model}, labels, unanswerable=5)
+    by_chance = {name: np.full(len(labels), chance) for name in model}
+    return Scores(model, by_chance, labels, answered=np.arange(len(labels)), unanswerable=5)
 
 
 def test_means_over_queries_and_over_classes_by_hand():
@@ -70,6 +72,41 @@ def test_classes_are_named_counted_and_sorted_by_size():
     assert [(row["label"], row["queries"]) for row in rows] == [("plum", 3), ("apple", 1)]
     assert rows[0]["precision_at_1"] == pytest.approx(2 / 3)
     assert rows[1]["map_at_r"] == pytest.approx(0.2)
+
+
+def test_each_class_has_its_own_chance():
+    made = scores([1, 0, 1, 0])
+    made.chance["precision_at_1"][:] = [0.5, 0.1, 0.6, 0.7]  # plum, apple, plum, plum
+    rows = summary(made, None, NAMES)["per_class"]
+    assert [row["precision_at_1_chance"] for row in rows] == pytest.approx([0.6, 0.1])
+
+
+def on_axes(first: list[float]) -> AxesScores:
+    made, none = scores(first), scores([], labels=np.zeros(0, int))
+    graded = Scores({"ndcg_at_10": np.array([0.5, 1.0])}, {"ndcg_at_10": np.array([0.2, 0.4])}, np.zeros(2), LABELS, 1)
+    return AxesScores({"colour": Axis(made, values=3, missing=7), "size": Axis(none, values=0, missing=4)}, graded)
+
+
+def test_axes_stand_beside_the_untrained_and_chance_and_are_plain_json():
+    found = axes_summary(on_axes([1, 0, 1, 1]), on_axes([0, 0, 1, 0]))
+    colour = found["axes"]["colour"]
+    first = colour.pop("metrics")["precision_at_1"]
+    assert colour == {"values": 3, "missing": 7, "queries": 4, "unanswerable": 5}
+    assert (first["trained"]["value"], first["untrained"]["value"], first["chance"]) == (0.75, 0.25, 0.25)
+    assert first["trained"]["low"] < 0.75 < first["trained"]["high"]
+    assert found["axes"]["size"] == {"values": 0, "missing": 4, "queries": 0, "unanswerable": 5, "metrics": {}}
+    graded = found["graded"]
+    assert (graded["attributes"], graded["queries"], graded["unanswerable"]) == (["label", "colour", "size"], 2, 1)
+    assert graded["ndcg_at_10"]["trained"]["value"] == graded["ndcg_at_10"]["untrained"]["value"] == 0.75
+    assert graded["ndcg_at_10"]["chance"] == pytest.approx(0.3)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_axes_without_a_baseline_and_no_axes():
+    found = axes_summary(on_axes([1, 0, 1, 1]), None)
+    assert set(found["axes"]["colour"]["metrics"]["precision_at_1"]) == {"trained", "chance"}
+    assert set(found["graded"]["ndcg_at_10"]) == {"trained", "chance"}
+    assert axes_summary(AxesScores({}, on_axes([1, 0, 1, 1]).graded), None) == {}
 
 
 def test_one_query_is_enough_and_all_is_plain_json():

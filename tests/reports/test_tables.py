@@ -3,7 +3,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from vsearch.reports.tables import brief, facts, headline, markdown, per_class, show
+from vsearch.reports.tables import axes, axis_counts, brief, brief_axes, facts, headline, markdown, per_class, show
 
 
 def cells(line: str) -> list[str]:
@@ -55,6 +55,12 @@ def test_without_a_baseline_there_is_no_untrained_column(report):
     assert "untrained" not in markdown(report)
 
 
+def test_the_report_says_how_many_labels_have_a_single_query(report):
+    assert "0 of 2 labels have a single query" in markdown(report)
+    report["per_class"][1]["queries"] = 1
+    assert "1 of 2 labels have a single query, which adds nothing to the interval" in markdown(report)
+
+
 def test_the_narrow_table_has_the_same_numbers(report):
     header, rows = brief(report)
     assert header == ["metric", "trained", "untrained", "chance", "trained, macro"]
@@ -65,11 +71,40 @@ def test_the_narrow_table_has_the_same_numbers(report):
 
 def test_classes_keep_their_order(report):
     header, rows = per_class(report)
-    assert header == ["label", "queries", "precision_at_1", "precision_at_10", "map_at_r", "ndcg_at_10"]
+    names = ["precision_at_1", "precision_at_1_chance", "precision_at_10", "map_at_r", "ndcg_at_10"]
+    assert header == ["label", "queries", *names]
     assert rows == [
-        ["red|pink", "200", "0.810", "0.620", "0.430", "0.640"],
-        ["blue", "30", "0.810", "0.620", "0.430", "0.640"],
+        ["red|pink", "200", "0.810", "0.250", "0.620", "0.430", "0.640"],
+        ["blue", "30", "0.810", "0.250", "0.620", "0.430", "0.640"],
     ]
+
+
+def test_each_axis_and_metric_has_a_row_and_graded_relevance_the_last(with_axes):
+    header, rows = axes(with_axes)
+    assert header == ["axis", "metric", "trained", "untrained", "chance"]
+    assert rows == [
+        ["colour", "precision_at_1", "0.710 [0.610, 0.760]", "0.310", "0.160"],
+        ["colour", "cmc_at_10", "0.920 [0.820, 0.970]", "0.520", "0.370"],
+        ["(graded)", "ndcg_at_10", "0.660 [0.560, 0.710]", "0.260", "0.110"],
+    ]
+    assert brief_axes(with_axes) == (header, [rows[0], rows[2]])
+    del with_axes["graded"]["ndcg_at_10"]["untrained"]
+    assert axes(with_axes)[1][2] == ["(graded)", "ndcg_at_10", "0.660 [0.560, 0.710]", "-", "0.110"]
+
+
+def test_what_an_axis_left_out_is_counted(with_axes):
+    assert axis_counts(with_axes) == (
+        ["axis", "values", "queries", "without a value", "without an answer"],
+        [["colour", "4", "220", "1,234", "3"], ["size", "4", "0", "1,234", "3"]],
+    )
+
+
+def test_markdown_has_other_axes_only_where_there_are_some(report, with_axes):
+    assert "Other axes" not in markdown(report)
+    text = markdown(with_axes)
+    assert "label, colour, size" in text
+    for row in (*axes(with_axes)[1], *axis_counts(with_axes)[1]):
+        assert row in rows_of(text, row[0])
 
 
 @pytest.mark.parametrize("synthetic", [True, False])
@@ -104,15 +139,23 @@ def test_markdown_has_a_row_for_each_metric_class_and_fact(report):
         assert rows_of(text, name) == [[name, value]]
 
 
+def test_weights_that_could_not_be_had_are_named(report):
+    report["model"]["wanted"] = "torchvision X.V1"
+    assert dict(facts(report))["started from"] == "random weights (torchvision X.V1 could not be downloaded)"
+
+
 def test_a_label_with_a_bar_stays_in_its_cell(report):
-    assert rows_of(markdown(report), r"red\|pink") == [[r"red\|pink", "200", "0.810", "0.620", "0.430", "0.640"]]
+    assert rows_of(markdown(report), r"red\|pink") == [
+        [r"red\|pink", "200", "0.810", "0.250", "0.620", "0.430", "0.640"]
+    ]
 
 
-def test_show_fits_a_terminal_of_80_columns_with_every_number_whole(report):
+def test_show_fits_a_terminal_of_80_columns_with_every_number_whole(with_axes):
     console = Console(file=StringIO(), width=80)
-    show(report, console)
+    with_axes["axes"]["masterCategory"] = with_axes["axes"]["colour"]
+    show(with_axes, console)
     text = console.file.getvalue()
-    for row in brief(report)[1]:
+    for row in (*brief(with_axes)[1], *brief_axes(with_axes)[1]):
         assert any(all(cell in line for cell in row) for line in text.splitlines()), row
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= 80

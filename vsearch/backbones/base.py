@@ -1,11 +1,11 @@
-import inspect
 from abc import ABC, abstractmethod
 from typing import Any, Self
 
 from torch import Tensor, nn
 
-from vsearch.freezing import hold_frozen
+from vsearch.freezing import hold_frozen, stages
 from vsearch.images import Preprocessing
+from vsearch.spec import describe
 
 
 class Backbone(nn.Module, ABC):
@@ -19,11 +19,15 @@ class Backbone(nn.Module, ABC):
         dim: length of the feature vector.
         preprocessing: how a photo becomes this network's input.
         origin: where the initial weights come from, as reports show it; "random" when they were drawn.
+        wanted: the origin that was asked for and couldn't be had, so that `origin` is "random"; else empty.
+        removed: name and number of parameters of the classifier that was taken off, where that is known.
     """
 
     dim: int
     preprocessing: Preprocessing
     origin: str
+    wanted: str = ""
+    removed: tuple[str, int] | None = None
 
     @abstractmethod
     def forward(self, photos: Tensor) -> Tensor:
@@ -35,13 +39,11 @@ class Backbone(nn.Module, ABC):
         hold_frozen(self)
         return self
 
+    @property
+    def stages(self) -> list[str]:
+        """The network's parts by the names that `freeze` takes, input first; the network stands in `self.model`."""
+        return stages(getattr(self, "model", self))
+
     def spec(self) -> dict[str, Any]:
         """Return `class_path` and `init_args` that build this architecture again, without weights."""
-        names = [name for name in inspect.signature(type(self)).parameters if name != "weights"]
-        lost = [name for name in names if not hasattr(self, name)]
-        if lost:
-            raise AttributeError(f"{type(self).__name__} must keep its constructor arguments {lost} as attributes.")
-        arguments = {name: getattr(self, name) for name in names}
-        if "weights" in inspect.signature(type(self)).parameters:
-            arguments["weights"] = None
-        return {"class_path": f"{type(self).__module__}.{type(self).__qualname__}", "init_args": arguments}
+        return describe(self)

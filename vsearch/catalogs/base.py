@@ -32,8 +32,10 @@ class Catalog(ABC):
     def read(self) -> pd.DataFrame:
         """Return one row per item with the columns `id`, `path` and `label`.
 
-        `path` leads to the photo from the current folder. Optional columns with a meaning: `split`, `group`,
-        `is_query`, `is_gallery`, `sequence`, and the box `x_1, y_1, x_2, y_2` in pixels. Others are metadata.
+        `path` leads to the photo from the current folder. Optional columns with a meaning: `split`, `is_query`,
+        `is_gallery`, `sequence`, and the box `x_1, y_1, x_2, y_2` in pixels. Others are metadata; the split's `group`
+        and `data.axes` may name some of them. An index with a name (`line`, `row`) is an item's place in the source:
+        errors tell it.
         """
 
     def items(self) -> pd.DataFrame:
@@ -47,13 +49,13 @@ class Catalog(ABC):
 
 
 def check(items: pd.DataFrame, source: str) -> pd.DataFrame:
-    """Return `items` with text ids and labels and a fresh row index, or raise a CatalogError that names the row."""
+    """Return `items` with text ids and labels and a fresh row index, or raise a CatalogError that names the items."""
     missing = [column for column in REQUIRED if column not in items]
     if missing:
         raise CatalogError(f"{source}: missing column(s) {missing}; the table has {list(items.columns)}.")
     if items.empty:
         raise CatalogError(f"{source}: no items. Check the folder or file, and the filters if there are any.")
-    items = items.reset_index(drop=True)
+    items = items.copy()
     for column in REQUIRED:
         refuse(items, is_blank(items[column]), source, f"have no {column}", f"Fill in '{column}' or drop the rows.")
         items[column] = items[column].astype(str)
@@ -63,7 +65,7 @@ def check(items: pd.DataFrame, source: str) -> pd.DataFrame:
     advice = "A label needs 2 photos or more to be found again: add photos, merge labels, or set min_images_per_label."
     refuse(items, alone, source, "are the only photo of their label", advice)
     _check_boxes(items, source)
-    return items
+    return items.reset_index(drop=True)
 
 
 def _check_boxes(items: pd.DataFrame, source: str) -> None:
@@ -83,11 +85,19 @@ def refuse(items: pd.DataFrame, bad: pd.Series, source: str, what: str, advice: 
     """Raise a CatalogError that shows the first five of the `bad` rows (a boolean per item), if there are any."""
     if bad.any():
         first = items.loc[bad, list(REQUIRED)].head(5)
-        rows = [f"row {row}: id={id!r} path={path!r} label={label!r}" for row, id, path, label in first.itertuples()]
+        rows = [
+            f"{_place(items, row)}id={id!r} path={path!r} label={label!r}"
+            for row, id, path, label in first.itertuples()
+        ]
         more = [f"and {bad.sum() - len(rows)} more"] if bad.sum() > len(rows) else []
         raise CatalogError(
             "\n  ".join([f"{source}: {bad.sum()} of {len(items)} items {what}:", *rows, *more]) + f"\n{advice}"
         )
+
+
+def _place(items: pd.DataFrame, row: object) -> str:
+    """Return where the item stands in the source, if the index tells it: `line 7: `, or nothing."""
+    return f"{items.index.name} {row}: " if items.index.name else ""
 
 
 def is_blank(column: pd.Series) -> pd.Series:
@@ -117,12 +127,16 @@ def _files(folder: str) -> set[str]:
 
 
 def drop_small_labels(items: pd.DataFrame, min_images_per_label: int) -> pd.DataFrame:
-    """Return the items whose label has enough of them, and log a warning if some haven't. Blank labels stay."""
+    """Return the items whose label has enough of them; a warning names labels that haven't. Blank labels stay."""
     sizes = items.groupby("label")["label"].transform("size")
     small = (sizes < min_images_per_label) & ~is_blank(items["label"])
     if small.any():
-        labels = items.loc[small, "label"].nunique()
-        logger.warning(
-            "Dropped %d items of %d labels with fewer than %d photos.", small.sum(), labels, min_images_per_label
-        )
+        first, counts = items.loc[small, ["label", "id"]].drop_duplicates("label"), items["label"].value_counts()
+        named = [
+            f"{label!r} has {counts.loc[label]} ({_place(items, row)}id={id!r})"
+            for row, label, id in first.head(5).itertuples()
+        ]
+        more = [f"and {len(first) - len(named)} more"] if len(first) > len(named) else []
+        message = "Dropped %d items of %d labels with fewer than %d photos. The labels, each with its first item: %s."
+        logger.warning(message, small.sum(), len(first), min_images_per_label, "; ".join([*named, *more]))
     return items[~small]

@@ -26,7 +26,8 @@ def read_csv(
     are written, the others get the type that pandas finds.
 
     Returns:
-        The table, and how many `rows` the file has, `malformed_rows` of them with too many fields.
+        The table, its index `line` the number of each row's first line (the header is line 1), and how many `rows` the
+        file has, `malformed_rows` of them with too many fields.
 
     Raises:
         CatalogError: rows have too many fields and `bad_rows` is `error`; a row has too few fields; a quote is
@@ -34,36 +35,41 @@ def read_csv(
     """
     try:
         with _open(table) as lines:
-            text, report = _clean(_numbered_rows(lines, separator, table), table, separator, bad_rows)
+            text, numbers, report = _clean(_numbered_rows(lines, separator, table), table, separator, bad_rows)
     except (csv.Error, UnicodeDecodeError, OSError, zipfile.BadZipFile) as error:
         raise CatalogError(f"{table}: cannot be read as a UTF-8 CSV table: {error}.") from error
-    typed = pd.read_csv(text, low_memory=False)
+    typed = pd.read_csv(text, low_memory=False, skip_blank_lines=False)  # _numbered_rows has left them out
     text.seek(0)  # a second time, for pandas can't turn off "NA is nothing" for some columns only
-    as_written = pd.read_csv(text, dtype=str, keep_default_na=False, usecols=lambda name: name in text_columns)
-    return typed.assign(**as_written), report
+    as_written = pd.read_csv(
+        text, dtype=str, keep_default_na=False, skip_blank_lines=False, usecols=lambda name: name in text_columns
+    )
+    return typed.assign(**as_written).set_axis(pd.Index(numbers, dtype="int64", name="line")), report
 
 
-def _clean(rows: Iterator[Row], table: Path, separator: str, bad_rows: BadRows) -> tuple[io.StringIO, dict[str, int]]:
+def _clean(
+    rows: Iterator[Row], table: Path, separator: str, bad_rows: BadRows
+) -> tuple[io.StringIO, list[int], dict[str, int]]:
     _, header = next(rows, (0, []))
     if not header:
         raise CatalogError(f"{table}: the file is empty; its first line must name the columns.")
-    last, text, good, malformed = len(header) - 1, io.StringIO(newline=""), 0, []
+    last, text, numbers, malformed = len(header) - 1, io.StringIO(newline=""), [], []
     writer = csv.writer(text)
     writer.writerow(header)
     for line, row in rows:
         if len(row) < len(header):
             raise CatalogError(f"{table}, line {line}: {len(row)} fields, the header has {len(header)}: {row}.")
-        if len(row) == len(header):
-            good += 1
-            writer.writerow(row)
-            continue
-        malformed.append((line, row))
-        if bad_rows == "repair":
-            writer.writerow([*row[:last], separator.join(row[last:])])
+        if len(row) > len(header):
+            malformed.append((line, row))
+            if bad_rows != "repair":
+                continue
+            row = [*row[:last], separator.join(row[last:])]
+        numbers.append(line)
+        writer.writerow(row)
     if malformed and bad_rows == "error":
         raise CatalogError(_too_many(table, header, malformed))
     text.seek(0)
-    return text, {"rows": good + len(malformed), "malformed_rows": len(malformed)}
+    skipped = 0 if bad_rows == "repair" else len(malformed)
+    return text, numbers, {"rows": len(numbers) + skipped, "malformed_rows": len(malformed)}
 
 
 def _too_many(table: Path, header: list[str], malformed: list[Row]) -> str:

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from rich.progress import track
 
 from vsearch.catalogs.base import Catalog, CatalogError
-from vsearch.catalogs.demo_shapes import COLOURS, PATTERNS, SHAPES, SIDE, draw_product
+from vsearch.catalogs.demo_shapes import CATEGORIES, COLOURS, PATTERNS, SHAPES, SIDE, draw_product
 
 DRAWING_VERSION = 1  # raise it when the same seed gives other photos than before
 README = "These photos are synthetic: vsearch drew them (DemoCatalog). They show no real product, shop or brand.\n"
@@ -60,7 +60,7 @@ class DemoCatalog(Catalog):
             self._draw(Path(temporary) / "catalog").rename(self.folder)
 
     def read(self) -> pd.DataFrame:
-        """Return the drawn items: `id`, `path`, `label`, `colour`, `pattern`, `gender`.
+        """Return the drawn items: `id`, `path`, `label`, `category`, `colour`, `pattern`, `gender`.
 
         Raises:
             CatalogError: nothing is drawn yet, or something else than this catalog is in the folder.
@@ -68,6 +68,7 @@ class DemoCatalog(Catalog):
         self._check_drawn()
         items = pd.read_csv(self.folder / "items.csv", dtype=str)
         items.insert(1, "path", [str(self.folder / "photos" / f"{item}.jpg") for item in items["id"]])
+        items.insert(3, "category", items["label"].map(CATEGORIES))  # by the label alone: nothing that is drawn
         return items
 
     def _check_drawn(self) -> None:

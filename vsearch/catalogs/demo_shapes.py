@@ -66,6 +66,11 @@ SHAPES = {
     "bottle": """half curve body 50,16 41,16 42,28 28,42 28,96 32,97 50,97; one poly ink 40,4 60,4 60,18 40,18
         one poly pale 29,54 71,54 71,80 29,80; one thick dark 36,62 64,62; one line dark 40,71 60,71""",
 }
+CATEGORIES = {
+    **dict.fromkeys(("t-shirt", "trousers", "shirt", "dress", "shorts", "skirt", "sock"), "apparel"),
+    **dict.fromkeys(("sneaker", "heel", "boot"), "footwear"),
+    **dict.fromkeys(("handbag", "watch", "backpack", "sunglasses", "cap", "bottle"), "accessories"),
+}
 Points = NDArray[np.float64]
 
 

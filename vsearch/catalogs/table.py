@@ -69,7 +69,9 @@ class TableCatalog(Catalog):
         self.report: dict[str, int] = {}
 
     def read(self) -> pd.DataFrame:
-        """Return the items; `report` then says how many rows each step took.
+        """Return the items, their index the `line` of the CSV (the header is 1) or the `row` of the Parquet (from 0).
+
+        `report` then says how many rows each step took.
 
         Raises:
             CatalogError: the table or a column of it is missing, a row is malformed, a filter fails, a path leads out
@@ -77,7 +79,7 @@ class TableCatalog(Catalog):
         """
         table = self._load()
         kept = self._filter(table)
-        items = self._items(kept)
+        items = self._items(kept, self._ids(table))
         found = self._with_photos(items)
         large = drop_small_labels(found, self.min_images_per_label)
         self.report |= {
@@ -88,13 +90,13 @@ class TableCatalog(Catalog):
             "items": len(large),
         }
         logger.info("%s: %s", self.table, self.report)
-        return large.reset_index(drop=True)
+        return large
 
     def _load(self) -> pd.DataFrame:
         if not self.table.is_file():
             raise CatalogError(f"{self.table}: no such file.")
         if self.table.suffix == ".parquet":
-            table = pd.read_parquet(self.table).reset_index(drop=True)
+            table = pd.read_parquet(self.table).reset_index(drop=True).rename_axis("row")
             self.report = {"rows": len(table), "malformed_rows": 0}
         else:
             table, self.report = read_csv(self.table, self.separator, self.bad_rows, self.needed | {"id"})
@@ -113,9 +115,13 @@ class TableCatalog(Catalog):
                 raise CatalogError(f"{self.table}: filter {expression!r}: {error}. The columns: {columns}.") from error
         return table
 
-    def _items(self, table: pd.DataFrame) -> pd.DataFrame:
-        ids = table[self.id] if self.id in table else table.index.to_series()
-        items = pd.DataFrame({"id": ids, "path": self._written_paths(table), "label": table[self.label]})
+    def _ids(self, table: pd.DataFrame) -> pd.Series:
+        return table[self.id] if self.id in table else pd.Series(range(len(table)), table.index)
+
+    def _items(self, table: pd.DataFrame, ids: pd.Series) -> pd.DataFrame:
+        items = pd.DataFrame(
+            {"id": ids.loc[table.index], "path": self._written_paths(table), "label": table[self.label]}
+        )
         items["path"] = self._inside_root(items)
         rest = table.drop(columns=[column for column in {self.id, self.path, self.label} if column in table])
         for flag in [flag for flag in FLAGS if flag in rest]:

@@ -27,10 +27,15 @@ def run(args: argparse.Namespace) -> None:
     from vsearch.images import PhotoError
 
     try:
-        results = open_bundle(args.bundle).search(args.photos, args.k)
+        bundle = open_bundle(args.bundle)
+        results = bundle.search(args.photos, args.k)
     except (BundleError, PhotoError) as error:
         sys.exit(f"vsearch search: {error}")
-    answers = [{"query": photo, "hits": _hits(table)} for photo, table in zip(args.photos, results, strict=True)]
+    synthetic = bool(bundle.manifest.get("protocol", {}).get("synthetic"))
+    answers = [
+        {"query": photo, "synthetic": synthetic, "hits": _hits(table)}
+        for photo, table in zip(args.photos, results, strict=True)
+    ]
     if args.json:
         print(json.dumps(answers, indent=2))
     else:
@@ -59,6 +64,8 @@ def _show(answers: list[dict[str, Any]]) -> None:
             table.add_row(str(hit["rank"]), hit["id"], hit["label"], f"{hit['similarity_percent']:.1f} %", metadata)
         print(answer["query"])  # in one piece: a table's title would be broken into lines
         Console(markup=False).print(table)  # a name may hold [brackets]
+        if answer["synthetic"]:
+            print("The photos of this catalog are SYNTHETIC, drawn by vsearch.")
 
 
 def _positive(text: str) -> int:

@@ -6,9 +6,7 @@ import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
 from vsearch.datamodule import CatalogDataModule, boxes
-from vsearch.evaluate import Embedded
 from vsearch.images import open_photo
-from vsearch.indexes.base import Index
 
 RIGHT, WRONG, QUERY = (22, 163, 74), (220, 38, 38), (100, 116, 139)
 CELL, FRAME, CAPTION, GAP = 96, 4, 16, 8
@@ -34,19 +32,17 @@ def grid(rows: Sequence[Sequence[Shown]]) -> Image.Image:
     return sheet
 
 
-def example_grid(index: Index, queries: Embedded, data: CatalogDataModule, n: int = 10, k: int = 8) -> Image.Image:
-    """Search with `n` test queries of as many labels as there are, and draw what they find.
+def example_grid(hits: np.ndarray, data: CatalogDataModule, n: int = 10, k: int = 8) -> Image.Image:
+    """Draw what `n` test queries of as many labels as there are have found.
+
+    `hits` are the positions in the gallery of each query's best hits, int (q, depth), -1 after the last.
 
     The queries are drawn with a fixed seed, not chosen: the grid shows what the index does, good and bad.
     """
     asked, gallery = data.queries("test"), data.gallery("test")
-    chosen = _spread(queries.labels, n)
-    keys = data.exclusion_keys()[gallery.index]
-    _, positions = index.search(queries.embeddings[chosen], k + int(np.bincount(keys).max()))
     rows = []
-    for query, hits in zip(chosen, positions, strict=True):
-        item = asked.iloc[query]
-        found = [gallery.iloc[hit] for hit in hits if hit >= 0 and keys[hit] != queries.keys[query]][:k]
+    for query in _spread(asked["label"].to_numpy(), n):
+        item, found = asked.iloc[query], [gallery.iloc[hit] for hit in hits[query, :k] if hit >= 0]
         rows.append([_shown(item, None), *(_shown(hit, hit["label"] == item["label"]) for hit in found)])
     return grid(rows)
 

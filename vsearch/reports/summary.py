@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from vsearch.axes import AxesScores
 from vsearch.datamodule import CatalogDataModule
 from vsearch.evaluate import Scores
 from vsearch.metrics import means, summarise
@@ -22,13 +23,35 @@ def summary(trained: Scores, untrained: Scores | None, label_names: Sequence[str
 
     Returns:
         metrics: {trained, untrained: {metric: {micro, macro: {value, low, high}}}, chance: {metric: {micro, macro}}};
-        per_class: one row per label, largest class first.
+        per_class: one row per label, largest class first; precision_at_1_chance is the label's share of the gallery.
     """
     metrics: dict[str, Any] = {"trained": _estimates(trained)}
     if untrained is not None:
         metrics["untrained"] = _estimates(untrained)
     metrics["chance"] = means(trained.chance, trained.labels)
     return {"metrics": metrics, "per_class": _per_class(trained, label_names)}
+
+
+def axes_summary(trained: AxesScores, untrained: AxesScores | None) -> dict[str, Any]:
+    """Turn the scores of the other axes into the report's numbers, as plain JSON values; nothing without axes.
+
+    Returns:
+        axes: {column: {values, missing, queries, unanswerable, metrics}}; graded: {attributes, queries, unanswerable,
+        ndcg_at_10}. A metric is {trained, untrained: {value, low, high}, chance}, over queries; an axis without an
+        answerable query has none.
+    """
+    if not trained.axes:
+        return {}
+    graded = _beside(trained.graded, None if untrained is None else untrained.graded)
+    metrics = graded.pop("metrics")
+    return {
+        "axes": {
+            name: {"values": axis.values, "missing": axis.missing}
+            | _beside(axis.scores, None if untrained is None else untrained.axes[name].scores)
+            for name, axis in trained.axes.items()
+        },
+        "graded": {"attributes": ["label", *trained.axes], **graded, **metrics},
+    }
 
 
 def protocol(data: CatalogDataModule, scores: Scores) -> dict[str, Any]:
@@ -68,9 +91,23 @@ def _estimates(scores: Scores) -> dict[str, dict[str, dict[str, float]]]:
     return {name: {kind: asdict(value) for kind, value in kinds.items()} for name, kinds in found.items()}
 
 
+def _beside(trained: Scores, untrained: Scores | None) -> dict[str, Any]:
+    counts = {"queries": len(trained.labels), "unanswerable": trained.unanswerable}
+    if not counts["queries"]:
+        return {**counts, "metrics": {}}
+    sides = {"trained": _estimates(trained)} | ({} if untrained is None else {"untrained": _estimates(untrained)})
+    expected = means(trained.chance, trained.labels)
+    metrics = {
+        metric: {side: found[metric]["micro"] for side, found in sides.items()} | {"chance": expected[metric]["micro"]}
+        for metric in trained.model
+    }
+    return {**counts, "metrics": metrics}
+
+
 def _per_class(scores: Scores, label_names: Sequence[str]) -> list[dict[str, Any]]:
     table = pd.DataFrame(scores.model).groupby(scores.labels)
     rows = table.mean()
+    rows["precision_at_1_chance"] = pd.Series(scores.chance["precision_at_1"]).groupby(scores.labels).mean()
     rows.insert(0, "queries", table.size())
     rows.insert(0, "label", np.asarray(label_names, dtype=object)[rows.index.to_numpy()])
     ordered = rows.sort_values("queries", ascending=False, kind="stable")

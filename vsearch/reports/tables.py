@@ -21,9 +21,28 @@ def headline(report: dict[str, Any]) -> tuple[list[str], Rows]:
 
 def per_class(report: dict[str, Any]) -> tuple[list[str], Rows]:
     """Return the header and rows of the table of classes."""
-    names = ("precision_at_1", "precision_at_10", "map_at_r", "ndcg_at_10")
+    names = ("precision_at_1", "precision_at_1_chance", "precision_at_10", "map_at_r", "ndcg_at_10")
     rows = [[row["label"], str(row["queries"]), *(f"{row[name]:.3f}" for name in names)] for row in report["per_class"]]
     return ["label", "queries", *names], rows
+
+
+def axes(report: dict[str, Any]) -> tuple[list[str], Rows]:
+    """Return the header and rows of the table of other axes: a row for each axis and metric, then graded relevance."""
+    groups = {name: axis["metrics"] for name, axis in report["axes"].items()}
+    groups["(graded)"] = {"ndcg_at_10": report["graded"]["ndcg_at_10"]}
+    rows = [
+        [name, metric, _interval(found["trained"]), _untrained(found), f"{found['chance']:.3f}"]
+        for name, metrics in groups.items()
+        for metric, found in metrics.items()
+    ]
+    return ["axis", "metric", "trained", "untrained", "chance"], rows
+
+
+def axis_counts(report: dict[str, Any]) -> tuple[list[str], Rows]:
+    """Return the header and rows of the table of what each axis was measured on."""
+    names = ("values", "queries", "missing", "unanswerable")
+    rows = [[column, *(f"{axis[name]:,}" for name in names)] for column, axis in report["axes"].items()]
+    return ["axis", "values", "queries", "without a value", "without an answer"], rows
 
 
 def facts(report: dict[str, Any]) -> Rows:
@@ -45,9 +64,13 @@ def facts(report: dict[str, Any]) -> Rows:
             "model",
             f"{model['class_path'].rpartition('.')[2]}, {model['dim']}-d, epoch {model['epoch']}; seeds: {seeds}",
         ],
-        ["started from", f"{model['origin']} weights"],
+        ["started from", f"{model['origin']} weights{_missing(model)}"],
         *_index_facts(report["index"]),
     ]
+
+
+def _missing(model: dict[str, Any]) -> str:
+    return f" ({model['wanted']} could not be downloaded)" if model.get("wanted") else ""
 
 
 def _index_facts(index: dict[str, Any]) -> Rows:
@@ -63,19 +86,37 @@ def _index_facts(index: dict[str, Any]) -> Rows:
 
 def markdown(report: dict[str, Any]) -> str:
     """Return the report as Markdown."""
+    others = _markdown_axes(report) if report.get("axes") else []
     return "\n\n".join(
         [
             "# Retrieval report",
-            _markdown_table(["what", "value"], facts(report)),
+            markdown_table(["what", "value"], facts(report)),
             "## Metrics",
             "With 95 % bootstrap intervals: over queries for micro (the mean over queries), within labels for macro "
-            "(the mean over labels; too narrow for labels with few queries).",
-            _markdown_table(*headline(report)),
+            f"(the mean over labels; {_single(report)}).",
+            markdown_table(*headline(report)),
+            *others,
             "## Labels",
-            _markdown_table(*per_class(report)),
+            markdown_table(*per_class(report)),
             "",
         ]
     )
+
+
+def _single(report: dict[str, Any]) -> str:
+    alone, labels = sum(row["queries"] == 1 for row in report["per_class"]), len(report["per_class"])
+    return f"{alone} of {labels} labels have a single query, which adds nothing to the interval"
+
+
+def _markdown_axes(report: dict[str, Any]) -> list[str]:
+    return [
+        "## Other axes",
+        "The same searches, with an item counted as right if it has the query's value of the axis; over queries, with "
+        "95 % bootstrap intervals. Graded: an item counts as much as the share of these in which it equals the query: "
+        f"{', '.join(report['graded']['attributes'])}. A missing value equals nothing.",
+        markdown_table(*axis_counts(report)),
+        markdown_table(*axes(report)),
+    ]
 
 
 def brief(report: dict[str, Any]) -> tuple[list[str], Rows]:
@@ -84,17 +125,25 @@ def brief(report: dict[str, Any]) -> tuple[list[str], Rows]:
     header = ["metric", "trained", "untrained", "chance", "trained, macro"]
     rows = []
     for metric, kinds in metrics["trained"].items():
-        untrained = metrics.get("untrained", {}).get(metric)
-        before = f"{untrained['micro']['value']:.3f}" if untrained else "-"
+        before = _untrained({side: found[metric]["micro"] for side, found in metrics.items()})
         chance, macro = metrics["chance"][metric]["micro"], kinds["macro"]["value"]
         rows.append([metric, _interval(kinds["micro"]), before, f"{chance:.3f}", f"{macro:.3f}"])
     return header, rows
 
 
+def brief_axes(report: dict[str, Any]) -> tuple[list[str], Rows]:
+    """Return the header and rows of `axes` that a terminal shows."""
+    header, rows = axes(report)
+    return header, [row for row in rows if row[1] in ("precision_at_1", "precision_at_10") or row[0] == "(graded)"]
+
+
 def show(report: dict[str, Any], console: Console | None = None) -> None:
-    """Print the facts and the narrow table."""
+    """Print the facts and the narrow tables."""
     console = console or Console()
-    for title, (columns, lines) in {"Measured": (["what", "value"], facts(report)), "Retrieval": brief(report)}.items():
+    tables = {"Measured": (["what", "value"], facts(report)), "Retrieval": brief(report)}
+    if report.get("axes"):
+        tables["Other axes"] = brief_axes(report)
+    for title, (columns, lines) in tables.items():
         table = Table(*columns, title=title, title_justify="left")
         for line in lines:
             table.add_row(*line)
@@ -105,6 +154,11 @@ def _interval(estimate: dict[str, float]) -> str:
     return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
 
 
-def _markdown_table(header: list[str], rows: Rows) -> str:
+def _untrained(sides: dict[str, Any]) -> str:
+    return f"{sides['untrained']['value']:.3f}" if "untrained" in sides else "-"
+
+
+def markdown_table(header: list[str], rows: Rows) -> str:
+    """Return a table as Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

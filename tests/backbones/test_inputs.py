@@ -1,0 +1,54 @@
+import pytest
+import torch
+from conftest import TinyBackbone
+
+from vsearch.backbones.inputs import measured_dim, require_whole_patches
+
+
+def test_whole_patches():
+    require_whole_patches("net", 224, 16)
+    with pytest.raises(ValueError, match="image_size: net takes multiples of its patch size 16, such as 224, not 230"):
+        require_whole_patches("net", 230, 16)
+
+
+def test_a_photo_smaller_than_a_patch_is_told_the_smallest_size():
+    with pytest.raises(ValueError, match="such as 14, not 5"):
+        require_whole_patches("net", 5, 14)
+
+
+def test_dim_is_measured_and_nothing_else_changes():
+    backbone = TinyBackbone(dim=5, frozen=True)
+    before = {name: value.clone() for name, value in backbone.state_dict().items()}
+    assert measured_dim(backbone, "net", 16) == 5
+    assert backbone.training
+    assert not backbone.stem.training
+    assert all(torch.equal(value, before[name]) for name, value in backbone.state_dict().items())
+
+
+class Wrong(TinyBackbone):
+    """Makes a map, or fails with an error that it is given."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        super().__init__()
+        self.error = error
+
+    def forward(self, photos: torch.Tensor) -> torch.Tensor:
+        if self.error is not None:
+            raise self.error
+        return self.stem(photos)
+
+
+def test_a_map_is_no_vector():
+    with pytest.raises(ValueError, match=r"name: net makes values of shape \(8, 4, 4\) of a photo, not one vector"):
+        measured_dim(Wrong(), "net", 8)
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, ValueError, AssertionError])
+def test_a_size_that_the_network_cannot_take(kind):
+    with pytest.raises(ValueError, match=r"image_size: net can't take photos of 8 pixels \(first line\)\."):
+        measured_dim(Wrong(kind("first line\nsecond line")), "net", 8)
+
+
+def test_a_bug_of_another_kind_is_not_hidden():
+    with pytest.raises(KeyError, match="bug"):
+        measured_dim(Wrong(KeyError("bug")), "net", 8)

@@ -1,0 +1,38 @@
+import torch
+
+from vsearch.backbones.base import Backbone
+
+
+def require_whole_patches(network: str, image_size: int, patch: int) -> None:
+    """Check that a photo can be cut into square patches; both sizes in pixels.
+
+    Raises:
+        ValueError: the image size is no multiple of the patch size.
+    """
+    if image_size % patch:
+        near = max(1, round(image_size / patch)) * patch
+        raise ValueError(
+            f"image_size: {network} takes multiples of its patch size {patch}, such as {near}, not {image_size}."
+        )
+
+
+def measured_dim(backbone: Backbone, network: str, image_size: int) -> int:
+    """Return the number of features that the network makes of a black photo; it is in training mode afterwards.
+
+    Raises:
+        ValueError: it can't take photos of this size, or doesn't make one vector of a photo.
+    """
+    backbone.eval()
+    try:
+        with torch.no_grad():
+            features = backbone(torch.zeros(1, 3, image_size, image_size))
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise ValueError(
+            f"image_size: {network} can't take photos of {image_size} pixels ({str(error).splitlines()[0]})."
+        ) from error
+    backbone.train()
+    if features.ndim != 2:
+        raise ValueError(
+            f"name: {network} makes values of shape {tuple(features.shape[1:])} of a photo, not one vector."
+        )
+    return features.shape[1]

@@ -1,0 +1,67 @@
+from typing import Any
+
+from pytorch_metric_learning.distances import DotProductSimilarity, LpDistance
+from pytorch_metric_learning.distances.base_distance import BaseDistance
+from pytorch_metric_learning.losses import ContrastiveLoss, TripletMarginLoss
+from torch import nn
+
+from vsearch.checks.config_errors import ConfigError
+from vsearch.checks.part_errors import inner_parts
+
+MARGINS = ("margin", "pos_margin", "neg_margin")
+
+
+def check_margins(loss: nn.Module) -> None:
+    """Refuse margins that unit vectors can't reach, in the loss and in losses within it.
+
+    Embeddings always have unit length. Then Euclidean distances lie in 0..2, their power q in 0..2^q, cosine and dot
+    product in -1..1; a triplet's two differ by the width of that range at most. Contrastive margins must lie within the
+    range, and not at the end where no pair counts: positive pairs count while farther than `pos_margin`, negative ones
+    while nearer than `neg_margin`. At the other end every pair counts, at the full width every triplet: that trains.
+
+    Raises:
+        ConfigError: such a margin, or a loss with a margin whose distance has `normalize_embeddings: false`.
+    """
+    for key, part in inner_parts(loss, "model.loss"):
+        distance = getattr(part, "distance", None)
+        if not isinstance(distance, BaseDistance) or not any(hasattr(part, name) for name in MARGINS):
+            continue
+        if not distance.normalize_embeddings:
+            raise ConfigError(
+                f"{key}.init_args.distance.init_args.normalize_embeddings",
+                f"{type(part).__name__} has a margin and asks for un-normalised embeddings, but they always have unit "
+                "length here, since search ranks by cosine: remove this setting",
+            )
+        limits = _limits(distance)
+        for name, reason in _wrong(part, distance.is_inverted, *limits):
+            raise ConfigError(
+                f"{key}.init_args.{name}",
+                f"{getattr(part, name)} {reason}: {type(distance).__name__} of unit vectors lies in "
+                f"{limits[0]:g}..{limits[1]:g}",
+            )
+
+
+def _wrong(loss: Any, inverted: bool, least: float, greatest: float) -> list[tuple[str, str]]:
+    """Return the margins that make no sense, and why."""
+    if isinstance(loss, TripletMarginLoss):
+        return [("margin", "can't be reached")] if not loss.smooth_loss and loss.margin > greatest - least else []
+    if not isinstance(loss, ContrastiveLoss):
+        return []
+    sign = -1 if inverted else 1  # lower is nearer then; limits of inverted ones are symmetric
+    near, far = sign * loss.pos_margin, sign * loss.neg_margin
+    wrong = {
+        ("pos_margin", "can't be reached"): near < least,
+        ("neg_margin", "can't be reached"): far > greatest,
+        ("pos_margin", "leaves no pair to pull together"): near >= greatest,
+        ("neg_margin", "leaves no pair to push apart"): far <= least,
+    }
+    return [reason for reason, holds in wrong.items() if holds]
+
+
+def _limits(distance: BaseDistance) -> tuple[float, float]:
+    """Return the least and the greatest value between unit vectors; infinite for distances not known here."""
+    if type(distance) is LpDistance and distance.p == 2:
+        return 0.0, 2.0**distance.power
+    if isinstance(distance, DotProductSimilarity) and distance.power == 1:
+        return -1.0, 1.0
+    return float("-inf"), float("inf")

@@ -1,0 +1,37 @@
+from torch import Tensor, nn
+
+from vsearch.backbones.base import Backbone
+from vsearch.heads.base import Head
+from vsearch.images import Preprocessing
+
+
+class Embedder(nn.Module):
+    """Photos to embeddings: backbone, head if there is one, unit length. The same in training and in serving.
+
+    Args:
+        backbone: photos to features.
+        head: features to embeddings; without one the features are the embedding.
+    """
+
+    def __init__(self, backbone: Backbone, head: Head | None = None) -> None:
+        super().__init__()
+        self.backbone, self.head = backbone, head
+        if head is not None:
+            head.attach(backbone.dim)
+
+    @property
+    def dim(self) -> int:
+        """Length of the embedding."""
+        return self.backbone.dim if self.head is None else self.head.dim
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How a photo becomes the input."""
+        return self.backbone.preprocessing
+
+    def forward(self, photos: Tensor) -> Tensor:
+        """Return embeddings, float32 (B, dim), L2-normalised, of normalised photos, float (B, 3, S, S)."""
+        features = self.backbone(photos)
+        values = features if self.head is None else self.head(features)
+        # bfloat16 is too coarse for unit length; random EfficientNets make values of 1e-13, below the usual eps
+        return nn.functional.normalize(values.float(), dim=1, eps=1e-30)

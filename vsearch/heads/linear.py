@@ -1,0 +1,23 @@
+from torch import Tensor, nn
+
+from vsearch.heads.base import Head
+
+
+class LinearHead(Head):
+    """One linear layer: a shorter embedding, and something to train on a frozen backbone.
+
+    Args:
+        dim: length of the embedding.
+    """
+
+    def __init__(self, dim: int = 256) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def attach(self, features: int) -> None:
+        """Make the layer."""
+        self.layer = nn.Linear(features, self.dim)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return float (B, dim) of features, float (B, features)."""
+        return self.layer(features)

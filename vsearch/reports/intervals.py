@@ -1,0 +1,59 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+WIDTH, ROW, MARGIN, DOT, SIZE = 1400, 56, 32, 9, 24
+LONGEST = 40  # letters of a name
+INK, LINE = "#0f172a", "#cbd5e1"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """One row of a chart: a dot at the value, a line from low to high."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    colour: str
+
+
+def chart(title: str, rows: Sequence[Interval]) -> Image.Image:
+    """Draw a dot and an interval for each row, top to bottom, over one axis."""
+    font = ImageFont.load_default(size=SIZE)
+    sheet = Image.new("RGB", (WIDTH, 2 * MARGIN + (len(rows) + 2) * ROW), "white")
+    draw = ImageDraw.Draw(sheet)
+    draw.text((MARGIN, MARGIN), title, fill=INK, font=font)
+    names = [_cut(row.name) for row in rows]
+    left = 2 * MARGIN + max(draw.textlength(name, font=font) for name in names)
+    steps = ticks(min(row.low for row in rows), max(row.high for row in rows))
+    scale = (WIDTH - 2 * MARGIN - left) / (steps[-1] - steps[0])
+    top, bottom = MARGIN + ROW, MARGIN + (len(rows) + 1) * ROW
+
+    def across(value: float) -> float:
+        return left + (value - steps[0]) * scale
+
+    for step in steps:
+        draw.line((across(step), top, across(step), bottom), fill=LINE, width=2)
+        draw.text((across(step), bottom + SIZE), f"{step:g}", fill=INK, font=font, anchor="mm")
+    for number, row in enumerate(rows):
+        middle, at = top + (number + 0.5) * ROW, across(row.value)
+        draw.text((MARGIN, middle), names[number], fill=row.colour, font=font, anchor="lm")
+        draw.line((across(row.low), middle, across(row.high), middle), fill=row.colour, width=4)
+        draw.ellipse((at - DOT, middle - DOT, at + DOT, middle + DOT), fill=row.colour)
+    return sheet
+
+
+def ticks(low: float, high: float, n: int = 6) -> list[float]:
+    """Return some `n` round values, evenly spaced, from `low` or a little less to `high` or a little more."""
+    rough = max(high - low, 1e-3) / n
+    power = 10 ** np.floor(np.log10(rough))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
+    first, last = np.floor(low / step), np.ceil(high / step)
+    return [round(float(number * step), 10) for number in np.arange(first, max(last, first + 1) + 1)]
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
