@@ -21,6 +21,7 @@ def test_the_hidden_layer_is_as_wide_as_the_features_unless_it_is_told(hidden, w
     assert [tuple(p.shape) for p in head.parameters()] == [(width, 4), (width,), (width,), (3, width), (3,)]
 
 
+@torch.no_grad()
 def test_against_loops():
     head = attached(3, dim=2, hidden=4)
     norm = head.layers[1]
