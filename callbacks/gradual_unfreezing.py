@@ -2,10 +2,8 @@ from typing import cast
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
-from torch import nn
 
 from vsearch.backbones.base import Backbone
-from vsearch.freezing import find
 from vsearch.module import MetricLearner
 
 
@@ -42,7 +40,12 @@ class GradualUnfreezing(Callback):
                 f"schedule: the backbone's `freeze` holds {', '.join(frozen)} for the whole run, out of the "
                 "optimizer: a stage can be in `freeze` or in the schedule, not in both."
             )
-        held = {id(value) for name, start in self.schedule.items() if start > 0 for value in _weights(backbone, name)}
+        held = {
+            id(value)
+            for name, start in self.schedule.items()
+            if start > 0
+            for value in backbone.weights_of(name, "schedule")
+        }
         if not any(value.requires_grad and id(value) not in held for value in pl_module.parameters()):
             raise ValueError("schedule: it leaves nothing to train in epoch 0: start a stage at 0.")
         if held and backbone.origin == "random":
@@ -65,7 +68,7 @@ class GradualUnfreezing(Callback):
 
     def _apply(self, epoch: int, module: MetricLearner) -> None:
         for name in sorted(self.schedule, key=lambda name: self.schedule[name]):  # of nested stages, the later wins
-            for value in _weights(module.backbone, name):
+            for value in module.backbone.weights_of(name, "schedule"):
                 value.requires_grad_(epoch >= self.schedule[name])
         module.train()  # the modes follow: what is frozen is put in eval mode, so that its BatchNorm stays still
 
@@ -73,17 +76,9 @@ class GradualUnfreezing(Callback):
         """Leave the module as it was, so that it can be fitted again."""
         if stage == "fit":
             for name in self.schedule:
-                for value in _weights(cast(MetricLearner, pl_module).backbone, name):
+                for value in cast(MetricLearner, pl_module).backbone.weights_of(name, "schedule"):
                     value.requires_grad_(True)
 
 
-def _weights(backbone: Backbone, name: str) -> list[nn.Parameter]:
-    try:
-        (part,) = find(getattr(backbone, "model", backbone), [name])
-    except ValueError as error:
-        raise ValueError(f"schedule: {str(error).removeprefix('freeze: ')}") from error
-    return [part] if isinstance(part, nn.Parameter) else list(part.parameters())
-
-
 def _frozen(backbone: Backbone, name: str) -> bool:
-    return not all(value.requires_grad for value in _weights(backbone, name))
+    return not all(value.requires_grad for value in backbone.weights_of(name, "schedule"))

@@ -52,8 +52,8 @@ def freeze(model: nn.Module, names: Iterable[str]) -> None:
         part.requires_grad_(False)
 
 
-def find(model: nn.Module, names: Iterable[str]) -> list[nn.Module | nn.Parameter]:
-    """Return the parts that names given to `freeze` stand for.
+def find(model: nn.Module, names: Iterable[str], setting: str = "freeze") -> list[nn.Module | nn.Parameter]:
+    """Return the parts that names given to `freeze`, or to another `setting`, stand for.
 
     Raises:
         ValueError: as `freeze` does.
@@ -64,7 +64,7 @@ def find(model: nn.Module, names: Iterable[str]) -> list[nn.Module | nn.Paramete
     for name in names:
         if name not in parts:
             raise ValueError(
-                f"freeze: {type(model).__name__} has no part {name!r}. "
+                f"{setting}: {type(model).__name__} has no part {name!r}. "
                 f"Its stages: {', '.join(stages(model))}; or {EVERYTHING}."
             )
         found.append(parts[name])

@@ -5,7 +5,6 @@ from torch import nn
 from torch.optim import Optimizer
 
 from vsearch.embedder import Embedder
-from vsearch.freezing import find
 
 FACTOR = "lr_factor"
 
@@ -48,11 +47,9 @@ def _parameters(embedder: Embedder, loss: nn.Module, name: str) -> list[nn.Param
     if name in others:
         return list(others[name].parameters())
     try:
-        (part,) = find(getattr(embedder.backbone, "model", embedder.backbone), [name])
+        return embedder.backbone.weights_of(name, "lr_factors")
     except ValueError as error:
-        reason = str(error).removeprefix("freeze: ")
-        raise ValueError(f"lr_factors: {reason} Outside the backbone: {', '.join(others)}.") from error
-    return [part] if isinstance(part, nn.Parameter) else list(part.parameters())
+        raise ValueError(f"{error} Outside the backbone: {', '.join(others)}.") from error
 
 
 def _trainable(parameters: Iterable[nn.Parameter], taken: set[int]) -> list[nn.Parameter]:

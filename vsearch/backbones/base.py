@@ -3,7 +3,7 @@ from typing import Any, Self
 
 from torch import Tensor, nn
 
-from vsearch.freezing import hold_frozen, stages
+from vsearch.freezing import find, hold_frozen, stages
 from vsearch.images import Preprocessing
 from vsearch.spec import describe
 
@@ -43,6 +43,15 @@ class Backbone(nn.Module, ABC):
     def stages(self) -> list[str]:
         """The network's parts by the names that `freeze` takes, input first; the network stands in `self.model`."""
         return stages(getattr(self, "model", self))
+
+    def weights_of(self, name: str, setting: str) -> list[nn.Parameter]:
+        """Return the parameters of a part by the name that `freeze` takes.
+
+        Raises:
+            ValueError: there is no such part; the message begins with `setting`.
+        """
+        (part,) = find(getattr(self, "model", self), [name], setting)
+        return [part] if isinstance(part, nn.Parameter) else list(part.parameters())
 
     def spec(self) -> dict[str, Any]:
         """Return `class_path` and `init_args` that build this architecture again, without weights."""
