@@ -17,8 +17,8 @@ from vsearch.datamodule import CatalogDataModule
 from vsearch.embedder import Embedder
 from vsearch.evaluate import Embedded, Scores, embed, exact_index, score, top_hits
 from vsearch.indexes.base import Index
-from vsearch.indexes.flat import FlatIndex
-from vsearch.latency import index_recall, latency
+from vsearch.indexes.faiss import FaissIndex
+from vsearch.latency import index_recall, latency, stored_bytes
 from vsearch.module import MetricLearner
 from vsearch.reports.files import log_to_tensorboard, report_files
 from vsearch.reports.grid import example_grid
@@ -38,7 +38,7 @@ class BuildIndex(Callback):
     """
 
     def __init__(self, index: Index | None = None, baseline: bool = True) -> None:
-        self.index = FlatIndex() if index is None else index  # an empty index is falsy
+        self.index = FaissIndex() if index is None else index  # an empty index is falsy
         self.baseline = baseline
         self._initial: dict[str, Tensor] = {}
         self._epochs_s: list[float] = []
@@ -124,7 +124,7 @@ class BuildIndex(Callback):
     def _measure(self, queries: Embedded, gallery: Embedded, build_s: float) -> dict[str, Any]:
         return {
             "spec": self.index.spec,
-            "bytes": len(self.index.to_bytes()),
+            "bytes": stored_bytes(self.index),
             "build_s": build_s,
             "recall_at_10": index_recall(self.index, queries.embeddings, gallery.embeddings),
             "latency": latency(self.index, queries.embeddings),

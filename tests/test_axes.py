@@ -7,7 +7,7 @@ import pytest
 from vsearch import axes, evaluate
 from vsearch.axes import AxesScores, Axis, attributes, score_axes
 from vsearch.evaluate import Embedded, top_hits
-from vsearch.indexes.flat import FlatIndex
+from vsearch.indexes.faiss import FaissIndex
 
 MISSING = (None, np.nan, "", " ")
 AXES = ["colour", "size"]
@@ -33,7 +33,7 @@ class Side:
 
 
 def measure(queries: Side, gallery: Side, names: list[str] = AXES) -> AxesScores:
-    index = FlatIndex()
+    index = FaissIndex()
     index.build(gallery.embedded.embeddings)
     hits = top_hits(index, queries.embedded, gallery.embedded)
     return score_axes(hits, queries.embedded, gallery.embedded, attributes(queries.items, gallery.items, names))
@@ -199,7 +199,7 @@ def test_a_query_that_only_excluded_items_match_is_unanswerable():
 
 def test_without_axes_graded_relevance_is_that_of_the_label():
     queries, gallery = SIDES["among themselves"]
-    index = FlatIndex()
+    index = FaissIndex()
     index.build(gallery.embedded.embeddings)
     label = evaluate.score(index, queries.embedded, gallery.embedded)
     found = measure(queries, gallery, [])

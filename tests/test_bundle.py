@@ -14,9 +14,9 @@ from vsearch import bundle
 from vsearch.bundle import BundleError, fingerprint, open_bundle
 from vsearch.embedder import Embedder
 from vsearch.images import Preprocessing
-from vsearch.indexes.flat import FlatIndex
+from vsearch.indexes.faiss import FaissIndex
 
-PARTS = ("model.safetensors", "index.faiss", "items.parquet")
+PARTS = ("model.safetensors", "index.faiss", "index.json", "items.parquet")
 
 
 def photos(folder: Path) -> list[Path]:
@@ -34,7 +34,7 @@ def write(folder: Path, seed: int = 0, **metadata: list) -> tuple[Embedder, list
     embedder, paths = Embedder(TinyBackbone()).eval(), photos(folder.parent / "photos")
     items = pd.DataFrame({"id": [p.stem for p in paths], "path": [str(p) for p in paths], "label": list("aabbcc")})
     items = items.assign(**metadata)
-    held = bundle.Bundle(embedder, FlatIndex(), items, {})
+    held = bundle.Bundle(embedder, FaissIndex(), items, {})
     held.index.build(held.embed(paths))
     bundle.write(folder, embedder, held.index, items, {"note": "hello"}, {"report.md": b"# hi"})
     return embedder, paths
@@ -82,7 +82,8 @@ def test_missing_damaged_and_foreign_parts_are_refused_by_name(made, name):
     whole = part.read_bytes()
     damaged = bytearray(whole)
     damaged[len(damaged) // 2] ^= 1
-    foreign = (made.parent / "other" / name).read_bytes() + b"" if name != "items.parquet" else whole[:-1]
+    alike = name in ("items.parquet", "index.json")
+    foreign = whole[:-1] if alike else (made.parent / "other" / name).read_bytes()
     for data in (bytes(damaged), whole[: len(whole) // 2], foreign):
         part.write_bytes(data)
         with pytest.raises(BundleError, match=rf"{name} is damaged or from another bundle"):
@@ -141,7 +142,7 @@ def test_a_bundle_is_never_overwritten(made):
 
 
 def test_items_and_index_must_be_of_one_size(tmp_path):
-    index = FlatIndex()
+    index = FaissIndex()
     index.build(np.eye(8, dtype=np.float32))
     with pytest.raises(BundleError, match="holds 8 vectors, but there are 2 items"):
         bundle.write(tmp_path / "b", TinyBackbone(), index, pd.DataFrame({"id": ["a", "b"]}), {}, {})

@@ -5,7 +5,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from vsearch import evaluate
 from vsearch.evaluate import Embedded, embed, score, top_hits
-from vsearch.indexes.flat import FlatIndex
+from vsearch.indexes.faiss import FaissIndex
 
 
 def made(n: int, n_labels: int, seed: int, first_key: int = 0) -> Embedded:
@@ -16,7 +16,7 @@ def made(n: int, n_labels: int, seed: int, first_key: int = 0) -> Embedded:
 
 
 def search(queries: Embedded, gallery: Embedded) -> evaluate.Scores:
-    index = FlatIndex()
+    index = FaissIndex()
     index.build(gallery.embeddings)
     return score(index, queries, gallery)
 
@@ -62,7 +62,7 @@ def test_top_hits_are_the_best_items_that_count(monkeypatch, chunk, depth):
     monkeypatch.setattr(evaluate, "CHUNK", chunk)
     base = made(40, 3, seed=2)
     keyed = Embedded(base.embeddings, base.labels, np.arange(40) // 4 % 9)  # sequences of 4 items, one of 8
-    index = FlatIndex()
+    index = FaissIndex()
     index.build(keyed.embeddings)
     found = top_hits(index, keyed, keyed, depth)
     for i, hits in enumerate(found):
@@ -88,7 +88,7 @@ def test_nothing_answerable_is_refused():
 
 
 def test_index_and_gallery_must_be_of_one_size():
-    index = FlatIndex()
+    index = FaissIndex()
     index.build(made(4, 2, 0).embeddings)
     with pytest.raises(ValueError, match="holds 4 vectors, the gallery 5 items"):
         score(index, made(2, 2, 1), made(5, 2, 0))

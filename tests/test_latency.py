@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from indexes.test_flat import built, unit
+from indexes.test_faiss import built, unit
 
 from vsearch.latency import index_recall, latency
 

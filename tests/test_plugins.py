@@ -10,8 +10,6 @@ from vsearch.cli import main
 
 TRIPLET = Path(__file__).parent.parent / "configs" / "triplet.yaml"
 PLUGINS = '''
-import io
-
 import numpy as np
 import pandas as pd
 import torch
@@ -65,29 +63,38 @@ class BruteForce(Index):
     """Exact search in NumPy."""
 
     def __init__(self, note: str = "plain") -> None:
-        self.spec, self.vectors = f"NumPy, {note}", np.empty((0, 0), dtype=np.float32)
+        self.spec, self.rows = f"NumPy, {note}", np.empty((0, 0), dtype=np.float32)
 
     def build(self, embeddings):
-        self.vectors = embeddings
+        self.rows = embeddings
 
-    def search(self, queries, k):
-        scores = queries @ self.vectors.T
-        positions = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        return np.take_along_axis(scores, positions, axis=1), positions
+    def add(self, embeddings):
+        self.rows = np.concatenate([self.rows, embeddings])
 
-    def to_bytes(self):
-        file = io.BytesIO()
-        np.save(file, self.vectors)
-        return file.getvalue()
+    def remove(self, positions):
+        self.rows = np.delete(self.rows, positions, axis=0)
+
+    def search(self, queries, k, allowed=None):
+        rows = np.arange(len(self)) if allowed is None else np.flatnonzero(allowed)
+        scores = queries @ self.rows[rows].T
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        return np.take_along_axis(scores, best, axis=1), rows[best]
+
+    def vectors(self, positions):
+        return self.rows[positions]
+
+    def save(self, folder):
+        np.save(folder / "rows.npy", self.rows)
+        return ["rows.npy"]
 
     @classmethod
-    def from_bytes(cls, data):
+    def open(cls, folder):
         opened = cls("opened again")
-        opened.vectors = np.load(io.BytesIO(data))
+        opened.rows = np.load(folder / "rows.npy")
         return opened
 
     def __len__(self):
-        return len(self.vectors)
+        return len(self.rows)
 
 
 class Stripes(Catalog):
@@ -165,7 +172,7 @@ def test_a_users_own_classes_are_fitted_stored_and_served(overlay):
     assert opened.manifest["index"]["spec"] == "NumPy, mine"
     assert opened.manifest["index"]["recall_at_10"] == 1
     assert opened.manifest["protocol"]["catalog"] == "Stripes"
-    assert opened.index.vectors.shape == (len(opened.items), 5)
+    assert opened.index.rows.shape == (len(opened.items), 5)
     assert (overlay.parent / "diary.txt").read_text() == "epoch 0\nepoch 1\n"
 
 

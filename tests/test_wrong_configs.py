@@ -150,7 +150,7 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
         ["is it a miner?"],
     ),
     "torch's loss of the same name": (loss("", "torch.nn.TripletMarginLoss"), "model.loss", ["TripletMarginLoss"]),
-    "an index as loss": (loss("", "vsearch.indexes.flat.FlatIndex"), "model.loss", ["FlatIndex is no Module"]),
+    "an index as loss": (loss("", "vsearch.indexes.faiss.FaissIndex"), "model.loss", ["FaissIndex is no Module"]),
     "a catalog as split": (
         "data: {split: vsearch.catalogs.demo.DemoCatalog}",
         "data.split",

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import load, save
+from safetensors.torch import load_file, save
 
 from vsearch.backbones.base import Backbone
 from vsearch.embedder import Embedder
@@ -21,8 +21,8 @@ from vsearch.images import load as load_photo
 from vsearch.indexes.base import Index
 from vsearch.spec import SpecError, build, class_path, describe, find
 
-SCHEMA = 1
-WEIGHTS, INDEX, ITEMS, MANIFEST = "model.safetensors", "index.faiss", "items.parquet", "manifest.json"
+SCHEMA = 2
+WEIGHTS, ITEMS, MANIFEST = "model.safetensors", "items.parquet", "manifest.json"
 
 
 class BundleError(ValueError):
@@ -115,30 +115,44 @@ def write(
     table = BytesIO()
     items.to_parquet(table, index=False)
     state = {name: tensor.contiguous() for name, tensor in embedder.state_dict().items()}
-    files = {WEIGHTS: save(state), INDEX: index.to_bytes(), ITEMS: table.getvalue(), **extra}
-    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    manifest = {
-        "schema": SCHEMA,
-        "fingerprint": fingerprint(digests[WEIGHTS], embedder.preprocessing, embedder.dim),
-        "backbone": {**embedder.backbone.spec(), "origin": embedder.backbone.origin},
-        "head": None if embedder.head is None else describe(embedder.head),
-        "preprocessing": asdict(embedder.preprocessing),
-        "dim": embedder.dim,
-        "normalisation": "l2",
-        "metric": "cosine",
-        **manifest,
-        "index": {"class_path": class_path(type(index)), "spec": index.spec, **manifest.get("index", {})},
-        "sha256": digests,
-    }
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
         made = Path(temporary) / folder.name
         made.mkdir()
-        for name, data in {**files, MANIFEST: json.dumps(manifest, indent=2).encode()}.items():
-            _write_file(made / name, data)
-        _sync_folder(made)
+        for name, data in {WEIGHTS: save(state), ITEMS: table.getvalue(), **extra}.items():
+            (made / name).write_bytes(data)
+        index_files = index.save(made)
+        digests = {path.name: sha256(path) for path in sorted(made.iterdir())}
+        manifest = {
+            "schema": SCHEMA,
+            "fingerprint": fingerprint(digests[WEIGHTS], embedder.preprocessing, embedder.dim),
+            "backbone": {**embedder.backbone.spec(), "origin": embedder.backbone.origin},
+            "head": None if embedder.head is None else describe(embedder.head),
+            "preprocessing": asdict(embedder.preprocessing),
+            "dim": embedder.dim,
+            "normalisation": "l2",
+            "metric": "cosine",
+            **manifest,
+            "index": {
+                "class_path": class_path(type(index)),
+                "spec": index.spec,
+                "files": index_files,
+                **manifest.get("index", {}),
+            },
+            "sha256": digests,
+        }
+        (made / MANIFEST).write_text(json.dumps(manifest, indent=2))
+        for path in made.iterdir():
+            _sync(path)
+        _sync(made)
         made.rename(folder)
-    _sync_folder(folder.parent)
+    _sync(folder.parent)
+
+
+def sha256(path: Path) -> str:
+    """Return a file's SHA-256, read piece by piece."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def open_bundle(folder: Path) -> Bundle:
@@ -148,27 +162,30 @@ def open_bundle(folder: Path) -> Bundle:
         BundleError: says which part is missing, damaged or foreign.
     """
     manifest = _read_manifest(folder)
-    files = {name: _read_part(folder, name, manifest) for name in (WEIGHTS, INDEX, ITEMS)}
     try:
-        return _assemble(folder, manifest, files)
+        for name in (WEIGHTS, ITEMS, *manifest["index"]["files"]):
+            _check_part(folder, name, manifest)
+        return _assemble(folder, manifest)
+    except BundleError:
+        raise
     except (SpecError, ImportError, ValueError) as error:
         raise BundleError(f"{folder}: {error}") from error
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise BundleError(f"{folder}: {MANIFEST} does not describe these files ({error!r}).") from error
 
 
-def _assemble(folder: Path, manifest: dict[str, Any], files: dict[str, bytes]) -> Bundle:
+def _assemble(folder: Path, manifest: dict[str, Any]) -> Bundle:
     preprocessing = Preprocessing(**manifest["preprocessing"])
     if fingerprint(manifest["sha256"][WEIGHTS], preprocessing, manifest["dim"]) != manifest["fingerprint"]:
         raise BundleError(f"{folder}: the fingerprint is not that of these weights and this preprocessing.")
     backbone = build(manifest["backbone"], Backbone)
     backbone.preprocessing = preprocessing
     embedder = Embedder(backbone, build(manifest["head"], Head) if manifest.get("head") else None)
-    embedder.load_state_dict(load(files[WEIGHTS]))
-    index = find(manifest["index"]["class_path"], Index).from_bytes(files[INDEX])
-    items = pd.read_parquet(BytesIO(files[ITEMS]))
+    embedder.load_state_dict(load_file(folder / WEIGHTS))
+    index = find(manifest["index"]["class_path"], Index).open(folder)
+    items = pd.read_parquet(folder / ITEMS)
     if len(index) != len(items):
-        raise BundleError(f"{folder}: {INDEX} holds {len(index)} vectors, {ITEMS} {len(items)} items.")
+        raise BundleError(f"{folder}: the index holds {len(index)} vectors, {ITEMS} {len(items)} items.")
     return Bundle(embedder.eval(), index, items, manifest)
 
 
@@ -188,25 +205,17 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _read_part(folder: Path, name: str, manifest: dict[str, Any]) -> bytes:
+def _check_part(folder: Path, name: str, manifest: dict[str, Any]) -> None:
     path = folder / name
-    if not path.is_file():
+    if path.name != name or not path.is_file():
         raise BundleError(f"{folder}: {name} is missing.")
-    data = path.read_bytes()
-    if hashlib.sha256(data).hexdigest() != manifest.get("sha256", {}).get(name):
+    if sha256(path) != manifest["sha256"].get(name):
         raise BundleError(f"{folder}: {name} is damaged or from another bundle (its SHA-256 is not the manifest's).")
-    return data
 
 
-def _write_file(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    """Have the disk keep a file, or what a folder lists."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from vsearch.indexes.base import Index
-from vsearch.indexes.flat import FlatIndex
+from vsearch.indexes.faiss import FaissIndex
 from vsearch.metrics import chance, per_query
 
 MAX_DEPTH = 10  # the deepest fixed cut-off of `metrics.per_query`
@@ -108,9 +108,9 @@ def score_exactly(queries: Embedded, gallery: Embedded) -> Scores:
     return score(exact_index(gallery), queries, gallery)
 
 
-def exact_index(gallery: Embedded) -> FlatIndex:
+def exact_index(gallery: Embedded) -> FaissIndex:
     """Return an index of the gallery, in its order, that finds exactly the nearest."""
-    index = FlatIndex()
+    index = FaissIndex()
     index.build(gallery.embeddings)
     return index
 

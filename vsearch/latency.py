@@ -1,5 +1,7 @@
 import time
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -49,3 +51,9 @@ def index_recall(index: Index, queries: np.ndarray, gallery: np.ndarray, k: int 
     _, positions = index.search(asked, k)
     reached = np.take_along_axis(exact, np.maximum(positions, 0), axis=1) >= limit[:, None] - 1e-5
     return float((reached & (positions >= 0)).mean())
+
+
+def stored_bytes(index: Index) -> int:
+    """Return what the index takes on the disk."""
+    with TemporaryDirectory() as folder:
+        return sum((Path(folder) / name).stat().st_size for name in index.save(Path(folder)))

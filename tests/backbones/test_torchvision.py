@@ -14,7 +14,7 @@ from vsearch import bundle
 from vsearch.backbones.pooling import GeM
 from vsearch.backbones.torchvision import TorchvisionBackbone
 from vsearch.embedder import Embedder
-from vsearch.indexes.flat import FlatIndex
+from vsearch.indexes.faiss import FaissIndex
 
 STEM = ["conv1", "bn1", "layer1", "layer2", "layer3"]
 
@@ -294,7 +294,7 @@ def test_mnasnet_takes_a_state_without_version_and_its_bundle_opens(rebuilds, tm
     photos = torch.randn(4, 3, 32, 32)
     with torch.no_grad():
         embeddings = Embedder(backbone)(photos).numpy()
-    index = FlatIndex()
+    index = FaissIndex()
     index.build(embeddings)
     items = pd.DataFrame({"id": list("abcd"), "path": list("abcd"), "label": list("abcd")})
     bundle.write(tmp_path / "bundle", Embedder(backbone), index, items, {}, {})

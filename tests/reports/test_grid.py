@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from vsearch.evaluate import Embedded, top_hits
-from vsearch.indexes.flat import FlatIndex
+from vsearch.indexes.faiss import FaissIndex
 from vsearch.reports import grid as module
 from vsearch.reports.grid import CAPTION, CELL, FRAME, GAP, QUERY, RIGHT, WRONG, Shown, example_grid, grid
 
@@ -67,7 +67,7 @@ class Case:
         vectors = np.random.default_rng(0).standard_normal((len(labels), 6)).astype(np.float32)
         self.vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         self.asked, self.held, labels = list(asked), list(held), np.asarray(labels)
-        self.index = FlatIndex()
+        self.index = FaissIndex()
         self.index.build(self.vectors[self.held])
         self.queries = Embedded(self.vectors[self.asked], labels[self.asked], np.array(self.asked))
         self.gallery = Embedded(self.vectors[self.held], labels[self.held], np.array(self.held))

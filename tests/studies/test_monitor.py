@@ -5,7 +5,7 @@ BEST = {"class_path": "ModelCheckpoint", "init_args": {"monitor": "val/loss", "m
 OTHERS = [
     {"class_path": "ModelCheckpoint", "init_args": {"monitor": None, "mode": "min", "filename": "last"}},
     {"class_path": "ShowRun", "init_args": {}},
-    {"class_path": "BuildIndex", "init_args": {"index": {"class_path": "FlatIndex"}}},
+    {"class_path": "BuildIndex", "init_args": {"index": {"class_path": "FaissIndex"}}},
     {"class_path": "WarnOnCollapse"},
     {"class_path": "mine.Odd", "init_args": {"monitor": "train/loss_step"}},
 ]

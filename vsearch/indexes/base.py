@@ -1,11 +1,15 @@
 from abc import ABC, abstractmethod
-from typing import Self
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 
 
 class Index(ABC):
     """Nearest-neighbour search over unit vectors. Plugin base: one subclass, one file.
+
+    A vector's position is its row: rows are numbered from 0 in the order in which they came, and close up when some are
+    removed, as those of a table do.
 
     Attributes:
         spec: what the index is, in the words of its library, as reports and manifests show it.
@@ -18,26 +22,47 @@ class Index(ABC):
         """Index float32 (n, dim) unit vectors; position i of the index is row i. Replaces what was there."""
 
     @abstractmethod
-    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def add(self, embeddings: np.ndarray) -> None:
+        """Append float32 (m, dim) unit vectors: they get the positions n .. n + m - 1. Nothing is trained anew."""
+
+    @abstractmethod
+    def remove(self, positions: np.ndarray) -> None:
+        """Take out the vectors at int (m,) positions; those that stay keep their order and close up."""
+
+    @abstractmethod
+    def search(self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return scores (cosines, float32 (q, k), best first) and positions (int64 (q, k)) for unit vectors (q, dim).
 
-        `k` above the number of vectors is lowered to it. A place that the index can't fill has position -1 and
-        score -1.
+        `allowed`, bool (n,), says which positions may be found; None: all. `k` is lowered to the number of vectors that
+        may be found. Without `allowed`, a place that the index can't fill has position -1 and score -1; with it, every
+        place is filled.
         """
 
     @abstractmethod
-    def to_bytes(self) -> bytes:
-        """Return the index as its library writes it to a file."""
+    def vectors(self, positions: np.ndarray) -> np.ndarray:
+        """Return the vectors at int (m,) positions, float32 (m, dim), as well as the index keeps them."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> list[str]:
+        """Write the index into an existing folder; return the names of its files. The caller syncs and renames.
+
+        Raises:
+            OSError: not all of it could be written.
+        """
 
     @classmethod
     @abstractmethod
-    def from_bytes(cls, data: bytes) -> Self:
-        """Open what `to_bytes` returned.
+    def open(cls, folder: Path) -> Self:
+        """Open what `save` wrote, settings for searching included.
 
         Raises:
-            ValueError: the bytes are no index of this kind.
+            ValueError: the files are no index of this kind.
         """
 
     @abstractmethod
     def __len__(self) -> int:
         """Return the number of vectors."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return plain JSON values for people: what it is and how it is searched."""
+        return {"spec": self.spec, "vectors": len(self)}

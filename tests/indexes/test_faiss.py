@@ -1,0 +1,214 @@
+import json
+from functools import cache
+
+import faiss
+import numpy as np
+import pytest
+
+from vsearch.indexes.faiss import FaissIndex
+
+LOSSLESS = ["Flat", "HNSW16", "IVF8,Flat", "HNSW16,Flat,RFlat", "PQ16x4fs,RFlat", "IVF8,PQ16x4fs,RFlat"]
+CODED = ["SQ8", "SQfp16", "PQ16x4", "PQ16x4fs", "IVF8,PQ16x4fs", "IVF8,SQ8", "OPQ4_16,IVF8,PQ4x4fs", "RaBitQ"]
+CODED += ["HNSW16,SQ8", "PCA32,Flat", "PCA32,IVF8,Flat", "PQ16x4fs,Refine(SQfp16)", "IVF8,RaBitQ"]
+
+
+def unit(n: int, dim: int = 64, seed: int = 0) -> np.ndarray:
+    vectors = np.random.default_rng(seed).standard_normal((n, dim))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def built(vectors: np.ndarray, factory: str = "Flat", **settings) -> FaissIndex:
+    index = FaissIndex(factory, **settings)
+    index.build(vectors)
+    return index
+
+
+@cache  # for tests that only read it
+def shared(factory: str) -> FaissIndex:
+    return built(unit(1000), factory)
+
+
+@pytest.mark.parametrize("dim", [2, 64, 2048])
+def test_scores_are_cosines_to_1e_6(dim):
+    gallery, queries = unit(300, dim), unit(40, dim, seed=1)
+    scores, positions = built(gallery).search(queries, 10)
+    exact = queries.astype(np.float64) @ gallery.astype(np.float64).T
+    assert np.abs(scores - np.take_along_axis(exact, positions, axis=1)).max() < 1e-6
+
+
+def test_order_against_a_loop():
+    gallery, queries = unit(50, 8), unit(5, 8, seed=1)
+    _, positions = built(gallery).search(queries, 50)
+    for query, found in zip(queries, positions, strict=True):
+        cosines = [sum(float(a) * float(b) for a, b in zip(query, item, strict=True)) for item in gallery]
+        assert found.tolist() == sorted(range(50), key=lambda i: -cosines[i])
+
+
+def test_by_hand():
+    scores, positions = built(np.array([[1, 0], [0, 1], [-1, 0]], np.float32)).search(np.array([[1, 0]], np.float32), 3)
+    assert scores.tolist() == [[1, 0, -1]]
+    assert positions.tolist() == [[0, 1, 2]]
+
+
+def test_k_above_the_size_is_lowered():
+    scores, positions = built(unit(3)).search(unit(2), 10)
+    assert scores.shape == positions.shape == (2, 3)
+
+
+@pytest.mark.parametrize("factory", LOSSLESS + CODED)
+def test_every_kind_finds_itself_and_opens_again(factory, tmp_path):
+    gallery, index = unit(1000), shared(factory)
+    scores, positions = index.search(gallery[:50], 1)
+    assert np.mean(positions[:, 0] == np.arange(50)) > 0.9
+    assert scores.max() <= 1
+    assert index.save(tmp_path) == ["index.faiss", "index.json"]
+    assert faiss.read_index(str(tmp_path / "index.faiss")).ntotal == 1000
+    for again in (FaissIndex.open(tmp_path), FaissIndex.open(tmp_path, mmap=True)):
+        assert len(again) == 1000
+        assert again.spec == index.spec
+        assert np.array_equal(again.search(gallery[:50], 5)[1], index.search(gallery[:50], 5)[1])
+
+
+@pytest.mark.parametrize("factory", LOSSLESS)
+def test_vectors_come_back_as_they_were(factory):
+    assert np.array_equal(shared(factory).vectors(np.array([7, 0, 999])), unit(1000)[[7, 0, 999]])
+
+
+@pytest.mark.parametrize("factory", LOSSLESS + CODED)
+def test_after_add_and_remove_rows_are_those_of_the_table(factory, tmp_path):
+    shared(factory).save(tmp_path)
+    index, gallery, more = FaissIndex.open(tmp_path), unit(1000), unit(100, seed=1)
+    before = index.vectors(np.arange(1000))
+    index.add(more)
+    gone = np.array([3, 1099, 3, 0, 250])
+    index.remove(gone)
+    kept = np.delete(np.concatenate([gallery, more]), gone, axis=0)
+    assert len(index) == len(kept) == 1096
+    _, positions = index.search(kept, 1)
+    assert np.mean(positions[:, 0] == np.arange(1096)) > 0.9
+    assert np.abs(index.vectors(np.arange(997)) - np.delete(before, [3, 0, 250], axis=0)).max() < 1e-5
+
+
+@pytest.mark.parametrize("share", [0.005, 0.05, 0.3, 0.9])
+@pytest.mark.parametrize("factory", LOSSLESS + CODED)
+def test_a_filter_leaves_no_place_empty_and_lets_nothing_else_in(factory, share):
+    gallery, queries, index = unit(1000), unit(20, seed=1), shared(factory)
+    allowed = np.random.default_rng(2).random(1000) < share
+    for k in (1, 10, 1200):
+        scores, positions = index.search(queries, k, allowed)
+        assert positions.shape == scores.shape == (20, min(k, allowed.sum()))
+        assert allowed[positions].all()
+        assert all(len(set(row)) == len(row) for row in positions.tolist())
+        assert (np.diff(scores, axis=1) <= 1e-6).all()
+        kept = np.flatnonzero(allowed)
+        exact = kept[np.argsort(-(queries @ gallery[kept].T), axis=1)[:, :k]]
+        if factory == "Flat":
+            assert np.array_equal(positions, exact)
+
+
+def test_a_filter_that_allows_nothing():
+    scores, positions = built(unit(10)).search(unit(2), 3, np.zeros(10, dtype=bool))
+    assert scores.shape == positions.shape == (2, 0)
+
+
+def test_search_parameters_have_faisss_names_and_survive_saving(tmp_path):
+    gallery, queries = unit(2000), unit(50, seed=1)
+    exact = built(gallery).search(queries, 10)[1]
+    few, all_lists = (built(gallery, "IVF16,Flat", search={"nprobe": probes}) for probes in (1, 16))
+    assert np.array_equal(all_lists.search(queries, 10)[1], exact)
+    assert not np.array_equal(few.search(queries, 10)[1], exact)
+    assert all_lists.spec == "IVF16,Flat, nprobe=16"
+    all_lists.save(tmp_path)
+    assert np.array_equal(FaissIndex.open(tmp_path).search(queries, 10)[1], exact)
+    assert all_lists.describe() == {
+        "spec": "IVF16,Flat, nprobe=16",
+        "vectors": 2000,
+        "factory": "IVF16,Flat",
+        "search": {"nprobe": 16},
+    }
+
+
+@pytest.mark.parametrize(
+    ("factory", "search"),
+    [
+        ("HNSW16", {"efSearch": 400}),
+        ("PQ16x4fs,RFlat", {"k_factor_rf": 100}),
+        ("PCA64,IVF4,Flat", {"nprobe": 4}),
+        ("IVF16_HNSW8,Flat", {"nprobe": 16, "quantizer_efSearch": 32}),
+    ],
+)
+def test_they_reach_the_parts_inside(factory, search):
+    gallery, queries = unit(800), unit(20, seed=1)
+    found = built(gallery, factory, search=search).search(queries, 5)[1]
+    assert np.mean(found == built(gallery).search(queries, 5)[1]) > 0.95
+
+
+def test_same_seed_same_index_another_seed_another(tmp_path):
+    answers = [built(unit(500), "IVF8,PQ8x4fs", seed=seed).search(unit(20, seed=1), 5)[0] for seed in (0, 0, 1)]
+    assert np.array_equal(answers[0], answers[1])
+    assert not np.array_equal(answers[0], answers[2])
+
+
+def test_a_sample_to_train_on():
+    assert len(built(unit(500), "IVF8,Flat", train_sample=100)) == 500
+
+
+def test_threads_are_put_back():
+    before = faiss.omp_get_max_threads()
+    built(unit(50), threads=1).search(unit(2), 1)
+    assert faiss.omp_get_max_threads() == before
+
+
+@pytest.mark.parametrize(
+    ("factory", "settings", "message"),
+    [
+        ("IVF1024,Flat", {}, r"IVF1024,Flat trains 1,024 centroids, with 300 vectors .*39,936 for good ones.*up to 7 "),
+        ("IVF64,Flat", {"train_sample": 50}, r"64 centroids, with 50 vectors"),
+        ("PQ8x10", {}, r"trains 1,024 centroids"),
+        ("IVF8,Falt", {}, r"factory: FAISS makes no 'IVF8,Falt' of 64 dimensions"),
+        ("PQ7", {}, r"factory: FAISS makes no 'PQ7' of 64 dimensions"),
+        ("IVF4,Flat", {"search": {"nprobes": 4}}, r"search: IVF4,Flat takes no 'nprobes'"),
+        ("Flat", {"search": {"nprobe": 4}}, r"search: Flat takes no 'nprobe'"),
+    ],
+)
+def test_what_cannot_be_built_says_why(factory, settings, message):
+    with pytest.raises(ValueError, match=message):
+        built(unit(300), factory, **settings)
+
+
+@pytest.mark.parametrize("data", [b"", b"no index at all", b"IxF2" + bytes(40)])
+def test_foreign_bytes_are_refused(data, tmp_path):
+    built(unit(3)).save(tmp_path)
+    (tmp_path / "index.faiss").write_bytes(data)
+    with pytest.raises(ValueError, match="not a FAISS index"):
+        FaissIndex.open(tmp_path)
+
+
+def test_foreign_settings_are_refused(tmp_path):
+    built(unit(3)).save(tmp_path)
+    (tmp_path / "index.json").write_text(json.dumps({"colour": "red"}))
+    with pytest.raises(ValueError, match="not a FAISS index"):
+        FaissIndex.open(tmp_path)
+
+
+def test_a_full_disk_is_an_error(tmp_path):
+    (tmp_path / "index.faiss").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        built(unit(5000)).save(tmp_path)
+
+
+@pytest.mark.parametrize("vectors", [np.zeros((0, 4)), np.ones((3, 4)), np.zeros((2, 4))])
+def test_only_unit_vectors(vectors):
+    with pytest.raises(ValueError, match="unit vectors"):
+        FaissIndex().build(vectors)
+
+
+def test_an_empty_index_says_so():
+    assert len(FaissIndex()) == 0
+    with pytest.raises(ValueError, match="build it first"):
+        FaissIndex().search(unit(1), 1)
+
+
+def test_a_kind_that_cannot_decode_says_so():
+    with pytest.raises(ValueError, match="LSH can't give its vectors back"):
+        built(unit(100), "ITQ32,LSH").vectors(np.array([0]))

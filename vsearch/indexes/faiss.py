@@ -1,0 +1,180 @@
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import faiss
+import numpy as np
+
+from vsearch.indexes.base import Index
+from vsearch.indexes.exhaustive import search_among
+from vsearch.indexes.faiss_parts import as_written, check_enough, mend, removed, restricted, set_seed
+
+FILE, SETTINGS = "index.faiss", "index.json"
+FEW = 0.02  # share of allowed vectors up to which each of them is compared: below it, graphs and lists miss too many
+
+
+class FaissIndex(Index):
+    """Any index of FAISS, named by its factory string, over unit vectors with squared L2; scores come out as cosines.
+
+    FAISS returns squared L2 distances d2; for unit vectors |a - b|^2 = |a|^2 + |b|^2 - 2 a.b = 2 - 2 cos, hence
+    cos = 1 - d2 / 2. An index that keeps codes (PQ, SQ, RaBitQ) estimates d2.
+
+    Args:
+        factory: FAISS's own language (https://github.com/facebookresearch/faiss/wiki/The-index-factory): `Flat`,
+            `IVF1024,Flat`, `OPQ64_256,IVF1024,PQ64`, `HNSW32`, `PQ256x4fs,RFlat`, `SQ8`, ...
+        search: parameters by FAISS's own names, as its ParameterSpace takes them: nprobe, efSearch, k_factor_rf, ...
+        train_sample: how many vectors, drawn at random, centroids and codes are trained on; None: all (FAISS itself
+            draws up to 256 a centroid).
+        seed: of that sample and of k-means.
+        threads: for building and searching; None: as many as OpenMP would take.
+    """
+
+    def __init__(
+        self,
+        factory: str = "Flat",
+        search: dict[str, float] | None = None,
+        train_sample: int | None = None,
+        seed: int = 0,
+        threads: int | None = None,
+    ) -> None:
+        self.factory, self.search_parameters = factory, dict(search or {})
+        self.train_sample, self.seed, self.threads = train_sample, seed, threads
+        self.spec = ", ".join([factory, *(f"{name}={value:g}" for name, value in self.search_parameters.items())])
+        self._index: faiss.Index | None = None
+
+    def build(self, embeddings: np.ndarray) -> None:
+        """Train where the kind needs it, and index float32 (n, dim) unit vectors; position i of the index is row i.
+
+        Raises:
+            ValueError: the vectors are not of unit length, FAISS doesn't know the factory string or a search parameter,
+                or there are fewer vectors than centroids; the message has the number that would do.
+        """
+        vectors = self._units(embeddings)
+        with self._threads():
+            index = self._made(vectors.shape[1])
+            if not index.is_trained:
+                check_enough(index, self.factory, len(vectors), self.train_sample)
+                index.train(self._sample(vectors))
+            index.add(vectors)
+        self._index = index
+
+    def add(self, embeddings: np.ndarray) -> None:
+        """Append float32 (m, dim) unit vectors, coded with what was trained."""
+        with self._threads():
+            self._built().add(self._units(embeddings))
+
+    def remove(self, positions: np.ndarray) -> None:
+        """Take out the vectors at int (m,) positions; the others close up."""
+        with self._threads():
+            self._index = removed(self._built(), np.unique(positions).astype(np.int64))
+
+    def search(self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return scores (cosines, best first) and positions, each (q, k).
+
+        When few are `allowed`, each of them is compared; else the index is searched with FAISS's selector, or, for
+        kinds without one, for more hits. What that leaves unfilled is filled by comparing each. So no place stays
+        empty, and nothing else is found. Kinds that keep codes compare what they decode.
+        """
+        asked = np.ascontiguousarray(queries, dtype=np.float32)
+        with self._threads():
+            if allowed is None or allowed.all():
+                return self._cosines(self._built().search(asked, max(1, min(k, len(self)))))
+            return self._search_allowed(asked, min(k, int(allowed.sum())), allowed)
+
+    def vectors(self, positions: np.ndarray) -> np.ndarray:
+        """Return the vectors at int (m,) positions; decoded, where the kind keeps codes.
+
+        Raises:
+            ValueError: this kind can't give its vectors back.
+        """
+        try:
+            return as_written(self._built(), np.asarray(positions, dtype=np.int64))
+        except RuntimeError as error:
+            raise ValueError(f"{self.factory} can't give its vectors back: {error}") from error
+
+    def save(self, folder: Path) -> list[str]:
+        """Write index.faiss, readable by plain FAISS, and index.json with the settings."""
+        with (folder / FILE).open("wb") as file:  # by Python: FAISS's own writing can end well on a full disk
+            faiss.write_index(self._built(), faiss.PyCallbackIOWriter(file.write))
+        settings = {name: getattr(self, name) for name in ("factory", "train_sample", "seed", "threads")}
+        (folder / SETTINGS).write_text(json.dumps({**settings, "search": self.search_parameters}))
+        return [FILE, SETTINGS]
+
+    @classmethod
+    def open(cls, folder: Path, mmap: bool = False) -> Self:
+        """Open what `save` wrote; with `mmap`, flat vectors and inverted lists stay on the disk until they are read."""
+        try:
+            opened = cls(**json.loads((folder / SETTINGS).read_text()))
+            faiss.set_deserialization_vector_byte_limit(max(1 << 20, 2 * (folder / FILE).stat().st_size))
+            flags = faiss.IO_FLAG_MMAP_IFC if mmap else 0
+            opened._index = opened._set(mend(faiss.read_index(str(folder / FILE), flags)))
+        except (RuntimeError, TypeError, OSError) as error:
+            raise ValueError(f"not a FAISS index: {error}") from error
+        return opened
+
+    def __len__(self) -> int:
+        return self._index.ntotal if self._index is not None else 0
+
+    def describe(self) -> dict[str, Any]:
+        """Return factory string, search parameters and size."""
+        return {**super().describe(), "factory": self.factory, "search": self.search_parameters}
+
+    def _made(self, dim: int) -> faiss.Index:
+        try:
+            index = faiss.index_factory(dim, self.factory, faiss.METRIC_L2)
+        except RuntimeError as error:
+            raise ValueError(f"factory: FAISS makes no {self.factory!r} of {dim} dimensions: {error}") from error
+        set_seed(index, self.seed)
+        return self._set(index)
+
+    def _set(self, index: faiss.Index) -> faiss.Index:
+        """Set the parameters for searching, and make vectors retrievable by their position."""
+        for name, value in self.search_parameters.items():
+            try:
+                faiss.ParameterSpace().set_index_parameter(index, name, value)
+            except RuntimeError as error:
+                raise ValueError(f"search: {self.factory} takes no {name!r}: {error}") from error
+        return index
+
+    def _sample(self, vectors: np.ndarray) -> np.ndarray:
+        if self.train_sample is None or self.train_sample >= len(vectors):
+            return vectors
+        return vectors[np.sort(np.random.default_rng(self.seed).permutation(len(vectors))[: self.train_sample])]
+
+    def _search_allowed(self, queries: np.ndarray, k: int, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        positions = np.flatnonzero(allowed)
+        if len(positions) <= max(k, FEW * len(allowed)):
+            return search_among(self.vectors(positions), positions, queries, k)
+        scores, found = self._cosines(restricted(self._built(), queries, k, allowed))
+        short = (found < 0).any(axis=1)
+        if short.any():
+            scores[short], found[short] = search_among(self.vectors(positions), positions, queries[short], k)
+        return scores, found
+
+    def _cosines(self, answer: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        distances_l2sq, positions = answer
+        return np.where(positions >= 0, np.clip(1 - distances_l2sq / 2, -1, 1), np.float32(-1)), positions
+
+    def _units(self, embeddings: np.ndarray) -> np.ndarray:
+        vectors = np.ascontiguousarray(embeddings, dtype=np.float32)
+        norms = np.linalg.norm(vectors, axis=1)
+        if len(vectors) == 0 or not np.allclose(norms, 1, atol=1e-3):
+            raise ValueError(f"an index needs unit vectors; got {len(vectors)} with norms {norms[:3]} ...")
+        return vectors
+
+    def _built(self) -> faiss.Index:
+        if self._index is None:
+            raise ValueError("the index is empty: build it first")
+        return self._index
+
+    @contextmanager
+    def _threads(self) -> Iterator[None]:
+        before = faiss.omp_get_max_threads()
+        if self.threads is not None:
+            faiss.omp_set_num_threads(self.threads)
+        try:
+            yield
+        finally:
+            faiss.omp_set_num_threads(before)

@@ -1,0 +1,138 @@
+from collections.abc import Iterator
+
+import faiss
+import numpy as np
+
+ENOUGH = 39  # vectors a centroid below which FAISS warns (faiss/Clustering.h, min_points_per_centroid)
+
+
+def parts(index: faiss.Index) -> Iterator[faiss.Index]:
+    """Return an index and those inside it (behind a transform, refined, as storage, quantizer), outermost first."""
+    index = faiss.downcast_index(index)
+    yield index
+    for name in ("index", "base_index", "refine_index", "storage", "quantizer"):
+        inner = getattr(index, name, None)
+        if isinstance(inner, faiss.Index):
+            yield from parts(inner)
+
+
+def set_seed(index: faiss.Index, seed: int) -> None:
+    """Seed every k-means that the index trains."""
+    for part in parts(index):
+        for holder in (part, getattr(part, "pq", None), getattr(part, "rq", None)):
+            if hasattr(holder, "cp"):
+                holder.cp.seed = seed + 1  # FAISS takes seeds from 1
+
+
+def mend(index: faiss.Index) -> faiss.Index:
+    """Return an index as it was before it was written: FAISS 1.15 forgets a pointer, and decoding would crash."""
+    for part in parts(index):
+        if isinstance(part, faiss.IndexIVFPQFastScan):
+            part.fine_quantizer = part.pq
+    return index
+
+
+def check_enough(index: faiss.Index, factory: str, n: int, train_sample: int | None) -> None:
+    """Refuse to train more centroids than there are vectors to train them on.
+
+    Raises:
+        ValueError: says how many centroids there are, how many vectors, and what would do.
+    """
+    have = min(n, train_sample or n)
+    wanted = max((_centroids(part) for part in parts(index)), default=0)
+    if have < wanted:
+        raise ValueError(
+            f"factory: {factory} trains {wanted:,} centroids, with {have:,} vectors to train on. It takes {wanted:,} "
+            f"at least and {ENOUGH * wanted:,} for good ones; with {have:,} vectors, up to {max(1, have // ENOUGH):,} "
+            "centroids are well trained."
+        )
+
+
+def _centroids(part: faiss.Index) -> int:
+    codes = getattr(part, "pq", None)
+    return max(getattr(part, "nlist", 0), codes.ksub if codes is not None else 0)
+
+
+def inverted(index: faiss.Index) -> faiss.IndexIVF | None:
+    """Return the inverted lists in an index, if it has any."""
+    return next((part for part in parts(index) if isinstance(part, faiss.IndexIVF)), None)
+
+
+def as_written(index: faiss.Index, positions: np.ndarray) -> np.ndarray:
+    """Return float32 (m, dim): the vectors at positions, decoded where codes are kept."""
+    lists = inverted(index)
+    if lists is not None and lists.direct_map.type == faiss.DirectMap.NoMap:
+        lists.make_direct_map()
+    return index.reconstruct_batch(positions)
+
+
+def removed(index: faiss.Index, positions: np.ndarray) -> faiss.Index:
+    """Return the index without the vectors at sorted positions, the others closed up.
+
+    Flat codes close up by themselves. Inverted lists keep what they have and are renumbered. Graphs have no removal:
+    theirs are linked anew from the vectors that stay.
+    """
+    n = index.ntotal
+    kept = np.setdiff1d(np.arange(n), positions)
+    lists = inverted(index)
+    if all(isinstance(part, faiss.IndexFlatCodes | faiss.IndexPreTransform) for part in parts(index)):
+        index.remove_ids(positions)
+    elif lists is not None and not isinstance(faiss.downcast_index(index), faiss.IndexRefine):
+        lists.set_direct_map_type(faiss.DirectMap.NoMap)
+        lists.remove_ids(positions)
+        _renumber(lists, kept, n)
+        index.ntotal = len(kept)
+    else:
+        stay = index.reconstruct_batch(kept)
+        index.reset()
+        index.add(stay)
+    return index
+
+
+def _renumber(lists: faiss.IndexIVF, kept: np.ndarray, n: int) -> None:
+    """Give the vectors in inverted lists the numbers that they have once the gaps are closed."""
+    new = np.full(n, -1, dtype=np.int64)
+    new[kept] = np.arange(len(kept))
+    for number in range(lists.nlist):
+        size = lists.invlists.list_size(number)
+        if size:
+            ids = faiss.rev_swig_ptr(lists.invlists.get_ids(number), size)
+            ids[:] = new[ids]
+
+
+def restricted(index: faiss.Index, queries: np.ndarray, k: int, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Search among the allowed vectors: squared L2 distances and positions, each (q, k), -1 where a place is empty.
+
+    With FAISS's own selector; kinds that have none are asked for more hits, and those that aren't allowed are dropped.
+    """
+    bits = np.packbits(allowed, bitorder="little")
+    try:
+        return index.search(queries, k, params=_parameters(index, faiss.IDSelectorBitmap(bits)))
+    except RuntimeError:  # FAISS: "selector not supported", "search params not supported for this index"
+        return _overfetched(index, queries, k, allowed)
+
+
+def _overfetched(index: faiss.Index, queries: np.ndarray, k: int, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    share = max(float(allowed.mean()), 1e-9)
+    distances, positions = index.search(queries, min(index.ntotal, int(2 * k / share) + 1))
+    counts = (positions >= 0) & allowed[positions]
+    order = np.argsort(~counts, axis=1, kind="stable")[:, :k]  # those that count first, in their order
+    found = np.take_along_axis(np.where(counts, positions, -1), order, axis=1)
+    return np.take_along_axis(distances, order, axis=1), found
+
+
+def _parameters(index: faiss.Index, selector: faiss.IDSelector) -> faiss.SearchParameters:
+    """Return an index's present settings for searching, with a selector, as FAISS takes them for one call."""
+    index = faiss.downcast_index(index)
+    if isinstance(index, faiss.IndexPreTransform):
+        return faiss.SearchParametersPreTransform(index_params=_parameters(index.index, selector))
+    if isinstance(index, faiss.IndexRefine):
+        inner = _parameters(index.base_index, selector)
+        return faiss.IndexRefineSearchParameters(k_factor=index.k_factor, base_index_params=inner)
+    if isinstance(index, faiss.IndexIVFPQ):
+        return faiss.IVFPQSearchParameters(sel=selector, nprobe=index.nprobe)
+    if isinstance(index, faiss.IndexIVF):
+        return faiss.SearchParametersIVF(sel=selector, nprobe=index.nprobe)
+    if isinstance(index, faiss.IndexHNSW):
+        return faiss.SearchParametersHNSW(sel=selector, efSearch=index.hnsw.efSearch)
+    return faiss.SearchParameters(sel=selector)
