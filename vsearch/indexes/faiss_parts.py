@@ -20,7 +20,7 @@ def set_seed(index: faiss.Index, seed: int) -> None:
     """Seed every k-means that the index trains."""
     for part in parts(index):
         for holder in (part, getattr(part, "pq", None), getattr(part, "rq", None)):
-            if hasattr(holder, "cp"):
+            if holder is not None and hasattr(holder, "cp"):
                 holder.cp.seed = seed + 1  # FAISS takes seeds from 1
 
 
