@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 LEVELS = [
     {"leaks"},
     {"images", "metrics", "splits", "freezing", "diagnostics", "spec"},
-    {"catalogs", "backbones", "heads", "losses", "indexes", "samplers", "scan"},
+    {"catalogs", "backbones", "heads", "losses", "indexes", "samplers", "scan", "filters"},
     {"embedder"},
     {"parameters"},
     {"evaluate", "datamodule", "bundle", "latency", "memory"},
@@ -39,6 +39,7 @@ WITHIN = [
         "indexes.exact",
         "indexes.auto",
     ],
+    ["filters.columns", "filters.conditions", "filters.grammar"],
     ["catalogs.csv_repair", "catalogs.table"],
     ["catalogs.photo_files", "catalogs.huggingface"],
     ["catalogs.demo_shapes", "catalogs.demo"],
