@@ -1,24 +1,21 @@
 import hashlib
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import torch
 from safetensors.torch import load_file, save
 
 from vsearch.backbones.base import Backbone
 from vsearch.embedder import Embedder
 from vsearch.heads.base import Head
 from vsearch.images import Preprocessing
-from vsearch.images import load as load_photo
 from vsearch.indexes.base import Index
+from vsearch.searching import Bundle
 from vsearch.spec import SpecError, build, class_path, describe, find
 
 SCHEMA = 2
@@ -27,52 +24,6 @@ WEIGHTS, ITEMS, MANIFEST = "model.safetensors", "items.parquet", "manifest.json"
 
 class BundleError(ValueError):
     """A bundle cannot be served: a part is missing, damaged, or belongs to another bundle."""
-
-
-@dataclass(frozen=True)
-class Bundle:
-    """What a run leaves to be served: a network, the index of its embeddings, the indexed items.
-
-    Attributes:
-        embedder: photos to embeddings; in eval mode, on the CPU.
-        index: position i is row i of `items`.
-        items: the indexed items: id, path, label, metadata.
-        manifest: what the bundle is and how good it was measured to be.
-    """
-
-    embedder: Embedder
-    index: Index
-    items: pd.DataFrame
-    manifest: dict[str, Any]
-
-    def embed(self, photos: Sequence[str | Path | bytes]) -> np.ndarray:
-        """Return unit vectors, float32 (n, dim), of photos given by path or by their bytes.
-
-        Raises:
-            PhotoError: a photo can't be used.
-        """
-        batch = torch.stack([load_photo(photo, self.embedder.preprocessing) for photo in photos])
-        with torch.inference_mode():
-            return self.embedder(batch).numpy()
-
-    def search(self, photos: Sequence[str | Path | bytes], k: int) -> list[pd.DataFrame]:
-        """Return, per photo, its `k` best items, best first: the columns of `items` after `rank` and `score` (cosine).
-
-        Metadata that is called rank or score becomes `rank_original` or `score_original`.
-
-        Raises:
-            PhotoError: a photo can't be used.
-        """
-        scores, positions = self.index.search(self.embed(photos), k)
-        return [self._hits(*hits) for hits in zip(scores, positions, strict=True)]
-
-    def _hits(self, scores: np.ndarray, positions: np.ndarray) -> pd.DataFrame:
-        found = positions >= 0
-        hits = self.items.iloc[positions[found]].reset_index(drop=True)
-        hits = hits.rename(columns={"rank": "rank_original", "score": "score_original"})
-        hits.insert(0, "rank", np.arange(1, len(hits) + 1))
-        hits.insert(1, "score", scores[found].astype(float))
-        return hits
 
 
 def fingerprint(weights_sha256: str, preprocessing: Preprocessing, dim: int) -> str:

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vsearch.filters.columns import Column, FilterError, Table, Word
+from vsearch.filters.columns import Column, FilterError, Table
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,9 @@ def test_whole_numbers_of_18_digits_are_told_apart():
 
 def test_a_column_is_made_ready_once():
     table = Table(pd.DataFrame({"a": [1], 3: [2]}))
-    assert table.column(Word("a", 1)) is table.column(Word("a", 9))
-    assert table.column(Word("3", 1)).texts == ["2"]
-    with pytest.raises(FilterError, match=r"character 5: no column 'A'; there are a, 3"):
-        table.column(Word("A", 5))
+    assert table.column("a") is table.column("a", 9)
+    assert table.column("3").texts == ["2"]
+    with pytest.raises(FilterError, match=r"^filter, character 5: no column 'A'; there are a, 3$"):
+        table.column("A", 5)
+    with pytest.raises(FilterError, match=r"^no column 'A'"):
+        table.column("A")

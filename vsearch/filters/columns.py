@@ -14,11 +14,11 @@ class FilterError(ValueError):
     """A filter can't be understood, or doesn't fit the items.
 
     Attributes:
-        position: the character, from 1, where it went wrong.
+        position: the character, from 1, where it went wrong; None: there is no text, only a column's name.
     """
 
-    def __init__(self, message: str, position: int) -> None:
-        super().__init__(f"filter, character {position}: {message}")
+    def __init__(self, message: str, position: int | None) -> None:
+        super().__init__(message if position is None else f"filter, character {position}: {message}")
         self.position = position
 
 
@@ -84,17 +84,17 @@ class Table:
     def __init__(self, items: pd.DataFrame) -> None:
         self._items, self._columns = items, dict[str, Column]()
 
-    def column(self, name: Word) -> Column:
-        """Return a column by its name.
+    def column(self, name: str, position: int | None = None) -> Column:
+        """Return a column by its name, which was read at `position`.
 
         Raises:
             FilterError: there is none of this name; the message lists those that there are.
         """
-        if name.text not in self._columns:
+        if name not in self._columns:
             names = [str(column) for column in self._items.columns]
-            if name.text not in names:
-                close = get_close_matches(name.text, names, n=1)
+            if name not in names:
+                close = get_close_matches(name, names, n=1)
                 guess = f" (did you mean {close[0]}?)" if close else ""
-                raise FilterError(f"no column {name.text!r}{guess}; there are {', '.join(names)}", name.position)
-            self._columns[name.text] = Column(self._items.iloc[:, names.index(name.text)])
-        return self._columns[name.text]
+                raise FilterError(f"no column {name!r}{guess}; there are {', '.join(names)}", position)
+            self._columns[name] = Column(self._items.iloc[:, names.index(name)])
+        return self._columns[name]

@@ -33,13 +33,13 @@ class Comparison:
 
     def truth(self, table: Table) -> Truth:
         """See `Condition`."""
-        column = table.column(self.column)
+        column = table.column(self.column.text, self.column.position)
         met = self._equal(column) if self.operator == "=" else self._ordered(column)
         return column.having(met), column.having(~met)
 
     def unmet(self, table: Table) -> list[str]:
         """See `Condition`."""
-        column = table.column(self.column)
+        column = table.column(self.column.text, self.column.position)
         if self.operator != "=" or column.having(self._equal(column)).any():
             return []
         known = column.known()
@@ -77,7 +77,7 @@ class Missing:
 
     def truth(self, table: Table) -> Truth:
         """See `Condition`."""
-        missing = table.column(self.column).codes < 0
+        missing = table.column(self.column.text, self.column.position).codes < 0
         return missing, ~missing
 
     def unmet(self, table: Table) -> list[str]:

@@ -1,0 +1,33 @@
+import numpy as np
+
+TINY = 1e-4  # length of a sum of unit vectors below which its direction is rounding
+
+
+class ExampleError(ValueError):
+    """Examples can't be searched with; the message says which and why."""
+
+
+def combine(positive: np.ndarray, negative: np.ndarray, weight: float = 0.5) -> np.ndarray:
+    """Return one query, float32 (dim,) of unit length, near the positive examples and away from the negative ones.
+
+    Rocchio, "Relevance feedback in information retrieval", 1971: mean(positive) - weight * mean(negative).
+
+    Args:
+        positive: float32 (p, dim), unit length, p 1 or more.
+        negative: float32 (m, dim), unit length; m may be 0.
+        weight: of the negative examples against the positive ones, 0 or more.
+
+    Raises:
+        ExampleError: there is no positive example, or they cancel each other out.
+    """
+    if len(positive) == 0:
+        raise ExampleError("at least one positive example is needed")
+    if not 0 <= weight < np.inf:
+        raise ExampleError(f"the negative examples' weight is {weight:g}: it must be 0 or more")
+    query = positive.mean(axis=0, dtype=np.float64)
+    if len(negative):
+        query -= weight * negative.mean(axis=0, dtype=np.float64)
+    length = np.linalg.norm(query)
+    if length < TINY:
+        raise ExampleError("the examples cancel each other out: no direction is left to search in")
+    return (query / length).astype(np.float32)
