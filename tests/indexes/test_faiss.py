@@ -114,9 +114,10 @@ def test_a_filter_that_allows_nothing():
 def test_search_parameters_have_faisss_names_and_survive_saving(tmp_path):
     gallery, queries = unit(2000), unit(50, seed=1)
     exact = built(gallery).search(queries, 10)[1]
-    few, all_lists = (built(gallery, "IVF16,Flat", search={"nprobe": probes}) for probes in (1, 16))
+    all_lists = built(gallery, "IVF16,Flat", search={"nprobe": 1})
+    assert not np.array_equal(all_lists.search(queries, 10)[1], exact)
+    all_lists.set(nprobe=16)
     assert np.array_equal(all_lists.search(queries, 10)[1], exact)
-    assert not np.array_equal(few.search(queries, 10)[1], exact)
     assert all_lists.spec == "IVF16,Flat, nprobe=16"
     all_lists.save(tmp_path)
     assert np.array_equal(FaissIndex.open(tmp_path).search(queries, 10)[1], exact)

@@ -39,9 +39,8 @@ class FaissIndex(Index):
         seed: int = 0,
         threads: int | None = None,
     ) -> None:
-        self.factory, self.search_parameters = factory, dict(search or {})
-        self.train_sample, self.seed, self.threads = train_sample, seed, threads
-        self.spec = ", ".join([factory, *(f"{name}={value:g}" for name, value in self.search_parameters.items())])
+        self.factory, self.train_sample, self.seed, self.threads = factory, train_sample, seed, threads
+        self._describe(dict(search or {}))
         self._index: faiss.Index | None = None
 
     def build(self, embeddings: np.ndarray) -> None:
@@ -83,6 +82,15 @@ class FaissIndex(Index):
                 return self._cosines(self._built().search(asked, max(1, min(k, len(self)))))
             return self._search_allowed(asked, min(k, int(allowed.sum())), allowed)
 
+    def set(self, **parameters: float) -> None:
+        """Change parameters for searching, by FAISS's own names; the spec follows.
+
+        Raises:
+            ValueError: this kind takes no such parameter.
+        """
+        self._set(self._built(), parameters)
+        self._describe({**self.search_parameters, **parameters})
+
     def vectors(self, positions: np.ndarray) -> np.ndarray:
         """Return the vectors at int (m,) positions; decoded, where the kind keeps codes.
 
@@ -109,7 +117,7 @@ class FaissIndex(Index):
             opened = cls(**json.loads((folder / SETTINGS).read_text()))
             faiss.set_deserialization_vector_byte_limit(max(1 << 20, 2 * (folder / FILE).stat().st_size))
             flags = faiss.IO_FLAG_MMAP_IFC if mmap else 0
-            opened._index = opened._set(mend(faiss.read_index(str(folder / FILE), flags)))
+            opened._index = opened._set(mend(faiss.read_index(str(folder / FILE), flags)), opened.search_parameters)
         except (RuntimeError, TypeError, OSError) as error:
             raise ValueError(f"not a FAISS index: {error}") from error
         return opened
@@ -127,16 +135,19 @@ class FaissIndex(Index):
         except RuntimeError as error:
             raise ValueError(f"factory: FAISS makes no {self.factory!r} of {dim} dimensions: {error}") from error
         set_seed(index, self.seed)
-        return self._set(index)
+        return self._set(index, self.search_parameters)
 
-    def _set(self, index: faiss.Index) -> faiss.Index:
-        """Set the parameters for searching, and make vectors retrievable by their position."""
-        for name, value in self.search_parameters.items():
+    def _set(self, index: faiss.Index, parameters: dict[str, float]) -> faiss.Index:
+        for name, value in parameters.items():
             try:
                 faiss.ParameterSpace().set_index_parameter(index, name, value)
             except RuntimeError as error:
                 raise ValueError(f"search: {self.factory} takes no {name!r}: {error}") from error
         return index
+
+    def _describe(self, search: dict[str, float]) -> None:
+        self.search_parameters = search
+        self.spec = ", ".join([self.factory, *(f"{name}={value:g}" for name, value in search.items())])
 
     def _sample(self, vectors: np.ndarray) -> np.ndarray:
         if self.train_sample is None or self.train_sample >= len(vectors):
