@@ -1,4 +1,8 @@
+from collections.abc import Callable
+
 import numpy as np
+
+PIECE = 16_384  # vectors held at once: 128 MB of 2,048 dimensions
 
 
 def search_among(
@@ -16,3 +20,17 @@ def search_among(
     k = min(k, len(positions))
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(scores, order, axis=1), positions[order]
+
+
+def search_in_pieces(
+    vectors: Callable[[np.ndarray], np.ndarray], positions: np.ndarray, queries: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `search_among` does, for vectors that `vectors` fetches by their positions, PIECE at a time."""
+    best = search_among(vectors(positions[:PIECE]), positions[:PIECE], queries, k)
+    for start in range(PIECE, len(positions), PIECE):
+        piece = positions[start : start + PIECE]
+        more = search_among(vectors(piece), piece, queries, k)
+        scores, found = (np.concatenate(pair, axis=1) for pair in zip(best, more, strict=True))
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        best = np.take_along_axis(scores, order, axis=1), np.take_along_axis(found, order, axis=1)
+    return best

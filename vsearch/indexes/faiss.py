@@ -8,7 +8,7 @@ import faiss
 import numpy as np
 
 from vsearch.indexes.base import Index
-from vsearch.indexes.exhaustive import search_among
+from vsearch.indexes.exhaustive import search_in_pieces
 from vsearch.indexes.faiss_parts import as_written, check_enough, mend, removed, restricted, set_seed
 
 FILE, SETTINGS = "index.faiss", "index.json"
@@ -78,7 +78,7 @@ class FaissIndex(Index):
         """
         asked = np.ascontiguousarray(queries, dtype=np.float32)
         with self._threads():
-            if allowed is None or allowed.all():
+            if allowed is None:
                 return self._cosines(self._built().search(asked, max(1, min(k, len(self)))))
             return self._search_allowed(asked, min(k, int(allowed.sum())), allowed)
 
@@ -157,11 +157,13 @@ class FaissIndex(Index):
     def _search_allowed(self, queries: np.ndarray, k: int, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         positions = np.flatnonzero(allowed)
         if len(positions) <= max(k, FEW * len(allowed)):
-            return search_among(self.vectors(positions), positions, queries, k)
-        scores, found = self._cosines(restricted(self._built(), queries, k, allowed))
+            return search_in_pieces(self.vectors, positions, queries, k)
+        everything = len(positions) == len(allowed)
+        answer = self._built().search(queries, k) if everything else restricted(self._built(), queries, k, allowed)
+        scores, found = self._cosines(answer)
         short = (found < 0).any(axis=1)
         if short.any():
-            scores[short], found[short] = search_among(self.vectors(positions), positions, queries[short], k)
+            scores[short], found[short] = search_in_pieces(self.vectors, positions, queries[short], k)
         return scores, found
 
     def _cosines(self, answer: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
