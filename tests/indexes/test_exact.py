@@ -1,0 +1,154 @@
+import faiss
+import numpy as np
+import pytest
+from indexes.test_faiss import unit
+from indexes.test_prefix_bound import low_rank, near_copies
+
+from vsearch.indexes import exact
+from vsearch.indexes.exact import ExactIndex
+
+
+def clustered(n: int, dim: int, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(99).standard_normal((7, dim))
+    vectors = centres[rng.integers(7, size=n)] + 0.3 * rng.standard_normal((n, dim))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def copies(n: int, dim: int, seed: int = 0) -> np.ndarray:
+    return clustered(max(1, n // 5), dim, seed)[np.random.default_rng(seed).integers(max(1, n // 5), size=n)]
+
+
+def constant(n: int, dim: int, seed: int = 0) -> np.ndarray:
+    return np.full((n, dim), dim**-0.5, dtype=np.float32)
+
+
+def built(vectors: np.ndarray, components: int | None = 4, **settings) -> ExactIndex:
+    index = ExactIndex(components, **settings)
+    index.build(vectors)
+    return index
+
+
+def same_hits(index: ExactIndex, vectors: np.ndarray, queries: np.ndarray, k: int, allowed=None) -> None:
+    """The hits are the best there are, in float64, but for what rounding can't tell apart; scores are cosines."""
+    kept = np.arange(len(vectors)) if allowed is None else np.flatnonzero(allowed)
+    scores, positions = index.search(queries, k, allowed)
+    k = min(k, len(kept))
+    assert positions.shape == scores.shape == (len(queries), k)
+    every = 1 - ((queries[:, None].astype(float) - vectors[None].astype(float)) ** 2).sum(axis=2) / 2
+    best = -np.sort(-every[:, kept], axis=1)[:, :k]
+    assert np.isin(positions, kept).all()
+    assert all(len(set(row)) == k for row in positions.tolist())
+    assert np.abs(np.take_along_axis(every, positions, axis=1) - best).max(initial=0) < 2e-6
+    assert np.abs(scores - np.clip(best, -1, 1)).max(initial=0) < 2e-6
+
+
+@pytest.mark.parametrize("make", [unit, clustered, low_rank, near_copies, copies, constant])
+@pytest.mark.parametrize("n", [1, 2, 40, 500])
+@pytest.mark.parametrize("dim", [2, 16, 256])
+def test_hits_are_those_of_plain_flat(make, n, dim):
+    vectors, queries = make(n, dim), make(5, dim, seed=1)
+    for components in {1, min(4, dim), dim}:
+        index = built(vectors, components)
+        for k in (1, 10, n - 1, n, n + 5):
+            if k > 0:
+                same_hits(index, vectors, np.concatenate([queries, vectors[:2]]), k)
+
+
+def test_ids_are_those_of_index_flat_l2():
+    vectors, queries = clustered(3000, 128), clustered(40, 128, seed=1)
+    plain = faiss.IndexFlatL2(128)
+    plain.add(vectors)
+    for asked in (queries, queries[:1]):
+        assert np.array_equal(built(vectors, 32).search(asked, 10)[1], plain.search(asked, 10)[1])
+
+
+def test_of_equal_scores_the_first_position_wins():
+    vectors = np.repeat(unit(10, 16), 5, axis=0)
+    _, positions = built(vectors).search(vectors[::5], 5)
+    assert positions.tolist() == [list(range(start, start + 5)) for start in range(0, 50, 5)]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.004, 0.1, 0.9])
+def test_filters(share):
+    vectors, queries = clustered(500, 32), clustered(10, 32, seed=1)
+    allowed = np.random.default_rng(0).random(500) < share
+    allowed[3] |= share > 0
+    for k in (1, 10, 600):
+        same_hits(built(vectors), vectors, queries, k, allowed)
+
+
+def test_after_add_and_remove_rows_are_those_of_the_table():
+    vectors, more, queries = clustered(300, 32), unit(50, 32, seed=2), clustered(10, 32, seed=1)
+    index = built(vectors)
+    index.add(more)
+    index.remove(np.array([0, 7, 7, 349]))
+    kept = np.delete(np.concatenate([vectors, more]), [0, 7, 349], axis=0)
+    assert len(index) == len(kept)
+    same_hits(index, kept, queries, 10)
+    assert np.array_equal(index.vectors(np.arange(len(kept))), kept)
+
+
+def test_in_pieces(monkeypatch):
+    vectors, queries = clustered(300, 32), clustered(10, 32, seed=1)
+    monkeypatch.setattr(exact, "CHUNK_BYTES", 4 * 300 * 3)
+    same_hits(built(vectors), vectors, queries, 10)
+
+
+@pytest.mark.parametrize("components", [0, 4, None])
+def test_it_opens_again_and_plain_faiss_reads_it(components, tmp_path):
+    vectors, queries = clustered(2500, 64), clustered(10, 64, seed=1)
+    index = built(vectors, components)
+    assert index.save(tmp_path) == ["index.faiss", "index.json", "prefix.npz"]
+    plain = faiss.read_index(str(tmp_path / "index.faiss"))
+    assert np.array_equal(plain.search(queries, 5)[1], index.search(queries, 5)[1])
+    again = ExactIndex.open(tmp_path)
+    assert again.describe() == index.describe()
+    assert np.array_equal(again.search(queries, 5)[1], index.search(queries, 5)[1])
+    (tmp_path / "prefix.npz").unlink()
+    same_hits(ExactIndex.open(tmp_path), vectors, queries, 5)
+
+
+def test_a_prefix_of_another_index_is_refused(tmp_path):
+    built(clustered(300, 32)).save(tmp_path)
+    (tmp_path / "other").mkdir()
+    built(clustered(200, 32)).save(tmp_path / "other")
+    (tmp_path / "other" / "prefix.npz").rename(tmp_path / "prefix.npz")
+    with pytest.raises(ValueError, match=r"prefix.npz is of 200 vectors, index.faiss of 300"):
+        ExactIndex.open(tmp_path)
+
+
+def test_where_nothing_can_be_pruned_it_is_plain_flat_and_says_so(monkeypatch, caplog):
+    ticks = iter(range(10**9))
+    monkeypatch.setattr(exact.time, "perf_counter", lambda: next(ticks))  # all equally fast: the first, plain Flat
+    index = built(unit(2500, 256), None)
+    assert index.spec == "Flat"
+    assert index.describe()["components"] == 0
+    assert "no prefix prunes enough to pay" in caplog.text
+
+
+def test_what_is_fastest_is_chosen(monkeypatch):
+    cost = {0: 9.0, 32: 5.0, 64: 2.0, 128: 7.0}
+    monkeypatch.setattr(ExactIndex, "_single_ms", lambda self, queries: cost[self._p])
+    index = built(clustered(2500, 256), None)
+    assert index.spec == "Flat, exact by a prefix of 64 components"
+    assert 0 < index.describe()["compared_share"] < 1
+
+
+def test_larger_batches_go_to_plain_flat():
+    vectors, queries = clustered(300, 32), clustered(10, 32, seed=1)
+    index = built(vectors)
+    index._flat_from = 8
+    same_hits(index, vectors, queries, 10)
+    assert index.describe()["plain_flat_from_batch"] == 8
+
+
+def test_few_vectors_are_searched_plainly():
+    assert built(clustered(100, 32), None).spec == "Flat"
+
+
+def test_bad_input():
+    with pytest.raises(ValueError, match="unit vectors"):
+        built(np.ones((3, 4), dtype=np.float32))
+    with pytest.raises(ValueError, match="build it first"):
+        ExactIndex().search(unit(1), 1)
