@@ -140,3 +140,86 @@ def test_the_catalogs_photos_are_not_needed(made, capsys):
     shutil.rmtree(made.parent / "photos")
     (answer,) = asked(capsys, made, made.parent / "query.png", "-k", "1")
     assert answer["hits"][0]["id"] == "3"
+
+
+def found(capsys, *words: str | Path) -> list[str]:
+    (answer,) = asked(capsys, *words)
+    return [hit["id"] for hit in answer["hits"]]
+
+
+def test_where_leaves_the_items_that_meet_it(made, capsys):
+    assert set(found(capsys, made, photo(made, 0), "--where", "price > 2 and not name in (d, f)")) == {"1", "4"}
+    assert found(capsys, made, photo(made, 0), "--where", 'name = "[new] shoe"') == ["0"]
+    assert found(capsys, made, "--where", "price is missing", photo(made, 0)) == ["2"]
+
+
+def test_a_filter_that_nothing_meets_says_why_beside_the_answer(made, capsys):
+    for words in ([], ["--json"]):
+        main(["search", str(made), photo(made, 0), "--where", "label = d", *words])
+        printed = capsys.readouterr()
+        assert printed.err == "vsearch search: no item has label = d; it has a, b, c\n"
+    (answer,) = json.loads(printed.out)
+    assert answer["hits"] == []
+
+
+def test_all_hits_from_a_score_on(made, capsys):
+    (everything,) = asked(capsys, made, photo(made, 0), "-k", "all")
+    limit = everything["hits"][3]["score"]
+    assert found(capsys, made, photo(made, 0), "-k", "all", "--min-score", limit) == [
+        hit["id"] for hit in everything["hits"] if hit["score"] >= limit
+    ]
+    assert len(found(capsys, made, photo(made, 0), "--min-score", "-1", "-k", "2")) == 2
+
+
+def test_examples_make_one_query(made, capsys):
+    opened = open_bundle(made)
+    words = [made, photo(made, 0), photo(made, 1), "--like", "2", "--unlike", "3", photo(made, 4), "--like", "5"]
+    (answer,) = asked(capsys, *words)
+    expected = opened.search_examples([photo(made, 0), photo(made, 1), "2", "5"], ["3", photo(made, 4)])
+    assert [hit["id"] for hit in answer["hits"]] == expected["id"].tolist()
+    assert answer["query"] == f"{photo(made, 0)}, {photo(made, 1)}, 2, 5, not 3, not {photo(made, 4)}"
+    assert found(capsys, made, "--like", "0", "-k", "2") == opened.search_examples(["0"], k=2)["id"].tolist()
+
+
+def test_of_a_group_only_the_best_is_shown(made, capsys):
+    (answer,) = asked(capsys, made, photo(made, 0), "--group-by", "label")
+    assert sorted(hit["label"] for hit in answer["hits"]) == ["a", "b", "c"]
+    assert answer["hits"][0]["id"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--like", "99"], "'99' is neither an item's id nor a photo file"),
+        (["--unlike", "0"], "at least one positive example is needed"),
+        (["--like", "0", "--where", "price <"], "filter, character 8: expected a value; found the end"),
+        (["--like", "0", "--where", ""], "filter, character 1: expected a column"),
+        (["--like", "0", "--where", "__import__('os')"], "filter, character 11: expected an operator"),
+        (["--like", "0", "--group-by", "colour"], "no column 'colour'; there are id, path, label, split, price, name"),
+        (["--like", "0", "--min-score", "80"], "--min-score 80: scores are cosines, -1..1"),
+        ([], "nothing to search with: name a PHOTO, or an item's id with --like"),
+        (["-k", "3"], "nothing to search with"),
+    ],
+)
+def test_mistakes_end_in_one_line(made, words, message):
+    ended = ending(made, *words)
+    assert message in ended
+    assert ended.startswith("vsearch search: ")
+    assert "\n" not in ended
+
+
+def test_a_photo_may_stand_before_and_after_the_options(made, capsys):
+    for words in (
+        [made, photo(made, 1), "-k", "1"],
+        [made, "-k", "1", photo(made, 1)],
+        ["-k", "1", made, photo(made, 1)],
+    ):
+        assert found(capsys, *words) == ["1"]
+
+
+def test_the_help_has_the_grammar(capsys):
+    with pytest.raises(SystemExit):
+        main(["search", "--help"])
+    text = capsys.readouterr().out
+    assert "gender = Women and price < 30" in text
+    assert "season is missing" in text

@@ -1,6 +1,13 @@
 """find the items that look most like a photo
 
-Opens the bundle of a run and searches it with one photo or several.
+Opens the bundle of a run and searches it, once for each photo. With --like or --unlike, all photos and ids make one
+query: the photos and --like count for, --unlike counts against at half the weight, and items named by id are left out
+of the hits.
+
+--where takes conditions on the items' columns, joined by and, or, not and brackets:
+  gender = Women and price < 30          = != < <= > >=; the orders compare numbers only
+  baseColour in (Red, "Navy Blue")       quotes where a value or a column has spaces, brackets, commas or operators
+  season is missing                      an item without a value meets no other condition, nor its opposite
 """
 
 import argparse
@@ -12,34 +19,68 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+    from vsearch.bundle import Bundle
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter  # keeps the lines of the text above
     parser.add_argument("bundle", type=Path, help="a run's bundle: lightning_logs/version_N/bundle")
-    parser.add_argument("photos", nargs="+", metavar="PHOTO", help="photo files to search with")
-    parser.add_argument("-k", type=_positive, default=10, help="hits for each photo (default: 10)")
+    photos = parser.add_argument("photos", nargs="+", metavar="PHOTO", help="photo files to search with")
+    photos.required = False  # --like is enough; nargs="*" would refuse photos that stand after an option
+    parser.add_argument("-k", type=_number_of_hits, default=10, help="hits for each query, or all (default: 10)")
+    parser.add_argument("--where", metavar="FILTER", help='only items that meet it: "gender = Women and price < 30"')
+    parser.add_argument("--min-score", type=float, metavar="COSINE", help="only hits of this score or more, -1..1")
+    parser.add_argument(
+        "--like", nargs="+", action="extend", metavar="ID|PHOTO", help="more of this; items by their id"
+    )
+    parser.add_argument("--unlike", nargs="+", action="extend", metavar="ID|PHOTO", help="less of this")
+    parser.add_argument("--group-by", metavar="COLUMN", help="of items with the same value, show only the best")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Search and print; a bad bundle or photo ends the program with its message and status 1."""
+    """Search and print; a bad bundle, photo, example or filter ends the program with its message and status 1."""
     from vsearch.bundle import BundleError, open_bundle
+    from vsearch.examples import ExampleError
+    from vsearch.filters.columns import FilterError
     from vsearch.images import PhotoError
 
+    _check(args)
     try:
         bundle = open_bundle(args.bundle)
-        results = bundle.search(args.photos, args.k)
-    except (BundleError, PhotoError) as error:
+        answers = _answers(bundle, args)
+        reasons = bundle.unmet(args.where) if args.where and not any(answer["hits"] for answer in answers) else []
+    except (BundleError, PhotoError, ExampleError, FilterError) as error:
         sys.exit(f"vsearch search: {error}")
-    synthetic = bool(bundle.manifest.get("protocol", {}).get("synthetic"))
-    answers = [
-        {"query": photo, "synthetic": synthetic, "hits": _hits(table)}
-        for photo, table in zip(args.photos, results, strict=True)
-    ]
     if args.json:
         print(json.dumps(answers, indent=2))
     else:
         _show(answers)
+    for reason in reasons:
+        print(f"vsearch search: {reason}", file=sys.stderr)
+
+
+def _check(args: argparse.Namespace) -> None:
+    if not (args.photos or args.like or args.unlike):
+        sys.exit("vsearch search: nothing to search with: name a PHOTO, or an item's id with --like")
+    if args.min_score is not None and not -1 <= args.min_score <= 1:
+        sys.exit(f"vsearch search: --min-score {args.min_score:g}: scores are cosines, -1..1")
+
+
+def _answers(bundle: "Bundle", args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Return each query with its hits, as JSON has them."""
+    photos, like, unlike = args.photos or [], args.like or [], args.unlike or []
+    wishes = {"k": args.k, "where": args.where, "min_score": args.min_score, "group_by": args.group_by}
+    synthetic = bool(bundle.manifest.get("protocol", {}).get("synthetic"))
+    if like or unlike:
+        table = bundle.search_examples([*map(Path, photos), *like], unlike, **wishes)
+        query = ", ".join([*photos, *like, *(f"not {example}" for example in unlike)])
+        return [{"query": query, "synthetic": synthetic, "hits": _hits(table)}]
+    return [
+        {"query": photo, "synthetic": synthetic, "hits": _hits(table)}
+        for photo, table in zip(photos, bundle.search(photos, **wishes), strict=True)
+    ]
 
 
 def _hits(table: "pd.DataFrame") -> list[dict[str, Any]]:
@@ -68,8 +109,10 @@ def _show(answers: list[dict[str, Any]]) -> None:
             print("The photos of this catalog are SYNTHETIC, drawn by vsearch.")
 
 
-def _positive(text: str) -> int:
+def _number_of_hits(text: str) -> int | None:
+    if text == "all":
+        return None
     number = int(text)
     if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more, or all")
     return number
