@@ -70,9 +70,7 @@ def main() -> None:
     memory.done.set()
     memory.join()
     print(f"MAP@R {scores.model['map_at_r'].mean():.4f}, chance {scores.chance['map_at_r'].mean():.4f}")
-    print(
-        f"{len(queries)} queries in {n:,} x {args.dim}: {seconds:.0f} s, {memory.peak_kib / 2**20:.2f} GiB"
-    )
+    print(f"{len(queries)} queries in {n:,} x {args.dim}: {seconds:.0f} s, {memory.peak_kib / 2**20:.2f} GiB")
 
 
 if __name__ == "__main__":

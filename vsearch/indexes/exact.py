@@ -1,7 +1,6 @@
 import json
 import logging
 import time
-from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any, Self
@@ -106,7 +105,7 @@ class ExactIndex(Index):
         return self._flat.vectors(positions)
 
     def save(self, folder: Path) -> list[str]:
-        """Write index.faiss, the flat index, readable by plain FAISS, and beside it the prefix, which follows from it."""
+        """Write index.faiss, the flat index, readable by plain FAISS, and prefix.npz, which follows from it."""
         names = self._flat.save(folder)
         settings = {"components": self._p, "flat_from": self._flat_from, "compared": self._compared}
         arrays = {} if self._basis is None else {**vars(self._basis), "projected": self._projected}
@@ -175,7 +174,7 @@ class ExactIndex(Index):
         logger.info("ExactIndex: %d components (ms a search, 0 is plain Flat: %s).", best, shown)
         for size in BATCHES:
             batch = np.resize(queries, (size, queries.shape[1]))
-            bound_ms, flat_ms = (_ms(lambda i=index: i.search(batch, TRIAL_K)) for index in (self, self._flat))  # type: ignore[misc]
+            bound_ms, flat_ms = (_ms(index, batch) for index in (self, self._flat))
             if flat_ms < bound_ms:
                 self._flat_from = size
                 break
@@ -187,7 +186,7 @@ class ExactIndex(Index):
 
     def _single_ms(self, queries: np.ndarray) -> float:
         self.search(queries[:1], TRIAL_K)
-        return median(_ms(lambda query=query: self.search(query[None], TRIAL_K)) for query in queries)  # type: ignore[misc]
+        return median(_ms(self, query[None]) for query in queries)
 
     def _use(self, basis: Basis, projected: np.ndarray | None = None) -> None:
         self._basis = basis
@@ -225,7 +224,7 @@ def _distances(vectors: np.ndarray, positions: np.ndarray, query: np.ndarray, bo
     return distances
 
 
-def _ms(call: Callable[[], object]) -> float:
+def _ms(index: Index, queries: np.ndarray) -> float:
     start = time.perf_counter()
-    call()
+    index.search(queries, TRIAL_K)
     return 1000 * (time.perf_counter() - start)

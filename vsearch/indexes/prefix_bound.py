@@ -67,8 +67,8 @@ def lower_bounds(projected: np.ndarray, lengths_sq: np.ndarray, query: np.ndarra
 def guard(limit: float | np.ndarray, p: int, dim: int, longest: float) -> float | np.ndarray:
     """Return what to add to a limit so that rounding never hides a vector whose distance is within it.
 
-    With u = 2^-24, g(n) = n u / (1 - n u) (Higham 2002, "Accuracy and Stability of Numerical Algorithms", 3.1) and every
-    |x - centre| <= `longest` = B:
+    With u = 2^-24, g(n) = n u / (1 - n u) (Higham 2002, "Accuracy and Stability of Numerical Algorithms", 3.1) and
+    every |x - centre| <= `longest` = B:
 
     - projections are computed in float64 and rounded once to float32: u B. The rest's length is the root of a
       difference of float64 sums, which with axes that are orthonormal to dim 2^-52 is right to sqrt(dim 2^-51) B. With
