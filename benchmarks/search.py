@@ -87,6 +87,7 @@ def ours(gallery: np.ndarray, threads: int) -> Iterator[Variant]:
         f"IVF{lists},PQ256x4fs,RFlat": [{"nprobe": p, "k_factor_rf": 30} for p in (10, 50)],
         "SQ8": [{}],
         "PCA256,SQ8": [{}],
+        "PCA256,SQ8,RFlat": [{"k_factor_rf": factor} for factor in (2, 4)],
         "PCA512,SQ4": [{}],
     }
     engines: list[tuple[str, Callable[[], Index], list[dict[str, float]]]] = [
