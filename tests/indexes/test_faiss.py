@@ -5,6 +5,7 @@ import faiss
 import numpy as np
 import pytest
 
+from vsearch.indexes import faiss as faiss_index
 from vsearch.indexes.faiss import FaissIndex
 
 LOSSLESS = ["Flat", "HNSW16", "IVF8,Flat", "HNSW16,Flat,RFlat", "PQ16x4fs,RFlat", "IVF8,PQ16x4fs,RFlat"]
@@ -89,21 +90,45 @@ def test_after_add_and_remove_rows_are_those_of_the_table(factory, tmp_path):
     assert np.abs(index.vectors(np.arange(997)) - np.delete(before, [3, 0, 250], axis=0)).max() < 1e-5
 
 
-@pytest.mark.parametrize("share", [0.005, 0.05, 0.3, 0.9])
+@pytest.mark.parametrize("few", [0, 200])  # 0: by the index, however few are allowed
+@pytest.mark.parametrize("share", [0.005, 0.05, 0.3, 0.6, 0.9, 1])
 @pytest.mark.parametrize("factory", LOSSLESS + CODED)
-def test_a_filter_leaves_no_place_empty_and_lets_nothing_else_in(factory, share):
+def test_a_filter_leaves_no_place_empty_and_lets_nothing_else_in(factory, share, few, monkeypatch):
+    monkeypatch.setattr(faiss_index, "FEW", few)
     gallery, queries, index = unit(1000), unit(20, seed=1), shared(factory)
     allowed = np.random.default_rng(2).random(1000) < share
+    kept = np.flatnonzero(allowed)
     for k in (1, 10, 1200):
         scores, positions = index.search(queries, k, allowed)
         assert positions.shape == scores.shape == (20, min(k, allowed.sum()))
         assert allowed[positions].all()
         assert all(len(set(row)) == len(row) for row in positions.tolist())
         assert (np.diff(scores, axis=1) <= 1e-6).all()
-        kept = np.flatnonzero(allowed)
         exact = kept[np.argsort(-(queries @ gallery[kept].T), axis=1)[:, :k]]
-        if factory == "Flat":
+        compared = k >= len(kept) or len(kept) ** 2 <= few * 1000
+        if factory == "Flat" or (factory in LOSSLESS and compared):
             assert np.array_equal(positions, exact)
+        if factory in LOSSLESS:
+            assert scores == pytest.approx(np.take_along_axis(queries @ gallery.T, positions, axis=1), abs=1e-5)
+        assert np.array_equal(index.search(queries, k, allowed)[1], positions)
+
+
+@pytest.mark.parametrize(
+    ("factory", "search"),
+    [("HNSW32", {"efSearch": 64}), ("IVF64,Flat", {"nprobe": 8}), ("PCA16,IVF64,SQ8", {"nprobe": 8})],
+)
+def test_a_filter_on_what_lies_elsewhere_costs_no_recall(factory, search):
+    rng = np.random.default_rng(0)
+    shops = rng.integers(0, 40, 8000)  # what a shop sells looks alike
+    gallery = unit(40, 16)[shops] + 0.25 * rng.standard_normal((8000, 16))
+    gallery = (gallery / np.linalg.norm(gallery, axis=1, keepdims=True)).astype(np.float32)
+    allowed = shops < 10
+    queries, kept = gallery[~allowed][:100], np.flatnonzero(allowed)
+    assert len(kept) ** 2 > faiss_index.FEW * 8000  # the index is searched, not each compared
+    exact = kept[np.argsort(-(queries @ gallery[kept].T), axis=1)[:, :10]]
+    _, found = built(gallery, factory, search=search).search(queries, 10, allowed)
+    recall = np.mean([len({*a} & {*b}) / 10 for a, b in zip(found.tolist(), exact.tolist(), strict=True)])
+    assert recall > 0.95  # with the parameters as they are: 0.92 and 0.62
 
 
 def test_a_filter_that_allows_nothing():

@@ -12,7 +12,7 @@ from vsearch.indexes.exhaustive import search_in_pieces
 from vsearch.indexes.faiss_parts import as_written, check_enough, mend, removed, restricted, set_seed
 
 FILE, SETTINGS = "index.faiss", "index.json"
-FEW = 0.02  # share of allowed vectors up to which each of them is compared: below it, graphs and lists miss too many
+FEW = 200  # m of n allowed are few up to m * m = FEW * n: about where HNSW32 takes as long as comparing m (2,048-d)
 
 
 class FaissIndex(Index):
@@ -72,9 +72,9 @@ class FaissIndex(Index):
     def search(self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return scores (cosines, best first) and positions, each (q, k).
 
-        When few are `allowed`, each of them is compared; else the index is searched with FAISS's selector, or, for
-        kinds without one, for more hits. What that leaves unfilled is filled by comparing each. So no place stays
-        empty, and nothing else is found. Kinds that keep codes compare what they decode.
+        When few are `allowed`, each of them is compared; else the index is searched with FAISS's selector and farther
+        than without one, or, for kinds that have none, for more hits. What that leaves unfilled is filled by comparing
+        each. So no place stays empty, and nothing else is found. Kinds that keep codes compare what they decode.
         """
         asked = np.ascontiguousarray(queries, dtype=np.float32)
         with self._threads():
@@ -156,7 +156,7 @@ class FaissIndex(Index):
 
     def _search_allowed(self, queries: np.ndarray, k: int, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         positions = np.flatnonzero(allowed)
-        if len(positions) <= max(k, FEW * len(allowed)):
+        if len(positions) <= k or len(positions) ** 2 <= FEW * len(allowed):
             return search_in_pieces(self.vectors, positions, queries, k)
         everything = len(positions) == len(allowed)
         answer = self._built().search(queries, k) if everything else restricted(self._built(), queries, k, allowed)

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from math import ceil
 
 import faiss
 import numpy as np
@@ -103,11 +104,14 @@ def _renumber(lists: faiss.IndexIVF, kept: np.ndarray, n: int) -> None:
 def restricted(index: faiss.Index, queries: np.ndarray, k: int, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Search among the allowed vectors: squared L2 distances and positions, each (q, k), -1 where a place is empty.
 
-    With FAISS's own selector; kinds that have none are asked for more hits, and those that aren't allowed are dropped.
+    With FAISS's own selector, and as many times farther (efSearch, nprobe) as there are vectors to an allowed one, so
+    that about as many allowed ones are met as without a filter. Kinds that have no selector are asked for more hits,
+    and those that aren't allowed are dropped.
     """
     bits = np.packbits(allowed, bitorder="little")
+    farther = len(allowed) / max(1, int(allowed.sum()))
     try:
-        return index.search(queries, k, params=_parameters(index, faiss.IDSelectorBitmap(bits)))
+        return index.search(queries, k, params=_parameters(index, faiss.IDSelectorBitmap(bits), k, farther))
     except RuntimeError:  # FAISS: "selector not supported", "search params not supported for this index"
         return _overfetched(index, queries, k, allowed)
 
@@ -121,18 +125,18 @@ def _overfetched(index: faiss.Index, queries: np.ndarray, k: int, allowed: np.nd
     return np.take_along_axis(distances, order, axis=1), found
 
 
-def _parameters(index: faiss.Index, selector: faiss.IDSelector) -> faiss.SearchParameters:
-    """Return an index's present settings for searching, with a selector, as FAISS takes them for one call."""
+def _parameters(index: faiss.Index, selector: faiss.IDSelector, k: int, farther: float) -> faiss.SearchParameters:
+    """Return an index's settings for searching `farther`, with a selector, as FAISS takes them for one call."""
     index = faiss.downcast_index(index)
     if isinstance(index, faiss.IndexPreTransform):
-        return faiss.SearchParametersPreTransform(index_params=_parameters(index.index, selector))
+        return faiss.SearchParametersPreTransform(index_params=_parameters(index.index, selector, k, farther))
     if isinstance(index, faiss.IndexRefine):
-        inner = _parameters(index.base_index, selector)
+        inner = _parameters(index.base_index, selector, k, farther)
         return faiss.IndexRefineSearchParameters(k_factor=index.k_factor, base_index_params=inner)
-    if isinstance(index, faiss.IndexIVFPQ):
-        return faiss.IVFPQSearchParameters(sel=selector, nprobe=index.nprobe)
     if isinstance(index, faiss.IndexIVF):
-        return faiss.SearchParametersIVF(sel=selector, nprobe=index.nprobe)
+        kind = faiss.IVFPQSearchParameters if isinstance(index, faiss.IndexIVFPQ) else faiss.SearchParametersIVF
+        return kind(sel=selector, nprobe=min(index.nlist, ceil(index.nprobe * farther)))
     if isinstance(index, faiss.IndexHNSW):
-        return faiss.SearchParametersHNSW(sel=selector, efSearch=index.hnsw.efSearch)
+        wide = ceil(max(index.hnsw.efSearch, k) * farther)
+        return faiss.SearchParametersHNSW(sel=selector, efSearch=min(index.ntotal, wide))
     return faiss.SearchParameters(sel=selector)
