@@ -6,6 +6,7 @@ from indexes.test_prefix_bound import low_rank, near_copies
 
 from vsearch.indexes import exact
 from vsearch.indexes.exact import ExactIndex
+from vsearch.indexes.faiss import FaissIndex
 
 
 def clustered(n: int, dim: int, seed: int = 0) -> np.ndarray:
@@ -35,7 +36,8 @@ def same_hits(index: ExactIndex, vectors: np.ndarray, queries: np.ndarray, k: in
     scores, positions = index.search(queries, k, allowed)
     k = min(k, len(kept))
     assert positions.shape == scores.shape == (len(queries), k)
-    every = 1 - ((queries[:, None].astype(float) - vectors[None].astype(float)) ** 2).sum(axis=2) / 2
+    wide, asked = vectors.astype(float), queries.astype(float)
+    every = 1 + asked @ wide.T - ((asked**2).sum(axis=1)[:, None] + (wide**2).sum(axis=1)) / 2
     best = -np.sort(-every[:, kept], axis=1)[:, :k]
     assert np.isin(positions, kept).all()
     assert all(len(set(row)) == k for row in positions.tolist())
@@ -48,19 +50,64 @@ def same_hits(index: ExactIndex, vectors: np.ndarray, queries: np.ndarray, k: in
 @pytest.mark.parametrize("dim", [2, 16, 256])
 def test_hits_are_those_of_plain_flat(make, n, dim):
     vectors, queries = make(n, dim), make(5, dim, seed=1)
-    for components in {1, min(4, dim), dim}:
+    for components in {1, min(4, dim), min(dim, 64)}:
         index = built(vectors, components)
-        for k in (1, 10, n - 1, n, n + 5):
-            if k > 0:
-                same_hits(index, vectors, np.concatenate([queries, vectors[:2]]), k)
+        for k in {1, max(1, min(10, n - 1)), n + 5}:
+            same_hits(index, vectors, np.concatenate([queries, vectors[:2]]), k)
+
+
+def around(n: int, dim: int, seed: int = 0) -> np.ndarray:
+    """A point, and vectors all around it: at one and the same distance, within float32's rounding."""
+    rng = np.random.default_rng(seed)
+    middle, offsets = np.eye(dim)[0], rng.standard_normal((n - 1, dim))
+    offsets[:, 0] = 0
+    offsets /= np.linalg.norm(offsets, axis=1, keepdims=True)
+    return np.concatenate([middle[None], 0.8 * middle + 0.6 * offsets]).astype(np.float32)
+
+
+@pytest.mark.parametrize("make", [unit, clustered, low_rank, near_copies, copies, constant, around])
+@pytest.mark.parametrize(("n", "dim", "components"), [(500, 64, 4), (500, 301, 32), (300, 2048, 16)])
+@pytest.mark.parametrize("seed", range(2))
+def test_single_queries_are_answered_as_by_index_flat_l2_to_the_last_bit(make, n, dim, components, seed):
+    vectors, queries = make(n, dim, seed), make(4, dim, seed + 10)
+    plain, index = faiss.IndexFlatL2(dim), built(vectors, components)
+    plain.add(vectors)
+    for query in (*queries, vectors[0], -vectors[1]):
+        for k in (1, 10, 77):
+            distances, _ = plain.search(query[None], k)
+            scores, positions = index.search(query[None], k)
+            assert np.array_equal(scores, np.clip(1 - distances / 2, -1, 1))
+            every = np.empty(n, dtype=np.float32)
+            found = plain.search(query[None], n)
+            every[found[1][0]] = found[0][0]
+            assert positions[0].tolist() == np.argsort(every, kind="stable")[:k].tolist()
 
 
 def test_ids_are_those_of_index_flat_l2():
     vectors, queries = clustered(3000, 128), clustered(40, 128, seed=1)
-    plain = faiss.IndexFlatL2(128)
+    plain, index = faiss.IndexFlatL2(128), built(vectors, 32)
     plain.add(vectors)
+    assert index.describe()["compared_share"] < 0.3
     for asked in (queries, queries[:1]):
-        assert np.array_equal(built(vectors, 32).search(asked, 10)[1], plain.search(asked, 10)[1])
+        assert np.array_equal(index.search(asked, 10)[1], plain.search(asked, 10)[1])
+
+
+def test_by_hand():
+    index = built(np.array([[1, 0], [0, 1], [-1, 0], [0.6, 0.8]], np.float32), 1)
+    scores, positions = index.search(np.array([[1, 0]], np.float32), 4)
+    assert positions.tolist() == [[0, 3, 1, 2]]
+    assert scores[0] == pytest.approx([1, 0.6, 0, -1], abs=1e-6)
+
+
+def test_only_what_the_bound_leaves_is_compared(monkeypatch):
+    vectors, seen = low_rank(2000, 64), []
+    index, compare = built(vectors, 4), ExactIndex._distances
+    monkeypatch.setattr(
+        ExactIndex, "_distances", lambda self, query, at: seen.append(len(at)) or compare(self, query, at)
+    )
+    same_hits(index, vectors, low_rank(1, 64, seed=1), 10)
+    assert sum(seen) < 1000
+    assert index.describe()["compared_share"] < 0.5
 
 
 def test_of_equal_scores_the_first_position_wins():
@@ -114,7 +161,7 @@ def test_a_prefix_of_another_index_is_refused(tmp_path):
     (tmp_path / "other").mkdir()
     built(clustered(200, 32)).save(tmp_path / "other")
     (tmp_path / "other" / "prefix.npz").rename(tmp_path / "prefix.npz")
-    with pytest.raises(ValueError, match=r"prefix.npz is of 200 vectors, index.faiss of 300"):
+    with pytest.raises(ValueError, match=r"prefix.npz is not .* it holds 200 vectors of 32 dimensions, not 300 of 32"):
         ExactIndex.open(tmp_path)
 
 
@@ -128,8 +175,7 @@ def test_where_nothing_can_be_pruned_it_is_plain_flat_and_says_so(monkeypatch, c
 
 
 def test_what_is_fastest_is_chosen(monkeypatch):
-    cost = {0: 9.0, 32: 5.0, 64: 2.0, 128: 7.0}
-    monkeypatch.setattr(ExactIndex, "_single_ms", lambda self, queries: cost[self._p])
+    monkeypatch.setattr(ExactIndex, "_single_ms", lambda self, queries: 9.0 if self._p == 0 else abs(self._p - 60))
     index = built(clustered(2500, 256), None)
     assert index.spec == "Flat, exact by a prefix of 64 components"
     assert 0 < index.describe()["compared_share"] < 1
@@ -152,3 +198,52 @@ def test_bad_input():
         built(np.ones((3, 4), dtype=np.float32))
     with pytest.raises(ValueError, match="build it first"):
         ExactIndex().search(unit(1), 1)
+
+
+def test_a_prefix_of_other_vectors_is_refused(tmp_path):
+    built(clustered(300, 32)).save(tmp_path)
+    kept = (tmp_path / "prefix.npz").read_bytes()
+    built(clustered(300, 32, seed=5)).save(tmp_path)
+    (tmp_path / "prefix.npz").write_bytes(kept)
+    with pytest.raises(ValueError, match="it holds other vectors"):
+        ExactIndex.open(tmp_path)
+
+
+@pytest.mark.parametrize("data", [b"", b"no prefix", b"PK\x03\x04" + bytes(40)])
+def test_foreign_bytes_are_refused(data, tmp_path):
+    built(clustered(300, 32)).save(tmp_path)
+    (tmp_path / "prefix.npz").write_bytes(data)
+    with pytest.raises(ValueError, match=r"prefix.npz is not the prefix"):
+        ExactIndex.open(tmp_path)
+
+
+def test_another_kind_of_index_is_refused(tmp_path):
+    graph = FaissIndex("HNSW16")
+    graph.build(unit(100))
+    graph.save(tmp_path)
+    with pytest.raises(ValueError, match="not an exact index: HNSW16"):
+        ExactIndex.open(tmp_path)
+
+
+def test_a_plain_flat_index_opens(tmp_path):
+    vectors, flat = clustered(300, 32), FaissIndex("Flat")
+    flat.build(vectors)
+    flat.save(tmp_path)
+    same_hits(ExactIndex.open(tmp_path), vectors, vectors[:5], 10)
+
+
+def test_queries_that_are_not_numbers_find_what_faiss_finds():
+    index, query = built(clustered(300, 32)), np.full((1, 32), np.nan, dtype=np.float32)
+    assert np.array_equal(index.search(query, 5)[1], index._flat.search(query, 5)[1])
+
+
+def test_threads_are_put_back_and_survive_saving(tmp_path):
+    blas, vectors = exact._blas(), clustered(300, 32)
+    before = blas.info()
+    index = built(vectors, 4, threads=1)
+    same_hits(index, vectors, vectors[:5], 10)
+    with index._threads():
+        assert {library["num_threads"] for library in blas.info()} == {1}
+    assert blas.info() == before
+    index.save(tmp_path)
+    assert ExactIndex.open(tmp_path).threads == 1

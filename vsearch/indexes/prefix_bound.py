@@ -1,91 +1,144 @@
+"""A lower bound on squared L2 distances from a few principal components and the length of the rest.
+
+Let Q (dim, p) have orthonormal columns, Y(v) = Q'v and R(v) = sqrt(|v|^2 - |Y(v)|^2), the length of what Q leaves out.
+Cauchy-Schwarz on the rests gives q.x <= Y(q).Y(x) + R(q) R(x), hence
+
+    |q - x|^2 >= |q|^2 - 2 s(q, x),   s(q, x) = Y(q).Y(x) + R(q) R(x) - |x|^2 / 2 = a(q).a(x),
+
+with a(q) = [Y(q), R(q), 1] and a(x) = [Y(x), R(x), -|x|^2 / 2]: one product of p + 2 numbers a vector. For any vectors,
+not only those of unit length, it is the same as |q - x|^2 >= |Y(q) - Y(x)|^2 + (R(q) - R(x))^2.
+
+What rounding can do (n operations of unit roundoff u: g_n(u) = n u / (1 - n u); Higham, Accuracy and Stability of
+Numerical Algorithms, ch. 3; u = 2^-24 in float32, 2^-53 in float64; true for any order of summation, and with FMA):
+
+1. B, the basis in float64, is not quite orthonormal. With e = |B'B - I|, its polar factor Q has |B - Q| <= e (every
+   singular value t has |t - 1| <= |t^2 - 1|). A projection computed in float64 is off by at most
+   eta |v|, eta = sqrt(p) g_dim(2^-53) + e; e is measured, its own rounding of at most p g_dim(2^-53) added.
+2. The computed |v|^2 - |y|^2 is below R^2 by at most (2 eta + eta^2 + g_dim + g_p (1 + eta)^2 + 4u) |v|^2, the root's
+   own rounding included, which is below 8 eta |v|^2. That is added before the root: no r is below its R, and as they
+   are >= 0, no product r r below R R.
+3. Products of y are off by at most (2 eta + eta^2) |q| |x|, and |x|^2 / 2 by g_dim |x|^2 / 2: together by less than
+   3 eta |a(q)| |a(x)|, as |a(v)| >= |v|, |a(q)| >= 1 and |a(x)| >= |x|^2 / 2.
+4. Rounding a(q) and a(x) to float32, shortening a prefix and the float32 product of p + 2 terms multiply every term by
+   1 + g_{p+8}(2^-24) at most; the terms' sizes add up to |a(q)| |a(x)| at most (Cauchy-Schwarz again).
+
+So the computed s is at most `slack` = (g_{p+8}(2^-24) + 3 eta) |a(q)| max |a(x)| below the s that the bound needs.
+"""
+
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
 
 import numpy as np
 
-UNIT = 2.0**-24  # half a unit in float32's last place
-CHUNK = 8192  # vectors turned at once, in float64
+CHUNK = 4096  # vectors that are in float64 at a time
+TINY = 1e-30  # more than underflow can take away
+
+
+def gamma(n: int, u: float) -> float:
+    """Return g_n(u) = n u / (1 - n u): what n roundings can change a result by, as a share of it."""
+    return n * u / (1 - n * u)
+
+
+def principal_axes(sample: np.ndarray, components: int, seed: int = 0) -> np.ndarray:
+    """Return the first uncentred principal axes of vectors (m, dim) as orthonormal columns, float64 (dim, components).
+
+    Randomised subspace iteration (Halko, Martinsson and Tropp 2011, https://arxiv.org/abs/0909.4061, algorithm 4.4).
+    Near enough is enough: the axes decide how much the bound prunes, not whether it holds.
+    """
+    dim = sample.shape[1]
+    wide = min(dim, components + 16)
+    axes = np.random.default_rng(seed).standard_normal((dim, wide)).astype(np.float32)
+    for _ in range(2):
+        axes = np.linalg.qr(sample.T @ (sample @ axes))[0]
+    inside = (sample @ axes).astype(np.float64)
+    rotation = np.linalg.eigh(inside.T @ inside)[1][:, ::-1]
+    return np.linalg.qr(axes.astype(np.float64) @ rotation)[0][:, :components]
+
+
+def projection_error(basis: np.ndarray) -> float:
+    """Return eta: how far, as a share of a vector's length, its float64 projection on a basis (dim, p) may be off."""
+    dim, p = basis.shape
+    rounding = gamma(dim, 2.0**-53)
+    departure = np.linalg.norm(basis.T @ basis - np.eye(p)) + p * rounding
+    return float(1.01 * (np.sqrt(p) * rounding + departure))
 
 
 @dataclass(frozen=True)
-class Basis:
-    """What vectors are projected on: `centre` (dim,) and the first principal components `axes` (dim, p), float64."""
-
-    centre: np.ndarray
-    axes: np.ndarray
-
-    def project(self, vectors: np.ndarray) -> np.ndarray:
-        """Return float32 (n, p + 1): each vector's p coordinates, then the length of what they leave out."""
-        parts = [self._project(vectors[start : start + CHUNK]) for start in range(0, len(vectors), CHUNK)]
-        return np.concatenate(parts) if parts else np.empty((0, self.axes.shape[1] + 1), dtype=np.float32)
-
-    def _project(self, vectors: np.ndarray) -> np.ndarray:
-        offset = vectors.astype(np.float64) - self.centre
-        prefix = offset @ self.axes
-        left = np.einsum("ij,ij->i", offset, offset) - np.einsum("ij,ij->i", prefix, prefix)
-        return np.concatenate([prefix, np.sqrt(np.maximum(left, 0))[:, None]], axis=1).astype(np.float32)
-
-    def narrowed(self, p: int) -> "Basis":
-        """Return the basis of the first `p` of its components."""
-        return Basis(self.centre, np.ascontiguousarray(self.axes[:, :p]))
-
-
-def principal(vectors: np.ndarray, p: int) -> Basis:
-    """Return about the first `p` principal components of float32 (n, dim) vectors, orthonormal to float64's precision.
-
-    By subspace iteration from random directions (Halko, Martinsson and Tropp 2011): ten times faster than all
-    eigenvectors. Any orthonormal axes give a right bound, the principal ones a tight one.
-    """
-    centre, dim = vectors.mean(axis=0, dtype=np.float64), vectors.shape[1]
-    offset = vectors - centre.astype(np.float32)
-    spread = (offset.T @ offset).astype(np.float64)
-    axes = np.random.default_rng(0).standard_normal((dim, min(dim, p + 16)))
-    for _ in range(4):
-        axes, _ = np.linalg.qr(spread @ axes)
-    _, turn = np.linalg.eigh(axes.T @ spread @ axes)
-    return Basis(centre, np.ascontiguousarray((axes @ turn)[:, ::-1][:, :p]))
-
-
-def lower_bounds(projected: np.ndarray, lengths_sq: np.ndarray, query: np.ndarray) -> np.ndarray:
-    """Return float32 (n,) or (q, n): what no squared L2 distance to the query falls below, but for `guard`.
-
-    With y the first p coordinates of a vector in an orthonormal basis and r the length of the rest, the rests of a and
-    b have an inner product <= r_a r_b (Cauchy-Schwarz), so |a - b|^2 >= |y_a - y_b|^2 + (r_a - r_b)^2: the squared
-    distance of the vectors (y, r), which is computed here as |z|^2 - 2 z.w + |w|^2.
+class Prefix:
+    """The vectors' a(x), and what it takes to make a(q) for a query.
 
     Args:
-        projected: float32 (n, p + 1), of `Basis.project`.
-        lengths_sq: float32 (n,), their squared lengths.
-        query: float32 (p + 1,) or (q, p + 1), projected too.
+        basis: float64 (dim, p), orthonormal columns.
+        eta: how far a projection may be off; see above.
+        rows: float32 (p + 2, n): y, r and -|x|^2 / 2; a vector a column, which a product with one query reads fastest.
     """
-    bounds = query @ projected.T
-    bounds *= -2
-    bounds += lengths_sq
-    bounds += np.einsum("...j,...j->...", query, query)[..., None] if query.ndim > 1 else query @ query
-    return bounds
+
+    basis: np.ndarray
+    eta: float
+    rows: np.ndarray
+
+    @classmethod
+    def of(cls, vectors: np.ndarray, basis: np.ndarray) -> Self:
+        """Project float32 (n, dim) vectors on float64 (dim, p) axes."""
+        eta = projection_error(basis)
+        rows = np.empty((basis.shape[1] + 2, len(vectors)), dtype=np.float32)
+        for start in range(0, len(vectors), CHUNK):
+            y, r, squares = _parts(vectors[start : start + CHUNK], basis, eta)
+            rows[:, start : start + CHUNK] = np.vstack([y.T, r, -squares / 2])
+        return cls(basis, eta, rows)
+
+    def appended(self, vectors: np.ndarray) -> "Prefix":
+        """Return the prefix with those of float32 (m, dim) vectors behind, on the same axes."""
+        return Prefix(self.basis, self.eta, np.hstack([self.rows, Prefix.of(vectors, self.basis).rows]))
+
+    def without(self, positions: np.ndarray) -> "Prefix":
+        """Return the prefix without the vectors at int (m,) positions."""
+        return Prefix(self.basis, self.eta, np.delete(self.rows, positions, axis=1))
+
+    def shortened(self, components: int) -> "Prefix":
+        """Return the prefix on the first axes alone: what the others held goes into r. All terms are positive."""
+        dropped = np.square(self.rows[components:-1], dtype=np.float64).sum(axis=0)
+        rows = np.vstack([self.rows[:components], np.sqrt(dropped).astype(np.float32), self.rows[-1]])
+        return Prefix(np.ascontiguousarray(self.basis[:, :components]), self.eta, rows)
+
+    def ask(self, queries: np.ndarray) -> np.ndarray:
+        """Return a(q) of float32 (q, dim) queries, float32 (q, p + 2)."""
+        y, r, _ = _parts(queries, self.basis, self.eta)
+        return np.column_stack([y, r, np.ones(len(queries))]).astype(np.float32)
+
+    @cached_property
+    def longest(self) -> float:
+        """Max |a(x)|, or a little more."""
+        return 1.001 * float(np.sqrt(np.einsum("pn,pn->n", self.rows, self.rows).max(initial=0.0)))
+
+    def slack(self, asked: np.ndarray) -> np.ndarray:
+        """Return by how much the float32 product of a(q) (q, p + 2) and `rows` may be too low: float64 (q,)."""
+        share = gamma(len(self.rows) + 6, 2.0**-24) + 3 * self.eta
+        return 1.001 * share * self.longest * np.linalg.norm(asked.astype(np.float64), axis=1) + TINY
 
 
-def guard(limit: float | np.ndarray, p: int, dim: int, longest: float) -> float | np.ndarray:
-    """Return what to add to a limit so that rounding never hides a vector whose distance is within it.
+def least(square: float, distance_l2sq: float, dim: int, slack: float) -> np.float32:
+    """Return the computed s below which no vector is as near as a given distance, rounded down.
 
-    With u = 2^-24, g(n) = n u / (1 - n u) (Higham 2002, "Accuracy and Stability of Numerical Algorithms", 3.1) and
-    every |x - centre| <= `longest` = B:
-
-    - projections are computed in float64 and rounded once to float32: u B. The rest's length is the root of a
-      difference of float64 sums, which with axes that are orthonormal to dim 2^-52 is right to sqrt(dim 2^-51) B. With
-      e the sum of the two, |z - w| is off by at most 2 e B; its square, as |q - x| <= 2 B, by 8 e B^2 + 4 e^2 B^2;
-    - |z|^2, |w|^2 and 2 z.w are sums of p + 1 products, wrong by at most g(p + 1) B^2 each (the last by twice that),
-      and adding them rounds values up to 4 B^2 three times: 4 g(p + 1) B^2 + 12 u B^2 in all;
-    - the limit itself, a sum of `dim` squares of rounded differences, may lie g(dim + 4) of itself below the truth.
+    A float32 sum of squared differences is off by g_{dim+2}(2^-24) of itself at most, whatever its order; so a vector
+    whose true or computed distance is within the given, computed one has |q - x|^2 <= distance / (1 - g).
 
     Args:
-        limit: the k-th best squared distance, as it was computed.
-        p: components.
-        dim: of the vectors.
-        longest: B.
+        square: |q|^2, in float64.
+        distance_l2sq: the limit, as computed in float32.
+        dim: numbers a vector.
+        slack: by how much a computed s may be too low.
     """
-    off = UNIT + np.sqrt(dim * 2.0**-51)
-    return _g(dim + 4) * limit + (9 * off + 4 * _g(p + 1) + 12 * UNIT) * float(longest) ** 2
+    limit = distance_l2sq / (1 - gamma(dim + 4, 2.0**-24)) + TINY
+    rounding = (dim + 8) * 2.0**-52 * (square + limit)  # of |q|^2 and of this line, in float64
+    return np.nextafter(np.float32((square - limit) / 2 - slack - rounding), np.float32(-np.inf))
 
 
-def _g(n: int) -> float:
-    return n * UNIT / (1 - n * UNIT)
+def _parts(vectors: np.ndarray, basis: np.ndarray, eta: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return y (m, p), r (m,) and |v|^2 (m,) in float64."""
+    exact = vectors.astype(np.float64)
+    y = exact @ basis
+    squares = np.einsum("md,md->m", exact, exact)
+    rest = np.maximum(squares - np.einsum("mp,mp->m", y, y), 0)
+    return y, np.sqrt(rest + 8 * eta * squares), squares
