@@ -17,6 +17,7 @@ from vsearch.images import Preprocessing
 from vsearch.indexes.faiss import FaissIndex
 
 PARTS = ("model.safetensors", "index.faiss", "index.json", "items.parquet")
+EXTRA = ("report.md", "canaries.npz")
 
 
 def photos(folder: Path) -> list[Path]:
@@ -67,8 +68,8 @@ def test_bytes_and_paths_give_the_same_embedding(made):
 
 def test_the_folder_holds_what_the_manifest_says(made):
     manifest = json.loads((made / "manifest.json").read_text())
-    assert {path.name for path in made.iterdir()} == {"manifest.json", "report.md", *PARTS}
-    assert set(manifest["sha256"]) == {"report.md", *PARTS}
+    assert {path.name for path in made.iterdir()} == {"manifest.json", "CURRENT", *EXTRA, *PARTS}
+    assert set(manifest["sha256"]) == {*EXTRA, *PARTS}
     assert manifest["note"] == "hello"
     assert manifest["backbone"]["class_path"] == "conftest.TinyBackbone"
     assert (manifest["dim"], manifest["metric"], manifest["index"]["spec"]) == (8, "cosine", "Flat")
@@ -99,6 +100,7 @@ def test_another_models_weights_are_refused_even_with_their_hash(made):
     weights = load_file(made / "model.safetensors")
     save_file({name: value + 1 for name, value in weights.items()}, made / "model.safetensors")
     manifest = json.loads((made / "manifest.json").read_text())
+    (made / "CURRENT").unlink()  # which has the manifest's SHA-256
     manifest["sha256"]["model.safetensors"] = hashlib.sha256((made / "model.safetensors").read_bytes()).hexdigest()
     (made / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(BundleError, match="fingerprint is not that of these weights"):
@@ -106,6 +108,7 @@ def test_another_models_weights_are_refused_even_with_their_hash(made):
 
 
 def change(made: Path, **values) -> None:
+    (made / "CURRENT").unlink()  # which has the manifest's SHA-256
     manifest = json.loads((made / "manifest.json").read_text())
     (made / "manifest.json").write_text(json.dumps({**manifest, **values}))
 
@@ -153,7 +156,7 @@ def test_an_interrupted_write_leaves_no_bundle(tmp_path, monkeypatch):
     def fail(*args) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(bundle.os, "fsync", fail)
+    monkeypatch.setattr("os.fsync", fail)
     with pytest.raises(OSError, match="disk full"):
         write(tmp_path / "bundle")
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
@@ -176,6 +179,7 @@ def test_the_fingerprint_binds_weights_preprocessing_and_dim():
 
 @pytest.mark.parametrize("manifest", ["[]", "{}", '{"schema": 1}', "null"])
 def test_a_manifest_without_its_entries_is_refused(made, manifest):
+    (made / "CURRENT").unlink()
     (made / "manifest.json").write_text(manifest)
     with pytest.raises(BundleError):
         open_bundle(made)

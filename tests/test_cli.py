@@ -18,7 +18,7 @@ from vsearch.bundle import open_bundle
 from vsearch.cli import main
 
 ROOT = Path(__file__).parent.parent
-COMMANDS = ("fit", "validate", "test", "predict", "compare", "search", "study")
+COMMANDS = ("fit", "validate", "test", "predict", "compare", "search", "study", "index")
 
 
 def test_help_lists_every_command_with_a_line(capsys):

@@ -10,10 +10,10 @@ LEVELS = [
     {"leaks"},
     {"images", "metrics", "splits", "freezing", "diagnostics", "spec"},
     {"catalogs", "backbones", "heads", "losses", "indexes", "samplers", "scan", "filters"},
-    {"embedder", "hits", "examples"},
+    {"embedder", "hits", "examples", "generations", "canaries"},
     {"parameters", "searching"},
-    {"evaluate", "datamodule", "bundle", "latency", "memory"},
-    {"module", "axes"},
+    {"evaluate", "datamodule", "bundle", "latency", "memory", "intake"},
+    {"module", "axes", "upkeep"},
     {"checks", "comparing"},
     {"studies"},
     {"reports"},
@@ -40,6 +40,13 @@ WITHIN = [
         "indexes.auto",
     ],
     ["filters.columns", "filters.conditions", "filters.grammar"],
+    [
+        f"generations.{name}"
+        for name in (
+            *("files", "lock", "state", "manifest", "changes", "net", "live", "promote", "columns", "edit"),
+            *("rebuild", "rollback", "report", "verify", "shadow"),
+        )
+    ],
     ["catalogs.csv_repair", "catalogs.table"],
     ["catalogs.photo_files", "catalogs.huggingface"],
     ["catalogs.demo_shapes", "catalogs.demo"],

@@ -1,29 +1,28 @@
 import hashlib
 import json
-import os
 from dataclasses import asdict
-from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from safetensors.torch import load_file, save
 
+from vsearch import canaries
 from vsearch.backbones.base import Backbone
 from vsearch.embedder import Embedder
+from vsearch.generations.base import CURRENT, ITEMS, MANIFEST, VECTORS, BundleError
+from vsearch.generations.files import check_file, measured, sha256, sync, table_bytes
+from vsearch.generations.live import open_live
+from vsearch.generations.manifest import SCHEMA, WEIGHTS, explained
+from vsearch.generations.promote import keeps, write_vectors
+from vsearch.generations.state import State, state_bytes
 from vsearch.heads.base import Head
 from vsearch.images import Preprocessing
 from vsearch.indexes.base import Index
 from vsearch.searching import Bundle
-from vsearch.spec import SpecError, build, class_path, describe, find
-
-SCHEMA = 2
-WEIGHTS, ITEMS, MANIFEST = "model.safetensors", "items.parquet", "manifest.json"
-
-
-class BundleError(ValueError):
-    """A bundle cannot be served: a part is missing, damaged, or belongs to another bundle."""
+from vsearch.spec import build, class_path, describe
 
 
 def fingerprint(weights_sha256: str, preprocessing: Preprocessing, dim: int) -> str:
@@ -45,6 +44,7 @@ def write(
     items: pd.DataFrame,
     manifest: dict[str, Any],
     extra: dict[str, bytes],
+    embeddings: np.ndarray | None = None,
 ) -> None:
     """Write a bundle so that a reader finds all of it or nothing: a temporary sibling folder, fsync, rename.
 
@@ -55,6 +55,8 @@ def write(
         items: one row per vector of the index.
         manifest: what else to record beside the parts that this function fills in.
         extra: further files by name (report, pictures).
+        embeddings: the items', float32 (n, dim). Given, they are stored (as float16) if the index keeps only codes, so
+            that another index can be built of them.
 
     Raises:
         BundleError: the folder exists, or items and index differ in length.
@@ -63,20 +65,20 @@ def write(
         raise BundleError(f"{folder} exists already: a bundle is never overwritten. Move it away first.")
     if len(index) != len(items):
         raise BundleError(f"the index holds {len(index)} vectors, but there are {len(items)} items")
-    table = BytesIO()
-    items.to_parquet(table, index=False)
-    state = {name: tensor.contiguous() for name, tensor in embedder.state_dict().items()}
+    files = {**_parts(embedder, items), **extra}
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
         made = Path(temporary) / folder.name
         made.mkdir()
-        for name, data in {WEIGHTS: save(state), ITEMS: table.getvalue(), **extra}.items():
+        for name, data in files.items():
             (made / name).write_bytes(data)
         index_files = index.save(made)
-        digests = {path.name: sha256(path) for path in sorted(made.iterdir())}
+        if embeddings is not None and not keeps(index, embeddings.__getitem__):
+            write_vectors(made / VECTORS, len(index), embedder.dim, embeddings.__getitem__)
+        contents = measured(made)
         manifest = {
             "schema": SCHEMA,
-            "fingerprint": fingerprint(digests[WEIGHTS], embedder.preprocessing, embedder.dim),
+            "fingerprint": fingerprint(contents["sha256"][WEIGHTS], embedder.preprocessing, embedder.dim),
             "backbone": {**embedder.backbone.spec(), "origin": embedder.backbone.origin},
             "head": None if embedder.head is None else describe(embedder.head),
             "preprocessing": asdict(embedder.preprocessing),
@@ -90,42 +92,38 @@ def write(
                 "files": index_files,
                 **manifest.get("index", {}),
             },
-            "sha256": digests,
+            **contents,
         }
         (made / MANIFEST).write_text(json.dumps(manifest, indent=2))
-        for path in made.iterdir():
-            _sync(path)
-        _sync(made)
+        (made / CURRENT).write_bytes(state_bytes(State(0, sha256(made / MANIFEST)), []))
+        for path in [*made.iterdir(), made]:
+            sync(path)
         made.rename(folder)
-    _sync(folder.parent)
-
-
-def sha256(path: Path) -> str:
-    """Return a file's SHA-256, read piece by piece."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    sync(folder.parent)
 
 
 def open_bundle(folder: Path) -> Bundle:
-    """Open a bundle and check that its parts are whole and belong together.
+    """Open a bundle as it stands: the generation in force, with the changes on top of it made.
+
+    Every part's length and SHA-256 is checked before anything reads it, and that they belong together. The bundle keeps
+    what it has opened, whatever is written later.
 
     Raises:
         BundleError: says which part is missing, damaged or foreign.
     """
-    manifest = _read_manifest(folder)
-    try:
-        for name in (WEIGHTS, ITEMS, *manifest["index"]["files"]):
-            _check_part(folder, name, manifest)
-        return _assemble(folder, manifest)
-    except BundleError:
-        raise
-    except (SpecError, ImportError, ValueError) as error:
-        raise BundleError(f"{folder}: {error}") from error
-    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
-        raise BundleError(f"{folder}: {MANIFEST} does not describe these files ({error!r}).") from error
+    live = open_live(folder)
+    with explained(folder):
+        check_file(folder, WEIGHTS, live.fitted)
+        manifest = {**live.fitted, "index": live.manifest["index"], "generation": live.state.generation}
+        return Bundle(open_embedder(folder, live.fitted), live.index, live.items, manifest)
 
 
-def _assemble(folder: Path, manifest: dict[str, Any]) -> Bundle:
+def open_embedder(folder: Path, manifest: dict[str, Any]) -> Embedder:
+    """Return the network of a bundle whose weights have been checked, in eval mode, on the CPU.
+
+    Raises:
+        BundleError: the manifest's fingerprint is of other weights or another preprocessing.
+    """
     preprocessing = Preprocessing(**manifest["preprocessing"])
     if fingerprint(manifest["sha256"][WEIGHTS], preprocessing, manifest["dim"]) != manifest["fingerprint"]:
         raise BundleError(f"{folder}: the fingerprint is not that of these weights and this preprocessing.")
@@ -133,41 +131,15 @@ def _assemble(folder: Path, manifest: dict[str, Any]) -> Bundle:
     backbone.preprocessing = preprocessing
     embedder = Embedder(backbone, build(manifest["head"], Head) if manifest.get("head") else None)
     embedder.load_state_dict(load_file(folder / WEIGHTS))
-    index = find(manifest["index"]["class_path"], Index).open(folder)
-    items = pd.read_parquet(folder / ITEMS)
-    if len(index) != len(items):
-        raise BundleError(f"{folder}: the index holds {len(index)} vectors, {ITEMS} {len(items)} items.")
-    return Bundle(embedder.eval(), index, items, manifest)
+    return embedder.eval()
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise BundleError(
-            f"{folder} is no bundle: it has no {MANIFEST}. A fit writes one to lightning_logs/version_N/bundle."
-        )
-    try:
-        manifest = json.loads(path.read_text())
-    except ValueError as error:
-        raise BundleError(f"{path} is damaged: {error}.") from error
-    schema = manifest.get("schema") if isinstance(manifest, dict) else None
-    if schema != SCHEMA:
-        raise BundleError(f"{path}: schema {schema}; this vsearch reads schema {SCHEMA}.")
-    return manifest
-
-
-def _check_part(folder: Path, name: str, manifest: dict[str, Any]) -> None:
-    path = folder / name
-    if path.name != name or not path.is_file():
-        raise BundleError(f"{folder}: {name} is missing.")
-    if sha256(path) != manifest["sha256"].get(name):
-        raise BundleError(f"{folder}: {name} is damaged or from another bundle (its SHA-256 is not the manifest's).")
-
-
-def _sync(path: Path) -> None:
-    """Have the disk keep a file, or what a folder lists."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _parts(embedder: Embedder, items: pd.DataFrame) -> dict[str, bytes]:
+    """Return the files of a bundle that are neither the index nor made of the others."""
+    state = {name: tensor.contiguous() for name, tensor in embedder.state_dict().items()}
+    drawn = canaries.draw(items, embedder.preprocessing, embedder.eval())
+    return {
+        WEIGHTS: save(state),
+        ITEMS: table_bytes(items),
+        **({canaries.FILE: drawn} if drawn else {}),
+    }

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from vsearch.backbones.base import Backbone
-from vsearch.catalogs.base import BOX, REQUIRED, Catalog, CatalogError
+from vsearch.catalogs.base import BOX, REQUIRED, Catalog, CatalogError, boxes
 from vsearch.images import PhotoError, Preprocessing, normalise, open_photo, to_square
 from vsearch.samplers.base import BatchPlan
 from vsearch.samplers.batches import EpochBatches
@@ -46,14 +46,6 @@ class PhotoDataset(Dataset[Sample]):
                 torch.default_generator.manual_seed(seed)  # the CPU's alone, which is put back
                 square = self.augment(square)
         return normalise(square, self.preprocessing), self.labels[position], self.rows[position]
-
-
-def boxes(items: pd.DataFrame) -> list[tuple[float, float, float, float] | None]:
-    """Return each item's box `(x_1, y_1, x_2, y_2)` in pixels, or None where the catalog has none."""
-    if not set(BOX) <= set(items.columns):
-        return [None] * len(items)
-    corners = items[list(BOX)].astype(float)
-    return [None if np.isnan(box).any() else (box[0], box[1], box[2], box[3]) for box in corners.to_numpy()]
 
 
 class CatalogDataModule(LightningDataModule):

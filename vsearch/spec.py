@@ -2,8 +2,6 @@ import inspect
 from importlib import import_module
 from typing import Any
 
-from torch import Tensor, nn
-
 PLAIN = (str, int, float, bool, type(None))
 
 
@@ -69,6 +67,8 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, dict):
         return {str(name): _plain(item) for name, item in value.items()}
+    from torch import Tensor  # takes seconds to import: only where a part of a network is described or built
+
     if type(value).__module__ == "builtins" or isinstance(value, Tensor):
         raise TypeError(f"{type(value).__name__} can't be described: a config has no such value.")
     return describe(value)
@@ -76,6 +76,8 @@ def _plain(value: Any) -> Any:
 
 def _built(value: Any) -> Any:
     if isinstance(value, dict):
+        from torch import nn
+
         return (
             build(value, nn.Module) if "class_path" in value else {name: _built(item) for name, item in value.items()}
         )

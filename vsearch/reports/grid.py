@@ -5,7 +5,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
-from vsearch.datamodule import CatalogDataModule, boxes
+from vsearch.catalogs.base import boxes
+from vsearch.datamodule import CatalogDataModule
 from vsearch.images import open_photo
 
 RIGHT, WRONG, QUERY = (22, 163, 74), (220, 38, 38), (100, 116, 139)

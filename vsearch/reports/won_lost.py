@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
+from vsearch.catalogs.base import boxes
 from vsearch.comparing.comparison import Comparison
 from vsearch.comparing.runs import Run
-from vsearch.datamodule import boxes
 from vsearch.images import PhotoError, open_photo
 from vsearch.reports.grid import CELL, GAP, Shown, grid
 

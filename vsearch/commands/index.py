@@ -1,0 +1,261 @@
+"""add and remove items of a bundle, check it, build its index anew
+
+A bundle is never changed in place: each change, and each new index, is written beside what is there and put in force at
+once. Whoever has the bundle open keeps what was opened. One command at a time may change a bundle.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vsearch.generations.live import Live
+    from vsearch.generations.shadow import Shadow
+    from vsearch.generations.state import State
+    from vsearch.indexes.base import Index
+
+SHOWN = 20  # photos left out that are listed
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    made = {}
+    for name, action in ACTIONS.items():
+        text = (action.__doc__ or "").splitlines()[0]
+        made[name] = actions.add_parser(name, help=text[:1].lower() + text[1:].rstrip("."), description=text)
+        made[name].add_argument("bundle", type=Path, help="a run's bundle: lightning_logs/version_N/bundle")
+    made["add"].add_argument("--table", type=Path, help="CSV or Parquet with id, path, label and metadata")
+    made["add"].add_argument("--folder", type=Path, help="a folder of photos for each label")
+    made["add"].add_argument(
+        "--embeddings", type=Path, help="Parquet with id, label, embedding, as `predict` writes it"
+    )
+    made["add"].add_argument("--fingerprint", help="of the model that made them, or the bundle that it is in")
+    made["remove"].add_argument("ids", nargs="*", metavar="ID", help="ids of items")
+    made["remove"].add_argument("--ids-from", type=Path, metavar="FILE", help="a text file with an id on each line")
+    made["remove"].add_argument("--ignore-missing", action="store_true", help="unknown ids are no error")
+    for name in ("add", "remove"):
+        made[name].add_argument("--no-fold", action="store_true", help="leave it pending, however much is")
+    made["describe"].add_argument("--json", action="store_true", help="print JSON")
+    for name in ("build", "swap"):
+        made[name].add_argument("--index", required=True, metavar="CLASS_PATH", help="vsearch.indexes.faiss.FaissIndex")
+        made[name].add_argument("--init-args", type=_settings, default={}, metavar="JSON", help='{"factory": "HNSW32"}')
+    made["swap"].add_argument("--min-overlap", type=float, default=0.9, help="of the 10 best (default: 0.9)")
+    made["swap"].add_argument(
+        "--max-precision-loss", type=float, default=0.01, help="of label precision (default: 0.01)"
+    )
+    made["swap"].add_argument("--queries", type=_positive, default=500, help="how many to try it with (default: 500)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Do what was asked; an error ends the program with its message and status 1."""
+    from vsearch.catalogs.base import CatalogError
+    from vsearch.generations.base import BundleError
+
+    try:
+        ACTIONS[args.action](args)
+    except (BundleError, CatalogError) as error:
+        sys.exit(f"vsearch index: {error}")
+    except OSError as error:
+        sys.exit(f"vsearch index: {error}. The bundle is whole; `describe` says what is in force.")
+
+
+def add(args: argparse.Namespace) -> None:
+    """Add items, or replace those whose id is there."""
+    from vsearch.generations import edit
+    from vsearch.generations.live import open_live
+    from vsearch.generations.lock import writing
+    from vsearch.upkeep import incoming
+
+    with writing(args.bundle):
+        live = open_live(args.bundle)
+        found = incoming(live, args.table, args.folder, args.embeddings, args.fingerprint)
+        _list(found.left_out)
+        done = edit.add(live, found.items, found.embeddings)
+        print(f"Added {done.added:,} items, replaced {done.replaced:,}; left out {len(found.left_out):,}.")
+        _settle(args)
+
+
+def remove(args: argparse.Namespace) -> None:
+    """Take items out by their ids."""
+    from vsearch.generations import edit
+    from vsearch.generations.base import BundleError
+    from vsearch.generations.live import open_live
+    from vsearch.generations.lock import writing
+
+    lines = args.ids_from.read_text().splitlines() if args.ids_from else []
+    ids = [*args.ids, *(line.strip() for line in lines if line.strip())]
+    if not ids:
+        raise BundleError("name the ids to remove, or a file with --ids-from.")
+    with writing(args.bundle):
+        done = edit.remove(open_live(args.bundle), ids, args.ignore_missing)
+        print(f"Removed {done.removed:,} items" + (f"; {done.missing:,} ids were not there." if done.missing else "."))
+        _settle(args)
+
+
+def verify(args: argparse.Namespace) -> None:
+    """Check every file, the fingerprint, and that the model still embeds as it did."""
+    from vsearch import canaries
+    from vsearch.bundle import open_embedder
+    from vsearch.generations.base import BundleError
+    from vsearch.generations.manifest import explained, read_fitted
+    from vsearch.generations.verify import verify as checks
+
+    for line in checks(args.bundle):
+        print(line)
+    fitted = read_fitted(args.bundle)
+    with explained(args.bundle):
+        embedder = open_embedder(args.bundle, fitted)
+    if canaries.FILE not in fitted["sha256"]:
+        print("canaries: the bundle has none")
+        return
+    cosines = canaries.compare(args.bundle, embedder.preprocessing, embedder)
+    worst = min(cosines, key=lambda id: cosines[id])
+    if not cosines[worst] >= canaries.ALIKE:  # NaN is bad too
+        raise BundleError(
+            f"{args.bundle}: the network no longer embeds as it did: the photo of {worst!r} has a cosine of "
+            f"{cosines[worst]:.6f} with its embedding of then; {canaries.ALIKE} is needed."
+        )
+    print(f"canaries: {len(cosines)} photos embedded again, lowest cosine {cosines[worst]:.6f}\nAll is well.")
+
+
+def describe(args: argparse.Namespace) -> None:
+    """Say what the bundle holds: model, index, items, generation, changes, drift, sizes, history."""
+    from vsearch.generations.live import open_live
+    from vsearch.generations.report import lines, report
+
+    found = report(open_live(args.bundle))
+    print(json.dumps(found, indent=2) if args.json else "\n".join(lines(found)))
+
+
+def optimize(args: argparse.Namespace) -> None:
+    """Build the same kind of index anew of all live items, changes included."""
+    from vsearch.generations.live import open_live
+    from vsearch.generations.lock import writing
+    from vsearch.generations.rebuild import rebuild
+
+    with writing(args.bundle):
+        live = open_live(args.bundle)
+        _warn_of_codes(live)
+        _promoted(rebuild(live, live.index, "optimize"), live.index)
+
+
+def build(args: argparse.Namespace) -> None:
+    """Build another index of all live items and put it in force."""
+    from vsearch.generations.live import open_live
+    from vsearch.generations.lock import writing
+    from vsearch.generations.rebuild import rebuild
+
+    with writing(args.bundle):
+        live = open_live(args.bundle)
+        _warn_of_codes(live)
+        index = _index(args)
+        _promoted(rebuild(live, index, "build"), index)
+
+
+def swap(args: argparse.Namespace) -> None:
+    """Build another index, ask both the same queries, and put the new one in force if it answers as well."""
+    from dataclasses import asdict
+
+    from vsearch.generations.live import open_live
+    from vsearch.generations.lock import writing
+    from vsearch.generations.manifest import explained
+    from vsearch.generations.rebuild import all_vectors, put
+    from vsearch.generations.shadow import shadow
+    from vsearch.upkeep import trial_queries
+
+    with writing(args.bundle):
+        live = open_live(args.bundle)
+        _warn_of_codes(live)
+        index, vectors = _index(args), all_vectors(live)
+        with explained(args.bundle):
+            index.build(vectors)
+        queries, what = trial_queries(live, vectors, args.queries)
+        print(f"Queries: {what}")
+        found = shadow(live.index, index, queries, live.items["label"].to_numpy())
+        _show(found)
+        found.check(args.min_overlap, args.max_precision_loss)
+        _promoted(put(live, index, vectors, "swap", {"shadow": asdict(found)}), index)
+
+
+def rollback(args: argparse.Namespace) -> None:
+    """Undo the last change: an add, a remove, or a new index."""
+    from vsearch.generations.live import open_live
+    from vsearch.generations.lock import writing
+    from vsearch.generations.rollback import rollback as undo
+
+    with writing(args.bundle):
+        live = open_live(args.bundle)
+        before = undo(live)
+        print(f"Before: generation {live.state.generation}, {len(live.items):,} items, {live.index.spec}")
+        print(f"Now:    generation {before.state.generation}, {len(before.items):,} items, {before.index.spec}")
+
+
+ACTIONS: dict[str, Callable[[argparse.Namespace], None]] = {
+    action.__name__: action for action in (add, remove, verify, describe, optimize, build, swap, rollback)
+}
+
+
+def _settle(args: argparse.Namespace) -> None:
+    """Fold what is pending if it is much, and say when the index should be built anew."""
+    from vsearch.generations.live import open_live
+    from vsearch.generations.rebuild import advice, due, fold
+
+    live = open_live(args.bundle)
+    if due(live) and not args.no_fold:
+        print(f"Folded {len(live.net):,} changed rows into generation {fold(live).generation}.")
+    if text := advice(live):
+        print(f"Advice: {text}")
+
+
+def _index(args: argparse.Namespace) -> "Index":
+    from vsearch.generations.manifest import explained
+    from vsearch.indexes.base import Index
+    from vsearch.spec import build as made
+
+    with explained(Path(args.index)):
+        found: Index = made({"class_path": args.index, "init_args": args.init_args}, Index)
+        return found
+
+
+def _warn_of_codes(live: "Live") -> None:
+    from vsearch.upkeep import codes_warning
+
+    if text := codes_warning(live):
+        print(f"Warning: {text}")
+
+
+def _promoted(state: "State", index: "Index") -> None:
+    print(f"Generation {state.generation}: {len(index):,} items, {index.spec}")
+
+
+def _list(left_out: list[str]) -> None:
+    for line in left_out[:SHOWN]:
+        print(f"Left out: {line}")
+    if len(left_out) > SHOWN:
+        print(f"... and {len(left_out) - SHOWN:,} more")
+
+
+def _show(found: "Shadow") -> None:
+    print(f"overlap_at_10 {found.overlap_at_10:.4f}")
+    for name, old in found.old.items():
+        print(f"{name}: old {old:.4f}, new {found.new[name]:.4f}")
+
+
+def _settings(text: str) -> dict[str, Any]:
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"no JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise argparse.ArgumentTypeError('not of the form {"name": value}')
+    return values
+
+
+def _positive(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return int(text)

@@ -1,0 +1,6 @@
+MANIFEST, ITEMS, VECTORS, CURRENT = "manifest.json", "items.parquet", "vectors.npy", "CURRENT"
+GENERATIONS, CHANGES = "generations", "changes"
+
+
+class BundleError(ValueError):
+    """A bundle can't be served or changed: a part is missing, damaged, foreign, or in use."""
