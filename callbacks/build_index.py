@@ -17,7 +17,7 @@ from vsearch.datamodule import CatalogDataModule
 from vsearch.embedder import Embedder
 from vsearch.evaluate import Embedded, Scores, embed, exact_index, score, top_hits
 from vsearch.indexes.base import Index
-from vsearch.indexes.faiss import FaissIndex
+from vsearch.indexes.exact import ExactIndex
 from vsearch.latency import index_recall, latency, stored_bytes
 from vsearch.module import MetricLearner
 from vsearch.reports.files import log_to_tensorboard, report_files
@@ -33,16 +33,22 @@ class BuildIndex(Callback):
     no longer log: this callback moves the model, and writes to TensorBoard, itself.
 
     Args:
-        index: how the gallery is searched.
+        index: how the gallery is searched; None: as the run's top-level `index` says, exactly if it says nothing.
         baseline: also measure the same backbone before training, without a head; this embeds everything a second time.
     """
 
     def __init__(self, index: Index | None = None, baseline: bool = True) -> None:
-        self.index = FaissIndex() if index is None else index  # an empty index is falsy
+        self.index = ExactIndex() if index is None else index  # an empty index is falsy
+        self._own = index is not None
         self.baseline = baseline
         self._initial: dict[str, Tensor] = {}
         self._epochs_s: list[float] = []
         self._epoch_start: float | None = None
+
+    def use_index(self, index: Index) -> None:
+        """Take the run's index, unless the callback was given its own."""
+        if not self._own:
+            self.index = index
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Keep the initial weights, before a checkpoint to resume from is loaded."""

@@ -19,6 +19,7 @@ from vsearch.checks.part_errors import make_naming, naming, refused
 from vsearch.checks.preflight import check, check_stored
 from vsearch.datamodule import CatalogDataModule
 from vsearch.heads.base import Head
+from vsearch.indexes.base import Index
 from vsearch.module import DivergedError, MetricLearner
 
 KEPT = ("last", "best", "hpc")  # checkpoints that Lightning finds by itself
@@ -46,7 +47,8 @@ class TrainerCLI(LightningCLI):
     """LightningCLI that fills in the loss's sizes, resumes a run in its folder, and doesn't collect predictions."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Fill in what a loss with weights needs to know of the embedding and the catalog."""
+        """Take a run's index at the top level; fill in what a loss with weights needs of embedding and catalog."""
+        parser.add_subclass_arguments(Index, "index", required=False, help="how the gallery is searched")
         target, link = "model.loss.init_args", partial(parser.link_arguments, apply_on="instantiate")
         link(("model.backbone", "model.head"), f"{target}.embedding_size", _embedding_size)
         link("data", f"{target}.num_classes", self._labels)
@@ -89,6 +91,14 @@ class TrainerCLI(LightningCLI):
         self.parser.add_instantiator(make_naming(self.config[self.subcommand]), object)
         with naming():
             super().instantiate_classes()
+
+    def instantiate_trainer(self, **arguments: Any) -> Trainer:
+        """Make the trainer, and hand the run's index to the callbacks that build one: an overlay can't reach these."""
+        trainer, index = super().instantiate_trainer(**arguments), self.config_init[self.subcommand].get("index")
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if index is not None and hasattr(callback, "use_index"):
+                callback.use_index(index)
+        return trainer
 
     def fit(self, **arguments: Any) -> None:
         """Train, once the parts are known to go together."""

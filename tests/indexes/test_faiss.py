@@ -191,6 +191,7 @@ def test_threads_are_put_back():
         ("IVF1024,Flat", {}, r"IVF1024,Flat trains 1,024 centroids, with 300 vectors .*39,936 for good ones.*up to 7 "),
         ("IVF64,Flat", {"train_sample": 50}, r"64 centroids, with 50 vectors"),
         ("PQ8x10", {}, r"trains 1,024 centroids"),
+        ("OPQ4_16,PQ4x4fs", {"train_sample": 200}, r"trains 256 centroids, with 200 vectors"),
         ("IVF8,Falt", {}, r"factory: FAISS makes no 'IVF8,Falt' of 64 dimensions"),
         ("PQ7", {}, r"factory: FAISS makes no 'PQ7' of 64 dimensions"),
         ("IVF4,Flat", {"search": {"nprobes": 4}}, r"search: IVF4,Flat takes no 'nprobes'"),

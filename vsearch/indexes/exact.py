@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 
 import faiss
 import numpy as np
-import threadpoolctl  # type: ignore[import-untyped]  # of scikit-learn, which pytorch-metric-learning needs
+import threadpoolctl
 
 from vsearch.indexes.base import Index
 from vsearch.indexes.faiss import FaissIndex

@@ -40,7 +40,7 @@ def check_enough(index: faiss.Index, factory: str, n: int, train_sample: int | N
         ValueError: says how many centroids there are, how many vectors, and what would do.
     """
     have = min(n, train_sample or n)
-    wanted = max((_centroids(part) for part in parts(index)), default=0)
+    wanted = max(_centroids(part) for part in parts(index))
     if have < wanted:
         raise ValueError(
             f"factory: {factory} trains {wanted:,} centroids, with {have:,} vectors to train on. It takes {wanted:,} "
@@ -51,7 +51,15 @@ def check_enough(index: faiss.Index, factory: str, n: int, train_sample: int | N
 
 def _centroids(part: faiss.Index) -> int:
     codes = getattr(part, "pq", None)
-    return max(getattr(part, "nlist", 0), codes.ksub if codes is not None else 0)
+    return max(getattr(part, "nlist", 0), codes.ksub if codes is not None else 0, 256 if _has_opq(part) else 0)
+
+
+def _has_opq(part: faiss.Index) -> bool:
+    """Tell whether a rotation is learned first; FAISS does that with codes of 8 bits, whatever those that follow."""
+    if not isinstance(part, faiss.IndexPreTransform):
+        return False
+    steps = (faiss.downcast_VectorTransform(part.chain.at(number)) for number in range(part.chain.size()))
+    return any(isinstance(step, faiss.OPQMatrix) for step in steps)
 
 
 def inverted(index: faiss.Index) -> faiss.IndexIVF | None:
