@@ -1,10 +1,12 @@
 import io
+import json
 import logging
 import shutil
 import sys
 
 import pytest
 import torch
+import yaml
 from test_cli import Project
 
 from vsearch.bundle import open_bundle
@@ -127,3 +129,31 @@ def test_a_losss_sizes_are_filled_in(project, head, dim):
     saved = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
     assert saved["state_dict"]["loss.W"].shape == (dim, 4)
     assert open_bundle(run / "bundle").embedder.dim == dim
+
+
+def test_the_runs_index_is_built(project):
+    words = ["--index", "vsearch.indexes.faiss.FaissIndex", "--index.init_args.factory", "HNSW8"]
+    run = project.run("fit", "--trainer.max_epochs", "1", *words)
+    assert open_bundle(run / "bundle").manifest["index"]["spec"] == "HNSW8"
+    settings = yaml.safe_load((run / "config.yaml").read_text())["index"]
+    assert settings["init_args"]["factory"] == "HNSW8"
+
+
+def test_an_index_among_the_callbacks_goes_before_the_runs(project):
+    monitored = {"class_path": "lightning.pytorch.callbacks.ModelCheckpoint", "init_args": {"monitor": "val/loss"}}
+    own = {"class_path": "vsearch.indexes.faiss.FaissIndex", "init_args": {"factory": "SQ8"}}
+    callbacks = [monitored, {"class_path": "callbacks.build_index.BuildIndex", "init_args": {"index": own}}]
+    run = project.run("fit", "--trainer.max_epochs", "1", "--trainer.callbacks", json.dumps(callbacks))
+    assert open_bundle(run / "bundle").manifest["index"]["spec"] == "SQ8"
+
+
+def test_no_index_at_all_is_exact(project):
+    run = project.run("fit", "--trainer.max_epochs", "1", "--index", "null")
+    assert open_bundle(run / "bundle").manifest["index"]["class_path"] == "vsearch.indexes.exact.ExactIndex"
+
+
+def test_an_index_that_is_misspelt_is_named(project, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        project.run("fit", "--index", "vsearch.indexes.faiss.FaissIndex", "--index.init_args.factry", "HNSW8")
+    assert "vsearch: index" in (line := capsys.readouterr().err.splitlines()[-1])
+    assert "factry" in line
