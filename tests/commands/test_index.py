@@ -268,7 +268,7 @@ def test_vectors_survive_an_index_of_codes(tmp_path, capsys):
 
 
 def test_a_bundle_that_kept_codes_alone_says_so(tmp_path, capsys):
-    made = fitted(tmp_path / "bundle", n=60, factory="SQ4", stored=False)
+    made = fitted(tmp_path / "bundle", n=60, factory="PQ2x2", stored=False)
     assert "Warning: this index keeps codes" in index(capsys, "build", made, "--index", FLAT)
 
 
