@@ -79,20 +79,20 @@ class BuildIndex(Callback):
         saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
         pl_module.load_state_dict(saved["state_dict"])
         module, data = cast(MetricLearner, pl_module), cast(CatalogDataModule, trainer.datamodule)  # type: ignore[attr-defined]
-        report, trained, hits = self._report(module, data, trainer.strategy.root_device, saved["epoch"])
+        report, trained, hits, vectors = self._report(module, data, trainer.strategy.root_device, saved["epoch"])
         picture = example_grid(hits, data)
         folder = _folder(trainer)
         manifest = {name: report[name] for name in ("protocol", "model", "index", "cost", "metrics")}
         items = data.gallery("test").drop(columns="label_code")
         files = {**report_files(report, picture), QUERIES: query_table(data.queries("test"), trained, hits)}
-        bundle.write(folder, module.embedder, self.index, items, manifest, files)
+        bundle.write(folder, module.embedder, self.index, items, manifest, files, vectors)
         log_to_tensorboard(trainer.loggers, report, picture)
         show(report)
         print(f"Bundle: {folder}\nNext: python -m vsearch search {folder} PHOTO -k 10")
 
     def _report(
         self, module: MetricLearner, data: CatalogDataModule, device: torch.device, epoch: int
-    ) -> tuple[dict[str, Any], Scores, np.ndarray]:
+    ) -> tuple[dict[str, Any], Scores, np.ndarray, np.ndarray]:
         queries, gallery, photos_per_s = _embed_test(module.embedder, data, device, "best epoch")
         start = time.perf_counter()
         self.index.build(gallery.embeddings)
@@ -112,7 +112,7 @@ class BuildIndex(Callback):
             **summary(trained, untrained, data.label_names),
             **axes_summary(score_axes(hits, queries, gallery, known), untrained_axes),
         }
-        return report, trained, hits
+        return report, trained, hits, gallery.embeddings
 
     def _untrained(
         self, module: MetricLearner, data: CatalogDataModule, device: torch.device, known: Attributes
