@@ -12,8 +12,10 @@ from vsearch.generations.edit import Edited, add
 from vsearch.generations.live import open_live
 from vsearch.generations.lock import writing
 from vsearch.generations.net import net
-from vsearch.generations.rebuild import Drift, drift
+from vsearch.generations.rebuild import Drift, advice, drift, rebuild
 from vsearch.generations.rollback import rollback
+from vsearch.indexes.exact import ExactIndex
+from vsearch.indexes.faiss import FaissIndex
 
 KINDS = ["Flat", "HNSW8", "IVF4,Flat", "SQ8", "PQ2x2"]
 
@@ -125,3 +127,16 @@ def test_columns_keep_their_type():
     assert list(done) == ["id", "price", "size", "new"]
     with pytest.raises(BundleError, match="column 'price' holds numbers; item 'b' has 'cheap' there"):
         conform(new.assign(price=["cheap", "3"]), items)
+
+
+@pytest.mark.parametrize(("index", "told"), [(ExactIndex(), False), (FaissIndex(), False), (FaissIndex("HNSW8"), True)])
+def test_only_an_index_that_may_miss_something_should_be_built_anew(tmp_path, index, told):
+    bundle = fitted(tmp_path / "bundle")
+    with writing(bundle):
+        rebuild(open_live(bundle), index, "build")
+    put_in(bundle, 40, 8)
+    assert advice(open_live(bundle)) is None  # 20 % is not yet above 20 %
+    take_out(bundle, "p0")
+    assert bool(advice(open_live(bundle))) == told
+    fold_now(bundle)
+    assert bool(advice(open_live(bundle))) == told

@@ -9,6 +9,7 @@ from vsearch.generations.manifest import explained
 from vsearch.generations.promote import promote
 from vsearch.generations.state import State
 from vsearch.indexes.base import Index
+from vsearch.indexes.exact import ExactIndex
 
 FOLD_ROWS, FOLD_CHANGES = 5000, 64  # pending above which they are folded: a reader makes them each time it opens
 ADVISE_ABOVE = 0.2
@@ -41,9 +42,9 @@ def drift(live: Live) -> Drift:
 
 
 def advice(live: Live) -> str | None:
-    """Return what to do about the drift, if it is time; an index that compares every vector doesn't age."""
+    """Return what to do about the drift, if it is time; an exact index finds as much as before."""
     share = drift(live).share
-    if share <= ADVISE_ABOVE or compares_all(live.index):
+    if share <= ADVISE_ABOVE or is_exact(live.index):
         return None
     return (
         f"{share:.0%} of the rows were added or removed since the index was built; above {ADVISE_ABOVE:.0%} it finds "
@@ -51,10 +52,9 @@ def advice(live: Live) -> str | None:
     )
 
 
-def compares_all(index: Index) -> bool:
-    """Tell whether an index says that it compares every vector as it is: `exact`, or FAISS's `Flat`."""
-    described = index.describe()
-    return bool(described.get("exact", described.get("factory") == "Flat"))
+def is_exact(index: Index) -> bool:
+    """Tell whether an index finds exactly the nearest, however it was built: ExactIndex, or FAISS's `Flat`."""
+    return isinstance(index, ExactIndex) or index.describe().get("factory") == "Flat"
 
 
 def due(live: Live) -> bool:
