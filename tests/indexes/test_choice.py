@@ -1,0 +1,111 @@
+import pytest
+
+from vsearch.indexes.choice import BudgetError, Budgets, Measured, choose, pareto, table, why
+
+
+def row(spec: str, recall: float, ms: float, mib: float = 1) -> Measured:
+    return Measured(spec, recall, ms, ms / 2, 2**20, round(mib * 2**20), 0.5)
+
+
+EXACT, GRAPH, CODES = row("Flat", 1.0, 4.0, 8), row("HNSW32", 0.995, 0.5, 10), row("PQ", 0.95, 0.2, 1)
+THREE = [EXACT, GRAPH, CODES]
+
+
+@pytest.mark.parametrize(
+    ("budgets", "wanted"),
+    [
+        (Budgets(), "HNSW32"),
+        (Budgets(min_recall=0.9), "PQ"),
+        (Budgets(min_recall=0.95), "PQ"),  # a budget that is met exactly is met
+        (Budgets(min_recall=1.0), "Flat"),
+        (Budgets(min_recall=0.99, max_mib=9), "Flat"),
+        (Budgets(min_recall=0.99, max_mib=8), "Flat"),
+        (Budgets(min_recall=0, max_mib=1), "PQ"),
+        (Budgets(min_recall=0.99, max_ms=0.5), "HNSW32"),
+    ],
+)
+def test_the_fastest_within_the_budgets_is_chosen(budgets, wanted):
+    assert THREE[choose(THREE, budgets)].spec == wanted
+
+
+@pytest.mark.parametrize(("slower", "wanted"), [(1.0, 0), (1.09, 0), (1.11, 1)])
+def test_within_a_tenth_the_simpler_is_chosen_whatever_the_noise(slower, wanted):
+    rows = [row("simple", 0.99, slower), row("fancy", 1.0, 1.0)]
+    assert choose(rows, Budgets()) == wanted
+    assert choose(rows[::-1], Budgets()) == 0  # the first in the list, whichever of the two is a little slower
+
+
+def test_a_tie_is_with_the_fastest_not_a_chain():
+    rows = [row("a", 1, 1.2), row("b", 1, 1.09), row("c", 1, 1.0)]
+    assert choose(rows, Budgets()) == 1
+
+
+def test_a_tie_never_takes_what_breaks_a_budget():
+    rows = [row("loose", 0.98, 1.0), row("tight", 0.99, 1.05)]
+    assert choose(rows, Budgets()) == 1
+
+
+def test_none_within_the_budgets_says_what_is_nearest_and_what_there_is():
+    with pytest.raises(BudgetError) as refused:
+        choose([*THREE, row("beaten", 0.9, 3)], Budgets(0.999, max_ms=3.9))
+    text = str(refused.value)
+    assert "Nearest: HNSW32, which finds 0.9950, not 0.999." in text
+    assert "Flat: recall@10 1.0000, 4 ms a search, 8.0 MiB" in text
+    assert "PQ: recall@10 0.9500" in text
+    assert "beaten" not in text
+    assert [entry["spec"] for entry in refused.value.frontier] == ["Flat", "HNSW32", "PQ", "beaten"]
+    assert not any(entry["chosen"] or entry["within_budget"] for entry in refused.value.frontier)
+
+
+def test_the_nearest_is_that_whose_worst_miss_is_the_least():
+    rows = [row("slow", 1.0, 2.0), row("loose", 0.9, 1.0), row("both", 0.5, 1.05)]
+    with pytest.raises(BudgetError, match=r"Nearest: loose, which finds 0\.9000, not 1\."):
+        choose(rows, Budgets(1.0, max_ms=1.0))
+
+
+def test_the_pareto_line_against_a_loop():
+    rows = [row(f"{r}{t}", r / 4, t + 1) for r in range(5) for t in range(4)] + [row("twin", 1.0, 1)]
+    for one, on_it in zip(rows, pareto(rows), strict=True):
+        beaten = False
+        for other in rows:
+            no_worse = other.recall_at_10 >= one.recall_at_10 and other.single_ms <= one.single_ms
+            better = other.recall_at_10 > one.recall_at_10 or other.single_ms < one.single_ms
+            beaten |= no_worse and better
+        assert on_it == (not beaten)
+
+
+def test_the_table_is_json_and_marks_the_choice():
+    entries = table(THREE, Budgets(), 1)
+    assert [entry["chosen"] for entry in entries] == [False, True, False]
+    assert [entry["within_budget"] for entry in entries] == [True, True, False]
+    assert [entry["pareto"] for entry in entries] == [True, True, True]
+    assert entries[0]["memory_bytes"] == 8 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("rows", "budgets", "parts"),
+    [
+        (
+            THREE,
+            Budgets(),
+            ["Of 3 candidates, 2 kept", "fastest is HNSW32", "is PQ, which finds 0.9500, not 0.99."],
+        ),
+        (THREE, Budgets(0.9), ["Nothing measured was faster."]),
+        (THREE, Budgets(0.9, max_ms=2, max_mib=20), ["recall@10 of 0.9 or more, at most 2 ms, at most 20 MiB"]),
+        ([row("a", 1, 1.05), row("b", 1, 1)], Budgets(), ["the simplest is a", "A tie with b (1 ms)"]),
+    ],
+)
+def test_why_is_two_sentences(rows, budgets, parts):
+    text = why(rows, budgets, choose(rows, budgets))
+    for part in parts:
+        assert part in text
+    assert text.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [({"min_recall": 1.1}, "min_recall: 1.1"), ({"max_ms": 0}, "max_ms: 0"), ({"max_mib": -1}, "max_mib: -1")],
+)
+def test_budgets_that_nothing_could_meet_are_refused(limits, message):
+    with pytest.raises(ValueError, match=message):
+        Budgets(**limits)

@@ -1,0 +1,155 @@
+import itertools
+
+import numpy as np
+import pytest
+from indexes.test_faiss import built, unit
+
+from vsearch.indexes.candidates import Candidate, candidates, divisor, given, lists
+from vsearch.indexes.exact import ExactIndex
+from vsearch.indexes.faiss import FaissIndex
+from vsearch.indexes.trial import build_all, exact_limits, found_share, growth, in_turn, measure, stored_bytes
+
+
+class Clock:
+    """Stands still until something takes its time."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def taking(self, *seconds: float):
+        times = itertools.cycle(seconds)
+
+        def call() -> None:
+            self.now += next(times)
+
+        return call
+
+
+def test_medians_of_calls_in_turn():
+    clock = Clock()
+    calls = [[clock.taking(1), clock.taking(3)], [clock.taking(5, 5, 90)]]  # one call hits a hiccup
+    assert in_turn(calls, 3, clock) == [2, 5]
+
+
+def test_all_take_their_turn_in_every_round():
+    seen: list[str] = []
+    calls = [[lambda name=name: seen.append(name)] for name in "ab"]
+    in_turn(calls, 3, done=lambda: seen.append("|"))
+    assert "".join(seen) == "ab|ab|ab|"
+
+
+def test_a_slow_spell_hits_all_alike():
+    clock, speed = Clock(), itertools.chain([1, 1, 1, 1, 10, 10], itertools.repeat(1))
+
+    def work(seconds: float):
+        def call() -> None:
+            clock.now += seconds * next(speed)
+
+        return call
+
+    assert in_turn([[work(1)], [work(2)]], 5, clock) == [1, 2]
+
+
+def test_recall_against_a_loop():
+    gallery, queries = unit(60, 8), unit(7, 8, seed=1)
+    positions = np.random.default_rng(0).permuted(np.tile(np.arange(60), (7, 1)), axis=1)[:, :10]
+    positions[:, 9] = -1
+    limits, exact = exact_limits(queries, gallery, 10)
+    hits = 0
+    for query, found in zip(queries, positions, strict=True):
+        best = sorted(range(60), key=lambda i: -float(query @ gallery[i]))[:10]
+        hits += sum(position in best for position in found.tolist())
+    assert found_share(positions, exact, limits) == pytest.approx(hits / 70)
+
+
+def test_recall_of_fewer_than_ten_vectors():
+    gallery, queries = unit(4), unit(3, seed=1)
+    limits, exact = exact_limits(queries, gallery, 10)
+    assert found_share(built(gallery).search(queries, 10)[1], exact, limits) == 1
+
+
+def test_one_index_is_built_for_all_its_settings_and_searched_with_each():
+    gallery, queries = unit(600, 32), unit(20, 32, seed=1)
+    candidate = Candidate(lambda n: FaissIndex("IVF16,Flat"), ({"nprobe": 1}, {"nprobe": 16}))
+    tried = build_all([candidate], gallery)
+    assert tried[0].index is tried[1].index
+    few, every = measure(tried, gallery, queries, 600)
+    assert (few.spec, every.spec) == ("IVF16,Flat, nprobe=1", "IVF16,Flat, nprobe=16")
+    assert few.recall_at_10 < every.recall_at_10 == 1
+    assert few.disk_bytes == every.disk_bytes == pytest.approx(stored_bytes(tried[0].index), abs=20)  # index.json
+
+
+def test_bytes_and_times_are_brought_to_the_number_that_is_wanted():
+    gallery, queries = unit(100, 16), unit(5, 16, seed=1)
+    tried = build_all([given(FaissIndex("Flat")), given(FaissIndex("HNSW8"))], gallery)
+    ticks = itertools.count()  # each call of the clock a second later: each search takes one
+    flat, graph = measure(tried, gallery, queries, 10_000, clock=lambda: float(next(ticks)))
+    assert (flat.single_ms, graph.single_ms) == (100_000, 1000)
+    assert flat.batch_ms == pytest.approx(100_000 / 64)
+    assert flat.memory_bytes == 100 * stored_bytes(tried[0].index)
+
+
+@pytest.mark.parametrize(
+    ("spec", "power"), [("Flat", 1), ("PQ8x4fs,RFlat", 1), ("IVF8,Flat", 0.5), ("HNSW32", 0), ("IVF8_HNSW32,Flat", 0)]
+)
+def test_how_times_grow(spec, power):
+    assert growth(spec) == power
+
+
+def test_what_cant_be_built_from_so_few_is_left_out_and_said(caplog):
+    tried = build_all([given(FaissIndex("IVF512,Flat")), given(FaissIndex())], unit(100))
+    assert [one.index.spec for one in tried] == ["Flat"]
+    assert "IVF512,Flat is no candidate" in caplog.text
+    with pytest.raises(ValueError, match=r"IVF512,Flat is no candidate: .*512 centroids"):
+        build_all([given(FaissIndex("IVF512,Flat"))], unit(100))
+
+
+def test_a_users_index_is_tried_and_built_as_copies():
+    mine = FaissIndex("SQ8")
+    candidate = given(mine)
+    first, second = candidate.make(5), candidate.make(6)
+    first.build(unit(20))
+    assert (len(first), len(second), len(mine)) == (20, 0, 0)
+
+
+def specs(n: int, dim: int = 2048, trained_on: int = 50_000) -> list[str]:
+    return [candidate.make(min(n, trained_on)).spec for candidate in candidates(n, dim, trained_on)]
+
+
+def test_candidates_follow_the_size():
+    for n in (50, 5_000, 50_000, 500_000, 5_000_000, 50_000_000):
+        found = specs(n)
+        assert found[0] == "Flat"
+        assert any("HNSW" in spec for spec in found) == (n >= 1000)
+        assert ("PQ256x4fs,RFlat" in found) == (n >= 1000)
+        assert any(spec.startswith("IVF") for spec in found) == (10_000 <= n <= 1_000_000)
+        assert any("OPQ" in spec for spec in found) == (1_000_000 < n <= 10_000_000)
+
+
+@pytest.mark.parametrize(("n", "dim"), [(1_500, 100), (1_500, 33), (1_500, 37), (1_500, 16), (30, 8), (12_000, 48)])
+def test_every_candidate_can_be_built_and_takes_its_settings(n, dim, caplog):
+    vectors = unit(n, dim)
+    offered = candidates(n, dim, n)
+    tried = build_all(offered, vectors)
+    assert len({id(one.index) for one in tried}) == len(offered)
+    for one in tried:
+        assert one.search(vectors[:3]).shape == (3, 10)
+
+
+@pytest.mark.parametrize(("n", "wanted"), [(1, 1), (38, 1), (100, 2), (2_000, 32), (100_000, 1024), (1_000_000, 2048)])
+def test_lists_have_enough_vectors(n, wanted):
+    assert lists(n) == wanted
+    assert wanted == 1 or n / wanted >= 39
+
+
+@pytest.mark.parametrize(
+    ("dim", "most", "wanted"), [(2048, 256, 256), (100, 12, 10), (37, 4, 1), (33, 4, 3), (8, 0, 1)]
+)
+def test_a_vector_is_split_into_equal_parts(dim, most, wanted):
+    assert divisor(dim, most) == wanted
+
+
+def test_the_simplest_is_exact():
+    assert isinstance(candidates(10, 4, 10)[0].make(10), ExactIndex)

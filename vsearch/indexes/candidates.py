@@ -1,0 +1,92 @@
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+
+from vsearch.indexes.base import Index
+from vsearch.indexes.exact import ExactIndex
+from vsearch.indexes.faiss import FaissIndex
+from vsearch.indexes.faiss_parts import ENOUGH
+
+FEW = 1_000  # vectors below which nothing is gained by searching fewer of them
+IVF_FROM, IVF_TO = 10_000, 1_000_000
+PQ_TO = 10_000_000
+NARROW = 32  # dimensions below which product quantization has nothing to split
+NPROBE, EF, K_FACTOR = (10, 20, 50), (16, 32, 64, 128, 256), (4, 10, 30, 100)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A kind of index, and the settings to search it with.
+
+    Attributes:
+        make: called with a number of vectors; returns an index for that many, not built yet.
+        settings: parameters for `FaissIndex.set`; one built index is measured with each.
+    """
+
+    make: Callable[[int], Index]
+    settings: tuple[dict[str, float], ...] = ({},)
+
+
+def given(index: Index) -> Candidate:
+    """Return the user's own index, not built yet, as a candidate with the settings that it has."""
+    return Candidate(lambda n: deepcopy(index))
+
+
+def candidates(n: int, dim: int, trained_on: int, seed: int = 0, threads: int | None = None) -> list[Candidate]:
+    """Return what may be worth its while for n vectors of `dim` dimensions, the simpler and more exact first.
+
+    Exact search, codes of 8 and 16 bits, HNSW (Malkov & Yashunin 2016) and 4-bit codes in registers with the best hits
+    compared again (André et al. 2015) at every size; inverted lists (Jégou et al. 2011) up to a million vectors, from
+    there to ten million with product quantization after a learned rotation (Ge et al. 2013).
+
+    Args:
+        n: vectors that are to be searched in the end.
+        dim: their length.
+        trained_on: vectors in the trial; kinds that these can't train are left out.
+        seed: of k-means and samples.
+        threads: as the indexes take it.
+    """
+
+    def faiss(factory: str | Callable[[int], str], **parameter: tuple[float, ...]) -> Candidate:
+        def make(size: int) -> Index:
+            text = factory if isinstance(factory, str) else factory(size)
+            return FaissIndex(text, seed=seed, threads=threads)
+
+        return Candidate(make, tuple({name: value} for name, values in parameter.items() for value in values) or ({},))
+
+    found = [Candidate(lambda size: ExactIndex(threads=threads)), faiss("SQfp16"), faiss("SQ8")]
+    if n < FEW or trained_on < FEW:
+        return found
+    if IVF_FROM <= n <= IVF_TO:
+        found.append(faiss(lambda size: f"IVF{lists(size)},Flat", nprobe=NPROBE))
+    found.append(faiss("HNSW32", efSearch=EF))
+    if dim < NARROW:
+        return found
+    codes = divisor(dim, dim // 8)
+    for refine in ("RFlat", "Refine(SQfp16)", "Refine(SQ8)"):
+        found.append(faiss(f"PQ{codes}x4fs,{refine}", k_factor_rf=K_FACTOR))
+    if IVF_TO < n <= PQ_TO and trained_on >= 256 * ENOUGH:
+        codes = divisor(dim, 64)
+        rotation, wide = f"OPQ{codes}_{min(dim, 4 * codes)}", (50, 100)
+        found.append(faiss(lambda size: f"{rotation},IVF{lists(size)},PQ{codes}", nprobe=NPROBE))
+        found.append(_refined(lambda size: f"{rotation},IVF{lists(size)},PQ{codes},Refine(SQ8)", wide, seed, threads))
+    return found
+
+
+def _refined(factory: Callable[[int], str], probes: tuple[float, ...], seed: int, threads: int | None) -> Candidate:
+    settings = tuple({"nprobe": nprobe, "k_factor_rf": 10.0} for nprobe in probes)
+    return Candidate(lambda size: FaissIndex(factory(size), seed=seed, threads=threads), settings)
+
+
+def lists(n: int) -> int:
+    """Return how many inverted lists suit n vectors: 4 sqrt(n) as a power of two, as FAISS's guidelines have it.
+
+    So few that each centroid has enough vectors to be trained on.
+    """
+    wanted = min(4 * n**0.5, n / ENOUGH)
+    return max(1, 1 << (int(wanted).bit_length() - 1)) if wanted >= 1 else 1
+
+
+def divisor(dim: int, most: int) -> int:
+    """Return the largest divisor of `dim` up to `most`: into how many parts of equal length a vector is split."""
+    return next(parts for parts in range(max(1, most), 0, -1) if dim % parts == 0)
