@@ -26,4 +26,3 @@ def test_loaded_weights_stay_bit_by_bit_where_the_overlay_freezes_them(name, dem
         values = [key for key in before if key.startswith(f"{stage}.")]
         still = [torch.equal(before[key], after[key]) for key in values]
         assert all(still) if stage in FROZEN[name] else not any(still[: len(values) - 1]), (stage, values)
-
