@@ -15,13 +15,15 @@ from vsearch.backbones.base import Backbone
 from vsearch.comparing.runs import QUERIES, query_table
 from vsearch.datamodule import CatalogDataModule
 from vsearch.embedder import Embedder
-from vsearch.evaluate import Embedded, Scores, embed, exact_index, score, top_hits
+from vsearch.evaluate import Embedded, Scores, embed, exact_index, score, score_exactly, top_hits
+from vsearch.index_quality import is_exact, quality
 from vsearch.indexes.base import Index
+from vsearch.indexes.choice import BudgetError
 from vsearch.indexes.exact import ExactIndex
-from vsearch.latency import index_recall, latency, stored_bytes
 from vsearch.module import MetricLearner
 from vsearch.reports.files import log_to_tensorboard, report_files
 from vsearch.reports.grid import example_grid
+from vsearch.reports.index_tables import label_quality
 from vsearch.reports.summary import axes_summary, library_versions, protocol, summary
 from vsearch.reports.tables import show
 
@@ -94,20 +96,19 @@ class BuildIndex(Callback):
         self, module: MetricLearner, data: CatalogDataModule, device: torch.device, epoch: int
     ) -> tuple[dict[str, Any], Scores, np.ndarray, np.ndarray]:
         queries, gallery, photos_per_s = _embed_test(module.embedder, data, device, "best epoch")
-        start = time.perf_counter()
-        self.index.build(gallery.embeddings)
-        build_s = time.perf_counter() - start
+        tried, build_s = self._build(gallery)
         known = attributes(data.queries("test"), data.gallery("test"), data.axes)
         trained, hits = score(self.index, queries, gallery), top_hits(self.index, queries, gallery)
         untrained, untrained_axes = self._untrained(module, data, device, known)
         backbone = module.backbone
         described = {"class_path": backbone.spec()["class_path"], "dim": module.embedder.dim}
         weights = {"origin": backbone.origin, "wanted": backbone.wanted}
-        index = self._measure(queries, gallery, build_s)
+        exactly = None if is_exact(self.index) else score_exactly(queries, gallery)
+        index = quality(self.index, queries.embeddings, gallery.embeddings, build_s) | tried
         report = {
             "protocol": protocol(data, trained),
             "model": {**described, **weights, "epoch": epoch, "libraries": library_versions()},
-            "index": index,
+            "index": {**index, "labels": label_quality(trained, exactly)},
             "cost": self._cost(module, photos_per_s, index["bytes"]),
             **summary(trained, untrained, data.label_names),
             **axes_summary(score_axes(hits, queries, gallery, known), untrained_axes),
@@ -127,14 +128,21 @@ class BuildIndex(Callback):
         hits = top_hits(exact, queries, gallery)
         return score(exact, queries, gallery), score_axes(hits, queries, gallery, known)
 
-    def _measure(self, queries: Embedded, gallery: Embedded, build_s: float) -> dict[str, Any]:
-        return {
-            "spec": self.index.spec,
-            "bytes": stored_bytes(self.index),
-            "build_s": build_s,
-            "recall_at_10": index_recall(self.index, queries.embeddings, gallery.embeddings),
-            "latency": latency(self.index, queries.embeddings),
-        }
+    def _build(self, gallery: Embedded) -> tuple[dict[str, Any], float]:
+        """Index the gallery; return what is known of a choice that failed, and the seconds it took.
+
+        Where an AutoIndex finds nothing within its budgets, exact search is served: a trained model must not be lost.
+        """
+        start = time.perf_counter()
+        try:
+            self.index.build(gallery.embeddings)
+        except BudgetError as error:
+            rank_zero_warn(f"BuildIndex: {error}\nExact search is served instead: loosen a budget for another index.")
+            self.index = ExactIndex()
+            self.index.build(gallery.embeddings)
+            reason = f"Exact search, since {str(error).splitlines()[0].partition(' Nothing')[0]}"
+            return {"why": reason, "frontier": error.frontier}, time.perf_counter() - start
+        return {}, time.perf_counter() - start
 
     def _cost(self, module: MetricLearner, photos_per_s: float, index_bytes: int) -> dict[str, float | None]:
         """Return what `compare` shows beside the metrics; a loss's own weights count as the network's do."""

@@ -19,6 +19,8 @@ from vsearch.bundle import fingerprint, open_bundle
 from vsearch.catalogs.base import Catalog
 from vsearch.evaluate import Embedded, score
 from vsearch.images import Preprocessing
+from vsearch.indexes.auto import AutoIndex
+from vsearch.indexes.exact import ExactIndex
 from vsearch.indexes.faiss import FaissIndex
 from vsearch.metrics import means
 from vsearch.reports.summary import library_versions
@@ -137,6 +139,60 @@ def test_the_index_that_was_asked_for_is_built(colours, tmp_path):
     made = Run(colours, tmp_path, epochs=1, callback=BuildIndex(index := FaissIndex("HNSW8")))
     assert len(index) == 48
     assert made.json("manifest.json")["index"]["spec"] == "HNSW8"
+
+
+def test_an_exact_index_is_not_searched_twice(colours, tmp_path, monkeypatch):
+    monkeypatch.setattr("callbacks.build_index.score_exactly", None)  # calling it would fail
+    index = Run(colours, tmp_path, epochs=1).json("report.json")["index"]
+    assert index["exact"]
+    for found in index["labels"].values():
+        assert found["exact"] == found["served"]
+        assert found["difference"] is None
+
+
+class Misleading(ExactIndex):
+    """Serves the worst hits."""
+
+    def search(self, queries, k, allowed=None):
+        scores, positions = super().search(queries, len(self), allowed)
+        return scores[:, ::-1][:, :k], positions[:, ::-1][:, :k]
+
+
+def test_the_indexs_errors_are_told_from_the_models(colours, tmp_path, monkeypatch):
+    monkeypatch.setattr("callbacks.build_index.is_exact", lambda index: False)
+    made = Run(colours, tmp_path, callback=BuildIndex(Misleading()))
+    best, report = copy.deepcopy(made.initial), made.json("report.json")
+    best.load_state_dict(made.weights("best"))
+    exactly, index = made.scores_of(best), report["index"]
+    for name, found in index["labels"].items():
+        assert found["exact"]["value"] == pytest.approx(exactly[name], abs=1e-6)
+        assert found["served"]["value"] == pytest.approx(made.values("trained")[name])
+        assert found["difference"]["value"] == pytest.approx(found["served"]["value"] - found["exact"]["value"])
+    assert index["labels"]["map_at_r"]["difference"]["high"] < 0
+    assert index["recall_at_1"] == index["recall_at_10"] == 0
+    assert "| map_at_r |" in (made.bundle / "report.md").read_text()
+
+
+def test_a_choice_is_explained_and_served(colours, tmp_path):
+    made = Run(colours, tmp_path, epochs=1, callback=BuildIndex(AutoIndex(0.5)))
+    index, opened = made.json("report.json")["index"], open_bundle(made.bundle)
+    assert index["spec"] == opened.index.spec
+    assert index["spec"].startswith("auto: ")
+    assert sum(row["chosen"] for row in index["frontier"]) == 1
+    assert index["why"] in (made.bundle / "report.md").read_text()
+    assert (made.bundle / "frontier.png").is_file()
+    assert opened.index.describe()["why"] == index["why"]
+
+
+@pytest.mark.filterwarnings("ignore:BuildIndex")
+def test_budgets_that_nothing_meets_do_not_lose_the_model(colours, tmp_path):
+    made = Run(colours, tmp_path, epochs=1, callback=BuildIndex(AutoIndex(max_mib=1e-6)))
+    index = made.json("report.json")["index"]
+    assert made.json("manifest.json")["index"]["class_path"] == "vsearch.indexes.exact.ExactIndex"
+    assert index["why"].startswith("Exact search, since no index is within the budgets. Nearest: ")
+    assert index["frontier"]
+    assert not any(row["chosen"] for row in index["frontier"])
+    assert len(open_bundle(made.bundle).index) == 48
 
 
 def test_chance_is_the_share_of_the_label_in_the_gallery(run):

@@ -7,6 +7,32 @@ def estimate(value: float) -> dict[str, float]:
     return {"value": value, "low": value - 0.1, "high": value + 0.05}
 
 
+CHANGE = {"value": -0.01, "low": -0.02, "high": 0.0, "p_value": 0.06}
+TIMES = [
+    {"batch": 1, "threads": 1, "calls": 200, "p50_ms": 0.125, "p99_ms": 0.25},
+    {"batch": 256, "threads": 4, "calls": 3, "p50_ms": 16.0, "p99_ms": 17.0},
+]
+
+
+def candidate(spec: str, recall: float, ms: float, **said: bool) -> dict[str, Any]:
+    size = {"disk_bytes": 2**21, "memory_bytes": 2**21, "build_s": 1.25}
+    flags = {"within_budget": True, "pareto": True, "chosen": False, **said}
+    return {"spec": spec, "recall_at_10": recall, "single_ms": ms, "batch_ms": ms / 2, **size, **flags}
+
+
+@pytest.fixture
+def with_frontier(report) -> dict[str, Any]:
+    """The same report, its index chosen among four candidates."""
+    rows = [
+        candidate("Flat", 1.0, 4.0),
+        candidate("HNSW32", 0.99, 0.5, chosen=True),
+        candidate("PQ8", 0.8, 0.1, within_budget=False),
+        candidate("SQ8", 0.985, 5.0, within_budget=False, pareto=False),
+    ]
+    found = {"why": "Since it is so.", "frontier": rows, "trial": {"vectors": 800, "queries": 200}}
+    return {**report, "index": {**report["index"], **found}}
+
+
 def metrics(shift: float) -> dict[str, Any]:
     return {
         "precision_at_1": {"micro": estimate(0.8 + shift), "macro": estimate(0.7 + shift)},
@@ -51,12 +77,21 @@ def report() -> dict[str, Any]:
         },
         "model": {"class_path": "a.b.TinyBackbone", "dim": 8, "epoch": 5, "origin": "random"},
         "index": {
-            "spec": "Flat",
-            "bytes": 2_500_000,
+            "spec": "HNSW32",
+            "exact": False,
+            "vectors": 1000,
+            "bytes": 2_621_440,
+            "memory_bytes": 3_145_728,
             "build_s": 0.125,
+            "recall_at_1": 0.9987,
             "recall_at_10": 0.9876,
+            "recall_at_100": 0.9765,
             "latency": {"single_p50_ms": 0.11, "single_p99_ms": 0.22, "batch_p50_ms": 3.3, "batch_p99_ms": 4.4}
-            | {"batch_size": 64},
+            | {"batch_size": 32, "threads": 4, "table": TIMES},
+            "labels": {
+                "precision_at_1": {"exact": estimate(0.91), "served": estimate(0.9), "difference": CHANGE},
+                "map_at_r": {"exact": estimate(0.71), "served": estimate(0.7), "difference": CHANGE},
+            },
         },
         "metrics": {
             "trained": metrics(0.1),

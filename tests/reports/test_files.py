@@ -32,6 +32,20 @@ def test_the_markdown_holds_the_tables_and_shows_the_picture(report, picture):
     assert "![results](results.png)" in text
 
 
+def test_the_frontier_is_drawn_where_several_indexes_were_tried(with_frontier, picture, tmp_path):
+    files = report_files(with_frontier, picture)
+    assert set(files) == {"report.json", "report.md", "results.png", "frontier.png"}
+    assert "![frontier](frontier.png)" in files["report.md"].decode()
+    board = TensorBoardLogger(tmp_path)
+    log_to_tensorboard([board], with_frontier, picture)
+    (shown,) = EventAccumulator(board.log_dir).Reload().Images("test/frontier")
+    with (
+        Image.open(BytesIO(shown.encoded_image_string)) as logged,
+        Image.open(BytesIO(files["frontier.png"])) as written,
+    ):
+        assert np.array_equal(np.asarray(logged), np.asarray(written))
+
+
 def test_the_picture_is_kept_pixel_by_pixel(report, picture):
     with Image.open(BytesIO(report_files(report, picture)["results.png"])) as opened:
         assert opened.format == "PNG"

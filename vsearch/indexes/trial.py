@@ -79,12 +79,13 @@ def measure(
     times are brought from m vectors to the n that are wanted: bytes grow with n, times as `growth` says. Bytes in
     memory are those of the files, which FAISS reads as they are. `done` is called after each round.
     """
-    limits, exact = exact_limits(queries, vectors, K)
+    exact = queries @ vectors.T
+    limits = kth_best(exact, K)
     recalls, specs = [], []
     for one in tried:
         recalls.append(found_share(one.search(queries), exact, limits))
         specs.append(one.index.spec)
-    singles = [[lambda one=one, q=q: one.search(q) for q in queries[:SINGLES, None]] for one in tried]
+    singles = [[lambda one=one, q=q: one.search(q) for q in queries[: SINGLES + 1, None]] for one in tried]
     batch = np.resize(queries, (BATCH, queries.shape[1]))
     batches = [[lambda one=one: one.search(batch)] for one in tried]
     single_s, batch_s = in_turn(singles, ROUNDS, clock, done), in_turn(batches, ROUNDS, clock, done)
@@ -102,14 +103,19 @@ def in_turn(
     clock: Clock = time.perf_counter,
     done: Callable[[], None] = lambda: None,
 ) -> list[float]:
-    """Time several lists of calls, `rounds` times in turn; return the median seconds of a call of each list."""
+    """Time several lists of calls, `rounds` times in turn; return the median seconds of a call of each list.
+
+    Of several calls, the first of each round is not counted: it finds other data than its own in the caches.
+    """
     seconds: list[list[float]] = [[] for _ in calls]
     for _ in range(rounds):
         for own, found in zip(calls, seconds, strict=True):
+            times = []
             for call in own:
                 start = clock()
                 call()
-                found.append(clock() - start)
+                times.append(clock() - start)
+            found += times[1:] or times
         done()
     return [median(found) for found in seconds]
 
@@ -119,11 +125,10 @@ def growth(spec: str) -> float:
     return 0.0 if "HNSW" in spec else 0.5 if "IVF" in spec else 1.0
 
 
-def exact_limits(queries: np.ndarray, gallery: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return each query's k-th best cosine (q,), and all its cosines (q, n); k is lowered to n."""
-    exact = queries @ gallery.T
-    k = min(k, len(gallery))
-    return np.partition(exact, -k, axis=1)[:, -k], exact
+def kth_best(exact: np.ndarray, k: int) -> np.ndarray:
+    """Return each query's k-th best (q,) of all its cosines (q, n); k is lowered to n."""
+    k = min(k, exact.shape[1])
+    return np.partition(exact, -k, axis=1)[:, -k]
 
 
 def found_share(positions: np.ndarray, exact: np.ndarray, limits: np.ndarray) -> float:

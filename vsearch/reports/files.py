@@ -7,20 +7,20 @@ import numpy as np
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from PIL import Image
 
+from vsearch.reports.frontier import frontier
 from vsearch.reports.tables import markdown
 
 
 def report_files(report: dict[str, Any], picture: Image.Image) -> dict[str, bytes]:
-    """Return report.json, report.md and the picture of search results, as file contents by name."""
-    png = BytesIO()
-    picture.save(png, "PNG")
+    """Return report.json, report.md and the pictures, as file contents by name: results.png, maybe frontier.png."""
     drawn = " The photos are SYNTHETIC, drawn by vsearch." if report["protocol"]["synthetic"] else ""
     legend = f"Query first; green: right label, red: wrong.{drawn}"
     text = f"{markdown(report)}\n## Search results\n\n{legend}\n\n![results](results.png)\n"
     return {
         "report.json": json.dumps(report, indent=2).encode(),
         "report.md": text.encode(),
-        "results.png": png.getvalue(),
+        "results.png": _png(picture),
+        **({"frontier.png": _png(frontier(rows))} if (rows := report["index"].get("frontier")) else {}),
     }
 
 
@@ -39,4 +39,12 @@ def log_to_tensorboard(loggers: Iterable[Logger], report: dict[str, Any], pictur
                 board.add_scalar("test/graded/ndcg_at_10", report["graded"]["ndcg_at_10"]["trained"]["value"])
             board.add_text("report", markdown(report))
             board.add_image("test/results", np.asarray(picture), dataformats="HWC")
+            if rows := report["index"].get("frontier"):
+                board.add_image("test/frontier", np.asarray(frontier(rows)), dataformats="HWC")
             board.flush()
+
+
+def _png(picture: Image.Image) -> bytes:
+    data = BytesIO()
+    picture.save(data, "PNG")
+    return data.getvalue()

@@ -3,6 +3,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from vsearch.reports.index_tables import index_facts, index_sections
+
 Rows = list[list[str]]
 
 
@@ -65,23 +67,12 @@ def facts(report: dict[str, Any]) -> Rows:
             f"{model['class_path'].rpartition('.')[2]}, {model['dim']}-d, epoch {model['epoch']}; seeds: {seeds}",
         ],
         ["started from", f"{model['origin']} weights{_missing(model)}"],
-        *_index_facts(report["index"]),
+        *index_facts(report["index"]),
     ]
 
 
 def _missing(model: dict[str, Any]) -> str:
     return f" ({model['wanted']} could not be downloaded)" if model.get("wanted") else ""
-
-
-def _index_facts(index: dict[str, Any]) -> Rows:
-    latency = index["latency"]
-    size = latency["batch_size"]
-    return [
-        ["index", f"{index['spec']}, {index['bytes'] / 1e6:.1f} MB, built in {index['build_s']:.2f} s"],
-        ["index recall@10", f"{index['recall_at_10']:.4f} of what exact search finds"],
-        ["one search, index alone", f"p50 {latency['single_p50_ms']:.2f} ms, p99 {latency['single_p99_ms']:.2f} ms"],
-        [f"{size} at once", f"p50 {latency['batch_p50_ms']:.2f} ms, p99 {latency['batch_p99_ms']:.2f} ms"],
-    ]
 
 
 def markdown(report: dict[str, Any]) -> str:
@@ -96,6 +87,8 @@ def markdown(report: dict[str, Any]) -> str:
             f"(the mean over labels; {_single(report)}).",
             markdown_table(*headline(report)),
             *others,
+            "## Index",
+            *_markdown_index(report),
             "## Labels",
             markdown_table(*per_class(report)),
             "",
@@ -106,6 +99,13 @@ def markdown(report: dict[str, Any]) -> str:
 def _single(report: dict[str, Any]) -> str:
     alone, labels = sum(row["queries"] == 1 for row in report["per_class"]), len(report["per_class"])
     return f"{alone} of {labels} labels have a single query, which adds nothing to the interval"
+
+
+def _markdown_index(report: dict[str, Any]) -> list[str]:
+    parts = []
+    for text, header, rows in index_sections(report["index"]):
+        parts += [text, markdown_table(header, rows)]
+    return [*parts, "![frontier](frontier.png)"] if report["index"].get("frontier") else parts
 
 
 def _markdown_axes(report: dict[str, Any]) -> list[str]:
