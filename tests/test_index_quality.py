@@ -99,6 +99,17 @@ def test_a_slow_index_is_asked_less_often(threads):
     assert [found[batch, 1]["calls"] for batch in (1, 32, 256)] == [200, 18, 2]  # 0.6 s of each, the first not counted
 
 
+def test_a_first_call_that_is_only_slow_is_not_the_one_that_counts():
+    index, times = Timed(), itertools.chain([1.5], itertools.repeat(0.7))
+
+    def search(queries, k):
+        index.now += next(times)
+
+    index.search = search
+    row = latency(index, unit(20), clock=index.clock)["table"][0]
+    assert (row["calls"], row["p50_ms"]) == (1, pytest.approx(700))
+
+
 def test_no_number_of_threads_comes_twice():
     before = faiss.omp_get_max_threads()
     try:
