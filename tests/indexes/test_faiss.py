@@ -1,3 +1,4 @@
+import importlib
 import json
 from functools import cache
 
@@ -129,6 +130,14 @@ def test_a_filter_on_what_lies_elsewhere_costs_no_recall(factory, search):
     _, found = built(gallery, factory, search=search).search(queries, 10, allowed)
     recall = np.mean([len({*a} & {*b}) / 10 for a, b in zip(found.tolist(), exact.tolist(), strict=True)])
     assert recall > 0.95  # with the parameters as they are: 0.92 and 0.62
+
+
+def test_a_filter_after_faiss_has_learned_of_torch():
+    """pytorch-metric-learning does so, and from then on FAISS's own `search` takes no parameters."""
+    index, allowed = built(unit(400), "HNSW16"), np.arange(400) % 2 == 0
+    before = index.search(unit(3), 5, allowed)
+    importlib.import_module("faiss.contrib.torch_utils")
+    assert np.array_equal(index.search(unit(3), 5, allowed), before)
 
 
 def test_a_filter_that_allows_nothing():

@@ -118,8 +118,10 @@ def restricted(index: faiss.Index, queries: np.ndarray, k: int, allowed: np.ndar
     """
     bits = np.packbits(allowed, bitorder="little")
     farther = len(allowed) / max(1, int(allowed.sum()))
+    # pytorch-metric-learning imports faiss.contrib.torch_utils, which puts a `search` without params in its place
+    search = getattr(index, "search_numpy", index.search)
     try:
-        return index.search(queries, k, params=_parameters(index, faiss.IDSelectorBitmap(bits), k, farther))
+        return search(queries, k, params=_parameters(index, faiss.IDSelectorBitmap(bits), k, farther))
     except RuntimeError:  # FAISS: "selector not supported", "search params not supported for this index"
         return _overfetched(index, queries, k, allowed)
 
