@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import TinyBackbone
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from tiny import TinyBackbone
 
 from vsearch import bundle
 from vsearch.bundle import BundleError, fingerprint, open_bundle
@@ -71,7 +71,7 @@ def test_the_folder_holds_what_the_manifest_says(made):
     assert {path.name for path in made.iterdir()} == {"manifest.json", "CURRENT", *EXTRA, *PARTS}
     assert set(manifest["sha256"]) == {*EXTRA, *PARTS}
     assert manifest["note"] == "hello"
-    assert manifest["backbone"]["class_path"] == "conftest.TinyBackbone"
+    assert manifest["backbone"]["class_path"] == "tiny.TinyBackbone"
     assert (manifest["dim"], manifest["metric"], manifest["index"]["spec"]) == (8, "cosine", "Flat")
     assert sorted(path.name for path in made.parent.iterdir()) == ["bundle", "photos"]
 

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from conftest import COLOURS
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tiny import COLOURS
 
 from vsearch.bundle import open_bundle
 from vsearch.cli import main
@@ -64,9 +64,9 @@ class Project:
     def __init__(self, folder: Path) -> None:
         self.folder, self.overlay = folder, folder / "tiny.yaml"
         settings = {
-            "model": {"backbone": {"class_path": "conftest.TinyBackbone", "init_args": {"dim": 8}}, "warmup_steps": 0},
+            "model": {"backbone": {"class_path": "tiny.TinyBackbone", "init_args": {"dim": 8}}, "warmup_steps": 0},
             "data": {
-                "catalog": {"class_path": "conftest.ColourCatalog", "init_args": {"folder": str(folder / "colours")}},
+                "catalog": {"class_path": "tiny.ColourCatalog", "init_args": {"folder": str(folder / "colours")}},
                 "axes": ["shelf"],
                 "classes_per_batch": 4,
                 "photos_per_class": 2,
@@ -113,7 +113,7 @@ def test_a_fit_leaves_a_whole_run(fitted):
     assert {"bundle/manifest.json", "bundle/report.md", "bundle/results.png"} <= names
     assert len(pd.read_csv(fitted / "split.csv")) == 80
     settings = yaml.safe_load((fitted / "config.yaml").read_text())
-    assert settings["model"]["backbone"]["class_path"] == "conftest.TinyBackbone"
+    assert settings["model"]["backbone"]["class_path"] == "tiny.TinyBackbone"
     assert settings["data"]["photos_per_class"] == 2
 
 
@@ -126,7 +126,7 @@ def test_tensorboard_shows_curves_config_and_results(fitted):
     assert {"config/text_summary", "report/text_summary"} <= set(tags["tensors"])
     assert tags["images"] == ["test/results"]
     (config,) = events(fitted).Tensors("config/text_summary")
-    assert b"conftest.TinyBackbone" in config.tensor_proto.string_val[0]
+    assert b"tiny.TinyBackbone" in config.tensor_proto.string_val[0]
 
 
 def test_the_bundle_is_of_the_best_epoch_and_last_is_the_last(fitted):

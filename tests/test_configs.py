@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from conftest import COLOURS, ColourCatalog
 from PIL import Image
+from tiny import COLOURS, ColourCatalog
 from torchvision.models import resnet, vision_transformer
 
 from vsearch.bundle import Bundle, open_bundle

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import ColourCatalog, TinyBackbone
 from PIL import Image
+from tiny import ColourCatalog, TinyBackbone
 from torchvision.transforms import v2
 
 from vsearch.catalogs.base import Catalog, CatalogError

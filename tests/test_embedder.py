@@ -1,6 +1,6 @@
 import pytest
 import torch
-from conftest import TinyBackbone
+from tiny import TinyBackbone
 
 from vsearch.embedder import Embedder
 from vsearch.heads.linear import LinearHead

@@ -146,7 +146,7 @@ def fit_recipe(weights: str, **trainer: Any) -> None:
     settings = {
         "model": {"backbone": {"init_args": {"name": "resnet18", "weights": weights, "image_size": 32}}},
         "data": {
-            "catalog": {"class_path": "conftest.ColourCatalog", "init_args": {"folder": "colours"}},
+            "catalog": {"class_path": "tiny.ColourCatalog", "init_args": {"folder": "colours"}},
             "axes": ["shelf"],
             "classes_per_batch": 4,
             "photos_per_class": 2,

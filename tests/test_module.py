@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 import torch
-from conftest import TinyBackbone
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 from pytorch_metric_learning.losses import ArcFaceLoss, ContrastiveLoss, CrossBatchMemory, TripletMarginLoss
 from pytorch_metric_learning.miners import BatchHardMiner
 from pytorch_metric_learning.reducers import MeanReducer
+from tiny import TinyBackbone
 from torch import nn
 from torch.utils.data import DataLoader
 

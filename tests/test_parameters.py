@@ -1,7 +1,7 @@
 import pytest
 import torch
-from conftest import TinyBackbone
 from pytorch_metric_learning.losses import ArcFaceLoss, TripletMarginLoss
+from tiny import TinyBackbone
 
 from vsearch.embedder import Embedder
 from vsearch.heads.linear import LinearHead

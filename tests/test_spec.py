@@ -2,7 +2,7 @@ import json
 
 import pytest
 import torch
-from conftest import TinyBackbone
+from tiny import TinyBackbone
 from torch import nn
 
 from vsearch.backbones.base import Backbone

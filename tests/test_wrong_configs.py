@@ -4,7 +4,7 @@ import pytest
 import torch
 import torchvision
 import yaml
-from conftest import ColourCatalog, TinyBackbone
+from tiny import ColourCatalog, TinyBackbone
 
 from callbacks.gradual_unfreezing import GradualUnfreezing
 from vsearch.cli import main
@@ -14,7 +14,7 @@ TRIPLET = Path(__file__).parent.parent / "configs" / "triplet.yaml"
 TINY = {
     "model": {"backbone": {"init_args": {"name": "resnet18", "weights": None, "image_size": 32}}, "warmup_steps": 0},
     "data": {
-        "catalog": {"class_path": "conftest.ColourCatalog", "init_args": {"folder": "colours"}},
+        "catalog": {"class_path": "tiny.ColourCatalog", "init_args": {"folder": "colours"}},
         "axes": [],
         "classes_per_batch": 4,
         "photos_per_class": 2,

@@ -2,7 +2,7 @@ from importlib import import_module
 
 import pytest
 import torch
-from conftest import TinyBackbone
+from tiny import TinyBackbone
 
 
 def test_frozen_layers_stay_in_eval_mode_whenever_train_is_called():
@@ -16,7 +16,7 @@ def test_frozen_layers_stay_in_eval_mode_whenever_train_is_called():
 def test_the_spec_builds_the_same_architecture_again():
     backbone = TinyBackbone(dim=5, size=20, frozen=True)
     spec = backbone.spec()
-    assert spec == {"class_path": "conftest.TinyBackbone", "init_args": {"dim": 5, "size": 20, "frozen": True}}
+    assert spec == {"class_path": "tiny.TinyBackbone", "init_args": {"dim": 5, "size": 20, "frozen": True}}
     module, name = spec["class_path"].rsplit(".", 1)
     again = getattr(import_module(module), name)(**spec["init_args"])
     again.load_state_dict(backbone.state_dict())

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from conftest import TinyBackbone
+from tiny import TinyBackbone
 
 from vsearch.backbones.inputs import measured_dim, require_whole_patches
 

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import TinyBackbone
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 from safetensors.torch import load_file
 from test_module import data_of, learner, trainer
+from tiny import TinyBackbone
 
 from callbacks.build_index import BuildIndex
 from vsearch.bundle import fingerprint, open_bundle

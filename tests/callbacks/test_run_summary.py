@@ -1,8 +1,8 @@
 from types import SimpleNamespace
 
 import pytest
-from conftest import TinyBackbone
 from pytorch_metric_learning.losses import ArcFaceLoss, TripletMarginLoss
+from tiny import TinyBackbone
 
 from callbacks.run_summary import ShowRun
 from vsearch.backbones.base import Backbone

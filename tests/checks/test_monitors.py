@@ -2,11 +2,11 @@ from functools import partial
 
 import pytest
 import torch
-from conftest import TinyBackbone
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.cli import ReduceLROnPlateau
 from pytorch_metric_learning import losses, miners
+from tiny import TinyBackbone
 
 from vsearch.checks.config_errors import ConfigError
 from vsearch.checks.monitors import check_monitors, logged

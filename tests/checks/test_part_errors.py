@@ -3,12 +3,12 @@ from functools import partial
 
 import pytest
 import torch
-from conftest import TinyBackbone
 from jsonargparse import Namespace
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.demos.boring_classes import BoringModel
 from pytorch_metric_learning import losses
 from pytorch_metric_learning.distances import LpDistance
+from tiny import TinyBackbone
 
 from vsearch.catalogs.base import CatalogError
 from vsearch.checks.config_errors import ConfigError

@@ -4,10 +4,10 @@ import random
 import numpy as np
 import pytest
 import torch
-from conftest import TinyBackbone
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from pytorch_metric_learning import losses, miners
+from tiny import TinyBackbone
 from torch import nn
 
 from vsearch.checks.config_errors import ConfigError

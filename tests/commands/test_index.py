@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import TinyBackbone
 from PIL import Image
+from tiny import TinyBackbone
 
 from vsearch import bundle
 from vsearch.bundle import open_bundle
