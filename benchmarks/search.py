@@ -69,8 +69,9 @@ def synthetic(n: int, dim: int, n_queries: int) -> tuple[np.ndarray, np.ndarray]
     return vectors[:n], vectors[n:]
 
 
-def ours(gallery: np.ndarray, threads: int) -> Iterator[Variant]:
+def ours(gallery: np.ndarray, threads: int, wanted: Callable[[str], bool]) -> Iterator[Variant]:
     """Build vsearch's indexes, each once, and yield a variant for each of its settings for searching."""
+    from vsearch.indexes.auto import AutoIndex
     from vsearch.indexes.base import Index
     from vsearch.indexes.exact import ExactIndex
     from vsearch.indexes.faiss import FaissIndex
@@ -91,11 +92,14 @@ def ours(gallery: np.ndarray, threads: int) -> Iterator[Variant]:
         "PCA512,SQ4": [{}],
     }
     engines: list[tuple[str, Callable[[], Index], list[dict[str, float]]]] = [
-        ("vsearch exact", lambda: ExactIndex(threads=threads), [{}])
+        ("vsearch exact", lambda: ExactIndex(threads=threads), [{}]),
+        ("vsearch auto, recall >= 0.999", lambda: AutoIndex(min_recall=0.999, threads=threads), [{}]),
     ]
     for factory, searches in factories.items():
         engines.append((f"vsearch {factory}", lambda factory=factory: FaissIndex(factory, threads=threads), searches))  # type: ignore[misc]
     for name, make, searches in engines:
+        if not wanted(name):
+            continue
         start = time.perf_counter()
         index = make()
         index.build(gallery)
@@ -103,6 +107,7 @@ def ours(gallery: np.ndarray, threads: int) -> Iterator[Variant]:
         size = _stored(index) / len(gallery)
         for settings in searches:
             text = ", ".join(f"{key}={value:g}" for key, value in settings.items())
+            text = text or index.spec.removeprefix("auto: ")
             yield Variant(name, text, _asking(index, settings), build_s, size)
 
 
@@ -120,11 +125,13 @@ def _stored(index: object) -> int:
         return sum((Path(folder) / name).stat().st_size for name in index.save(Path(folder)))  # type: ignore[attr-defined]
 
 
-def peers(gallery: np.ndarray, threads: int, folder: Path) -> Iterator[Variant]:
+def peers(gallery: np.ndarray, threads: int, folder: Path, wanted: Callable[[str], bool]) -> Iterator[Variant]:
     """Build each peer that is installed."""
     from benchmarks.search_peers import PEERS
 
     for name, build in PEERS.items():
+        if not wanted(name):
+            continue
         start = time.perf_counter()
         try:
             found = build(gallery, folder, threads)
@@ -195,13 +202,16 @@ def main() -> None:
     gallery, queries = (
         synthetic(args.synthetic, args.dim, args.queries) if args.synthetic else load(args.embeddings, args.queries)
     )
+
+    def wanted(engine: str) -> bool:
+        return not args.only or any(word in engine for word in args.only.split(","))
+
     with tempfile.TemporaryDirectory() as folder:
         variants = [flat(gallery)]
-        for found in (ours(gallery, args.threads), peers(gallery, args.threads, Path(folder))):
+        for found in (ours(gallery, args.threads, wanted), peers(gallery, args.threads, Path(folder), wanted)):
             for variant in found:
-                if not args.only or any(word in variant.engine for word in args.only.split(",")):
-                    print(f"built: {variant.engine} {variant.settings}", file=sys.stderr, flush=True)
-                    variants.append(variant)
+                print(f"built: {variant.engine} {variant.settings}", file=sys.stderr, flush=True)
+                variants.append(variant)
         exact = queries @ gallery.T
         recalls = [recall(variant.search(queries, K), exact) for variant in variants]
         times = measure(variants, queries, args.rounds)

@@ -51,8 +51,8 @@ def test_the_command_prints_a_table(capsys, monkeypatch):
         sys, "argv", ["search", "--synthetic", "400", "--dim", "16", "--queries", "20", "--rounds", "1"]
     )
     monkeypatch.setattr(search.os, "environ", {})
-    monkeypatch.setattr(search, "ours", lambda gallery, threads: iter(()))
-    monkeypatch.setattr(search, "peers", lambda gallery, threads, folder: iter(()))
+    monkeypatch.setattr(search, "ours", lambda *_: iter(()))
+    monkeypatch.setattr(search, "peers", lambda *_: iter(()))
     search.main()
     rows = capsys.readouterr().out.splitlines()
     assert rows[0] == "400 x 16, 20 queries, 1 thread(s), 1 rounds"
