@@ -12,6 +12,7 @@ from torch import Tensor
 from vsearch import bundle
 from vsearch.axes import Attributes, AxesScores, attributes, score_axes
 from vsearch.backbones.base import Backbone
+from vsearch.checks.config_errors import ConfigError
 from vsearch.comparing.runs import QUERIES, query_table
 from vsearch.datamodule import CatalogDataModule
 from vsearch.embedder import Embedder
@@ -60,6 +61,14 @@ class BuildIndex(Callback):
             raise bundle.BundleError(f"{_folder(trainer)} exists already: move it away, or start a new run.")
         if self.baseline:
             self._initial = _copy(cast(MetricLearner, pl_module).backbone)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Refuse an index that the gallery can't fill, before hours of training."""
+        module, data = cast(MetricLearner, pl_module), cast(CatalogDataModule, trainer.datamodule)  # type: ignore[attr-defined]
+        try:
+            self.index.check(len(data.gallery("test")), module.embedder.dim)
+        except ValueError as error:
+            raise ConfigError("index", str(error)) from error
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""

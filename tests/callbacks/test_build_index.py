@@ -17,6 +17,7 @@ from tiny import TinyBackbone
 from callbacks.build_index import BuildIndex
 from vsearch.bundle import fingerprint, open_bundle
 from vsearch.catalogs.base import Catalog
+from vsearch.checks.config_errors import ConfigError
 from vsearch.evaluate import Embedded, score
 from vsearch.images import Preprocessing
 from vsearch.indexes.auto import AutoIndex
@@ -139,6 +140,12 @@ def test_the_index_that_was_asked_for_is_built(colours, tmp_path):
     made = Run(colours, tmp_path, epochs=1, callback=BuildIndex(index := FaissIndex("HNSW8")))
     assert len(index) == 48
     assert made.json("manifest.json")["index"]["spec"] == "HNSW8"
+
+
+def test_an_index_that_the_gallery_cannot_fill_is_refused_before_training(colours, tmp_path):
+    with pytest.raises(ConfigError, match=r"index: factory: IVF64,Flat trains 64 centroids, with 48 vectors"):
+        Run(colours, tmp_path, epochs=1, callback=BuildIndex(FaissIndex("IVF64,Flat")))
+    assert not list(tmp_path.rglob("*.ckpt"))
 
 
 def test_an_exact_index_is_not_searched_twice(colours, tmp_path, monkeypatch):

@@ -17,6 +17,13 @@ class Index(ABC):
 
     spec: str
 
+    def check(self, n: int, dim: int) -> None:  # noqa: B027  (most kinds take any)
+        """Refuse, before anything is trained, what `build` would refuse of n vectors of `dim` dimensions.
+
+        Raises:
+            ValueError: says what doesn't fit, and what would.
+        """
+
     @abstractmethod
     def build(self, embeddings: np.ndarray) -> None:
         """Index float32 (n, dim) unit vectors; position i of the index is row i. Replaces what was there."""

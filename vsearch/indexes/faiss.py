@@ -43,6 +43,12 @@ class FaissIndex(Index):
         self._describe(dict(search or {}))
         self._index: faiss.Index | None = None
 
+    def check(self, n: int, dim: int) -> None:
+        """Refuse a factory string or search parameters that FAISS doesn't know, and fewer vectors than centroids."""
+        index = self._made(dim)
+        if not index.is_trained:
+            check_enough(index, self.factory, n, self.train_sample)
+
     def build(self, embeddings: np.ndarray) -> None:
         """Train where the kind needs it, and index float32 (n, dim) unit vectors; position i of the index is row i.
 
