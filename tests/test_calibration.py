@@ -123,10 +123,14 @@ def test_error_rates_that_are_none(error_rate):
         fit(column([0.5]), np.ones((1, 1), bool), error_rate)
 
 
-def test_nothing_to_calibrate_on():
-    for scores in (np.full((3, 2), np.nan), np.zeros((0, 2))):
-        with pytest.raises(ValueError, match="no held-out query has a hit"):
-            fit(scores, np.zeros(scores.shape, bool))
+@pytest.mark.parametrize("queries", [0, 3])
+def test_without_a_hit_nothing_is_known(queries):
+    found = fit(np.full((queries, 2), np.nan), np.zeros((queries, 2), bool))
+    assert (found.threshold, found.queries, found.right) == (None, queries, 0)
+    assert found.probability(np.array([-1, 1])).tolist() == [0.5, 0.5]
+
+
+def test_scores_and_verdicts_of_other_shapes_are_refused():
     with pytest.raises(ValueError, match="must be of one shape"):
         fit(np.zeros((3, 2)), np.zeros(3, bool))
 

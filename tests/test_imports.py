@@ -25,6 +25,7 @@ LEVELS = [
 # Within a package everybody may import base.py, and what stands before it in one of these lists.
 WITHIN = [
     ["reports.index_tables", "reports.tables", "reports.files"],
+    ["reports.calibration_tables", "reports.tables"],
     ["reports.intervals", "reports.frontier", "reports.files"],
     ["reports.grid", "reports.won_lost"],
     ["reports.tables", "reports.comparison_tables"],

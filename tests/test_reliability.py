@@ -60,3 +60,8 @@ def test_what_was_fit_is_calibrated_on_others():
     found = measured(fit(scores[:2000], right[:2000]), scores[2000:], right[2000:])
     assert found["expected_calibration_error"] < 0.02
     assert found["right_refused"] == pytest.approx(0.1, abs=0.03)
+
+
+def test_no_query_at_all():
+    found = measured(LINE, np.zeros((0, 1)), np.zeros((0, 1), bool))
+    assert (found["queries"], found["hits"], found["expected_calibration_error"]) == (0, 0, None)

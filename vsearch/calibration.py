@@ -98,14 +98,12 @@ def fit(scores: np.ndarray, right: np.ndarray, error_rate: float = ERROR_RATE, s
         source: which queries these are.
 
     Raises:
-        ValueError: the error rate is out of its range, the shapes differ, or there is no hit at all.
+        ValueError: the error rate is out of its range, or the shapes differ.
     """
     check_rate(error_rate)
     if scores.ndim != 2 or scores.shape != right.shape:
         raise ValueError(f"scores {scores.shape} and right {right.shape} must be of one shape, (queries, depth)")
     there = ~np.isnan(scores)
-    if not there.any():
-        raise ValueError("no held-out query has a hit: there is nothing to calibrate on")
     best = scores[:, 0][right[:, 0] & there[:, 0]]
     knots = _isotonic(scores[there].astype(np.float64), right[there])
     return Calibration(_threshold(best, error_rate), error_rate, *knots, len(scores), len(best), source)
@@ -123,7 +121,9 @@ def _threshold(best: np.ndarray, error_rate: float) -> float | None:
 
 
 def _isotonic(scores: np.ndarray, right: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the ends of the pooled blocks and their probabilities."""
+    """Return the ends of the pooled blocks and their probabilities; 1/2 everywhere without a hit."""
+    if not len(scores):
+        return (0.0,), (0.5,)
     n_right = np.count_nonzero(right)
     targets = np.where(right, (n_right + 1) / (n_right + 2), 1 / (len(right) - n_right + 2))
     distinct, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
