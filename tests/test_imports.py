@@ -11,7 +11,7 @@ LEVELS = [
     {"images", "metrics", "splits", "freezing", "diagnostics", "spec"},
     {"catalogs", "backbones", "heads", "losses", "indexes", "samplers", "scan", "filters"},
     {"embedder", "hits", "examples", "generations", "canaries"},
-    {"parameters", "searching", "calibration"},
+    {"parameters", "searching", "calibration", "explain"},
     {"evaluate", "datamodule", "bundle", "index_quality", "memory", "intake", "reliability"},
     {"module", "axes", "upkeep"},
     {"checks", "comparing"},
