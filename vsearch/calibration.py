@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import isotonic_regression
 
 from vsearch.generations.base import BundleError
@@ -56,9 +57,9 @@ class Calibration:
     right: int
     source: str = ""
 
-    def probability(self, scores: np.ndarray) -> np.ndarray:
+    def probability(self, scores: ArrayLike) -> np.ndarray:
         """Return the probabilities, float64 0..1, that hits of these scores (cosines) have the right label."""
-        return np.interp(scores, self.scores, self.probabilities)
+        return np.interp(np.asarray(scores, dtype=np.float64), self.scores, self.probabilities)
 
     def good_match(self, best: float | None) -> bool | None:
         """Say whether a query's best score is a good match; None: there is no threshold.
