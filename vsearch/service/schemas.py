@@ -1,0 +1,167 @@
+"""What the service takes and answers: one description for the service, its OpenAPI file, the client and the page."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+FINGERPRINT_HEADER = "X-Vsearch-Fingerprint"  # of the model that answered; on every reply of an open bundle
+REQUEST_ID_HEADER = "X-Request-ID"
+MAX_K = 1000
+
+Score = Annotated[float, Field(ge=-1, le=1, description="Cosine similarity, -1..1, higher is better.")]
+K = Annotated[int, Field(ge=1, le=MAX_K, description="Hits wanted.")]
+ItemId = Annotated[str, Field(min_length=1, max_length=512)]
+
+
+class Wire(BaseModel):
+    """A message that refuses what it doesn't know."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Example(Wire):
+    """An item as an example of what is looked for, or of what is not."""
+
+    id: ItemId
+    weight: Annotated[float, Field(gt=0, le=100)] = 1.0
+
+
+class Wishes(Wire):
+    """What all searches take."""
+
+    k: K = 10
+    where: Annotated[str, Field(max_length=2000)] | None = None
+    min_score: Score | None = None
+    group_by: Annotated[str, Field(max_length=200)] | None = None
+
+
+class SearchRequest(Wishes):
+    """Item ids as examples, or an embedding of the same model: one of the two."""
+
+    positive: Annotated[list[Example], Field(max_length=100)] = []
+    negative: Annotated[list[Example], Field(max_length=100)] = []
+    embedding: Annotated[list[float], Field(max_length=65536)] | None = None
+
+
+class BatchRequest(Wire):
+    """Several searches in one request."""
+
+    searches: Annotated[list[SearchRequest], Field(min_length=1, max_length=256)]
+
+
+class Hit(Wire):
+    """An item that was found.
+
+    `probability` is that of its label being right, calibrated when the model was fit; null where nothing was calibrated.
+    """
+
+    rank: int
+    id: str
+    label: str
+    score: float
+    similarity_percent: float
+    probability: float | None
+    metadata: dict[str, Any]
+    thumbnail_url: str | None
+
+
+class Took(Wire):
+    """Milliseconds, measured in the service; those of a batch are the whole batch's."""
+
+    decode: float
+    embed: float
+    search: float
+
+
+class SearchReply(Wire):
+    """Hits, best first.
+
+    `good_match`: whether the best hit reaches the calibrated threshold; null where nothing was calibrated. `message` says
+    it in words when there is none, or why a filter let nothing through.
+    """
+
+    hits: list[Hit]
+    good_match: bool | None
+    message: str | None
+    took_ms: Took
+
+
+class BatchReply(Wire):
+    """A reply for each search, in their order."""
+
+    replies: list[SearchReply]
+
+
+class Item(Wire):
+    """An indexed item."""
+
+    id: str
+    label: str
+    metadata: dict[str, Any]
+    image_url: str | None
+
+
+class EmbedReply(Wire):
+    """A unit vector, float32 (dim,)."""
+
+    embedding: list[float]
+    dim: int
+    took_ms: Took
+
+
+class Heatmap(Wire):
+    """The parts of a score over a photo's positions; all parts sum to the score.
+
+    `box`: left, top, right, bottom of what the network saw of the photo, in shares of its width and height; it may lie
+    outside 0..1 where the photo was padded.
+    """
+
+    parts: list[list[float]]
+    box: tuple[float, float, float, float]
+
+
+class ExplainReply(Wire):
+    """Why a photo and an item look alike: their score split over the positions of each."""
+
+    id: str
+    score: float
+    query: Heatmap
+    item: Heatmap
+
+
+class Facet(Wire):
+    """A column that a filter can use. `values`: the most frequent, with counts; `low`, `high`: of numbers."""
+
+    column: str
+    kind: Literal["text", "number"]
+    values: list[tuple[str, int]] = []
+    low: float | None = None
+    high: float | None = None
+    missing: int = 0
+
+
+class Info(Wire):
+    """The open bundle: model, index, counts, measured quality."""
+
+    fingerprint: str
+    generation: int
+    model: dict[str, Any]
+    index: dict[str, Any]
+    items: int
+    labels: int
+    facets: list[Facet]
+    quality: dict[str, Any]
+    calibration: dict[str, Any] | None
+    synthetic: bool
+    explains: bool
+    versions: dict[str, str]
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457's application/problem+json."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    request_id: str | None = None
