@@ -49,6 +49,14 @@ class Process:
         opened.sendall(data)
         return opened
 
+    def listens(self) -> bool:
+        """Whether new connections are taken."""
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
+        except ConnectionRefusedError:
+            return False
+        return True
+
     def stop(self) -> float:
         """Send SIGTERM; return the seconds until the process ended."""
         start = time.monotonic()
