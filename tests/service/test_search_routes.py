@@ -124,6 +124,8 @@ def test_a_batch(client):
     assert [one["hits"] for one in replies] == [one["hits"] for one in alone]
     assert client.post("/v1/search/batch", json={"searches": []}).status_code == 422
     assert client.post("/v1/search/batch", json={"searches": [*searches, {}]}).status_code == 422
+    many = {"searches": [{"positive": [{"id": "p1"}], "k": 1000}] * 11}
+    assert "10,000 hits" in client.post("/v1/search/batch", json=many).json()["detail"]
 
 
 def test_embedding_a_photo(client, made):

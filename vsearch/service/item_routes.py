@@ -41,7 +41,7 @@ async def image(request: Request, id: Id, size: Annotated[int, Query(ge=16, le=2
     path = work.opened.photo(row)
     if path is None:
         raise HTTPException(404, "This item has no photo: it was added by its embedding.")
-    box = work.opened.boxes[row]
+    box = work.opened.box(row)
     try:
         data = await work.service.decoding.run(thumbnail, str(path), box, size, work.service.settings.max_pixels)
     except PhotoError as error:  # its text has the path, which is nobody's business

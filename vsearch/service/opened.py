@@ -47,10 +47,9 @@ class Opened:
         """Each id's row in the items."""
         return {id: row for row, id in enumerate(self.bundle.items["id"])}
 
-    @cached_property
-    def boxes(self) -> list[Box | None]:
-        """Each item's part of its photo."""
-        return boxes(self.bundle.items)
+    def box(self, position: int) -> Box | None:
+        """Return an item's part of its photo; None: all of it."""
+        return boxes(self.bundle.items.iloc[[position]])[0]
 
     def photo(self, position: int) -> Path | None:
         """Return where an item's photo lies; None: it has none."""
