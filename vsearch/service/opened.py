@@ -5,12 +5,13 @@ from pathlib import Path
 
 import torch
 
+from vsearch import calibration
 from vsearch.bundle import check_canaries, open_bundle
+from vsearch.calibration import Calibration
 from vsearch.catalogs.base import boxes
 from vsearch.images import Box
 from vsearch.searching import Bundle
 from vsearch.service.facets import facets
-from vsearch.service.parts import Calibration, read_calibration
 from vsearch.service.schemas import Facet
 
 
@@ -70,7 +71,7 @@ def open_checked(folder: Path, photos_root: Path | None = None) -> tuple[Opened,
     folder = folder.resolve()
     bundle = open_bundle(folder)
     bundle.embedder.to(memory_format=torch.channels_last)  # faster on CPUs; checked below
-    opened = Opened(folder, bundle, read_calibration(folder, bundle.manifest), facets(bundle.items), photos_root)
+    opened = Opened(folder, bundle, calibration.read(folder, bundle.manifest), facets(bundle.items), photos_root)
     checked = [
         f"files: lengths and SHA-256; fingerprint: {opened.fingerprint}; generation {opened.generation}",
         f"items: {len(bundle.items):,}, ids each once: {len(opened.positions) == len(bundle.items)}",

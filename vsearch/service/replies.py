@@ -28,7 +28,7 @@ def reply(opened: Opened, table: pd.DataFrame, where: str | None, took: Took) ->
         )
         for row, score, probability in zip(_rows(table), scores.tolist(), right, strict=True)
     ]
-    good = None if calibration is None else bool(hits and hits[0].score >= calibration.threshold)
+    good = None if calibration is None else calibration.good_match(hits[0].score if hits else None)
     return SearchReply(hits=hits, good_match=good, message=_message(opened, hits, where, good), took_ms=took)
 
 
