@@ -3,7 +3,6 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from vsearch.explain import can_explain
 from vsearch.service.opened import Opened
 from vsearch.service.problems import problem
 from vsearch.service.schemas import Info
@@ -56,7 +55,7 @@ def describe(opened: Opened) -> Info:
         | {"index": {name: manifest["index"][name] for name in QUALITY if name in manifest["index"]}},
         calibration=opened.calibration.describe() if opened.calibration else None,
         synthetic=bool(manifest.get("protocol", {}).get("synthetic")),
-        explains=can_explain(bundle.embedder),
+        explains=opened.explains,
         versions=manifest.get("model", {}).get("libraries", {}),
     )
 
