@@ -65,6 +65,8 @@ WITHIN = [
     ["comparing.paired", "comparing.runs", "comparing.comparison", "comparing.gates"],
     ["studies.study", "studies.jobs", "studies.processes"],
     ["studies.study", "studies.ranking"],
+    ["service.schemas", "service.calls", "service.client"],
+    ["service.schemas", "service.failures", "service.retries", "service.client"],
 ]
 FILES = sorted((ROOT / "vsearch").rglob("*.py"))
 
