@@ -48,7 +48,7 @@ class Call(Generic[Reply]):
         reply: the message that a good answer holds.
         query: parameters after the `?`.
         body: a message, sent as JSON.
-        photo: the bytes of a photo, sent as a file.
+        photo: the bytes of a photo, sent as a file with `form` beside it.
     """
 
     method: str
@@ -57,6 +57,7 @@ class Call(Generic[Reply]):
     query: dict[str, Any] = field(default_factory=dict)
     body: BaseModel | None = None
     photo: bytes | None = None
+    form: dict[str, Any] = field(default_factory=dict)
 
     @property
     def content(self) -> dict[str, Any]:
@@ -65,13 +66,14 @@ class Call(Generic[Reply]):
         if self.body is not None:
             found["json"] = self.body.model_dump(exclude_defaults=True)
         if self.photo is not None:
+            found["data"] = self.form
             found["files"] = {"photo": ("photo", self.photo, "application/octet-stream")}
         return found
 
 
 def search_photo(photo: bytes, box: Box | None, wishes: Wishes) -> Call[SearchReply]:
     """Ask for the items that look like a photo, or like the part of it in `box`."""
-    return Call("POST", "/v1/search/upload", SearchReply, _given({**_sides(box), **wishes}), photo=photo)
+    return Call("POST", "/v1/search/upload", SearchReply, photo=photo, form=_given({**_sides(box), **wishes}))
 
 
 def search(positive: Ids, negative: Ids, embedding: Sequence[float] | None, wishes: Wishes) -> Call[SearchReply]:
@@ -98,12 +100,12 @@ def item(item: str) -> Call[Item]:
 
 def embed(photo: bytes, box: Box | None) -> Call[EmbedReply]:
     """Ask for a photo's embedding."""
-    return Call("POST", "/v1/embed", EmbedReply, _sides(box), photo=photo)
+    return Call("POST", "/v1/embed", EmbedReply, photo=photo, form=_sides(box))
 
 
 def explain(item: str, photo: bytes, box: Box | None) -> Call[ExplainReply]:
     """Ask why a photo and an item look alike."""
-    return Call("POST", "/v1/explain", ExplainReply, {"id": item, **_sides(box)}, photo=photo)
+    return Call("POST", "/v1/explain", ExplainReply, photo=photo, form={"id": item, **_sides(box)})
 
 
 def info() -> Call[Info]:
