@@ -13,6 +13,7 @@ from vsearch.service.schemas import (
     ExplainReply,
     Info,
     Item,
+    ItemsReply,
     SearchReply,
     SearchRequest,
 )
@@ -96,6 +97,11 @@ def similar(item: str, wishes: Wishes) -> Call[SearchReply]:
 def item(item: str) -> Call[Item]:
     """Ask for an item."""
     return Call("GET", item_path(item), Item)
+
+
+def items(offset: int, limit: int) -> Call[ItemsReply]:
+    """Ask for some items in the order of the index."""
+    return Call("GET", "/v1/items", ItemsReply, {"offset": offset, "limit": limit})
 
 
 def embed(photo: bytes, box: Box | None) -> Call[EmbedReply]:

@@ -14,6 +14,7 @@ from vsearch.service.schemas import (
     ExplainReply,
     Info,
     Item,
+    ItemsReply,
     SearchReply,
     SearchRequest,
 )
@@ -77,6 +78,10 @@ class Client:
     def item(self, item: str) -> Item:
         """Return the item with this id."""
         return self._send(calls.item(item))
+
+    def items(self, offset: int = 0, limit: int = 10) -> ItemsReply:
+        """Return some items in the order of the index, and how many there are."""
+        return self._send(calls.items(offset, limit))
 
     def image(self, path: str) -> bytes:
         """Return a picture by its `thumbnail_url` or `image_url`."""
@@ -154,6 +159,10 @@ class AsyncClient:
     async def item(self, item: str) -> Item:
         """Return the item with this id."""
         return await self._send(calls.item(item))
+
+    async def items(self, offset: int = 0, limit: int = 10) -> ItemsReply:
+        """Return some items in the order of the index, and how many there are."""
+        return await self._send(calls.items(offset, limit))
 
     async def image(self, path: str) -> bytes:
         """Return a picture by its `thumbnail_url` or `image_url`."""

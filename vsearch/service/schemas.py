@@ -101,6 +101,13 @@ class Item(Wire):
     image_url: str | None
 
 
+class ItemsReply(Wire):
+    """Some items in the order of the index, from the one that was asked for on; `total`: how many there are."""
+
+    items: list[Item]
+    total: int
+
+
 class EmbedReply(Wire):
     """A unit vector, float32 (dim,)."""
 
