@@ -48,3 +48,11 @@ def test_by_hand():
 def test_what_leaves_no_direction_is_refused(positive, negative, weight, message):
     with pytest.raises(ExampleError, match=message):
         combine(positive, negative, weight)
+
+
+def test_a_weight_is_that_many_copies():
+    positive, negative = unit(2), unit(2, seed=1)
+    weighted = combine(positive, negative, 0.5, np.array([3, 1]), np.array([1, 2]))
+    copies = combine(positive[[0, 0, 0, 1]], negative[[0, 1, 1]])
+    assert weighted == pytest.approx(copies, abs=1e-6)
+    assert not np.allclose(weighted, combine(positive, negative), atol=1e-3)

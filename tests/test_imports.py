@@ -18,7 +18,8 @@ LEVELS = [
     {"studies"},
     {"reports"},
     {"trainer_cli"},
-    {"commands", "service"},
+    {"service"},
+    {"commands"},
     {"cli"},
     {"__main__"},
 ]
@@ -42,6 +43,14 @@ WITHIN = [
         "indexes.choice",
         "indexes.trial",
         "indexes.auto",
+    ],
+    [
+        f"service.{name}"
+        for name in (
+            *("schemas", "settings", "problems", "logs", "metrics", "access", "photos", "parts", "facets"),
+            *("batching", "pools", "opened", "state", "guard", "replies", "work", "upload", "examples"),
+            *("search_routes", "explain_routes", "item_routes", "status_routes", "admin_routes", "app", "server"),
+        )
     ],
     ["filters.columns", "filters.conditions", "filters.grammar"],
     [

@@ -134,6 +134,26 @@ def open_embedder(folder: Path, manifest: dict[str, Any]) -> Embedder:
     return embedder.eval()
 
 
+def check_canaries(folder: Path, embedder: Embedder, manifest: dict[str, Any]) -> str:
+    """Embed a bundle's stored photos again and say how alike the embeddings are to those of then.
+
+    Raises:
+        BundleError: their file is damaged, or the network no longer embeds as it did.
+    """
+    if canaries.FILE not in manifest["sha256"]:
+        return "canaries: the bundle has none"
+    with explained(folder):
+        check_file(folder, canaries.FILE, manifest)
+        cosines = canaries.compare(folder, embedder.preprocessing, embedder)
+    worst = min(cosines, key=lambda id: cosines[id])
+    if not cosines[worst] >= canaries.ALIKE:  # NaN is bad too
+        raise BundleError(
+            f"{folder}: the network no longer embeds as it did: the photo of {worst!r} has a cosine of "
+            f"{cosines[worst]:.6f} with its embedding of then; {canaries.ALIKE} is needed."
+        )
+    return f"canaries: {len(cosines)} photos embedded again, lowest cosine {cosines[worst]:.6f}"
+
+
 def _parts(embedder: Embedder, items: pd.DataFrame) -> dict[str, bytes]:
     """Return the files of a bundle that are neither the index nor made of the others."""
     state = {name: tensor.contiguous() for name, tensor in embedder.state_dict().items()}

@@ -67,7 +67,7 @@ class Bundle:
             ValueError: `k` or `min_score` is out of its range.
         """
         allowed = self.allowed(where)
-        return self._found(self.embed(photos), k, allowed, min_score, group_by)
+        return self.search_embeddings(self.embed(photos), k, allowed, min_score, group_by)
 
     def search_examples(
         self,
@@ -96,7 +96,36 @@ class Bundle:
         if own:
             allowed = np.ones(len(self.items), dtype=bool) if allowed is None else allowed
             allowed[own] = False
-        return self._found(query[None], k, allowed, min_score, group_by)[0]
+        return self.search_embeddings(query[None], k, allowed, min_score, group_by)[0]
+
+    def search_embeddings(
+        self,
+        queries: np.ndarray,
+        k: int | None = 10,
+        allowed: np.ndarray | None = None,
+        min_score: float | None = None,
+        group_by: str | None = None,
+    ) -> list[pd.DataFrame]:
+        """Return what `search` does for unit vectors, float32 (n, dim), among the items that bool (n,) `allowed` marks.
+
+        Raises:
+            FilterError: `group_by` is no column.
+            ValueError: `k` or `min_score` is out of its range.
+        """
+        groups = None if group_by is None else self._table.column(group_by).groups()
+        return [self._hits(*hits) for hits in best(self.index, queries, k, allowed, min_score, groups)]
+
+    def kept_vectors(self, positions: Sequence[int]) -> np.ndarray:
+        """Return indexed items' unit vectors, float32 (n, dim), as well as the index keeps them.
+
+        Raises:
+            ExampleError: the index can't give vectors back.
+        """
+        try:
+            kept = self.index.vectors(np.array(positions, dtype=np.int64))
+        except ValueError as error:
+            raise ExampleError(f"ids can't be examples here, photos can: {error}") from error
+        return kept / np.linalg.norm(kept, axis=1, keepdims=True)  # codes decode to other lengths
 
     def allowed(self, where: str | None) -> np.ndarray | None:
         """Return bool (n,), which items a filter lets through; None without a filter.
@@ -130,25 +159,10 @@ class Bundle:
         vectors = np.zeros((len(examples), self.embedder.dim), dtype=np.float32)
         known = np.array([position is not None for position in positions], dtype=bool)
         if known.any():
-            try:
-                kept = self.index.vectors(np.array([position for position in positions if position is not None]))
-            except ValueError as error:
-                raise ExampleError(f"ids can't be examples here, photos can: {error}") from error
-            vectors[known] = kept / np.linalg.norm(kept, axis=1, keepdims=True)  # codes decode to other lengths
+            vectors[known] = self.kept_vectors([position for position in positions if position is not None])
         if not known.all():
             vectors[~known] = self.embed([example for example, own in zip(examples, known, strict=True) if not own])
         return vectors
-
-    def _found(
-        self,
-        queries: np.ndarray,
-        k: int | None,
-        allowed: np.ndarray | None,
-        min_score: float | None,
-        group_by: str | None,
-    ) -> list[pd.DataFrame]:
-        groups = None if group_by is None else self._table.column(group_by).groups()
-        return [self._hits(*hits) for hits in best(self.index, queries, k, allowed, min_score, groups)]
 
     def _hits(self, scores: np.ndarray, positions: np.ndarray) -> pd.DataFrame:
         hits = self.items.iloc[positions].reset_index(drop=True)

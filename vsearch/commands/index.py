@@ -98,9 +98,7 @@ def remove(args: argparse.Namespace) -> None:
 
 def verify(args: argparse.Namespace) -> None:
     """Check every file, the fingerprint, and that the model still embeds as it did."""
-    from vsearch import canaries
-    from vsearch.bundle import open_embedder
-    from vsearch.generations.base import BundleError
+    from vsearch.bundle import check_canaries, open_embedder
     from vsearch.generations.manifest import explained, read_fitted
     from vsearch.generations.verify import verify as checks
 
@@ -109,17 +107,8 @@ def verify(args: argparse.Namespace) -> None:
     fitted = read_fitted(args.bundle)
     with explained(args.bundle):
         embedder = open_embedder(args.bundle, fitted)
-    if canaries.FILE not in fitted["sha256"]:
-        print("canaries: the bundle has none")
-        return
-    cosines = canaries.compare(args.bundle, embedder.preprocessing, embedder)
-    worst = min(cosines, key=lambda id: cosines[id])
-    if not cosines[worst] >= canaries.ALIKE:  # NaN is bad too
-        raise BundleError(
-            f"{args.bundle}: the network no longer embeds as it did: the photo of {worst!r} has a cosine of "
-            f"{cosines[worst]:.6f} with its embedding of then; {canaries.ALIKE} is needed."
-        )
-    print(f"canaries: {len(cosines)} photos embedded again, lowest cosine {cosines[worst]:.6f}\nAll is well.")
+    print(check_canaries(args.bundle, embedder, fitted))
+    print("All is well.")
 
 
 def describe(args: argparse.Namespace) -> None:

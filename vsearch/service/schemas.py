@@ -52,7 +52,7 @@ class BatchRequest(Wire):
 class Hit(Wire):
     """An item that was found.
 
-    `probability` is that of its label being right, calibrated when the model was fit; null where nothing was calibrated.
+    `probability` is that of its label being right, calibrated when the model was fit; null where it was not.
     """
 
     rank: int
@@ -76,8 +76,8 @@ class Took(Wire):
 class SearchReply(Wire):
     """Hits, best first.
 
-    `good_match`: whether the best hit reaches the calibrated threshold; null where nothing was calibrated. `message` says
-    it in words when there is none, or why a filter let nothing through.
+    `good_match`: whether the best hit reaches the calibrated threshold; null where there is none. `message` says it
+    in words when there is none, or why a filter let nothing through.
     """
 
     hits: list[Hit]

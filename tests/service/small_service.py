@@ -1,0 +1,51 @@
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from fastapi.testclient import TestClient
+from PIL import Image
+from tiny import TinyBackbone
+
+from vsearch import bundle
+from vsearch.embedder import Embedder
+from vsearch.indexes.faiss import FaissIndex
+from vsearch.intake import embed_photos
+
+
+def picture(number: int, width: int = 14, height: int = 20) -> Image.Image:
+    coarse = np.random.default_rng(number).integers(0, 255, (5, 4, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize((width, height), Image.Resampling.NEAREST)
+
+
+def encoded(photo: Image.Image, kind: str = "PNG") -> bytes:
+    file = io.BytesIO()
+    photo.save(file, kind)
+    return file.getvalue()
+
+
+def write_bundle(folder: Path, n: int = 30, seed: int = 0) -> Path:
+    """A bundle of n pictures: ids p0 .., each tenth with a slash; three labels, a price, a colour that may miss."""
+    torch.manual_seed(seed)
+    photos = folder.parent / "photos"
+    photos.mkdir(parents=True, exist_ok=True)
+    for number in range(n):
+        picture(number).save(photos / f"{number}.png")
+    items = pd.DataFrame(
+        {
+            "id": [f"p/{i}" if i % 10 == 9 else f"p{i}" for i in range(n)],
+            "path": [str(photos / f"{i}.png") for i in range(n)],
+            "label": [f"l{i % 3}" for i in range(n)],
+            "price": [float(i) for i in range(n)],
+            "colour": [None if i % 7 == 6 else ("red", "blue")[i % 2] for i in range(n)],
+        }
+    )
+    embedder, index = Embedder(TinyBackbone()).eval(), FaissIndex("Flat")
+    index.build(embed_photos(embedder, items).embeddings)
+    bundle.write(folder, embedder, index, items, {}, {})
+    return folder
+
+
+def upload(client: TestClient, data: bytes, path: str = "/v1/search/upload", **form: object):
+    return client.post(path, files={"photo": ("a.jpg", data)}, data=form)

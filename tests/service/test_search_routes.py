@@ -1,0 +1,132 @@
+import json
+
+import numpy as np
+import pytest
+from small_service import encoded, picture, upload
+
+from vsearch.bundle import open_bundle
+from vsearch.examples import combine
+
+
+def ids(reply) -> list[str]:
+    assert reply.status_code == 200, reply.text
+    return [hit["id"] for hit in reply.json()["hits"]]
+
+
+def test_an_upload_finds_what_the_bundle_finds(client, made):
+    reply = upload(client, encoded(picture(3)), k=5)
+    (table,) = open_bundle(made).search([encoded(picture(3))], 5)
+    assert ids(reply) == table["id"].tolist()
+    first = reply.json()["hits"][0]
+    assert (first["rank"], first["id"], first["label"], first["similarity_percent"]) == (1, "p3", "l0", 100.0)
+    assert first["metadata"] == {"price": 3.0, "colour": "blue"}
+    assert [hit["score"] for hit in reply.json()["hits"]] == pytest.approx(table["score"].tolist(), abs=1e-5)
+    assert set(reply.json()["took_ms"]) == {"decode", "embed", "search"}
+    assert reply.headers["X-Vsearch-Fingerprint"] == open_bundle(made).manifest["fingerprint"]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "GIF", "WebP", "JPEG"])
+def test_each_kind_of_photo(client, kind):
+    assert len(ids(upload(client, encoded(picture(3), kind), k=2))) == 2
+
+
+def test_a_region_is_searched_as_if_it_were_the_photo(client):
+    whole = picture(50, 60, 60)
+    whole.paste(picture(7), (30, 20))
+    assert ids(upload(client, encoded(whole), k=1, x=30, y=20, w=14, h=20)) == ["p7"]
+
+
+def test_wishes(client):
+    photo = encoded(picture(4))
+    reply = upload(client, photo, k=30, where="price < 10 and colour = red")
+    assert set(ids(reply)) == {"p0", "p2", "p4", "p8"}
+    assert ids(upload(client, photo, k=30, min_score=0.9999)) == ["p4"]
+    assert len(ids(upload(client, photo, k=30, group_by="label"))) == 3
+    nothing = upload(client, photo, where="colour = green").json()
+    assert (nothing["hits"], nothing["message"]) == ([], "no item has colour = green; it has blue, red")
+    assert "No item meets" in upload(client, photo, where="price < 2 and price > 5").json()["message"]
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        ({"k": 0}, "k: Input should be greater"),
+        ({"k": 10_000}, "k: Input should be less"),
+        ({"where": "prise < 3"}, "did you mean price"),
+        ({"where": "price <"}, "character 8"),
+        ({"min_score": "nan"}, "min_score"),
+        ({"group_by": "shelf"}, "no column 'shelf'"),
+        ({"x": 1, "y": 1, "w": 3}, "all of x, y, w, h"),
+        ({"x": 1, "y": 1, "w": 0, "h": 3}, "w: Input should be greater"),
+        ({"x": 14, "y": 1, "w": 3, "h": 3}, "no pixel of the photo (14 x 20)"),
+        ({"x": "inf", "y": 1, "w": 3, "h": 3}, "x: "),
+    ],
+)
+def test_wishes_that_make_no_sense(client, form, said):
+    reply = upload(client, encoded(picture(1)), **form)
+    assert (reply.status_code, reply.headers["content-type"]) == (422, "application/problem+json")
+    assert said in reply.json()["detail"]
+    assert reply.json()["request_id"] == reply.headers["X-Request-ID"]
+
+
+def vectors(made, *names: str) -> np.ndarray:
+    opened = open_bundle(made)
+    return opened.kept_vectors([opened.items["id"].tolist().index(name) for name in names])
+
+
+def test_examples_with_weights(client, made):
+    wanted = {"positive": [{"id": "p1", "weight": 3}, {"id": "p2"}], "negative": [{"id": "p5"}], "k": 4}
+    reply = client.post("/v1/search", json=wanted)
+    query = combine(vectors(made, "p1", "p2"), vectors(made, "p5"), positive_weights=np.array([3, 1]))
+    (table,) = open_bundle(made).search_embeddings(query[None], 30)
+    assert ids(reply) == [id for id in table["id"] if id not in ("p1", "p2", "p5")][:4]
+
+
+def test_an_embedding_is_taken_at_unit_length(client, made):
+    reply = client.post(
+        "/v1/search", json={"embedding": (1e300 * vectors(made, "p6")[0].astype(float)).tolist(), "k": 1}
+    )
+    assert ids(reply) == ["p6"]
+    assert reply.json()["hits"][0]["score"] == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status", "said"),
+    [
+        ({}, 422, "one of the two"),
+        ({"negative": [{"id": "p1"}]}, 422, "one of the two"),
+        ({"positive": [{"id": "p1"}], "embedding": [1.0] * 8}, 422, "one of the two"),
+        ({"embedding": [1.0] * 7}, 422, "7 numbers; this model's embeddings have 8"),
+        ({"embedding": [0.0] * 8}, 422, "not all 0"),
+        ({"positive": [{"id": "nope"}]}, 404, "'nope'"),
+        ({"positive": [{"id": "p1", "weight": 0}]}, 422, "weight"),
+        ({"positive": [{"id": "p1"}], "frobnicate": 1}, 422, "frobnicate"),
+        ({"positive": [{"id": "\ud800"}]}, 422, "unicode"),
+        ({"positive": [{"id": "p1"}], "where": "colour = '\ud800'"}, 422, "unicode"),
+    ],
+)
+def test_searches_that_make_no_sense(client, wanted, status, said):
+    reply = client.post("/v1/search", content=json.dumps(wanted), headers={"Content-Type": "application/json"})
+    assert reply.status_code == status, reply.text
+    assert said in reply.json()["detail"]
+
+
+def test_no_numbers_in_json(client):
+    text = '{"embedding": [NaN, 1, 1, 1, 1, 1, 1, 1]}'
+    reply = client.post("/v1/search", content=text, headers={"Content-Type": "application/json"})
+    assert (reply.status_code, "finite" in reply.json()["detail"]) == (422, True)
+
+
+def test_a_batch(client):
+    searches = [{"positive": [{"id": "p1"}], "k": 2}, {"positive": [{"id": "p4"}], "k": 3, "where": "price > 20"}]
+    replies = client.post("/v1/search/batch", json={"searches": searches}).json()["replies"]
+    alone = [client.post("/v1/search", json=one).json() for one in searches]
+    assert [one["hits"] for one in replies] == [one["hits"] for one in alone]
+    assert client.post("/v1/search/batch", json={"searches": []}).status_code == 422
+    assert client.post("/v1/search/batch", json={"searches": [*searches, {}]}).status_code == 422
+
+
+def test_embedding_a_photo(client, made):
+    reply = upload(client, encoded(picture(3)), "/v1/embed").json()
+    assert reply["dim"] == len(reply["embedding"]) == 8
+    assert np.allclose(reply["embedding"], vectors(made, "p3")[0], atol=1e-5)

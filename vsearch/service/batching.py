@@ -1,0 +1,87 @@
+import queue
+import threading
+from asyncio import wrap_future
+from collections.abc import Callable
+from concurrent.futures import Future
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vsearch.embedder import Embedder
+from vsearch.service.problems import Busy
+
+
+class Batcher:
+    """Embeds photos together that arrive together: one thread takes whatever is waiting, up to `max_batch`.
+
+    It never waits for more: a photo that comes alone is embedded alone, at once; while a batch is embedded, the
+    next one gathers.
+
+    Args:
+        max_batch: photos embedded together, 1 or more.
+        max_waiting: photos that may wait; more raise Busy.
+        on_batch: told the size of each batch.
+    """
+
+    def __init__(self, max_batch: int, max_waiting: int, on_batch: Callable[[int], None] = lambda size: None) -> None:
+        self.max_batch, self.max_waiting, self.on_batch = max_batch, max_waiting, on_batch
+        self._waiting: queue.Queue[tuple[Embedder, Tensor, Future[np.ndarray]] | None] = queue.Queue(max_waiting)
+        self._thread = threading.Thread(target=self._work, name="embed", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """How many photos wait."""
+        return self._waiting.qsize()
+
+    async def embed(self, embedder: Embedder, photo: Tensor) -> np.ndarray:
+        """Return the unit vector, float32 (dim,), of a photo (3, size, size).
+
+        Raises:
+            Busy: `max_waiting` photos wait already.
+        """
+        result: Future[np.ndarray] = Future()
+        try:
+            self._waiting.put_nowait((embedder, photo, result))
+        except queue.Full as error:
+            raise Busy(f"{self.max_waiting} photos wait to be embedded already. Try again later.") from error
+        return await wrap_future(result)
+
+    def close(self) -> None:
+        """Let the thread end once all that waits is embedded."""
+        self._waiting.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        while (first := self._waiting.get()) is not None:
+            batch, last = [first], False
+            while len(batch) < self.max_batch and not last:
+                try:
+                    following = self._waiting.get_nowait()
+                except queue.Empty:
+                    break
+                if following is None:
+                    last = True
+                else:
+                    batch.append(following)
+            for embedder in {id(one[0]): one[0] for one in batch}.values():  # two only while bundles are swapped
+                self._embed(embedder, [(photo, result) for own, photo, result in batch if own is embedder])
+            del first, batch  # a bundle that was swapped out is free before the next photo comes
+            if last:
+                return
+
+    def _embed(self, embedder: Embedder, batch: list[tuple[Tensor, "Future[np.ndarray]"]]) -> None:
+        wanted = [(photo, result) for photo, result in batch if result.set_running_or_notify_cancel()]
+        if not wanted:
+            return
+        self.on_batch(len(wanted))
+        try:
+            with torch.inference_mode():
+                vectors = embedder(torch.stack([photo for photo, _ in wanted])).numpy()
+        except Exception as error:  # whatever the network raises is the callers', and the thread lives on
+            for _, result in wanted:
+                result.set_exception(error)
+            return
+        for vector, (_, result) in zip(vectors, wanted, strict=True):
+            result.set_result(vector)

@@ -1,0 +1,48 @@
+from typing import Annotated
+
+import numpy as np
+from fastapi import APIRouter, Depends, Form, Request
+from starlette.exceptions import HTTPException
+
+from vsearch.images import PhotoError, open_photo
+from vsearch.service.parts import explain, explains
+from vsearch.service.photos import Region, Seen, see
+from vsearch.service.schemas import ExplainReply, Heatmap, ItemId
+from vsearch.service.upload import Photo, region
+from vsearch.service.work import Work
+
+router = APIRouter(prefix="/v1", tags=["search"])
+
+
+@router.post("/explain")
+async def why_similar(
+    request: Request,
+    photo: Photo,
+    id: Annotated[ItemId, Form(description="The item that the photo is compared with.")],
+    region: Annotated[Region | None, Depends(region)],
+) -> ExplainReply:
+    """Split the score of a photo and an item over the positions of both: each heatmap's parts sum to the score."""
+    work = Work(request)
+    row = work.position(id)
+    if not explains(work.opened.bundle.embedder):
+        raise HTTPException(501, "This network's scores can't be split over positions: see `explains` in /v1/info.")
+    query = await work.see(await photo.read(), region)
+    theirs = await work.service.decoding.run(_item, work, row)
+    pool = work.service.searching  # two of them at most: the network's own thread goes on with its batches
+    score, ours, others = await pool.run(explain, work.opened.bundle.embedder, query.input, theirs.input)
+    return ExplainReply(id=id, score=score, query=_heatmap(ours, query), item=_heatmap(others, theirs))
+
+
+def _item(work: Work, row: int) -> Seen:
+    path, preprocessing = work.opened.photo(row), work.opened.bundle.embedder.preprocessing
+    try:
+        if path is None:
+            raise PhotoError("none")
+        photo = open_photo(path, work.opened.boxes[row], preprocessing.fill, work.service.settings.max_pixels)
+    except PhotoError as error:
+        raise HTTPException(404, "This item has no photo that can be read.") from error
+    return see(photo, preprocessing)
+
+
+def _heatmap(parts: np.ndarray, seen: Seen) -> Heatmap:
+    return Heatmap(parts=parts.tolist(), box=seen.box)

@@ -1,0 +1,56 @@
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from starlette.exceptions import HTTPException
+
+from vsearch.images import PhotoError
+from vsearch.service.photos import thumbnail
+from vsearch.service.replies import item
+from vsearch.service.schemas import MAX_K, Item, SearchReply, Wishes
+from vsearch.service.work import Work
+
+router = APIRouter(prefix="/v1/items", tags=["items"])
+Id = Annotated[str, Path(description="An item's id; a / in it may stay or be written %2F.", examples=["demo-00062"])]
+AS_JPEG: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}
+}
+
+
+@router.get("/{id:path}/similar")
+async def similar(
+    request: Request,
+    id: Id,
+    k: Annotated[int, Query(ge=1, le=MAX_K)] = 10,
+    where: Annotated[str | None, Query(max_length=2000, examples=["price < 30"])] = None,
+    min_score: Annotated[float | None, Query(ge=-1, le=1)] = None,
+    group_by: Annotated[str | None, Query(max_length=200)] = None,
+) -> SearchReply:
+    """Find the items that look most like an item; itself left out."""
+    work = Work(request)
+    row = work.position(id)
+    vector = await work.service.searching.run(work.opened.bundle.kept_vectors, [row])
+    wishes = Wishes(k=k, where=where or None, min_score=min_score, group_by=group_by or None)
+    return await work.search(vector, wishes, [row])
+
+
+@router.get("/{id:path}/image", response_class=Response, responses=AS_JPEG)
+async def image(request: Request, id: Id, size: Annotated[int, Query(ge=16, le=2048)] = 256) -> Response:
+    """Return an item's photo as a JPEG of at most `size` pixels a side; where the catalog has a box, that part."""
+    work = Work(request)
+    row = work.position(id)
+    path = work.opened.photo(row)
+    if path is None:
+        raise HTTPException(404, "This item has no photo: it was added by its embedding.")
+    box = work.opened.boxes[row]
+    try:
+        data = await work.service.decoding.run(thumbnail, str(path), box, size, work.service.settings.max_pixels)
+    except PhotoError as error:  # its text has the path, which is nobody's business
+        raise HTTPException(404, "This item's photo is missing or can't be read any more.") from error
+    return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+
+
+@router.get("/{id:path}")
+async def one_item(request: Request, id: Id) -> Item:
+    """Return what is known of an item."""
+    work = Work(request)
+    return item(work.opened, work.position(id))

@@ -1,0 +1,63 @@
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from vsearch.examples import ExampleError
+from vsearch.filters.columns import FilterError
+from vsearch.images import PhotoError
+from vsearch.service.schemas import Problem
+
+MEDIA_TYPE = "application/problem+json"
+SHOWN = 5  # errors of a message that are told
+
+
+class Busy(Exception):
+    """As much is waiting as may wait. Ask again later."""
+
+
+def problem(
+    status: int, detail: str, request_id: str | None = None, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return an error as RFC 9457 has it; any text is allowed in it, lone surrogates too."""
+    made = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, request_id=request_id)
+    text = json.dumps(made.model_dump(), ensure_ascii=True)
+    return Response(text, status, headers, media_type=MEDIA_TYPE)
+
+
+def handle(app: FastAPI, retry_after_s: int) -> None:
+    """Make an app answer each error that a request may cause as a problem."""
+
+    def answer(request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+        return problem(status, detail, request.scope.get("request_id"), headers)
+
+    async def http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return answer(request, error.status_code, str(error.detail), error.headers)
+
+    async def invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return answer(request, 422, _told(error))
+
+    async def bad(request: Request, error: Exception) -> Response:
+        return answer(request, 422, str(error).removeprefix("<bytes>: "))
+
+    async def busy(request: Request, error: Exception) -> Response:
+        return answer(request, 503, str(error), {"Retry-After": str(retry_after_s)})
+
+    app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(RequestValidationError, invalid)
+    for kind in (PhotoError, FilterError, ExampleError):
+        app.add_exception_handler(kind, bad)
+    app.add_exception_handler(Busy, busy)
+
+
+def _told(error: RequestValidationError) -> str:
+    """Return what is wrong where, without repeating what was sent."""
+    found = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+    more = [f"and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
+    return "; ".join([*found[:SHOWN], *more])

@@ -1,0 +1,78 @@
+import logging
+from pathlib import Path
+
+import uvicorn
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
+
+from vsearch.generations.base import BundleError
+from vsearch.service.app import create_app
+from vsearch.service.logs import log_to_stderr
+from vsearch.service.settings import LOOPBACK, Settings, from_flags
+
+logger = logging.getLogger("vsearch.service")
+
+
+class CannotServe(Exception):
+    """The service can't start; the message says why and what to do."""
+
+
+def serve(bundle: Path | None, flags: list[str], file: Path | None) -> None:
+    """Serve a bundle until a signal ends it.
+
+    Args:
+        bundle: its folder; None: the settings name it.
+        flags: settings, as on a command line.
+        file: of settings, in YAML.
+
+    Raises:
+        CannotServe: settings or bundle are no good.
+    """
+    settings = _settings(flags, file)
+    if settings.host not in LOOPBACK and not settings.behind_proxy:
+        raise CannotServe(
+            f"host {settings.host} is reached from outside, and uvicorn alone is no match for slow or many clients. "
+            "Put a proxy in front (see docs/service.md) and say --behind-proxy true, or listen at 127.0.0.1."
+        )
+    log_to_stderr(settings.log_level)
+
+    def source() -> Path:
+        found = bundle or _settings(flags, file).bundle
+        if found is None:
+            raise BundleError("name the BUNDLE: lightning_logs/version_N/bundle, or `bundle` in the settings.")
+        return found
+
+    try:
+        app = create_app(source, settings)
+    except (BundleError, OSError) as error:
+        raise CannotServe(str(error)) from error
+    uvicorn.run(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=settings.behind_proxy,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=int(settings.grace_s),
+    )
+
+
+def listed() -> list[str]:
+    """Return a line for each setting: flag, default, what it is."""
+    fields = Settings.model_fields.items()
+    return [
+        f"--{name.replace('_', '-')}  ({field.default if field.default not in (None, '', []) else 'none'})  "
+        f"{field.description}"
+        for name, field in fields
+    ]
+
+
+def _settings(flags: list[str], file: Path | None) -> Settings:
+    if file is not None and not file.is_file():
+        raise CannotServe(f"{file}: no such file of settings.")
+    try:
+        return from_flags(flags, file)
+    except (ValidationError, SettingsError) as error:
+        raise CannotServe(f"settings: {error}") from error

@@ -1,0 +1,125 @@
+import time
+
+import numpy as np
+import pandas as pd
+from fastapi import Request
+from starlette.exceptions import HTTPException
+
+from vsearch.examples import combine
+from vsearch.service.opened import Opened
+from vsearch.service.photos import Region, Seen, check_kind, decode
+from vsearch.service.replies import reply, unit
+from vsearch.service.schemas import Example, SearchReply, SearchRequest, Took, Wishes
+from vsearch.service.state import Service
+
+
+class Work:
+    """What one request has done, with the bundle that it started with; blocking steps in their threads, timed.
+
+    Attributes:
+        service: what all requests share.
+        opened: the bundle of this request.
+        ms: milliseconds of each step so far, waiting included.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self.service: Service = request.app.state.service
+        self.opened: Opened = request.scope["opened"]
+        self.ms = {"decode": 0.0, "embed": 0.0, "search": 0.0}
+
+    @property
+    def took(self) -> Took:
+        """For replies."""
+        return Took(**{name: round(value, 2) for name, value in self.ms.items()})
+
+    def position(self, id: str) -> int:
+        """Return an item's row.
+
+        Raises:
+            HTTPException: 404, there is no such item.
+        """
+        found = self.opened.positions.get(id)
+        if found is None:
+            raise HTTPException(404, f"No item has the id {id[:100]!r}.")
+        return found
+
+    async def see(self, data: bytes, region: Region | None) -> Seen:
+        """Return an uploaded photo as the network gets it.
+
+        Raises:
+            HTTPException: 415, it is no photo.
+            PhotoError: it can't be used.
+            Busy: too many wait.
+        """
+        check_kind(data)
+        preprocessing, most = self.opened.bundle.embedder.preprocessing, self.service.settings.max_pixels
+        start = time.perf_counter()
+        seen = await self.service.decoding.run(decode, data, preprocessing, region, most)
+        self._spent("decode", start)
+        return seen
+
+    async def embed(self, data: bytes, region: Region | None) -> np.ndarray:
+        """Return an uploaded photo's unit vector, float32 (dim,). Raises as `see` does."""
+        seen = await self.see(data, region)
+        start = time.perf_counter()
+        vector = await self.service.batcher.embed(self.opened.bundle.embedder, seen.input)
+        self._spent("embed", start)
+        return vector
+
+    async def search(self, queries: np.ndarray, wishes: Wishes, without: list[int] | None = None) -> SearchReply:
+        """Return the items nearest to a unit vector, float32 (1, dim); never those at the positions `without`.
+
+        Raises:
+            FilterError: the filter or the grouping doesn't fit the items.
+            Busy: too many wait.
+        """
+        start = time.perf_counter()
+        table = await self.service.searching.run(self._search, queries, wishes, without or [])
+        self._spent("search", start)
+        return reply(self.opened, table, wishes.where, self.took)
+
+    async def answer(self, wanted: SearchRequest) -> SearchReply:
+        """Search by ids or by an embedding.
+
+        Raises:
+            HTTPException: 404, no such item; 422, neither or both, or an embedding that is none.
+            ExampleError: the examples leave no direction to search in.
+            FilterError, Busy: as `search`.
+        """
+        if (wanted.embedding is None) == (not wanted.positive) or (wanted.embedding and wanted.negative):
+            raise HTTPException(422, "Send positive examples (and negative ones), or an embedding: one of the two.")
+        if wanted.embedding is not None:
+            query = unit(wanted.embedding, self.opened.bundle.embedder.dim)
+            if isinstance(query, str):
+                raise HTTPException(422, query)
+            return await self.search(query, wanted)
+        near, far = self._rows(wanted.positive), self._rows(wanted.negative)
+        query = await self.service.searching.run(self._combined, wanted, near, far)
+        return await self.search(query, wanted, near + far)
+
+    def _rows(self, examples: list[Example]) -> list[int]:
+        return [self.position(example.id) for example in examples]
+
+    def _combined(self, wanted: SearchRequest, near: list[int], far: list[int]) -> np.ndarray:
+        vectors = self.opened.bundle.kept_vectors(near + far)
+        plus, minus = ([one.weight for one in examples] for examples in (wanted.positive, wanted.negative))
+        return combine(
+            vectors[: len(near)],
+            vectors[len(near) :],
+            positive_weights=np.array(plus),
+            negative_weights=np.array(minus) if minus else None,
+        )[None]
+
+    def _search(self, queries: np.ndarray, wishes: Wishes, without: list[int]) -> pd.DataFrame:
+        bundle = self.opened.bundle
+        allowed = bundle.allowed(wishes.where)
+        if without:
+            allowed = np.ones(len(bundle.items), dtype=bool) if allowed is None else allowed
+            allowed[without] = False
+        (table,) = bundle.search_embeddings(queries, wishes.k, allowed, wishes.min_score, wishes.group_by)
+        return table
+
+    def _spent(self, step: str, start: float) -> None:
+        spent = time.perf_counter() - start
+        self.ms[step] += 1000 * spent
+        self.service.metrics.steps.labels(step).observe(spent)
