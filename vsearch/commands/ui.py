@@ -1,7 +1,7 @@
 """open a page in the browser that searches by photo
 
-Runs the page (Streamlit), which asks a running service (`vsearch serve BUNDLE`) and nothing else. A service that wants a
-key gets the one in VSEARCH_API_KEY.
+Runs the page (Streamlit), which asks a running service (`vsearch serve BUNDLE`) and nothing else. A service that wants
+a key gets the one in VSEARCH_API_KEY.
 """
 
 import argparse

@@ -6,7 +6,7 @@ from starlette.exceptions import HTTPException
 from vsearch.images import PhotoError
 from vsearch.service.photos import thumbnail
 from vsearch.service.replies import item
-from vsearch.service.schemas import MAX_K, Item, SearchReply, Wishes
+from vsearch.service.schemas import MAX_K, Item, ItemsReply, SearchReply, Wishes
 from vsearch.service.work import Work
 
 router = APIRouter(prefix="/v1/items", tags=["items"])
@@ -14,6 +14,17 @@ Id = Annotated[str, Path(description="An item's id; a / in it may stay or be wri
 AS_JPEG: dict[int | str, dict[str, Any]] = {
     200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}
 }
+
+
+@router.get("")
+async def some_items(
+    request: Request, offset: Annotated[int, Query(ge=0)] = 0, limit: Annotated[int, Query(ge=1, le=MAX_K)] = 10
+) -> ItemsReply:
+    """Return some items in the order of the index, from the `offset`-th on, and how many there are."""
+    opened = Work(request).opened
+    total = len(opened.bundle.items)
+    found = [item(opened, row) for row in range(min(offset, total), min(offset + limit, total))]
+    return ItemsReply(items=found, total=total)
 
 
 @router.get("/{id:path}/similar")
