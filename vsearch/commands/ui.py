@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--service", default=url, metavar="URL", help=f"where the service is (default: {url})")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=8501, help="port to listen at (default: 8501)")
+    parser.add_argument("--base-path", default="", metavar="PATH", help="path under which a proxy offers the page")
     parser.add_argument("--max-upload-mb", type=int, default=25, metavar="MB", help="largest photo that is taken")
 
 
@@ -38,6 +39,7 @@ def command(args: argparse.Namespace) -> list[str]:
     settings = {
         "server.address": args.host,
         "server.port": args.port,
+        "server.baseUrlPath": args.base_path,
         "server.headless": "true",
         "server.fileWatcherType": "none",
         "server.maxUploadSize": args.max_upload_mb,

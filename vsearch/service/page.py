@@ -9,7 +9,7 @@ from vsearch.service.page_results import results
 from vsearch.service.page_service import info, service, tell
 from vsearch.service.page_session import put, share, start
 from vsearch.service.page_sidebar import refine
-from vsearch.service.page_sources import Photo, choose, cut, examples, random_item
+from vsearch.service.page_sources import Photo, choose, cut, random_item, wanted
 from vsearch.service.schemas import Info, SearchReply
 
 
@@ -42,7 +42,7 @@ def _search(found: Info) -> None:
     photo = cut(data) if data else None
     with st.sidebar:
         query = refine(query, found.facets)
-    examples(query, found)
+    wanted(query, photo, found)
     share(query)
     if photo is None and not query.like:
         st.info(f"{found.items:,} items can be searched. Give a photo, or begin with a random item.")

@@ -5,12 +5,11 @@ import streamlit as st
 from vsearch.service.page_query import Query
 from vsearch.service.page_service import pictures
 from vsearch.service.page_session import put
-from vsearch.service.page_sources import Photo
+from vsearch.service.page_sources import WIDTH, Photo
 from vsearch.service.page_why import why
 from vsearch.service.page_words import plain
 from vsearch.service.schemas import Hit, Info, SearchReply
 
-WIDTH = 164  # pixels of a result: two stand side by side on a phone
 SHOWN = 4  # metadata of a result; the rest is in its details
 
 

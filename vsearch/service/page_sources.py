@@ -8,8 +8,10 @@ from vsearch.service.page_pictures import Picture, marked, picture, region
 from vsearch.service.page_query import Query
 from vsearch.service.page_service import pictures, service
 from vsearch.service.page_session import put, turn
+from vsearch.service.page_words import plain
 from vsearch.service.schemas import Info
 
+WIDTH = 160  # pixels of a tile: two stand side by side on a phone
 KINDS = ["jpg", "jpeg", "png", "webp", "gif", "bmp"]
 
 
@@ -51,23 +53,25 @@ def cut(data: bytes) -> Photo:
         across = st.slider("From left to right", 0, 100, (0, 100), format="%d %%", key="across")
         down = st.slider("From top to bottom", 0, 100, (0, 100), format="%d %%", key="down")
     across, down = _wide(across), _wide(down)
-    box = region(shown, across, down)
-    part = "" if box is None else f", the part {across[0]} to {across[1]} % across, {down[0]} to {down[1]} % down"
-    st.image(marked(shown, box), width=240, alt=f"Your photo{part}")
-    return Photo(data, shown, box)
+    return Photo(data, shown, region(shown, across, down))
 
 
-def examples(query: Query, found: Info) -> None:
-    """Draw the items that are examples, each with a way to take it out."""
+def wanted(query: Query, photo: Photo | None, found: Info) -> None:
+    """Draw what is searched with: the photo, and the items that are examples, each with a way to take it out."""
     ids = [*query.like, *query.unlike]
-    paths = [f"{item_path(item)}/image?size=96" for item in ids]
-    with st.container(horizontal=True):
-        for item, data in zip(ids, pictures(paths, found.fingerprint), strict=True):
+    shown = pictures([f"{item_path(item)}/image?size=256" for item in ids], found.fingerprint)
+    with st.container(horizontal=True, key="wanted"):
+        if photo and photo.picture:
+            with st.container(border=True, width=WIDTH, gap="xsmall"):
+                part = "" if photo.box is None else ", a part of it"
+                st.image(marked(photo.picture, photo.box), width="stretch", alt=f"Your photo{part}")
+                st.caption(f"Your photo{part}")
+        for item, data in zip(ids, shown, strict=True):
             sort = "More like" if item in query.like else "Less like"
-            with st.container(border=True, width=150):
+            with st.container(border=True, width=WIDTH, gap="xsmall"):
                 if data:
-                    st.image(data, width=96, alt=f"{sort} {item}")
-                st.caption(f"{sort} {item}")
+                    st.image(data, width="stretch", alt=f"{sort} {item}")
+                st.caption(f"{sort} {plain(item)}")
                 st.button(
                     "Remove", key=f"remove-{item}", help=f"Take {item} out", on_click=put, args=[query.without(item)]
                 )

@@ -100,9 +100,7 @@ class Work:
     def _rows(self, examples: list[Example]) -> list[int]:
         return [self.position(example.id) for example in examples]
 
-    def _combined(
-        self, wanted: SearchRequest, near: list[int], far: list[int], given: np.ndarray | None
-    ) -> np.ndarray:
+    def _combined(self, wanted: SearchRequest, near: list[int], far: list[int], given: np.ndarray | None) -> np.ndarray:
         vectors = self.opened.bundle.kept_vectors(near + far)
         plus, minus = ([one.weight for one in examples] for examples in (wanted.positive, wanted.negative))
         positive = vectors[: len(near)]
