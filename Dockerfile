@@ -19,16 +19,18 @@ COPY callbacks callbacks
 
 FROM build AS build-service
 ARG TORCH_INDEX=""
+# hadolint ignore=DL3013
 RUN pip install ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch torchvision && pip install ".[serve]"
 
 FROM build AS build-page
+# hadolint ignore=DL3013
 # without vsearch's own dependencies: the page asks the service, and needs no PyTorch
 RUN pip install --no-deps . && pip install "httpx>=0.28" "pydantic>=2.10" "tenacity>=9.0" "streamlit>=1.60"
 
 FROM base AS service
 COPY --from=build-service /opt/venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH VSEARCH_HOST=0.0.0.0 VSEARCH_BEHIND_PROXY=true
-USER vsearch
+USER 10001
 WORKDIR /data
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \
@@ -39,7 +41,7 @@ CMD ["/data/bundle"]
 FROM base AS page
 COPY --from=build-page /opt/venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH HOME=/tmp
-USER vsearch
+USER 10001
 WORKDIR /tmp
 EXPOSE 8501
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \

@@ -32,7 +32,7 @@ def test_each_container_can_write_nowhere_and_gain_nothing(name):
 
 @pytest.mark.parametrize("stage", ["service", "page"])
 def test_each_image_runs_unprivileged_and_is_probed(stage):
-    assert "USER vsearch" in STAGES[stage]
+    assert "USER 10001" in STAGES[stage]
     assert "HEALTHCHECK" in STAGES[stage]
     assert COMPOSE["services"][stage]["build"]["target"] == stage
     build = STAGES[f"build-{stage}"]

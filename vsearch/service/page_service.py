@@ -24,7 +24,7 @@ def service_url() -> str:
 def service() -> Client:
     """Return the client that all who look at the page share."""
     return Client(
-        service_url(), api_key=os.environ.get(KEY), timeout_s=TIMEOUT_S, attempts=2, max_wait_s=LONGEST_WAIT_S
+        service_url(), api_key=os.environ.get(KEY) or None, timeout_s=TIMEOUT_S, attempts=2, max_wait_s=LONGEST_WAIT_S
     )
 
 
