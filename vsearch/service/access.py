@@ -1,5 +1,6 @@
 import hashlib
 import hmac
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -76,7 +77,7 @@ class Rate:
         self._left[caller] = (left - 1 if left >= 1 else left, now)
         if len(self._left) > REMEMBERED:
             self._left.popitem(last=False)
-        return 0 if left >= 1 else max(1, round((1 - left) * 60 / self.per_minute + 0.5))
+        return 0 if left >= 1 else math.ceil((1 - left) * 60 / self.per_minute)
 
 
 def _digest(key: str) -> bytes:

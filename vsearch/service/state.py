@@ -3,6 +3,8 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
 from vsearch.service.batching import Batcher
 from vsearch.service.metrics import Metrics
 from vsearch.service.opened import Opened, open_checked
@@ -29,6 +31,8 @@ class Service:
 
     def __init__(self, source: Callable[[], Path], settings: Settings) -> None:
         self.source, self.settings, self.metrics = source, settings, Metrics()
+        if settings.torch_threads:
+            torch.set_num_threads(settings.torch_threads)
         self.before: Opened | None = None
         self.now = self._open()
         self.draining = False

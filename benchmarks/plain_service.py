@@ -1,0 +1,39 @@
+"""A photo search as tutorials write it: FastAPI, torchvision, FAISS, all in the handler; the benchmark's yardstick."""
+
+import io
+import os
+import sys
+from pathlib import Path
+
+import faiss
+import pandas as pd
+import torch
+import uvicorn
+from fastapi import FastAPI, UploadFile
+from PIL import Image
+from torchvision import transforms
+
+from vsearch.bundle import open_bundle
+
+app = FastAPI()
+bundle = Path(os.environ["BUNDLE"])
+model, index = open_bundle(bundle).embedder, faiss.read_index(str(bundle / "index.faiss"))
+items = pd.read_parquet(bundle / "items.parquet")
+size, mean, std = (getattr(model.preprocessing, name) for name in ("size", "mean", "std"))
+prepare = transforms.Compose(
+    [transforms.Resize((size, size)), transforms.ToTensor(), transforms.Normalize(mean, std)],
+)
+
+
+@app.post("/v1/search/upload")
+async def search(photo: UploadFile) -> dict:
+    """Search with a photo."""
+    image = Image.open(io.BytesIO(await photo.read())).convert("RGB")
+    with torch.no_grad():
+        embedding = model(prepare(image).unsqueeze(0)).numpy()
+    distances, rows = index.search(embedding, 10)
+    return {"hits": [{"id": items["id"][i], "distance": float(d)} for d, i in zip(distances[0], rows[0], strict=True)]}
+
+
+if __name__ == "__main__":
+    uvicorn.run(app, port=int(sys.argv[1]), access_log=False)

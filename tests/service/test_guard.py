@@ -1,0 +1,129 @@
+import asyncio
+import json
+import logging
+import time
+
+import httpx
+import pytest
+from small_service import encoded, picture, upload
+
+from vsearch.service.app import create_app
+from vsearch.service.logs import JsonLines
+from vsearch.service.settings import Settings
+
+
+def test_a_long_body_is_413_whatever_it_says(served):
+    client = served(max_body_bytes=20_000)
+    reply = upload(client, bytes(30_000))
+    assert (reply.status_code, reply.headers["content-type"]) == (413, "application/problem+json")
+    chunks = (bytes(1000) for _ in range(100))  # no Content-Length
+    reply = client.post("/v1/search", content=chunks, headers={"Content-Type": "application/json"})
+    assert (reply.status_code, reply.json()["status"]) == (413, 413)
+    form = {"Content-Type": "multipart/form-data; boundary=x"}
+    head = b'--x\r\nContent-Disposition: form-data; name="photo"; filename="a"\r\n\r\n'
+    chunks = (part for part in [head, *[bytes(1000)] * 100])
+    assert client.post("/v1/search/upload", content=chunks, headers=form).status_code == 413
+    for length in ("99999999999999999999999999", "20001"):
+        assert client.post("/v1/search", content=b"", headers={"Content-Length": length}).status_code == 413
+    assert upload(client, encoded(picture(1))).status_code == 200
+
+
+def test_headers_of_every_reply(client):
+    for reply in (client.get("/v1/info"), client.get("/nope"), client.post("/v1/search"), client.get("/docs")):
+        assert reply.headers["x-content-type-options"] == "nosniff"
+        assert reply.headers["x-frame-options"] == "DENY"
+        assert len(reply.headers["x-vsearch-fingerprint"]) == 64
+        assert len(reply.headers["x-request-id"]) == 32
+    assert "default-src 'none'" in client.get("/v1/info").headers["content-security-policy"]
+
+
+@pytest.mark.parametrize(("given", "kept"), [("a-1.B_2", True), ("x" * 65, False), ("a b", False), ('"}', False)])
+def test_request_ids(client, given, kept):
+    assert (client.get("/healthz", headers={"X-Request-ID": given}).headers["x-request-id"] == given) is kept
+
+
+def test_logs_have_no_content(client, caplog):
+    with caplog.at_level(logging.INFO, "vsearch.access"):
+        upload(client, b"\x89PNG\r\n\x1a\n secret pixels", where="secret = filter")
+        client.get("/v1/items/secret", headers={"X-API-Key": "secret"})
+    lines = [json.loads(JsonLines().format(record)) for record in caplog.records if record.name == "vsearch.access"]
+    assert [(one["route"], one["status"]) for one in lines] == [("/v1/search/upload", 422), ("/v1/items/{id}", 404)]
+    assert {"time", "level", "request_id", "ms", "bytes_in", "method"} <= {*lines[0]}
+    assert "secret" not in json.dumps(lines)
+
+
+def test_an_error_of_ours_is_a_500_that_tells_nothing(served, monkeypatch, caplog):
+    client = served()
+    monkeypatch.setattr("vsearch.service.status_routes.describe", lambda opened: 1 / 0)
+    reply = client.get("/v1/info")
+    assert (reply.status_code, reply.headers["content-type"]) == (500, "application/problem+json")
+    assert "Zero" not in reply.text
+    assert "ZeroDivisionError" in caplog.text
+
+
+def slow_service(made, monkeypatch, seconds: float, **settings: object):
+    app = create_app(made, Settings(**settings))
+    embedder = app.state.service.now.bundle.embedder
+    forward = embedder.forward
+    monkeypatch.setattr(embedder, "forward", lambda photos: (time.sleep(seconds), forward(photos))[1])
+    return app
+
+
+def together(app, count: int) -> list[httpx.Response]:
+    async def ask() -> list[httpx.Response]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+            files = {"photo": ("a", encoded(picture(1)))}
+            return await asyncio.gather(*(client.post("/v1/search/upload", files=files) for _ in range(count)))
+
+    try:
+        return asyncio.run(ask())
+    finally:
+        app.state.service.close()
+
+
+def test_photos_that_come_together_are_embedded_together(made, monkeypatch):
+    app = slow_service(made, monkeypatch, 0.1, max_batch=8)
+    sizes = []
+    app.state.service.batcher.on_batch = sizes.append
+    replies = together(app, 17)
+    assert [reply.status_code for reply in replies] == [200] * 17
+    assert len({reply.json()["hits"][0]["id"] for reply in replies}) == 1
+    assert (sum(sizes), max(sizes)) == (17, 8)
+    assert len(sizes) <= 5
+
+
+def test_more_than_may_wait_get_503_and_the_others_an_answer(made, monkeypatch):
+    replies = together(slow_service(made, monkeypatch, 0.1, max_batch=1, max_waiting=4, retry_after_s=7), 20)
+    codes = [reply.status_code for reply in replies]
+    assert {*codes} == {200, 503}
+    assert 4 <= codes.count(200) <= 7
+    refused = next(reply for reply in replies if reply.status_code == 503)
+    assert (refused.headers["retry-after"], refused.headers["content-type"]) == ("7", "application/problem+json")
+
+
+def test_more_than_are_taken_in_get_503(made, monkeypatch):
+    codes = [reply.status_code for reply in together(slow_service(made, monkeypatch, 0.1, max_requests=3), 10)]
+    assert (codes.count(200), codes.count(503)) == (3, 7)
+
+
+def test_work_that_takes_too_long_is_given_up(made, monkeypatch):
+    (reply,) = together(slow_service(made, monkeypatch, 0.5, request_s=0.2), 1)
+    assert (reply.status_code, reply.headers["retry-after"]) == (503, "1")
+    assert "more than 0.2 s" in reply.json()["detail"]
+
+
+def test_a_body_that_does_not_come_is_given_up(made):
+    app = create_app(made, Settings(body_s=0.2))
+
+    async def stuck():
+        yield b"--x\r\n"
+        await asyncio.sleep(5)
+
+    async def ask() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+            form = {"Content-Type": "multipart/form-data; boundary=x"}
+            return await client.post("/v1/search/upload", content=stuck(), headers=form)
+
+    reply = asyncio.run(ask())
+    app.state.service.close()
+    assert (reply.status_code, reply.headers["connection"]) == (408, "close")
