@@ -4,23 +4,35 @@ from statistics import median
 from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from vsearch import bundle
+from vsearch import bundle, calibration
 from vsearch.axes import Attributes, AxesScores, attributes, score_axes
 from vsearch.backbones.base import Backbone
 from vsearch.comparing.runs import QUERIES, query_table
 from vsearch.datamodule import CatalogDataModule
 from vsearch.embedder import Embedder
-from vsearch.evaluate import Embedded, Scores, embed, exact_index, score, score_exactly, top_hits
+from vsearch.evaluate import (
+    Embedded,
+    Scores,
+    embed,
+    exact_index,
+    relevant,
+    score,
+    score_exactly,
+    scored_hits,
+    top_hits,
+)
 from vsearch.index_quality import is_exact, quality
 from vsearch.indexes.base import Index
 from vsearch.indexes.choice import BudgetError
 from vsearch.indexes.exact import ExactIndex
 from vsearch.module import MetricLearner
+from vsearch.reliability import measured
 from vsearch.reports.files import log_to_tensorboard, report_files
 from vsearch.reports.grid import example_grid
 from vsearch.reports.index_tables import label_quality
@@ -37,9 +49,14 @@ class BuildIndex(Callback):
     Args:
         index: how the gallery is searched; None: as the run's top-level `index` says, exactly if it says nothing.
         baseline: also measure the same backbone before training, without a head; this embeds everything a second time.
+        error_rate: how many photos whose best hit is right may be told "no good match" (see `Calibration`).
     """
 
-    def __init__(self, index: Index | None = None, baseline: bool = True) -> None:
+    def __init__(
+        self, index: Index | None = None, baseline: bool = True, error_rate: float = calibration.ERROR_RATE
+    ) -> None:
+        calibration.check_rate(error_rate)
+        self.error_rate = error_rate
         self.index = ExactIndex() if index is None else index  # an empty index is falsy
         self._own = index is not None
         self.baseline = baseline
@@ -81,12 +98,17 @@ class BuildIndex(Callback):
         saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
         pl_module.load_state_dict(saved["state_dict"])
         module, data = cast(MetricLearner, pl_module), cast(CatalogDataModule, trainer.datamodule)  # type: ignore[attr-defined]
-        report, trained, hits, vectors = self._report(module, data, trainer.strategy.root_device, saved["epoch"])
+        device = trainer.strategy.root_device
+        report, trained, hits, vectors, calibrated = self._report(module, data, device, saved["epoch"])
         picture = example_grid(hits, data)
         folder = _folder(trainer)
         manifest = {name: report[name] for name in ("protocol", "model", "index", "cost", "metrics")}
         items = data.gallery("test").drop(columns="label_code")
-        files = {**report_files(report, picture), QUERIES: query_table(data.queries("test"), trained, hits)}
+        files = {
+            **report_files(report, picture),
+            QUERIES: query_table(data.queries("test"), trained, hits),
+            calibration.FILE: calibration.file_bytes(calibrated),
+        }
         bundle.write(folder, module.embedder, self.index, items, manifest, files, vectors)
         log_to_tensorboard(trainer.loggers, report, picture)
         show(report)
@@ -94,11 +116,12 @@ class BuildIndex(Callback):
 
     def _report(
         self, module: MetricLearner, data: CatalogDataModule, device: torch.device, epoch: int
-    ) -> tuple[dict[str, Any], Scores, np.ndarray, np.ndarray]:
+    ) -> tuple[dict[str, Any], Scores, np.ndarray, np.ndarray, calibration.Calibration]:
         queries, gallery, photos_per_s = _embed_test(module.embedder, data, device, "best epoch")
         tried, build_s = self._build(gallery)
         known = attributes(data.queries("test"), data.gallery("test"), data.axes)
         trained, hits = score(self.index, queries, gallery), top_hits(self.index, queries, gallery)
+        calibrated, reliable = self._calibrated(module.embedder, data, device, queries, gallery)
         untrained, untrained_axes = self._untrained(module, data, device, known)
         backbone = module.backbone
         described = {"class_path": backbone.spec()["class_path"], "dim": module.embedder.dim}
@@ -112,8 +135,35 @@ class BuildIndex(Callback):
             "cost": self._cost(module, photos_per_s, index["bytes"]),
             **summary(trained, untrained, data.label_names),
             **axes_summary(score_axes(hits, queries, gallery, known), untrained_axes),
+            "calibration": reliable,
         }
-        return report, trained, hits, gallery.embeddings
+        return report, trained, hits, gallery.embeddings, calibrated
+
+    def _calibrated(
+        self, embedder: Embedder, data: CatalogDataModule, device: torch.device, queries: Embedded, gallery: Embedded
+    ) -> tuple[calibration.Calibration, dict[str, Any]]:
+        """Calibrate on queries apart from those that it is measured on; return also what the report says of it.
+
+        Val photos, where they search the gallery that the test photos search: so the threshold uses up no test photo.
+        They chose the epoch, which makes them a little better than new photos; the measured rates show how much. Else
+        half of the test photos, those that share a key on one side.
+        """
+        if _val_searches_the_same(data):
+            held_out, _ = _embed(embedder, data, device, data.queries("val"), "val queries (to calibrate)")
+            rest, source = queries, "val photos"
+        else:
+            half = _half(queries.keys, data.seed)
+            held_out, rest = queries.take(np.flatnonzero(half)), queries.take(np.flatnonzero(~half))
+            source = "half of the test photos"
+        calibrated = calibration.fit(*self._found(held_out, gallery), self.error_rate, source)
+        return calibrated, {**calibrated.describe(), "measured": measured(calibrated, *self._found(rest, gallery))}
+
+    def _found(self, queries: Embedded, gallery: Embedded) -> tuple[np.ndarray, np.ndarray]:
+        """Return the scores of the queries' best hits, and whether these are right."""
+        if not len(queries):  # the other half of a single one
+            return np.zeros((0, 1)), np.zeros((0, 1), dtype=bool)
+        scores, hits = scored_hits(self.index, queries, gallery)
+        return scores, relevant(hits, queries.labels, gallery.labels)
 
     def _untrained(
         self, module: MetricLearner, data: CatalogDataModule, device: torch.device, known: Attributes
@@ -164,16 +214,34 @@ def _copy(backbone: Backbone) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in backbone.state_dict().items()}
 
 
+def _val_searches_the_same(data: CatalogDataModule) -> bool:
+    apart = data.part("val").index.intersection(data.part("test").index).empty
+    return apart and len(data.queries("val")) > 0 and data.gallery("val").index.equals(data.gallery("test").index)
+
+
+def _half(keys: np.ndarray, seed: int) -> np.ndarray:
+    """Return bool (n,): about half of all, drawn at random, with all or none of those that share a key."""
+    distinct, place = np.unique(keys, return_inverse=True)
+    drawn = np.random.default_rng(seed).permutation(len(distinct)) < (len(distinct) + 1) // 2
+    return drawn[place]
+
+
 def _embed_test(
     embedder: Embedder, data: CatalogDataModule, device: torch.device, when: str
 ) -> tuple[Embedded, Embedded, float]:
     """Return the test queries, the gallery, and how many of its photos were decoded and embedded a second."""
+    queries, _ = _embed(embedder, data, device, data.queries("test"), f"queries ({when})")
+    gallery, photos_per_s = _embed(embedder, data, device, data.gallery("test"), f"gallery ({when})")
+    return queries, gallery, photos_per_s
+
+
+def _embed(
+    embedder: Embedder, data: CatalogDataModule, device: torch.device, items: pd.DataFrame, what: str
+) -> tuple[Embedded, float]:
+    """Return the items as vectors, and how many of their photos were decoded and embedded a second."""
     embedder.eval().to(device)
-    keys, sides = data.exclusion_keys(), []
-    for name, items in (("queries", data.queries("test")), ("gallery", data.gallery("test"))):
-        start = time.perf_counter()
-        vectors, labels, rows = embed(embedder, data.loader(items), device, f"Embedding {name} ({when})")
-        seconds = time.perf_counter() - start
-        sides.append(Embedded(vectors, labels, keys[rows]))
+    start = time.perf_counter()
+    vectors, labels, rows = embed(embedder, data.loader(items), device, f"Embedding {what}")
+    seconds = time.perf_counter() - start
     embedder.cpu()
-    return sides[0], sides[1], len(rows) / seconds
+    return Embedded(vectors, labels, data.exclusion_keys()[rows]), len(rows) / seconds

@@ -4,7 +4,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from vsearch import evaluate
-from vsearch.evaluate import Embedded, embed, score, top_hits
+from vsearch.evaluate import Embedded, embed, score, scored_hits, top_hits
 from vsearch.indexes.faiss import FaissIndex
 
 
@@ -64,12 +64,16 @@ def test_top_hits_are_the_best_items_that_count(monkeypatch, chunk, depth):
     keyed = Embedded(base.embeddings, base.labels, np.arange(40) // 4 % 9)  # sequences of 4 items, one of 8
     index = FaissIndex()
     index.build(keyed.embeddings)
-    found = top_hits(index, keyed, keyed, depth)
+    scores, found = scored_hits(index, keyed, keyed, depth)
     for i, hits in enumerate(found):
         allowed = [j for j in range(40) if keyed.keys[j] != keyed.keys[i]]
         best = sorted(allowed, key=lambda j: -float(keyed.embeddings[i] @ keyed.embeddings[j]))[:depth]
         assert hits.tolist() == best + [-1] * (found.shape[1] - len(best))
-    assert found.shape == (40, min(depth, 40))
+        cosines = [float(keyed.embeddings[i] @ keyed.embeddings[j]) for j in best]
+        assert scores[i, : len(best)] == pytest.approx(cosines, abs=1e-6)
+        assert np.isnan(scores[i, len(best) :]).all()
+    assert found.shape == scores.shape == (40, min(depth, 40))
+    assert np.array_equal(found, top_hits(index, keyed, keyed, depth))
 
 
 def test_queries_without_an_answer_are_counted_and_left_out():

@@ -11,8 +11,8 @@ LEVELS = [
     {"images", "metrics", "splits", "freezing", "diagnostics", "spec"},
     {"catalogs", "backbones", "heads", "losses", "indexes", "samplers", "scan", "filters"},
     {"embedder", "hits", "examples", "generations", "canaries"},
-    {"parameters", "searching"},
-    {"evaluate", "datamodule", "bundle", "index_quality", "memory", "intake"},
+    {"parameters", "searching", "calibration", "explain"},
+    {"evaluate", "datamodule", "bundle", "index_quality", "memory", "intake", "reliability"},
     {"module", "axes", "upkeep"},
     {"checks", "comparing"},
     {"studies"},
@@ -26,6 +26,7 @@ LEVELS = [
 # Within a package everybody may import base.py, and what stands before it in one of these lists.
 WITHIN = [
     ["reports.index_tables", "reports.tables", "reports.files"],
+    ["reports.calibration_tables", "reports.tables"],
     ["reports.intervals", "reports.frontier", "reports.files"],
     ["reports.grid", "reports.won_lost"],
     ["reports.tables", "reports.comparison_tables"],

@@ -92,7 +92,7 @@ def score(index: Index, queries: Embedded, gallery: Embedded) -> Scores:
     reach = depth + int(excluded.max())
     parts = []
     for chunk in _chunks(len(asked), reach):
-        hits = _hits(index, asked.take(chunk), gallery, reach)[:, :depth]
+        hits = _hits(index, asked.take(chunk), gallery, reach)[1][:, :depth]
         parts.append(per_query(relevant(hits, asked.labels[chunk], gallery.labels), n_relevant[chunk]))
     return Scores(
         model={name: np.concatenate([part[name] for part in parts]) for name in parts[0]},
@@ -120,11 +120,20 @@ def top_hits(index: Index, queries: Embedded, gallery: Embedded, depth: int = MA
 
     Hits that share their query's key are taken out. Narrower where the gallery has fewer than `depth` items.
     """
+    return scored_hits(index, queries, gallery, depth)[1]
+
+
+def scored_hits(
+    index: Index, queries: Embedded, gallery: Embedded, depth: int = MAX_DEPTH
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the scores, float32 (q, depth), that the index gives to the `top_hits`, and these; NaN after the last."""
     reach = depth + int(_count(gallery.keys[:, None], queries.keys[:, None]).max())
     parts = [
-        _hits(index, queries.take(chunk), gallery, reach)[:, :depth].copy() for chunk in _chunks(len(queries), reach)
+        [side[:, :depth].copy() for side in _hits(index, queries.take(chunk), gallery, reach)]
+        for chunk in _chunks(len(queries), reach)
     ]
-    return np.concatenate(parts)
+    scores, hits = (np.concatenate(side) for side in zip(*parts, strict=True))
+    return np.where(hits >= 0, scores, np.nan).astype(np.float32), hits
 
 
 def relevant(hits: np.ndarray, query_labels: np.ndarray, gallery_labels: np.ndarray) -> np.ndarray:
@@ -146,14 +155,15 @@ def _chunks(n: int, width: int) -> Iterator[np.ndarray]:
     return (np.arange(start, min(start + size, n)) for start in range(0, n, size))
 
 
-def _hits(index: Index, queries: Embedded, gallery: Embedded, k: int) -> np.ndarray:
-    """Return int (q, k): the positions of the hits that count, best first; -1 after the last."""
-    _, positions = index.search(queries.embeddings, k)
+def _hits(index: Index, queries: Embedded, gallery: Embedded, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return scores, float32 (q, k), and positions, int (q, k), of the hits that count, best first; then -1."""
+    scores, positions = index.search(queries.embeddings, k)
     counts = (positions >= 0) & (gallery.keys[positions] != queries.keys[:, None])
     if counts.all():
-        return positions
+        return scores, positions
     order = np.argsort(~counts, axis=1, kind="stable")  # hits that count first, in their order
-    return np.take_along_axis(np.where(counts, positions, -1), order, axis=1)
+    positions = np.where(counts, positions, -1)
+    return np.take_along_axis(scores, order, axis=1), np.take_along_axis(positions, order, axis=1)
 
 
 def _count(rows: np.ndarray, wanted: np.ndarray) -> np.ndarray:

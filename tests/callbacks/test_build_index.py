@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 from test_module import data_of, learner, trainer
 from tiny import TinyBackbone
 
-from callbacks.build_index import BuildIndex
+from callbacks.build_index import BuildIndex, _half
+from vsearch import calibration
 from vsearch.bundle import fingerprint, open_bundle
 from vsearch.catalogs.base import Catalog
 from vsearch.evaluate import Embedded, score
@@ -316,3 +317,50 @@ def test_the_bundles_own_embeddings_are_those_in_the_index(run):
     scores, positions = opened.index.search(opened.embed(paths), 1)
     assert np.allclose(scores[:, 0], 1, atol=1e-5)
     assert pd.Series(positions[:, 0]).between(0, 47).all()
+
+
+def searched(opened, photos: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of each photo's ten best hits, and whether they have its label."""
+    found = opened.search(photos["path"].tolist(), 10)
+    scores = np.stack([hits["score"].to_numpy() for hits in found])
+    return scores, np.stack([hits["label"] == label for hits, label in zip(found, photos["label"], strict=True)])
+
+
+def test_scores_are_calibrated_on_val_photos_and_measured_on_test_photos(run):
+    opened = open_bundle(run.bundle)
+    kept = calibration.read(run.bundle, opened.manifest)
+    expected = calibration.fit(*searched(opened, run.data.part("val")), source="val photos")
+    assert kept.describe() | {"threshold": 0, "promise": ""} == expected.describe() | {"threshold": 0, "promise": ""}
+    assert kept.threshold == pytest.approx(expected.threshold, abs=1e-6)
+    scores, right = searched(opened, run.data.part("test"))
+    assert kept.probability(scores) == pytest.approx(expected.probability(scores), abs=1e-3)
+    report = run.json("report.json")["calibration"]
+    tested = report.pop("measured")
+    assert report == kept.describe()
+    assert (tested["queries"], tested["hits"], tested["right"]) == (16, 160, right[:, 0].sum())
+    assert "## Calibration" in (run.bundle / "report.md").read_text()
+
+
+@pytest.mark.parametrize(("parts", "gallery"), [((0.6, 0.4, 0), "train"), ((0.6, 0.2, 0.2), "self")])
+def test_where_val_is_measured_or_searches_itself_half_of_the_test_photos_calibrate(colours, tmp_path, parts, gallery):
+    split = StratifiedSplit(*parts)
+    split.gallery = gallery
+    made = Run(colours, tmp_path, epochs=1, split=split, classes_per_batch=2)
+    found, queries = made.json("report.json")["calibration"], len(made.data.queries("test"))
+    assert found["source"] == "half of the test photos"
+    assert found["queries"] == found["measured"]["queries"] == queries / 2
+
+
+def test_halves_are_drawn_and_keep_those_of_a_key_together():
+    keys = np.random.default_rng(0).integers(50, size=200)
+    half = _half(keys, 0)
+    assert all(len({*half[keys == key]}) == 1 for key in keys)
+    assert len({*keys[half]}) == 25  # of 49
+    assert not np.array_equal(half, _half(keys, 1))
+
+
+def test_the_error_rate_is_the_configs(colours, tmp_path):
+    made = Run(colours, tmp_path, epochs=1, callback=BuildIndex(error_rate=0.25))
+    assert calibration.read(made.bundle, made.json("manifest.json")).error_rate == 0.25
+    with pytest.raises(ValueError, match="error_rate is 1"):
+        BuildIndex(error_rate=1)

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from test_bundle import write
 
+from vsearch import bundle
 from vsearch.bundle import open_bundle
+from vsearch.calibration import FILE, Calibration, file_bytes
 from vsearch.cli import main
 
 METADATA = {"price": [1.5, 2.5, None, 4.5, 5.5, 6.5], "name": ["[new] shoe", "b", "c", "d", "e", "f"]}
@@ -61,7 +63,7 @@ def test_json_has_what_a_program_needs(made, capsys):
     assert (first["rank"], first["id"], first["label"], first["path"]) == (1, "2", "b", photo(made, 2))
     assert first["score"] == pytest.approx(1, abs=1e-5)
     for rank, hit in enumerate(others, start=2):
-        assert set(hit) == {"rank", "id", "label", "score", "path", "similarity_percent", "metadata"}
+        assert set(hit) == {"rank", "id", "label", "score", "path", "similarity_percent", "metadata", "probability"}
         assert hit["rank"] == rank
         assert hit["similarity_percent"] == pytest.approx(100 * hit["score"], abs=0.051)
         assert hit["score"] <= first["score"]
@@ -223,3 +225,49 @@ def test_the_help_has_the_grammar(capsys):
     text = capsys.readouterr().out
     assert "gender = Women and price < 30" in text
     assert "season is missing" in text
+
+
+@pytest.fixture
+def calibrated(made) -> Path:
+    """The bundle again, with a calibration whose threshold nothing but a photo itself reaches."""
+    opened = open_bundle(made)
+    found = Calibration(0.9999, 0.1, (-1.0, 1.0), (0.25, 0.75), 20, 15)
+    extra, kept = {FILE: file_bytes(found)}, opened.manifest
+    bundle.write(made.parent / "calibrated", opened.embedder, opened.index, opened.items, {"note": kept["note"]}, extra)
+    return made.parent / "calibrated"
+
+
+def test_each_hit_has_its_probability(calibrated, capsys):
+    (answer,) = asked(capsys, calibrated, photo(calibrated, 0), "-k", "3")
+    assert (answer["good_match"], answer["threshold"]) == (True, 0.9999)
+    for hit in answer["hits"]:
+        assert hit["probability"] == pytest.approx(0.5 + hit["score"] / 4)
+    main(["search", str(calibrated), photo(calibrated, 0)])
+    text = capsys.readouterr().out
+    assert table(text)[0] == ["rank", "id", "label", "similarity", "right with", "metadata"]
+    assert table(text)[1][3:5] == ["100.0 %", "75 %"]
+    assert "No good match" not in text
+
+
+def test_no_good_match_is_said(calibrated, capsys):
+    for words in (["--where", "id != 0"], ["--where", "label = z"]):
+        (answer,) = asked(capsys, calibrated, photo(calibrated, 0), *words)
+        assert answer["good_match"] is False
+        main(["search", str(calibrated), photo(calibrated, 0), *words])
+        assert "No good match: no hit reaches 100.0 %, the calibrated threshold." in capsys.readouterr().out
+
+
+def test_of_several_examples_and_without_a_calibration_nothing_is_said(calibrated, made, capsys):
+    for words in ([calibrated, "--like", "0"], [made, photo(made, 0)]):
+        (answer,) = asked(capsys, *words)
+        assert (answer["good_match"], answer["threshold"]) == (None, None)
+        assert {hit["probability"] for hit in answer["hits"]} == {None}
+        main(["search", *map(str, words)])
+        text = capsys.readouterr().out
+        assert "right with" not in text
+        assert "No good match" not in text
+
+
+def test_a_damaged_calibration_ends_with_its_name(calibrated):
+    (calibrated / FILE).write_text("{}")
+    assert FILE in ending(calibrated, photo(calibrated, 0))

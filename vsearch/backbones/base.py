@@ -33,6 +33,13 @@ class Backbone(nn.Module, ABC):
     def forward(self, photos: Tensor) -> Tensor:
         """Return features, float (B, dim), of normalised photos, float (B, 3, H, W)."""
 
+    def feature_map(self, photos: Tensor) -> Tensor | None:
+        """Return float (B, dim, h, w) whose mean over positions is, in eval mode, what `forward` returns.
+
+        None: there is no such map. With it, `vsearch.explain` shows where photos are alike; it checks the mean.
+        """
+        return None
+
     def train(self, mode: bool = True) -> Self:
         """Switch to training mode; what is frozen stays in eval mode."""
         super().train(mode)

@@ -64,6 +64,12 @@ class TimmBackbone(Backbone):
         """Return features, float (B, dim), of normalised photos, float (B, 3, H, W)."""
         return self.model(photos)
 
+    def feature_map(self, photos: Tensor) -> Tensor | None:
+        """Return what timm pools, float (B, C, h, w); None where that is no map (tokens) or of another width."""
+        forward: Any = self.model.forward_features
+        found = forward(photos)
+        return found if found.ndim == 4 and found.shape[1] == self.dim else None
+
 
 def _check_name(timm: Any, name: str) -> None:
     if not timm.is_model(name):

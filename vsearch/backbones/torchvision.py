@@ -72,6 +72,18 @@ class TorchvisionBackbone(Backbone):
         """Return features, float (B, dim), of normalised photos, float (B, 3, H, W)."""
         return self.model(photos.contiguous(memory_format=torch.channels_last))
 
+    def feature_map(self, photos: Tensor) -> Tensor | None:
+        """Return what goes into the average over all places, float (B, C, h, w); None where there is none."""
+        average = getattr(self.model, "avgpool", None)
+        if not _is_average(average):
+            return None
+        values = photos.contiguous(memory_format=torch.channels_last)
+        for part in self.model.children():  # in the order of use, in those that have an `avgpool`
+            if part is average:
+                break
+            values = part(values)
+        return values
+
 
 def _preprocessing(name: str, weights: str | None, image_size: int | None) -> Preprocessing:
     entries = torchvision.models.get_model_weights(name)
@@ -154,8 +166,11 @@ def _remove_classifier(model: nn.Module) -> tuple[str, int]:
     return name, parameters
 
 
+def _is_average(layer: object) -> bool:
+    return isinstance(layer, nn.AdaptiveAvgPool2d) and layer.output_size in (1, (1, 1))
+
+
 def _replace_average(model: nn.Module, name: str, pool: nn.Module) -> None:
-    average = getattr(model, "avgpool", None)
-    if not isinstance(average, nn.AdaptiveAvgPool2d) or average.output_size not in (1, (1, 1)):
+    if not _is_average(getattr(model, "avgpool", None)):
         raise ValueError(f"pool: {name} has no average over all places (`avgpool`) that could be replaced.")
     model.avgpool = pool

@@ -2,7 +2,8 @@
 
 Opens the bundle of a run and searches it, once for each photo. With --like or --unlike, all photos and ids make one
 query: the photos and --like count for, --unlike counts against at half the weight, and items named by id are left out
-of the hits.
+of the hits. For a single photo the probability that a hit's label is right stands beside it, and "no good match" where
+nothing reaches the threshold that the fit calibrated (see report.md).
 
 --where takes conditions on the items' columns, joined by and, or, not and brackets:
   gender = Women and price < 30          = != < <= > >=; the orders compare numbers only
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from vsearch.bundle import Bundle
+    from vsearch.calibration import Calibration
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Search and print; a bad bundle, photo, example or filter ends the program with its message and status 1."""
+    from vsearch import calibration
     from vsearch.bundle import BundleError, open_bundle
     from vsearch.examples import ExampleError
     from vsearch.filters.columns import FilterError
@@ -49,7 +52,8 @@ def run(args: argparse.Namespace) -> None:
     _check(args)
     try:
         bundle = open_bundle(args.bundle)
-        answers = _answers(bundle, args)
+        calibrated = calibration.read(args.bundle, bundle.manifest)
+        answers = [_judged(answer, calibrated) for answer in _answers(bundle, args)]
         reasons = bundle.unmet(args.where) if args.where and not any(answer["hits"] for answer in answers) else []
     except (BundleError, PhotoError, ExampleError, FilterError) as error:
         sys.exit(f"vsearch search: {error}")
@@ -76,11 +80,21 @@ def _answers(bundle: "Bundle", args: argparse.Namespace) -> list[dict[str, Any]]
     if like or unlike:
         table = bundle.search_examples([*map(Path, photos), *like], unlike, **wishes)
         query = ", ".join([*photos, *like, *(f"not {example}" for example in unlike)])
-        return [{"query": query, "synthetic": synthetic, "hits": _hits(table)}]
+        return [{"query": query, "synthetic": synthetic, "one_photo": False, "hits": _hits(table)}]
     return [
-        {"query": photo, "synthetic": synthetic, "hits": _hits(table)}
+        {"query": photo, "synthetic": synthetic, "one_photo": True, "hits": _hits(table)}
         for photo, table in zip(photos, bundle.search(photos, **wishes), strict=True)
     ]
+
+
+def _judged(answer: dict[str, Any], calibrated: "Calibration | None") -> dict[str, Any]:
+    """Add what the calibration says of an answer; it holds for queries of one photo, so of others nothing."""
+    hits, known = answer["hits"], calibrated if answer.pop("one_photo") else None
+    chances = known.probability([hit["score"] for hit in hits]) if known else [None] * len(hits)
+    for hit, chance in zip(hits, chances, strict=True):
+        hit["probability"] = None if chance is None else float(chance)
+    good = known.good_match(hits[0]["score"] if hits else None) if known else None
+    return {**answer, "good_match": good, "threshold": known.threshold if known else None}
 
 
 def _hits(table: "pd.DataFrame") -> list[dict[str, Any]]:
@@ -99,12 +113,18 @@ def _show(answers: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
     for answer in answers:
-        table = Table("rank", "id", "label", "similarity", "metadata")
+        judged = [hit["probability"] is not None for hit in answer["hits"]]
+        table = Table("rank", "id", "label", "similarity", *(["right with"] if any(judged) else []), "metadata")
         for hit in answer["hits"]:
             metadata = ", ".join(f"{name}: {value}" for name, value in hit["metadata"].items())
-            table.add_row(str(hit["rank"]), hit["id"], hit["label"], f"{hit['similarity_percent']:.1f} %", metadata)
+            percents = [f"{hit['similarity_percent']:.1f} %"]
+            if hit["probability"] is not None:
+                percents.append(f"{100 * hit['probability']:.0f} %")
+            table.add_row(str(hit["rank"]), hit["id"], hit["label"], *percents, metadata)
         print(answer["query"])  # in one piece: a table's title would be broken into lines
         Console(markup=False).print(table)  # a name may hold [brackets]
+        if answer["good_match"] is False:
+            print(f"No good match: no hit reaches {100 * answer['threshold']:.1f} %, the calibrated threshold.")
         if answer["synthetic"]:
             print("The photos of this catalog are SYNTHETIC, drawn by vsearch.")
 

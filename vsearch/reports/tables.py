@@ -3,6 +3,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from vsearch.reports.calibration_tables import bins, sentences
 from vsearch.reports.index_tables import index_facts, index_sections
 
 Rows = list[list[str]]
@@ -89,6 +90,7 @@ def markdown(report: dict[str, Any]) -> str:
             *others,
             "## Index",
             *_markdown_index(report),
+            *_markdown_calibration(report),
             "## Labels",
             markdown_table(*per_class(report)),
             "",
@@ -106,6 +108,11 @@ def _markdown_index(report: dict[str, Any]) -> list[str]:
     for text, header, rows in index_sections(report["index"]):
         parts += [text, markdown_table(header, rows)]
     return [*parts, "![frontier](frontier.png)"] if report["index"].get("frontier") else parts
+
+
+def _markdown_calibration(report: dict[str, Any]) -> list[str]:
+    found = report.get("calibration")
+    return ["## Calibration", sentences(found), markdown_table(*bins(found))] if found else []
 
 
 def _markdown_axes(report: dict[str, Any]) -> list[str]:

@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+
+from vsearch.calibration import fit
+from vsearch.reliability import measured
+from vsearch.reports.calibration_tables import bins, sentences
+from vsearch.reports.tables import markdown
+
+
+@pytest.fixture
+def found():
+    rng = np.random.default_rng(0)
+    scores = rng.random((1200, 3))
+    right = rng.random(scores.shape) < scores
+    made = fit(scores[:600], right[:600], source="val photos")
+    return {**made.describe(), "measured": measured(made, scores[600:], right[600:])}
+
+
+def test_the_words_have_the_figures(found):
+    text, tested = sentences(found), found["measured"]
+    assert f"Learnt from val photos (600, {found['right']} of them right first)." in text
+    assert "at most 10 % score below" in text
+    assert f"{found['threshold']:.4f}" in text
+    assert f"{100 * tested['right_refused']:.1f} % of those whose best hit is right" in text
+    assert f"{100 * tested['wrong_refused']:.1f} % of those whose best hit is wrong" in text
+    error = tested["expected_calibration_error"]
+    assert f"Over the 1,800 hits of the 600 other photos its expected calibration error is {error:.3f}." in text
+
+
+def test_each_bin_has_a_row(found):
+    header, rows = bins(found)
+    assert header == ["hits", "mean probability", "share right"]
+    assert [row[0] for row in rows] == [f"{own['hits']:,}" for own in found["measured"]["bins"]]
+    assert sum(int(row[0]) for row in rows) == 1800
+
+
+def test_no_threshold_is_said_and_nothing_is_claimed_of_it():
+    scores, right = np.full((4, 1), 0.5), np.ones((4, 1), bool)
+    made = fit(scores, right, source="val photos")
+    text = sentences({**made.describe(), "measured": measured(made, scores, right)})
+    assert "Nothing can be promised" in text
+    assert "fall below" not in text
+
+
+def test_the_report_has_a_section_where_it_was_measured(report, found):
+    assert "## Calibration" not in markdown(report)
+    text = markdown({**report, "calibration": found})
+    assert sentences(found) in text.partition("## Calibration")[2].partition("## Labels")[0]
