@@ -1,34 +1,11 @@
 import contextlib
 import io
 import re
-import socket
-import threading
-import time
 from pathlib import Path
 
-import pytest
-import uvicorn
 from small_service import encoded, picture
 
-from vsearch.service.app import create_app
-from vsearch.service.settings import Settings
-
 SERVING = (Path(__file__).parents[2] / "docs" / "serving.md").read_text()
-
-
-@pytest.fixture
-def url(made):
-    """A service that listens, in a thread."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(create_app(made, Settings()), log_level="error"))
-        thread = threading.Thread(target=server.run, args=[[listener]])
-        thread.start()
-        while not server.started:
-            time.sleep(0.02)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
 
 
 def test_the_examples_run(url, tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ from fastapi import APIRouter, Depends, Form, Request
 from starlette.exceptions import HTTPException
 
 from vsearch.images import PhotoError, open_photo
-from vsearch.service.parts import explain, explains
+from vsearch.service.parts import explain
 from vsearch.service.photos import Region, Seen, see
 from vsearch.service.schemas import ExplainReply, Heatmap, ItemId
 from vsearch.service.upload import Photo, region
@@ -24,7 +24,7 @@ async def why_similar(
     """Split the score of a photo and an item over the positions of both: each heatmap's parts sum to the score."""
     work = Work(request)
     row = work.position(id)
-    if not explains(work.opened.bundle.embedder):
+    if not work.opened.explains:
         raise HTTPException(501, "This network's scores can't be split over positions: see `explains` in /v1/info.")
     query = await work.see(await photo.read(), region)
     theirs = await work.service.decoding.run(_item, work, row)

@@ -10,7 +10,7 @@ from vsearch.catalogs.base import boxes
 from vsearch.images import Box
 from vsearch.searching import Bundle
 from vsearch.service.facets import facets
-from vsearch.service.parts import Calibration, read_calibration
+from vsearch.service.parts import Calibration, explains, read_calibration
 from vsearch.service.schemas import Facet
 
 
@@ -46,6 +46,11 @@ class Opened:
     def positions(self) -> dict[str, int]:
         """Each id's row in the items."""
         return {id: row for row, id in enumerate(self.bundle.items["id"])}
+
+    @cached_property
+    def explains(self) -> bool:
+        """Whether scores can be split over positions: found by trying, so once."""
+        return explains(self.bundle.embedder)
 
     @cached_property
     def boxes(self) -> list[Box | None]:

@@ -63,7 +63,7 @@ def marked(photo: Picture, box: Box | None) -> Image.Image:
 
 
 def overlay(shown: Image.Image, heatmap: Heatmap, strongest: float) -> Image.Image:
-    """Return a photo with the parts of a score laid over it: warm where they raise it, cold where they lower it.
+    """Return a photo in grey under the parts of a score: warm where they raise it, cold where they lower it.
 
     Args:
         shown: RGB.
@@ -72,7 +72,7 @@ def overlay(shown: Image.Image, heatmap: Heatmap, strongest: float) -> Image.Ima
     """
     left, top, right, bottom = (round(share * side) for share, side in zip(heatmap.box, 2 * shown.size, strict=True))
     seen = (max(1, right - left), max(1, bottom - top))
-    found = shown.copy()
+    found = shown.convert("L").convert("RGB")
     for colour, sign in ((WARM, 1), (COLD, -1)):
         rows = [
             [round(255 * STRONGEST * min(1, max(0, sign * part) / strongest)) for part in row] for row in heatmap.parts

@@ -7,10 +7,14 @@ from vsearch.service.schemas import Info
 ORDER = ("trained", "untrained", "chance")
 SAID = {
     "precision_at_1": "share of first results with the right label",
+    "precision_at_5": "share of the first five with the right label",
     "precision_at_10": "share of the first ten with the right label",
+    "cmc_at_5": "queries with a right one among the first five",
     "cmc_at_10": "queries with a right one among the first ten",
     "recall_at_10": "share of all right items that the first ten hold",
     "map_at_r": "mean average precision at R: how early all right items come",
+    "r_precision": "precision at R, the number of right items that there are",
+    "ndcg_at_10": "gain of the first ten, earlier ones counting more",
 }
 
 
@@ -26,7 +30,7 @@ def quality(found: Info) -> None:
     with st.container(horizontal=True):
         for name in ("precision_at_1", "precision_at_10", "map_at_r"):
             if name in trained:
-                st.metric(name, _value(trained[name]["micro"]), border=True, width=200, help=SAID[name])
+                st.metric(name, f"{trained[name]['micro']['value']:.3f}", border=True, width=200, help=SAID[name])
     if "queries" in protocol:
         st.write(
             f"{protocol['queries']:,} photos that the network had never seen searched {protocol['gallery']:,} items. "

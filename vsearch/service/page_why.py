@@ -33,6 +33,7 @@ def why(hit: Hit, query: Query, photo: Photo | None) -> None:
             else:
                 st.info(f"{title} can't be shown here.")
     st.write(
-        f"**{100 * parts.score:.1f} % similar.** The score is the sum of these parts: red ones raise it, blue ones "
-        "lower it, and what has no colour does not matter to it."
+        f"**{100 * parts.score:.1f} % similar.** The score is the sum of these parts, over {len(parts.query.parts)} x "
+        f"{len(parts.query.parts[0])} places that the network tells apart: red ones raise it, the more so the stronger "
+        "the colour; blue ones lower it."
     )

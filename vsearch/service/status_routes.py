@@ -4,7 +4,6 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from vsearch.service.opened import Opened
-from vsearch.service.parts import explains
 from vsearch.service.problems import problem
 from vsearch.service.schemas import Info
 from vsearch.service.state import Service
@@ -56,7 +55,7 @@ def describe(opened: Opened) -> Info:
         | {"index": {name: manifest["index"][name] for name in QUALITY if name in manifest["index"]}},
         calibration=opened.calibration.describe() if opened.calibration else None,
         synthetic=bool(manifest.get("protocol", {}).get("synthetic")),
-        explains=explains(bundle.embedder),
+        explains=opened.explains,
         versions=manifest.get("model", {}).get("libraries", {}),
     )
 
