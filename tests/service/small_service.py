@@ -25,7 +25,7 @@ def encoded(photo: Image.Image, kind: str = "PNG") -> bytes:
     return file.getvalue()
 
 
-def write_bundle(folder: Path, n: int = 30, seed: int = 0) -> Path:
+def write_bundle(folder: Path, n: int = 30, seed: int = 0, boxes: list | None = None) -> Path:
     """A bundle of n pictures: ids p0 .., each tenth with a slash; three labels, a price, a colour that may miss."""
     torch.manual_seed(seed)
     photos = folder.parent / "photos"
@@ -41,6 +41,8 @@ def write_bundle(folder: Path, n: int = 30, seed: int = 0) -> Path:
             "colour": [None if i % 7 == 6 else ("red", "blue")[i % 2] for i in range(n)],
         }
     )
+    if boxes is not None:
+        items[["x_1", "y_1", "x_2", "y_2"]] = pd.DataFrame(boxes, dtype=float)
     embedder, index = Embedder(TinyBackbone()).eval(), FaissIndex("Flat")
     index.build(embed_photos(embedder, items).embeddings)
     bundle.write(folder, embedder, index, items, {}, {})

@@ -79,3 +79,10 @@ def test_hostile_ids_are_unknown_ids(client):
             bad[id, "search"] = reply.status_code
     assert not bad
     assert client.get("/v1/items/p1").status_code == 200
+
+
+def test_a_box_of_the_catalog_is_cut_out(served, tmp_path):
+    client = served(write_bundle(tmp_path / "bundle", 12, boxes=[(0, 0, 14, 10), *[(None,) * 4] * 11]))
+    small, whole = (Image.open(io.BytesIO(client.get(f"/v1/items/p{i}/image").content)).size for i in (0, 1))
+    assert (small, whole) == ((14, 10), (14, 20))
+    assert {*client.get("/v1/items/p0").json()["metadata"]} == {"price", "colour"}

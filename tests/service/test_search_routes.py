@@ -93,13 +93,13 @@ def test_an_embedding_among_examples_is_one_of_them(client, made, positive):
 
 
 def test_items_can_be_paged_through(client):
-    first = client.get("/v1/items", params={"limit": 29}).json()
-    rest = client.get("/v1/items", params={"offset": 29}).json()
+    first = client.get("/v1/gallery", params={"limit": 29}).json()
+    rest = client.get("/v1/gallery", params={"offset": 29}).json()
     assert first["total"] == rest["total"] == 30
     assert [item["id"] for item in first["items"]][:3] == ["p0", "p1", "p2"]
     assert [item["id"] for item in rest["items"]] == ["p/29"]
-    assert client.get("/v1/items", params={"offset": 10**12}).json()["items"] == []
-    assert client.get("/v1/items", params={"offset": -1}).status_code == 422
+    assert client.get("/v1/gallery", params={"offset": 10**12}).json()["items"] == []
+    assert client.get("/v1/gallery", params={"offset": -1}).status_code == 422
 
 
 def test_an_embedding_is_taken_at_unit_length(client, made):
@@ -143,6 +143,8 @@ def test_a_batch(client):
     assert [one["hits"] for one in replies] == [one["hits"] for one in alone]
     assert client.post("/v1/search/batch", json={"searches": []}).status_code == 422
     assert client.post("/v1/search/batch", json={"searches": [*searches, {}]}).status_code == 422
+    many = {"searches": [{"positive": [{"id": "p1"}], "k": 1000}] * 11}
+    assert "10,000 hits" in client.post("/v1/search/batch", json=many).json()["detail"]
 
 
 def test_embedding_a_photo(client, made):

@@ -101,7 +101,7 @@ def item(item: str) -> Call[Item]:
 
 def items(offset: int, limit: int) -> Call[ItemsReply]:
     """Ask for some items in the order of the index."""
-    return Call("GET", "/v1/items", ItemsReply, {"offset": offset, "limit": limit})
+    return Call("GET", "/v1/gallery", ItemsReply, {"offset": offset, "limit": limit})
 
 
 def embed(photo: bytes, box: Box | None) -> Call[EmbedReply]:

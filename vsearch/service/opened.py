@@ -52,10 +52,9 @@ class Opened:
         """Whether scores can be split over positions: found by trying, so once."""
         return explains(self.bundle.embedder)
 
-    @cached_property
-    def boxes(self) -> list[Box | None]:
-        """Each item's part of its photo."""
-        return boxes(self.bundle.items)
+    def box(self, position: int) -> Box | None:
+        """Return an item's part of its photo; None: all of it."""
+        return boxes(self.bundle.items.iloc[[position]])[0]
 
     def photo(self, position: int) -> Path | None:
         """Return where an item's photo lies; None: it has none."""

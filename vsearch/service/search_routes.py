@@ -1,6 +1,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Request
+from starlette.exceptions import HTTPException
 
 from vsearch.service.examples import BATCH, SEARCHES
 from vsearch.service.photos import Region
@@ -8,6 +9,7 @@ from vsearch.service.schemas import BatchReply, BatchRequest, EmbedReply, Search
 from vsearch.service.upload import Photo, region, wishes
 from vsearch.service.work import Work
 
+MOST = 10_000  # hits of a batch
 router = APIRouter(prefix="/v1", tags=["search"])
 
 
@@ -40,7 +42,9 @@ async def search(request: Request, wanted: Annotated[SearchRequest, Body(openapi
 
 @router.post("/search/batch")
 async def search_batch(request: Request, wanted: Annotated[BatchRequest, Body(openapi_examples=BATCH)]) -> BatchReply:
-    """Do several searches; the first that can't be done refuses them all."""
+    """Do several searches, of 10,000 hits in all at most; the first that can't be done refuses them all."""
+    if sum(one.k for one in wanted.searches) > MOST:
+        raise HTTPException(422, f"The searches ask for more than {MOST:,} hits together.")
     work = Work(request)
     replies = [await work.answer(one) for one in wanted.searches]
     return BatchReply(replies=[one.model_copy(update={"took_ms": work.took}) for one in replies])

@@ -1,7 +1,6 @@
 import time
 
 import numpy as np
-import pandas as pd
 from fastapi import Request
 from starlette.exceptions import HTTPException
 
@@ -74,9 +73,9 @@ class Work:
             Busy: too many wait.
         """
         start = time.perf_counter()
-        table = await self.service.searching.run(self._search, queries, wishes, without or [])
+        found = await self.service.searching.run(self._search, queries, wishes, without or [])
         self._spent("search", start)
-        return reply(self.opened, table, wishes.where, self.took)
+        return found.model_copy(update={"took_ms": self.took})
 
     async def answer(self, wanted: SearchRequest) -> SearchReply:
         """Search by ids, by an embedding, or by both.
@@ -113,14 +112,14 @@ class Work:
             negative_weights=np.array(minus) if minus else None,
         )[None]
 
-    def _search(self, queries: np.ndarray, wishes: Wishes, without: list[int]) -> pd.DataFrame:
+    def _search(self, queries: np.ndarray, wishes: Wishes, without: list[int]) -> SearchReply:
         bundle = self.opened.bundle
         allowed = bundle.allowed(wishes.where)
         if without:
             allowed = np.ones(len(bundle.items), dtype=bool) if allowed is None else allowed
             allowed[without] = False
         (table,) = bundle.search_embeddings(queries, wishes.k, allowed, wishes.min_score, wishes.group_by)
-        return table
+        return reply(self.opened, table, wishes.where, self.took)
 
     def _spent(self, step: str, start: float) -> None:
         spent = time.perf_counter() - start
