@@ -3,8 +3,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import torch
-
 from vsearch.bundle import check_canaries, open_bundle
 from vsearch.catalogs.base import boxes
 from vsearch.images import Box
@@ -24,6 +22,7 @@ class Opened:
         calibration: what scores are worth; None where nothing was calibrated.
         facets: what filters can ask.
         photos_root: what items' relative paths start from.
+        explains: whether scores can be split over positions; found by trying, so not asked at each request.
     """
 
     folder: Path
@@ -31,6 +30,7 @@ class Opened:
     calibration: Calibration | None
     facets: list[Facet]
     photos_root: Path | None
+    explains: bool
 
     @property
     def fingerprint(self) -> str:
@@ -74,8 +74,8 @@ def open_checked(folder: Path, photos_root: Path | None = None) -> tuple[Opened,
     start = time.perf_counter()
     folder = folder.resolve()
     bundle = open_bundle(folder)
-    bundle.embedder.to(memory_format=torch.channels_last)  # faster on CPUs; checked below
-    opened = Opened(folder, bundle, read_calibration(folder, bundle.manifest), facets(bundle.items), photos_root)
+    calibration, splits = read_calibration(folder, bundle.manifest), explains(bundle.embedder)
+    opened = Opened(folder, bundle, calibration, facets(bundle.items), photos_root, splits)
     checked = [
         f"files: lengths and SHA-256; fingerprint: {opened.fingerprint}; generation {opened.generation}",
         f"items: {len(bundle.items):,}, ids each once: {len(opened.positions) == len(bundle.items)}",
