@@ -18,7 +18,7 @@ def results(reply: SearchReply, query: Query, photo: Photo | None, found: Info) 
     took = reply.took_ms
     st.subheader(f"{len(reply.hits)} results" if reply.hits else "Nothing found")
     if reply.message:
-        st.warning(reply.message, icon=":material/info:")
+        st.warning(plain(reply.message), icon=":material/info:")
     elif not reply.hits:
         st.info("Allow more values, or a lower similarity.")
     shown = pictures([hit.thumbnail_url for hit in reply.hits], found.fingerprint)
