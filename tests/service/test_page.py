@@ -14,6 +14,14 @@ from vsearch.service import page_service
 
 
 @pytest.fixture
+def explaining(monkeypatch):
+    """A network that says it can explain; to be asked for before `page`, whose service finds out when it starts."""
+    parts = np.array([[0.25, 0.25], [0.5, -0.1]], np.float32)
+    monkeypatch.setattr(vsearch.explain, "can_explain", lambda embedder: True)
+    monkeypatch.setattr(vsearch.explain, "explain", lambda embedder, query, item: (0.9, parts, parts))
+
+
+@pytest.fixture
 def page(url, monkeypatch):
     monkeypatch.setenv("VSEARCH_SERVICE", url)
     for cached in (page_service.service, page_service.info, page_service._picture):
@@ -41,10 +49,7 @@ def test_less_like_a_result_moves_it_away_from_a_photo(page):
     assert "more-p3" not in [button.key for button in page.button]
 
 
-def test_why_shows_both_photos_and_the_score(page, monkeypatch):
-    parts = np.array([[0.25, 0.25], [0.5, -0.1]], np.float32)
-    monkeypatch.setattr(vsearch.explain, "can_explain", lambda embedder: True)
-    monkeypatch.setattr(vsearch.explain, "explain", lambda embedder, query, item: (0.9, parts, parts))
+def test_why_shows_both_photos_and_the_score(explaining, page):
     page.query_params["like"] = "p3"
     page.run()
     page.button(key=f"why-{first(page)}").click().run()

@@ -47,11 +47,6 @@ class Opened:
         """Each id's row in the items."""
         return {id: row for row, id in enumerate(self.bundle.items["id"])}
 
-    @cached_property
-    def explains(self) -> bool:
-        """Whether scores can be split over positions: found by trying, so once."""
-        return explains(self.bundle.embedder)
-
     def box(self, position: int) -> Box | None:
         """Return an item's part of its photo; None: all of it."""
         return boxes(self.bundle.items.iloc[[position]])[0]
