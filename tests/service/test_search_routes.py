@@ -82,6 +82,26 @@ def test_examples_with_weights(client, made):
     assert ids(reply) == [id for id in table["id"] if id not in ("p1", "p2", "p5")][:4]
 
 
+@pytest.mark.parametrize("positive", [[], ["p1", "p2"]])
+def test_an_embedding_among_examples_is_one_of_them(client, made, positive):
+    photo = vectors(made, "p7")
+    examples = {"positive": [{"id": id} for id in positive], "negative": [{"id": "p5"}], "k": 4}
+    reply = client.post("/v1/search", json={"embedding": photo[0].tolist(), **examples})
+    near = np.concatenate([photo, *([vectors(made, *positive)] if positive else [])])
+    (table,) = open_bundle(made).search_embeddings(combine(near, vectors(made, "p5"))[None], 30)
+    assert ids(reply) == [id for id in table["id"] if id not in (*positive, "p5")][:4]
+
+
+def test_items_can_be_paged_through(client):
+    first = client.get("/v1/gallery", params={"limit": 29}).json()
+    rest = client.get("/v1/gallery", params={"offset": 29}).json()
+    assert first["total"] == rest["total"] == 30
+    assert [item["id"] for item in first["items"]][:3] == ["p0", "p1", "p2"]
+    assert [item["id"] for item in rest["items"]] == ["p/29"]
+    assert client.get("/v1/gallery", params={"offset": 10**12}).json()["items"] == []
+    assert client.get("/v1/gallery", params={"offset": -1}).status_code == 422
+
+
 def test_an_embedding_is_taken_at_unit_length(client, made):
     reply = client.post(
         "/v1/search", json={"embedding": (1e300 * vectors(made, "p6")[0].astype(float)).tolist(), "k": 1}
@@ -93,9 +113,8 @@ def test_an_embedding_is_taken_at_unit_length(client, made):
 @pytest.mark.parametrize(
     ("wanted", "status", "said"),
     [
-        ({}, 422, "one of the two"),
-        ({"negative": [{"id": "p1"}]}, 422, "one of the two"),
-        ({"positive": [{"id": "p1"}], "embedding": [1.0] * 8}, 422, "one of the two"),
+        ({}, 422, "positive examples or an embedding"),
+        ({"negative": [{"id": "p1"}]}, 422, "are not enough"),
         ({"embedding": [1.0] * 7}, 422, "7 numbers; this model's embeddings have 8"),
         ({"embedding": [0.0] * 8}, 422, "not all 0"),
         ({"positive": [{"id": "nope"}]}, 404, "'nope'"),

@@ -6,17 +6,28 @@ from starlette.exceptions import HTTPException
 from vsearch.images import PhotoError
 from vsearch.service.photos import thumbnail
 from vsearch.service.replies import item
-from vsearch.service.schemas import MAX_K, Item, SearchReply, Wishes
+from vsearch.service.schemas import MAX_K, Item, ItemsReply, SearchReply, Wishes
 from vsearch.service.work import Work
 
-router = APIRouter(prefix="/v1/items", tags=["items"])
+router = APIRouter(prefix="/v1", tags=["items"])
 Id = Annotated[str, Path(description="An item's id; a / in it may stay or be written %2F.", examples=["demo-00062"])]
 AS_JPEG: dict[int | str, dict[str, Any]] = {
     200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}
 }
 
 
-@router.get("/{id:path}/similar")
+@router.get("/gallery")
+async def some_items(
+    request: Request, offset: Annotated[int, Query(ge=0)] = 0, limit: Annotated[int, Query(ge=1, le=MAX_K)] = 10
+) -> ItemsReply:
+    """Return some items in the order of the index, from the `offset`-th on, and how many there are."""
+    opened = Work(request).opened
+    total = len(opened.bundle.items)
+    found = [item(opened, row) for row in range(min(offset, total), min(offset + limit, total))]
+    return ItemsReply(items=found, total=total)
+
+
+@router.get("/items/{id:path}/similar")
 async def similar(
     request: Request,
     id: Id,
@@ -33,7 +44,7 @@ async def similar(
     return await work.search(vector, wishes, [row])
 
 
-@router.get("/{id:path}/image", response_class=Response, responses=AS_JPEG)
+@router.get("/items/{id:path}/image", response_class=Response, responses=AS_JPEG)
 async def image(request: Request, id: Id, size: Annotated[int, Query(ge=16, le=2048)] = 256) -> Response:
     """Return an item's photo as a JPEG of at most `size` pixels a side; where the catalog has a box, that part."""
     work = Work(request)
@@ -49,7 +60,7 @@ async def image(request: Request, id: Id, size: Annotated[int, Query(ge=16, le=2
     return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
 
-@router.get("/{id:path}")
+@router.get("/items/{id:path}")
 async def one_item(request: Request, id: Id) -> Item:
     """Return what is known of an item."""
     work = Work(request)

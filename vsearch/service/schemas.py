@@ -36,7 +36,7 @@ class Wishes(Wire):
 
 
 class SearchRequest(Wishes):
-    """Item ids as examples, or an embedding of the same model: one of the two."""
+    """Item ids as examples, an embedding of the same model, or both: it counts as a positive example of weight 1."""
 
     positive: Annotated[list[Example], Field(max_length=100)] = []
     negative: Annotated[list[Example], Field(max_length=100)] = []
@@ -99,6 +99,13 @@ class Item(Wire):
     label: str
     metadata: dict[str, Any]
     image_url: str | None
+
+
+class ItemsReply(Wire):
+    """Some items in the order of the index, from the one that was asked for on; `total`: how many there are."""
+
+    items: list[Item]
+    total: int
 
 
 class EmbedReply(Wire):

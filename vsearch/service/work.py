@@ -78,32 +78,35 @@ class Work:
         return found.model_copy(update={"took_ms": self.took})
 
     async def answer(self, wanted: SearchRequest) -> SearchReply:
-        """Search by ids or by an embedding.
+        """Search by ids, by an embedding, or by both.
 
         Raises:
             HTTPException: 404, no such item; 422, neither or both, or an embedding that is none.
             ExampleError: the examples leave no direction to search in.
             FilterError, Busy: as `search`.
         """
-        if (wanted.embedding is None) == (not wanted.positive) or (wanted.embedding and wanted.negative):
-            raise HTTPException(422, "Send positive examples (and negative ones), or an embedding: one of the two.")
-        if wanted.embedding is not None:
-            query = unit(wanted.embedding, self.opened.bundle.embedder.dim)
-            if isinstance(query, str):
-                raise HTTPException(422, query)
-            return await self.search(query, wanted)
+        if wanted.embedding is None and not wanted.positive:
+            raise HTTPException(422, "Send positive examples or an embedding; negative examples alone are not enough.")
+        given = None if wanted.embedding is None else unit(wanted.embedding, self.opened.bundle.embedder.dim)
+        if isinstance(given, str):
+            raise HTTPException(422, given)
         near, far = self._rows(wanted.positive), self._rows(wanted.negative)
-        query = await self.service.searching.run(self._combined, wanted, near, far)
+        if given is not None and not near and not far:
+            return await self.search(given, wanted)
+        query = await self.service.searching.run(self._combined, wanted, near, far, given)
         return await self.search(query, wanted, near + far)
 
     def _rows(self, examples: list[Example]) -> list[int]:
         return [self.position(example.id) for example in examples]
 
-    def _combined(self, wanted: SearchRequest, near: list[int], far: list[int]) -> np.ndarray:
+    def _combined(self, wanted: SearchRequest, near: list[int], far: list[int], given: np.ndarray | None) -> np.ndarray:
         vectors = self.opened.bundle.kept_vectors(near + far)
         plus, minus = ([one.weight for one in examples] for examples in (wanted.positive, wanted.negative))
+        positive = vectors[: len(near)]
+        if given is not None:
+            positive, plus = np.concatenate([given, positive]), [1.0, *plus]
         return combine(
-            vectors[: len(near)],
+            positive,
             vectors[len(near) :],
             positive_weights=np.array(plus),
             negative_weights=np.array(minus) if minus else None,

@@ -1,0 +1,89 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from small_service import encoded, picture
+from streamlit.testing.v1 import AppTest
+
+import vsearch.explain
+import vsearch.service
+from vsearch.service import page_service
+
+
+@pytest.fixture
+def explaining(monkeypatch):
+    """A network that says it can explain; to be asked for before `page`, whose service finds out when it starts."""
+    parts = np.array([[0.25, 0.25], [0.5, -0.1]], np.float32)
+    monkeypatch.setattr(vsearch.explain, "can_explain", lambda embedder: True)
+    monkeypatch.setattr(vsearch.explain, "explain", lambda embedder, query, item: (0.9, parts, parts))
+
+
+@pytest.fixture
+def page(url, monkeypatch):
+    monkeypatch.setenv("VSEARCH_SERVICE", url)
+    for cached in (page_service.service, page_service.info, page_service._picture):
+        cached.clear()
+    return AppTest.from_file(str(Path(vsearch.service.__path__[0]) / "page.py"), default_timeout=20)
+
+
+def test_only_a_part_of_the_photo_is_searched_with(page):
+    both = Image.new("RGB", (28, 20))
+    both.paste(picture(3), (0, 0))
+    both.paste(picture(4), (14, 0))
+    page.run().file_uploader[0].upload("two.png", encoded(both), "image/png").run()
+    page.slider(key="across").set_value((50, 100)).run()
+    assert not page.exception
+    assert first(page) == "p4"
+    assert "100.0 % similar" in [text.value for text in page.markdown]
+
+
+def test_less_like_a_result_moves_it_away_from_a_photo(page):
+    page.run().file_uploader[0].upload("p3.png", encoded(picture(3)), "image/png").run()
+    page.button(key="less-p3").click().run()
+    assert not page.exception
+    assert "Less like p3" in [caption.value for caption in page.caption]
+    assert page.query_params["unlike"] == "p3"
+    assert "more-p3" not in [button.key for button in page.button]
+
+
+def test_why_shows_both_photos_and_the_score(explaining, page):
+    page.query_params["like"] = "p3"
+    page.run()
+    page.button(key=f"why-{first(page)}").click().run()
+    assert not page.exception
+    assert any(text.value.startswith("**90.0 % similar.**") and "2 x 2 places" in text.value for text in page.markdown)
+
+
+def first(page):
+    return next(button.key.removeprefix("more-") for button in page.button if button.label == "More like 1")
+
+
+def test_an_example_that_is_gone_can_be_taken_out(page):
+    page.query_params["like"] = "gone"
+    page.run()
+    assert "That is not there." in page.error[0].value
+    page.button(key="remove-gone").click().run()
+    assert not page.error
+    assert not page.exception
+
+
+def test_without_a_service_it_says_so_and_how_to_start_one(page, monkeypatch):
+    monkeypatch.setenv("VSEARCH_SERVICE", "http://127.0.0.1:9")
+    page_service.service.clear()
+    page.run()
+    assert "The service can't be reached." in page.error[0].value
+    assert "python -m vsearch serve" in page.error[0].value
+    assert [button.label for button in page.button] == ["Try again"]
+
+
+def test_the_page_needs_neither_lightning_nor_torch():
+    code = (
+        "import sys, vsearch.service.client, vsearch.service.page_quality, vsearch.service.page_results\n"
+        "import vsearch.service.page_sidebar, vsearch.commands.ui\n"
+        "print([name for name in ('torch', 'lightning', 'faiss', 'fastapi') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr

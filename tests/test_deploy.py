@@ -1,0 +1,107 @@
+import contextlib
+import re
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from vsearch.service.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+NGINX = (ROOT / "deploy" / "nginx.conf").read_text()
+STAGES = dict(re.findall(r"^FROM \S+ AS (\S+)\n(.*?)(?=^FROM|\Z)", DOCKERFILE, re.M | re.S))
+
+
+@pytest.mark.parametrize("name", COMPOSE["services"])
+def test_each_container_can_write_nowhere_and_gain_nothing(name):
+    service = COMPOSE["services"][name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert all(volume.endswith(":ro") or volume.startswith("metrics:") for volume in service.get("volumes", []))
+    assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+
+
+@pytest.mark.parametrize("stage", ["service", "page"])
+def test_each_image_runs_unprivileged_and_is_probed(stage):
+    assert "USER 10001" in STAGES[stage]
+    assert "HEALTHCHECK" in STAGES[stage]
+    assert COMPOSE["services"][stage]["build"]["target"] == stage
+    build = STAGES[f"build-{stage}"]
+    assert ("torch" in build.replace("PyTorch", "")) == (stage == "service")
+
+
+def test_the_page_image_installs_what_the_extras_name():
+    import tomllib
+
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    needed = {*extras["client"], *extras["ui"]} - {"vsearch[client]"}
+    assert set(re.findall(r'"(\S+>=\S+)"', STAGES["build-page"])) == needed
+
+
+def test_no_file_names_a_package_host():
+    for text in (DOCKERFILE, (ROOT / "compose.yaml").read_text()):
+        assert not re.search(r"https?://(?!127\.0\.0\.1|service:)", text)
+
+
+def test_the_services_variables_are_settings():
+    named = set(re.findall(r"\bVSEARCH_(\w+)", DOCKERFILE)) | {
+        name.removeprefix("VSEARCH_") for name in COMPOSE["services"]["service"]["environment"]
+    }
+    assert {name.lower() for name in named} <= set(Settings.model_fields)
+
+
+def test_nginxs_limits_leave_room_for_the_services_own():
+    (body,) = re.findall(r"^    client_max_body_size (\d+)m;", NGINX, re.M)
+    assert int(body) * 2**20 >= Settings().max_body_bytes
+    (seconds,) = re.findall(r"proxy_read_timeout (\d+)s;", NGINX)
+    assert int(seconds) > Settings().request_s
+    grace = int(COMPOSE["services"]["service"]["stop_grace_period"].removesuffix("s"))
+    assert grace > Settings().grace_s
+
+
+@pytest.fixture
+def proxy(tmp_path):
+    """The proxy as a process, with a second for headers and nothing behind it."""
+    if shutil.which("nginx") is None:
+        pytest.skip("no nginx here: apt-get install nginx-light (.ci/run does)")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    text = re.sub(r"server (service|page):\d+", "server 127.0.0.1:9", NGINX)  # names of compose's network
+    text = text.replace("/tmp/", f"{tmp_path}/").replace("listen 8080", f"listen 127.0.0.1:{port}")
+    (tmp_path / "nginx.conf").write_text(text.replace("client_header_timeout 5s", "client_header_timeout 1s"))
+    command = ["nginx", "-c", str(tmp_path / "nginx.conf")]
+    done = subprocess.run([*command, "-t"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    process = subprocess.Popen([*command, "-g", "daemon off;"])
+    for _ in range(100):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            break
+        time.sleep(0.05)
+    yield port
+    process.terminate()
+    process.wait(10)
+
+
+def test_the_proxy_cuts_off_slow_large_and_private_requests(proxy):
+    slow = [socket.create_connection(("127.0.0.1", proxy), 5) for _ in range(20)]
+    for client in slow:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ")
+    with httpx.Client(base_url=f"http://127.0.0.1:{proxy}") as client:
+        assert client.get("/metrics").status_code == 404
+        assert client.post("/v1/admin/reload").status_code == 404
+        assert client.post("/v1/embed", content=bytes(11 * 2**20)).status_code == 413
+        assert client.get("/v1/info").status_code == 502  # nothing is behind it here
+        assert client.get("/").headers["location"].endswith("/page/")
+    for client in slow:
+        with contextlib.suppress(ConnectionError):
+            while client.recv(1000):  # b"": closed; a client that is kept ends the test with a timeout
+                pass
+        client.close()

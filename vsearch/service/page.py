@@ -1,0 +1,75 @@
+"""The page: `python -m vsearch ui` runs it with Streamlit. It speaks HTTP to the service only."""
+
+import streamlit as st
+
+from vsearch.service.failures import ServiceError
+from vsearch.service.page_quality import quality
+from vsearch.service.page_query import Query
+from vsearch.service.page_results import results
+from vsearch.service.page_service import info, service, tell
+from vsearch.service.page_session import put, share, start
+from vsearch.service.page_sidebar import refine
+from vsearch.service.page_sources import Photo, choose, cut, random_item, wanted
+from vsearch.service.schemas import Info, SearchReply
+
+
+def main() -> None:
+    """Draw the page."""
+    st.set_page_config("vsearch", page_icon=":material/image_search:", layout="wide")
+    st.title("Search by photo")
+    try:
+        found = info()
+        searching, measured = st.tabs(["Search", "Quality"], key="tab", on_change="rerun")
+        with measured:
+            if measured.open:
+                quality(found)
+        with searching:
+            _search(found)
+    except ServiceError as error:
+        tell(error, "page")
+
+
+def _search(found: Info) -> None:
+    query = start()
+    data = choose()
+    with st.container(horizontal=True):
+        if st.button("Random item", icon=":material/shuffle:"):
+            put(random_item(query, found), keep_photo=False)
+            st.rerun()
+        if (data or query.like or query.unlike) and st.button("Start over", icon=":material/restart_alt:"):
+            put(Query(), keep_photo=False)
+            st.rerun()
+    photo = cut(data) if data else None
+    with st.sidebar:
+        query = refine(query, found.facets)
+    wanted(query, photo, found)
+    share(query)
+    if photo is None and not query.like:
+        st.info(f"{found.items:,} items can be searched. Give a photo, or begin with a random item.")
+        return
+    try:
+        with st.spinner("Searching"):
+            reply = _found(query, photo)
+    except ServiceError as error:
+        tell(error, "search")
+        return
+    results(reply, query, photo, found)
+    st.caption(_shared(photo))
+
+
+def _found(query: Query, photo: Photo | None) -> SearchReply:
+    if photo is None:
+        return service().search(query.like, query.unlike, **query.wishes)
+    if not (query.like or query.unlike):
+        return service().search_photo(photo.data, photo.box, **query.wishes)
+    embedding = service().embed(photo.data, photo.box).embedding
+    return service().search(query.like, query.unlike, embedding, **query.wishes)
+
+
+def _shared(photo: Photo | None) -> str:
+    if photo is None:
+        return "This page's address holds the search: copy it to share it."
+    return "This page's address holds the filters, not your photo, which the service forgets once it has answered."
+
+
+main()

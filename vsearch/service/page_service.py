@@ -1,0 +1,59 @@
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import streamlit as st
+
+from vsearch.service.client import Client
+from vsearch.service.failures import ServiceError
+from vsearch.service.page_words import words
+from vsearch.service.schemas import Info
+
+URL, KEY = "VSEARCH_SERVICE", "VSEARCH_API_KEY"  # environment of the page
+DEFAULT_URL = "http://127.0.0.1:8000"
+TIMEOUT_S, LONGEST_WAIT_S = 20.0, 2.0  # somebody sits and waits
+PICTURES_AT_ONCE = 6
+
+
+def service_url() -> str:
+    """Return where the service is."""
+    return os.environ.get(URL, DEFAULT_URL)
+
+
+@st.cache_resource
+def service() -> Client:
+    """Return the client that all who look at the page share."""
+    return Client(
+        service_url(), api_key=os.environ.get(KEY) or None, timeout_s=TIMEOUT_S, attempts=2, max_wait_s=LONGEST_WAIT_S
+    )
+
+
+@st.cache_data(ttl=5, show_spinner=False)
+def info() -> Info:
+    """Return what is served, at most 5 seconds old."""
+    return service().info()
+
+
+def pictures(paths: Sequence[str | None], generation: str) -> list[bytes | None]:
+    """Return pictures of items, fetched together; None where there is none, which is no reason to show no results."""
+    with ThreadPoolExecutor(PICTURES_AT_ONCE) as pool:
+        return [*pool.map(lambda path: _picture_or_none(path, generation), paths)]
+
+
+def tell(error: ServiceError, where: str) -> None:
+    """Show what went wrong and what to do about it, with a way to try again."""
+    said, advice = words(error, service_url())
+    st.error(f"**{said}** {advice}", icon=":material/error:")
+    st.button("Try again", key=f"again-{where}")
+
+
+def _picture_or_none(path: str | None, generation: str) -> bytes | None:
+    try:
+        return None if path is None else _picture(path, generation)
+    except ServiceError:
+        return None
+
+
+@st.cache_data(max_entries=3000, show_spinner=False)
+def _picture(path: str, generation: str) -> bytes:
+    return service().image(path)

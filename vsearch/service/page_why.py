@@ -1,0 +1,39 @@
+import streamlit as st
+
+from vsearch.service.calls import item_path
+from vsearch.service.failures import ServiceError
+from vsearch.service.page_pictures import overlay, picture, strongest
+from vsearch.service.page_query import Query
+from vsearch.service.page_service import service, tell
+from vsearch.service.page_sources import Photo
+from vsearch.service.schemas import Hit
+
+SIZE = 640  # pixels of the photos that are compared
+
+
+@st.dialog("Why it matched", width="large")
+def why(hit: Hit, query: Query, photo: Photo | None) -> None:
+    """Show which parts of the photo, or else of the first example, and of a result make them alike."""
+    try:
+        theirs = service().image(f"{item_path(hit.id)}/image?size={SIZE}")
+        ours = photo.data if photo else service().image(f"{item_path(query.like[0])}/image?size={SIZE}")
+        parts = service().explain(hit.id, ours, photo.box if photo else None)
+    except ServiceError as error:
+        tell(error, "why")
+        return
+    name = "Your photo" if photo else f"Your example {query.like[0]}"
+    most = strongest(parts.query, parts.item)
+    left, right = st.columns(2)
+    for column, title, data, heatmap in ((left, name, ours, parts.query), (right, hit.id, theirs, parts.item)):
+        shown = picture(data)
+        with column:
+            if shown:
+                said = f"{title}, brighter red where it is more alike"
+                st.image(overlay(shown.shown, heatmap, most), caption=title, width="stretch", alt=said)
+            else:
+                st.info(f"{title} can't be shown here.")
+    st.write(
+        f"**{100 * parts.score:.1f} % similar.** The score is the sum of these parts, over {len(parts.query.parts)} x "
+        f"{len(parts.query.parts[0])} places that the network tells apart: red ones raise it, the more so the stronger "
+        "the colour; blue ones lower it."
+    )
