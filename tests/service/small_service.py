@@ -9,6 +9,7 @@ from PIL import Image
 from tiny import TinyBackbone
 
 from vsearch import bundle
+from vsearch.backbones.base import Backbone
 from vsearch.embedder import Embedder
 from vsearch.indexes.faiss import FaissIndex
 from vsearch.intake import embed_photos
@@ -25,7 +26,14 @@ def encoded(photo: Image.Image, kind: str = "PNG") -> bytes:
     return file.getvalue()
 
 
-def write_bundle(folder: Path, n: int = 30, seed: int = 0, boxes: list | None = None) -> Path:
+def write_bundle(
+    folder: Path,
+    n: int = 30,
+    seed: int = 0,
+    boxes: list | None = None,
+    backbone: Backbone | None = None,
+    **extra: bytes,
+) -> Path:
     """A bundle of n pictures: ids p0 .., each tenth with a slash; three labels, a price, a colour that may miss."""
     torch.manual_seed(seed)
     photos = folder.parent / "photos"
@@ -43,9 +51,9 @@ def write_bundle(folder: Path, n: int = 30, seed: int = 0, boxes: list | None = 
     )
     if boxes is not None:
         items[["x_1", "y_1", "x_2", "y_2"]] = pd.DataFrame(boxes, dtype=float)
-    embedder, index = Embedder(TinyBackbone()).eval(), FaissIndex("Flat")
+    embedder, index = Embedder(backbone or TinyBackbone()).eval(), FaissIndex("Flat")
     index.build(embed_photos(embedder, items).embeddings)
-    bundle.write(folder, embedder, index, items, {}, {})
+    bundle.write(folder, embedder, index, items, {}, {f"{name}.json": data for name, data in extra.items()})
     return folder
 
 

@@ -8,7 +8,6 @@ from PIL import Image
 from small_service import encoded, picture
 from streamlit.testing.v1 import AppTest
 
-import vsearch.explain
 import vsearch.service
 from vsearch.service import page_service
 
@@ -17,8 +16,8 @@ from vsearch.service import page_service
 def explaining(monkeypatch):
     """A network that says it can explain; to be asked for before `page`, whose service finds out when it starts."""
     parts = np.array([[0.25, 0.25], [0.5, -0.1]], np.float32)
-    monkeypatch.setattr(vsearch.explain, "can_explain", lambda embedder: True)
-    monkeypatch.setattr(vsearch.explain, "explain", lambda embedder, query, item: (0.9, parts, parts))
+    monkeypatch.setattr("vsearch.service.opened.can_explain", lambda embedder: True)
+    monkeypatch.setattr("vsearch.service.explain_routes.explain", lambda embedder, query, item: (0.9, parts, parts))
 
 
 @pytest.fixture

@@ -1,0 +1,28 @@
+import numpy as np
+import pytest
+from small_service import encoded, picture, upload, write_bundle
+
+from vsearch.calibration import file_bytes, fit
+
+
+def calibrated(threshold: float, n: int = 20) -> bytes:
+    """What a fit leaves whose held-out queries were right from a score on, and wrong below."""
+    scores = np.concatenate([np.full(n, threshold), np.full(n, threshold - 0.5)])[:, None]
+    return file_bytes(fit(scores, scores >= threshold))
+
+
+@pytest.mark.parametrize(("threshold", "good"), [(0.9, True), (1.5, False)])
+def test_a_reply_says_whether_there_is_a_good_match(served, tmp_path, threshold, good):
+    client = served(write_bundle(tmp_path / "bundle", calibration=calibrated(threshold)))
+    reply = upload(client, encoded(picture(3)), k=3).json()
+    assert reply["good_match"] is good
+    assert (reply["message"] is None) is good
+    assert all(0 < hit["probability"] < 1 for hit in reply["hits"])
+    assert client.get("/v1/info").json()["calibration"]["threshold"] == pytest.approx(threshold)
+
+
+def test_too_few_held_out_queries_promise_nothing(served, tmp_path):
+    client = served(write_bundle(tmp_path / "bundle", calibration=calibrated(0.9, n=3)))
+    reply = upload(client, encoded(picture(3)), k=3).json()
+    assert reply["good_match"] is None
+    assert reply["message"] is None
