@@ -107,7 +107,7 @@ def verify(args: argparse.Namespace) -> None:
     for line in checks(args.bundle):
         print(line)
     fitted = read_fitted(args.bundle)
-    with explained(args.bundle):
+    with explained(args.bundle, "opening the network"):
         embedder = open_embedder(args.bundle, fitted)
     if canaries.FILE not in fitted["sha256"]:
         print("canaries: the bundle has none")
@@ -171,7 +171,7 @@ def swap(args: argparse.Namespace) -> None:
         live = open_live(args.bundle)
         _warn_of_codes(live)
         index, vectors = _index(args), all_vectors(live)
-        with explained(args.bundle):
+        with explained(args.bundle, "building the index"):
             index.build(vectors)
         queries, what = trial_queries(live, vectors, args.queries)
         print(f"Queries: {what}")
@@ -216,7 +216,7 @@ def _index(args: argparse.Namespace) -> "Index":
     from vsearch.indexes.base import Index
     from vsearch.spec import build as made
 
-    with explained(Path(args.index)):
+    with explained(Path(args.index), "making the index"):
         found: Index = made({"class_path": args.index, "init_args": args.init_args}, Index)
         return found
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from vsearch.generations.base import ITEMS, VECTORS, BundleError
+from vsearch.generations.base import CURRENT, ITEMS, MANIFEST, VECTORS, BundleError
 from vsearch.generations.changes import read_change
 from vsearch.generations.files import check_file
 from vsearch.generations.manifest import check_model, explained, folder_of, model_of, read_fitted, read_generation
@@ -96,21 +96,25 @@ def open_live(bundle: Path) -> Live:
 
 def open_state(bundle: Path, state: State, history: list[dict[str, Any]]) -> Live:
     """Open a state, in force or not. Raises as `open_live` does."""
-    with explained(bundle):
+    folder = folder_of(bundle, state.generation)
+    with explained(bundle, f"reading {MANIFEST}"):
         fitted, manifest = manifests(bundle, state)
-        folder = folder_of(bundle, state.generation)
         for name in needed(manifest):
             check_file(folder, name, manifest)
-        index = find(manifest["index"]["class_path"], Index).open(folder)
+        kind = find(manifest["index"]["class_path"], Index)
+    with explained(folder, "opening the index"):
+        index = kind.open(folder)
+    with explained(bundle, "reading the items"):
         items = pd.read_parquet(folder / ITEMS)
         if len(index) != len(items):
             raise BundleError(f"{folder}: the index holds {len(index)} vectors, {ITEMS} {len(items)} items.")
         changes = net(items["id"], fitted["dim"], (read_change(bundle, change) for change in state.changes))
+    with explained(bundle, "making the changes in the index"):
         if len(changes.removed):
             index.remove(changes.removed)
         if len(changes.items):
             index.add(changes.embeddings)
-        return Live(bundle, state, history, fitted, manifest, index, changes.applied(items), changes)
+    return Live(bundle, state, history, fitted, manifest, index, changes.applied(items), changes)
 
 
 def manifests(bundle: Path, state: State) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -135,5 +139,5 @@ def needed(manifest: dict[str, Any]) -> list[str]:
 
 
 def _state(bundle: Path) -> tuple[State, list[dict[str, Any]]]:
-    with explained(bundle):
+    with explained(bundle, f"reading {CURRENT}"):
         return read_state(bundle)

@@ -89,7 +89,7 @@ def rebuild(live: Live, index: Index, reason: str) -> State:
         OSError: it could not be written; nothing has changed.
     """
     vectors = all_vectors(live)
-    with explained(live.bundle):
+    with explained(live.bundle, "building the index"):
         index.build(vectors)
     return put(live, index, vectors, reason)
 
@@ -105,5 +105,5 @@ def all_vectors(live: Live) -> np.ndarray:
     Raises:
         BundleError: the index can't give its vectors back, and none are stored.
     """
-    with explained(live.bundle):
+    with explained(live.bundle, "reading the vectors"):
         return live.vectors(np.arange(len(live.items)))
