@@ -1,4 +1,6 @@
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ from vsearch.generations.base import CURRENT, ITEMS, MANIFEST, VECTORS, BundleEr
 from vsearch.generations.changes import read_change
 from vsearch.generations.files import check_file
 from vsearch.generations.manifest import check_model, explained, folder_of, model_of, read_fitted, read_generation
-from vsearch.generations.net import Net, net
+from vsearch.generations.net import Content, Net, net
 from vsearch.generations.state import State, read_state
 from vsearch.indexes.base import Index
 from vsearch.spec import find
@@ -94,8 +96,12 @@ def open_live(bundle: Path) -> Live:
     raise BundleError(f"{bundle} changes too quickly to be opened.")
 
 
-def open_state(bundle: Path, state: State, history: list[dict[str, Any]]) -> Live:
-    """Open a state, in force or not. Raises as `open_live` does."""
+def open_state(bundle: Path, state: State, history: list[dict[str, Any]], new: Sequence[Content] = ()) -> Live:
+    """Open a state, in force or not, with `new` changes made on top that are not written yet.
+
+    Raises:
+        BundleError: as `open_live` does, or the index refuses the changes.
+    """
     folder = folder_of(bundle, state.generation)
     with explained(bundle, f"reading {MANIFEST}"):
         fitted, manifest = manifests(bundle, state)
@@ -108,7 +114,8 @@ def open_state(bundle: Path, state: State, history: list[dict[str, Any]]) -> Liv
         items = pd.read_parquet(folder / ITEMS)
         if len(index) != len(items):
             raise BundleError(f"{folder}: the index holds {len(index)} vectors, {ITEMS} {len(items)} items.")
-        changes = net(items["id"], fitted["dim"], (read_change(bundle, change) for change in state.changes))
+        made = (read_change(bundle, change) for change in state.changes)
+        changes = net(items["id"], fitted["dim"], chain(made, new))
     with explained(bundle, "making the changes in the index"):
         if len(changes.removed):
             index.remove(changes.removed)
