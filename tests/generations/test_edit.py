@@ -147,7 +147,7 @@ def test_rolling_back_and_going_on(tmp_path):
 
 def undo(bundle: Path) -> None:
     with writing(bundle):
-        rollback(open_live(bundle))
+        rollback(bundle)
 
 
 def test_columns_keep_their_type():

@@ -183,15 +183,13 @@ def swap(args: argparse.Namespace) -> None:
 
 def rollback(args: argparse.Namespace) -> None:
     """Undo the last change: an add, a remove, or a new index."""
-    from vsearch.generations.live import open_live
     from vsearch.generations.lock import writing
     from vsearch.generations.rollback import rollback as undo
 
     with writing(args.bundle):
-        live = open_live(args.bundle)
-        before = undo(live)
-        print(f"Before: generation {live.state.generation}, {len(live.items):,} items, {live.index.spec}")
-        print(f"Now:    generation {before.state.generation}, {len(before.items):,} items, {before.index.spec}")
+        undone, live = undo(args.bundle)
+        print(f"Before: generation {undone.generation}, {len(undone.changes)} changes on top")
+        print(f"Now:    generation {live.state.generation}, {len(live.items):,} items, {live.index.spec}")
 
 
 ACTIONS: dict[str, Callable[[argparse.Namespace], None]] = {
