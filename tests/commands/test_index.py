@@ -217,6 +217,14 @@ def test_many_changes_are_folded_by_themselves(made, capsys, monkeypatch):
     assert "p2" in set(open_bundle(made).items["id"])
 
 
+def test_a_removal_from_a_graph_is_folded_at_once(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("vsearch.generations.rebuild.LINKED_ROWS", 20)
+    made = fitted(tmp_path / "bundle", factory="HNSW8")
+    assert "Folded" not in index(capsys, "remove", made, "p1", "--no-fold")
+    assert "Folded 2 changed rows into generation 1" in index(capsys, "remove", made, "p2")
+    assert "Now:    generation 0, 29 items" in index(capsys, "rollback", made)
+
+
 def test_another_index_is_built_and_rolled_back(made, capsys):
     index(capsys, "remove", made, "p1")
     words = ("--index", FLAT, "--init-args", '{"factory": "HNSW8"}')
