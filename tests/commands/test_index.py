@@ -124,6 +124,12 @@ def test_removing_what_is_not_there(made, capsys):
     (made.parent / "ids.txt").write_text("p1\n\nnope\n")
     text = index(capsys, "remove", made, "--ids-from", made.parent / "ids.txt", "--ignore-missing")
     assert text == "Removed 1 items; 1 ids were not there.\n"
+    for name, content, reason in (("none.txt", None, "No such file"), ("bad.txt", b"\xff\xfe", "it is no text")):
+        if content:
+            (made.parent / name).write_bytes(content)
+        message = ending(capsys, "remove", made, "--ids-from", made.parent / name)
+        assert message.startswith(f"vsearch index: --ids-from {made.parent / name} can't be read: {reason}")
+        assert "bundle is whole" not in message
     assert "would take out every item" in ending(capsys, "remove", made, *open_bundle(made).items["id"])
     assert "name the ids" in ending(capsys, "remove", made)
 
@@ -305,6 +311,13 @@ def test_swap_without_test_photos_holds_items_out(made, capsys):
     text = index(capsys, "swap", made, "--index", FLAT, "--queries", "7")
     assert "Queries: 7 of the items, held out" in text
     assert "overlap_at_10 1.0000" in text
+
+
+@pytest.mark.parametrize("number", ["abc", "0", "1.5"])
+def test_a_number_of_queries_that_is_none(capsys, number):
+    with pytest.raises(SystemExit):
+        main(["index", "swap", "bundle", "--index", FLAT, "--queries", number])
+    assert f"--queries: {number!r} is not a whole number of 1 or more\n" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_no_bundle(tmp_path, capsys):

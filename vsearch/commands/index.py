@@ -86,8 +86,7 @@ def remove(args: argparse.Namespace) -> None:
     from vsearch.generations.live import open_live
     from vsearch.generations.lock import writing
 
-    lines = args.ids_from.read_text().splitlines() if args.ids_from else []
-    ids = [*args.ids, *(line.strip() for line in lines if line.strip())]
+    ids = [*args.ids, *(_ids(args.ids_from) if args.ids_from else [])]
     if not ids:
         raise BundleError("name the ids to remove, or a file with --ids-from.")
     with writing(args.bundle):
@@ -209,6 +208,16 @@ def _settle(args: argparse.Namespace) -> None:
         print(f"Advice: {text}")
 
 
+def _ids(path: Path) -> list[str]:
+    from vsearch.generations.base import BundleError
+
+    try:
+        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        raise BundleError(f"--ids-from {path} can't be read: {reason}. It needs an id on each line.") from error
+
+
 def _index(args: argparse.Namespace) -> "Index":
     from vsearch.generations.manifest import explained
     from vsearch.indexes.base import Index
@@ -254,6 +263,10 @@ def _settings(text: str) -> dict[str, Any]:
 
 
 def _positive(text: str) -> int:
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return int(text)
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    return number
