@@ -313,6 +313,45 @@ def test_swap_without_test_photos_holds_items_out(made, capsys):
     assert "overlap_at_10 1.0000" in text
 
 
+def test_an_index_is_named_by_a_config(made, capsys):
+    config = Path(__file__).parents[2] / "configs" / "index" / "hnsw.yaml"
+    assert "Generation 1: 30 items, HNSW32" in index(capsys, "build", made, "--config", config)
+    assert open_bundle(made).index.describe()["search"] == {"efSearch": 64}
+    assert "Generation 2: 30 items, Flat" in index(capsys, "swap", made, "--config", config.with_name("flat.yaml"))
+    words = ("--config", config, "--init-args", '{"factory": "SQ8"}')  # in place of the config's
+    assert "Generation 3: 30 items, SQ8" in index(capsys, "build", made, *words)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "can't be read: "),
+        ("index: [", "can't be read: "),
+        ("model: {}", "has no `index:` with a `class_path`"),
+        ("index: {init_args: {}}", "has no `index:` with a `class_path`"),
+        ("- index", "has no `index:` with a `class_path`"),
+        ("index: {class_path: nowhere.Index}", "nowhere.Index can't be imported"),
+        ("index: {class_path: 7}", "making the index failed"),
+    ],
+)
+def test_a_config_without_an_index_changes_nothing(made, capsys, text, message):
+    config = made.parent / "some.yaml"
+    if text:
+        config.write_text(text)
+    said = ending(capsys, "build", made, "--config", config)
+    assert str(config) in said
+    assert message in said
+    assert not (made / "generations").exists()
+
+
+@pytest.mark.parametrize("words", [[], ["--index", FLAT, "--config", "some.yaml"]])
+def test_an_index_is_named_once(made, capsys, words):
+    with pytest.raises(SystemExit) as ended:
+        main(["index", "build", str(made), *words])
+    assert ended.value.code == 2
+    assert "--config" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("number", ["abc", "0", "1.5"])
 def test_a_number_of_queries_that_is_none(capsys, number):
     with pytest.raises(SystemExit):

@@ -41,8 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         made[name].add_argument("--no-fold", action="store_true", help="leave it pending, however much is")
     made["describe"].add_argument("--json", action="store_true", help="print JSON")
     for name in ("build", "swap"):
-        made[name].add_argument("--index", required=True, metavar="CLASS_PATH", help="vsearch.indexes.faiss.FaissIndex")
-        made[name].add_argument("--init-args", type=_settings, default={}, metavar="JSON", help='{"factory": "HNSW32"}')
+        kind = made[name].add_mutually_exclusive_group(required=True)
+        kind.add_argument("--index", metavar="CLASS_PATH", help="vsearch.indexes.faiss.FaissIndex")
+        kind.add_argument("--config", type=Path, metavar="YAML", help="with its `index:`: configs/index/hnsw.yaml")
+        made[name].add_argument("--init-args", type=_settings, metavar="JSON", help="in place of the config's, if any")
     made["swap"].add_argument("--min-overlap", type=float, default=0.9, help="of the 10 best (default: 0.9)")
     made["swap"].add_argument(
         "--max-precision-loss", type=float, default=0.01, help="of label precision (default: 0.01)"
@@ -223,9 +225,28 @@ def _index(args: argparse.Namespace) -> "Index":
     from vsearch.indexes.base import Index
     from vsearch.spec import build as made
 
-    with explained(Path(args.index), "making the index"):
-        found: Index = made({"class_path": args.index, "init_args": args.init_args}, Index)
+    entry = {"class_path": args.index} if args.index else _configured(args.config)
+    if args.init_args is not None:
+        entry["init_args"] = args.init_args
+    with explained(args.config or args.index, "making the index"):
+        found: Index = made(entry, Index)
         return found
+
+
+def _configured(path: Path) -> dict[str, Any]:
+    """Return the `class_path` and `init_args` of a config's `index:`."""
+    import yaml
+
+    from vsearch.generations.base import BundleError
+
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BundleError(f"--config {path} can't be read: {error}") from error
+    entry = values.get("index") if isinstance(values, dict) else None
+    if not isinstance(entry, dict) or "class_path" not in entry:
+        raise BundleError(f"--config {path} has no `index:` with a `class_path`, as those in configs/index have.")
+    return {"class_path": entry["class_path"], "init_args": entry.get("init_args") or {}}
 
 
 def _warn_of_codes(live: "Live") -> None:

@@ -92,7 +92,7 @@ def _read(path: Path, schema: int, digest: str | None) -> dict[str, Any]:
 
 
 @contextmanager
-def explained(place: Path, doing: str) -> Iterator[None]:
+def explained(place: Path | str, doing: str) -> Iterator[None]:
     """Turn what can go wrong into a BundleError that names the place, and what was being done: `opening the index`.
 
     What an OSError says is plain as it is; it passes.
