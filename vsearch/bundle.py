@@ -112,7 +112,7 @@ def open_bundle(folder: Path) -> Bundle:
         BundleError: says which part is missing, damaged or foreign.
     """
     live = open_live(folder)
-    with explained(folder):
+    with explained(folder, "opening the network"):
         check_file(folder, WEIGHTS, live.fitted)
         manifest = {**live.fitted, "index": live.manifest["index"], "generation": live.state.generation}
         return Bundle(open_embedder(folder, live.fitted), live.index, live.items, manifest)

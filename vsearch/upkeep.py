@@ -24,7 +24,7 @@ def embedder_of(live: Live) -> Embedder:
     Raises:
         BundleError: the weights are damaged, or of another fingerprint.
     """
-    with explained(live.bundle):
+    with explained(live.bundle, "opening the network"):
         check_file(live.bundle, WEIGHTS, live.fitted)
         return open_embedder(live.bundle, live.fitted)
 
@@ -76,7 +76,7 @@ def codes_warning(live: Live) -> str | None:
         return None
     check_file(live.bundle, canaries.FILE, live.fitted)
     places = {id: place for place, id in enumerate(live.items["id"][: live.from_generation])}
-    with explained(live.bundle):
+    with explained(live.bundle, "reading the vectors"):
         cosines = canaries.in_index(live.bundle, places, live.vectors)
     if not len(cosines) or (middle := float(np.median(cosines))) >= CODES:  # a few ids may have new photos
         return None

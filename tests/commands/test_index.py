@@ -124,6 +124,12 @@ def test_removing_what_is_not_there(made, capsys):
     (made.parent / "ids.txt").write_text("p1\n\nnope\n")
     text = index(capsys, "remove", made, "--ids-from", made.parent / "ids.txt", "--ignore-missing")
     assert text == "Removed 1 items; 1 ids were not there.\n"
+    for name, content, reason in (("none.txt", None, "No such file"), ("bad.txt", b"\xff\xfe", "it is no text")):
+        if content:
+            (made.parent / name).write_bytes(content)
+        message = ending(capsys, "remove", made, "--ids-from", made.parent / name)
+        assert message.startswith(f"vsearch index: --ids-from {made.parent / name} can't be read: {reason}")
+        assert "bundle is whole" not in message
     assert "would take out every item" in ending(capsys, "remove", made, *open_bundle(made).items["id"])
     assert "name the ids" in ending(capsys, "remove", made)
 
@@ -217,6 +223,14 @@ def test_many_changes_are_folded_by_themselves(made, capsys, monkeypatch):
     assert "p2" in set(open_bundle(made).items["id"])
 
 
+def test_a_removal_from_a_graph_is_folded_at_once(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("vsearch.generations.rebuild.LINKED_ROWS", 20)
+    made = fitted(tmp_path / "bundle", factory="HNSW8")
+    assert "Folded" not in index(capsys, "remove", made, "p1", "--no-fold")
+    assert "Folded 2 changed rows into generation 1" in index(capsys, "remove", made, "p2")
+    assert "Now:    generation 0, 29 items" in index(capsys, "rollback", made)
+
+
 def test_another_index_is_built_and_rolled_back(made, capsys):
     index(capsys, "remove", made, "p1")
     words = ("--index", FLAT, "--init-args", '{"factory": "HNSW8"}')
@@ -297,6 +311,52 @@ def test_swap_without_test_photos_holds_items_out(made, capsys):
     text = index(capsys, "swap", made, "--index", FLAT, "--queries", "7")
     assert "Queries: 7 of the items, held out" in text
     assert "overlap_at_10 1.0000" in text
+
+
+def test_an_index_is_named_by_a_config(made, capsys):
+    config = Path(__file__).parents[2] / "configs" / "index" / "hnsw.yaml"
+    assert "Generation 1: 30 items, HNSW32" in index(capsys, "build", made, "--config", config)
+    assert open_bundle(made).index.describe()["search"] == {"efSearch": 64}
+    assert "Generation 2: 30 items, Flat" in index(capsys, "swap", made, "--config", config.with_name("flat.yaml"))
+    words = ("--config", config, "--init-args", '{"factory": "SQ8"}')  # in place of the config's
+    assert "Generation 3: 30 items, SQ8" in index(capsys, "build", made, *words)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "can't be read: "),
+        ("index: [", "can't be read: "),
+        ("model: {}", "has no `index:` with a `class_path`"),
+        ("index: {init_args: {}}", "has no `index:` with a `class_path`"),
+        ("- index", "has no `index:` with a `class_path`"),
+        ("index: {class_path: nowhere.Index}", "nowhere.Index can't be imported"),
+        ("index: {class_path: 7}", "making the index failed"),
+    ],
+)
+def test_a_config_without_an_index_changes_nothing(made, capsys, text, message):
+    config = made.parent / "some.yaml"
+    if text:
+        config.write_text(text)
+    said = ending(capsys, "build", made, "--config", config)
+    assert str(config) in said
+    assert message in said
+    assert not (made / "generations").exists()
+
+
+@pytest.mark.parametrize("words", [[], ["--index", FLAT, "--config", "some.yaml"]])
+def test_an_index_is_named_once(made, capsys, words):
+    with pytest.raises(SystemExit) as ended:
+        main(["index", "build", str(made), *words])
+    assert ended.value.code == 2
+    assert "--config" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", ["abc", "0", "1.5"])
+def test_a_number_of_queries_that_is_none(capsys, number):
+    with pytest.raises(SystemExit):
+        main(["index", "swap", "bundle", "--index", FLAT, "--queries", number])
+    assert f"--queries: {number!r} is not a whole number of 1 or more\n" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_no_bundle(tmp_path, capsys):

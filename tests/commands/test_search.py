@@ -94,7 +94,7 @@ def test_no_more_hits_than_items(made, capsys, k, n):
 
 
 @pytest.mark.parametrize(
-    ("k", "message"), [("0", "0 is not 1 or more"), ("-3", "-3 is not 1 or more"), ("x", "invalid")]
+    ("k", "message"), [(k, f"-k: {k!r} is not a whole number of 1 or more, or all") for k in ("0", "-3", "x", "1.5")]
 )
 def test_a_k_that_asks_for_nothing_is_refused(made, capsys, k, message):
     with pytest.raises(SystemExit) as ended:

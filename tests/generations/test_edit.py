@@ -86,6 +86,38 @@ def test_what_cannot_be_added_changes_nothing(tmp_path, items, vectors, message)
     assert not (bundle / "changes").exists()
 
 
+@pytest.mark.parametrize("method", ["add", "remove"])
+def test_what_an_index_refuses_is_not_acknowledged(tmp_path, monkeypatch, method):
+    def refuse(*args) -> None:
+        raise RuntimeError("can't do that")
+
+    bundle = fitted(tmp_path / "bundle")
+    put_in(bundle, 40, 1)
+    before = {path: path.read_bytes() for path in bundle.rglob("*") if path.is_file()}
+    with writing(bundle):
+        live = open_live(bundle)
+        monkeypatch.setattr(FaissIndex, method, refuse)
+        with pytest.raises(BundleError, match=r"change can't be made: .*RuntimeError.*Nothing was changed"):
+            add(live, rows(3, 2), unit(2))  # removes and adds
+    monkeypatch.undo()
+    assert {path: path.read_bytes() for path in bundle.rglob("*") if path.is_file()} == before
+    assert len(open_live(bundle).items) == len(live.index) == 41
+
+
+def test_an_index_that_cannot_grow_keeps_what_it_has(tmp_path):
+    bundle = fitted(tmp_path / "bundle", "NSG8,Flat", n=200)
+    with pytest.raises(BundleError, match="change can't be made"):
+        put_in(bundle, 200, 1)
+    assert len(open_live(bundle).items) == 200
+
+
+def test_all_that_a_generation_holds_may_go_once_others_have_come(tmp_path):
+    bundle = fitted(tmp_path / "bundle", "HNSW8")
+    put_in(bundle, 40, 2)
+    take_out(bundle, *rows(0, 40)["id"])
+    assert open_live(bundle).items["id"].tolist() == ["p40", "p41"]
+
+
 def test_counts_of_a_change(tmp_path):
     bundle = fitted(tmp_path / "bundle")
     assert put_in(bundle, 38, 4) == Edited(added=2, replaced=2)
@@ -115,7 +147,7 @@ def test_rolling_back_and_going_on(tmp_path):
 
 def undo(bundle: Path) -> None:
     with writing(bundle):
-        rollback(open_live(bundle))
+        rollback(bundle)
 
 
 def test_columns_keep_their_type():

@@ -17,7 +17,7 @@ from vsearch.generations.verify import verify
 
 def undo(bundle: Path) -> None:
     with writing(bundle):
-        rollback(open_live(bundle))
+        rollback(bundle)
 
 
 ALL = {**OPERATIONS, "rollback": undo}

@@ -45,6 +45,9 @@ def run(args: argparse.Namespace) -> None:
         if len(args.runs) < 2:
             raise ComparisonError("give two runs or more; the first is what the others are compared with.")
         base, *others = open_runs(args.runs)
+        places = [run.folder for run in (base, *others)]
+        if again := [place for number, place in enumerate(places) if place in places[:number]]:
+            raise ComparisonError(f"{again[0]} is there twice: a run can't be compared with itself.")
         out = (args.out or (others[-1].folder / "comparison")).resolve()
         refuse_foreign(out)
         comparisons = [compare(base, other) for other in others]

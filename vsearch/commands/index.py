@@ -41,8 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         made[name].add_argument("--no-fold", action="store_true", help="leave it pending, however much is")
     made["describe"].add_argument("--json", action="store_true", help="print JSON")
     for name in ("build", "swap"):
-        made[name].add_argument("--index", required=True, metavar="CLASS_PATH", help="vsearch.indexes.faiss.FaissIndex")
-        made[name].add_argument("--init-args", type=_settings, default={}, metavar="JSON", help='{"factory": "HNSW32"}')
+        kind = made[name].add_mutually_exclusive_group(required=True)
+        kind.add_argument("--index", metavar="CLASS_PATH", help="vsearch.indexes.faiss.FaissIndex")
+        kind.add_argument("--config", type=Path, metavar="YAML", help="with its `index:`: configs/index/hnsw.yaml")
+        made[name].add_argument("--init-args", type=_settings, metavar="JSON", help="in place of the config's, if any")
     made["swap"].add_argument("--min-overlap", type=float, default=0.9, help="of the 10 best (default: 0.9)")
     made["swap"].add_argument(
         "--max-precision-loss", type=float, default=0.01, help="of label precision (default: 0.01)"
@@ -86,8 +88,7 @@ def remove(args: argparse.Namespace) -> None:
     from vsearch.generations.live import open_live
     from vsearch.generations.lock import writing
 
-    lines = args.ids_from.read_text().splitlines() if args.ids_from else []
-    ids = [*args.ids, *(line.strip() for line in lines if line.strip())]
+    ids = [*args.ids, *(_ids(args.ids_from) if args.ids_from else [])]
     if not ids:
         raise BundleError("name the ids to remove, or a file with --ids-from.")
     with writing(args.bundle):
@@ -105,7 +106,7 @@ def verify(args: argparse.Namespace) -> None:
     for line in checks(args.bundle):
         print(line)
     fitted = read_fitted(args.bundle)
-    with explained(args.bundle):
+    with explained(args.bundle, "opening the network"):
         embedder = open_embedder(args.bundle, fitted)
     print(check_canaries(args.bundle, embedder, fitted))
     print("All is well.")
@@ -160,7 +161,7 @@ def swap(args: argparse.Namespace) -> None:
         live = open_live(args.bundle)
         _warn_of_codes(live)
         index, vectors = _index(args), all_vectors(live)
-        with explained(args.bundle):
+        with explained(args.bundle, "building the index"):
             index.build(vectors)
         queries, what = trial_queries(live, vectors, args.queries)
         print(f"Queries: {what}")
@@ -172,15 +173,13 @@ def swap(args: argparse.Namespace) -> None:
 
 def rollback(args: argparse.Namespace) -> None:
     """Undo the last change: an add, a remove, or a new index."""
-    from vsearch.generations.live import open_live
     from vsearch.generations.lock import writing
     from vsearch.generations.rollback import rollback as undo
 
     with writing(args.bundle):
-        live = open_live(args.bundle)
-        before = undo(live)
-        print(f"Before: generation {live.state.generation}, {len(live.items):,} items, {live.index.spec}")
-        print(f"Now:    generation {before.state.generation}, {len(before.items):,} items, {before.index.spec}")
+        undone, live = undo(args.bundle)
+        print(f"Before: generation {undone.generation}, {len(undone.changes)} changes on top")
+        print(f"Now:    generation {live.state.generation}, {len(live.items):,} items, {live.index.spec}")
 
 
 ACTIONS: dict[str, Callable[[argparse.Namespace], None]] = {
@@ -200,14 +199,43 @@ def _settle(args: argparse.Namespace) -> None:
         print(f"Advice: {text}")
 
 
+def _ids(path: Path) -> list[str]:
+    from vsearch.generations.base import BundleError
+
+    try:
+        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        raise BundleError(f"--ids-from {path} can't be read: {reason}. It needs an id on each line.") from error
+
+
 def _index(args: argparse.Namespace) -> "Index":
     from vsearch.generations.manifest import explained
     from vsearch.indexes.base import Index
     from vsearch.spec import build as made
 
-    with explained(Path(args.index)):
-        found: Index = made({"class_path": args.index, "init_args": args.init_args}, Index)
+    entry = {"class_path": args.index} if args.index else _configured(args.config)
+    if args.init_args is not None:
+        entry["init_args"] = args.init_args
+    with explained(args.config or args.index, "making the index"):
+        found: Index = made(entry, Index)
         return found
+
+
+def _configured(path: Path) -> dict[str, Any]:
+    """Return the `class_path` and `init_args` of a config's `index:`."""
+    import yaml
+
+    from vsearch.generations.base import BundleError
+
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BundleError(f"--config {path} can't be read: {error}") from error
+    entry = values.get("index") if isinstance(values, dict) else None
+    if not isinstance(entry, dict) or "class_path" not in entry:
+        raise BundleError(f"--config {path} has no `index:` with a `class_path`, as those in configs/index have.")
+    return {"class_path": entry["class_path"], "init_args": entry.get("init_args") or {}}
 
 
 def _warn_of_codes(live: "Live") -> None:
@@ -245,6 +273,10 @@ def _settings(text: str) -> dict[str, Any]:
 
 
 def _positive(text: str) -> int:
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return int(text)
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    return number

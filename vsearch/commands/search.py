@@ -132,7 +132,10 @@ def _show(answers: list[dict[str, Any]]) -> None:
 def _number_of_hits(text: str) -> int | None:
     if text == "all":
         return None
-    number = int(text)
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
     if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more, or all")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more, or all")
     return number

@@ -8,7 +8,7 @@ import pandas as pd
 from vsearch.generations.base import BundleError
 from vsearch.generations.changes import write_change
 from vsearch.generations.columns import conform
-from vsearch.generations.live import Live
+from vsearch.generations.live import Live, open_state
 from vsearch.generations.state import State, write_state
 
 UNIT = 1e-3  # how far a length may be from 1, as an index takes it
@@ -34,7 +34,8 @@ def add(live: Live, items: pd.DataFrame, embeddings: np.ndarray) -> Edited:
         embeddings: theirs, (len(items), dim), of unit length.
 
     Raises:
-        BundleError: ids are repeated, or the embeddings are of another dim, not finite, or not of unit length.
+        BundleError: ids are repeated, the embeddings are of another dim, not finite, or not of unit length, or the
+            index refuses them.
         OSError: it could not be written; nothing has changed.
     """
     _check(live, items, embeddings)
@@ -50,7 +51,7 @@ def remove(live: Live, ids: Sequence[str], ignore_missing: bool = False) -> Edit
     """Take items out by their ids; when this returns, the disk knows it. Needs `lock.writing`.
 
     Raises:
-        BundleError: an id isn't there, unless `ignore_missing`, or nothing would be left.
+        BundleError: an id isn't there, unless `ignore_missing`, nothing would be left, or the index refuses.
         OSError: it could not be written; nothing has changed.
     """
     there, wanted = set(live.items["id"]), list(dict.fromkeys(ids))
@@ -69,7 +70,12 @@ def remove(live: Live, ids: Sequence[str], ignore_missing: bool = False) -> Edit
 
 
 def _commit(live: Live, removed: list[str], items: pd.DataFrame, embeddings: np.ndarray, what: str) -> None:
-    change = write_change(live.bundle, removed, items, np.ascontiguousarray(embeddings, dtype=np.float32))
+    embeddings = np.ascontiguousarray(embeddings, dtype=np.float32)
+    try:  # as whoever opens the bundle next will; `live.index` stays as it is
+        open_state(live.bundle, live.state, live.history, [(removed, items, embeddings)])
+    except BundleError as error:
+        raise BundleError(f"the change can't be made: {error} Nothing was changed.") from error
+    change = write_change(live.bundle, removed, items, embeddings)
     state = State(live.state.generation, live.state.manifest_sha256, (*live.state.changes, change))
     write_state(live.bundle, state, live.history, what)
 

@@ -1,15 +1,17 @@
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from vsearch.generations.base import ITEMS, VECTORS, BundleError
+from vsearch.generations.base import CURRENT, ITEMS, MANIFEST, VECTORS, BundleError
 from vsearch.generations.changes import read_change
 from vsearch.generations.files import check_file
 from vsearch.generations.manifest import check_model, explained, folder_of, model_of, read_fitted, read_generation
-from vsearch.generations.net import Net, net
+from vsearch.generations.net import Content, Net, net
 from vsearch.generations.state import State, read_state
 from vsearch.indexes.base import Index
 from vsearch.spec import find
@@ -94,23 +96,32 @@ def open_live(bundle: Path) -> Live:
     raise BundleError(f"{bundle} changes too quickly to be opened.")
 
 
-def open_state(bundle: Path, state: State, history: list[dict[str, Any]]) -> Live:
-    """Open a state, in force or not. Raises as `open_live` does."""
-    with explained(bundle):
+def open_state(bundle: Path, state: State, history: list[dict[str, Any]], new: Sequence[Content] = ()) -> Live:
+    """Open a state, in force or not, with `new` changes made on top that are not written yet.
+
+    Raises:
+        BundleError: as `open_live` does, or the index refuses the changes.
+    """
+    folder = folder_of(bundle, state.generation)
+    with explained(bundle, f"reading {MANIFEST}"):
         fitted, manifest = manifests(bundle, state)
-        folder = folder_of(bundle, state.generation)
         for name in needed(manifest):
             check_file(folder, name, manifest)
-        index = find(manifest["index"]["class_path"], Index).open(folder)
+        kind = find(manifest["index"]["class_path"], Index)
+    with explained(folder, "opening the index"):
+        index = kind.open(folder)
+    with explained(bundle, "reading the items"):
         items = pd.read_parquet(folder / ITEMS)
         if len(index) != len(items):
             raise BundleError(f"{folder}: the index holds {len(index)} vectors, {ITEMS} {len(items)} items.")
-        changes = net(items["id"], fitted["dim"], (read_change(bundle, change) for change in state.changes))
+        made = (read_change(bundle, change) for change in state.changes)
+        changes = net(items["id"], fitted["dim"], chain(made, new))
+    with explained(bundle, "making the changes in the index"):
         if len(changes.removed):
             index.remove(changes.removed)
         if len(changes.items):
             index.add(changes.embeddings)
-        return Live(bundle, state, history, fitted, manifest, index, changes.applied(items), changes)
+    return Live(bundle, state, history, fitted, manifest, index, changes.applied(items), changes)
 
 
 def manifests(bundle: Path, state: State) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -135,5 +146,5 @@ def needed(manifest: dict[str, Any]) -> list[str]:
 
 
 def _state(bundle: Path) -> tuple[State, list[dict[str, Any]]]:
-    with explained(bundle):
+    with explained(bundle, f"reading {CURRENT}"):
         return read_state(bundle)

@@ -92,13 +92,16 @@ def _read(path: Path, schema: int, digest: str | None) -> dict[str, Any]:
 
 
 @contextmanager
-def explained(bundle: Path) -> Iterator[None]:
-    """Turn what can go wrong while a bundle is opened into a BundleError that names it."""
+def explained(place: Path | str, doing: str) -> Iterator[None]:
+    """Turn what can go wrong into a BundleError that names the place, and what was being done: `opening the index`.
+
+    What an OSError says is plain as it is; it passes.
+    """
     try:
         yield
-    except BundleError:
+    except (BundleError, OSError):
         raise
     except (SpecError, ImportError, ValueError) as error:
-        raise BundleError(f"{bundle}: {error}") from error
-    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
-        raise BundleError(f"{bundle}: {MANIFEST} does not describe these files ({error!r}).") from error
+        raise BundleError(f"{place}: {error}") from error
+    except Exception as error:  # an index may be anybody's
+        raise BundleError(f"{place}: {doing} failed ({type(error).__name__}: {error}).") from error

@@ -6,6 +6,8 @@ import pandas as pd
 
 from vsearch.generations.base import BundleError
 
+Content = tuple[list[str], pd.DataFrame, np.ndarray]  # of a change: ids that go, rows that come, their embeddings
+
 
 @dataclass(frozen=True)
 class Net:
@@ -36,13 +38,13 @@ class Net:
         return pd.concat([stay, self.items], ignore_index=True) if len(self.items) else stay.reset_index(drop=True)
 
 
-def net(ids: pd.Series, dim: int, changes: Iterable[tuple[list[str], pd.DataFrame, np.ndarray]]) -> Net:
+def net(ids: pd.Series, dim: int, changes: Iterable[Content]) -> Net:
     """Add changes up: what is added and taken out again leaves nothing.
 
     Args:
         ids: of the generation's items.
         dim: of the embeddings.
-        changes: ids that go, rows that come, and their embeddings, in order; each on top of those before.
+        changes: in order; each on top of those before.
 
     Raises:
         BundleError: a change takes out an id that isn't there, or adds one that is.

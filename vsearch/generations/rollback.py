@@ -1,37 +1,75 @@
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
-from vsearch.generations.base import BundleError
+from vsearch.generations.base import CURRENT, BundleError
 from vsearch.generations.live import Live, open_state
-from vsearch.generations.state import State, is_kept, write_state
+from vsearch.generations.manifest import explained, read_generation
+from vsearch.generations.state import State, is_kept, read_state, write_state
+
+History = list[dict[str, Any]]
 
 
-def rollback(live: Live) -> Live:
+def rollback(bundle: Path) -> tuple[State, Live]:
     """Undo the last change: an add, a remove, or a new index. Needs `lock.writing`.
 
-    A fold that came by itself changes no item, so the change that it followed is undone with it. Nothing is deleted
-    before the next generation is written.
+    A fold that came by itself changes no item, so the change that it followed is undone with it. What is in force
+    needn't open; if it doesn't, and neither does what was before it, the last state that does is taken. Nothing is
+    deleted before the next generation is written.
 
     Returns:
-        What is in force now; it has been opened and checked before.
+        What was in force, and what is now; this one has been opened and checked before.
 
     Raises:
-        BundleError: there is nothing before, or it is kept no more.
+        BundleError: there is nothing before, it is kept no more, or it is damaged.
         OSError: it could not be written; nothing has changed.
     """
-    wanted = _before(live)
-    if not is_kept(live.bundle, wanted):
-        raise BundleError(f"generation {wanted.generation} and what was on top of it are kept no more.")
-    before = open_state(live.bundle, wanted, live.history)
-    write_state(live.bundle, before.state, live.history, f"rollback: {len(before.items):,} items, {before.index.spec}")
-    return before
+    with explained(bundle, f"reading {CURRENT}"):
+        state, history = read_state(bundle)
+    before = _last_whole(bundle, state, history)
+    write_state(bundle, before.state, history, f"rollback: {len(before.items):,} items, {before.index.spec}")
+    return state, before
 
 
-def _before(live: Live) -> State:
-    state = live.state
-    if not state.changes:
-        if not state.generation:
-            raise BundleError(f"{live.bundle} is as it was fitted: there is nothing to roll back.")
-        state = State.of(live.manifest["previous"])
-        if live.manifest["reason"] != "fold":
-            return state
-    return replace(state, changes=state.changes[:-1])
+def _last_whole(bundle: Path, state: State, history: History) -> Live:
+    earlier = _earlier(bundle, state)
+    try:
+        return _open(bundle, next(earlier), history)
+    except BundleError as error:
+        first = error
+    if not _opens(bundle, state, history):  # else it stays: one that is whole isn't given up for more than one step
+        for one in earlier:
+            if _opens(bundle, one, history):
+                return _open(bundle, one, history)
+    raise first
+
+
+def _earlier(bundle: Path, state: State) -> Iterator[State]:
+    """Yield what was in force before, the last first."""
+    if not (state.generation or state.changes):
+        raise BundleError(f"{bundle} is as it was fitted: there is nothing to roll back.")
+    while state.generation or state.changes:
+        if state.changes:
+            state = replace(state, changes=state.changes[:-1])
+        else:
+            with explained(bundle, "reading what was before"):
+                manifest = read_generation(bundle, state.generation, state.manifest_sha256)
+                state = State.of(manifest["previous"])
+            if manifest["reason"] == "fold":
+                state = replace(state, changes=state.changes[:-1])
+        yield state
+
+
+def _open(bundle: Path, state: State, history: History) -> Live:
+    if not is_kept(bundle, state):
+        raise BundleError(f"generation {state.generation} and what was on top of it are kept no more.")
+    return open_state(bundle, state, history)
+
+
+def _opens(bundle: Path, state: State, history: History) -> bool:
+    try:
+        _open(bundle, state, history)
+    except (BundleError, OSError):
+        return False
+    return True

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vsearch.generations.base import MANIFEST, BundleError
+from vsearch.generations.base import CURRENT, MANIFEST, BundleError
 from vsearch.generations.changes import check_change
 from vsearch.generations.files import check_file
 from vsearch.generations.live import manifests, open_state
@@ -19,7 +19,7 @@ def verify(bundle: Path) -> Iterator[str]:
     Raises:
         BundleError: something is missing, damaged or foreign.
     """
-    with explained(bundle):
+    with explained(bundle, f"reading {CURRENT}"):
         state, history = read_state(bundle)
     yield "CURRENT: whole"
     for kept in _kept(bundle, state):
@@ -34,7 +34,7 @@ def verify(bundle: Path) -> Iterator[str]:
 
 
 def _check_files(bundle: Path, state: State) -> str:
-    with explained(bundle):
+    with explained(bundle, f"reading {MANIFEST}"):
         _, manifest = manifests(bundle, state)
         folder = folder_of(bundle, state.generation)
         for name in manifest["sha256"]:
