@@ -35,6 +35,7 @@ WITHIN = [
     [
         "indexes.exhaustive",
         "indexes.faiss_parts",
+        "indexes.faiss_removal",
         "indexes.faiss",
         "indexes.prefix_bound",
         "indexes.exact",

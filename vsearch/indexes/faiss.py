@@ -9,7 +9,8 @@ import numpy as np
 
 from vsearch.indexes.base import Index
 from vsearch.indexes.exhaustive import search_in_pieces
-from vsearch.indexes.faiss_parts import as_written, check_enough, mend, removed, restricted, set_seed
+from vsearch.indexes.faiss_parts import as_written, check_enough, mend, restricted, set_seed
+from vsearch.indexes.faiss_removal import removed
 
 FILE, SETTINGS = "index.faiss", "index.json"
 FEW = 200  # m of n allowed are few up to m * m = FEW * n: about where HNSW32 takes as long as comparing m (2,048-d)
@@ -71,7 +72,11 @@ class FaissIndex(Index):
             self._built().add(self._units(embeddings))
 
     def remove(self, positions: np.ndarray) -> None:
-        """Take out the vectors at int (m,) positions; the others close up."""
+        """Take out the vectors at int (m,) positions; the others close up.
+
+        Raises:
+            ValueError: FAISS takes nothing out of this kind; the index is as it was.
+        """
         with self._threads():
             self._index = removed(self._built(), np.unique(positions).astype(np.int64))
 
