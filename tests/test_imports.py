@@ -36,6 +36,7 @@ WITHIN = [
         "indexes.exhaustive",
         "indexes.faiss_parts",
         "indexes.faiss_removal",
+        "indexes.faiss_files",
         "indexes.faiss",
         "indexes.prefix_bound",
         "indexes.exact",

@@ -107,10 +107,10 @@ class ExactIndex(Index):
         """Write index.faiss, the flat index, readable by plain FAISS, and prefix.npz, which follows from it."""
         names = self._flat.save(folder)
         settings = {"components": self._p, "flat_from": self._flat_from, "compared": self._compared}
-        settings["wanted"] = self.components  # what `build` is to do, beside what it chose
+        given = {"wanted": self.components}  # what `build` is to do, beside what it chose
         arrays = {} if self._prefix is None else {"basis": self._prefix.basis, "rows": self._prefix.rows}
         with (folder / FILE).open("wb") as file:
-            np.savez(file, settings=np.array(json.dumps(settings)), **arrays)  # type: ignore[arg-type]
+            np.savez(file, settings=np.array(json.dumps({**settings, **given})), **arrays)  # type: ignore[arg-type]
         return [*names, FILE]
 
     @classmethod

@@ -17,6 +17,25 @@ def parts(index: faiss.Index) -> Iterator[faiss.Index]:
             yield from parts(inner)
 
 
+def reason(error: Exception) -> str:
+    """Return what FAISS says, without the C++ function and source file that it says it from."""
+    return str(error).rpartition(": ")[2] if isinstance(error, RuntimeError) else str(error)
+
+
+def check_l2(index: faiss.Index, factory: str) -> None:
+    """Refuse kinds whose distances are no squared L2, so that no cosine follows from them.
+
+    Raises:
+        ValueError: says which part it is.
+    """
+    for part in parts(index):
+        if isinstance(part, faiss.IndexLSH | faiss.IndexIVFSpectralHash):
+            raise ValueError(
+                f"factory: {factory} counts bits that differ ({type(part).__name__}), and no cosine follows from that. "
+                "RaBitQ takes as little memory: a bit a dimension."
+            )
+
+
 def set_seed(index: faiss.Index, seed: int) -> None:
     """Seed every k-means that the index trains."""
     for part in parts(index):
