@@ -37,6 +37,8 @@ WITHIN = [
     [
         "indexes.exhaustive",
         "indexes.faiss_parts",
+        "indexes.faiss_removal",
+        "indexes.faiss_files",
         "indexes.faiss",
         "indexes.prefix_bound",
         "indexes.exact",

@@ -87,6 +87,7 @@ def test_ids_are_those_of_index_flat_l2():
     vectors, queries = clustered(3000, 128), clustered(40, 128, seed=1)
     plain, index = faiss.IndexFlatL2(128), built(vectors, 32)
     plain.add(vectors)
+    index._flat_from = float("inf")
     assert index.describe()["compared_share"] < 0.3
     for asked in (queries, queries[:1]):
         assert np.array_equal(index.search(asked, 10)[1], plain.search(asked, 10)[1])
@@ -189,6 +190,18 @@ def test_larger_batches_go_to_plain_flat():
     assert index.describe()["plain_flat_from_batch"] == 8
 
 
+@pytest.mark.parametrize("components", [None, 32])
+def test_an_opened_index_is_built_anew_as_a_new_one(components, monkeypatch, tmp_path):
+    monkeypatch.setattr(ExactIndex, "_single_ms", lambda self, queries: 9.0 if self._p == 0 else abs(self._p - 30))
+    monkeypatch.setattr(exact, "_ms", lambda index, queries: 1.0 if isinstance(index, FaissIndex) else 2.0)
+    built(clustered(100, 256), components).save(tmp_path)
+    opened = ExactIndex.open(tmp_path)
+    assert opened.components == components
+    opened.build(clustered(2500, 256))
+    assert opened.spec == "Flat, exact by a prefix of 32 components"
+    assert opened.describe()["plain_flat_from_batch"] == 8
+
+
 def test_few_vectors_are_searched_plainly():
     assert built(clustered(100, 32), None).spec == "Flat"
 
@@ -196,6 +209,8 @@ def test_few_vectors_are_searched_plainly():
 def test_bad_input():
     with pytest.raises(ValueError, match="unit vectors"):
         built(np.ones((3, 4), dtype=np.float32))
+    with pytest.raises(ValueError, match="components: -5 is no number"):
+        ExactIndex(-5)
     with pytest.raises(ValueError, match="build it first"):
         ExactIndex().search(unit(1), 1)
 

@@ -65,7 +65,11 @@ def test_every_kind_finds_itself_and_opens_again(factory, tmp_path):
     assert scores.max() <= 1
     assert index.save(tmp_path) == ["index.faiss", "index.json"]
     assert faiss.read_index(str(tmp_path / "index.faiss")).ntotal == 1000
-    for again in (FaissIndex.open(tmp_path), FaissIndex.open(tmp_path, mmap=True)):
+    for mmap in (False, True):
+        settings = json.loads((tmp_path / "index.json").read_text())
+        (tmp_path / "index.json").write_text(json.dumps({**settings, "mmap": mmap}))
+        again = FaissIndex.open(tmp_path)
+        assert again.mmap == mmap
         assert len(again) == 1000
         assert again.spec == index.spec
         assert np.array_equal(again.search(gallery[:50], 5)[1], index.search(gallery[:50], 5)[1])
@@ -205,11 +209,41 @@ def test_threads_are_put_back():
         ("PQ7", {}, r"factory: FAISS makes no 'PQ7' of 64 dimensions"),
         ("IVF4,Flat", {"search": {"nprobes": 4}}, r"search: IVF4,Flat takes no 'nprobes'"),
         ("Flat", {"search": {"nprobe": 4}}, r"search: Flat takes no 'nprobe'"),
+        ("LSH", {}, r"LSH counts bits that differ \(IndexLSH\)"),
+        ("ITQ32,LSH", {}, r"ITQ32,LSH counts bits that differ"),
+        ("IVF4,ITQ,SH", {}, r"IVF4,ITQ,SH counts bits that differ"),
+        ("IDMap,Flat", {}, r"factory: FAISS can't fill IDMap,Flat: add does not make sense with IndexIDMap"),
+        ("IDMap2,Flat", {}, r"factory: FAISS can't fill IDMap2,Flat: add does not"),
+        ("no such kind", {}, r"of 64 dimensions: could not parse index string no such kind$"),
     ],
 )
 def test_what_cannot_be_built_says_why(factory, settings, message):
     with pytest.raises(ValueError, match=message):
         built(unit(300), factory, **settings)
+
+
+@pytest.mark.parametrize("factory", ["LSH", "ITQ32,LSH"])
+def test_distances_that_are_no_l2_are_refused_before_training(factory):
+    with pytest.raises(ValueError, match="no cosine follows"):
+        FaissIndex(factory).check(1000, 64)
+
+
+@pytest.mark.parametrize("factory", ["Flat", "IVF8,SQ8", "PQ16x4fs,RFlat", "HNSW16"])
+def test_a_mapped_index_can_be_changed(factory, tmp_path):
+    vectors, index = unit(400), built(unit(400), factory, mmap=True)
+    index.save(tmp_path)
+    for change in (lambda one: one.add(unit(5, seed=1)), lambda one: one.remove(np.array([3, 250]))):
+        opened = FaissIndex.open(tmp_path)
+        before = opened.vectors(np.array([399]))
+        change(opened)
+        last = opened.search(before, 1)[1][0, 0]
+        assert last == (399 if len(opened) > len(vectors) else 397)
+        assert np.array_equal(opened.vectors(np.array([last])), before)
+
+
+def test_what_cannot_be_added_to_says_so():
+    with pytest.raises(ValueError, match=r"can't fill NSG16,Flat: NSG does not support incremental addition$"):
+        built(unit(300), "NSG16,Flat").add(unit(3))
 
 
 @pytest.mark.parametrize("data", [b"", b"no index at all", b"IxF2" + bytes(40)])
@@ -246,5 +280,5 @@ def test_an_empty_index_says_so():
 
 
 def test_a_kind_that_cannot_decode_says_so():
-    with pytest.raises(ValueError, match="LSH can't give its vectors back"):
-        built(unit(100), "ITQ32,LSH").vectors(np.array([0]))
+    with pytest.raises(ValueError, match=r"Flat can't give its vectors back: reverse transform not implemented$"):
+        built(unit(400), "ITQ32,IVF8,Flat").vectors(np.array([0]))

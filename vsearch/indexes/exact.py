@@ -38,11 +38,16 @@ class ExactIndex(Index):
 
     Args:
         components: how many; 0: none, plain Flat; None: what is fastest for a sample of the vectors, tried at build
-            time together with the batch size from which plain Flat is faster. Hits don't depend on it.
+            time. From which batch size on plain Flat is faster is tried in any case. Hits don't depend on it.
         threads: of FAISS and of NumPy's BLAS, for building and searching; None: as many as they would take.
+
+    Raises:
+        ValueError: `components` is negative.
     """
 
     def __init__(self, components: int | None = None, threads: int | None = None) -> None:
+        if components is not None and components < 0:
+            raise ValueError(f"components: {components} is no number of components. 0: plain Flat; null: try some.")
         self.components, self.threads = components, threads
         self._flat = FaissIndex("Flat", threads=threads)
         self._prefix: Prefix | None = None
@@ -102,9 +107,10 @@ class ExactIndex(Index):
         """Write index.faiss, the flat index, readable by plain FAISS, and prefix.npz, which follows from it."""
         names = self._flat.save(folder)
         settings = {"components": self._p, "flat_from": self._flat_from, "compared": self._compared}
+        given = {"wanted": self.components}  # what `build` is to do, beside what it chose
         arrays = {} if self._prefix is None else {"basis": self._prefix.basis, "rows": self._prefix.rows}
         with (folder / FILE).open("wb") as file:
-            np.savez(file, settings=np.array(json.dumps(settings)), **arrays)  # type: ignore[arg-type]
+            np.savez(file, settings=np.array(json.dumps({**settings, **given})), **arrays)  # type: ignore[arg-type]
         return [*names, FILE]
 
     @classmethod
@@ -187,10 +193,12 @@ class ExactIndex(Index):
         self._prefix = Prefix.of(vectors, axes)
         if self.components is None:
             self._choose(self._prefix, tried, queries)
+        if self._prefix is not None and n >= FEW:
+            self._flat_from = self._crossing(queries)
         self._compared = self._compared_share(queries)
 
     def _choose(self, whole: Prefix, tried: list[int], queries: np.ndarray) -> None:
-        """Keep the prefix that is fastest for single queries, if any beats plain Flat, and see where batches turn."""
+        """Keep the prefix that is fastest for single queries, if any beats plain Flat."""
         self._prefix = None
         times, best = {0: self._single_ms(queries)}, None
         for p in tried:
@@ -204,12 +212,15 @@ class ExactIndex(Index):
             logger.warning("ExactIndex: no prefix prunes enough to pay, so it is plain Flat (ms a search: %s).", shown)
             return
         logger.info("ExactIndex: %d components (ms a search, 0 is plain Flat: %s).", self._p, shown)
+
+    def _crossing(self, queries: np.ndarray) -> float:
+        """Return the batch size from which plain Flat is faster; inf: none."""
         for size in BATCHES:
             batch = np.resize(queries, (size, queries.shape[1]))
             bound_ms, flat_ms = (_ms(index, batch) for index in (self, self._flat))
             if flat_ms < bound_ms:
-                self._flat_from = size
-                break
+                return size
+        return float("inf")
 
     def _single_ms(self, queries: np.ndarray) -> float:
         self.search(queries[:1], TRIAL_K)
@@ -231,9 +242,9 @@ class ExactIndex(Index):
         """
         with np.load(path) as stored:
             settings = json.loads(str(stored["settings"]))
-            self.components, self._flat_from = settings["components"], settings["flat_from"]
+            self.components, self._flat_from = settings.get("wanted"), settings["flat_from"]
             self._compared = settings["compared"]
-            if not self.components:
+            if not settings["components"]:
                 return
             prefix = Prefix(stored["basis"], projection_error(stored["basis"]), stored["rows"])
         n, dim = self._vectors().shape

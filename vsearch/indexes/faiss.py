@@ -9,7 +9,9 @@ import numpy as np
 
 from vsearch.indexes.base import Index
 from vsearch.indexes.exhaustive import search_in_pieces
-from vsearch.indexes.faiss_parts import as_written, check_enough, mend, removed, restricted, set_seed
+from vsearch.indexes.faiss_files import in_memory, read
+from vsearch.indexes.faiss_parts import as_written, check_enough, check_l2, reason, restricted, set_seed
+from vsearch.indexes.faiss_removal import removed
 
 FILE, SETTINGS = "index.faiss", "index.json"
 FEW = 200  # m of n allowed are few up to m * m = FEW * n: about where HNSW32 takes as long as comparing m (2,048-d)
@@ -29,6 +31,8 @@ class FaissIndex(Index):
             draws up to 256 a centroid).
         seed: of that sample and of k-means.
         threads: for building and searching; None: as many as OpenMP would take.
+        mmap: once saved and opened, leave flat vectors and inverted lists on the disk until a search reads them. Adding
+            and removing bring the whole index into memory.
     """
 
     def __init__(
@@ -38,8 +42,10 @@ class FaissIndex(Index):
         train_sample: int | None = None,
         seed: int = 0,
         threads: int | None = None,
+        mmap: bool = False,
     ) -> None:
         self.factory, self.train_sample, self.seed, self.threads = factory, train_sample, seed, threads
+        self.mmap, self._mapped = mmap, False
         self._describe(dict(search or {}))
         self._index: faiss.Index | None = None
 
@@ -54,26 +60,35 @@ class FaissIndex(Index):
 
         Raises:
             ValueError: the vectors are not of unit length, FAISS doesn't know the factory string or a search parameter,
-                or there are fewer vectors than centroids; the message has the number that would do.
+                can't fill such an index, or its distances are no squared L2; or there are fewer vectors than centroids:
+                the message has the number that would do.
         """
         vectors = self._units(embeddings)
-        with self._threads():
+        with self._threads(), self._filling():
             index = self._made(vectors.shape[1])
             if not index.is_trained:
                 check_enough(index, self.factory, len(vectors), self.train_sample)
                 index.train(self._sample(vectors))
             index.add(vectors)
-        self._index = index
+        self._index, self._mapped = index, False
 
     def add(self, embeddings: np.ndarray) -> None:
-        """Append float32 (m, dim) unit vectors, coded with what was trained."""
-        with self._threads():
-            self._built().add(self._units(embeddings))
+        """Append float32 (m, dim) unit vectors, coded with what was trained.
+
+        Raises:
+            ValueError: they are not of unit length, or FAISS adds nothing to this kind.
+        """
+        with self._threads(), self._filling():
+            self._changeable().add(self._units(embeddings))
 
     def remove(self, positions: np.ndarray) -> None:
-        """Take out the vectors at int (m,) positions; the others close up."""
+        """Take out the vectors at int (m,) positions; the others close up.
+
+        Raises:
+            ValueError: FAISS takes nothing out of this kind; the index is as it was.
+        """
         with self._threads():
-            self._index = removed(self._built(), np.unique(positions).astype(np.int64))
+            self._index = removed(self._changeable(), np.unique(positions).astype(np.int64))
 
     def search(self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return scores (cosines, best first) and positions, each (q, k).
@@ -106,26 +121,25 @@ class FaissIndex(Index):
         try:
             return as_written(self._built(), np.asarray(positions, dtype=np.int64))
         except RuntimeError as error:
-            raise ValueError(f"{self.factory} can't give its vectors back: {error}") from error
+            raise ValueError(f"{self.factory} can't give its vectors back: {reason(error)}") from error
 
     def save(self, folder: Path) -> list[str]:
         """Write index.faiss, readable by plain FAISS, and index.json with the settings."""
         with (folder / FILE).open("wb") as file:  # by Python: FAISS's own writing can end well on a full disk
             faiss.write_index(self._built(), faiss.PyCallbackIOWriter(file.write))
-        settings = {name: getattr(self, name) for name in ("factory", "train_sample", "seed", "threads")}
+        settings = {name: getattr(self, name) for name in ("factory", "train_sample", "seed", "threads", "mmap")}
         (folder / SETTINGS).write_text(json.dumps({**settings, "search": self.search_parameters}))
         return [FILE, SETTINGS]
 
     @classmethod
-    def open(cls, folder: Path, mmap: bool = False) -> Self:
-        """Open what `save` wrote; with `mmap`, flat vectors and inverted lists stay on the disk until they are read."""
+    def open(cls, folder: Path) -> Self:
+        """Open what `save` wrote."""
         try:
             opened = cls(**json.loads((folder / SETTINGS).read_text()))
-            faiss.set_deserialization_vector_byte_limit(max(1 << 20, 2 * (folder / FILE).stat().st_size))
-            flags = faiss.IO_FLAG_MMAP_IFC if mmap else 0
-            opened._index = opened._set(mend(faiss.read_index(str(folder / FILE), flags)), opened.search_parameters)
+            opened._index = opened._set(read(folder / FILE, opened.mmap), opened.search_parameters)
         except (RuntimeError, TypeError, OSError) as error:
-            raise ValueError(f"not a FAISS index: {error}") from error
+            raise ValueError(f"not a FAISS index: {reason(error)}") from error
+        opened._mapped = opened.mmap
         return opened
 
     def __len__(self) -> int:
@@ -139,7 +153,10 @@ class FaissIndex(Index):
         try:
             index = faiss.index_factory(dim, self.factory, faiss.METRIC_L2)
         except RuntimeError as error:
-            raise ValueError(f"factory: FAISS makes no {self.factory!r} of {dim} dimensions: {error}") from error
+            raise ValueError(
+                f"factory: FAISS makes no {self.factory!r} of {dim} dimensions: {reason(error)}"
+            ) from error
+        check_l2(index, self.factory)
         set_seed(index, self.seed)
         return self._set(index, self.search_parameters)
 
@@ -148,7 +165,7 @@ class FaissIndex(Index):
             try:
                 faiss.ParameterSpace().set_index_parameter(index, name, value)
             except RuntimeError as error:
-                raise ValueError(f"search: {self.factory} takes no {name!r}: {error}") from error
+                raise ValueError(f"search: {self.factory} takes no {name!r}: {reason(error)}") from error
         return index
 
     def _describe(self, search: dict[str, float]) -> None:
@@ -187,6 +204,18 @@ class FaissIndex(Index):
         if self._index is None:
             raise ValueError("the index is empty: build it first")
         return self._index
+
+    def _changeable(self) -> faiss.Index:
+        if self._mapped:
+            self._index, self._mapped = in_memory(self._built()), False
+        return self._built()
+
+    @contextmanager
+    def _filling(self) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:
+            raise ValueError(f"factory: FAISS can't fill {self.factory}: {reason(error)}") from error
 
     @contextmanager
     def _threads(self) -> Iterator[None]:

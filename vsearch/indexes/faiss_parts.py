@@ -17,6 +17,25 @@ def parts(index: faiss.Index) -> Iterator[faiss.Index]:
             yield from parts(inner)
 
 
+def reason(error: Exception) -> str:
+    """Return what FAISS says, without the C++ function and source file that it says it from."""
+    return str(error).rpartition(": ")[2] if isinstance(error, RuntimeError) else str(error)
+
+
+def check_l2(index: faiss.Index, factory: str) -> None:
+    """Refuse kinds whose distances are no squared L2, so that no cosine follows from them.
+
+    Raises:
+        ValueError: says which part it is.
+    """
+    for part in parts(index):
+        if isinstance(part, faiss.IndexLSH | faiss.IndexIVFSpectralHash):
+            raise ValueError(
+                f"factory: {factory} counts bits that differ ({type(part).__name__}), and no cosine follows from that. "
+                "RaBitQ takes as little memory: a bit a dimension."
+            )
+
+
 def set_seed(index: faiss.Index, seed: int) -> None:
     """Seed every k-means that the index trains."""
     for part in parts(index):
@@ -73,40 +92,6 @@ def as_written(index: faiss.Index, positions: np.ndarray) -> np.ndarray:
     if lists is not None and lists.direct_map.type == faiss.DirectMap.NoMap:
         lists.make_direct_map()
     return index.reconstruct_batch(positions)
-
-
-def removed(index: faiss.Index, positions: np.ndarray) -> faiss.Index:
-    """Return the index without the vectors at sorted positions, the others closed up.
-
-    Flat codes close up by themselves. Inverted lists keep what they have and are renumbered. Graphs have no removal:
-    theirs are linked anew from the vectors that stay.
-    """
-    n = index.ntotal
-    kept = np.setdiff1d(np.arange(n), positions)
-    lists = inverted(index)
-    if all(isinstance(part, faiss.IndexFlatCodes | faiss.IndexPreTransform) for part in parts(index)):
-        index.remove_ids(positions)
-    elif lists is not None and not isinstance(faiss.downcast_index(index), faiss.IndexRefine):
-        lists.set_direct_map_type(faiss.DirectMap.NoMap)
-        lists.remove_ids(positions)
-        _renumber(lists, kept, n)
-        index.ntotal = len(kept)
-    else:
-        stay = index.reconstruct_batch(kept)
-        index.reset()
-        index.add(stay)
-    return index
-
-
-def _renumber(lists: faiss.IndexIVF, kept: np.ndarray, n: int) -> None:
-    """Give the vectors in inverted lists the numbers that they have once the gaps are closed."""
-    new = np.full(n, -1, dtype=np.int64)
-    new[kept] = np.arange(len(kept))
-    for number in range(lists.nlist):
-        size = lists.invlists.list_size(number)
-        if size:
-            ids = faiss.rev_swig_ptr(lists.invlists.get_ids(number), size)
-            ids[:] = new[ids]
 
 
 def restricted(index: faiss.Index, queries: np.ndarray, k: int, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
