@@ -142,7 +142,7 @@ def check_canaries(folder: Path, embedder: Embedder, manifest: dict[str, Any]) -
     """
     if canaries.FILE not in manifest["sha256"]:
         return "canaries: the bundle has none"
-    with explained(folder):
+    with explained(folder, "embedding the canaries again"):
         check_file(folder, canaries.FILE, manifest)
         cosines = canaries.compare(folder, embedder.preprocessing, embedder)
     worst = min(cosines, key=lambda id: cosines[id])
