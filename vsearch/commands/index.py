@@ -44,7 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         kind = made[name].add_mutually_exclusive_group(required=True)
         kind.add_argument("--index", metavar="CLASS_PATH", help="vsearch.indexes.faiss.FaissIndex")
         kind.add_argument("--config", type=Path, metavar="YAML", help="with its `index:`: configs/index/hnsw.yaml")
-        made[name].add_argument("--init-args", type=_settings, metavar="JSON", help="in place of the config's, if any")
+        made[name].add_argument(
+            "--init-args", type=_settings, metavar="JSON", help='{"factory": "SQ8"}; replaces a config\'s'
+        )
     made["swap"].add_argument("--min-overlap", type=float, default=0.9, help="of the 10 best (default: 0.9)")
     made["swap"].add_argument(
         "--max-precision-loss", type=float, default=0.01, help="of label precision (default: 0.01)"
