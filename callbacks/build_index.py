@@ -17,10 +17,11 @@ from vsearch.comparing.runs import QUERIES, query_table
 from vsearch.datamodule import CatalogDataModule
 from vsearch.embedder import Embedder
 from vsearch.evaluate import Embedded, Scores, embed, exact_index, score, score_exactly, top_hits
-from vsearch.index_quality import is_exact, quality
+from vsearch.index_quality import quality
 from vsearch.indexes.base import Index
 from vsearch.indexes.choice import BudgetError
 from vsearch.indexes.exact import ExactIndex
+from vsearch.indexes.exactness import is_exact
 from vsearch.module import MetricLearner
 from vsearch.reports.files import log_to_tensorboard, report_files
 from vsearch.reports.grid import example_grid

@@ -44,6 +44,7 @@ WITHIN = [
         "indexes.choice",
         "indexes.trial",
         "indexes.auto",
+        "indexes.exactness",
     ],
     ["filters.columns", "filters.conditions", "filters.grammar"],
     [
