@@ -28,10 +28,11 @@ from vsearch.evaluate import (
     scored_hits,
     top_hits,
 )
-from vsearch.index_quality import is_exact, quality
+from vsearch.index_quality import quality
 from vsearch.indexes.base import Index
 from vsearch.indexes.choice import BudgetError
 from vsearch.indexes.exact import ExactIndex
+from vsearch.indexes.exactness import is_exact
 from vsearch.module import MetricLearner
 from vsearch.reliability import measured
 from vsearch.reports.files import log_to_tensorboard, report_files

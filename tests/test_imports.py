@@ -46,6 +46,7 @@ WITHIN = [
         "indexes.choice",
         "indexes.trial",
         "indexes.auto",
+        "indexes.exactness",
     ],
     [
         f"service.{name}"

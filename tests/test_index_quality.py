@@ -7,9 +7,8 @@ import pytest
 from indexes.test_faiss import built, unit
 
 from vsearch import index_quality
-from vsearch.index_quality import index_recalls, is_exact, latency, limited, quality, resident_bytes
+from vsearch.index_quality import index_recalls, latency, limited, quality, resident_bytes
 from vsearch.indexes.auto import AutoIndex
-from vsearch.indexes.exact import ExactIndex
 from vsearch.indexes.faiss import FaissIndex
 
 
@@ -123,21 +122,6 @@ def test_threads_are_put_back(threads):
     with limited(1):
         assert faiss.omp_get_max_threads() == 1
     assert faiss.omp_get_max_threads() == 3
-
-
-@pytest.mark.parametrize(
-    ("index", "exact"),
-    [(FaissIndex(), True), (ExactIndex(), True), (FaissIndex("HNSW8"), False), (FaissIndex("SQ8"), False)],
-)
-def test_what_is_exact_by_construction(index, exact):
-    assert is_exact(index) == exact
-    chosen = AutoIndex()
-    chosen.chosen = index
-    assert is_exact(chosen) == exact
-
-
-def test_an_index_not_chosen_yet_is_not_known_to_be_exact():
-    assert not is_exact(AutoIndex())
 
 
 def test_quality_has_what_reports_need():

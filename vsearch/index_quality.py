@@ -14,8 +14,7 @@ import threadpoolctl
 
 from vsearch.indexes.auto import AutoIndex
 from vsearch.indexes.base import Index
-from vsearch.indexes.exact import ExactIndex
-from vsearch.indexes.faiss import FaissIndex
+from vsearch.indexes.exactness import is_exact
 from vsearch.indexes.trial import found_share, kth_best, stored_bytes
 
 KS = (1, 10, 100)
@@ -58,13 +57,6 @@ def quality(index: Index, queries: np.ndarray, gallery: np.ndarray, build_s: flo
         "latency": latency(index, queries),
         **(index.found if isinstance(index, AutoIndex) else {}),
     }
-
-
-def is_exact(index: Index | None) -> bool:
-    """Say whether an index finds the exact hits by construction."""
-    if isinstance(index, AutoIndex):
-        return is_exact(index.chosen)
-    return isinstance(index, ExactIndex) or (isinstance(index, FaissIndex) and index.factory == "Flat")
 
 
 def index_recalls(

@@ -6,6 +6,7 @@ from vsearch.indexes import auto
 from vsearch.indexes.auto import AutoIndex
 from vsearch.indexes.base import Index
 from vsearch.indexes.choice import BudgetError, Measured
+from vsearch.indexes.exact import ExactIndex
 from vsearch.indexes.faiss import FaissIndex
 
 
@@ -100,6 +101,18 @@ def test_it_opens_as_it_was(seen, tmp_path):
     assert opened.describe() == index.describe()
     for mine, theirs in zip(index.search(vectors[:9], 5), opened.search(vectors[:9], 5), strict=True):
         assert np.array_equal(mine, theirs)
+
+
+def test_an_opened_one_tries_the_same_candidates_again(seen, tmp_path):
+    offered = [FaissIndex("HNSW8", search={"efSearch": 99}, seed=3), ExactIndex(4), FaissIndex("SQ8")]
+    built(unit(200, 16), candidates=offered, min_recall=0.5).save(tmp_path)
+    (tmp_path / "again").mkdir()
+    AutoIndex.open(tmp_path).save(tmp_path / "again")
+    (tmp_path / "again" / "auto.json").replace(tmp_path / "auto.json")
+    opened = AutoIndex.open(tmp_path)
+    opened.build(unit(200, 16))
+    specs = [row["spec"] for row in opened.describe()["frontier"]]
+    assert specs == ["HNSW8, efSearch=99", "Flat, exact by a prefix of 4 components", "SQ8"]
 
 
 @pytest.mark.parametrize("content", [None, "{}", '{"class_path": "gone.Index"}', "[]", "no json"])

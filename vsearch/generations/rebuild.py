@@ -9,7 +9,7 @@ from vsearch.generations.manifest import explained
 from vsearch.generations.promote import promote
 from vsearch.generations.state import State
 from vsearch.indexes.base import Index
-from vsearch.indexes.exact import ExactIndex
+from vsearch.indexes.exactness import is_exact
 
 FOLD_ROWS, FOLD_CHANGES = 5000, 64  # pending above which they are folded: a reader makes them each time it opens
 GRAPHS, REFINED = ("HNSW", "NSG", "NNDescent"), ("Refine", "RFlat")  # in FAISS's factory strings
@@ -52,11 +52,6 @@ def advice(live: Live) -> str | None:
         f"{share:.0%} of the rows were added or removed since the index was built; above {ADVISE_ABOVE:.0%} it finds "
         f"less and slows down. Build it anew: python -m vsearch index optimize {live.bundle}"
     )
-
-
-def is_exact(index: Index) -> bool:
-    """Tell whether an index finds exactly the nearest, however it was built: ExactIndex, or FAISS's `Flat`."""
-    return isinstance(index, ExactIndex) or index.describe().get("factory") == "Flat"
 
 
 def due(live: Live) -> bool:

@@ -13,6 +13,7 @@ from vsearch.indexes.candidates import Candidate, candidates, given
 from vsearch.indexes.choice import Budgets, Measured, choose, table, why
 from vsearch.indexes.faiss import FaissIndex
 from vsearch.indexes.trial import ROUNDS, Tried, build_all, measure
+from vsearch.spec import build, describe
 
 FILE = "auto.json"
 SAMPLE, HELD_OUT = 50_000, 500
@@ -55,6 +56,7 @@ class AutoIndex(Index):
     ) -> None:
         self.budgets = Budgets(min_recall, max_ms, max_mib)
         self.candidates, self.sample, self.seed, self.threads = candidates, sample, seed, threads
+        self._described: list[dict[str, Any]] = []  # candidates of an opened one, imported when they are needed
         self.chosen: Index | None = None
         self.found: dict[str, Any] = {"why": "", "frontier": [], "trial": {}}
 
@@ -73,7 +75,7 @@ class AutoIndex(Index):
         n, dim = embeddings.shape
         held = min(HELD_OUT, n // 5)
         sample = min(self.sample, n - held)
-        own = self.candidates
+        own = self._candidates()
         offered = candidates(n, dim, sample, self.seed, self.threads) if own is None else list(map(given, own))
         if n < FEWEST:
             self._build(offered[0], offered[0].settings[0], embeddings)
@@ -108,11 +110,16 @@ class AutoIndex(Index):
         return self._built().vectors(positions)
 
     def save(self, folder: Path) -> list[str]:
-        """Write the chosen index's files, and auto.json: its class, the budgets, what all showed, and why."""
+        """Write the chosen index's files, and auto.json: its class, budgets, candidates, what all showed, and why."""
         chosen = self._built()
         entry = {"class_path": f"{type(chosen).__module__}.{type(chosen).__qualname__}", **self._settings()}
+        try:
+            described = self._described or [_described(one) for one in self.candidates or []]
+        except (AttributeError, TypeError) as error:
+            logger.warning("AutoIndex: a new build from the opened index won't know its candidates: %s", error)
+            described = []
         names = chosen.save(folder)
-        (folder / FILE).write_text(json.dumps({**entry, **self.found}, indent=1))
+        (folder / FILE).write_text(json.dumps({**entry, "candidates": described, **self.found}, indent=1))
         return [*names, FILE]
 
     @classmethod
@@ -126,10 +133,11 @@ class AutoIndex(Index):
             entry = json.loads((folder / FILE).read_text())
             module, _, name = entry.pop("class_path").rpartition(".")
             found = {key: entry.pop(key) for key in ("why", "frontier", "trial")}
+            described = entry.pop("candidates", [])
             opened, kind = cls(**entry), getattr(import_module(module), name)
         except (OSError, json.JSONDecodeError, KeyError, TypeError, ImportError, AttributeError) as error:
             raise ValueError(f"{FILE} is no choice of an index: {error}") from error
-        opened.chosen, opened.found = kind.open(folder), found
+        opened.chosen, opened.found, opened._described = kind.open(folder), found, described
         return opened
 
     def __len__(self) -> int:
@@ -140,6 +148,9 @@ class AutoIndex(Index):
         if self.chosen is None:
             return super().describe()
         return {**self.chosen.describe(), "spec": self.spec, "pin": _pin(self.chosen), **self._settings(), **self.found}
+
+    def _candidates(self) -> list[Index] | None:
+        return [build(entry, Index) for entry in self._described] or self.candidates
 
     def _settings(self) -> dict[str, Any]:
         limits = {name: getattr(self.budgets, name) for name in ("min_recall", "max_ms", "max_mib")}
@@ -167,6 +178,15 @@ def _try(
         tried = build_all(offered, vectors, lambda: progress.advance(building))
         measuring = progress.add_task(f"Measuring {len(tried)} candidates", total=2 * ROUNDS)
         return tried, measure(tried, vectors, queries, n, done=lambda: progress.advance(measuring))
+
+
+def _described(index: Index) -> dict[str, Any]:
+    """Return what builds a candidate again, with its own settings; raises as `spec.describe` does."""
+    if not isinstance(index, FaissIndex):
+        return describe(index)
+    entry = _pin(index)
+    others = ("train_sample", "seed", "threads", "mmap")
+    return {**entry, "init_args": {**entry["init_args"], **{name: getattr(index, name) for name in others}}}
 
 
 def _pin(index: Index) -> dict[str, Any]:
