@@ -120,8 +120,12 @@ def test_all_that_a_generation_holds_may_go_once_others_have_come(tmp_path):
 
 def test_counts_of_a_change(tmp_path):
     bundle = fitted(tmp_path / "bundle")
-    assert put_in(bundle, 38, 4) == Edited(added=2, replaced=2)
-    assert take_out(bundle, "p0", "p0", "p1") == Edited(removed=2)
+    done = put_in(bundle, 38, 4)
+    assert done == Edited(done.live, added=2, replaced=2)
+    done = take_out(bundle, "p0", "p0", "p1")
+    assert done == Edited(done.live, removed=2)
+    assert content(done.live) == content(open_live(bundle))
+    assert (done.live.state, done.live.history) == (open_live(bundle).state, open_live(bundle).history)
     assert drift(open_live(bundle)) == Drift(built=40, added=4, removed=4)
     fold_now(bundle)
     put_in(bundle, 70, 1)

@@ -19,7 +19,7 @@ def damage(path: Path) -> None:
     path.write_bytes(b"\0" * path.stat().st_size)
 
 
-@pytest.mark.parametrize("file", ["index.faiss", "items.parquet"])
+@pytest.mark.parametrize("file", ["index.faiss", "items.parquet", "manifest.json"])
 def test_a_damaged_generation_is_left_with_one_step(tmp_path, file):
     bundle = fitted(tmp_path / "bundle")
     put_in(bundle, 40, 2)

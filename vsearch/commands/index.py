@@ -80,7 +80,7 @@ def add(args: argparse.Namespace) -> None:
         _list(found.left_out)
         done = edit.add(live, found.items, found.embeddings)
         print(f"Added {done.added:,} items, replaced {done.replaced:,}; left out {len(found.left_out):,}.")
-        _settle(args)
+        _settle(done.live, args)
 
 
 def remove(args: argparse.Namespace) -> None:
@@ -96,7 +96,7 @@ def remove(args: argparse.Namespace) -> None:
     with writing(args.bundle):
         done = edit.remove(open_live(args.bundle), ids, args.ignore_missing)
         print(f"Removed {done.removed:,} items" + (f"; {done.missing:,} ids were not there." if done.missing else "."))
-        _settle(args)
+        _settle(done.live, args)
 
 
 def verify(args: argparse.Namespace) -> None:
@@ -189,12 +189,10 @@ ACTIONS: dict[str, Callable[[argparse.Namespace], None]] = {
 }
 
 
-def _settle(args: argparse.Namespace) -> None:
+def _settle(live: "Live", args: argparse.Namespace) -> None:
     """Fold what is pending if it is much, and say when the index should be built anew."""
-    from vsearch.generations.live import open_live
     from vsearch.generations.rebuild import advice, due, fold
 
-    live = open_live(args.bundle)
     if due(live) and not args.no_fold:
         print(f"Folded {len(live.net):,} changed rows into generation {fold(live).generation}.")
     if text := advice(live):

@@ -1,4 +1,5 @@
-MANIFEST, ITEMS, VECTORS, CURRENT = "manifest.json", "items.parquet", "vectors.npy", "CURRENT"
+MANIFEST, ITEMS, VECTORS = "manifest.json", "items.parquet", "vectors.npy"
+CURRENT, PREVIOUS = "CURRENT", "PREVIOUS"
 GENERATIONS, CHANGES = "generations", "changes"
 
 

@@ -1,6 +1,6 @@
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -17,8 +17,9 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class Edited:
-    """What an acknowledged change came to."""
+    """What an acknowledged change came to, and the bundle with it."""
 
+    live: Live
     added: int = 0
     replaced: int = 0
     removed: int = 0
@@ -42,9 +43,9 @@ def add(live: Live, items: pd.DataFrame, embeddings: np.ndarray) -> Edited:
     items = conform(items, live.items)
     there = set(live.items["id"])
     replaced = [id for id in items["id"] if id in there]
-    done = Edited(added=len(items) - len(replaced), replaced=len(replaced))
-    _commit(live, replaced, items, embeddings, f"add: {done.added:,} new, {done.replaced:,} replaced")
-    return done
+    added = len(items) - len(replaced)
+    live = _commit(live, replaced, items, embeddings, f"add: {added:,} new, {len(replaced):,} replaced")
+    return Edited(live, added=added, replaced=len(replaced))
 
 
 def remove(live: Live, ids: Sequence[str], ignore_missing: bool = False) -> Edited:
@@ -65,19 +66,19 @@ def remove(live: Live, ids: Sequence[str], ignore_missing: bool = False) -> Edit
         raise BundleError("that would take out every item; a bundle must keep one at least. Nothing was removed.")
     if removed:
         empty = np.empty((0, live.fitted["dim"]), dtype=np.float32)
-        _commit(live, removed, live.items.iloc[:0], empty, f"remove: {len(removed):,} items")
-    return Edited(removed=len(removed), missing=len(missing))
+        live = _commit(live, removed, live.items.iloc[:0], empty, f"remove: {len(removed):,} items")
+    return Edited(live, removed=len(removed), missing=len(missing))
 
 
-def _commit(live: Live, removed: list[str], items: pd.DataFrame, embeddings: np.ndarray, what: str) -> None:
+def _commit(live: Live, removed: list[str], items: pd.DataFrame, embeddings: np.ndarray, what: str) -> Live:
     embeddings = np.ascontiguousarray(embeddings, dtype=np.float32)
     try:  # as whoever opens the bundle next will; `live.index` stays as it is
-        open_state(live.bundle, live.state, live.history, [(removed, items, embeddings)])
+        made = open_state(live.bundle, live.state, live.history, [(removed, items, embeddings)])
     except BundleError as error:
         raise BundleError(f"the change can't be made: {error} Nothing was changed.") from error
     change = write_change(live.bundle, removed, items, embeddings)
     state = State(live.state.generation, live.state.manifest_sha256, (*live.state.changes, change))
-    write_state(live.bundle, state, live.history, what)
+    return replace(made, state=state, history=write_state(live.bundle, state, live.history, what))
 
 
 def _check(live: Live, items: pd.DataFrame, embeddings: np.ndarray) -> None:

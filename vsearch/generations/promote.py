@@ -1,17 +1,16 @@
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vsearch.generations.base import CHANGES, GENERATIONS, ITEMS, MANIFEST, VECTORS
+from vsearch.generations.base import CHANGES, GENERATIONS, ITEMS, MANIFEST, PREVIOUS, VECTORS
 from vsearch.generations.files import MAKING, make_folder, measured, next_number, sha256, table_bytes
 from vsearch.generations.live import Live
 from vsearch.generations.manifest import GENERATION_SCHEMA, folder_of, model_of
-from vsearch.generations.state import State, now, write_state
+from vsearch.generations.state import State, now, state_bytes, write_state
 from vsearch.indexes.base import Index
 from vsearch.spec import class_path
 
@@ -79,7 +78,6 @@ def _entries(live: Live, reason: str, drift: dict[str, int], extra: dict[str, An
         "reason": reason,
         "model": model_of(live.fitted),
         "fitted_sha256": sha256(live.bundle / MANIFEST),
-        "previous": asdict(live.state),
         "drift": drift,
         **(extra or {}),
     }
@@ -88,6 +86,7 @@ def _entries(live: Live, reason: str, drift: dict[str, int], extra: dict[str, An
 def _fill(made: Path, live: Live, index: Index, vectors: Vectors, number: int, entries: dict[str, Any]) -> None:
     files = index.save(made)
     (made / ITEMS).write_bytes(table_bytes(live.items))
+    (made / PREVIOUS).write_bytes(state_bytes(live.state, live.history))
     if not keeps(index, vectors):
         write_vectors(made / VECTORS, len(index), live.fitted["dim"], vectors)
     described = {"class_path": class_path(type(index)), "spec": index.spec, "files": files}

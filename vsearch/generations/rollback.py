@@ -5,8 +5,8 @@ from typing import Any
 
 from vsearch.generations.base import CURRENT, BundleError
 from vsearch.generations.live import Live, open_state
-from vsearch.generations.manifest import explained, read_generation
-from vsearch.generations.state import State, is_kept, read_state, write_state
+from vsearch.generations.manifest import explained, folder_of, read_generation
+from vsearch.generations.state import State, is_kept, read_previous, read_state, write_state
 
 History = list[dict[str, Any]]
 
@@ -53,12 +53,19 @@ def _earlier(bundle: Path, state: State) -> Iterator[State]:
         if state.changes:
             state = replace(state, changes=state.changes[:-1])
         else:
+            folded = _is_fold(bundle, state)
             with explained(bundle, "reading what was before"):
-                manifest = read_generation(bundle, state.generation, state.manifest_sha256)
-                state = State.of(manifest["previous"])
-            if manifest["reason"] == "fold":
+                state = read_previous(folder_of(bundle, state.generation))
+            if folded:
                 state = replace(state, changes=state.changes[:-1])
         yield state
+
+
+def _is_fold(bundle: Path, state: State) -> bool:
+    try:
+        return bool(read_generation(bundle, state.generation, state.manifest_sha256)["reason"] == "fold")
+    except BundleError:
+        return False  # its manifest is damaged; a fold changed no item, so what was before is no more than what is lost
 
 
 def _open(bundle: Path, state: State, history: History) -> Live:

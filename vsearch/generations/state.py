@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from vsearch.generations.base import CHANGES, CURRENT, GENERATIONS, MANIFEST, BundleError
+from vsearch.generations.base import CHANGES, CURRENT, GENERATIONS, MANIFEST, PREVIOUS, BundleError
 from vsearch.generations.files import replace_file, sha256
 
 REMEMBERED = 100  # entries of the history
@@ -62,11 +62,19 @@ def read_state(bundle: Path) -> tuple[State, list[dict[str, Any]]]:
             raise BundleError(f"{bundle}: {CURRENT} is missing, which says what of {GENERATIONS} is in force.")
         manifest = bundle / MANIFEST
         return State(0, sha256(manifest) if manifest.is_file() else ""), []  # as fitted, by an older vsearch
-    text, _, digest = path.read_bytes().partition(b"\n")
-    if digest != _digest(text):
-        raise BundleError(f"{path} is damaged (its SHA-256 is not that in its second line).")
-    values = json.loads(text)
-    return State.of(values), values["history"]
+    return _read(path)
+
+
+def read_previous(folder: Path) -> State:
+    """Return what was in force before a generation, from its folder.
+
+    Raises:
+        BundleError: that is missing or damaged.
+    """
+    path = folder / PREVIOUS
+    if not path.is_file():
+        raise BundleError(f"{path} is missing, which says what was in force before.")
+    return _read(path)[0]
 
 
 def is_kept(bundle: Path, state: State) -> bool:
@@ -76,20 +84,29 @@ def is_kept(bundle: Path, state: State) -> bool:
 
 
 def state_bytes(state: State, history: list[dict[str, Any]]) -> bytes:
-    """Return what CURRENT holds: a line of JSON, and a line with its SHA-256."""
+    """Return what CURRENT and PREVIOUS hold: a line of JSON, and a line with its SHA-256."""
     text = json.dumps({**asdict(state), "history": history[-REMEMBERED:]}).encode()
     return text + b"\n" + _digest(text)
 
 
-def write_state(bundle: Path, state: State, history: list[dict[str, Any]], what: str) -> None:
-    """Put a state in force, at once and as a whole; `what` goes into the history."""
+def write_state(bundle: Path, state: State, history: list[dict[str, Any]], what: str) -> list[dict[str, Any]]:
+    """Put a state in force, at once and as a whole; return the history with `what` at its end."""
     entry = {"created": now(), "what": what, "generation": state.generation, "changes": len(state.changes)}
     replace_file(bundle / CURRENT, state_bytes(state, [*history, entry]))
+    return [*history, entry]
 
 
 def now() -> str:
     """Return the time, ISO 8601 in UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _read(path: Path) -> tuple[State, list[dict[str, Any]]]:
+    text, _, digest = path.read_bytes().partition(b"\n")
+    if digest != _digest(text):
+        raise BundleError(f"{path} is damaged (its SHA-256 is not that in its second line).")
+    values = json.loads(text)
+    return State.of(values), values["history"]
 
 
 def _digest(text: bytes) -> bytes:

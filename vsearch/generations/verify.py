@@ -8,7 +8,7 @@ from vsearch.generations.changes import check_change
 from vsearch.generations.files import check_file
 from vsearch.generations.live import manifests, open_state
 from vsearch.generations.manifest import explained, folder_of
-from vsearch.generations.state import State, is_kept, read_state
+from vsearch.generations.state import State, is_kept, read_previous, read_state
 
 
 def verify(bundle: Path) -> Iterator[str]:
@@ -50,8 +50,9 @@ def _check_files(bundle: Path, state: State) -> str:
 def _kept(bundle: Path, state: State) -> list[State]:
     if not state.generation:
         return [state]
-    _, manifest = manifests(bundle, state)
-    before = State.of(manifest["previous"])
+    with explained(bundle, f"reading {MANIFEST}"):
+        _, manifest = manifests(bundle, state)
+    before = read_previous(folder_of(bundle, state.generation))
     if before.generation and is_kept(bundle, before):  # after a rollback it may be kept no more
         return [state, before, State(0, manifest["fitted_sha256"])]
     return [state, before if is_kept(bundle, before) else State(0, manifest["fitted_sha256"])]
