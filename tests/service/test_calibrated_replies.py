@@ -26,3 +26,17 @@ def test_too_few_held_out_queries_promise_nothing(served, tmp_path):
     reply = upload(client, encoded(picture(3)), k=3).json()
     assert reply["good_match"] is None
     assert reply["message"] is None
+
+
+def test_the_calibration_is_of_single_photos(served, tmp_path):
+    client = served(write_bundle(tmp_path / "bundle", calibration=calibrated(0.9)))
+    first, second, third = (client.get("/v1/gallery").json()["items"][i]["id"] for i in range(3))
+
+    def judged(**wanted: list) -> bool:
+        reply = client.post("/v1/search", json={"k": 2, **wanted}).json()
+        assert {hit["probability"] is None for hit in reply["hits"]} == {reply["good_match"] is None}
+        return reply["good_match"] is not None
+
+    assert judged(positive=[{"id": first}])
+    assert not judged(positive=[{"id": first}, {"id": second}])
+    assert not judged(positive=[{"id": first}], negative=[{"id": third}])

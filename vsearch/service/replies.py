@@ -5,15 +5,17 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
+from vsearch.calibration import Calibration
 from vsearch.service.facets import HIDDEN
 from vsearch.service.opened import Opened
 from vsearch.service.schemas import Hit, Item, SearchReply, Took
 
 
-def reply(opened: Opened, table: pd.DataFrame, where: str | None, took: Took) -> SearchReply:
-    """Return the reply of hits as `Bundle.search` returns them."""
+def reply(
+    opened: Opened, table: pd.DataFrame, where: str | None, took: Took, calibration: Calibration | None
+) -> SearchReply:
+    """Return the reply of hits as `Bundle.search` returns them; `calibration`, where there is one for such a query."""
     scores = table["score"].to_numpy(dtype=float)
-    calibration = opened.calibration
     right = [None] * len(table) if calibration is None else calibration.probability(scores).tolist()
     hits = [
         Hit(
@@ -29,7 +31,11 @@ def reply(opened: Opened, table: pd.DataFrame, where: str | None, took: Took) ->
         for row, score, probability in zip(_rows(table), scores.tolist(), right, strict=True)
     ]
     good = None if calibration is None else calibration.good_match(hits[0].score if hits else None)
-    return SearchReply(hits=hits, good_match=good, message=_message(opened, hits, where, good), took_ms=took)
+    message = _unfound(opened, where) if not hits else None
+    if hits and calibration is not None and good is False:
+        best, least = hits[0].score, calibration.threshold
+        message = f"No good match: the best score is {best:.3f}; a good match has {least:.3f} or more."
+    return SearchReply(hits=hits, good_match=good, message=message, took_ms=took)
 
 
 def item(opened: Opened, position: int) -> Item:
@@ -52,16 +58,10 @@ def _metadata(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name not in ("rank", "score", "label", *HIDDEN)}
 
 
-def _message(opened: Opened, hits: list[Hit], where: str | None, good: bool | None) -> str | None:
-    if not hits and where is not None:
-        reasons = opened.bundle.unmet(where)
-        return "; ".join(reasons) or "No item meets the filter and the wishes."
-    if not hits:
+def _unfound(opened: Opened, where: str | None) -> str:
+    if where is None:
         return "No item meets the wishes."
-    if good is False and opened.calibration is not None:
-        threshold = opened.calibration.threshold
-        return f"No good match: the best score is {hits[0].score:.3f}; a good match has {threshold:.3f} or more."
-    return None
+    return "; ".join(opened.bundle.unmet(where)) or "No item meets the filter and the wishes."
 
 
 def unit(vector: list[float], dim: int) -> np.ndarray | str:

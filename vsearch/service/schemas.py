@@ -52,7 +52,8 @@ class BatchRequest(Wire):
 class Hit(Wire):
     """An item that was found.
 
-    `probability` is that of its label being right, calibrated when the model was fit; null where it was not.
+    `probability` is that of its label being right, calibrated when the model was fit; null where it was not,
+    and for a query of several examples: it holds for single photos.
     """
 
     rank: int
@@ -76,8 +77,8 @@ class Took(Wire):
 class SearchReply(Wire):
     """Hits, best first.
 
-    `good_match`: whether the best hit reaches the calibrated threshold; null where there is none. `message` says it
-    in words when there is none, or why a filter let nothing through.
+    `good_match`: whether the best hit reaches the calibrated threshold; null where nothing is calibrated for such a
+    query. `message` says it in words when there is none, or why a filter let nothing through.
     """
 
     hits: list[Hit]

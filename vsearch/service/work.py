@@ -65,15 +65,19 @@ class Work:
         self._spent("embed", start)
         return vector
 
-    async def search(self, queries: np.ndarray, wishes: Wishes, without: list[int] | None = None) -> SearchReply:
+    async def search(
+        self, queries: np.ndarray, wishes: Wishes, without: list[int] | None = None, mixed: bool = False
+    ) -> SearchReply:
         """Return the items nearest to a unit vector, float32 (1, dim); never those at the positions `without`.
+
+        Of a query `mixed` of several examples the calibration says nothing: it was made with single photos.
 
         Raises:
             FilterError: the filter or the grouping doesn't fit the items.
             Busy: too many wait.
         """
         start = time.perf_counter()
-        found = await self.service.searching.run(self._search, queries, wishes, without or [])
+        found = await self.service.searching.run(self._search, queries, wishes, without or [], mixed)
         self._spent("search", start)
         return found.model_copy(update={"took_ms": self.took})
 
@@ -94,7 +98,7 @@ class Work:
         if given is not None and not near and not far:
             return await self.search(given, wanted)
         query = await self.service.searching.run(self._combined, wanted, near, far, given)
-        return await self.search(query, wanted, near + far)
+        return await self.search(query, wanted, near + far, mixed=len(near) + (given is not None) > 1 or bool(far))
 
     def _rows(self, examples: list[Example]) -> list[int]:
         return [self.position(example.id) for example in examples]
@@ -112,14 +116,14 @@ class Work:
             negative_weights=np.array(minus) if minus else None,
         )[None]
 
-    def _search(self, queries: np.ndarray, wishes: Wishes, without: list[int]) -> SearchReply:
+    def _search(self, queries: np.ndarray, wishes: Wishes, without: list[int], mixed: bool) -> SearchReply:
         bundle = self.opened.bundle
         allowed = bundle.allowed(wishes.where)
         if without:
             allowed = np.ones(len(bundle.items), dtype=bool) if allowed is None else allowed
             allowed[without] = False
         (table,) = bundle.search_embeddings(queries, wishes.k, allowed, wishes.min_score, wishes.group_by)
-        return reply(self.opened, table, wishes.where, self.took)
+        return reply(self.opened, table, wishes.where, self.took, None if mixed else self.opened.calibration)
 
     def _spent(self, step: str, start: float) -> None:
         spent = time.perf_counter() - start
