@@ -118,3 +118,15 @@ def test_clear_words_when_a_photo_is_refused_or_the_service_is_away(shop, browse
     service.wait()
     tab.get_by_role("button", name="Try again").first.click()
     shows(tab, "12 results")
+
+
+def test_the_manual_needs_no_other_host(shop, browser):
+    tab, asked, errors = browser.new_page(), [], []
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.on("pageerror", lambda error: errors.append(error))
+    tab.goto(f"{shop[0].url}/docs")
+    shows(tab, "Finds the items of a catalog that look most like a photo")
+    tab.get_by_text("/v1/search/batch").first.click()
+    shows(tab, "Do several searches, of 10,000 hits in all at most")
+    assert not errors
+    assert all(url.startswith((shop[0].url, "data:", "blob:")) for url in asked)

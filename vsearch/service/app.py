@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import Depends, FastAPI
+from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
 from vsearch.generations.base import BundleError
@@ -51,7 +52,9 @@ def create_app(bundle_folder: Path | Callable[[], Path], settings: Settings | No
     settings = settings or Settings()
     source = bundle_folder if callable(bundle_folder) else lambda: bundle_folder
     service = Service(source, settings)
-    app = FastAPI(title="vsearch", description=DESCRIPTION, lifespan=_lifespan, root_path=settings.root_path)
+    app = FastAPIOffline(
+        title="vsearch", description=DESCRIPTION, lifespan=_lifespan, root_path=settings.root_path, redoc_url=None
+    )
     app.state.service = service
     handle(app, settings.retry_after_s)
     rate = Rate(settings.rate_per_minute)

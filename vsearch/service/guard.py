@@ -14,7 +14,6 @@ from vsearch.service.state import Service
 
 logger = logging.getLogger("vsearch.access")
 ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")  # of a request, as a client may give it
-PAGES = ("/docs", "/docs/oauth2-redirect")
 SLOW = ("/v1/admin/",)  # a bundle of gigabytes takes its time
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -23,6 +22,8 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 CLOSED = "default-src 'none'; frame-ancestors 'none'"
+OWN = "default-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; frame-ancestors 'none'"
+POLICIES = {"/docs": OWN, "/docs/oauth2-redirect": OWN}
 
 
 class Guard:
@@ -121,8 +122,7 @@ class _Exchange:
             headers.setdefault("Cache-Control", "no-store")
             for name, value in HEADERS.items():
                 headers[name] = value
-            if self.scope["path"] not in PAGES:
-                headers["Content-Security-Policy"] = CLOSED
+            headers["Content-Security-Policy"] = POLICIES.get(self.scope["path"], CLOSED)
             if not self.arrived:
                 headers["Connection"] = "close"  # the rest of the body is not read
         await self._send(message)
