@@ -7,11 +7,14 @@ from vsearch import calibration
 from vsearch.bundle import check_canaries, open_bundle
 from vsearch.calibration import Calibration
 from vsearch.catalogs.base import boxes
+from vsearch.embedder import Embedder
 from vsearch.explain import can_explain
 from vsearch.images import Box
 from vsearch.searching import Bundle
 from vsearch.service.facets import facets
+from vsearch.service.precision import network as in_precision
 from vsearch.service.schemas import Facet
+from vsearch.service.settings import Precision
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,8 @@ class Opened:
     Attributes:
         folder: where it was read; links resolved.
         bundle: network, index, items.
+        network: embeds what users send: the bundle's, or a copy of it that computes in bfloat16.
+        precision: of that: `float32`, `bfloat16`, and why.
         calibration: what scores are worth; None where nothing was calibrated.
         facets: what filters can ask.
         photos_root: what items' relative paths start from.
@@ -29,6 +34,8 @@ class Opened:
 
     folder: Path
     bundle: Bundle
+    network: Embedder
+    precision: str
     calibration: Calibration | None
     facets: list[Facet]
     photos_root: Path | None
@@ -59,24 +66,30 @@ class Opened:
         return (self.photos_root or Path()) / path if path else None
 
 
-def open_checked(folder: Path, photos_root: Path | None = None) -> tuple[Opened, list[str]]:
+def open_checked(
+    folder: Path, photos_root: Path | None = None, precision: Precision = "float32"
+) -> tuple[Opened, list[str]]:
     """Open a bundle as it stands and check it: lengths, SHA-256, fingerprint, and that it embeds as it did.
 
     Returns:
         It, and a line for each thing that was checked.
 
     Raises:
-        BundleError: says which part is missing, damaged or foreign, or that the network embeds differently now.
+        BundleError: says which part is missing, damaged or foreign, or that the network embeds differently now, or
+            can't do it in this precision.
     """
     start = time.perf_counter()
     folder = folder.resolve()
     bundle = open_bundle(folder)
     learnt, splits = calibration.read(folder, bundle.manifest), can_explain(bundle.embedder)
-    opened = Opened(folder, bundle, learnt, facets(bundle.items), photos_root, splits)
+    alike = check_canaries(folder, bundle.embedder, bundle.manifest)
+    network, computes = in_precision(folder, bundle.embedder, bundle.manifest, precision)
+    opened = Opened(folder, bundle, network, computes, learnt, facets(bundle.items), photos_root, splits)
     checked = [
         f"files: lengths and SHA-256; fingerprint: {opened.fingerprint}; generation {opened.generation}",
         f"items: {len(bundle.items):,}, ids each once: {len(opened.positions) == len(bundle.items)}",
-        check_canaries(folder, bundle.embedder, bundle.manifest),
+        alike,
+        f"precision: {computes}",
         f"opened in {time.perf_counter() - start:.1f} s",
     ]
     return opened, checked

@@ -149,11 +149,12 @@ class Facet(Wire):
 
 
 class Info(Wire):
-    """The open bundle: model, index, counts, measured quality."""
+    """The open bundle: model, index, counts, measured quality. `precision`: in which uploads are embedded, and why."""
 
     fingerprint: str
     generation: int
     model: dict[str, Any]
+    precision: str
     index: dict[str, Any]
     items: int
     labels: int

@@ -1,5 +1,5 @@
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import (
@@ -12,6 +12,7 @@ from pydantic_settings import (
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 Count = Annotated[int, Field(ge=1)]
+Precision = Literal["auto", "float32", "bfloat16"]
 Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -51,6 +52,9 @@ class Settings(BaseSettings):
     max_batch: Count = Field(default=16, description="photos embedded together; 1: each alone")
     decode_threads: Count = Field(default=2, description="photos decoded at once")
     search_threads: Count = Field(default=2, description="searches at once")
+    precision: Precision = Field(
+        default="auto", description="of the network; auto: bfloat16 if the CPU has it and embeddings stay, else float32"
+    )
     torch_threads: int = Field(default=0, ge=0, description="threads of the network; 0: PyTorch's choice")
     body_s: Seconds = Field(default=15, description="seconds that a request's body may take to arrive")
     request_s: Seconds = Field(default=30, description="seconds that a request may take in all")

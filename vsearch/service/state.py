@@ -76,7 +76,7 @@ class Service:
         self.searching.close()
 
     def _open(self) -> Opened:
-        opened, checked = open_checked(self.source(), self.settings.photos_root)
+        opened, checked = open_checked(self.source(), self.settings.photos_root, self.settings.precision)
         logger.info("bundle checked", extra={"bundle": str(opened.folder), "checked": checked})
         return opened
 

@@ -61,7 +61,7 @@ class Work:
         """Return an uploaded photo's unit vector, float32 (dim,). Raises as `see` does."""
         seen = await self.see(data, region)
         start = time.perf_counter()
-        vector = await self.service.batcher.embed(self.opened.bundle.embedder, seen.input)
+        vector = await self.service.batcher.embed(self.opened.network, seen.input)
         self._spent("embed", start)
         return vector
 
