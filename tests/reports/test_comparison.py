@@ -82,7 +82,7 @@ def test_the_markdown_says_everything(compared):
     text = files["comparison.md"].decode()
     assert "# [new] against version_0" in text
     assert "| model.loss.margin | 0.3 | 0.5 |" in text
-    assert "| parameters trained | 1,234,567 | - |" in text
+    assert "| parameters trained, a loss's own included | 1,234,567 | - |" in text
     assert "| bytes a vector in the index | 8,192 | - |" in text
     assert "| ms a search, index alone (p50) | 0.25 | 0.25 |" in text
     assert "- [new] was fit before costs were recorded" in text

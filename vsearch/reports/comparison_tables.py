@@ -7,7 +7,7 @@ from vsearch.reports.tables import Rows, markdown_table
 
 MOST = 5  # labels shown at each end
 COSTS = {
-    "trained_parameters": ("parameters trained", "{:,.0f}"),
+    "trained_parameters": ("parameters trained, a loss's own included", "{:,.0f}"),
     "parameters": ("parameters, a loss's own included", "{:,.0f}"),
     "epoch_s": ("s a training epoch with its validation (median)", "{:,.1f}"),
     "embed_photos_per_s": ("photos decoded and embedded a second", "{:,.0f}"),
