@@ -35,8 +35,8 @@ Load = tuple[list[float], float, int]  # seconds of each answer, seconds in all,
 
 
 @contextmanager
-def running(bundle: Path, flags: list[str] | None) -> Iterator[str]:
-    """Start a server; yield its address once it answers."""
+def running(bundle: Path, flags: list[str] | None) -> Iterator[tuple[str, int]]:
+    """Start a server; yield its address and its process's number once it answers."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -54,7 +54,7 @@ def running(bundle: Path, flags: list[str] | None) -> Iterator[str]:
                 if process.poll() is not None:
                     sys.exit("a server did not start")
                 time.sleep(0.2)
-        yield url
+        yield url, process.pid
     finally:
         process.terminate()
         process.wait(30)
@@ -102,7 +102,7 @@ def main() -> None:
     loads: dict[tuple[str, int], list[Load]] = {}
     for _ in range(args.rounds):
         for name, flags in SERVERS.items():
-            with running(args.bundle, flags) as url:
+            with running(args.bundle, flags) as (url, _):
                 for clients in args.clients:
                     loads.setdefault((name, clients), []).append(load(url, photos, clients, args.seconds))
     print("| clients | server | requests/s | p50 ms | p99 ms | failed |\n| --- | --- | --- | --- | --- | --- |")

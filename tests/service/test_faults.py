@@ -12,6 +12,7 @@ from small_service import encoded, picture, write_bundle
 from test_photos import BOMB
 
 from vsearch.cli import main
+from vsearch.service.opened import open_checked
 
 PHOTO = {"photo": ("a.png", encoded(picture(3)))}
 HEAD = b"POST /v1/search/upload HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\n"
@@ -118,6 +119,17 @@ def test_sigterm_answers_what_was_taken_in(tmp_path):
             assert [read(connection).split()[1] for connection in uploads] == [b"200"] * 20
             assert 3 < stopping.result() < 4 + 5
         assert [read(connection).split()[1] for connection in stuck] == [b"503"] * 5
+
+
+def test_a_service_killed_amid_uploads_leaves_the_bundle_as_it_was(tmp_path):
+    bundle = write_bundle(tmp_path / "bundle")
+    before = {path: path.read_bytes() for path in bundle.rglob("*") if path.is_file()}
+    with serving(bundle) as process:
+        half = [process.connect(HEAD + b"Content-Length: 5000\r\n\r\n" + PART) for _ in range(10)]
+        process.running.kill()
+        assert [read(connection) for connection in half] == [b""] * 10
+    open_checked(bundle)
+    assert {path: path.read_bytes() for path in bundle.rglob("*") if path.is_file()} == before
 
 
 def ending(capsys, *words: object) -> str:
