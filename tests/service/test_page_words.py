@@ -1,7 +1,7 @@
 import pytest
 
 from vsearch.service.failures import Busy, Refused, TooSlow, Unreachable
-from vsearch.service.page_words import words
+from vsearch.service.page_words import likely, words
 from vsearch.service.schemas import Problem
 
 
@@ -31,3 +31,16 @@ def test_each_failure_has_words_and_advice(error, said, advice):
 def test_what_the_service_says_is_text_and_no_markup():
     found = words(Refused(problem(422, "[x](http://evil) <b> $a$ :red[b]")), "http://shop")[1]
     assert r"\[x\]\(http\://evil\) \<b\> \$a\$ \:red\[b\]" in found
+
+
+@pytest.mark.parametrize(
+    ("probability", "said"),
+    [
+        (0.873, "  \n87 % likely right"),
+        (0.9996, "  \nover 99 % likely right"),
+        (0.0, "  \n1 % likely right"),
+        (None, ""),
+    ],
+)
+def test_nothing_is_certain(probability, said):
+    assert likely(probability) == said

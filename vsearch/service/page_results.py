@@ -7,7 +7,7 @@ from vsearch.service.page_service import pictures
 from vsearch.service.page_session import put
 from vsearch.service.page_sources import WIDTH, Photo
 from vsearch.service.page_why import why
-from vsearch.service.page_words import plain
+from vsearch.service.page_words import likely, plain
 from vsearch.service.schemas import Hit, Info, SearchReply
 
 SHOWN = 4  # metadata of a result; the rest is in its details
@@ -36,8 +36,7 @@ def _result(hit: Hit, data: bytes | None, query: Query, photo: Photo | None, fou
     if data:
         st.image(data, width="stretch", alt=f"Result {hit.rank}: {hit.label}, {hit.similarity_percent:.0f} % similar")
     st.markdown(f"**{hit.rank}. {_plain(hit.label)}**")
-    likely = "" if hit.probability is None else f", {100 * hit.probability:.0f} % likely right"
-    st.markdown(f"{hit.similarity_percent:.1f} % similar{likely}")
+    st.markdown(f"{hit.similarity_percent:.1f} % similar{likely(hit.probability)}")
     known = [(name, value) for name, value in hit.metadata.items() if value is not None]
     st.caption("  \n".join(f"{_plain(name)}: {_plain(value)}" for name, value in known[:SHOWN]))
     settings: dict[str, Any] = {"width": "stretch", "type": "secondary"}

@@ -37,3 +37,11 @@ def words(error: ServiceError, url: str) -> tuple[str, str]:
 def plain(text: str) -> str:
     """Return text in which Markdown has no meaning."""
     return "".join(f"\\{mark}" if mark in "\\`*_{}[]()<>#+!|~$:-" else mark for mark in text.replace("\n", " "))
+
+
+def likely(probability: float | None) -> str:
+    """Return a further line that says how probable a hit is to be right; empty where that is not known."""
+    if probability is None:
+        return ""
+    percent = min(99, max(1, round(100 * probability)))  # nothing is certain
+    return f"  \n{'over ' if probability > 0.99 else ''}{percent} % likely right"
