@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import faiss
-import pandas as pd
+import numpy as np
 import torch
 import uvicorn
 from fastapi import FastAPI, UploadFile
@@ -16,9 +16,9 @@ from torchvision import transforms
 from vsearch.bundle import open_bundle
 
 app = FastAPI()
-bundle = Path(os.environ["BUNDLE"])
-model, index = open_bundle(bundle).embedder, faiss.read_index(str(bundle / "index.faiss"))
-items = pd.read_parquet(bundle / "items.parquet")
+bundle = open_bundle(Path(os.environ["BUNDLE"]))
+model, items, index = bundle.embedder, bundle.items, faiss.IndexFlatL2(bundle.embedder.dim)
+index.add(bundle.index.vectors(np.arange(len(items))))
 size, mean, std = (getattr(model.preprocessing, name) for name in ("size", "mean", "std"))
 prepare = transforms.Compose(
     [transforms.Resize((size, size)), transforms.ToTensor(), transforms.Normalize(mean, std)],

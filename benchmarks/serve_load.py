@@ -7,6 +7,7 @@ Each server runs alone in a process of its own at a loopback port, with as many 
 or as `--threads` says (on a busy machine two threads that wait for each other are slower than one); they take turns in
 each round. Clients are threads of this process, each with one connection, sending the next photo when the answer is
 there. The plain handler (`plain_service.py`) is what tutorials show: decode, embed and search in an `async def`.
+vsearch runs as it comes (photos in batches, bfloat16 where the CPU has it), and without the one and the other.
 """
 
 import argparse
@@ -28,8 +29,9 @@ import numpy as np
 
 SERVERS = {
     "plain handler": None,
-    "vsearch, batching": ["--max-batch", "16"],
+    "vsearch": [],
     "vsearch, one by one": ["--max-batch", "1"],
+    "vsearch, float32": ["--precision", "float32"],
 }
 Load = tuple[list[float], float, int]  # seconds of each answer, seconds in all, how many were not 200
 
