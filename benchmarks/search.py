@@ -80,6 +80,7 @@ def ours(gallery: np.ndarray, threads: int, wanted: Callable[[str], bool]) -> It
     factories: dict[str, list[dict[str, float]]] = {
         "Flat": [{}],
         "HNSW32": [{"efSearch": ef} for ef in (16, 32, 64, 128, 256, 512)],
+        "PCA128,HNSW32,RFlat": [{"efSearch": ef, "k_factor_rf": f} for f in (3, 10) for ef in (16, 32, 64, 128, 256)],
         "HNSW32,SQ8": [{"efSearch": ef} for ef in (64, 256)],
         "PQ256x4fs,RFlat": [{"k_factor_rf": factor} for factor in (10, 30, 100, 300)],
         f"IVF{lists},Flat": [{"nprobe": probes} for probes in (1, 10, 50)],

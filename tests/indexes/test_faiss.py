@@ -9,7 +9,15 @@ import pytest
 from vsearch.indexes import faiss as faiss_index
 from vsearch.indexes.faiss import FaissIndex
 
-LOSSLESS = ["Flat", "HNSW16", "IVF8,Flat", "HNSW16,Flat,RFlat", "PQ16x4fs,RFlat", "IVF8,PQ16x4fs,RFlat"]
+LOSSLESS = [
+    "Flat",
+    "HNSW16",
+    "IVF8,Flat",
+    "HNSW16,Flat,RFlat",
+    "PCA32,HNSW16,RFlat",
+    "PQ16x4fs,RFlat",
+    "IVF8,PQ16x4fs,RFlat",
+]
 CODED = ["SQ8", "SQfp16", "PQ16x4", "PQ16x4fs", "IVF8,PQ16x4fs", "IVF8,SQ8", "OPQ4_16,IVF8,PQ4x4fs", "RaBitQ"]
 CODED += ["HNSW16,SQ8", "PCA32,Flat", "PCA32,IVF8,Flat", "PQ16x4fs,Refine(SQfp16)", "IVF8,RaBitQ"]
 
@@ -204,6 +212,8 @@ def test_threads_are_put_back():
         ("IVF1024,Flat", {}, r"IVF1024,Flat trains 1,024 centroids, with 300 vectors .*39,936 for good ones.*up to 7 "),
         ("IVF64,Flat", {"train_sample": 50}, r"64 centroids, with 50 vectors"),
         ("PQ8x10", {}, r"trains 1,024 centroids"),
+        ("PCA12,Flat", {"train_sample": 10}, r"12 principal components of vectors of 64 .* with 10 .*: 10 at most"),
+        ("PCA80,HNSW8,RFlat", {}, r"80 principal components of vectors of 64 .* with 300 .*: 64 at most"),
         ("OPQ4_16,PQ4x4fs", {"train_sample": 200}, r"trains 256 centroids, with 200 vectors"),
         ("IVF8,Falt", {}, r"factory: FAISS makes no 'IVF8,Falt' of 64 dimensions"),
         ("PQ7", {}, r"factory: FAISS makes no 'PQ7' of 64 dimensions"),

@@ -124,12 +124,14 @@ def test_candidates_follow_the_size():
         found = specs(n)
         assert found[0] == "Flat"
         assert any("HNSW" in spec for spec in found) == (n >= 1000)
-        assert ("PQ256x4fs,RFlat" in found) == (n >= 1000)
+        assert ("PQ256x4fs,RFlat" in found) == ("PCA128,HNSW32,RFlat" in found) == (n >= 1000)
         assert any(spec.startswith("IVF") for spec in found) == (10_000 <= n <= 1_000_000)
         assert any("OPQ" in spec for spec in found) == (1_000_000 < n <= 10_000_000)
 
 
-@pytest.mark.parametrize(("n", "dim"), [(1_500, 100), (1_500, 33), (1_500, 37), (1_500, 16), (30, 8), (12_000, 48)])
+@pytest.mark.parametrize(
+    ("n", "dim"), [(1_500, 300), (1_500, 100), (1_500, 33), (1_500, 37), (1_500, 16), (30, 8), (12_000, 48)]
+)
 def test_every_candidate_can_be_built_and_takes_its_settings(n, dim, caplog):
     vectors = unit(n, dim)
     offered = candidates(n, dim, n)

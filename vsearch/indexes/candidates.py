@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import product
 
 from vsearch.indexes.base import Index
 from vsearch.indexes.exact import ExactIndex
@@ -11,6 +12,7 @@ FEW = 1_000  # vectors below which nothing is gained by searching fewer of them
 IVF_FROM, IVF_TO = 10_000, 1_000_000
 PQ_TO = 10_000_000
 NARROW = 32  # dimensions below which product quantization has nothing to split
+COMPONENTS = 128  # that a graph walks on, where vectors are much longer
 NPROBE, EF, K_FACTOR = (10, 20, 50), (16, 32, 64, 128, 256), (4, 10, 30, 100)
 
 
@@ -35,9 +37,10 @@ def given(index: Index) -> Candidate:
 def candidates(n: int, dim: int, trained_on: int, seed: int = 0, threads: int | None = None) -> list[Candidate]:
     """Return what may be worth its while for n vectors of `dim` dimensions, the simpler and more exact first.
 
-    Exact search, codes of 8 and 16 bits, HNSW (Malkov & Yashunin 2016) and 4-bit codes in registers with the best hits
-    compared again (André et al. 2015) at every size; inverted lists (Jégou et al. 2011) up to a million vectors, from
-    there to ten million with product quantization after a learned rotation (Ge et al. 2013).
+    Exact search, codes of 8 and 16 bits, HNSW (Malkov & Yashunin 2016) of whole vectors, and, with the best hits
+    compared again, of their first principal components, and 4-bit codes in registers (André et al. 2015) at every size;
+    inverted lists (Jégou et al. 2011) up to a million vectors, from there to ten million with product quantization
+    after a learned rotation (Ge et al. 2013).
 
     Args:
         n: vectors that are to be searched in the end.
@@ -52,7 +55,8 @@ def candidates(n: int, dim: int, trained_on: int, seed: int = 0, threads: int | 
             text = factory if isinstance(factory, str) else factory(size)
             return FaissIndex(text, seed=seed, threads=threads)
 
-        return Candidate(make, tuple({name: value} for name, values in parameter.items() for value in values) or ({},))
+        each = product(*parameter.values())
+        return Candidate(make, tuple(dict(zip(parameter, values, strict=True)) for values in each))
 
     found = [Candidate(lambda size: ExactIndex(threads=threads)), faiss("SQfp16"), faiss("SQ8")]
     if n < FEW or trained_on < FEW:
@@ -60,6 +64,8 @@ def candidates(n: int, dim: int, trained_on: int, seed: int = 0, threads: int | 
     if IVF_FROM <= n <= IVF_TO:
         found.append(faiss(lambda size: f"IVF{lists(size)},Flat", nprobe=NPROBE))
     found.append(faiss("HNSW32", efSearch=EF))
+    if dim > 2 * COMPONENTS:  # else a walk costs nearly as much
+        found.append(faiss(f"PCA{COMPONENTS},HNSW32,RFlat", efSearch=EF, k_factor_rf=(3, 10)))
     if dim < NARROW:
         return found
     codes = divisor(dim, dim // 8)
@@ -67,15 +73,13 @@ def candidates(n: int, dim: int, trained_on: int, seed: int = 0, threads: int | 
         found.append(faiss(f"PQ{codes}x4fs,{refine}", k_factor_rf=K_FACTOR))
     if IVF_TO < n <= PQ_TO and trained_on >= 256 * ENOUGH:
         codes = divisor(dim, 64)
-        rotation, wide = f"OPQ{codes}_{min(dim, 4 * codes)}", (50, 100)
+        rotation = f"OPQ{codes}_{min(dim, 4 * codes)}"
         found.append(faiss(lambda size: f"{rotation},IVF{lists(size)},PQ{codes}", nprobe=NPROBE))
-        found.append(_refined(lambda size: f"{rotation},IVF{lists(size)},PQ{codes},Refine(SQ8)", wide, seed, threads))
+        refined = faiss(
+            lambda size: f"{rotation},IVF{lists(size)},PQ{codes},Refine(SQ8)", nprobe=(50, 100), k_factor_rf=(10,)
+        )
+        found.append(refined)
     return found
-
-
-def _refined(factory: Callable[[int], str], probes: tuple[float, ...], seed: int, threads: int | None) -> Candidate:
-    settings = tuple({"nprobe": nprobe, "k_factor_rf": 10.0} for nprobe in probes)
-    return Candidate(lambda size: FaissIndex(factory(size), seed=seed, threads=threads), settings)
 
 
 def lists(n: int) -> int:

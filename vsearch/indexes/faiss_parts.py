@@ -53,13 +53,21 @@ def mend(index: faiss.Index) -> faiss.Index:
 
 
 def check_enough(index: faiss.Index, factory: str, n: int, train_sample: int | None) -> None:
-    """Refuse to train more centroids than there are vectors to train them on.
+    """Refuse to train more centroids or principal components than there are vectors to train them on.
 
     Raises:
-        ValueError: says how many centroids there are, how many vectors, and what would do.
+        ValueError: says how many there are, how many vectors, and what would do.
     """
     have = min(n, train_sample or n)
-    wanted = max(_centroids(part) for part in parts(index))
+    for step in _transforms(index):
+        if isinstance(step, faiss.PCAMatrix) and step.d_out > min(have, step.d_in):
+            raise ValueError(
+                f"factory: {factory} wants {step.d_out:,} principal components of vectors of {step.d_in:,} dimensions, "
+                f"with {have:,} vectors to train on: {min(have, step.d_in):,} at most."
+            )
+    rotated = any(isinstance(step, faiss.OPQMatrix) for step in _transforms(index))
+    # FAISS learns a rotation with codes of 8 bits, whatever those that follow
+    wanted = max(256 if rotated else 0, *(_centroids(part) for part in parts(index)))
     if have < wanted:
         raise ValueError(
             f"factory: {factory} trains {wanted:,} centroids, with {have:,} vectors to train on. It takes {wanted:,} "
@@ -70,15 +78,14 @@ def check_enough(index: faiss.Index, factory: str, n: int, train_sample: int | N
 
 def _centroids(part: faiss.Index) -> int:
     codes = getattr(part, "pq", None)
-    return max(getattr(part, "nlist", 0), codes.ksub if codes is not None else 0, 256 if _has_opq(part) else 0)
+    return max(getattr(part, "nlist", 0), codes.ksub if codes is not None else 0)
 
 
-def _has_opq(part: faiss.Index) -> bool:
-    """Tell whether a rotation is learned first; FAISS does that with codes of 8 bits, whatever those that follow."""
-    if not isinstance(part, faiss.IndexPreTransform):
-        return False
-    steps = (faiss.downcast_VectorTransform(part.chain.at(number)) for number in range(part.chain.size()))
-    return any(isinstance(step, faiss.OPQMatrix) for step in steps)
+def _transforms(index: faiss.Index) -> Iterator[faiss.VectorTransform]:
+    for part in parts(index):
+        if isinstance(part, faiss.IndexPreTransform):
+            for number in range(part.chain.size()):
+                yield faiss.downcast_VectorTransform(part.chain.at(number))
 
 
 def inverted(index: faiss.Index) -> faiss.IndexIVF | None:
