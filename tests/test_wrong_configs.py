@@ -295,6 +295,11 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
         "trainer.callbacks[EarlyStopping].init_args.monitor",
         ["'val_loss'", "did you mean val/loss?"],
     ),
+    "a checkpoint of the worst epoch": (
+        callback("lightning.pytorch.callbacks.ModelCheckpoint", "monitor: val/map_at_r, filename: best"),
+        "trainer.callbacks[ModelCheckpoint].init_args.mode",
+        ["'min' takes the worst val/map_at_r", "set it to max"],
+    ),
     "a schedule that looks at nothing": (
         "model: {lr_scheduler: torch.optim.lr_scheduler.ReduceLROnPlateau}",
         "model.lr_scheduler",
