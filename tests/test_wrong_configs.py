@@ -4,6 +4,7 @@ import pytest
 import torch
 import torchvision
 import yaml
+from lightning.pytorch.loggers import CSVLogger
 from tiny import ColourCatalog, TinyBackbone
 
 from callbacks.gradual_unfreezing import GradualUnfreezing
@@ -42,6 +43,13 @@ class Dimless(TinyBackbone):
     def __init__(self) -> None:
         super().__init__()
         del self.dim
+
+
+class LacksPackage(CSVLogger):
+    """What Lightning's WandbLogger does without wandb."""
+
+    def __init__(self) -> None:
+        raise ModuleNotFoundError("Requirement 'wandb' not met. HINT: Try running `pip install -U 'wandb'`")
 
 
 class LaterUnfreezing(GradualUnfreezing):
@@ -204,6 +212,29 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
         loss(f"distance: {LOSSES}.LpDistance"),
         "model.loss.init_args.distance",
         ["write it as `class_path: "],
+    ),
+    # lists
+    "a logger that isn't installed": (
+        "trainer: {logger+: [{class_path: test_wrong_configs.LacksPackage}]}",
+        "trainer.logger[LacksPackage]",
+        ["wandb", "`uv pip install -U "],
+    ),
+    "a logger alone that isn't installed": (
+        "trainer: {logger: {class_path: test_wrong_configs.LacksPackage}}",
+        "trainer.logger",
+        ["wandb", "`uv pip install -U "],
+    ),
+    "a wrong value in a list's second callback": (
+        "trainer: {callbacks+: [{class_path: lightning.pytorch.callbacks.EarlyStopping, "
+        "init_args: {monitor: val/loss, mode: big}}]}",
+        "trainer.callbacks[EarlyStopping].init_args.mode",
+        ["min, max, got big"],
+    ),
+    "a wrong value in a callback without a list": (
+        "trainer: {callbacks: {class_path: lightning.pytorch.callbacks.EarlyStopping, "
+        "init_args: {monitor: val/loss, mode: big}}}",
+        "trainer.callbacks.init_args.mode",
+        ["min, max, got big"],
     ),
     # networks and weights
     "no such network": (backbone("name: resnet19"), "model.backbone", ["resnet19"]),

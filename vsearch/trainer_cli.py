@@ -88,8 +88,9 @@ class TrainerCLI(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """Make all parts; what one of them refuses is a ConfigError that names it."""
-        self.parser.add_instantiator(make_naming(self.config[self.subcommand]), object)
-        with naming():
+        refusals: list[ConfigError] = []
+        self.parser.add_instantiator(make_naming(self.config[self.subcommand], refusals), object)
+        with naming(refusals):
             super().instantiate_classes()
 
     def instantiate_trainer(self, **arguments: Any) -> Trainer:
