@@ -6,12 +6,15 @@ import torchvision
 import yaml
 from lightning.pytorch.loggers import CSVLogger
 from tiny import ColourCatalog, TinyBackbone
+from torch import Tensor, nn
 
 from callbacks.gradual_unfreezing import GradualUnfreezing
 from vsearch.cli import main
+from vsearch.heads.base import Head
 from vsearch.module import MetricLearner
 
 TRIPLET = Path(__file__).parent.parent / "configs" / "triplet.yaml"
+EMA = str(TRIPLET.parent / "extras" / "ema.yaml")
 TINY = {
     "model": {"backbone": {"init_args": {"name": "resnet18", "weights": None, "image_size": 32}}, "warmup_steps": 0},
     "data": {
@@ -43,6 +46,18 @@ class Dimless(TinyBackbone):
     def __init__(self) -> None:
         super().__init__()
         del self.dim
+
+
+class Widthless(Head):
+    """A plugin whose layer can't be."""
+
+    dim = 8
+
+    def attach(self, features: int) -> None:
+        self.layer = nn.Linear(features, -4)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.layer(features)
 
 
 class LacksPackage(CSVLogger):
@@ -193,6 +208,28 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
         "model.lr_factors",
         ["features.0 is frozen"],
     ),
+    "no embedding": (
+        "model: {head: {class_path: vsearch.heads.linear.LinearHead, init_args: {dim: 0}}}",
+        "model.head.init_args.dim",
+        ["1 or more, not 0"],
+    ),
+    "a layer of negative width": (
+        "model: {head: {class_path: vsearch.heads.mlp.MLPHead, init_args: {hidden: -4}}}",
+        "model.head.init_args.hidden",
+        ["1 or more, not -4"],
+    ),
+    "what a plugin's layers refuse": (
+        "model: {head: {class_path: test_wrong_configs.Widthless}}",
+        "model",
+        ["negative dimension -4", "test_wrong_configs.py, line"],
+    ),
+    "a step of no batches": (
+        ["--trainer.accumulate_grad_batches", "0"],
+        "trainer.accumulate_grad_batches",
+        ["1 or more"],
+    ),
+    "no epochs": ("trainer: {max_epochs: 0}", "trainer.max_epochs", ["nothing is trained"]),
+    "no batches": ("trainer: {limit_train_batches: 0}", "trainer.limit_train_batches", ["nothing is trained"]),
     "a negative share": (
         "data: {split: {init_args: {train: 1.2, val: -0.1, test: -0.1}}}",
         "data.split",
@@ -223,6 +260,11 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
         "trainer: {logger: {class_path: test_wrong_configs.LacksPackage}}",
         "trainer.logger",
         ["wandb", "`uv pip install -U "],
+    ),
+    "an overlay twice": (
+        ["--config", EMA, "--config", EMA],
+        "trainer.callbacks[EMAWeightAveraging]",
+        ["there twice", "remove one"],
     ),
     "a wrong value in a list's second callback": (
         "trainer: {callbacks+: [{class_path: lightning.pytorch.callbacks.EarlyStopping, "

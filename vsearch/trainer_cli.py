@@ -95,7 +95,12 @@ class TrainerCLI(LightningCLI):
 
     def instantiate_trainer(self, **arguments: Any) -> Trainer:
         """Make the trainer, and hand the run's index to the callbacks that build one: an overlay can't reach these."""
-        trainer, index = super().instantiate_trainer(**arguments), self.config_init[self.subcommand].get("index")
+        try:
+            trainer, index = super().instantiate_trainer(**arguments), self.config_init[self.subcommand].get("index")
+        except RuntimeError as error:
+            if twice := re.search(r"more than one stateful callback of type `(\w+)`", str(error)):
+                raise ConfigError(f"trainer.callbacks[{twice[1]}]", "it is there twice: remove one") from error
+            raise
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if index is not None and hasattr(callback, "use_index"):
                 callback.use_index(index)

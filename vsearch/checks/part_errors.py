@@ -17,7 +17,7 @@ from vsearch.checks.config_errors import KEYED, ConfigError, one_line
 from vsearch.images import PhotoError
 from vsearch.splits import SplitError
 
-USERS = (ValueError, TypeError, ImportError, OSError, AssertionError, MisconfigurationException)
+USERS = (ValueError, TypeError, ImportError, OSError, AssertionError, RuntimeError, MisconfigurationException)
 DATA = {CatalogError: "data.catalog", PhotoError: "data.catalog", SplitError: "data.split"}
 SECTIONS = {LightningModule: "model", LightningDataModule: "data", Trainer: "trainer"}
 NO_PLUGINS = {"vsearch", "callbacks", *sys.stdlib_module_names}

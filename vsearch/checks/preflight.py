@@ -10,6 +10,7 @@ from vsearch.checks.dry_run import dry_run
 from vsearch.checks.margins import check_margins
 from vsearch.checks.monitors import check_monitors
 from vsearch.checks.part_errors import inner_parts, refusal
+from vsearch.checks.training import check_training
 from vsearch.datamodule import CatalogDataModule
 from vsearch.heads.base import Head
 from vsearch.module import MetricLearner
@@ -29,6 +30,7 @@ def check(module: MetricLearner, data: CatalogDataModule, trainer: Trainer) -> N
     """
     if trainer.world_size > 1:
         raise ConfigError("trainer.devices", f"{trainer.world_size}, but batches are drawn in one process: set it to 1")
+    check_training(trainer)
     check_stored(module.backbone, module.embedder.head)
     if not any(value.requires_grad for value in module.parameters()):
         key = "model.backbone.init_args.freeze" if hasattr(module.backbone, "freeze") else "model.backbone"
