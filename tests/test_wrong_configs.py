@@ -228,6 +228,13 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
         "trainer.accumulate_grad_batches",
         ["1 or more"],
     ),
+    "a learning rate of 0": ("model: {optimizer: {init_args: {lr: 0.0}}}", "model.optimizer.init_args.lr", ["above 0"]),
+    "a rate that falls to 0": (
+        "model: {lr_scheduler: {init_args: {gamma: 0}}}",
+        "model.lr_scheduler.init_args.gamma",
+        ["above 0"],
+    ),
+    "a negative warm-up": ("model: {warmup_steps: -5}", "model.warmup_steps", ["0 or more, not -5"]),
     "no epochs": ("trainer: {max_epochs: 0}", "trainer.max_epochs", ["nothing is trained"]),
     "no batches": ("trainer: {limit_train_batches: 0}", "trainer.limit_train_batches", ["nothing is trained"]),
     "a negative share": (
@@ -293,6 +300,17 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
         "model.backbone.init_args.image_size",
         ["16"],
     ),
+    "a photo of one pixel": (
+        backbone("image_size: 1"),
+        "model.backbone.init_args.image_size",
+        ["1 shows nothing", "8 or more"],
+    ),
+    "a photo of none": (backbone("image_size: 0"), "model.backbone.init_args.image_size", ["0 shows nothing", "224"]),
+    "a stage without parameters": (
+        backbone(f"{SQUEEZE}, freeze: [features.2]"),
+        "model.backbone.init_args.freeze",
+        ["'features.2' has no parameters", "features.3"],
+    ),
     "nothing to train": (
         backbone(f"{SQUEEZE}, freeze: [all]"),
         "model.backbone.init_args.freeze",
@@ -320,6 +338,17 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
     ),
     # losses and miners
     "a margin out of reach": (loss("margin: 2.5"), "model.loss.init_args.margin", ["2.5 can't be reached"]),
+    "no margin": (loss("margin: 0.0"), "model.loss.init_args.margin", ["above 0"]),
+    "a margin kept from the triplet loss": (
+        loss("reducer: null", f"{LOSSES}.ArcFaceLoss", ", miner: null"),
+        "model.loss.init_args.margin",
+        ["0.3 degrees", "28.6"],
+    ),
+    "a typo in the kind of triplets": (
+        f"model: {{miner: {{class_path: {MINERS}.TripletMarginMiner, init_args: {{type_of_triplets: semi-hard}}}}}}",
+        "model.miner.init_args.type_of_triplets",
+        ["'semi-hard' is none of", "semihard"],
+    ),
     "a contrastive margin out of reach": (
         loss("neg_margin: 2.5", f"{LOSSES}.ContrastiveLoss"),
         "model.loss.init_args.neg_margin",

@@ -30,11 +30,11 @@ def check(module: MetricLearner, data: CatalogDataModule, trainer: Trainer) -> N
     """
     if trainer.world_size > 1:
         raise ConfigError("trainer.devices", f"{trainer.world_size}, but batches are drawn in one process: set it to 1")
-    check_training(trainer)
     check_stored(module.backbone, module.embedder.head)
     if not any(value.requires_grad for value in module.parameters()):
         key = "model.backbone.init_args.freeze" if hasattr(module.backbone, "freeze") else "model.backbone"
         raise ConfigError(key, "nothing is left to train: freeze fewer stages, or add a head")
+    check_training(module, trainer)
     check_margins(module.loss)
     for key, part in inner_parts(module.loss, "model.loss"):
         if isinstance(part, CrossBatchMemory) and part.memory_size < (size := data.p * data.k):
