@@ -108,8 +108,14 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
     "typo in the loss's distance": (
         loss("distance: {class_path: pytorch_metric_learning.distances.LpDistance, init_args: {powr: 2}}"),
         "model.loss.init_args.distance.init_args.powr",
-        ["no such setting"],
+        ["LpDistance has no such setting", "did you mean power?"],
     ),
+    "a typo in init_args": (
+        f"model: {{loss: {{class_path: {LOSSES}.ArcFaceLoss, init_arg: {{margin: 28.6}}}}, miner: null}}",
+        "model.loss.init_arg",
+        ["did you mean init_args?"],
+    ),
+    "a study's file": (["--config", str(TRIPLET.parent / "studies" / "loss.yaml")], "cells.triplet", ["vsearch study"]),
     "typo in the backbone": (backbone("freez: []"), "model.backbone.init_args.freez", ["did you mean freeze?"]),
     "typo in the catalog": (
         "data: {catalog: {init_args: {foldr: x}}}",
@@ -172,6 +178,11 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
         "model.miner",
         ["is it a miner?"],
     ),
+    "torch's cross-entropy": (
+        loss("", "torch.nn.CrossEntropyLoss", ", miner: null"),
+        "model.loss",
+        ["torch.nn.CrossEntropyLoss takes no", "vsearch.losses.classifier.ClassifierLoss"],
+    ),
     "torch's loss of the same name": (loss("", "torch.nn.TripletMarginLoss"), "model.loss", ["TripletMarginLoss"]),
     "an index as loss": (loss("", "vsearch.indexes.faiss.FaissIndex"), "model.loss", ["FaissIndex is no Module"]),
     "a catalog as split": (
@@ -199,6 +210,11 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
     ),
     "a choice that isn't one": ("data: {on_bad_image: ignore}", "data.on_bad_image", ["'skip', 'error'", "'ignore'"]),
     "no such precision": ("trainer: {precision: 17-mixed}", "trainer.precision", ["bf16-mixed", "'17-mixed'"]),
+    "a precision with a typo": (
+        "trainer: {precision: bf16_mixed}",
+        "trainer.precision",
+        ["expected 64, 32, 16, 'transformer-engine'", "got 'bf16_mixed'"],
+    ),
     "no such accelerator": ("trainer: {accelerator: abacus}", "trainer.accelerator", ["abacus", "cpu"]),
     "several devices": ("trainer: {devices: 2}", "trainer.devices", ["2", "one process", "set it to 1"]),
     "a negative learning rate": ("model: {optimizer: {init_args: {lr: -1.0}}}", "model.optimizer", ["-1.0"]),
@@ -245,12 +261,15 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
     "shares above 1": ("data: {split: {init_args: {train: 0.9, val: 0.9}}}", "data.split", ["their sum 1"]),
     "negative P": ("data: {classes_per_batch: -4}", "data.classes_per_batch", ["-4", "2 or more"]),
     "K = 1": ("data: {photos_per_class: 1}", "data.photos_per_class", ["second photo", "2 or more"]),
+    "K above the number of photos": ("data: {photos_per_class: 500}", "data.photos_per_class", ["K=500", "train part"]),
+    "K = 0": ("data: {photos_per_class: 0}", "data.photos_per_class", ["is 0: set it to 1 or more"]),
+    "batches of none": ("data: {eval_batch_size: 0}", "data.eval_batch_size", ["1 or more"]),
     "P above the number of classes": ("data: {classes_per_batch: 5}", "data.classes_per_batch", ["5", "4 classes"]),
     "an unknown axis": ("data: {axes: [colour]}", "data.axes", ["colour", "shelf"]),
     "a category that is no column": (
         "data: {sampler: {class_path: vsearch.samplers.category.CategoryPlan, init_args: {column: kind}}}",
         "data.sampler.init_args.column",
-        ["'kind'", "shelf"],
+        ["'kind'", "the catalog has ['shelf']"],
     ),
     "text for a distance": (
         loss(f"distance: {LOSSES}.LpDistance"),
@@ -290,6 +309,11 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
     "no such stage": (backbone("freeze: [layer9]"), "model.backbone.init_args.freeze", ["layer9", "layer4"]),
     "no such weights": (backbone("weights: IMAGENET9"), "model.backbone.init_args.weights", ["IMAGENET1K_V1"]),
     "no such weights file": (backbone("weights: gone.pth"), "model.backbone.init_args.weights", ["no file gone.pth"]),
+    "weights that are none": (
+        backbone("weights: garbage.pth"),
+        "model.backbone.init_args.weights",
+        ["garbage.pth", "it is no PyTorch file"],
+    ),
     "weights of another network": (
         backbone("weights: squeezenet.pth"),
         "model.backbone.init_args.weights",
@@ -430,6 +454,7 @@ def folder(tmp_path_factory) -> Path:
     made.prepare()
     made.read().to_csv(folder / "items.csv", index=False)
     torch.save(torchvision.models.squeezenet1_1(weights=None).state_dict(), folder / "squeezenet.pth")
+    (folder / "garbage.pth").write_text("garbage")
     (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY))
     return folder
 

@@ -50,7 +50,7 @@ def test_of_several_types_the_one_that_was_meant_is_explained():
     [
         ("<class 'float'>, <class 'torch.Tensor'>", "float, Tensor"),
         ("<class 'vsearch.splits.Split'>, <class 'NoneType'>", "Split, null"),
-        ("typing.Literal['a', 'b'], list[a.b.C], <class 'NoneType'>", "typing.Literal['a', 'b'], list[a.b.C], null"),
+        ("typing.Literal['a', 'b'], list[a.b.C], <class 'NoneType'>", "'a', 'b', list[a.b.C], null"),
     ],
 )
 def test_of_several_types_without_a_class_all_are_named(types, expected):
@@ -73,6 +73,7 @@ def test_of_several_types_without_a_class_all_are_named(types, expected):
         ("sed_everything", "no such setting; did you mean seed_everything?"),
         ("modell.loss.init_args.margin", "no such setting; did you mean model.loss?"),
         ("data.x", "no such setting; there is: data.catalog"),
+        ("cells.triplet", "of a study, which `vsearch study FILE --config ...` runs: leave its file out here"),
         ("x", f"no such setting; there is: {', '.join(SETTINGS)}"),
     ],
 )

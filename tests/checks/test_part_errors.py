@@ -157,7 +157,9 @@ def test_settings_of_model_data_and_trainer_are_named(colours):
 
     assert line(Trainer, accelerator="abacus").startswith("trainer.accelerator: You selected an invalid accelerator")
     assert line(Trainer, accelerator="cpu", devices=0).startswith("trainer.devices: ")
-    assert line(CatalogDataModule, catalog=colours, classes_per_batch=1).startswith("data.classes_per_batch: is 1 and")
+    assert line(CatalogDataModule, catalog=colours, classes_per_batch=1).startswith(
+        "data.classes_per_batch: is 1: set it to 2 or more"
+    )
     loss = losses.TripletMarginLoss()
     wrong = line(MetricLearner, backbone=TinyBackbone(), loss=loss, lr_factors={"layer9": 1})
     assert wrong.startswith("model.lr_factors: TinyBackbone has no part 'layer9'")

@@ -12,6 +12,10 @@ from vsearch.checks.part_errors import inner_parts, refusal
 
 log = logging.getLogger(__name__)
 TRIPLETS = ("all", "hard", "semihard", "easy")  # with another word, the miner picks all
+NO_LOSS_OF_EMBEDDINGS = (
+    "takes no embeddings, labels and mined indices: take one of pytorch_metric_learning.losses, or "
+    "vsearch.losses.classifier.ClassifierLoss for cross-entropy"
+)
 OBJECTS = ("distance", "reducer", "embedding_regularizer")
 
 
@@ -68,6 +72,8 @@ def _gradient(loss: nn.Module, mined: Any, embeddings: Tensor, labels: Tensor) -
     try:
         value = loss(inputs, labels, mined)
     except Exception as error:
+        if type(loss).__module__ == nn.modules.loss.__name__:
+            raise ConfigError("model.loss", f"torch.nn.{name} {NO_LOSS_OF_EMBEDDINGS}") from error
         raise refusal("model.loss", type(loss), error) from error
     if not isinstance(value, Tensor) or value.ndim != 0:
         raise ConfigError("model.loss", f"{name} returns {_kind(value)}, not one number: is it a loss?")
