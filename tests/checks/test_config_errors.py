@@ -87,6 +87,30 @@ def test_of_very_many_settings_none_are_listed():
     assert str(parse_error("Option 'data.x' is not accepted", (), many)) == "data.x: no such setting"
 
 
+def test_a_typo_in_init_args_is_named():
+    about = "Parser key \"model.loss\":\n  Problem with given class_path 'a.Loss':\n    Option '{}' is not accepted"
+    assert told(about.format("init_arg.margin")) == "model.loss.init_arg: no such setting; did you mean init_args?"
+    twice = "model.loss.init_args.init_args.margin: Loss has no such setting"
+    assert told(about.format("init_args.margin")) == twice
+    assert told(about.format("init_arg")) == "model.loss.init_args.init_arg: Loss has no such setting"
+
+
+def test_of_an_untyped_part_the_class_is_in_the_value():
+    message = (
+        'Parser key "model.loss":\n'
+        "  Problem with given class_path 'a.Loss':\n"
+        '    Parser key "distance":\n'
+        "      Does not validate against any of the Union subtypes\n"
+        "      Subtypes: [<class 'NoneType'>, Untyped]\n"
+        "      Errors:\n"
+        "        - Expected a <class 'NoneType'>\n"
+        "        - Invalid subclass spec given as value for type Untyped: Option 'powr' is not accepted\n"
+        "      Given value type: <class 'dict'>\n"
+        "      Given value: {'class_path': 'a.Lp', 'init_args': {'powr': 2}}"
+    )
+    assert told(message) == "model.loss.init_args.distance.init_args.powr: Lp has no such setting"
+
+
 def test_several_missing_settings_are_all_named():
     message = "the following arguments are required: fit.model.backbone, fit.model.loss"
     assert told(message) == "model.backbone, model.loss: vsearch needs this setting"

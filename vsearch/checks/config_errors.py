@@ -130,7 +130,7 @@ def _unknown(name: str, place: Place, settings: list[str]) -> tuple[str, str]:
     """Explain a setting that doesn't exist: of a class, or of the command."""
     if place.class_path is not None:
         first, dot, _ = name.partition(".")
-        if dot and difflib.get_close_matches(first, ["init_args"]):
+        if dot and first != "init_args" and difflib.get_close_matches(first, ["init_args"]):
             return f"{place.key}.{first}", "no such setting; did you mean init_args?"
         owner = place.class_path.rpartition(".")[2] or "the class"
         return place.under(name), f"{owner} has no such setting{_instead(name, _parameters(place.class_path))}"
