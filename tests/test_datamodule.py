@@ -153,10 +153,19 @@ def test_a_val_part_of_fewer_classes_is_fine(colours, tmp_path):
     assert module(Changed(colours, two_in_val), tmp_path, split=ColumnSplit()).part("val")["label"].nunique() == 2
 
 
-@pytest.mark.parametrize(("name", "value"), [("classes_per_batch", 1), ("photos_per_class", 0)])
-def test_a_batch_of_nothing_to_compare_is_refused(colours, name, value):
+@pytest.mark.parametrize(
+    ("name", "value"), [("classes_per_batch", 1), ("photos_per_class", 0), ("eval_batch_size", 0), ("num_workers", -1)]
+)
+def test_a_number_with_which_there_are_no_batches_is_refused(colours, name, value):
     with pytest.raises(SplitError, match=rf"`data\.{name}` is {value}"):
         CatalogDataModule(colours, **{name: value})
+
+
+def test_more_photos_of_a_class_than_a_part_can_fill_are_refused(colours, tmp_path):
+    with pytest.raises(
+        SplitError, match=r"^`data\.photos_per_class`: .*K=5 photos.*; the val part has 4 classes and 8"
+    ):
+        module(colours, tmp_path, photos_per_class=5)
 
 
 def test_evaluation_photos_are_those_of_images_py_in_order(colours, tmp_path):
@@ -251,7 +260,7 @@ def test_without_a_trainer_the_size_is_unknown(colours):
 
 
 def test_a_part_too_small_for_a_batch_stops_before_training(colours, tmp_path):
-    with pytest.raises(ValueError, match=r"The val part can't be batched.*K=4 photos.*1 classes"):
+    with pytest.raises(ValueError, match=r"^Batches of P=2 classes x K=4 photos.*; the val part has 1 classes"):
         module(colours, tmp_path, split=LabelDisjointSplit(0.5, 0.25, 0.25), classes_per_batch=2, photos_per_class=4)
 
 

@@ -67,6 +67,11 @@ def test_names_that_are_nearly_right(name):
         freeze(small(), [name])
 
 
+def test_a_part_without_parameters_cannot_be_frozen():
+    with pytest.raises(ValueError, match=r"^freeze: '2' has no parameters\. The stages: 0, 1, 3\.$"):
+        freeze(small(), ["0", "2"])
+
+
 def test_parts_of_stages_and_single_parameters_are_names_too():
     model = without_memory(vit_b_16)
     freeze(model, iter(["class_token", "encoder.layers.encoder_layer_3.mlp"]))

@@ -75,6 +75,7 @@ WITHIN = [
     ["checks.config_files", "checks.config_errors", "checks.part_errors", "checks.margins", "checks.preflight"],
     ["checks.config_errors", "checks.monitors", "checks.preflight"],
     ["checks.config_errors", "checks.part_errors", "checks.dry_run", "checks.preflight"],
+    ["checks.config_errors", "checks.training", "checks.preflight"],
     ["comparing.paired", "comparing.runs", "comparing.comparison", "comparing.gates"],
     ["studies.study", "studies.jobs", "studies.processes"],
     ["studies.study", "studies.ranking"],

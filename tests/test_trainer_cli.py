@@ -131,6 +131,13 @@ def test_a_losss_sizes_are_filled_in(project, head, dim):
     assert open_bundle(run / "bundle").embedder.dim == dim
 
 
+def test_a_losss_size_by_hand_is_said_to_be_unused(project):
+    words = ["--model.loss", "pytorch_metric_learning.losses.ArcFaceLoss", "--model.loss.init_args.margin", "20"]
+    words += ["--model.miner", "null", "--model.loss.init_args.num_classes", "3", "--trainer.max_epochs", "1"]
+    with pytest.warns(UserWarning, match=r"^model\.loss\.init_args\.num_classes: 3 isn't used.*: 4\.$"):
+        project.run("fit", *words, "--model.loss.init_args.embedding_size", "8")
+
+
 def test_the_runs_index_is_built(project):
     words = ["--index", "vsearch.indexes.faiss.FaissIndex", "--index.init_args.factory", "HNSW8"]
     run = project.run("fit", "--trainer.max_epochs", "1", *words)

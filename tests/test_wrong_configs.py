@@ -4,13 +4,17 @@ import pytest
 import torch
 import torchvision
 import yaml
+from lightning.pytorch.loggers import CSVLogger
 from tiny import ColourCatalog, TinyBackbone
+from torch import Tensor, nn
 
 from callbacks.gradual_unfreezing import GradualUnfreezing
 from vsearch.cli import main
+from vsearch.heads.base import Head
 from vsearch.module import MetricLearner
 
 TRIPLET = Path(__file__).parent.parent / "configs" / "triplet.yaml"
+EMA = str(TRIPLET.parent / "extras" / "ema.yaml")
 TINY = {
     "model": {"backbone": {"init_args": {"name": "resnet18", "weights": None, "image_size": 32}}, "warmup_steps": 0},
     "data": {
@@ -42,6 +46,25 @@ class Dimless(TinyBackbone):
     def __init__(self) -> None:
         super().__init__()
         del self.dim
+
+
+class Widthless(Head):
+    """A plugin whose layer can't be."""
+
+    dim = 8
+
+    def attach(self, features: int) -> None:
+        self.layer = nn.Linear(features, -4)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.layer(features)
+
+
+class LacksPackage(CSVLogger):
+    """What Lightning's WandbLogger does without wandb."""
+
+    def __init__(self) -> None:
+        raise ModuleNotFoundError("Requirement 'wandb' not met. HINT: Try running `pip install -U 'wandb'`")
 
 
 class LaterUnfreezing(GradualUnfreezing):
@@ -85,8 +108,14 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
     "typo in the loss's distance": (
         loss("distance: {class_path: pytorch_metric_learning.distances.LpDistance, init_args: {powr: 2}}"),
         "model.loss.init_args.distance.init_args.powr",
-        ["no such setting"],
+        ["LpDistance has no such setting", "did you mean power?"],
     ),
+    "a typo in init_args": (
+        f"model: {{loss: {{class_path: {LOSSES}.ArcFaceLoss, init_arg: {{margin: 28.6}}}}, miner: null}}",
+        "model.loss.init_arg",
+        ["did you mean init_args?"],
+    ),
+    "a study's file": (["--config", str(TRIPLET.parent / "studies" / "loss.yaml")], "cells.triplet", ["vsearch study"]),
     "typo in the backbone": (backbone("freez: []"), "model.backbone.init_args.freez", ["did you mean freeze?"]),
     "typo in the catalog": (
         "data: {catalog: {init_args: {foldr: x}}}",
@@ -149,6 +178,11 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
         "model.miner",
         ["is it a miner?"],
     ),
+    "torch's cross-entropy": (
+        loss("", "torch.nn.CrossEntropyLoss", ", miner: null"),
+        "model.loss",
+        ["torch.nn.CrossEntropyLoss takes no", "vsearch.losses.classifier.ClassifierLoss"],
+    ),
     "torch's loss of the same name": (loss("", "torch.nn.TripletMarginLoss"), "model.loss", ["TripletMarginLoss"]),
     "an index as loss": (loss("", "vsearch.indexes.faiss.FaissIndex"), "model.loss", ["FaissIndex is no Module"]),
     "a catalog as split": (
@@ -176,6 +210,11 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
     ),
     "a choice that isn't one": ("data: {on_bad_image: ignore}", "data.on_bad_image", ["'skip', 'error'", "'ignore'"]),
     "no such precision": ("trainer: {precision: 17-mixed}", "trainer.precision", ["bf16-mixed", "'17-mixed'"]),
+    "a precision with a typo": (
+        "trainer: {precision: bf16_mixed}",
+        "trainer.precision",
+        ["expected 64, 32, 16, 'transformer-engine'", "got 'bf16_mixed'"],
+    ),
     "no such accelerator": ("trainer: {accelerator: abacus}", "trainer.accelerator", ["abacus", "cpu"]),
     "several devices": ("trainer: {devices: 2}", "trainer.devices", ["2", "one process", "set it to 1"]),
     "a negative learning rate": ("model: {optimizer: {init_args: {lr: -1.0}}}", "model.optimizer", ["-1.0"]),
@@ -185,6 +224,35 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
         "model.lr_factors",
         ["features.0 is frozen"],
     ),
+    "no embedding": (
+        "model: {head: {class_path: vsearch.heads.linear.LinearHead, init_args: {dim: 0}}}",
+        "model.head.init_args.dim",
+        ["1 or more, not 0"],
+    ),
+    "a layer of negative width": (
+        "model: {head: {class_path: vsearch.heads.mlp.MLPHead, init_args: {hidden: -4}}}",
+        "model.head.init_args.hidden",
+        ["1 or more, not -4"],
+    ),
+    "what a plugin's layers refuse": (
+        "model: {head: {class_path: test_wrong_configs.Widthless}}",
+        "model",
+        ["negative dimension -4", "test_wrong_configs.py, line"],
+    ),
+    "a step of no batches": (
+        ["--trainer.accumulate_grad_batches", "0"],
+        "trainer.accumulate_grad_batches",
+        ["1 or more"],
+    ),
+    "a learning rate of 0": ("model: {optimizer: {init_args: {lr: 0.0}}}", "model.optimizer.init_args.lr", ["above 0"]),
+    "a rate that falls to 0": (
+        "model: {lr_scheduler: {init_args: {gamma: 0}}}",
+        "model.lr_scheduler.init_args.gamma",
+        ["above 0"],
+    ),
+    "a negative warm-up": ("model: {warmup_steps: -5}", "model.warmup_steps", ["0 or more, not -5"]),
+    "no epochs": ("trainer: {max_epochs: 0}", "trainer.max_epochs", ["nothing is trained"]),
+    "no batches": ("trainer: {limit_train_batches: 0}", "trainer.limit_train_batches", ["nothing is trained"]),
     "a negative share": (
         "data: {split: {init_args: {train: 1.2, val: -0.1, test: -0.1}}}",
         "data.split",
@@ -193,23 +261,59 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
     "shares above 1": ("data: {split: {init_args: {train: 0.9, val: 0.9}}}", "data.split", ["their sum 1"]),
     "negative P": ("data: {classes_per_batch: -4}", "data.classes_per_batch", ["-4", "2 or more"]),
     "K = 1": ("data: {photos_per_class: 1}", "data.photos_per_class", ["second photo", "2 or more"]),
+    "K above the number of photos": ("data: {photos_per_class: 500}", "data.photos_per_class", ["K=500", "train part"]),
+    "K = 0": ("data: {photos_per_class: 0}", "data.photos_per_class", ["is 0: set it to 1 or more"]),
+    "batches of none": ("data: {eval_batch_size: 0}", "data.eval_batch_size", ["1 or more"]),
     "P above the number of classes": ("data: {classes_per_batch: 5}", "data.classes_per_batch", ["5", "4 classes"]),
     "an unknown axis": ("data: {axes: [colour]}", "data.axes", ["colour", "shelf"]),
     "a category that is no column": (
         "data: {sampler: {class_path: vsearch.samplers.category.CategoryPlan, init_args: {column: kind}}}",
         "data.sampler.init_args.column",
-        ["'kind'", "shelf"],
+        ["'kind'", "the catalog has ['shelf']"],
     ),
     "text for a distance": (
         loss(f"distance: {LOSSES}.LpDistance"),
         "model.loss.init_args.distance",
         ["write it as `class_path: "],
     ),
+    # lists
+    "a logger that isn't installed": (
+        "trainer: {logger+: [{class_path: test_wrong_configs.LacksPackage}]}",
+        "trainer.logger[LacksPackage]",
+        ["wandb", "`uv pip install -U "],
+    ),
+    "a logger alone that isn't installed": (
+        "trainer: {logger: {class_path: test_wrong_configs.LacksPackage}}",
+        "trainer.logger",
+        ["wandb", "`uv pip install -U "],
+    ),
+    "an overlay twice": (
+        ["--config", EMA, "--config", EMA],
+        "trainer.callbacks[EMAWeightAveraging]",
+        ["there twice", "remove one"],
+    ),
+    "a wrong value in a list's second callback": (
+        "trainer: {callbacks+: [{class_path: lightning.pytorch.callbacks.EarlyStopping, "
+        "init_args: {monitor: val/loss, mode: big}}]}",
+        "trainer.callbacks[EarlyStopping].init_args.mode",
+        ["min, max, got big"],
+    ),
+    "a wrong value in a callback without a list": (
+        "trainer: {callbacks: {class_path: lightning.pytorch.callbacks.EarlyStopping, "
+        "init_args: {monitor: val/loss, mode: big}}}",
+        "trainer.callbacks.init_args.mode",
+        ["min, max, got big"],
+    ),
     # networks and weights
     "no such network": (backbone("name: resnet19"), "model.backbone", ["resnet19"]),
     "no such stage": (backbone("freeze: [layer9]"), "model.backbone.init_args.freeze", ["layer9", "layer4"]),
     "no such weights": (backbone("weights: IMAGENET9"), "model.backbone.init_args.weights", ["IMAGENET1K_V1"]),
     "no such weights file": (backbone("weights: gone.pth"), "model.backbone.init_args.weights", ["no file gone.pth"]),
+    "weights that are none": (
+        backbone("weights: garbage.pth"),
+        "model.backbone.init_args.weights",
+        ["garbage.pth", "it is no PyTorch file"],
+    ),
     "weights of another network": (
         backbone("weights: squeezenet.pth"),
         "model.backbone.init_args.weights",
@@ -219,6 +323,17 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
         backbone("name: vit_b_16, image_size: 30"),
         "model.backbone.init_args.image_size",
         ["16"],
+    ),
+    "a photo of one pixel": (
+        backbone("image_size: 1"),
+        "model.backbone.init_args.image_size",
+        ["1 shows nothing", "8 or more"],
+    ),
+    "a photo of none": (backbone("image_size: 0"), "model.backbone.init_args.image_size", ["0 shows nothing", "224"]),
+    "a stage without parameters": (
+        backbone(f"{SQUEEZE}, freeze: [features.2]"),
+        "model.backbone.init_args.freeze",
+        ["'features.2' has no parameters", "features.3"],
     ),
     "nothing to train": (
         backbone(f"{SQUEEZE}, freeze: [all]"),
@@ -247,6 +362,17 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
     ),
     # losses and miners
     "a margin out of reach": (loss("margin: 2.5"), "model.loss.init_args.margin", ["2.5 can't be reached"]),
+    "no margin": (loss("margin: 0.0"), "model.loss.init_args.margin", ["above 0"]),
+    "a margin kept from the triplet loss": (
+        loss("reducer: null", f"{LOSSES}.ArcFaceLoss", ", miner: null"),
+        "model.loss.init_args.margin",
+        ["0.3 degrees", "28.6"],
+    ),
+    "a typo in the kind of triplets": (
+        f"model: {{miner: {{class_path: {MINERS}.TripletMarginMiner, init_args: {{type_of_triplets: semi-hard}}}}}}",
+        "model.miner.init_args.type_of_triplets",
+        ["'semi-hard' is none of", "semihard"],
+    ),
     "a contrastive margin out of reach": (
         loss("neg_margin: 2.5", f"{LOSSES}.ContrastiveLoss"),
         "model.loss.init_args.neg_margin",
@@ -295,6 +421,11 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
         "trainer.callbacks[EarlyStopping].init_args.monitor",
         ["'val_loss'", "did you mean val/loss?"],
     ),
+    "a checkpoint of the worst epoch": (
+        callback("lightning.pytorch.callbacks.ModelCheckpoint", "monitor: val/map_at_r, filename: best"),
+        "trainer.callbacks[ModelCheckpoint].init_args.mode",
+        ["'min' takes the worst val/map_at_r", "set it to max"],
+    ),
     "a schedule that looks at nothing": (
         "model: {lr_scheduler: torch.optim.lr_scheduler.ReduceLROnPlateau}",
         "model.lr_scheduler",
@@ -323,6 +454,7 @@ def folder(tmp_path_factory) -> Path:
     made.prepare()
     made.read().to_csv(folder / "items.csv", index=False)
     torch.save(torchvision.models.squeezenet1_1(weights=None).state_dict(), folder / "squeezenet.pth")
+    (folder / "garbage.pth").write_text("garbage")
     (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY))
     return folder
 

@@ -70,7 +70,7 @@ class CatalogDataModule(LightningDataModule):
         axes: columns of metadata that the report measures beside the label: further axes of evaluation.
 
     Raises:
-        SplitError: P is below 2 or K below 1.
+        SplitError: P is below 2, K or the size of other batches below 1, or the number of workers below 0.
     """
 
     items: pd.DataFrame
@@ -90,11 +90,10 @@ class CatalogDataModule(LightningDataModule):
         axes: list[str] | None = None,
     ) -> None:
         super().__init__()
-        if classes_per_batch < 2 or photos_per_class < 1:
-            raise SplitError(
-                f"`data.classes_per_batch` is {classes_per_batch} and `data.photos_per_class` is {photos_per_class}: "
-                "set them to 2 or more and 1 or more."
-            )
+        _require("classes_per_batch", classes_per_batch, 2)
+        _require("photos_per_class", photos_per_class, 1)
+        _require("eval_batch_size", eval_batch_size, 1)
+        _require("num_workers", num_workers, 0)
         self.catalog, self.split = catalog, split or StratifiedSplit()
         self.p, self.k = classes_per_batch, photos_per_class
         self.sampler = sampler or PKPlan()
@@ -254,8 +253,8 @@ class CatalogDataModule(LightningDataModule):
                 plan, labels, self.p, self.k, self.seed, lambda: trainer.current_epoch if trainer else 0, items
             )
         except ValueError as error:
-            names_a_setting = str(error).startswith("`")
-            raise SplitError(str(error) if names_a_setting else f"The {name} part can't be batched. {error}") from error
+            reason = str(error).replace("this part", f"the {name} part")
+            raise SplitError(reason) from error
 
     def val_dataloader(self) -> DataLoader:
         """Return the val part, in order."""
@@ -274,6 +273,11 @@ class CatalogDataModule(LightningDataModule):
         if self.trainer is None:
             raise RuntimeError("CatalogDataModule takes the photo size from the model: use it through a Trainer.")
         return cast(Backbone, self.trainer.lightning_module.backbone).preprocessing
+
+
+def _require(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise SplitError(f"`data.{name}` is {value}: set it to {least} or more.")
 
 
 def _flagged(items: pd.DataFrame, flag: str) -> pd.DataFrame:

@@ -46,9 +46,12 @@ def freeze(model: nn.Module, names: Iterable[str]) -> None:
     BatchNorm's running statistics are no parameters: `hold_frozen` keeps them still.
 
     Raises:
-        ValueError: a name is no part of `model`; the message lists the stages.
+        ValueError: a name is no part of `model`, or one without parameters; the message lists the stages.
     """
-    for part in find(model, names):
+    names = list(names)
+    for name, part in zip(names, find(model, names), strict=True):
+        if isinstance(part, nn.Module) and not _size(part):
+            raise ValueError(f"freeze: {name!r} has no parameters. The stages: {', '.join(stages(model))}.")
         part.requires_grad_(False)
 
 
@@ -56,7 +59,7 @@ def find(model: nn.Module, names: Iterable[str], setting: str = "freeze") -> lis
     """Return the parts that names given to `freeze`, or to another `setting`, stand for.
 
     Raises:
-        ValueError: as `freeze` does.
+        ValueError: a name is no part of `model`; the message lists the stages.
     """
     parts: dict[str, nn.Module | nn.Parameter] = {**dict(model.named_modules()), **dict(model.named_parameters())}
     parts[EVERYTHING] = parts.pop("")

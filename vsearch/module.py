@@ -60,6 +60,8 @@ class MetricLearner(LightningModule):
         lr_factors: dict[str, float] | None = None,
     ) -> None:
         super().__init__()
+        if warmup_steps < 0:
+            raise ValueError(f"warmup_steps: it must be 0 or more, not {warmup_steps}.")
         self.embedder, self.loss, self.miner = Embedder(backbone, head), loss, miner
         self.training_miner: nn.Module | None = None
         self.optimizer, self.warmup_steps, self.lr_scheduler = optimizer, warmup_steps, lr_scheduler

@@ -1,7 +1,7 @@
 import logging
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -50,15 +50,28 @@ class TrainerCLI(LightningCLI):
         """Take a run's index at the top level; fill in what a loss with weights needs of embedding and catalog."""
         parser.add_subclass_arguments(Index, "index", required=False, help="how the gallery is searched")
         target, link = "model.loss.init_args", partial(parser.link_arguments, apply_on="instantiate")
-        link(("model.backbone", "model.head"), f"{target}.embedding_size", _embedding_size)
+        link(("model.backbone", "model.head"), f"{target}.embedding_size", self._embedding_size)
         link("data", f"{target}.num_classes", self._labels)
 
     def _labels(self, data: CatalogDataModule) -> int:
         """Return how many labels there are; reads the catalog, but only for a loss that asks."""
-        if "num_classes" not in (self.config[self.subcommand].model.loss.get("init_args") or {}):
+        if "num_classes" not in self._loss_settings():
             return 0
         data.read()
-        return data.n_labels
+        return self._filled_in("num_classes", data.n_labels)
+
+    def _embedding_size(self, backbone: Backbone, head: Head | None) -> int:
+        check_stored(backbone, head)  # a plugin may have forgotten its `dim`
+        return self._filled_in("embedding_size", backbone.dim if head is None else head.dim)
+
+    def _filled_in(self, name: str, value: int) -> int:
+        """Return the value that the loss gets, and say so where another was asked for."""
+        if (given := self._loss_settings().get(name)) not in (None, value):
+            rank_zero_warn(f"model.loss.init_args.{name}: {given} isn't used, since it is filled in: {value}.")
+        return value
+
+    def _loss_settings(self) -> Mapping[str, Any]:
+        return self.config[self.subcommand].model.loss.get("init_args") or {}
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Read command line and YAML; what can't be used is a ConfigError."""
@@ -88,13 +101,19 @@ class TrainerCLI(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """Make all parts; what one of them refuses is a ConfigError that names it."""
-        self.parser.add_instantiator(make_naming(self.config[self.subcommand]), object)
-        with naming():
+        refusals: list[ConfigError] = []
+        self.parser.add_instantiator(make_naming(self.config[self.subcommand], refusals), object)
+        with naming(refusals):
             super().instantiate_classes()
 
     def instantiate_trainer(self, **arguments: Any) -> Trainer:
         """Make the trainer, and hand the run's index to the callbacks that build one: an overlay can't reach these."""
-        trainer, index = super().instantiate_trainer(**arguments), self.config_init[self.subcommand].get("index")
+        try:
+            trainer, index = super().instantiate_trainer(**arguments), self.config_init[self.subcommand].get("index")
+        except RuntimeError as error:
+            if twice := re.search(r"more than one stateful callback of type `(\w+)`", str(error)):
+                raise ConfigError(f"trainer.callbacks[{twice[1]}]", "it is there twice: remove one") from error
+            raise
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if index is not None and hasattr(callback, "use_index"):
                 callback.use_index(index)
@@ -116,11 +135,6 @@ def _folder_settings(config: Namespace) -> Namespace | None:
     loggers = config.get("trainer.logger")
     first = loggers[0] if isinstance(loggers, list) and loggers else loggers
     return first.get("init_args") if isinstance(first, Namespace) else None
-
-
-def _embedding_size(backbone: Backbone, head: Head | None) -> int:
-    check_stored(backbone, head)  # a plugin may have forgotten its `dim`
-    return backbone.dim if head is None else head.dim
 
 
 def run(args: Sequence[str] | None = None) -> TrainerCLI:

@@ -50,7 +50,7 @@ def test_of_several_types_the_one_that_was_meant_is_explained():
     [
         ("<class 'float'>, <class 'torch.Tensor'>", "float, Tensor"),
         ("<class 'vsearch.splits.Split'>, <class 'NoneType'>", "Split, null"),
-        ("typing.Literal['a', 'b'], list[a.b.C], <class 'NoneType'>", "typing.Literal['a', 'b'], list[a.b.C], null"),
+        ("typing.Literal['a', 'b'], list[a.b.C], <class 'NoneType'>", "'a', 'b', list[a.b.C], null"),
     ],
 )
 def test_of_several_types_without_a_class_all_are_named(types, expected):
@@ -73,6 +73,7 @@ def test_of_several_types_without_a_class_all_are_named(types, expected):
         ("sed_everything", "no such setting; did you mean seed_everything?"),
         ("modell.loss.init_args.margin", "no such setting; did you mean model.loss?"),
         ("data.x", "no such setting; there is: data.catalog"),
+        ("cells.triplet", "of a study, which `vsearch study FILE --config ...` runs: leave its file out here"),
         ("x", f"no such setting; there is: {', '.join(SETTINGS)}"),
     ],
 )
@@ -84,6 +85,30 @@ def test_of_an_unknown_setting_the_nearest_or_all_are_told(name, reason):
 def test_of_very_many_settings_none_are_listed():
     many = [f"data.setting_{number}" for number in range(21)]
     assert str(parse_error("Option 'data.x' is not accepted", (), many)) == "data.x: no such setting"
+
+
+def test_a_typo_in_init_args_is_named():
+    about = "Parser key \"model.loss\":\n  Problem with given class_path 'a.Loss':\n    Option '{}' is not accepted"
+    assert told(about.format("init_arg.margin")) == "model.loss.init_arg: no such setting; did you mean init_args?"
+    twice = "model.loss.init_args.init_args.margin: Loss has no such setting"
+    assert told(about.format("init_args.margin")) == twice
+    assert told(about.format("init_arg")) == "model.loss.init_args.init_arg: Loss has no such setting"
+
+
+def test_of_an_untyped_part_the_class_is_in_the_value():
+    message = (
+        'Parser key "model.loss":\n'
+        "  Problem with given class_path 'a.Loss':\n"
+        '    Parser key "distance":\n'
+        "      Does not validate against any of the Union subtypes\n"
+        "      Subtypes: [<class 'NoneType'>, Untyped]\n"
+        "      Errors:\n"
+        "        - Expected a <class 'NoneType'>\n"
+        "        - Invalid subclass spec given as value for type Untyped: Option 'powr' is not accepted\n"
+        "      Given value type: <class 'dict'>\n"
+        "      Given value: {'class_path': 'a.Lp', 'init_args': {'powr': 2}}"
+    )
+    assert told(message) == "model.loss.init_args.distance.init_args.powr: Lp has no such setting"
 
 
 def test_several_missing_settings_are_all_named():

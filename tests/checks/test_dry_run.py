@@ -25,6 +25,16 @@ def refused(key: str, words: str, *arguments) -> None:
     assert "\n" not in line
 
 
+def test_a_choice_that_isnt_one_is_refused_where_the_library_takes_all():
+    words = "'semi-hard' is none of all, hard, semihard, easy"
+    wrong = miners.TripletMarginMiner(0.3, "semi-hard")
+    refused("model.miner.init_args.type_of_triplets", words, losses.TripletMarginLoss(0.3), wrong)
+    memory = losses.CrossBatchMemory(losses.ContrastiveLoss(), 6, miner=wrong)
+    refused("model.loss.init_args.miner.init_args.type_of_triplets", words, memory)
+    for right in ("all", "hard", "semihard", "easy"):
+        tried(losses.TripletMarginLoss(0.3), miners.TripletMarginMiner(0.3, right))
+
+
 class Broken(nn.Module):
     """A loss that returns what it is told to."""
 

@@ -8,12 +8,28 @@ from vsearch.checks.config_errors import ConfigError
 from vsearch.checks.margins import check_margins
 
 
+class Wrapping(nn.Module):
+    """A loss around another, as CrossBatchMemory, which doesn't take every one."""
+
+    def __init__(self, loss: nn.Module) -> None:
+        super().__init__()
+        self.loss = loss
+
+
 @pytest.mark.parametrize(
     ("loss", "wrong"),
     [
         (losses.TripletMarginLoss(2.0), None),
         (losses.TripletMarginLoss(2.1), ("margin", "2.1 can't be reached: LpDistance of unit vectors lies in 0..2")),
         (losses.TripletMarginLoss(9, smooth_loss=True), None),
+        (losses.TripletMarginLoss(0.0), ("margin", "0.0, which photos that all lie at one point meet")),
+        (losses.TripletMarginLoss(-0.3, distance=CosineSimilarity()), ("margin", "set it above 0")),
+        (losses.TripletMarginLoss(0.0, smooth_loss=True), None),
+        (losses.SubCenterArcFaceLoss(num_classes=4, embedding_size=3), None),
+        (losses.ArcFaceLoss(4, 3, margin=0), None),
+        (losses.ArcFaceLoss(4, 3, margin=1), None),
+        (losses.ArcFaceLoss(4, 3, margin=0.3), ("margin", "0.3 degrees, which is next to nothing")),
+        (losses.SubCenterArcFaceLoss(num_classes=4, embedding_size=3, margin=0.5), ("margin", "0.5 degrees")),
         (losses.TripletMarginLoss(3.9, distance=LpDistance(power=2)), None),
         (losses.TripletMarginLoss(4.1, distance=LpDistance(power=2)), ("margin", "lies in 0..4")),
         (losses.TripletMarginLoss(2.1, distance=CosineSimilarity()), ("margin", "lies in -1..1")),
@@ -31,7 +47,7 @@ from vsearch.checks.margins import check_margins
     ],
 )
 def test_margins_must_be_within_what_unit_vectors_reach(loss, wrong):
-    wrapped = losses.CrossBatchMemory(loss, 8)
+    wrapped = Wrapping(loss)
     if wrong is None:
         check_margins(loss)
         check_margins(wrapped)
@@ -47,6 +63,14 @@ def test_margins_must_be_within_what_unit_vectors_reach(loss, wrong):
 def vectors() -> torch.Tensor:
     some = nn.functional.normalize(torch.randn(500, 3, generator=torch.Generator().manual_seed(0)), dim=1)
     return torch.cat([some, -some])
+
+
+def test_without_a_margin_one_point_for_all_has_no_loss():
+    point = torch.ones(8, 3)
+    assert [bool(losses.TripletMarginLoss(margin)(point, torch.arange(8) // 2)) for margin in (0.3, 0.0)] == [
+        True,
+        False,
+    ]
 
 
 def test_the_limits_are_those_of_the_distances():

@@ -9,7 +9,7 @@ from pytorch_metric_learning import losses, miners
 from tiny import TinyBackbone
 
 from vsearch.checks.config_errors import ConfigError
-from vsearch.checks.monitors import check_monitors, logged
+from vsearch.checks.monitors import RIGHT_MODE, check_monitors, logged
 from vsearch.datamodule import CatalogDataModule
 from vsearch.module import MetricLearner
 
@@ -28,13 +28,30 @@ def test_a_metric_that_nothing_logs_is_refused(kind):
     with pytest.raises(ConfigError, match=rf"^{key}: nothing logs 'val_loss'; did you mean val/loss\?$"):
         check(kind(monitor="val_loss"))
     for name in logged(OF_A_BATCH):
-        check(kind(monitor=name))
+        check(kind(monitor=name, mode=RIGHT_MODE.get(name, "min")))
+
+
+@pytest.mark.parametrize("kind", [EarlyStopping, ModelCheckpoint])
+def test_a_mode_that_takes_the_worst_is_refused(kind):
+    key = rf"trainer\.callbacks\[{kind.__name__}\]\.init_args\.mode"
+    for name in ("val/map_at_r", "val/precision_at_1_macro"):
+        with pytest.raises(ConfigError, match=rf"^{key}: 'min' takes the worst {name}, .*higher.*: set it to max$"):
+            check(kind(monitor=name))
+    for name in ("val/loss", "train/loss_epoch"):
+        with pytest.raises(ConfigError, match=rf"^{key}: 'max' takes the worst {name}, .*lower.*: set it to min$"):
+            check(kind(monitor=name, mode="max"))
+    check(kind(monitor="train/embedding_spread"), kind(monitor="train/active_triplets", mode="max"))
+    check(ModelCheckpoint())
+    with pytest.raises(ConfigError, match=r"\.mode: "):
+        check(EarlyStopping("val/map_at_r", strict=False))
 
 
 def test_a_schedules_metric_is_checked_too():
     with pytest.raises(ConfigError, match=r"^model\.lr_scheduler\.init_args\.monitor: .*there is: val/loss"):
         check(lr_scheduler=partial(ReduceLROnPlateau, monitor="accuracy"))
-    check(lr_scheduler=partial(ReduceLROnPlateau, monitor="val/map_at_r"))
+    with pytest.raises(ConfigError, match=r"^model\.lr_scheduler\.init_args\.mode: 'min' .*: set it to max$"):
+        check(lr_scheduler=partial(ReduceLROnPlateau, monitor="val/map_at_r"))
+    check(lr_scheduler=partial(ReduceLROnPlateau, monitor="val/map_at_r", mode="max"))
     with pytest.raises(ConfigError, match=r"^model\.lr_scheduler: .*lightning\.pytorch\.cli\.ReduceLROnPlateau"):
         check(lr_scheduler=torch.optim.lr_scheduler.ReduceLROnPlateau)
 

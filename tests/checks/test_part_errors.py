@@ -92,17 +92,30 @@ def settings() -> Namespace:
 
 
 def test_what_a_part_refuses_is_named_by_its_place_in_the_configuration():
-    make = make_naming(settings())
+    make = make_naming(settings(), told := [])
     assert isinstance(make(Part, size=3), Part)
     assert str(raised(lambda: make(Part, size=-2))) == "model.loss.init_args.inner.init_args.size: it must be 0 or more"
     line = str(raised(lambda: make(Part, size=-1)))
     assert line == "trainer.callbacks[Stop].init_args.part.init_args.size: it must be 0 or more"
     assert str(raised(lambda: make(Part, size=-7))).startswith(f"{__name__}.Part.init_args.size: ")
     assert type(raised(lambda: make(Part, size=10))) is KeyError  # a bug
+    assert len(told) == 3
+
+
+def test_a_refusal_is_found_in_the_words_of_another_error():  # as jsonargparse's, where several types are tried
+    make = make_naming(settings(), told := [])
+
+    def several_types(words: str) -> None:
+        with naming(told):
+            raised(lambda: make(Part, size=-2))
+            raise ValueError(words)
+
+    assert raised(lambda: several_types("no")) is not told[0]
+    assert raised(lambda: several_types(f"no\n- {told[0]}\n- nor this")) is told[0]
 
 
 def test_a_plain_exception_is_a_refusal_too():  # pytorch-metric-learning raises such
-    make = make_naming(Namespace(model={"loss": {"class_path": "x.CrossBatchMemory"}}))
+    make = make_naming(Namespace(model={"loss": {"class_path": "x.CrossBatchMemory"}}), [])
     wrong = partial(make, losses.CrossBatchMemory, loss=losses.ArcFaceLoss(2, 3), embedding_size=3)
     assert str(raised(wrong)) == "model.loss: CrossBatchMemory not supported for ArcFaceLoss"
 
@@ -144,7 +157,9 @@ def test_settings_of_model_data_and_trainer_are_named(colours):
 
     assert line(Trainer, accelerator="abacus").startswith("trainer.accelerator: You selected an invalid accelerator")
     assert line(Trainer, accelerator="cpu", devices=0).startswith("trainer.devices: ")
-    assert line(CatalogDataModule, catalog=colours, classes_per_batch=1).startswith("data.classes_per_batch: is 1 and")
+    assert line(CatalogDataModule, catalog=colours, classes_per_batch=1).startswith(
+        "data.classes_per_batch: is 1: set it to 2 or more"
+    )
     loss = losses.TripletMarginLoss()
     wrong = line(MetricLearner, backbone=TinyBackbone(), loss=loss, lr_factors={"layer9": 1})
     assert wrong.startswith("model.lr_factors: TinyBackbone has no part 'layer9'")

@@ -22,6 +22,12 @@ def test_a_product_by_hand():
     assert head(torch.tensor([[3.0, 4.0], [0.0, 0.0]])).tolist() == [[34.5], [0.5]]
 
 
+@pytest.mark.parametrize("dim", [0, -4])
+def test_an_embedding_has_a_length(dim):
+    with pytest.raises(ValueError, match=rf"^dim: it must be 1 or more, not {dim}\.$"):
+        LinearHead(dim)
+
+
 def test_every_weight_learns():
     head = attached(5, dim=3)
     head(torch.randn(4, 5)).square().sum().backward()

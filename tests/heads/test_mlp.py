@@ -49,3 +49,9 @@ def test_the_spec_builds_it_again_with_its_statistics():
     again.load_state_dict(head.state_dict())
     features = torch.randn(4, 5)
     assert torch.equal(again.eval()(features), head.eval()(features))
+
+
+@pytest.mark.parametrize(("name", "width"), [("dim", 0), ("hidden", 0), ("hidden", -4)])
+def test_both_layers_have_a_width(name, width):
+    with pytest.raises(ValueError, match=rf"^{name}: it must be 1 or more, not {width}\.$"):
+        MLPHead(**{name: width})

@@ -131,4 +131,4 @@ def test_categories_may_be_numbers():
 )
 def test_what_it_cant_draw_from_is_refused(plan, message):
     with pytest.raises(ValueError, match=message):
-        plan.check(pd.DataFrame({"kind": ["a", "b"], "blank": [None, ""]}))
+        plan.check(pd.DataFrame({"id": ["1", "2"], "kind": ["a", "b"], "blank": [None, ""], "split": "train"}))

@@ -2,6 +2,19 @@ import torch
 
 from vsearch.backbones.base import Backbone
 
+MIN_SIDE = 8  # pixels
+
+
+def side(image_size: int | None, own: int) -> int:
+    """Return the side of the square that the network sees, in pixels: `own` where none is asked for.
+
+    Raises:
+        ValueError: it is too small to show anything.
+    """
+    if image_size is not None and image_size < MIN_SIDE:
+        raise ValueError(f"image_size: {image_size} shows nothing: set it to {MIN_SIDE} or more, or null for {own}.")
+    return image_size or own
+
 
 def require_whole_patches(network: str, image_size: int, patch: int) -> None:
     """Check that a photo can be cut into square patches; both sizes in pixels.

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from vsearch.backbones.base import Backbone
 from vsearch.backbones.downloads import NOT_FETCHED, give_up_when_silent
 from vsearch.backbones.extras import require
-from vsearch.backbones.inputs import measured_dim, require_whole_patches
+from vsearch.backbones.inputs import measured_dim, require_whole_patches, side
 from vsearch.backbones.weights import Origin, Unavailable, freeze_trained, go_without, is_file, load, read
 from vsearch.images import Preprocessing
 
@@ -47,7 +47,7 @@ class OpenCLIPBackbone(Backbone):
         config = library.get_model_config(name) if name in library.list_models() else None
         if config is None:
             raise ValueError(f"open_clip has no model {name!r}; see open_clip.list_models().")
-        size = image_size or config["vision_cfg"].get("image_size", 224)
+        size = side(image_size, config["vision_cfg"].get("image_size", 224))
         path, (self.origin, self.wanted) = _source(library, name, weights, weights_unavailable)
         tower = _tower(library, name, config, size)
         if path is not None:

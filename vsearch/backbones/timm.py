@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from vsearch.backbones.base import Backbone
 from vsearch.backbones.downloads import NOT_FETCHED, checkpoint_file, give_up_when_silent, hub_files
 from vsearch.backbones.extras import require
-from vsearch.backbones.inputs import measured_dim, require_whole_patches
+from vsearch.backbones.inputs import measured_dim, require_whole_patches, side
 from vsearch.backbones.weights import (
     UNREADABLE,
     Origin,
@@ -53,7 +53,7 @@ class TimmBackbone(Backbone):
         _check_name(timm, name)
         self.model, (self.origin, self.wanted) = _initial(timm, name, weights, weights_unavailable)
         data = timm.data.resolve_model_data_config(self.model)
-        size = image_size or data["input_size"][-1]
+        size = side(image_size, data["input_size"][-1])
         _resize(self.model, name, size, data["input_size"][-1])
         self.preprocessing = Preprocessing(size, data["mean"], data["std"], data["interpolation"])
         self.name, self.image_size, self.weights_unavailable = name, size, weights_unavailable

@@ -14,7 +14,7 @@ from torchvision.models.vision_transformer import interpolate_embeddings
 
 from vsearch.backbones.base import Backbone
 from vsearch.backbones.downloads import NOT_FETCHED, checkpoint_file, fetch
-from vsearch.backbones.inputs import measured_dim, require_whole_patches
+from vsearch.backbones.inputs import measured_dim, require_whole_patches, side
 from vsearch.backbones.weights import Origin, Unavailable, freeze_trained, go_without, is_file, load, read
 from vsearch.images import Preprocessing
 
@@ -89,7 +89,7 @@ def _preprocessing(name: str, weights: str | None, image_size: int | None) -> Pr
     entries = torchvision.models.get_model_weights(name)
     entry = entries[weights] if weights in entries.__members__ else entries.DEFAULT
     recipe = entry.transforms()
-    size = image_size or recipe.crop_size[0]
+    size = side(image_size, recipe.crop_size[0])
     return Preprocessing(size, tuple(recipe.mean), tuple(recipe.std), recipe.interpolation.value)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from vsearch.backbones.base import Backbone
 from vsearch.backbones.downloads import hub_files
 from vsearch.backbones.extras import require
-from vsearch.backbones.inputs import measured_dim, require_whole_patches
+from vsearch.backbones.inputs import measured_dim, require_whole_patches, side
 from vsearch.backbones.weights import UNREADABLE, Origin, Unavailable, freeze_trained, go_without, unreadable
 from vsearch.images import Preprocessing
 
@@ -53,7 +53,7 @@ class TransformersBackbone(Backbone):
         settings = _settings(library, name, config)
         self.model, recipe, origin = _initial(library, name, settings, weights, weights_unavailable)
         self.origin, self.wanted = origin
-        size = image_size or _size(recipe) or settings.image_size
+        size = side(image_size, _size(recipe) or settings.image_size)
         if isinstance(getattr(settings, "patch_size", None), int):
             require_whole_patches(name, size, settings.patch_size)
         self.preprocessing = Preprocessing(

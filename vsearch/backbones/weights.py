@@ -127,6 +127,8 @@ def _state(path: Path) -> Any:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, UnpicklingError):  # torch advises to run whatever code it holds
+        return "it is no PyTorch file, or holds code beside the weights"
     return (str(error) or type(error).__name__).splitlines()[0].rstrip(". ")
 
 

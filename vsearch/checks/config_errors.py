@@ -11,6 +11,8 @@ from vsearch.checks.config_files import unreadable
 
 KEYED = re.compile(r"`((?:model|data|trainer)\.[^`]+)`:? (.*)")
 
+STUDY = ("baseline", "seeds", "rank_by", "monitor", "cells")
+
 # What jsonargparse 4.53 says. First where: each of these encloses another message.
 KEY = re.compile(r'Parser key "([^"]+)"(?: element \d+)?:(.*)', re.S)
 CLASS = re.compile(r"Problem with given class_path '([^']+)':(.*)", re.S)
@@ -74,6 +76,7 @@ def parse_error(message: str, words: Sequence[str], settings: Iterable[str]) -> 
     """
     if message.startswith(("Problems parsing config", "Unexpected config")) and (found := unreadable(words)):
         return ConfigError(*found)
+    message = re.sub(r"typing\.Literal\[([^]]*)\]", r"\1", message)
     message = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", message).replace("NoneType", "null")
     return ConfigError(*_explain(*_walk(message, Place()), list(settings)))
 
@@ -96,6 +99,9 @@ def _walk(text: str, place: Place) -> tuple[str, Place]:
         chosen = next((branch for branch in branches if ABOUT_A_CLASS.match(branch)), None)
         if chosen is None:
             return f"Expected a {found[1]}. Got value: {found[3]}", place
+        if untyped := ANY.match(chosen):
+            path = re.search(r"'class_path': '([^']+)'", found[3])
+            return untyped[1], Place(place.key, path[1] if path else "")
         if found[1].startswith("list[") and (item := CLASS.match(chosen)):
             place = Place(f"{place.key}[{item[1].rpartition('.')[2]}]")
         return _walk(chosen.replace("Import path does", f"Import path {found[3]} does"), place)  # it takes values out
@@ -123,9 +129,14 @@ def _explain(leaf: str, place: Place, settings: list[str]) -> tuple[str, str]:
 def _unknown(name: str, place: Place, settings: list[str]) -> tuple[str, str]:
     """Explain a setting that doesn't exist: of a class, or of the command."""
     if place.class_path is not None:
+        first, dot, _ = name.partition(".")
+        if dot and first != "init_args" and difflib.get_close_matches(first, ["init_args"]):
+            return f"{place.key}.{first}", "no such setting; did you mean init_args?"
         owner = place.class_path.rpartition(".")[2] or "the class"
         return place.under(name), f"{owner} has no such setting{_instead(name, _parameters(place.class_path))}"
     section, *below = name.split(".")
+    if section in STUDY:
+        return name, "of a study, which `vsearch study FILE --config ...` runs: leave its file out here"
     known = [key for key in settings if key.startswith(f"{section}.")] or settings
     return name, f"no such setting{_instead('.'.join([section, *below[:1]]), known)}"
 

@@ -4,12 +4,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from pytorch_metric_learning.miners import TripletMarginMiner
 from torch import Tensor, nn
 
 from vsearch.checks.config_errors import ConfigError
 from vsearch.checks.part_errors import inner_parts, refusal
 
 log = logging.getLogger(__name__)
+TRIPLETS = ("all", "hard", "semihard", "easy")  # with another word, the miner picks all
+NO_LOSS_OF_EMBEDDINGS = (
+    "takes no embeddings, labels and mined indices: take one of pytorch_metric_learning.losses, or "
+    "vsearch.losses.classifier.ClassifierLoss for cross-entropy"
+)
 OBJECTS = ("distance", "reducer", "embedding_regularizer")
 
 
@@ -28,7 +34,7 @@ def dry_run(
             depends on the embeddings.
     """
     for key, part in {"model.loss": loss, **miners}.items():
-        _check_objects(key, part)
+        _check_untyped(key, part)
     try:
         loss, miners = copy.deepcopy((loss, dict(miners)))
     except Exception as error:
@@ -66,6 +72,8 @@ def _gradient(loss: nn.Module, mined: Any, embeddings: Tensor, labels: Tensor) -
     try:
         value = loss(inputs, labels, mined)
     except Exception as error:
+        if type(loss).__module__ == nn.modules.loss.__name__:
+            raise ConfigError("model.loss", f"torch.nn.{name} {NO_LOSS_OF_EMBEDDINGS}") from error
         raise refusal("model.loss", type(loss), error) from error
     if not isinstance(value, Tensor) or value.ndim != 0:
         raise ConfigError("model.loss", f"{name} returns {_kind(value)}, not one number: is it a loss?")
@@ -77,12 +85,15 @@ def _gradient(loss: nn.Module, mined: Any, embeddings: Tensor, labels: Tensor) -
     return gradient
 
 
-def _check_objects(key: str, part: nn.Module | None) -> None:
-    """Refuse text in place of an object: pytorch-metric-learning has no types that would make one of it."""
+def _check_untyped(key: str, part: nn.Module | None) -> None:
+    """Refuse text in place of an object, and a choice that isn't one: pytorch-metric-learning has no types."""
     for place, inner in () if part is None else inner_parts(part, key):
         for name in OBJECTS:
             if isinstance(value := getattr(inner, name, None), str):
                 raise ConfigError(f"{place}.init_args.{name}", f"write it as `class_path: {value}`, not as plain text")
+        if isinstance(inner, TripletMarginMiner) and inner.type_of_triplets not in TRIPLETS:
+            reason = f"{inner.type_of_triplets!r} is none of {', '.join(TRIPLETS)}"
+            raise ConfigError(f"{place}.init_args.type_of_triplets", reason)
 
 
 def _kind(value: Any) -> str:

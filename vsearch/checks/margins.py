@@ -1,8 +1,9 @@
+import math
 from typing import Any
 
 from pytorch_metric_learning.distances import DotProductSimilarity, LpDistance
 from pytorch_metric_learning.distances.base_distance import BaseDistance
-from pytorch_metric_learning.losses import ContrastiveLoss, TripletMarginLoss
+from pytorch_metric_learning.losses import ArcFaceLoss, ContrastiveLoss, TripletMarginLoss
 from torch import nn
 
 from vsearch.checks.config_errors import ConfigError
@@ -12,17 +13,20 @@ MARGINS = ("margin", "pos_margin", "neg_margin")
 
 
 def check_margins(loss: nn.Module) -> None:
-    """Refuse margins that unit vectors can't reach, in the loss and in losses within it.
+    """Refuse margins that unit vectors can't reach, in the loss and in losses within it, and those that mean nothing.
 
     Embeddings always have unit length. Then Euclidean distances lie in 0..2, their power q in 0..2^q, cosine and dot
     product in -1..1; a triplet's two differ by the width of that range at most. Contrastive margins must lie within the
     range, and not at the end where no pair counts: positive pairs count while farther than `pos_margin`, negative ones
     while nearer than `neg_margin`. At the other end every pair counts, at the full width every triplet: that trains.
+    Without a triplet margin, photos that all lie at one point have no loss. ArcFace's margin is in degrees: below 1, it
+    is an angle in radians or another loss's margin.
 
     Raises:
         ConfigError: such a margin, or a loss with a margin whose distance has `normalize_embeddings: false`.
     """
     for key, part in inner_parts(loss, "model.loss"):
+        _check_meaning(part, f"{key}.init_args.margin")
         distance = getattr(part, "distance", None)
         if not isinstance(distance, BaseDistance) or not any(hasattr(part, name) for name in MARGINS):
             continue
@@ -39,6 +43,13 @@ def check_margins(loss: nn.Module) -> None:
                 f"{getattr(part, name)} {reason}: {type(distance).__name__} of unit vectors lies in "
                 f"{limits[0]:g}..{limits[1]:g}",
             )
+
+
+def _check_meaning(loss: Any, key: str) -> None:
+    if isinstance(loss, TripletMarginLoss) and not loss.smooth_loss and loss.margin <= 0:
+        raise ConfigError(key, f"{loss.margin}, which photos that all lie at one point meet: set it above 0")
+    if isinstance(loss, ArcFaceLoss) and 0 < (degrees := math.degrees(loss.margin)) < 1:
+        raise ConfigError(key, f"{degrees:g} degrees, which is next to nothing: the paper's is 28.6 (0.5 radians)")
 
 
 def _wrong(loss: Any, inverted: bool, least: float, greatest: float) -> list[tuple[str, str]]:

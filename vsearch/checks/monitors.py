@@ -11,11 +11,14 @@ from vsearch.checks.config_errors import ConfigError
 from vsearch.module import VAL_SCORES, MetricLearner
 
 OURS = {"lightning", "vsearch", "callbacks"}
+LOSSES = ("val/loss", "train/loss", "train/loss_step", "train/loss_epoch")
+SCORES = [f"val/{name}{kind}" for name in VAL_SCORES for kind in ("", "_macro")]
+RIGHT_MODE = {**dict.fromkeys(LOSSES, "min"), **dict.fromkeys(SCORES, "max")}
 log = logging.getLogger(__name__)
 
 
 def check_monitors(module: MetricLearner, trainer: Trainer, diagnosed: Iterable[str]) -> None:
-    """Refuse a metric to look at that nothing logs, which Lightning tells only after the first epoch.
+    """Refuse a metric to look at that nothing logs, and the wrong `mode` for one: it would keep the worst epoch.
 
     Makes optimizer and schedule once, which shows whether they can be made. A callback that doesn't come with vsearch
     or Lightning may log what it likes: with one, an unknown metric is a warning. `diagnosed` are the names that
@@ -25,32 +28,48 @@ def check_monitors(module: MetricLearner, trainer: Trainer, diagnosed: Iterable[
         ConfigError: such a metric, or what optimizer and schedule refuse.
     """
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
-    found = _of_schedules(module)
+    looking = _schedules(module)
     for callback in callbacks:
-        if isinstance(callback, ModelCheckpoint) or (isinstance(callback, EarlyStopping) and callback.strict):
-            found.append((f"trainer.callbacks[{type(callback).__name__}].init_args.monitor", callback.monitor))
+        if isinstance(callback, ModelCheckpoint | EarlyStopping):
+            looking.append((f"trainer.callbacks[{type(callback).__name__}].init_args", callback))
     own = {type(callback).__module__.split(".")[0] for callback in callbacks} <= OURS
     known = logged(diagnosed)
-    for key, name in found:
-        if name is not None and name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there is: {', '.join(known)}"
+    for key, part in looking:
+        if part.monitor in known:
+            _check_mode(key, part.monitor, part.mode)
+        elif part.monitor is not None and getattr(part, "strict", True):
+            hint = _hint(part.monitor, known)
             if own:
-                raise ConfigError(key, f"nothing logs {name!r}; {hint}")
-            log.warning("%s: vsearch doesn't log %r, does a callback of yours? If not, %s", key, name, hint)
+                raise ConfigError(f"{key}.monitor", f"nothing logs {part.monitor!r}; {hint}")
+            log.warning(
+                "%s.monitor: vsearch doesn't log %r, does a callback of yours? If not, %s", key, part.monitor, hint
+            )
 
 
 def logged(diagnosed: Iterable[str]) -> list[str]:
     """Return the names of all metrics that a fit logs."""
-    scores = [f"val/{name}{kind}" for name in VAL_SCORES for kind in ("", "_macro")]
-    return ["val/loss", *scores, "train/loss", "train/loss_step", "train/loss_epoch", *diagnosed]
+    return [*RIGHT_MODE, *diagnosed]
 
 
-def _of_schedules(module: MetricLearner) -> list[tuple[str, str | None]]:
-    """Return the metrics that the learning rate depends on, with their keys."""
+def _check_mode(key: str, name: str, mode: str) -> None:
+    right = RIGHT_MODE.get(name, mode)
+    if mode != right:
+        better = "higher" if right == "max" else "lower"
+        raise ConfigError(
+            f"{key}.mode", f"{mode!r} takes the worst {name}, of which {better} is better: set it to {right}"
+        )
+
+
+def _hint(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    return f"did you mean {near[0]}?" if near else f"there is: {', '.join(known)}"
+
+
+def _schedules(module: MetricLearner) -> list[tuple[str, Any]]:
+    """Return what makes the learning rate depend on a metric, with its key."""
     made: Any = module.configure_optimizers()
-    for schedule in made[1]:
-        if isinstance(schedule["scheduler"], ReduceLROnPlateau) and not schedule.get("monitor"):
-            reason = "it has no metric to look at: lightning.pytorch.cli.ReduceLROnPlateau has one"
-            raise ConfigError("model.lr_scheduler", reason)
-    return [("model.lr_scheduler.init_args.monitor", schedule.get("monitor")) for schedule in made[1]]
+    found = [one["scheduler"] for one in made[1] if isinstance(one["scheduler"], ReduceLROnPlateau)]
+    if any(not getattr(schedule, "monitor", None) for schedule in found):
+        reason = "it has no metric to look at: lightning.pytorch.cli.ReduceLROnPlateau has one"
+        raise ConfigError("model.lr_scheduler", reason)
+    return [("model.lr_scheduler.init_args", schedule) for schedule in found]

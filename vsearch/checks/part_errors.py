@@ -2,7 +2,7 @@ import inspect
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from vsearch.checks.config_errors import KEYED, ConfigError, one_line
 from vsearch.images import PhotoError
 from vsearch.splits import SplitError
 
-USERS = (ValueError, TypeError, ImportError, OSError, AssertionError, MisconfigurationException)
+USERS = (ValueError, TypeError, ImportError, OSError, AssertionError, RuntimeError, MisconfigurationException)
 DATA = {CatalogError: "data.catalog", PhotoError: "data.catalog", SplitError: "data.split"}
 SECTIONS = {LightningModule: "model", LightningDataModule: "data", Trainer: "trainer"}
 NO_PLUGINS = {"vsearch", "callbacks", *sys.stdlib_module_names}
@@ -39,7 +39,7 @@ def refusal(key: str, owner: type, error: BaseException) -> ConfigError:
 
     A setting that the message begins with (`freeze: ...`) or shows in backticks joins the key.
     """
-    text = one_line(error)
+    text = one_line(error).replace("`pip install", "`uv pip install")  # uv's environments have no pip
     if KEYED.match(text):
         return ConfigError(key, text)
     setting = re.match(r"`?(\w+)`?: (.*)", text) or re.search(r"`(?:\w+\()?(\w+)[=`]", text)
@@ -63,8 +63,11 @@ def _plugins_line(error: BaseException) -> str:
     return found
 
 
-def make_naming(config: Namespace) -> Callable[..., Any]:
-    """Return jsonargparse's way to make a part of `config`: what it refuses becomes a ConfigError with its key."""
+def make_naming(config: Namespace, refusals: list[ConfigError]) -> Callable[..., Any]:
+    """Return jsonargparse's way to make a part of `config`: what it refuses becomes a ConfigError with its key.
+
+    It is added to `refusals`, too: where a setting may be of several types, jsonargparse keeps its words alone.
+    """
     parts = list(_parts(config.as_dict(), ""))
 
     def make(class_type: type, *args: Any, **kwargs: Any) -> Any:
@@ -74,17 +77,25 @@ def make_naming(config: Namespace) -> Callable[..., Any]:
             plain = type(error) is Exception  # as pytorch-metric-learning raises
             if not plain and not isinstance(error, USERS):
                 raise
-            raise refusal(_key(parts, class_type, kwargs), class_type, error) from error
+            refusals.append(refusal(_key(parts, class_type, kwargs), class_type, error))
+            raise refusals[-1] from error
 
     return make
 
 
 @contextmanager
-def naming() -> Iterator[None]:
-    """Raise as a ConfigError what model, data or trainer refuse when they are made, or a callback in its `setup`."""
+def naming(refusals: Sequence[ConfigError] = ()) -> Iterator[None]:
+    """Raise as a ConfigError what model, data or trainer refuse when they are made, or a callback in its `setup`.
+
+    Of an error that has the words of one of the `refusals`, that one is raised.
+    """
     try:
         yield
+    except ConfigError:
+        raise
     except USERS as error:
+        if told := next((one for one in refusals if str(one) in str(error)), None):
+            raise told from error
         for frame, _ in traceback.walk_tb(error.__traceback__):
             owner, function = frame.f_locals.get("self"), frame.f_code.co_name
             for kind, key in SECTIONS.items():

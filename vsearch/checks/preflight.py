@@ -10,6 +10,7 @@ from vsearch.checks.dry_run import dry_run
 from vsearch.checks.margins import check_margins
 from vsearch.checks.monitors import check_monitors
 from vsearch.checks.part_errors import inner_parts, refusal
+from vsearch.checks.training import check_training
 from vsearch.datamodule import CatalogDataModule
 from vsearch.heads.base import Head
 from vsearch.module import MetricLearner
@@ -33,6 +34,7 @@ def check(module: MetricLearner, data: CatalogDataModule, trainer: Trainer) -> N
     if not any(value.requires_grad for value in module.parameters()):
         key = "model.backbone.init_args.freeze" if hasattr(module.backbone, "freeze") else "model.backbone"
         raise ConfigError(key, "nothing is left to train: freeze fewer stages, or add a head")
+    check_training(module, trainer)
     check_margins(module.loss)
     for key, part in inner_parts(module.loss, "model.loss"):
         if isinstance(part, CrossBatchMemory) and part.memory_size < (size := data.p * data.k):

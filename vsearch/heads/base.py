@@ -21,3 +21,13 @@ class Head(nn.Module, ABC):
     @abstractmethod
     def forward(self, features: Tensor) -> Tensor:
         """Return float (B, dim), not yet normalised, of features, float (B, features)."""
+
+
+def require_width(name: str, width: int) -> None:
+    """Check that a setting is a number of values that a layer can make.
+
+    Raises:
+        ValueError: it isn't; the message begins with the setting's name.
+    """
+    if width < 1:
+        raise ValueError(f"{name}: it must be 1 or more, not {width}.")

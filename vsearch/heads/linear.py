@@ -1,6 +1,6 @@
 from torch import Tensor, nn
 
-from vsearch.heads.base import Head
+from vsearch.heads.base import Head, require_width
 
 
 class LinearHead(Head):
@@ -12,6 +12,7 @@ class LinearHead(Head):
 
     def __init__(self, dim: int = 256) -> None:
         super().__init__()
+        require_width("dim", dim)
         self.dim = dim
 
     def attach(self, features: int) -> None:

@@ -1,6 +1,6 @@
 from torch import Tensor, nn
 
-from vsearch.heads.base import Head
+from vsearch.heads.base import Head, require_width
 
 
 class MLPHead(Head):
@@ -14,6 +14,9 @@ class MLPHead(Head):
 
     def __init__(self, dim: int = 256, hidden: int | None = None) -> None:
         super().__init__()
+        require_width("dim", dim)
+        if hidden is not None:
+            require_width("hidden", hidden)
         self.dim, self.hidden = dim, hidden
 
     def attach(self, features: int) -> None:

@@ -42,9 +42,10 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         classes = len(np.unique(self.labels))
         self.p = min(p, classes if plan.by_label else p, len(self.labels) // k)
         if self.p < 2 or classes < 2:
+            setting = "`data.photos_per_class`: " if classes > 1 else ""
             raise ValueError(
-                f"Batches of P={p} classes x K={k} photos need 2 classes and 2*K photos or more; this part has "
-                f"{classes} classes and {len(self.labels)} photos. Lower K, or add photos."
+                f"{setting}Batches of P={p} classes x K={k} photos need 2 classes and 2*K photos or more; "
+                f"this part has {classes} classes and {len(self.labels)} photos. Lower K, or add photos."
             )
         plan.check(self.items)
 

@@ -5,6 +5,8 @@ import pandas as pd
 
 from vsearch.samplers.base import BatchPlan
 
+NO_CATEGORIES = {"id", "path", "label", "label_code", "split", "x_1", "y_1", "x_2", "y_2"}
+
 
 class CategoryPlan(BatchPlan):
     """PK batches from within few categories: the negatives of a shirt are shirts' neighbours, not watches.
@@ -33,10 +35,11 @@ class CategoryPlan(BatchPlan):
             raise ValueError(
                 f"`data.sampler.init_args.categories_per_batch` is {self.categories_per_batch}: set it to 1 or more."
             )
+        has = f"the catalog has {[column for column in items if column not in NO_CATEGORIES]}."
         if self.column not in items:
-            raise ValueError(f"{key}: there is no column '{self.column}'; the catalog has {list(items.columns)}.")
+            raise ValueError(f"{key}: there is no column '{self.column}'; {has}")
         if not _values(items[self.column]).notna().any():
-            raise ValueError(f"{key}: the column '{self.column}' is empty; the catalog has {list(items.columns)}.")
+            raise ValueError(f"{key}: the column '{self.column}' is empty; {has}")
 
     def epoch(
         self, labels: np.ndarray, items: pd.DataFrame, p: int, k: int, rng: np.random.Generator
