@@ -9,8 +9,15 @@ import uvicorn
 from fastapi.testclient import TestClient
 from small_service import write_bundle
 
+from vsearch.service import precision
 from vsearch.service.app import create_app
 from vsearch.service.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def cpu_without_bfloat16(monkeypatch) -> None:
+    """The same CPU everywhere."""
+    monkeypatch.setattr(precision, "has_bfloat16", lambda: False)
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ class Process:
         with self.log.open("wb") as log:
             self.running = subprocess.Popen(
                 [sys.executable, "-m", "vsearch", "serve", str(bundle), "--port", str(self.port), *flags],
-                env={**os.environ, "PYTHONPATH": paths, **environment},
+                env={**os.environ, "PYTHONPATH": paths, "VSEARCH_PRECISION": "float32", **environment},
                 stdout=log,
                 stderr=log,
                 cwd=bundle.parent,
