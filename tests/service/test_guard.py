@@ -28,6 +28,17 @@ def test_a_long_body_is_413_whatever_it_says(served):
     assert upload(client, encoded(picture(1))).status_code == 200
 
 
+def test_json_has_a_shorter_limit_of_its_own(served):
+    client = served(max_json_bytes=1000)
+    long, json_type = b'{"a":[' + b"[]," * 1000 + b"[]]}", {"Content-Type": "application/json"}
+    for content in (long, iter([long])):
+        reply = client.post("/v1/search", content=content, headers=json_type)
+        assert (reply.status_code, "1,000 bytes" in reply.json()["detail"]) == (413, True)
+    for kind in ({}, {"Content-Type": "application/x-www-form-urlencoded"}):
+        assert client.post("/v1/search/upload", content=long, headers=kind).status_code == 413
+    assert upload(client, encoded(picture(1, 300, 300))).status_code == 200
+
+
 def test_headers_of_every_reply(client):
     for reply in (client.get("/v1/info"), client.get("/nope"), client.post("/v1/search"), client.get("/docs")):
         assert reply.headers["x-content-type-options"] == "nosniff"

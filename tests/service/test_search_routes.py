@@ -116,6 +116,7 @@ def test_an_embedding_is_taken_at_unit_length(client, made):
         ({}, 422, "positive examples or an embedding"),
         ({"negative": [{"id": "p1"}]}, 422, "are not enough"),
         ({"embedding": [1.0] * 7}, 422, "7 numbers; this model's embeddings have 8"),
+        ({"embedding": [1] * 16385}, 422, "at most 16384"),
         ({"embedding": [0.0] * 8}, 422, "not all 0"),
         ({"positive": [{"id": "nope"}]}, 404, "'nope'"),
         ({"positive": [{"id": "p1", "weight": 0}]}, 422, "weight"),

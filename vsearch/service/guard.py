@@ -62,6 +62,9 @@ class _Exchange:
         self.id = scope["request_id"] = given if ID.fullmatch(given) else uuid.uuid4().hex
         scope["opened"] = self.service.now
         self.length = headers.get("content-length", "")
+        form = headers.get("content-type", "").lower().startswith("multipart/form-data")
+        self.most = self.settings.max_body_bytes if form else self.settings.max_json_bytes
+        self.most = min(self.most, self.settings.max_body_bytes)
         self.arrived = not (self.length.strip("0") or "transfer-encoding" in headers)
         self.bytes_in, self.status = 0, 0
         self.start = time.perf_counter()
@@ -83,7 +86,7 @@ class _Exchange:
         again = {"Retry-After": str(self.settings.retry_after_s)}
         if self.guard.in_flight > self.settings.max_requests:
             await self._refuse(503, f"{self.settings.max_requests} requests are in work already.", again)
-        elif self.length.isdecimal() and int(self.length[:20]) > self.settings.max_body_bytes:
+        elif self.length.isdecimal() and int(self.length[:20]) > self.most:
             await self._refuse(413, self._too_long())
         else:
             try:
@@ -104,7 +107,7 @@ class _Exchange:
         message = await self._receive()
         if message["type"] == "http.request":
             self.bytes_in += len(message.get("body", b""))
-            if self.bytes_in > self.settings.max_body_bytes:
+            if self.bytes_in > self.most:
                 raise HTTPException(413, self._too_long())
             if not message.get("more_body", False) and not self.arrived:
                 self.arrived = True
@@ -132,7 +135,9 @@ class _Exchange:
             await problem(status, detail, self.id, headers)(self.scope, self.receive, self.send)
 
     def _too_long(self) -> str:
-        return f"The request's body is longer than {self.settings.max_body_bytes:,} bytes. Send a smaller photo."
+        return (
+            f"The request's body is longer than {self.most:,} bytes. Send a smaller photo, or fewer searches at once."
+        )
 
     def _log(self) -> None:
         route = getattr(self.scope.get("route"), "path_format", None) or "none"

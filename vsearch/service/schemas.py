@@ -40,7 +40,7 @@ class SearchRequest(Wishes):
 
     positive: Annotated[list[Example], Field(max_length=100)] = []
     negative: Annotated[list[Example], Field(max_length=100)] = []
-    embedding: Annotated[list[float], Field(max_length=65536)] | None = None
+    embedding: Annotated[list[float], Field(max_length=16384)] | None = None
 
 
 class BatchRequest(Wire):

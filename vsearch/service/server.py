@@ -1,3 +1,4 @@
+import gc
 import logging
 from pathlib import Path
 
@@ -42,6 +43,7 @@ def serve(bundle: Path | None, flags: list[str], file: Path | None) -> None:
             raise BundleError("name the BUNDLE: lightning_logs/version_N/bundle, or `bundle` in the settings.")
         return found
 
+    gc.freeze()  # else each JSON of many lists has the libraries' objects gone through again, 0.5 s and more
     try:
         app = create_app(source, settings)
     except (BundleError, OSError) as error:

@@ -44,6 +44,9 @@ class Settings(BaseSettings):
         default=[], description="web origins that may call, comma-separated"
     )
     max_body_bytes: Count = Field(default=10_000_000, description="longest request body")
+    max_json_bytes: Count = Field(
+        default=1_000_000, description="longest body that is no multipart form; all requests wait while it is parsed"
+    )
     max_pixels: Count = Field(default=50_000_000, description="most pixels of a photo")
     max_requests: Count = Field(default=512, description="requests taken in at once; more get 503")
     max_waiting: Count = Field(
