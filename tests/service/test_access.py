@@ -24,6 +24,15 @@ def test_with_a_key_nothing_is_open_but_probes(served):
     assert (reply.status_code, reply.headers["www-authenticate"]) == (401, "Bearer")
 
 
+@pytest.mark.parametrize("root_path", ["/shop", "/shop/", "/v1"])
+def test_a_root_path_does_not_lead_around_the_keys(served, root_path):
+    client = served(api_key="one", admin_key="boss", root_path=root_path)
+    for prefix in ("", root_path.rstrip("/"), "/"):
+        assert client.get(f"{prefix}/v1/info").status_code in (401, 404)
+        assert client.post(f"{prefix}/v1/admin/rollback", headers={"X-API-Key": "one"}).status_code in (401, 404)
+    assert client.get(f"{root_path.rstrip('/')}/v1/info", headers={"X-API-Key": "one"}).status_code == 200
+
+
 @pytest.mark.parametrize("headers", [{"X-API-Key": "one"}, {"X-API-Key": "two"}, {"Authorization": "Bearer two"}])
 def test_each_key_opens(served, headers):
     client = served(api_key="one, two")
@@ -44,6 +53,13 @@ def test_too_many_requests_of_one_key(served):
     reply = client.get("/v1/info", headers={"X-API-Key": "one"})
     assert (reply.headers["retry-after"], reply.headers["content-type"]) == ("20", "application/problem+json")
     assert client.get("/v1/info", headers={"X-API-Key": "two"}).status_code == 200
+
+
+def test_wrong_keys_are_counted_by_address(served):
+    client = served(api_key="one", rate_per_minute=3)
+    codes = [client.get("/v1/info", headers={"X-API-Key": f"wrong{i}"}).status_code for i in range(5)]
+    assert codes == [401, 401, 401, 429, 429]
+    assert client.get("/v1/info", headers={"X-API-Key": "one"}).status_code == 200
 
 
 def test_a_bucket_fills_again():

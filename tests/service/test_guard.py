@@ -123,18 +123,54 @@ def test_work_that_takes_too_long_is_given_up(made, monkeypatch):
     assert "more than 0.2 s" in reply.json()["detail"]
 
 
-def test_a_body_that_does_not_come_is_given_up(made):
-    app = create_app(made, Settings(body_s=0.2))
+async def stuck():
+    yield b"--x\r\n"
+    await asyncio.sleep(5)
 
-    async def stuck():
-        yield b"--x\r\n"
-        await asyncio.sleep(5)
 
-    async def ask() -> httpx.Response:
+def asked(app, ask):
+    """What a coroutine returns that is given a client of an app."""
+
+    async def run():
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
-            form = {"Content-Type": "multipart/form-data; boundary=x"}
-            return await client.post("/v1/search/upload", content=stuck(), headers=form)
+            return await ask(client)
 
-    reply = asyncio.run(ask())
-    app.state.service.close()
+    try:
+        return asyncio.run(run())
+    finally:
+        app.state.service.close()
+
+
+def begun(client: httpx.AsyncClient):
+    """An upload whose body never ends."""
+    form = {"Content-Type": "multipart/form-data; boundary=x"}
+    return client.post("/v1/search/upload", content=stuck(), headers=form)
+
+
+def test_a_body_that_does_not_come_is_given_up(made):
+    reply = asked(create_app(made, Settings(body_s=0.2)), begun)
     assert (reply.status_code, reply.headers["connection"]) == (408, "close")
+
+
+@pytest.mark.parametrize(("settings", "status"), [({"api_key": "key"}, 401), ({"rate_per_minute": 1}, 429)])
+def test_nobody_waits_for_the_body_of_who_is_not_let_in(made, settings, status):
+    async def ask(client: httpx.AsyncClient) -> httpx.Response:
+        await client.get("/v1/info")
+        return await begun(client)
+
+    start = time.perf_counter()
+    reply = asked(create_app(made, Settings(**settings)), ask)
+    assert (reply.status_code, time.perf_counter() - start < 4) == (status, True)
+
+
+def test_probes_are_answered_however_much_is_in_work(made):
+    async def ask(client: httpx.AsyncClient) -> list[int]:
+        waiting = [asyncio.create_task(begun(client)) for _ in range(3)]
+        await asyncio.sleep(0.1)
+        codes = [(await client.get(path)).status_code for path in ("/v1/info", "/healthz", "/readyz")]
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        return codes
+
+    assert asked(create_app(made, Settings(max_requests=3)), ask) == [503, 200, 200]

@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
 from vsearch.generations.base import BundleError
-from vsearch.service.access import Keys, Rate
+from vsearch.service.access import DESCRIBED
 from vsearch.service.admin_routes import router as admin
 from vsearch.service.explain_routes import router as explaining
 from vsearch.service.guard import Guard
@@ -53,18 +53,20 @@ def create_app(bundle_folder: Path | Callable[[], Path], settings: Settings | No
     source = bundle_folder if callable(bundle_folder) else lambda: bundle_folder
     service = Service(source, settings)
     app = FastAPIOffline(
-        title="vsearch", description=DESCRIPTION, lifespan=_lifespan, root_path=settings.root_path, redoc_url=None
+        title="vsearch",
+        description=DESCRIPTION,
+        lifespan=_lifespan,
+        root_path=settings.root_path.rstrip("/"),
+        redoc_url=None,
     )
     app.state.service = service
     handle(app, settings.retry_after_s)
-    rate = Rate(settings.rate_per_minute)
     for router in (searches, explaining, items, status):
-        app.include_router(router, dependencies=[Depends(Keys(settings.keys)), Depends(rate)], responses=_errors())
+        app.include_router(router, dependencies=DESCRIBED, responses=_errors())
     app.include_router(probes)
     if settings.admin_keys:
-        guards = [Depends(Keys(settings.admin_keys)), Depends(rate)]
         errors = _errors(401, 429) | {409: _error("It can't be done; the bundle that is served stays")}
-        app.include_router(admin, dependencies=guards, responses=errors)
+        app.include_router(admin, dependencies=DESCRIBED, responses=errors)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
