@@ -1,7 +1,10 @@
 import pytest
+from fastapi.testclient import TestClient
 from small_service import encoded, picture, upload
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from vsearch.service.access import Rate
+from vsearch.service.server import serve
 
 PATHS = ["/v1/info", "/v1/items/p1", "/v1/items/p1/image", "/v1/items/p1/similar"]
 
@@ -53,6 +56,26 @@ def test_too_many_requests_of_one_key(served):
     reply = client.get("/v1/info", headers={"X-API-Key": "one"})
     assert (reply.headers["retry-after"], reply.headers["content-type"]) == ("20", "application/problem+json")
     assert client.get("/v1/info", headers={"X-API-Key": "two"}).status_code == 200
+
+
+def test_without_a_key_in_the_settings_a_made_up_one_is_no_caller_of_its_own(served):
+    client = served(rate_per_minute=5)
+    codes = [client.get("/v1/info", headers={"X-API-Key": f"r{i}"}).status_code for i in range(8)]
+    assert codes == [200] * 5 + [429] * 3
+
+
+def test_the_address_that_a_trusted_proxy_names_counts(made, monkeypatch):
+    given = {}
+    monkeypatch.setattr("vsearch.service.server.log_to_stderr", lambda level: None)
+    monkeypatch.setattr("vsearch.service.server.uvicorn.run", lambda app, **options: given.update(options, app=app))
+    serve(made, ["--behind-proxy", "true", "--trusted-proxies", "10.0.0.0/8", "--rate-per-minute", "1"], None)
+    assert given["proxy_headers"]
+    for peer, codes in (("10.1.2.3", [200, 200, 429]), ("11.1.2.3", [200, 429, 429])):
+        app = ProxyHeadersMiddleware(given["app"], given["forwarded_allow_ips"])
+        client = TestClient(app, client=(peer, 1))
+        addresses = ("1.1.1.1", "1.1.1.2", "1.1.1.2")
+        assert [client.get("/v1/info", headers={"X-Forwarded-For": a}).status_code for a in addresses] == codes
+    given["app"].state.service.close()
 
 
 def test_wrong_keys_are_counted_by_address(served):

@@ -43,7 +43,7 @@ class Access:
         if not keys.fit(key):
             self.rate.count(address)
             raise HTTPException(401, "The X-API-Key header has no valid key.", {"WWW-Authenticate": "Bearer"})
-        self.rate.count(_digest(key).hex() if key else address)
+        self.rate.count(_digest(key).hex() if keys.any else address)  # a key that nobody checked is a name of no worth
 
 
 def given_key(headers: Headers) -> str:
@@ -57,6 +57,11 @@ class Keys:
 
     def __init__(self, keys: Sequence[str]) -> None:
         self._digests = [_digest(key) for key in keys]
+
+    @property
+    def any(self) -> bool:
+        """Whether there are keys."""
+        return bool(self._digests)
 
     def fit(self, key: str) -> bool:
         """Return whether a key is let in."""

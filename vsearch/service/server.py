@@ -56,6 +56,7 @@ def serve(bundle: Path | None, flags: list[str], file: Path | None) -> None:
         access_log=False,
         server_header=False,
         proxy_headers=settings.behind_proxy,
+        forwarded_allow_ips=settings.trusted_proxies,
         timeout_keep_alive=5,
         timeout_graceful_shutdown=int(settings.grace_s),
     )

@@ -29,6 +29,10 @@ class Settings(BaseSettings):
     behind_proxy: bool = Field(
         default=False, description="a proxy stands in front that limits slow and many connections"
     )
+    trusted_proxies: str = Field(
+        default="127.0.0.1",
+        description="addresses or networks of proxies whose X-Forwarded-For tells the address, comma-separated; *: all",
+    )
     root_path: str = Field(default="", description="path under which the proxy offers the service")
     photos_root: Path | None = Field(default=None, description="folder that the items' relative paths start from")
     api_key: SecretStr | None = Field(
@@ -38,7 +42,7 @@ class Settings(BaseSettings):
         default=None, description="key of the admin routes; none: those of api_key open them"
     )
     rate_per_minute: int = Field(
-        default=0, ge=0, description="requests a minute of one key (else address); 0: no limit"
+        default=0, ge=0, description="requests a minute of one key, or without api_key of one address; 0: no limit"
     )
     cors_origins: Annotated[list[str], NoDecode] = Field(
         default=[], description="web origins that may call, comma-separated"
