@@ -67,7 +67,9 @@ class Settings(BaseSettings):
     request_s: Seconds = Field(default=30, description="seconds that a request may take in all")
     grace_s: Seconds = Field(default=15, description="seconds to answer what was taken in, once the service is to stop")
     retry_after_s: Count = Field(default=1, description="seconds that Retry-After names with 503")
-    log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="DEBUG, INFO, WARNING or ERROR"
+    )
 
     @field_validator("cors_origins", mode="before")
     @classmethod
