@@ -32,12 +32,14 @@ class Bundle:
         index: position i is row i of `items`.
         items: the indexed items: id, path, label, metadata.
         manifest: what the bundle is and how good it was measured to be.
+        hidden: columns of `items` that no filter and no grouping knows.
     """
 
     embedder: Embedder
     index: Index
     items: pd.DataFrame
     manifest: dict[str, Any]
+    hidden: tuple[str, ...] = ()
 
     def embed(self, photos: Sequence[Photo]) -> np.ndarray:
         """Return unit vectors, float32 (n, dim), of photos given by path or by their bytes.
@@ -141,7 +143,7 @@ class Bundle:
 
     @cached_property
     def _table(self) -> Table:
-        return Table(self.items)
+        return Table(self.items.drop(columns=[*self.hidden], errors="ignore"))
 
     def _position(self, example: Photo) -> int | None:
         """Return the position of the item whose id this is; None: a photo."""

@@ -69,6 +69,14 @@ def test_wishes_that_make_no_sense(client, form, said):
     assert reply.json()["request_id"] == reply.headers["X-Request-ID"]
 
 
+@pytest.mark.parametrize("form", [{"where": "path = x"}, {"where": "path is missing"}, {"group_by": "path"}])
+def test_no_filter_tells_where_photos_lie(client, made, form):
+    reply = upload(client, encoded(picture(1)), **form)
+    assert (reply.status_code, "no column 'path'" in reply.json()["detail"]) == (422, True)
+    assert reply.json()["detail"].endswith("there are id, label, price, colour")
+    assert ids(upload(client, encoded(picture(1)), where="id = p2")) == ["p2"]
+
+
 def vectors(made, *names: str) -> np.ndarray:
     opened = open_bundle(made)
     return opened.kept_vectors([opened.items["id"].tolist().index(name) for name in names])
