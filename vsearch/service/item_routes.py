@@ -41,7 +41,7 @@ async def similar(
     row = work.position(id)
     vector = await work.service.searching.run(work.opened.bundle.kept_vectors, [row])
     wishes = Wishes(k=k, where=where or None, min_score=min_score, group_by=group_by or None)
-    return await work.search(vector, wishes, [row])
+    return await work.search(vector, wishes, [row], whole_photo=False)
 
 
 @router.get("/items/{id:path}/image", response_class=Response, responses=AS_JPEG)

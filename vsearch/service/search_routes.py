@@ -26,7 +26,7 @@ async def search_by_photo(
     """
     work = Work(request)
     vector = await work.embed(await photo.read(), region)
-    return await work.search(vector[None], wishes)
+    return await work.search(vector[None], wishes, whole_photo=region is None)
 
 
 @router.post("/search")

@@ -66,18 +66,19 @@ class Work:
         return vector
 
     async def search(
-        self, queries: np.ndarray, wishes: Wishes, without: list[int] | None = None, mixed: bool = False
+        self, queries: np.ndarray, wishes: Wishes, without: list[int] | None = None, whole_photo: bool = True
     ) -> SearchReply:
         """Return the items nearest to a unit vector, float32 (1, dim); never those at the positions `without`.
 
-        Of a query `mixed` of several examples the calibration says nothing: it was made with single photos.
+        The calibration was made with new whole photos and all items: of other queries, or behind a filter, it says
+        nothing.
 
         Raises:
             FilterError: the filter or the grouping doesn't fit the items.
             Busy: too many wait.
         """
         start = time.perf_counter()
-        found = await self.service.searching.run(self._search, queries, wishes, without or [], mixed)
+        found = await self.service.searching.run(self._search, queries, wishes, without or [], whole_photo)
         self._spent("search", start)
         return found.model_copy(update={"took_ms": self.took})
 
@@ -98,7 +99,7 @@ class Work:
         if given is not None and not near and not far:
             return await self.search(given, wanted)
         query = await self.service.searching.run(self._combined, wanted, near, far, given)
-        return await self.search(query, wanted, near + far, mixed=len(near) + (given is not None) > 1 or bool(far))
+        return await self.search(query, wanted, near + far, whole_photo=False)
 
     def _rows(self, examples: list[Example]) -> list[int]:
         return [self.position(example.id) for example in examples]
@@ -116,14 +117,15 @@ class Work:
             negative_weights=np.array(minus) if minus else None,
         )[None]
 
-    def _search(self, queries: np.ndarray, wishes: Wishes, without: list[int], mixed: bool) -> SearchReply:
+    def _search(self, queries: np.ndarray, wishes: Wishes, without: list[int], whole_photo: bool) -> SearchReply:
         bundle = self.opened.bundle
         allowed = bundle.allowed(wishes.where)
         if without:
             allowed = np.ones(len(bundle.items), dtype=bool) if allowed is None else allowed
             allowed[without] = False
         (table,) = bundle.search_embeddings(queries, wishes.k, allowed, wishes.min_score, wishes.group_by)
-        return reply(self.opened, table, wishes.where, self.took, None if mixed else self.opened.calibration)
+        calibration = self.opened.calibration if whole_photo and wishes.where is None else None
+        return reply(self.opened, table, wishes.where, self.took, calibration)
 
     def _spent(self, step: str, start: float) -> None:
         spent = time.perf_counter() - start
