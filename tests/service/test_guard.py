@@ -8,6 +8,7 @@ import pytest
 from small_service import encoded, picture, upload
 
 from vsearch.service.app import create_app
+from vsearch.service.calls import own_path
 from vsearch.service.logs import JsonLines
 from vsearch.service.settings import Settings
 
@@ -46,6 +47,21 @@ def test_headers_of_every_reply(client):
         assert len(reply.headers["x-vsearch-fingerprint"]) == 64
         assert len(reply.headers["x-request-id"]) == 32
     assert "default-src 'none'" in client.get("/v1/info").headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("prefix", ["", "/shop"])  # of a proxy that strips the root path, and of one that doesn't
+def test_below_a_root_path(served, prefix):
+    client = served(root_path="/shop", api_key="key", request_s=1e-9)
+    client.headers["X-API-Key"] = "key"
+    assert client.post(f"{prefix}/v1/admin/rollback").status_code == 409  # not 503: it may take its time
+    client.app.state.service.settings.request_s = 30
+    assert "default-src 'self'" in client.get(f"{prefix}/docs").headers["content-security-policy"]
+    url = client.get(f"{prefix}/v1/items/p1").json()["image_url"]
+    assert url == "/shop/v1/items/p1/image"
+    found = client.get(f"{prefix}/v1/items/p1/similar", params={"k": 1}).json()["hits"][0]
+    assert found["thumbnail_url"] == f"/shop/v1/items/{found['id']}/image"
+    for path in (url, own_path(url)):
+        assert client.get(path).headers["content-type"] == "image/jpeg"
 
 
 @pytest.mark.parametrize(("given", "kept"), [("a-1.B_2", True), ("x" * 65, False), ("a b", False), ('"}', False)])

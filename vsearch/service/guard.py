@@ -140,7 +140,7 @@ class _Exchange:
             headers.setdefault("Cache-Control", "no-store")
             for name, value in HEADERS.items():
                 headers[name] = value
-            headers["Content-Security-Policy"] = POLICIES.get(self.scope["path"], CLOSED)
+            headers["Content-Security-Policy"] = POLICIES.get(self.path, CLOSED)
             if not self.arrived:
                 headers["Connection"] = "close"  # the rest of the body is not read
         await self._send(message)

@@ -21,9 +21,10 @@ async def some_items(
     request: Request, offset: Annotated[int, Query(ge=0)] = 0, limit: Annotated[int, Query(ge=1, le=MAX_K)] = 10
 ) -> ItemsReply:
     """Return some items in the order of the index, from the `offset`-th on, and how many there are."""
-    opened = Work(request).opened
+    work = Work(request)
+    opened = work.opened
     total = len(opened.bundle.items)
-    found = [item(opened, row) for row in range(min(offset, total), min(offset + limit, total))]
+    found = [item(opened, work.root, row) for row in range(min(offset, total), min(offset + limit, total))]
     return ItemsReply(items=found, total=total)
 
 
@@ -64,4 +65,4 @@ async def image(request: Request, id: Id, size: Annotated[int, Query(ge=16, le=2
 async def one_item(request: Request, id: Id) -> Item:
     """Return what is known of an item."""
     work = Work(request)
-    return item(work.opened, work.position(id))
+    return item(work.opened, work.root, work.position(id))

@@ -18,12 +18,14 @@ class Work:
     Attributes:
         service: what all requests share.
         opened: the bundle of this request.
+        root: the path under which the service is offered, without a slash at its end.
         ms: milliseconds of each step so far, waiting included.
     """
 
     def __init__(self, request: Request) -> None:
         self.service: Service = request.app.state.service
         self.opened: Opened = request.scope["opened"]
+        self.root = self.service.settings.root_path.rstrip("/")
         self.ms = {"decode": 0.0, "embed": 0.0, "search": 0.0}
 
     @property
@@ -125,7 +127,7 @@ class Work:
             allowed[without] = False
         (table,) = bundle.search_embeddings(queries, wishes.k, allowed, wishes.min_score, wishes.group_by)
         calibration = self.opened.calibration if whole_photo and wishes.where is None else None
-        return reply(self.opened, table, wishes.where, self.took, calibration)
+        return reply(self.opened, self.root, table, wishes.where, self.took, calibration)
 
     def _spent(self, step: str, start: float) -> None:
         spent = time.perf_counter() - start
