@@ -105,3 +105,16 @@ def test_cors_is_closed_unless_an_origin_is_named(served):
     assert opened.options("/v1/search", headers=asked).headers["access-control-allow-origin"] == "https://shop.example"
     other = opened.get("/v1/info", headers={"Origin": "https://evil.example"})
     assert "access-control-allow-origin" not in other.headers
+
+
+def test_a_named_origin_can_read_refusals_and_show_pictures(served):
+    client = served(cors_origins="https://shop.example", max_json_bytes=10, rate_per_minute=2)
+    asked = {"Origin": "https://shop.example"}
+    picture = client.get("/v1/items/p1/image", headers=asked)
+    assert picture.headers["cross-origin-resource-policy"] == "cross-origin"
+    for status in (413, 429):
+        reply = client.post("/v1/search", content=bytes(100), headers=asked)
+        assert (reply.status_code, reply.headers["access-control-allow-origin"]) == (status, asked["Origin"])
+        exposed = {name.strip() for name in reply.headers["access-control-expose-headers"].lower().split(",")}
+        assert exposed == {"x-vsearch-fingerprint", "x-request-id", "retry-after"}
+    assert served().get("/healthz").headers["cross-origin-resource-policy"] == "same-origin"

@@ -18,7 +18,7 @@ from vsearch.service.explain_routes import router as explaining
 from vsearch.service.guard import Guard
 from vsearch.service.item_routes import router as items
 from vsearch.service.problems import MEDIA_TYPE, handle
-from vsearch.service.schemas import FINGERPRINT_HEADER, Problem
+from vsearch.service.schemas import FINGERPRINT_HEADER, REQUEST_ID_HEADER, Problem
 from vsearch.service.search_routes import router as searches
 from vsearch.service.settings import Settings
 from vsearch.service.state import Service
@@ -67,15 +67,15 @@ def create_app(bundle_folder: Path | Callable[[], Path], settings: Settings | No
     if settings.admin_keys:
         errors = _errors(401, 429) | {409: _error("It can't be done; the bundle that is served stays")}
         app.include_router(admin, dependencies=DESCRIBED, responses=errors)
-    if settings.cors_origins:
+    app.add_middleware(Guard, service=service)
+    if settings.cors_origins:  # around the guard: else web pages couldn't read what it refuses
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["X-API-Key", "Authorization", "Content-Type"],
-            expose_headers=[FINGERPRINT_HEADER],
+            expose_headers=[FINGERPRINT_HEADER, REQUEST_ID_HEADER, "Retry-After"],
         )
-    app.add_middleware(Guard, service=service)
     return app
 
 

@@ -22,7 +22,6 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
 }
 CLOSED = "default-src 'none'; frame-ancestors 'none'"
 OWN = "default-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; frame-ancestors 'none'"
@@ -140,6 +139,7 @@ class _Exchange:
             headers.setdefault("Cache-Control", "no-store")
             for name, value in HEADERS.items():
                 headers[name] = value
+            headers["Cross-Origin-Resource-Policy"] = "cross-origin" if self.settings.cors_origins else "same-origin"
             headers["Content-Security-Policy"] = POLICIES.get(self.path, CLOSED)
             if not self.arrived:
                 headers["Connection"] = "close"  # the rest of the body is not read
