@@ -8,6 +8,22 @@ from vsearch.bundle import open_bundle
 from vsearch.examples import combine
 
 
+def test_a_misspelt_wish_is_refused(client):
+    photo = encoded(picture(3))
+    for reply, where, name in (
+        (upload(client, photo, K=3), "form", "K"),
+        (upload(client, photo, "/v1/search/upload?x=10"), "query", "x"),
+        (client.get("/v1/items/p1/similar?limit=3"), "query", "limit"),
+        (client.get("/v1/info?k=3"), "query", "k"),
+        (upload(client, photo, "/v1/embed", k=3), "form", "k"),
+    ):
+        assert (reply.status_code, reply.json()["detail"].split(";")[0]) == (
+            422,
+            f"{where}: nothing is called '{name}'",
+        )
+    assert "there are k, where, min_score, group_by" in client.get("/v1/items/p1/similar?limit=3").json()["detail"]
+
+
 def ids(reply) -> list[str]:
     assert reply.status_code == 200, reply.text
     return [hit["id"] for hit in reply.json()["hits"]]

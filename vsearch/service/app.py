@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
@@ -24,6 +24,7 @@ from vsearch.service.settings import Settings
 from vsearch.service.state import Service
 from vsearch.service.status_routes import open_router as probes
 from vsearch.service.status_routes import router as status
+from vsearch.service.strict import only_known
 
 logger = logging.getLogger("vsearch.service")
 ERRORS = {
@@ -62,7 +63,7 @@ def create_app(bundle_folder: Path | Callable[[], Path], settings: Settings | No
     app.state.service = service
     handle(app, settings.retry_after_s)
     for router in (searches, explaining, items, status):
-        app.include_router(router, dependencies=DESCRIBED, responses=_errors())
+        app.include_router(router, dependencies=[*DESCRIBED, Depends(only_known)], responses=_errors())
     app.include_router(probes)
     if settings.admin_keys:
         errors = _errors(401, 429) | {409: _error("It can't be done; the bundle that is served stays")}
