@@ -137,6 +137,16 @@ class Bundle:
         """
         return None if where is None else parse(where).mask(self._table)
 
+    def check(self, where: str | None, group_by: str | None) -> None:
+        """Check that a filter can be understood, and that it and the grouping fit the items.
+
+        Raises:
+            FilterError: as `search`.
+        """
+        self.allowed(where)
+        if group_by is not None:
+            self._table.column(group_by)
+
     def unmet(self, where: str) -> list[str]:
         """Return a sentence for each value in a filter that no item has, with those that there are."""
         return parse(where).unmet(self._table)

@@ -93,6 +93,20 @@ def test_no_filter_tells_where_photos_lie(client, made, form):
     assert ids(upload(client, encoded(picture(1)), where="id = p2")) == ["p2"]
 
 
+@pytest.mark.parametrize("form", [{"where": "prise < 3"}, {"group_by": "shelf"}])
+def test_a_filter_is_checked_before_the_photo_is_decoded(client, form):
+    reply = upload(client, encoded(picture(1)), **form)
+    assert reply.status_code == 422
+    text = client.get("/metrics").text
+    assert 'vsearch_step_seconds_count{step="decode"}' not in text
+
+
+@pytest.mark.parametrize("headers", [{}, {"Content-Type": "text/plain"}])
+def test_what_is_not_said_to_be_json_is_told(client, headers):
+    reply = client.post("/v1/search", content=b'{"positive": [{"id": "p1"}]}', headers=headers)
+    assert (reply.status_code, "Content-Type: application/json" in reply.json()["detail"]) == (422, True)
+
+
 def vectors(made, *names: str) -> np.ndarray:
     opened = open_bundle(made)
     return opened.kept_vectors([opened.items["id"].tolist().index(name) for name in names])

@@ -17,8 +17,8 @@ from vsearch.service.admin_routes import router as admin
 from vsearch.service.explain_routes import router as explaining
 from vsearch.service.guard import Guard
 from vsearch.service.item_routes import router as items
-from vsearch.service.problems import MEDIA_TYPE, handle
-from vsearch.service.schemas import FINGERPRINT_HEADER, REQUEST_ID_HEADER, Problem
+from vsearch.service.problems import described, handle
+from vsearch.service.schemas import FINGERPRINT_HEADER, REQUEST_ID_HEADER
 from vsearch.service.search_routes import router as searches
 from vsearch.service.settings import Settings
 from vsearch.service.state import Service
@@ -66,7 +66,7 @@ def create_app(bundle_folder: Path | Callable[[], Path], settings: Settings | No
         app.include_router(router, dependencies=[*DESCRIBED, Depends(only_known)], responses=_errors())
     app.include_router(probes)
     if settings.admin_keys:
-        errors = _errors(401, 429) | {409: _error("It can't be done; the bundle that is served stays")}
+        errors = _errors(401, 429) | {409: described("It can't be done; the bundle that is served stays")}
         app.include_router(admin, dependencies=DESCRIBED, responses=errors)
     app.add_middleware(Guard, service=service)
     if settings.cors_origins:  # around the guard: else web pages couldn't read what it refuses
@@ -104,12 +104,8 @@ async def _reload(service: Service) -> None:
         logger.error("SIGHUP: the bundle that is served stays")
 
 
-def _error(description: str) -> dict[str, Any]:
-    return {"description": description, "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
-
-
 def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {status: _error(text) for status, text in ERRORS.items() if not statuses or status in statuses}
+    return {status: described(text) for status, text in ERRORS.items() if not statuses or status in statuses}
 
 
 DESCRIPTION = """Finds the items of a catalog that look most like a photo.

@@ -44,6 +44,14 @@ class Work:
             raise HTTPException(404, f"No item has the id {id[:100]!r}.")
         return found
 
+    async def check(self, wishes: Wishes) -> None:
+        """Check the wishes, before the work that would be for nothing.
+
+        Raises:
+            FilterError, Busy: as `search`.
+        """
+        await self.service.searching.run(self.opened.bundle.check, wishes.where, wishes.group_by)
+
     async def see(self, data: bytes, region: Region | None) -> Seen:
         """Return an uploaded photo as the network gets it.
 
