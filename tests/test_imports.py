@@ -53,7 +53,16 @@ WITHIN = [
         for name in (
             *("schemas", "settings", "problems", "logs", "metrics", "access", "photos", "facets"),
             *("batching", "pools", "precision", "opened", "state", "guard", "replies", "work", "upload", "examples"),
-            *("search_routes", "explain_routes", "item_routes", "status_routes", "admin_routes", "app", "server"),
+            *(
+                "search_routes",
+                "explain_routes",
+                "item_routes",
+                "status_routes",
+                "admin_routes",
+                "strict",
+                "app",
+                "server",
+            ),
         )
     ],
     ["filters.columns", "filters.conditions", "filters.grammar"],

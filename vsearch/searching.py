@@ -32,12 +32,14 @@ class Bundle:
         index: position i is row i of `items`.
         items: the indexed items: id, path, label, metadata.
         manifest: what the bundle is and how good it was measured to be.
+        hidden: columns of `items` that no filter and no grouping knows.
     """
 
     embedder: Embedder
     index: Index
     items: pd.DataFrame
     manifest: dict[str, Any]
+    hidden: tuple[str, ...] = ()
 
     def embed(self, photos: Sequence[Photo]) -> np.ndarray:
         """Return unit vectors, float32 (n, dim), of photos given by path or by their bytes.
@@ -135,13 +137,23 @@ class Bundle:
         """
         return None if where is None else parse(where).mask(self._table)
 
+    def check(self, where: str | None, group_by: str | None) -> None:
+        """Check that a filter can be understood, and that it and the grouping fit the items.
+
+        Raises:
+            FilterError: as `search`.
+        """
+        self.allowed(where)
+        if group_by is not None:
+            self._table.column(group_by)
+
     def unmet(self, where: str) -> list[str]:
         """Return a sentence for each value in a filter that no item has, with those that there are."""
         return parse(where).unmet(self._table)
 
     @cached_property
     def _table(self) -> Table:
-        return Table(self.items)
+        return Table(self.items.drop(columns=[*self.hidden], errors="ignore"))
 
     def _position(self, example: Photo) -> int | None:
         """Return the position of the item whose id this is; None: a photo."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from test_bundle import write
 
 from vsearch import bundle
@@ -250,15 +251,20 @@ def test_each_hit_has_its_probability(calibrated, capsys):
 
 
 def test_no_good_match_is_said(calibrated, capsys):
-    for words in (["--where", "id != 0"], ["--where", "label = z"]):
-        (answer,) = asked(capsys, calibrated, photo(calibrated, 0), *words)
-        assert answer["good_match"] is False
-        main(["search", str(calibrated), photo(calibrated, 0), *words])
-        assert "No good match: no hit reaches 100.0 %, the calibrated threshold." in capsys.readouterr().out
+    other = calibrated.parent / "other.png"
+    Image.linear_gradient("L").convert("RGB").save(other)
+    (answer,) = asked(capsys, calibrated, other)
+    assert answer["good_match"] is False
+    main(["search", str(calibrated), str(other)])
+    assert "No good match: no hit reaches 100.0 %, the calibrated threshold." in capsys.readouterr().out
 
 
-def test_of_several_examples_and_without_a_calibration_nothing_is_said(calibrated, made, capsys):
-    for words in ([calibrated, "--like", "0"], [made, photo(made, 0)]):
+def test_of_several_examples_behind_a_filter_and_without_a_calibration_nothing_is_said(calibrated, made, capsys):
+    for words in (
+        [calibrated, "--like", "0"],
+        [calibrated, photo(made, 0), "--where", "id != 9"],
+        [made, photo(made, 0)],
+    ):
         (answer,) = asked(capsys, *words)
         assert (answer["good_match"], answer["threshold"]) == (None, None)
         assert {hit["probability"] for hit in answer["hits"]} == {None}

@@ -28,15 +28,21 @@ def test_too_few_held_out_queries_promise_nothing(served, tmp_path):
     assert reply["message"] is None
 
 
-def test_the_calibration_is_of_single_photos(served, tmp_path):
+def test_the_calibration_is_of_whole_new_photos_among_all_items(served, tmp_path):
     client = served(write_bundle(tmp_path / "bundle", calibration=calibrated(0.9)))
     first, second, third = (client.get("/v1/gallery").json()["items"][i]["id"] for i in range(3))
 
-    def judged(**wanted: list) -> bool:
+    def judged(**wanted: object) -> bool:
         reply = client.post("/v1/search", json={"k": 2, **wanted}).json()
         assert {hit["probability"] is None for hit in reply["hits"]} == {reply["good_match"] is None}
         return reply["good_match"] is not None
 
-    assert judged(positive=[{"id": first}])
+    embedding = upload(client, encoded(picture(3)), "/v1/embed").json()["embedding"]
+    assert judged(embedding=embedding)
+    assert not judged(embedding=embedding, where="price < 20")
+    assert not judged(positive=[{"id": first}])
+    assert client.get(f"/v1/items/{first}/similar").json()["good_match"] is None
+    for form in ({"where": "price < 20"}, {"x": 0, "y": 0, "w": 9, "h": 9}):
+        assert upload(client, encoded(picture(3)), **form).json()["good_match"] is None
     assert not judged(positive=[{"id": first}, {"id": second}])
     assert not judged(positive=[{"id": first}], negative=[{"id": third}])

@@ -49,6 +49,15 @@ def busy(seconds="7"):
     return httpx.Response(503, json=BUSY, headers={"Retry-After": seconds})
 
 
+@pytest.mark.parametrize("base", ["http://shop", "http://shop/root"])
+@pytest.mark.parametrize("given", ["/v1/items/a%2Fb/image", "/root/v1/items/a%2Fb/image"])
+def test_a_picture_is_asked_for_below_the_clients_own_address(base, given):
+    service = Service(httpx.Response(200, content=b"jpeg"))
+    with Client(base, transport=httpx.MockTransport(service)) as client:
+        assert client.image(given) == b"jpeg"
+    assert str(service.asked[0].url) == f"{base}/v1/items/a%2Fb/image"
+
+
 def test_a_photo_is_sent_with_its_box_and_wishes():
     service = Service(FOUND)
     found = service.client().search_photo(b"photo", Box(1, 2, 30, 40), k=5, where="colour = red")

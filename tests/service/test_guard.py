@@ -8,6 +8,7 @@ import pytest
 from small_service import encoded, picture, upload
 
 from vsearch.service.app import create_app
+from vsearch.service.calls import own_path
 from vsearch.service.logs import JsonLines
 from vsearch.service.settings import Settings
 
@@ -28,6 +29,17 @@ def test_a_long_body_is_413_whatever_it_says(served):
     assert upload(client, encoded(picture(1))).status_code == 200
 
 
+def test_json_has_a_shorter_limit_of_its_own(served):
+    client = served(max_json_bytes=1000)
+    long, json_type = b'{"a":[' + b"[]," * 1000 + b"[]]}", {"Content-Type": "application/json"}
+    for content in (long, iter([long])):
+        reply = client.post("/v1/search", content=content, headers=json_type)
+        assert (reply.status_code, "1,000 bytes" in reply.json()["detail"]) == (413, True)
+    for kind in ({}, {"Content-Type": "application/x-www-form-urlencoded"}):
+        assert client.post("/v1/search/upload", content=long, headers=kind).status_code == 413
+    assert upload(client, encoded(picture(1, 300, 300))).status_code == 200
+
+
 def test_headers_of_every_reply(client):
     for reply in (client.get("/v1/info"), client.get("/nope"), client.post("/v1/search"), client.get("/docs")):
         assert reply.headers["x-content-type-options"] == "nosniff"
@@ -35,6 +47,21 @@ def test_headers_of_every_reply(client):
         assert len(reply.headers["x-vsearch-fingerprint"]) == 64
         assert len(reply.headers["x-request-id"]) == 32
     assert "default-src 'none'" in client.get("/v1/info").headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("prefix", ["", "/shop"])  # of a proxy that strips the root path, and of one that doesn't
+def test_below_a_root_path(served, prefix):
+    client = served(root_path="/shop", api_key="key", request_s=1e-9)
+    client.headers["X-API-Key"] = "key"
+    assert client.post(f"{prefix}/v1/admin/rollback").status_code == 409  # not 503: it may take its time
+    client.app.state.service.settings.request_s = 30
+    assert "default-src 'self'" in client.get(f"{prefix}/docs").headers["content-security-policy"]
+    url = client.get(f"{prefix}/v1/items/p1").json()["image_url"]
+    assert url == "/shop/v1/items/p1/image"
+    found = client.get(f"{prefix}/v1/items/p1/similar", params={"k": 1}).json()["hits"][0]
+    assert found["thumbnail_url"] == f"/shop/v1/items/{found['id']}/image"
+    for path in (url, own_path(url)):
+        assert client.get(path).headers["content-type"] == "image/jpeg"
 
 
 @pytest.mark.parametrize(("given", "kept"), [("a-1.B_2", True), ("x" * 65, False), ("a b", False), ('"}', False)])
@@ -112,18 +139,54 @@ def test_work_that_takes_too_long_is_given_up(made, monkeypatch):
     assert "more than 0.2 s" in reply.json()["detail"]
 
 
-def test_a_body_that_does_not_come_is_given_up(made):
-    app = create_app(made, Settings(body_s=0.2))
+async def stuck():
+    yield b"--x\r\n"
+    await asyncio.sleep(5)
 
-    async def stuck():
-        yield b"--x\r\n"
-        await asyncio.sleep(5)
 
-    async def ask() -> httpx.Response:
+def asked(app, ask):
+    """What a coroutine returns that is given a client of an app."""
+
+    async def run():
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
-            form = {"Content-Type": "multipart/form-data; boundary=x"}
-            return await client.post("/v1/search/upload", content=stuck(), headers=form)
+            return await ask(client)
 
-    reply = asyncio.run(ask())
-    app.state.service.close()
+    try:
+        return asyncio.run(run())
+    finally:
+        app.state.service.close()
+
+
+def begun(client: httpx.AsyncClient):
+    """An upload whose body never ends."""
+    form = {"Content-Type": "multipart/form-data; boundary=x"}
+    return client.post("/v1/search/upload", content=stuck(), headers=form)
+
+
+def test_a_body_that_does_not_come_is_given_up(made):
+    reply = asked(create_app(made, Settings(body_s=0.2)), begun)
     assert (reply.status_code, reply.headers["connection"]) == (408, "close")
+
+
+@pytest.mark.parametrize(("settings", "status"), [({"api_key": "key"}, 401), ({"rate_per_minute": 1}, 429)])
+def test_nobody_waits_for_the_body_of_who_is_not_let_in(made, settings, status):
+    async def ask(client: httpx.AsyncClient) -> httpx.Response:
+        await client.get("/v1/info")
+        return await begun(client)
+
+    start = time.perf_counter()
+    reply = asked(create_app(made, Settings(**settings)), ask)
+    assert (reply.status_code, time.perf_counter() - start < 4) == (status, True)
+
+
+def test_probes_are_answered_however_much_is_in_work(made):
+    async def ask(client: httpx.AsyncClient) -> list[int]:
+        waiting = [asyncio.create_task(begun(client)) for _ in range(3)]
+        await asyncio.sleep(0.1)
+        codes = [(await client.get(path)).status_code for path in ("/v1/info", "/healthz", "/readyz")]
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        return codes
+
+    assert asked(create_app(made, Settings(max_requests=3)), ask) == [503, 200, 200]

@@ -23,6 +23,7 @@ def test_each_route_tells_its_errors_and_has_words(client):
     assert "HTTPValidationError" not in json.dumps(description)
     examples = description["paths"]["/v1/search"]["post"]["requestBody"]["content"]["application/json"]["examples"]
     assert "more like this" in examples
+    assert "501" in description["paths"]["/v1/explain"]["post"]["responses"]
 
 
 @pytest.fixture(scope="module")

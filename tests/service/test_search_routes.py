@@ -8,6 +8,22 @@ from vsearch.bundle import open_bundle
 from vsearch.examples import combine
 
 
+def test_a_misspelt_wish_is_refused(client):
+    photo = encoded(picture(3))
+    for reply, where, name in (
+        (upload(client, photo, K=3), "form", "K"),
+        (upload(client, photo, "/v1/search/upload?x=10"), "query", "x"),
+        (client.get("/v1/items/p1/similar?limit=3"), "query", "limit"),
+        (client.get("/v1/info?k=3"), "query", "k"),
+        (upload(client, photo, "/v1/embed", k=3), "form", "k"),
+    ):
+        assert (reply.status_code, reply.json()["detail"].split(";")[0]) == (
+            422,
+            f"{where}: nothing is called '{name}'",
+        )
+    assert "there are k, where, min_score, group_by" in client.get("/v1/items/p1/similar?limit=3").json()["detail"]
+
+
 def ids(reply) -> list[str]:
     assert reply.status_code == 200, reply.text
     return [hit["id"] for hit in reply.json()["hits"]]
@@ -69,6 +85,28 @@ def test_wishes_that_make_no_sense(client, form, said):
     assert reply.json()["request_id"] == reply.headers["X-Request-ID"]
 
 
+@pytest.mark.parametrize("form", [{"where": "path = x"}, {"where": "path is missing"}, {"group_by": "path"}])
+def test_no_filter_tells_where_photos_lie(client, made, form):
+    reply = upload(client, encoded(picture(1)), **form)
+    assert (reply.status_code, "no column 'path'" in reply.json()["detail"]) == (422, True)
+    assert reply.json()["detail"].endswith("there are id, label, price, colour")
+    assert ids(upload(client, encoded(picture(1)), where="id = p2")) == ["p2"]
+
+
+@pytest.mark.parametrize("form", [{"where": "prise < 3"}, {"group_by": "shelf"}])
+def test_a_filter_is_checked_before_the_photo_is_decoded(client, form):
+    reply = upload(client, encoded(picture(1)), **form)
+    assert reply.status_code == 422
+    text = client.get("/metrics").text
+    assert 'vsearch_step_seconds_count{step="decode"}' not in text
+
+
+@pytest.mark.parametrize("headers", [{}, {"Content-Type": "text/plain"}])
+def test_what_is_not_said_to_be_json_is_told(client, headers):
+    reply = client.post("/v1/search", content=b'{"positive": [{"id": "p1"}]}', headers=headers)
+    assert (reply.status_code, "Content-Type: application/json" in reply.json()["detail"]) == (422, True)
+
+
 def vectors(made, *names: str) -> np.ndarray:
     opened = open_bundle(made)
     return opened.kept_vectors([opened.items["id"].tolist().index(name) for name in names])
@@ -116,6 +154,7 @@ def test_an_embedding_is_taken_at_unit_length(client, made):
         ({}, 422, "positive examples or an embedding"),
         ({"negative": [{"id": "p1"}]}, 422, "are not enough"),
         ({"embedding": [1.0] * 7}, 422, "7 numbers; this model's embeddings have 8"),
+        ({"embedding": [1] * 16385}, 422, "at most 16384"),
         ({"embedding": [0.0] * 8}, 422, "not all 0"),
         ({"positive": [{"id": "nope"}]}, 404, "'nope'"),
         ({"positive": [{"id": "p1", "weight": 0}]}, 422, "weight"),

@@ -1,7 +1,11 @@
+import re
+
 import pytest
+from fastapi.testclient import TestClient
 from pydantic import ValidationError
 
 from vsearch.cli import main
+from vsearch.service.server import CannotServe, serve
 from vsearch.service.settings import Settings, from_flags
 
 
@@ -33,6 +37,34 @@ def test_what_nobody_knows_is_refused(tmp_path):
         from_flags([], file)
     with pytest.raises(SystemExit):
         from_flags(["--prot", "1"])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"port: [", "line 1"),
+        (b"- port\n", "lines of `name: value`"),
+        (b"1: 2\n", "lines of `name: value`"),
+        (b"\xff\xfe", "utf-8"),
+        (b"prot: 1\n", "prot"),
+        (b"log_level: debgu\n", "log_level"),
+    ],
+)
+def test_a_bad_file_of_settings_ends_the_start_and_refuses_a_reload(tmp_path, monkeypatch, made, text, said):
+    file, apps = tmp_path / "settings.yaml", []
+    file.write_bytes(text)
+    with pytest.raises(CannotServe, match=re.escape(said)):
+        serve(None, [], file)
+    monkeypatch.setattr("vsearch.service.server.log_to_stderr", lambda level: None)
+    monkeypatch.setattr("vsearch.service.server.uvicorn.run", lambda app, **options: apps.append(app))
+    file.write_text(f"bundle: {made}\napi_key: key\n")
+    serve(None, [], file)
+    with TestClient(apps[0], headers={"X-API-Key": "key"}) as client:
+        assert client.post("/v1/admin/reload").status_code == 200
+        file.write_bytes(text)
+        reply = client.post("/v1/admin/reload")
+        assert (reply.status_code, said in reply.json()["detail"]) == (409, True)
+        assert client.get("/v1/info").status_code == 200
 
 
 def test_all_settings_are_listed(capsys):

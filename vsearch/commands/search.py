@@ -2,8 +2,8 @@
 
 Opens the bundle of a run and searches it, once for each photo. With --like or --unlike, all photos and ids make one
 query: the photos and --like count for, --unlike counts against at half the weight, and items named by id are left out
-of the hits. For a single photo the probability that a hit's label is right stands beside it, and "no good match" where
-nothing reaches the threshold that the fit calibrated (see report.md).
+of the hits. For a single photo without --where the probability that a hit's label is right stands beside it, and "no
+good match" where nothing reaches the threshold that the fit calibrated (see report.md).
 
 --where takes conditions on the items' columns, joined by and, or, not and brackets:
   gender = Women and price < 30          = != < <= > >=; the orders compare numbers only
@@ -82,13 +82,13 @@ def _answers(bundle: "Bundle", args: argparse.Namespace) -> list[dict[str, Any]]
         query = ", ".join([*photos, *like, *(f"not {example}" for example in unlike)])
         return [{"query": query, "synthetic": synthetic, "one_photo": False, "hits": _hits(table)}]
     return [
-        {"query": photo, "synthetic": synthetic, "one_photo": True, "hits": _hits(table)}
+        {"query": photo, "synthetic": synthetic, "one_photo": args.where is None, "hits": _hits(table)}
         for photo, table in zip(photos, bundle.search(photos, **wishes), strict=True)
     ]
 
 
 def _judged(answer: dict[str, Any], calibrated: "Calibration | None") -> dict[str, Any]:
-    """Add what the calibration says of an answer; it holds for queries of one photo, so of others nothing."""
+    """Add what the calibration says of an answer; it holds for one photo among all items, else it says nothing."""
     hits, known = answer["hits"], calibrated if answer.pop("one_photo") else None
     chances = known.probability([hit["score"] for hit in hits]) if known else [None] * len(hits)
     for hit, chance in zip(hits, chances, strict=True):

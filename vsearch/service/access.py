@@ -4,44 +4,70 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Annotated
 
-from fastapi import Depends, Request, Security
-from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import Security
+from fastapi.security import APIKeyHeader, HTTPBearer
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
+from vsearch.service.settings import Settings
+
 REMEMBERED = 10_000  # callers whose rate is known at once
+ADMIN, KEYED = "/v1/admin/", "/v1/"  # paths that want a key
 
 by_header = APIKeyHeader(name="X-API-Key", auto_error=False, description="A key of VSEARCH_API_KEY, where it is set.")
 by_bearer = HTTPBearer(auto_error=False, description="The same key, as a bearer token.")
+DESCRIBED = [Security(by_header), Security(by_bearer)]  # for the manual: `Access` reads the headers itself
 
 
-def given_key(
-    header: Annotated[str | None, Security(by_header)],
-    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(by_bearer)],
-) -> str | None:
-    """Return the key that a request came with."""
-    return header or (bearer.credentials if bearer else None)
+class Access:
+    """Who is let in, told from a request's headers, before its body comes.
+
+    Wrong keys count against the rate of the address, so that nobody tries many.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.keys, self.admin_keys = Keys(settings.keys), Keys(settings.admin_keys)
+        self.rate = Rate(settings.rate_per_minute)
+
+    def check(self, path: str, headers: Headers, address: str) -> None:
+        """Check and count a request.
+
+        Raises:
+            HTTPException: 401, no key or a wrong one; 429, too many requests.
+        """
+        if not path.startswith(KEYED):
+            return
+        keys = self.admin_keys if path.startswith(ADMIN) else self.keys
+        key = given_key(headers)
+        if not keys.fit(key):
+            self.rate.count(address)
+            raise HTTPException(401, "The X-API-Key header has no valid key.", {"WWW-Authenticate": "Bearer"})
+        self.rate.count(_digest(key).hex() if keys.any else address)  # a key that nobody checked is a name of no worth
+
+
+def given_key(headers: Headers) -> str:
+    """Return the key that a request came with; empty: none."""
+    scheme, _, bearer = headers.get("authorization", "").partition(" ")
+    return headers.get("x-api-key") or (bearer.strip() if scheme.lower() == "bearer" else "")
 
 
 class Keys:
-    """Lets in who has one of the keys; compares in constant time. Without keys everybody is let in."""
+    """Keys that are let in, compared in constant time. Without any everybody is let in."""
 
     def __init__(self, keys: Sequence[str]) -> None:
         self._digests = [_digest(key) for key in keys]
 
-    def __call__(self, key: Annotated[str | None, Depends(given_key)]) -> None:
-        """Check a request.
+    @property
+    def any(self) -> bool:
+        """Whether there are keys."""
+        return bool(self._digests)
 
-        Raises:
-            HTTPException: 401, no key or a wrong one.
-        """
-        if not self._digests:
-            return
-        digest = _digest(key or "")
+    def fit(self, key: str) -> bool:
+        """Return whether a key is let in."""
+        digest = _digest(key)
         matches = [hmac.compare_digest(digest, known) for known in self._digests]  # all are compared, always
-        if not any(matches):
-            raise HTTPException(401, "The X-API-Key header has no valid key.", {"WWW-Authenticate": "Bearer"})
+        return any(matches) or not matches
 
 
 class Rate:
@@ -56,13 +82,13 @@ class Rate:
         self.per_minute, self.clock = per_minute, clock
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()  # requests left, and when that was
 
-    def __call__(self, request: Request, key: Annotated[str | None, Depends(given_key)]) -> None:
-        """Count a request of a key, or of an address where there is no key.
+    def count(self, caller: str) -> None:
+        """Count a request.
 
         Raises:
             HTTPException: 429, with Retry-After.
         """
-        wait = self.take(_digest(key).hex() if key else request.client.host if request.client else "")
+        wait = self.take(caller)
         if wait > 0:
             message = f"More than {self.per_minute} requests a minute. Try again in {wait:.0f} s."
             raise HTTPException(429, message, {"Retry-After": f"{wait:.0f}"})

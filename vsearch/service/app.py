@@ -12,18 +12,19 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
 from vsearch.generations.base import BundleError
-from vsearch.service.access import Keys, Rate
+from vsearch.service.access import DESCRIBED
 from vsearch.service.admin_routes import router as admin
 from vsearch.service.explain_routes import router as explaining
 from vsearch.service.guard import Guard
 from vsearch.service.item_routes import router as items
-from vsearch.service.problems import MEDIA_TYPE, handle
-from vsearch.service.schemas import FINGERPRINT_HEADER, Problem
+from vsearch.service.problems import described, handle
+from vsearch.service.schemas import FINGERPRINT_HEADER, REQUEST_ID_HEADER
 from vsearch.service.search_routes import router as searches
 from vsearch.service.settings import Settings
 from vsearch.service.state import Service
 from vsearch.service.status_routes import open_router as probes
 from vsearch.service.status_routes import router as status
+from vsearch.service.strict import only_known
 
 logger = logging.getLogger("vsearch.service")
 ERRORS = {
@@ -53,27 +54,29 @@ def create_app(bundle_folder: Path | Callable[[], Path], settings: Settings | No
     source = bundle_folder if callable(bundle_folder) else lambda: bundle_folder
     service = Service(source, settings)
     app = FastAPIOffline(
-        title="vsearch", description=DESCRIPTION, lifespan=_lifespan, root_path=settings.root_path, redoc_url=None
+        title="vsearch",
+        description=DESCRIPTION,
+        lifespan=_lifespan,
+        root_path=settings.root_path.rstrip("/"),
+        redoc_url=None,
     )
     app.state.service = service
     handle(app, settings.retry_after_s)
-    rate = Rate(settings.rate_per_minute)
     for router in (searches, explaining, items, status):
-        app.include_router(router, dependencies=[Depends(Keys(settings.keys)), Depends(rate)], responses=_errors())
+        app.include_router(router, dependencies=[*DESCRIBED, Depends(only_known)], responses=_errors())
     app.include_router(probes)
     if settings.admin_keys:
-        guards = [Depends(Keys(settings.admin_keys)), Depends(rate)]
-        errors = _errors(401, 429) | {409: _error("It can't be done; the bundle that is served stays")}
-        app.include_router(admin, dependencies=guards, responses=errors)
-    if settings.cors_origins:
+        errors = _errors(401, 429) | {409: described("It can't be done; the bundle that is served stays")}
+        app.include_router(admin, dependencies=DESCRIBED, responses=errors)
+    app.add_middleware(Guard, service=service)
+    if settings.cors_origins:  # around the guard: else web pages couldn't read what it refuses
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["X-API-Key", "Authorization", "Content-Type"],
-            expose_headers=[FINGERPRINT_HEADER],
+            expose_headers=[FINGERPRINT_HEADER, REQUEST_ID_HEADER, "Retry-After"],
         )
-    app.add_middleware(Guard, service=service)
     return app
 
 
@@ -101,12 +104,8 @@ async def _reload(service: Service) -> None:
         logger.error("SIGHUP: the bundle that is served stays")
 
 
-def _error(description: str) -> dict[str, Any]:
-    return {"description": description, "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
-
-
 def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {status: _error(text) for status, text in ERRORS.items() if not statuses or status in statuses}
+    return {status: described(text) for status, text in ERRORS.items() if not statuses or status in statuses}
 
 
 DESCRIPTION = """Finds the items of a catalog that look most like a photo.

@@ -125,14 +125,15 @@ def item_path(item: str) -> str:
 
 
 def own_path(url: str) -> str:
-    """Return a picture's path as the service gave it.
+    """Return a picture's path as the service gave it, without the root path: a client's own address has that.
 
     Raises:
         ValueError: it leads to another host, which would be sent the API key.
     """
     if not url.startswith("/") or url.startswith("//"):
         raise ValueError(f"{url!r} is no path of the service, such as a hit's thumbnail_url")
-    return url
+    root, items, rest = url.partition("/v1/items/")
+    return items + rest or root
 
 
 def _examples(ids: Ids) -> list[Example]:

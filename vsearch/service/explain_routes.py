@@ -7,14 +7,16 @@ from torch import Tensor
 from vsearch.explain import explain
 from vsearch.images import PhotoError, open_photo
 from vsearch.service.photos import Region, Seen, see
+from vsearch.service.problems import described
 from vsearch.service.schemas import ExplainReply, Heatmap, ItemId
 from vsearch.service.upload import Photo, region
 from vsearch.service.work import Work
 
+CANNOT = "This network's scores can't be split over positions: see `explains` in /v1/info."
 router = APIRouter(prefix="/v1", tags=["search"])
 
 
-@router.post("/explain")
+@router.post("/explain", responses={501: described(CANNOT)})
 async def why_similar(
     request: Request,
     photo: Photo,
@@ -25,7 +27,7 @@ async def why_similar(
     work = Work(request)
     row = work.position(id)
     if not work.opened.explains:
-        raise HTTPException(501, "This network's scores can't be split over positions: see `explains` in /v1/info.")
+        raise HTTPException(501, CANNOT)
     query = await work.see(await photo.read(), region)
     theirs = await work.service.decoding.run(_item, work, row)
     pool = work.service.searching  # two of them at most: the network's own thread goes on with its batches

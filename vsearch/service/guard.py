@@ -3,23 +3,25 @@ import logging
 import re
 import time
 import uuid
+from collections.abc import Mapping
 
+from starlette._utils import get_route_path
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from vsearch.service.access import ADMIN, Access
 from vsearch.service.problems import problem
 from vsearch.service.schemas import FINGERPRINT_HEADER, REQUEST_ID_HEADER
 from vsearch.service.state import Service
 
 logger = logging.getLogger("vsearch.access")
 ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")  # of a request, as a client may give it
-SLOW = ("/v1/admin/",)  # a bundle of gigabytes takes its time
+PROBES = ("/healthz", "/readyz")  # answered however much is in work: else the service would be restarted
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
 }
 CLOSED = "default-src 'none'; frame-ancestors 'none'"
 OWN = "default-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; frame-ancestors 'none'"
@@ -27,14 +29,15 @@ POLICIES = {"/docs": OWN, "/docs/oauth2-redirect": OWN}
 
 
 class Guard:
-    """Stands around the app: request ids, limits of size, time and number, headers, one log line a request.
+    """Stands around the app: request ids, keys, limits of size, time and number, headers, one log line a request.
 
-    Bytes are counted while they come, whatever Content-Length says. No request gets to the app with more than
-    `max_requests` in it; a body has `body_s` to arrive, the whole `request_s`. Logs have no content, and no query.
+    Keys and rates are checked before the body comes. Bytes are counted while they come, whatever Content-Length says.
+    No request gets to the app with more than `max_requests` in it; a body has `body_s` to arrive, the whole
+    `request_s`. Logs have no content, and no query.
     """
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
-        self.app, self.service = app, service
+        self.app, self.service, self.access = app, service, Access(service.settings)
         self.in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,11 +60,15 @@ class _Exchange:
     def __init__(self, guard: Guard, scope: Scope, receive: Receive, send: Send) -> None:
         self.guard, self.service, self.settings = guard, guard.service, guard.service.settings
         self.scope, self._receive, self._send = scope, receive, send
-        headers = Headers(scope=scope)
+        self.path = get_route_path(scope)  # the router's own way: else a root path would lead around the keys
+        self.headers = headers = Headers(scope=scope)
         given = headers.get(REQUEST_ID_HEADER, "")
         self.id = scope["request_id"] = given if ID.fullmatch(given) else uuid.uuid4().hex
         scope["opened"] = self.service.now
         self.length = headers.get("content-length", "")
+        form = headers.get("content-type", "").lower().startswith("multipart/form-data")
+        self.most = self.settings.max_body_bytes if form else self.settings.max_json_bytes
+        self.most = min(self.most, self.settings.max_body_bytes)
         self.arrived = not (self.length.strip("0") or "transfer-encoding" in headers)
         self.bytes_in, self.status = 0, 0
         self.start = time.perf_counter()
@@ -81,9 +88,11 @@ class _Exchange:
 
     async def _limited(self) -> None:
         again = {"Retry-After": str(self.settings.retry_after_s)}
-        if self.guard.in_flight > self.settings.max_requests:
+        if refused := self._unwanted():
+            await self._refuse(refused.status_code, refused.detail, refused.headers)
+        elif self.guard.in_flight > self.settings.max_requests and self.path not in PROBES:
             await self._refuse(503, f"{self.settings.max_requests} requests are in work already.", again)
-        elif self.length.isdecimal() and int(self.length[:20]) > self.settings.max_body_bytes:
+        elif self.length.isdecimal() and int(self.length[:20]) > self.most:
             await self._refuse(413, self._too_long())
         else:
             try:
@@ -95,8 +104,16 @@ class _Exchange:
                 else:
                     await self._refuse(408, f"The body took more than {self.settings.body_s:g} s to arrive.")
 
+    def _unwanted(self) -> HTTPException | None:
+        address = (self.scope.get("client") or ("",))[0]
+        try:
+            self.guard.access.check(self.path, self.headers, address)
+        except HTTPException as refused:
+            return refused
+        return None
+
     def _seconds(self) -> float | None:
-        if self.scope["path"].startswith(SLOW):
+        if self.path.startswith(ADMIN):  # a bundle of gigabytes takes its time
             return None
         return self.settings.request_s if self.arrived else min(self.settings.body_s, self.settings.request_s)
 
@@ -104,7 +121,7 @@ class _Exchange:
         message = await self._receive()
         if message["type"] == "http.request":
             self.bytes_in += len(message.get("body", b""))
-            if self.bytes_in > self.settings.max_body_bytes:
+            if self.bytes_in > self.most:
                 raise HTTPException(413, self._too_long())
             if not message.get("more_body", False) and not self.arrived:
                 self.arrived = True
@@ -122,17 +139,20 @@ class _Exchange:
             headers.setdefault("Cache-Control", "no-store")
             for name, value in HEADERS.items():
                 headers[name] = value
-            headers["Content-Security-Policy"] = POLICIES.get(self.scope["path"], CLOSED)
+            headers["Cross-Origin-Resource-Policy"] = "cross-origin" if self.settings.cors_origins else "same-origin"
+            headers["Content-Security-Policy"] = POLICIES.get(self.path, CLOSED)
             if not self.arrived:
                 headers["Connection"] = "close"  # the rest of the body is not read
         await self._send(message)
 
-    async def _refuse(self, status: int, detail: str, headers: dict[str, str] | None = None) -> None:
+    async def _refuse(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
         if not self.status:
             await problem(status, detail, self.id, headers)(self.scope, self.receive, self.send)
 
     def _too_long(self) -> str:
-        return f"The request's body is longer than {self.settings.max_body_bytes:,} bytes. Send a smaller photo."
+        return (
+            f"The request's body is longer than {self.most:,} bytes. Send a smaller photo, or fewer searches at once."
+        )
 
     def _log(self) -> None:
         route = getattr(self.scope.get("route"), "path_format", None) or "none"

@@ -21,9 +21,10 @@ async def some_items(
     request: Request, offset: Annotated[int, Query(ge=0)] = 0, limit: Annotated[int, Query(ge=1, le=MAX_K)] = 10
 ) -> ItemsReply:
     """Return some items in the order of the index, from the `offset`-th on, and how many there are."""
-    opened = Work(request).opened
+    work = Work(request)
+    opened = work.opened
     total = len(opened.bundle.items)
-    found = [item(opened, row) for row in range(min(offset, total), min(offset + limit, total))]
+    found = [item(opened, work.root, row) for row in range(min(offset, total), min(offset + limit, total))]
     return ItemsReply(items=found, total=total)
 
 
@@ -41,7 +42,7 @@ async def similar(
     row = work.position(id)
     vector = await work.service.searching.run(work.opened.bundle.kept_vectors, [row])
     wishes = Wishes(k=k, where=where or None, min_score=min_score, group_by=group_by or None)
-    return await work.search(vector, wishes, [row])
+    return await work.search(vector, wishes, [row], whole_photo=False)
 
 
 @router.get("/items/{id:path}/image", response_class=Response, responses=AS_JPEG)
@@ -64,4 +65,4 @@ async def image(request: Request, id: Id, size: Annotated[int, Query(ge=16, le=2
 async def one_item(request: Request, id: Id) -> Item:
     """Return what is known of an item."""
     work = Work(request)
-    return item(work.opened, work.position(id))
+    return item(work.opened, work.root, work.position(id))

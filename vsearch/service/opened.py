@@ -1,5 +1,5 @@
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from vsearch.embedder import Embedder
 from vsearch.explain import can_explain
 from vsearch.images import Box
 from vsearch.searching import Bundle
-from vsearch.service.facets import facets
+from vsearch.service.facets import HIDDEN, facets
 from vsearch.service.precision import network as in_precision
 from vsearch.service.schemas import Facet
 from vsearch.service.settings import Precision
@@ -80,7 +80,8 @@ def open_checked(
     """
     start = time.perf_counter()
     folder = folder.resolve()
-    bundle = open_bundle(folder)
+    secret = tuple(name for name in HIDDEN if name != "id")  # paths, which errors of a filter would tell
+    bundle = replace(open_bundle(folder), hidden=secret)
     learnt, splits = calibration.read(folder, bundle.manifest), can_explain(bundle.embedder)
     alike = check_canaries(folder, bundle.embedder, bundle.manifest)
     network, computes = in_precision(folder, bundle.embedder, bundle.manifest, precision)

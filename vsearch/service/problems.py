@@ -1,6 +1,7 @@
 import json
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -29,6 +30,11 @@ def problem(
     return Response(text, status, headers, media_type=MEDIA_TYPE)
 
 
+def described(description: str) -> dict[str, Any]:
+    """Return an error as OpenAPI describes it."""
+    return {"description": description, "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
+
+
 def handle(app: FastAPI, retry_after_s: int) -> None:
     """Make an app answer each error that a request may cause as a problem."""
 
@@ -41,6 +47,9 @@ def handle(app: FastAPI, retry_after_s: int) -> None:
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
+        whole = any(one["loc"] == ("body",) for one in error.errors())
+        if whole and "json" not in request.headers.get("content-type", "").lower():
+            return answer(request, 422, "Send JSON, with the header Content-Type: application/json.")
         return answer(request, 422, _told(error))
 
     async def bad(request: Request, error: Exception) -> Response:

@@ -12,9 +12,12 @@ from vsearch.service.schemas import Hit, Item, SearchReply, Took
 
 
 def reply(
-    opened: Opened, table: pd.DataFrame, where: str | None, took: Took, calibration: Calibration | None
+    opened: Opened, root: str, table: pd.DataFrame, where: str | None, took: Took, calibration: Calibration | None
 ) -> SearchReply:
-    """Return the reply of hits as `Bundle.search` returns them; `calibration`, where there is one for such a query."""
+    """Return the reply of hits as `Bundle.search` returns them; `calibration`, where there is one for such a query.
+
+    `root`: the path under which the service is offered.
+    """
     scores = table["score"].to_numpy(dtype=float)
     right = [None] * len(table) if calibration is None else calibration.probability(scores).tolist()
     hits = [
@@ -26,7 +29,7 @@ def reply(
             similarity_percent=round(100 * score, 1),
             probability=probability,
             metadata=_metadata(row),
-            thumbnail_url=image_url(row),
+            thumbnail_url=image_url(row, root),
         )
         for row, score, probability in zip(_rows(table), scores.tolist(), right, strict=True)
     ]
@@ -38,15 +41,15 @@ def reply(
     return SearchReply(hits=hits, good_match=good, message=message, took_ms=took)
 
 
-def item(opened: Opened, position: int) -> Item:
+def item(opened: Opened, root: str, position: int) -> Item:
     """Return an indexed item."""
     (row,) = _rows(opened.bundle.items.iloc[[position]])
-    return Item(id=row["id"], label=row["label"], metadata=_metadata(row), image_url=image_url(row))
+    return Item(id=row["id"], label=row["label"], metadata=_metadata(row), image_url=image_url(row, root))
 
 
-def image_url(row: dict[str, Any]) -> str | None:
+def image_url(row: dict[str, Any], root: str) -> str | None:
     """Return where an item's photo is offered; None: it has none."""
-    return f"/v1/items/{quote(row['id'], safe='')}/image" if row.get("path") else None
+    return f"{root}/v1/items/{quote(row['id'], safe='')}/image" if row.get("path") else None
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -40,7 +40,7 @@ class SearchRequest(Wishes):
 
     positive: Annotated[list[Example], Field(max_length=100)] = []
     negative: Annotated[list[Example], Field(max_length=100)] = []
-    embedding: Annotated[list[float], Field(max_length=65536)] | None = None
+    embedding: Annotated[list[float], Field(max_length=16384)] | None = None
 
 
 class BatchRequest(Wire):
@@ -52,8 +52,9 @@ class BatchRequest(Wire):
 class Hit(Wire):
     """An item that was found.
 
-    `probability` is that of its label being right, calibrated when the model was fit; null where it was not,
-    and for a query of several examples: it holds for single photos.
+    `probability` is that of its label being right, calibrated when the model was fit; null where it was not, and for
+    what it was not calibrated with: items' ids, a region of a photo, a filter. It holds for whole photos (or the
+    embedding of one) that are no item's, among all items.
     """
 
     rank: int
@@ -78,7 +79,7 @@ class SearchReply(Wire):
     """Hits, best first.
 
     `good_match`: whether the best hit reaches the calibrated threshold; null where nothing is calibrated for such a
-    query. `message` says it in words when there is none, or why a filter let nothing through.
+    query, as for `probability`. `message` says it in words when there is none, or why a filter let nothing through.
     """
 
     hits: list[Hit]

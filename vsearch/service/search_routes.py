@@ -25,8 +25,9 @@ async def search_by_photo(
     `curl -F photo=@shoe.jpg -F k=5 -F 'where=gender = Women and price < 30' http://127.0.0.1:8000/v1/search/upload`
     """
     work = Work(request)
+    await work.check(wishes)
     vector = await work.embed(await photo.read(), region)
-    return await work.search(vector[None], wishes)
+    return await work.search(vector[None], wishes, whole_photo=region is None)
 
 
 @router.post("/search")

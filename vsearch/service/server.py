@@ -1,7 +1,9 @@
+import gc
 import logging
 from pathlib import Path
 
 import uvicorn
+import yaml
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
@@ -37,11 +39,15 @@ def serve(bundle: Path | None, flags: list[str], file: Path | None) -> None:
     log_to_stderr(settings.log_level)
 
     def source() -> Path:
-        found = bundle or _settings(flags, file).bundle
+        try:
+            found = bundle or _settings(flags, file).bundle
+        except CannotServe as error:  # at a reload: the bundle that is served stays
+            raise BundleError(str(error)) from error
         if found is None:
             raise BundleError("name the BUNDLE: lightning_logs/version_N/bundle, or `bundle` in the settings.")
         return found
 
+    gc.freeze()  # else each JSON of many lists has the libraries' objects gone through again, 0.5 s and more
     try:
         app = create_app(source, settings)
     except (BundleError, OSError) as error:
@@ -54,6 +60,7 @@ def serve(bundle: Path | None, flags: list[str], file: Path | None) -> None:
         access_log=False,
         server_header=False,
         proxy_headers=settings.behind_proxy,
+        forwarded_allow_ips=settings.trusted_proxies,
         timeout_keep_alive=5,
         timeout_graceful_shutdown=int(settings.grace_s),
     )
@@ -70,9 +77,20 @@ def listed() -> list[str]:
 
 
 def _settings(flags: list[str], file: Path | None) -> Settings:
-    if file is not None and not file.is_file():
-        raise CannotServe(f"{file}: no such file of settings.")
+    if file is not None:
+        _check(file)
     try:
         return from_flags(flags, file)
     except (ValidationError, SettingsError) as error:
         raise CannotServe(f"settings: {error}") from error
+
+
+def _check(file: Path) -> None:
+    if not file.is_file():
+        raise CannotServe(f"{file}: no such file of settings.")
+    try:
+        found = yaml.safe_load(file.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise CannotServe(f"{file} is no YAML file that can be read: {error}") from error
+    if found is not None and not (isinstance(found, dict) and all(isinstance(name, str) for name in found)):
+        raise CannotServe(f"{file}: settings are lines of `name: value`, such as `port: 8001`.")

@@ -29,6 +29,10 @@ class Settings(BaseSettings):
     behind_proxy: bool = Field(
         default=False, description="a proxy stands in front that limits slow and many connections"
     )
+    trusted_proxies: str = Field(
+        default="127.0.0.1",
+        description="addresses or networks of proxies whose X-Forwarded-For tells the address, comma-separated; *: all",
+    )
     root_path: str = Field(default="", description="path under which the proxy offers the service")
     photos_root: Path | None = Field(default=None, description="folder that the items' relative paths start from")
     api_key: SecretStr | None = Field(
@@ -38,12 +42,15 @@ class Settings(BaseSettings):
         default=None, description="key of the admin routes; none: those of api_key open them"
     )
     rate_per_minute: int = Field(
-        default=0, ge=0, description="requests a minute of one key (else address); 0: no limit"
+        default=0, ge=0, description="requests a minute of one key, or without api_key of one address; 0: no limit"
     )
     cors_origins: Annotated[list[str], NoDecode] = Field(
         default=[], description="web origins that may call, comma-separated"
     )
     max_body_bytes: Count = Field(default=10_000_000, description="longest request body")
+    max_json_bytes: Count = Field(
+        default=1_000_000, description="longest body that is no multipart form; all requests wait while it is parsed"
+    )
     max_pixels: Count = Field(default=50_000_000, description="most pixels of a photo")
     max_requests: Count = Field(default=512, description="requests taken in at once; more get 503")
     max_waiting: Count = Field(
@@ -60,7 +67,9 @@ class Settings(BaseSettings):
     request_s: Seconds = Field(default=30, description="seconds that a request may take in all")
     grace_s: Seconds = Field(default=15, description="seconds to answer what was taken in, once the service is to stop")
     retry_after_s: Count = Field(default=1, description="seconds that Retry-After names with 503")
-    log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="DEBUG, INFO, WARNING or ERROR"
+    )
 
     @field_validator("cors_origins", mode="before")
     @classmethod

@@ -18,12 +18,14 @@ class Work:
     Attributes:
         service: what all requests share.
         opened: the bundle of this request.
+        root: the path under which the service is offered, without a slash at its end.
         ms: milliseconds of each step so far, waiting included.
     """
 
     def __init__(self, request: Request) -> None:
         self.service: Service = request.app.state.service
         self.opened: Opened = request.scope["opened"]
+        self.root = self.service.settings.root_path.rstrip("/")
         self.ms = {"decode": 0.0, "embed": 0.0, "search": 0.0}
 
     @property
@@ -41,6 +43,14 @@ class Work:
         if found is None:
             raise HTTPException(404, f"No item has the id {id[:100]!r}.")
         return found
+
+    async def check(self, wishes: Wishes) -> None:
+        """Check the wishes, before the work that would be for nothing.
+
+        Raises:
+            FilterError, Busy: as `search`.
+        """
+        await self.service.searching.run(self.opened.bundle.check, wishes.where, wishes.group_by)
 
     async def see(self, data: bytes, region: Region | None) -> Seen:
         """Return an uploaded photo as the network gets it.
@@ -66,18 +76,19 @@ class Work:
         return vector
 
     async def search(
-        self, queries: np.ndarray, wishes: Wishes, without: list[int] | None = None, mixed: bool = False
+        self, queries: np.ndarray, wishes: Wishes, without: list[int] | None = None, whole_photo: bool = True
     ) -> SearchReply:
         """Return the items nearest to a unit vector, float32 (1, dim); never those at the positions `without`.
 
-        Of a query `mixed` of several examples the calibration says nothing: it was made with single photos.
+        The calibration was made with new whole photos and all items: of other queries, or behind a filter, it says
+        nothing.
 
         Raises:
             FilterError: the filter or the grouping doesn't fit the items.
             Busy: too many wait.
         """
         start = time.perf_counter()
-        found = await self.service.searching.run(self._search, queries, wishes, without or [], mixed)
+        found = await self.service.searching.run(self._search, queries, wishes, without or [], whole_photo)
         self._spent("search", start)
         return found.model_copy(update={"took_ms": self.took})
 
@@ -98,7 +109,7 @@ class Work:
         if given is not None and not near and not far:
             return await self.search(given, wanted)
         query = await self.service.searching.run(self._combined, wanted, near, far, given)
-        return await self.search(query, wanted, near + far, mixed=len(near) + (given is not None) > 1 or bool(far))
+        return await self.search(query, wanted, near + far, whole_photo=False)
 
     def _rows(self, examples: list[Example]) -> list[int]:
         return [self.position(example.id) for example in examples]
@@ -116,14 +127,15 @@ class Work:
             negative_weights=np.array(minus) if minus else None,
         )[None]
 
-    def _search(self, queries: np.ndarray, wishes: Wishes, without: list[int], mixed: bool) -> SearchReply:
+    def _search(self, queries: np.ndarray, wishes: Wishes, without: list[int], whole_photo: bool) -> SearchReply:
         bundle = self.opened.bundle
         allowed = bundle.allowed(wishes.where)
         if without:
             allowed = np.ones(len(bundle.items), dtype=bool) if allowed is None else allowed
             allowed[without] = False
         (table,) = bundle.search_embeddings(queries, wishes.k, allowed, wishes.min_score, wishes.group_by)
-        return reply(self.opened, table, wishes.where, self.took, None if mixed else self.opened.calibration)
+        calibration = self.opened.calibration if whole_photo and wishes.where is None else None
+        return reply(self.opened, self.root, table, wishes.where, self.took, calibration)
 
     def _spent(self, step: str, start: float) -> None:
         spent = time.perf_counter() - start
