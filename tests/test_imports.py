@@ -52,7 +52,19 @@ WITHIN = [
         f"service.{name}"
         for name in (
             *("schemas", "settings", "problems", "logs", "metrics", "access", "photos", "facets"),
-            *("batching", "pools", "precision", "opened", "state", "guard", "replies", "work", "upload", "examples"),
+            *(
+                "batching",
+                "pools",
+                "precision",
+                "rows",
+                "opened",
+                "state",
+                "guard",
+                "replies",
+                "work",
+                "upload",
+                "examples",
+            ),
             *(
                 "search_routes",
                 "explain_routes",

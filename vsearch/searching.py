@@ -12,7 +12,7 @@ from vsearch.embedder import Embedder
 from vsearch.examples import ExampleError, combine
 from vsearch.filters.columns import Table
 from vsearch.filters.grammar import parse
-from vsearch.hits import best
+from vsearch.hits import Hits, best
 from vsearch.images import load
 from vsearch.indexes.base import Index
 
@@ -114,8 +114,19 @@ class Bundle:
             FilterError: `group_by` is no column.
             ValueError: `k` or `min_score` is out of its range.
         """
+        return [self._hits(*hits) for hits in self.find(queries, k, allowed, min_score, group_by)]
+
+    def find(
+        self,
+        queries: np.ndarray,
+        k: int | None = 10,
+        allowed: np.ndarray | None = None,
+        min_score: float | None = None,
+        group_by: str | None = None,
+    ) -> list[Hits]:
+        """Return what `search_embeddings` does, as scores and rows of `items`: tables take longer than the search."""
         groups = None if group_by is None else self._table.column(group_by).groups()
-        return [self._hits(*hits) for hits in best(self.index, queries, k, allowed, min_score, groups)]
+        return best(self.index, queries, k, allowed, min_score, groups)
 
     def kept_vectors(self, positions: Sequence[int]) -> np.ndarray:
         """Return indexed items' unit vectors, float32 (n, dim), as well as the index keeps them.

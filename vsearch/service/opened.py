@@ -13,6 +13,7 @@ from vsearch.images import Box
 from vsearch.searching import Bundle
 from vsearch.service.facets import HIDDEN, facets
 from vsearch.service.precision import network as in_precision
+from vsearch.service.rows import Rows
 from vsearch.service.schemas import Facet
 from vsearch.service.settings import Precision
 
@@ -55,6 +56,11 @@ class Opened:
     def positions(self) -> dict[str, int]:
         """Each id's row in the items."""
         return {id: row for row, id in enumerate(self.bundle.items["id"])}
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The items, as replies hold them."""
+        return Rows(self.bundle.items)
 
     def box(self, position: int) -> Box | None:
         """Return an item's part of its photo; None: all of it."""

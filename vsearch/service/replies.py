@@ -1,28 +1,27 @@
-import json
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-import pandas as pd
 
 from vsearch.calibration import Calibration
+from vsearch.hits import Hits
 from vsearch.service.facets import HIDDEN
 from vsearch.service.opened import Opened
 from vsearch.service.schemas import Hit, Item, SearchReply, Took
 
 
 def reply(
-    opened: Opened, root: str, table: pd.DataFrame, where: str | None, took: Took, calibration: Calibration | None
+    opened: Opened, root: str, found: Hits, where: str | None, took: Took, calibration: Calibration | None
 ) -> SearchReply:
-    """Return the reply of hits as `Bundle.search` returns them; `calibration`, where there is one for such a query.
+    """Return the reply of hits as `Bundle.find` returns them; `calibration`, where there is one for such a query.
 
     `root`: the path under which the service is offered.
     """
-    scores = table["score"].to_numpy(dtype=float)
-    right = [None] * len(table) if calibration is None else calibration.probability(scores).tolist()
+    scores, positions = found[0].astype(float), found[1]
+    right = [None] * len(scores) if calibration is None else calibration.probability(scores).tolist()
     hits = [
         Hit(
-            rank=row["rank"],
+            rank=rank,
             id=row["id"],
             label=row["label"],
             score=score,
@@ -31,7 +30,9 @@ def reply(
             metadata=_metadata(row),
             thumbnail_url=image_url(row, root),
         )
-        for row, score, probability in zip(_rows(table), scores.tolist(), right, strict=True)
+        for rank, (row, score, probability) in enumerate(
+            zip(opened.rows.at(positions), scores.tolist(), right, strict=True), start=1
+        )
     ]
     good = None if calibration is None else calibration.good_match(hits[0].score if hits else None)
     message = _unfound(opened, where) if not hits else None
@@ -43,7 +44,7 @@ def reply(
 
 def item(opened: Opened, root: str, position: int) -> Item:
     """Return an indexed item."""
-    (row,) = _rows(opened.bundle.items.iloc[[position]])
+    (row,) = opened.rows.at(np.array([position]))
     return Item(id=row["id"], label=row["label"], metadata=_metadata(row), image_url=image_url(row, root))
 
 
@@ -52,13 +53,8 @@ def image_url(row: dict[str, Any], root: str) -> str | None:
     return f"{root}/v1/items/{quote(row['id'], safe='')}/image" if row.get("path") else None
 
 
-def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = json.loads(table.to_json(orient="records"))  # JSON's own types, null for missing
-    return rows
-
-
 def _metadata(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name not in ("rank", "score", "label", *HIDDEN)}
+    return {name: value for name, value in row.items() if name not in ("label", *HIDDEN)}
 
 
 def _unfound(opened: Opened, where: str | None) -> str:

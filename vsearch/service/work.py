@@ -133,9 +133,9 @@ class Work:
         if without:
             allowed = np.ones(len(bundle.items), dtype=bool) if allowed is None else allowed
             allowed[without] = False
-        (table,) = bundle.search_embeddings(queries, wishes.k, allowed, wishes.min_score, wishes.group_by)
+        (found,) = bundle.find(queries, wishes.k, allowed, wishes.min_score, wishes.group_by)
         calibration = self.opened.calibration if whole_photo and wishes.where is None else None
-        return reply(self.opened, self.root, table, wishes.where, self.took, calibration)
+        return reply(self.opened, self.root, found, wishes.where, self.took, calibration)
 
     def _spent(self, step: str, start: float) -> None:
         spent = time.perf_counter() - start
