@@ -52,7 +52,7 @@ WITHIN = [
         f"service.{name}"
         for name in (
             *("schemas", "settings", "problems", "logs", "metrics", "access", "photos", "facets"),
-            *("batching", "pools", "precision", "opened", "state", "guard", "replies", "work", "upload", "examples"),
+            *("batching", "pools", "precision", "opened", "state", "guard", "replies", "work", "examples", "upload"),
             *("search_routes", "explain_routes", "item_routes", "status_routes", "admin_routes", "app", "server"),
         )
     ],

@@ -130,3 +130,16 @@ def test_the_manual_needs_no_other_host(shop, browser):
     shows(tab, "Do several searches, of 10,000 hits in all at most")
     assert not errors
     assert all(url.startswith((shop[0].url, "data:", "blob:")) for url in asked)
+
+
+def test_the_manual_fills_a_form_in_so_that_it_is_answered(shop, browser):
+    tab = browser.new_page()
+    tab.goto(f"{shop[0].url}/docs")
+    route = tab.locator("#operations-search-search_by_photo_v1_search_upload_post")
+    route.get_by_text("/v1/search/upload").first.click()
+    route.get_by_role("button", name="Try it out").click()
+    give(route, "p3.png", encoded(picture(3)))
+    with tab.expect_response(lambda reply: reply.url.endswith("/v1/search/upload")) as reply:
+        route.get_by_role("button", name="Execute").click()
+    assert reply.value.status == 200
+    assert {hit["metadata"]["colour"] for hit in reply.value.json()["hits"]} == {"red"}

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from vsearch.explain import explain
 from vsearch.images import PhotoError, open_photo
+from vsearch.service.examples import EXPLAIN_REPLY, ID, replies
 from vsearch.service.photos import Region, Seen, see
 from vsearch.service.schemas import ExplainReply, Heatmap, ItemId
 from vsearch.service.upload import Photo, region
@@ -14,11 +15,11 @@ from vsearch.service.work import Work
 router = APIRouter(prefix="/v1", tags=["search"])
 
 
-@router.post("/explain")
+@router.post("/explain", responses=replies(EXPLAIN_REPLY))
 async def why_similar(
     request: Request,
     photo: Photo,
-    id: Annotated[ItemId, Form(description="The item that the photo is compared with.")],
+    id: Annotated[ItemId, Form(description="The item that the photo is compared with.", examples=[ID])],
     region: Annotated[Region | None, Depends(region)],
 ) -> ExplainReply:
     """Split the score of a photo and an item over the positions of both: each heatmap's parts sum to the score."""
