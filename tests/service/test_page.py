@@ -86,3 +86,17 @@ def test_the_page_needs_neither_lightning_nor_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "[]\n", done.stderr
+
+
+def test_the_browsers_back_brings_back_examples_and_filters(page):
+    page.query_params["like"] = "p3"
+    page.run()
+    page.multiselect(key="in1.colour").set_value(["red"]).run()
+    page.button(key=f"more-{first(page)}").click().run()
+    assert len(page.query_params["like"]) == 2
+    del page.query_params["in.colour"]
+    page.query_params["like"] = ["p3"]
+    page.run()
+    assert page.multiselect(key="in2.colour").value == []
+    assert [caption.value for caption in page.caption if "More like" in caption.value] == ["More like p3"]
+    assert dict(page.query_params) == {"like": "p3"}
