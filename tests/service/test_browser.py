@@ -114,6 +114,25 @@ def test_clear_words_when_a_photo_is_refused(shop, browser):
     tab.get_by_role("img", name=re.compile("^Result 1: l2, 100 %")).wait_for()
 
 
+def test_a_service_that_is_away_for_a_while_costs_neither_photo_nor_filters(shop, browser):
+    service, page = shop
+    tab = opened(browser, page.url)
+    give(tab, "p5.png", encoded(picture(5)))
+    only_red(tab)
+    service.stop()
+    tab.wait_for_timeout(7000)  # the page asks what is served every 5 seconds
+    tab.get_by_role("button", name="More like 2", exact=True).click()
+    shows(tab, "The service can't be reached.")
+    service.start()
+    service.wait()
+    tab.get_by_role("button", name="Try again").first.click()
+    shows(tab, "12 results")
+    shows(tab, "p5.png")
+    shows(tab, "red (13)")
+    assert "in.colour=red" in tab.url
+    assert "like=p" in tab.url
+
+
 def test_back_leads_to_the_search_before(shop, browser):
     tab = opened(browser, shop[1].url + "/?like=p3&k=12")
     shows(tab, "12 results")

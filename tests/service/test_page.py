@@ -1,6 +1,8 @@
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ from streamlit.testing.v1 import AppTest
 
 import vsearch.service
 from vsearch.service import page_service
+from vsearch.service.client import Client
+from vsearch.service.failures import Unreachable
 
 
 @pytest.fixture
@@ -86,6 +90,32 @@ def test_the_page_needs_neither_lightning_nor_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "[]\n", done.stderr
+
+
+@contextmanager
+def away():
+    """A time in which the service can't be reached."""
+    page_service.info.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("info", "search", "search_photo", "embed", "items"):
+            patch.setattr(Client, name, Mock(side_effect=Unreachable("no answer")))
+        yield
+    page_service.info.clear()
+
+
+def test_photo_and_filters_outlive_a_service_that_is_away(page):
+    page.run().file_uploader[0].upload("p3.png", encoded(picture(3)), "image/png").run()
+    page.multiselect(key="in1.colour").set_value(["red"]).run()
+    with away():
+        page.button(key=f"more-{first(page)}").click().run()
+        assert "The service can't be reached." in page.error[0].value
+        next(button for button in page.button if button.label == "Random item").click().run()
+        assert not page.exception
+        assert page.multiselect(key="in1.colour").value == ["red"]
+    page.button(key="again-search").click().run()
+    assert not page.error
+    assert page.multiselect(key="in1.colour").value == ["red"]
+    assert page.file_uploader[0].value.name == "p3.png"
 
 
 def test_the_browsers_back_brings_back_examples_and_filters(page):

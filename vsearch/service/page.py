@@ -6,7 +6,7 @@ from vsearch.service.failures import ServiceError
 from vsearch.service.page_quality import quality
 from vsearch.service.page_query import Query
 from vsearch.service.page_results import results
-from vsearch.service.page_service import info, service, tell
+from vsearch.service.page_service import known, service, tell
 from vsearch.service.page_session import put, share, start
 from vsearch.service.page_sidebar import refine
 from vsearch.service.page_sources import Photo, choose, cut, random_item, wanted
@@ -18,7 +18,7 @@ def main() -> None:
     st.set_page_config("vsearch", page_icon=":material/image_search:", layout="wide")
     st.title("Search by photo")
     try:
-        found = info()
+        found = known()
         searching, measured = st.tabs(["Search", "Quality"], key="tab", on_change="rerun")
         with measured:
             if measured.open:
@@ -34,8 +34,7 @@ def _search(found: Info) -> None:
     data = choose()
     with st.container(horizontal=True):
         if st.button("Random item", icon=":material/shuffle:"):
-            put(random_item(query, found), keep_photo=False)
-            st.rerun()
+            _random(query, found)
         if (data or query.like or query.unlike) and st.button("Start over", icon=":material/restart_alt:"):
             put(Query(), keep_photo=False)
             st.rerun()
@@ -55,6 +54,15 @@ def _search(found: Info) -> None:
         return
     results(reply, query, photo, found)
     st.caption(_shared(photo))
+
+
+def _random(query: Query, found: Info) -> None:
+    try:
+        put(random_item(query, found), keep_photo=False)
+    except ServiceError as error:  # told here: Streamlit forgets a photo and filters that are not drawn
+        tell(error, "random")
+        return
+    st.rerun()
 
 
 def _found(query: Query, photo: Photo | None) -> SearchReply:

@@ -13,6 +13,7 @@ URL, KEY = "VSEARCH_SERVICE", "VSEARCH_API_KEY"  # environment of the page
 DEFAULT_URL = "http://127.0.0.1:8000"
 TIMEOUT_S, LONGEST_WAIT_S = 20.0, 2.0  # somebody sits and waits
 PICTURES_AT_ONCE = 6
+KNOWN = "known"  # in the session
 
 
 def service_url() -> str:
@@ -32,6 +33,21 @@ def service() -> Client:
 def info() -> Info:
     """Return what is served, at most 5 seconds old."""
     return service().info()
+
+
+def known() -> Info:
+    """Return what is served; while the service is away, what was served before: the page stays as it was.
+
+    Raises:
+        ServiceError: it is away, and was before.
+    """
+    try:
+        st.session_state[KNOWN] = info()
+    except ServiceError:
+        if KNOWN not in st.session_state:
+            raise
+    found: Info = st.session_state[KNOWN]
+    return found
 
 
 def pictures(paths: Sequence[str | None], generation: str) -> list[bytes | None]:
