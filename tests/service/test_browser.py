@@ -38,8 +38,10 @@ def browser():
         made.close()
 
 
-def opened(browser, url: str, **settings):
+def opened(browser, url: str, asked: list[str] | None = None, **settings):
     tab = browser.new_page(**settings)
+    if asked is not None:
+        tab.on("request", lambda request: asked.append(request.url))
     tab.set_default_timeout(WAIT_MS)
     tab.goto(url)
     tab.get_by_role("heading", name="Search by photo").wait_for()
@@ -175,3 +177,14 @@ def test_the_manual_fills_a_form_in_so_that_it_is_answered(shop, browser):
         route.get_by_role("button", name="Execute").click()
     assert reply.value.status == 200
     assert {hit["metadata"]["colour"] for hit in reply.value.json()["hits"]} == {"red"}
+
+
+def test_the_page_needs_no_other_host(shop, browser):
+    asked: list[str] = []
+    tab = opened(browser, shop[1].url + "/?like=p3", asked)
+    shows(tab, "12 results")
+    tab.get_by_role("tab", name="Quality").click()
+    shows(tab, "Measured before it was served")
+    icon = tab.locator("link[rel~=icon]").first.get_attribute("href")
+    assert [*asked, icon] == [url for url in [*asked, icon] if url.startswith((shop[1].url, "data:", "blob:", "/"))]
+    assert "/media/" in icon  # the page's own

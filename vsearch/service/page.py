@@ -3,6 +3,7 @@
 import streamlit as st
 
 from vsearch.service.failures import ServiceError
+from vsearch.service.page_pictures import icon
 from vsearch.service.page_quality import quality
 from vsearch.service.page_query import Query
 from vsearch.service.page_results import results
@@ -15,7 +16,7 @@ from vsearch.service.schemas import Info, SearchReply
 
 def main() -> None:
     """Draw the page."""
-    st.set_page_config("vsearch", page_icon=":material/image_search:", layout="wide")
+    st.set_page_config("vsearch", page_icon=icon(), layout="wide")
     st.title("Search by photo")
     try:
         found = known()

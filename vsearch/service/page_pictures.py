@@ -1,7 +1,7 @@
 import io
 from dataclasses import dataclass
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 
 from vsearch.service.calls import Box
 from vsearch.service.schemas import Heatmap
@@ -88,3 +88,12 @@ def overlay(shown: Image.Image, heatmap: Heatmap, strongest: float) -> Image.Ima
 def strongest(*heatmaps: Heatmap) -> float:
     """Return the largest absolute part of some heatmaps, above 0."""
     return max([abs(part) for heatmap in heatmaps for row in heatmap.parts for part in row] + [1e-9])
+
+
+def icon() -> Image.Image:
+    """Return a lens, for the browser's tab: Streamlit's own icons are fetched from another host there."""
+    found = Image.new("RGBA", (64, 64))
+    pen = ImageDraw.Draw(found)
+    pen.line((38, 38, 58, 58), WARM, width=10)
+    pen.ellipse((6, 6, 44, 44), "white", WARM, width=7)
+    return found
