@@ -130,3 +130,9 @@ def test_the_browsers_back_brings_back_examples_and_filters(page):
     assert page.multiselect(key="in2.colour").value == []
     assert [caption.value for caption in page.caption if "More like" in caption.value] == ["More like p3"]
     assert dict(page.query_params) == {"like": "p3"}
+
+
+def test_of_several_keys_the_page_sends_the_first(page, monkeypatch):
+    monkeypatch.setenv("VSEARCH_API_KEY", " one, two")
+    page_service.service.clear()
+    assert page_service.service()._http.headers["X-API-Key"] == "one"

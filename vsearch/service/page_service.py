@@ -23,10 +23,9 @@ def service_url() -> str:
 
 @st.cache_resource
 def service() -> Client:
-    """Return the client that all who look at the page share."""
-    return Client(
-        service_url(), api_key=os.environ.get(KEY) or None, timeout_s=TIMEOUT_S, attempts=2, max_wait_s=LONGEST_WAIT_S
-    )
+    """Return the client that all who look at the page share; of several keys it has the first."""
+    key = os.environ.get(KEY, "").split(",")[0].strip()
+    return Client(service_url(), api_key=key or None, timeout_s=TIMEOUT_S, attempts=2, max_wait_s=LONGEST_WAIT_S)
 
 
 @st.cache_data(ttl=5, show_spinner=False)
