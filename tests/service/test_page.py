@@ -60,6 +60,16 @@ def test_why_shows_both_photos_and_the_score(explaining, page):
     assert any(text.value.startswith("**90.0 % similar.**") and "2 x 2 places" in text.value for text in page.markdown)
 
 
+def test_nothing_is_searched_under_the_other_tab_and_nothing_is_lost(page, monkeypatch):
+    searches = []
+    monkeypatch.setattr(Client, "search_photo", lambda *given, **wishes: searches.append(wishes) or 1 / 0)
+    page.session_state["tab"] = "Quality"
+    page.run().file_uploader[0].upload("p3.png", encoded(picture(3)), "image/png").run()
+    assert not page.exception
+    assert not searches
+    assert page.file_uploader[0].value.name == "p3.png"
+
+
 def first(page):
     return next(button.key.removeprefix("more-") for button in page.button if button.label == "More like 1")
 

@@ -25,12 +25,12 @@ def main() -> None:
             if measured.open:
                 quality(found)
         with searching:
-            _search(found)
+            _search(found, searching.open)
     except ServiceError as error:
         tell(error, "page")
 
 
-def _search(found: Info) -> None:
+def _search(found: Info, seen: bool | None) -> None:
     query = start()
     data = choose()
     with st.container(horizontal=True):
@@ -46,6 +46,8 @@ def _search(found: Info) -> None:
     share(query)
     if photo is None and not query.like:
         st.info(f"{found.items:,} items can be searched. Give a photo, or begin with a random item.")
+        return
+    if not seen:  # under the other tab; all the rest is drawn, or Streamlit would forget photo and filters
         return
     try:
         with st.spinner("Searching"):
