@@ -10,6 +10,7 @@ import httpx
 import pytest
 import yaml
 
+from vsearch.service.schemas import Problem
 from vsearch.service.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -19,11 +20,18 @@ NGINX = (ROOT / "deploy" / "nginx.conf").read_text()
 STAGES = dict(re.findall(r"^FROM \S+ AS (\S+)\n(.*?)(?=^FROM|\Z)", DOCKERFILE, re.M | re.S))
 
 
+def bytes_of(text):
+    return int(text[:-1]) * {"m": 2**20, "g": 2**30}[text[-1]]
+
+
 @pytest.mark.parametrize("name", COMPOSE["services"])
 def test_each_container_can_write_nowhere_and_gain_nothing(name):
     service = COMPOSE["services"][name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
+    (tmpfs,) = service["tmpfs"]
+    size, limit = (re.search(r"(\d+[mg])\W*$", text)[1] for text in (tmpfs, service["mem_limit"]))
+    assert bytes_of(size) < bytes_of(limit)
     assert all(volume.endswith(":ro") or volume.startswith("metrics:") for volume in service.get("volumes", []))
     assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
 
@@ -74,7 +82,7 @@ def proxy(tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    text = re.sub(r"server (service|page):\d+", "server 127.0.0.1:9", NGINX)  # names of compose's network
+    text = re.sub(r"http://(service|page):\d+", "http://127.0.0.1:9", NGINX)  # names of compose's network
     text = text.replace("/tmp/", f"{tmp_path}/").replace("listen 8080", f"listen 127.0.0.1:{port}")
     (tmp_path / "nginx.conf").write_text(text.replace("client_header_timeout 5s", "client_header_timeout 1s"))
     command = ["nginx", "-c", str(tmp_path / "nginx.conf")]
@@ -90,6 +98,28 @@ def proxy(tmp_path):
     process.wait(10)
 
 
+def refusal(reply):
+    """The status of a problem that the client understands, and the seconds that it asks to wait."""
+    assert reply.headers["content-type"] == "application/problem+json"
+    assert Problem.model_validate_json(reply.content).status == reply.status_code
+    return reply.status_code, reply.headers.get("retry-after")
+
+
+def test_the_proxy_tells_who_has_too_many_connections_when_to_come_again(proxy):
+    held = [socket.create_connection(("127.0.0.1", proxy), 5) for _ in range(64)]
+    for client in held:  # a body that does not come; counted once the headers are there
+        client.sendall(b"POST /v1/embed HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n")
+    time.sleep(0.5)
+    assert refusal(httpx.get(f"http://127.0.0.1:{proxy}/v1/info")) == (429, "1")
+    for client in held:
+        client.close()
+
+
+def test_the_proxy_asks_for_addresses_again():
+    assert "resolver 127.0.0.11" in NGINX
+    assert set(re.findall(r"proxy_pass (\S+);", NGINX)) == {"$service", "$page"}
+
+
 def test_the_proxy_cuts_off_slow_large_and_private_requests(proxy):
     slow = [socket.create_connection(("127.0.0.1", proxy), 5) for _ in range(300)]
     for client in slow:
@@ -99,8 +129,8 @@ def test_the_proxy_cuts_off_slow_large_and_private_requests(proxy):
     with httpx.Client(base_url=f"http://127.0.0.1:{proxy}") as client:
         assert client.get("/metrics").status_code == 404
         assert client.post("/v1/admin/reload").status_code == 404
-        assert client.post("/v1/embed", content=bytes(11 * 2**20)).status_code == 413
-        assert client.get("/v1/info").status_code == 502  # nothing is behind it here
+        assert refusal(client.post("/v1/embed", content=bytes(11 * 2**20))) == (413, None)
+        assert refusal(client.get("/v1/info")) == (503, "5")  # nothing is behind it here
         assert client.get("/").headers["location"].endswith("/page/")
     for client in slow:
         with contextlib.suppress(ConnectionError):

@@ -52,29 +52,9 @@ WITHIN = [
         f"service.{name}"
         for name in (
             *("schemas", "settings", "problems", "logs", "metrics", "access", "photos", "facets"),
-            *(
-                "batching",
-                "pools",
-                "precision",
-                "rows",
-                "opened",
-                "state",
-                "guard",
-                "replies",
-                "work",
-                "upload",
-                "examples",
-            ),
-            *(
-                "search_routes",
-                "explain_routes",
-                "item_routes",
-                "status_routes",
-                "admin_routes",
-                "strict",
-                "app",
-                "server",
-            ),
+            *("batching", "pools", "precision", "rows", "opened", "state", "guard", "replies", "work"),
+            *("examples", "upload", "search_routes", "explain_routes", "item_routes", "status_routes"),
+            *("admin_routes", "strict", "app", "server"),
         )
     ],
     ["filters.columns", "filters.conditions", "filters.grammar"],

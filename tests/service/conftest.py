@@ -1,13 +1,9 @@
-import socket
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 from fastapi.testclient import TestClient
-from small_service import write_bundle
+from small_service import listening, write_bundle
 
 from vsearch.service import precision
 from vsearch.service.app import create_app
@@ -49,13 +45,5 @@ def client(served) -> TestClient:
 @pytest.fixture
 def url(made):
     """A service that listens, in a thread."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(create_app(made, Settings()), log_level="error"))
-        thread = threading.Thread(target=server.run, args=[[listener]])
-        thread.start()
-        while not server.started:
-            time.sleep(0.02)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
+    with listening(made) as address:
+        yield address

@@ -1,9 +1,15 @@
 import io
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+import uvicorn
 from fastapi.testclient import TestClient
 from PIL import Image
 from tiny import TinyBackbone
@@ -13,6 +19,8 @@ from vsearch.backbones.base import Backbone
 from vsearch.embedder import Embedder
 from vsearch.indexes.faiss import FaissIndex
 from vsearch.intake import embed_photos
+from vsearch.service.app import create_app
+from vsearch.service.settings import Settings
 
 
 def picture(number: int, width: int = 14, height: int = 20) -> Image.Image:
@@ -32,9 +40,10 @@ def write_bundle(
     seed: int = 0,
     boxes: list | None = None,
     backbone: Backbone | None = None,
+    columns: dict[str, list] | None = None,
     **extra: bytes,
 ) -> Path:
-    """A bundle of n pictures: ids p0 .., each tenth with a slash; three labels, a price, a colour that may miss."""
+    """A bundle of n pictures: ids p0 .., each tenth with a slash; labels, price, colour (may miss) or `columns`."""
     torch.manual_seed(seed)
     photos = folder.parent / "photos"
     photos.mkdir(parents=True, exist_ok=True)
@@ -49,6 +58,7 @@ def write_bundle(
             "colour": [None if i % 7 == 6 else ("red", "blue")[i % 2] for i in range(n)],
         }
     )
+    items = items if columns is None else pd.DataFrame({"path": items["path"], **columns})
     if boxes is not None:
         items[["x_1", "y_1", "x_2", "y_2"]] = pd.DataFrame(boxes, dtype=float)
     embedder, index = Embedder(backbone or TinyBackbone()).eval(), FaissIndex("Flat")
@@ -59,3 +69,20 @@ def write_bundle(
 
 def upload(client: TestClient, data: bytes, path: str = "/v1/search/upload", **form: object):
     return client.post(path, files={"photo": ("a.jpg", data)}, data=form)
+
+
+@contextmanager
+def listening(folder: Path) -> Iterator[str]:
+    """The service of a bundle at a port of its own, in a thread."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(create_app(folder, Settings()), log_level="error"))
+        thread = threading.Thread(target=server.run, args=[[listener]])
+        thread.start()
+        while not server.started:
+            time.sleep(0.02)
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()

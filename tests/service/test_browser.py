@@ -38,8 +38,10 @@ def browser():
         made.close()
 
 
-def opened(browser, url: str, **settings):
+def opened(browser, url: str, asked: list[str] | None = None, **settings):
     tab = browser.new_page(**settings)
+    if asked is not None:
+        tab.on("request", lambda request: asked.append(request.url))
     tab.set_default_timeout(WAIT_MS)
     tab.goto(url)
     tab.get_by_role("heading", name="Search by photo").wait_for()
@@ -54,12 +56,7 @@ def shows(tab, text: str) -> None:
     tab.get_by_text(text).first.wait_for()
 
 
-def test_a_photo_is_searched_refined_and_shared(shop, browser):
-    tab = opened(browser, shop[1].url)
-    give(tab, "p3.png", encoded(picture(3)))
-    tab.get_by_role("img", name=re.compile(r"^Result 1: l0, 100 % similar")).wait_for()
-    shows(tab, "12 results")
-
+def only_red(tab) -> None:
     tab.get_by_role("combobox", name="Colour").click()
     tab.get_by_role("option", name="red (13)").click()
     tab.keyboard.press("Escape")
@@ -67,6 +64,14 @@ def test_a_photo_is_searched_refined_and_shared(shop, browser):
     shows(tab, "colour: red")
     tab.wait_for_function("() => !document.body.innerText.includes('colour: blue')")
 
+
+def test_a_photo_is_searched_refined_and_shared(shop, browser):
+    tab = opened(browser, shop[1].url)
+    give(tab, "p3.png", encoded(picture(3)))
+    tab.get_by_role("img", name=re.compile(r"^Result 1: l0, 100 % similar")).wait_for()
+    shows(tab, "12 results")
+
+    only_red(tab)
     tab.get_by_role("button", name="More like 1", exact=True).click()
     tab.wait_for_url(re.compile(r"like=p\d+"))
     shows(tab, "More like p")
@@ -99,9 +104,8 @@ def test_it_fits_a_phone_and_a_keyboard(shop, browser):
     tab.wait_for_url(re.compile(r"like=p3&like=p"))
 
 
-def test_clear_words_when_a_photo_is_refused_or_the_service_is_away(shop, browser):
-    service, page = shop
-    tab = opened(browser, page.url)
+def test_clear_words_when_a_photo_is_refused(shop, browser):
+    tab = opened(browser, shop[1].url)
     give(tab, "huge.png", encoded(picture(1)) + bytes(200_000))
     shows(tab, "The photo is too large.")
     give(tab, "text.jpg", b"I am no photo. " * 20)
@@ -111,13 +115,43 @@ def test_clear_words_when_a_photo_is_refused_or_the_service_is_away(shop, browse
     give(tab, "p5.png", encoded(picture(5)))
     tab.get_by_role("img", name=re.compile("^Result 1: l2, 100 %")).wait_for()
 
+
+def test_a_service_that_is_away_for_a_while_costs_neither_photo_nor_filters(shop, browser):
+    service, page = shop
+    tab = opened(browser, page.url)
+    give(tab, "p5.png", encoded(picture(5)))
+    only_red(tab)
     service.stop()
+    tab.wait_for_timeout(7000)  # the page asks what is served every 5 seconds
     tab.get_by_role("button", name="More like 2", exact=True).click()
     shows(tab, "The service can't be reached.")
     service.start()
     service.wait()
     tab.get_by_role("button", name="Try again").first.click()
     shows(tab, "12 results")
+    shows(tab, "p5.png")
+    shows(tab, "red (13)")
+    assert "in.colour=red" in tab.url
+    assert "like=p" in tab.url
+
+
+def test_back_leads_to_the_search_before(shop, browser):
+    tab = opened(browser, shop[1].url + "/?like=p3&k=12")
+    shows(tab, "12 results")
+    only_red(tab)
+    tab.get_by_role("button", name="More like 1", exact=True).click()
+    tab.wait_for_url(re.compile(r"like=p3&like=p\d+"))
+    shows(tab, "12 results")
+    tab.go_back()
+    tab.wait_for_url(re.compile(r"like=p3&in"))
+    tab.wait_for_function("() => document.body.innerText.split('More like p').length == 2")
+    shows(tab, "red (13)")
+    tab.go_back()
+    tab.wait_for_url(re.compile(r"like=p3&k=12$"))
+    shows(tab, "colour: blue")
+    tab.go_forward()
+    tab.wait_for_url(re.compile(r"like=p3&in"))
+    tab.wait_for_function("() => !document.body.innerText.includes('colour: blue')")
 
 
 def test_the_manual_needs_no_other_host(shop, browser):
@@ -130,3 +164,27 @@ def test_the_manual_needs_no_other_host(shop, browser):
     shows(tab, "Do several searches, of 10,000 hits in all at most")
     assert not errors
     assert all(url.startswith((shop[0].url, "data:", "blob:")) for url in asked)
+
+
+def test_the_manual_fills_a_form_in_so_that_it_is_answered(shop, browser):
+    tab = browser.new_page()
+    tab.goto(f"{shop[0].url}/docs")
+    route = tab.locator("#operations-search-search_by_photo_v1_search_upload_post")
+    route.get_by_text("/v1/search/upload").first.click()
+    route.get_by_role("button", name="Try it out").click()
+    give(route, "p3.png", encoded(picture(3)))
+    with tab.expect_response(lambda reply: reply.url.endswith("/v1/search/upload")) as reply:
+        route.get_by_role("button", name="Execute").click()
+    assert reply.value.status == 200
+    assert {hit["metadata"]["colour"] for hit in reply.value.json()["hits"]} == {"red"}
+
+
+def test_the_page_needs_no_other_host(shop, browser):
+    asked: list[str] = []
+    tab = opened(browser, shop[1].url + "/?like=p3", asked)
+    shows(tab, "12 results")
+    tab.get_by_role("tab", name="Quality").click()
+    shows(tab, "Measured before it was served")
+    icon = tab.locator("link[rel~=icon]").first.get_attribute("href")
+    assert [*asked, icon] == [url for url in [*asked, icon] if url.startswith((shop[1].url, "data:", "blob:", "/"))]
+    assert "/media/" in icon  # the page's own

@@ -1,6 +1,8 @@
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ from streamlit.testing.v1 import AppTest
 
 import vsearch.service
 from vsearch.service import page_service
+from vsearch.service.client import Client
+from vsearch.service.failures import Unreachable
 
 
 @pytest.fixture
@@ -56,6 +60,16 @@ def test_why_shows_both_photos_and_the_score(explaining, page):
     assert any(text.value.startswith("**90.0 % similar.**") and "2 x 2 places" in text.value for text in page.markdown)
 
 
+def test_nothing_is_searched_under_the_other_tab_and_nothing_is_lost(page, monkeypatch):
+    searches = []
+    monkeypatch.setattr(Client, "search_photo", lambda *given, **wishes: searches.append(wishes) or 1 / 0)
+    page.session_state["tab"] = "Quality"
+    page.run().file_uploader[0].upload("p3.png", encoded(picture(3)), "image/png").run()
+    assert not page.exception
+    assert not searches
+    assert page.file_uploader[0].value.name == "p3.png"
+
+
 def first(page):
     return next(button.key.removeprefix("more-") for button in page.button if button.label == "More like 1")
 
@@ -86,3 +100,49 @@ def test_the_page_needs_neither_lightning_nor_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "[]\n", done.stderr
+
+
+@contextmanager
+def away():
+    """A time in which the service can't be reached."""
+    page_service.info.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("info", "search", "search_photo", "embed", "items"):
+            patch.setattr(Client, name, Mock(side_effect=Unreachable("no answer")))
+        yield
+    page_service.info.clear()
+
+
+def test_photo_and_filters_outlive_a_service_that_is_away(page):
+    page.run().file_uploader[0].upload("p3.png", encoded(picture(3)), "image/png").run()
+    page.multiselect(key="in1.colour").set_value(["red"]).run()
+    with away():
+        page.button(key=f"more-{first(page)}").click().run()
+        assert "The service can't be reached." in page.error[0].value
+        next(button for button in page.button if button.label == "Random item").click().run()
+        assert not page.exception
+        assert page.multiselect(key="in1.colour").value == ["red"]
+    page.button(key="again-search").click().run()
+    assert not page.error
+    assert page.multiselect(key="in1.colour").value == ["red"]
+    assert page.file_uploader[0].value.name == "p3.png"
+
+
+def test_the_browsers_back_brings_back_examples_and_filters(page):
+    page.query_params["like"] = "p3"
+    page.run()
+    page.multiselect(key="in1.colour").set_value(["red"]).run()
+    page.button(key=f"more-{first(page)}").click().run()
+    assert len(page.query_params["like"]) == 2
+    del page.query_params["in.colour"]
+    page.query_params["like"] = ["p3"]
+    page.run()
+    assert page.multiselect(key="in2.colour").value == []
+    assert [caption.value for caption in page.caption if "More like" in caption.value] == ["More like p3"]
+    assert dict(page.query_params) == {"like": "p3"}
+
+
+def test_of_several_keys_the_page_sends_the_first(page, monkeypatch):
+    monkeypatch.setenv("VSEARCH_API_KEY", " one, two")
+    page_service.service.clear()
+    assert page_service.service()._http.headers["X-API-Key"] == "one"

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from vsearch.service.calls import Box
-from vsearch.service.page_pictures import Picture, marked, overlay, picture, region, strongest
+from vsearch.service.page_pictures import Picture, bounds, marked, overlay, picture, region
 from vsearch.service.schemas import Heatmap
 
 
@@ -52,7 +52,7 @@ def test_outside_of_the_region_it_is_darker():
 def test_heat_lies_where_the_network_saw_the_part():
     grey = Image.new("RGB", (80, 40), (128, 128, 128))
     heat = Heatmap(parts=[[0.0, 0.0], [0.0, 0.5]], box=(0, -0.5, 1, 1.5))  # a square around a wide photo
-    found = np.asarray(overlay(grey, heat, strongest(heat))).astype(int)
+    found = np.asarray(overlay(grey, heat, bounds(heat))).astype(int)
     red = found[..., 0] - found[..., 2]
     assert red[30:, 60:].min() > 50
     assert abs(red[:10, :20]).max() == 0
@@ -61,6 +61,19 @@ def test_heat_lies_where_the_network_saw_the_part():
 def test_what_speaks_against_is_cold_and_faint_parts_are_faint():
     grey = Image.new("RGB", (40, 40), (128, 128, 128))
     heat = Heatmap(parts=[[-0.5, 0.1]], box=(0, 0, 1, 1))
-    found = np.asarray(overlay(grey, heat, 0.5)).astype(int)
+    found = np.asarray(overlay(grey, heat, bounds(heat))).astype(int)
     assert found[20, 2, 2] - found[20, 2, 0] > 50
     assert 0 < found[20, 38, 0] - found[20, 38, 2] < 50
+
+
+def test_where_all_parts_raise_the_score_the_least_is_grey_and_the_most_red():
+    grey = Image.new("RGB", (40, 40), (128, 128, 128))
+    heat, other = (Heatmap(parts=[parts], box=(0, 0, 1, 1)) for parts in ([0.2, 0.3], [0.25, 0.25]))
+    assert bounds(heat, other) == (0.2, 0.3)
+    found = np.asarray(overlay(grey, heat, bounds(heat, other))).astype(int)
+    assert abs(found[20, 2, 0] - found[20, 2, 2]) < 5
+    assert found[20, 38, 0] - found[20, 38, 2] > 100
+
+
+def test_equal_parts_are_all_shown():
+    assert bounds(Heatmap(parts=[[0.9]], box=(0, 0, 1, 1))) == (0, 0.9)

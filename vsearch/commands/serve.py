@@ -1,12 +1,13 @@
 """offer a bundle over HTTP
 
-Opens and checks the bundle of a run, and answers searches by photo, by items and by embedding; the manual is at /docs.
+Opens and checks the BUNDLE of a run, and answers searches by photo, by items and by embedding; the manual is at /docs.
 Every setting is a flag (--port 8001), an environment variable (VSEARCH_PORT) or a line of the YAML file of --settings
 (port: 8001); --list-settings shows them all. SIGHUP opens the bundle again as it stands; SIGTERM ends the service once
 what it has taken in is answered. Needs the extra: uv sync --extra serve
 """
 
 import argparse
+import itertools
 import sys
 from pathlib import Path
 
@@ -15,10 +16,10 @@ EXTRA = ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "pydanti
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("bundle", type=Path, nargs="?", help="a run's bundle, unless the settings name it")
+    parser.usage = "%(prog)s [BUNDLE] [--settings FILE] [--list-settings] [--SETTING VALUE ...]"
     parser.add_argument("--settings", type=Path, metavar="FILE", help="YAML file of settings")
     parser.add_argument("--list-settings", action="store_true", help="show all settings and end")
-    parser.set_defaults(overrides=[])  # other flags are settings
+    parser.set_defaults(overrides=[])  # settings, and the bundle: argparse would take an unknown flag's value for it
 
 
 def run(args: argparse.Namespace) -> None:
@@ -32,7 +33,25 @@ def run(args: argparse.Namespace) -> None:
     if args.list_settings:
         print("\n".join(server.listed()))
         return
+    bundle, flags = split(args.overrides)
     try:
-        server.serve(args.bundle, args.overrides, args.settings)
+        server.serve(bundle, flags, args.settings)
     except server.CannotServe as error:
         sys.exit(f"vsearch serve: {error}")
+
+
+def split(words: list[str]) -> tuple[Path | None, list[str]]:
+    """Return the bundle, if it is named, and the flags, each of which has a value: its own by = or the next word.
+
+    Raises:
+        SystemExit: several bundles are named.
+    """
+    bundles, flags, rest = [], list[str](), iter(words)
+    for word in rest:
+        if not word.startswith("-"):
+            bundles.append(word)
+        else:
+            flags += [word] if "=" in word else [word, *itertools.islice(rest, 1)]
+    if len(bundles) > 1:
+        sys.exit(f"vsearch serve: one BUNDLE at a time, not {', '.join(bundles)}")
+    return (Path(bundles[0]) if bundles else None), flags

@@ -114,7 +114,7 @@ DESCRIPTION = """Finds the items of a catalog that look most like a photo.
 - **Errors** are `application/problem+json`; `detail` says what was wrong and what to do.
 - `X-Vsearch-Fingerprint` on each reply names the model that answered; those of different ones don't mix.
 - `X-Request-ID` names the request in the service's log; send one of your own to find it there.
-- **Filters** (`where`): `gender = Women and price < 30`, `baseColour in (Red, "Navy Blue")`, `season is missing`,
-  `not (...)`; the facets of `/v1/info` say what can be asked. **429** and **503** say in
+- **Filters** (`where`): `gender = women and not label = cap`, `colour in (red, "navy blue")`, `pattern is missing`,
+  `price < 30`; the facets of `/v1/info` say what can be asked. **429** and **503** say in
   `Retry-After` when to come again.
 """

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from vsearch.explain import explain
 from vsearch.images import PhotoError, open_photo
+from vsearch.service.examples import EXPLAIN_REPLY, ID, replies
 from vsearch.service.photos import Region, Seen, see
 from vsearch.service.problems import described
 from vsearch.service.schemas import ExplainReply, Heatmap, ItemId
@@ -16,11 +17,11 @@ CANNOT = "This network's scores can't be split over positions: see `explains` in
 router = APIRouter(prefix="/v1", tags=["search"])
 
 
-@router.post("/explain", responses={501: described(CANNOT)})
+@router.post("/explain", responses=replies(EXPLAIN_REPLY) | {501: described(CANNOT)})
 async def why_similar(
     request: Request,
     photo: Photo,
-    id: Annotated[ItemId, Form(description="The item that the photo is compared with.")],
+    id: Annotated[ItemId, Form(description="The item that the photo is compared with.", examples=[ID])],
     region: Annotated[Region | None, Depends(region)],
 ) -> ExplainReply:
     """Split the score of a photo and an item over the positions of both: each heatmap's parts sum to the score."""

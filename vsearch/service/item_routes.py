@@ -4,19 +4,20 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.exceptions import HTTPException
 
 from vsearch.images import PhotoError
+from vsearch.service.examples import ID, ITEM, ITEMS_REPLY, SEARCH_REPLY, WHERE, replies
 from vsearch.service.photos import thumbnail
 from vsearch.service.replies import item
 from vsearch.service.schemas import MAX_K, Item, ItemsReply, SearchReply, Wishes
 from vsearch.service.work import Work
 
 router = APIRouter(prefix="/v1", tags=["items"])
-Id = Annotated[str, Path(description="An item's id; a / in it may stay or be written %2F.", examples=["demo-00062"])]
+Id = Annotated[str, Path(description="An item's id; a / in it may stay or be written %2F.", examples=[ID])]
 AS_JPEG: dict[int | str, dict[str, Any]] = {
     200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}
 }
 
 
-@router.get("/gallery")
+@router.get("/gallery", responses=replies(ITEMS_REPLY))
 async def some_items(
     request: Request, offset: Annotated[int, Query(ge=0)] = 0, limit: Annotated[int, Query(ge=1, le=MAX_K)] = 10
 ) -> ItemsReply:
@@ -28,12 +29,12 @@ async def some_items(
     return ItemsReply(items=found, total=total)
 
 
-@router.get("/items/{id:path}/similar")
+@router.get("/items/{id:path}/similar", responses=replies(SEARCH_REPLY))
 async def similar(
     request: Request,
     id: Id,
     k: Annotated[int, Query(ge=1, le=MAX_K)] = 10,
-    where: Annotated[str | None, Query(max_length=2000, examples=["price < 30"])] = None,
+    where: Annotated[str | None, Query(max_length=2000, examples=[WHERE])] = None,
     min_score: Annotated[float | None, Query(ge=-1, le=1)] = None,
     group_by: Annotated[str | None, Query(max_length=200)] = None,
 ) -> SearchReply:
@@ -61,7 +62,7 @@ async def image(request: Request, id: Id, size: Annotated[int, Query(ge=16, le=2
     return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
 
-@router.get("/items/{id:path}")
+@router.get("/items/{id:path}", responses=replies(ITEM))
 async def one_item(request: Request, id: Id) -> Item:
     """Return what is known of an item."""
     work = Work(request)

@@ -3,10 +3,11 @@
 import streamlit as st
 
 from vsearch.service.failures import ServiceError
+from vsearch.service.page_pictures import icon
 from vsearch.service.page_quality import quality
 from vsearch.service.page_query import Query
 from vsearch.service.page_results import results
-from vsearch.service.page_service import info, service, tell
+from vsearch.service.page_service import known, service, tell
 from vsearch.service.page_session import put, share, start
 from vsearch.service.page_sidebar import refine
 from vsearch.service.page_sources import Photo, choose, cut, random_item, wanted
@@ -15,27 +16,26 @@ from vsearch.service.schemas import Info, SearchReply
 
 def main() -> None:
     """Draw the page."""
-    st.set_page_config("vsearch", page_icon=":material/image_search:", layout="wide")
+    st.set_page_config("vsearch", page_icon=icon(), layout="wide")
     st.title("Search by photo")
     try:
-        found = info()
+        found = known()
         searching, measured = st.tabs(["Search", "Quality"], key="tab", on_change="rerun")
         with measured:
             if measured.open:
                 quality(found)
         with searching:
-            _search(found)
+            _search(found, searching.open)
     except ServiceError as error:
         tell(error, "page")
 
 
-def _search(found: Info) -> None:
+def _search(found: Info, seen: bool | None) -> None:
     query = start()
     data = choose()
     with st.container(horizontal=True):
         if st.button("Random item", icon=":material/shuffle:"):
-            put(random_item(query, found), keep_photo=False)
-            st.rerun()
+            _random(query, found)
         if (data or query.like or query.unlike) and st.button("Start over", icon=":material/restart_alt:"):
             put(Query(), keep_photo=False)
             st.rerun()
@@ -47,6 +47,8 @@ def _search(found: Info) -> None:
     if photo is None and not query.like:
         st.info(f"{found.items:,} items can be searched. Give a photo, or begin with a random item.")
         return
+    if not seen:  # under the other tab; all the rest is drawn, or Streamlit would forget photo and filters
+        return
     try:
         with st.spinner("Searching"):
             reply = _found(query, photo)
@@ -55,6 +57,15 @@ def _search(found: Info) -> None:
         return
     results(reply, query, photo, found)
     st.caption(_shared(photo))
+
+
+def _random(query: Query, found: Info) -> None:
+    try:
+        put(random_item(query, found), keep_photo=False)
+    except ServiceError as error:  # told here: Streamlit forgets a photo and filters that are not drawn
+        tell(error, "random")
+        return
+    st.rerun()
 
 
 def _found(query: Query, photo: Photo | None) -> SearchReply:

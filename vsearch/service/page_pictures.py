@@ -1,7 +1,7 @@
 import io
 from dataclasses import dataclass
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 
 from vsearch.service.calls import Box
 from vsearch.service.schemas import Heatmap
@@ -62,20 +62,22 @@ def marked(photo: Picture, box: Box | None) -> Image.Image:
     return found
 
 
-def overlay(shown: Image.Image, heatmap: Heatmap, strongest: float) -> Image.Image:
+def overlay(shown: Image.Image, heatmap: Heatmap, bounds: tuple[float, float]) -> Image.Image:
     """Return a photo in grey under the parts of a score: warm where they raise it, cold where they lower it.
 
     Args:
         shown: RGB.
         heatmap: of this photo.
-        strongest: absolute part that is shown at full strength, above 0; the same for both photos of a pair.
+        bounds: absolute parts that are shown in grey and at full strength, see `bounds`; the same for both of a pair.
     """
     left, top, right, bottom = (round(share * side) for share, side in zip(heatmap.box, 2 * shown.size, strict=True))
     seen = (max(1, right - left), max(1, bottom - top))
     found = shown.convert("L").convert("RGB")
+    low, high = bounds
     for colour, sign in ((WARM, 1), (COLD, -1)):
         rows = [
-            [round(255 * STRONGEST * min(1, max(0, sign * part) / strongest)) for part in row] for row in heatmap.parts
+            [round(255 * STRONGEST * min(1, max(0, sign * part - low) / (high - low))) for part in row]
+            for row in heatmap.parts
         ]
         grid = Image.new("L", (len(rows[0]), len(rows)))
         grid.putdata([value for row in rows for value in row])
@@ -85,6 +87,21 @@ def overlay(shown: Image.Image, heatmap: Heatmap, strongest: float) -> Image.Ima
     return found
 
 
-def strongest(*heatmaps: Heatmap) -> float:
-    """Return the largest absolute part of some heatmaps, above 0."""
-    return max([abs(part) for heatmap in heatmaps for row in heatmap.parts for part in row] + [1e-9])
+def bounds(*heatmaps: Heatmap) -> tuple[float, float]:
+    """Return the least and the largest absolute part of some heatmaps, the second above the first.
+
+    The least is 0 where a part lowers the score, or where all are equal: then colours say how much, else only how much
+    more than the least; all would be red otherwise.
+    """
+    parts = [part for heatmap in heatmaps for row in heatmap.parts for part in row]
+    low, high = min(parts), max(abs(part) for part in parts)
+    return (low, high) if 0 < low < high else (0.0, max(high, 1e-9))
+
+
+def icon() -> Image.Image:
+    """Return a lens, for the browser's tab: Streamlit's own icons are fetched from another host there."""
+    found = Image.new("RGBA", (64, 64))
+    pen = ImageDraw.Draw(found)
+    pen.line((38, 38, 58, 58), WARM, width=10)
+    pen.ellipse((6, 6, 44, 44), "white", WARM, width=7)
+    return found

@@ -13,6 +13,7 @@ URL, KEY = "VSEARCH_SERVICE", "VSEARCH_API_KEY"  # environment of the page
 DEFAULT_URL = "http://127.0.0.1:8000"
 TIMEOUT_S, LONGEST_WAIT_S = 20.0, 2.0  # somebody sits and waits
 PICTURES_AT_ONCE = 6
+KNOWN = "known"  # in the session
 
 
 def service_url() -> str:
@@ -22,16 +23,30 @@ def service_url() -> str:
 
 @st.cache_resource
 def service() -> Client:
-    """Return the client that all who look at the page share."""
-    return Client(
-        service_url(), api_key=os.environ.get(KEY) or None, timeout_s=TIMEOUT_S, attempts=2, max_wait_s=LONGEST_WAIT_S
-    )
+    """Return the client that all who look at the page share; of several keys it has the first."""
+    key = os.environ.get(KEY, "").split(",")[0].strip()
+    return Client(service_url(), api_key=key or None, timeout_s=TIMEOUT_S, attempts=2, max_wait_s=LONGEST_WAIT_S)
 
 
 @st.cache_data(ttl=5, show_spinner=False)
 def info() -> Info:
     """Return what is served, at most 5 seconds old."""
     return service().info()
+
+
+def known() -> Info:
+    """Return what is served; while the service is away, what was served before: the page stays as it was.
+
+    Raises:
+        ServiceError: it is away, and was before.
+    """
+    try:
+        st.session_state[KNOWN] = info()
+    except ServiceError:
+        if KNOWN not in st.session_state:
+            raise
+    found: Info = st.session_state[KNOWN]
+    return found
 
 
 def pictures(paths: Sequence[str | None], generation: str) -> list[bytes | None]:

@@ -3,6 +3,7 @@ from dataclasses import replace
 import streamlit as st
 
 from vsearch.service.page_query import MOST_K, Query
+from vsearch.service.page_session import filters
 from vsearch.service.schemas import Facet
 
 FEW = 12  # different numbers that are offered one by one
@@ -11,9 +12,15 @@ FEW = 12  # different numbers that are offered one by one
 def refine(query: Query, facets: list[Facet]) -> Query:
     """Draw what narrows a search, set as in `query`, and return the search with what is set now."""
     st.header("Refine")
-    k = st.slider("Results", 1, MOST_K, query.k, key="k")
+    k = st.slider("Results", 1, MOST_K, query.k, key=f"k{filters()}")
     percent = st.slider(
-        "Minimum similarity", 0, 100, query.min_percent, format="%d %%", key="min", help="0: whatever is nearest"
+        "Minimum similarity",
+        0,
+        100,
+        query.min_percent,
+        format="%d %%",
+        key=f"min{filters()}",
+        help="0: whatever is nearest",
     )
     among, between = {}, {}
     for facet in facets:
@@ -36,7 +43,7 @@ def _values(facet: Facet, chosen: tuple[str, ...]) -> tuple[str, ...]:
             [*counts, *rare],
             default=[*chosen],
             format_func=lambda value: f"{value} ({counts[value]:,})" if value in counts else value,
-            key=f"in.{facet.column}",
+            key=f"in{filters()}.{facet.column}",
             placeholder="All",
         )
     )
@@ -49,7 +56,7 @@ def _range(facet: Facet, low: float, high: float, chosen: tuple[float, float] | 
         low,
         high,
         start,
-        key=f"between.{facet.column}",
+        key=f"between{filters()}.{facet.column}",
         help=f"{facet.missing:,} items without a value are left out once this is narrowed" if facet.missing else None,
     )
     return found

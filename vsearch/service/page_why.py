@@ -2,7 +2,7 @@ import streamlit as st
 
 from vsearch.service.calls import item_path
 from vsearch.service.failures import ServiceError
-from vsearch.service.page_pictures import overlay, picture, strongest
+from vsearch.service.page_pictures import bounds, overlay, picture
 from vsearch.service.page_query import Query
 from vsearch.service.page_service import service, tell
 from vsearch.service.page_sources import Photo
@@ -22,18 +22,23 @@ def why(hit: Hit, query: Query, photo: Photo | None) -> None:
         tell(error, "why")
         return
     name = "Your photo" if photo else f"Your example {query.like[0]}"
-    most = strongest(parts.query, parts.item)
+    low, high = bounds(parts.query, parts.item)
     left, right = st.columns(2)
     for column, title, data, heatmap in ((left, name, ours, parts.query), (right, hit.id, theirs, parts.item)):
         shown = picture(data)
         with column:
             if shown:
                 said = f"{title}, brighter red where it is more alike"
-                st.image(overlay(shown.shown, heatmap, most), caption=title, width="stretch", alt=said)
+                st.image(overlay(shown.shown, heatmap, (low, high)), caption=title, width="stretch", alt=said)
             else:
                 st.info(f"{title} can't be shown here.")
     st.write(
         f"**{100 * parts.score:.1f} % similar.** The score is the sum of these parts, over {len(parts.query.parts)} x "
-        f"{len(parts.query.parts[0])} places that the network tells apart: red ones raise it, the more so the stronger "
-        "the colour; blue ones lower it."
+        f"{len(parts.query.parts[0])} places that the network tells apart: {_colours(low, high)}"
     )
+
+
+def _colours(low: float, high: float) -> str:
+    if low > 0:
+        return f"all raise it, from grey, the least ({100 * low:.1f} %), to red, the most ({100 * high:.1f} %)."
+    return "red ones raise it, the more so the stronger the colour; blue ones lower it."

@@ -3,7 +3,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Depends, Request
 from starlette.exceptions import HTTPException
 
-from vsearch.service.examples import BATCH, SEARCHES
+from vsearch.service.examples import BATCH, BATCH_REPLY, EMBED_REPLY, SEARCH_REPLY, SEARCHES, replies
 from vsearch.service.photos import Region
 from vsearch.service.schemas import BatchReply, BatchRequest, EmbedReply, SearchReply, SearchRequest, Wishes
 from vsearch.service.upload import Photo, region, wishes
@@ -13,7 +13,7 @@ MOST = 10_000  # hits of a batch
 router = APIRouter(prefix="/v1", tags=["search"])
 
 
-@router.post("/search/upload")
+@router.post("/search/upload", responses=replies(SEARCH_REPLY))
 async def search_by_photo(
     request: Request,
     photo: Photo,
@@ -22,7 +22,7 @@ async def search_by_photo(
 ) -> SearchReply:
     """Find the items that look most like a photo, or like the part of it in `x`, `y`, `w`, `h`.
 
-    `curl -F photo=@shoe.jpg -F k=5 -F 'where=gender = Women and price < 30' http://127.0.0.1:8000/v1/search/upload`
+    `curl -F photo=@shoe.jpg -F k=5 --form-string 'where=colour = red' http://127.0.0.1:8000/v1/search/upload`
     """
     work = Work(request)
     await work.check(wishes)
@@ -30,7 +30,7 @@ async def search_by_photo(
     return await work.search(vector[None], wishes, whole_photo=region is None)
 
 
-@router.post("/search")
+@router.post("/search", responses=replies(SEARCH_REPLY))
 async def search(request: Request, wanted: Annotated[SearchRequest, Body(openapi_examples=SEARCHES)]) -> SearchReply:
     """Find items by examples or by an embedding.
 
@@ -41,17 +41,17 @@ async def search(request: Request, wanted: Annotated[SearchRequest, Body(openapi
     return await Work(request).answer(wanted)
 
 
-@router.post("/search/batch")
+@router.post("/search/batch", responses=replies(BATCH_REPLY))
 async def search_batch(request: Request, wanted: Annotated[BatchRequest, Body(openapi_examples=BATCH)]) -> BatchReply:
     """Do several searches, of 10,000 hits in all at most; the first that can't be done refuses them all."""
     if sum(one.k for one in wanted.searches) > MOST:
         raise HTTPException(422, f"The searches ask for more than {MOST:,} hits together.")
     work = Work(request)
-    replies = [await work.answer(one) for one in wanted.searches]
-    return BatchReply(replies=[one.model_copy(update={"took_ms": work.took}) for one in replies])
+    found = [await work.answer(one) for one in wanted.searches]
+    return BatchReply(replies=[one.model_copy(update={"took_ms": work.took}) for one in found])
 
 
-@router.post("/embed")
+@router.post("/embed", responses=replies(EMBED_REPLY))
 async def embed(request: Request, photo: Photo, region: Annotated[Region | None, Depends(region)]) -> EmbedReply:
     """Return a photo's embedding: a unit vector, whose dot product with another one is their score."""
     work = Work(request)

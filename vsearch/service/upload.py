@@ -3,19 +3,21 @@ from typing import Annotated
 from fastapi import File, Form, UploadFile
 from starlette.exceptions import HTTPException
 
+from vsearch.service.examples import WHERE
 from vsearch.service.photos import Region
 from vsearch.service.schemas import K, Score, Wishes
 
+EMPTY = [""]  # what the manual fills in: a form's empty field counts as not given
 Photo = Annotated[UploadFile, File(description="JPEG, PNG, WebP, GIF or BMP; its first bytes count, not its name.")]
 
 
 def region(
     x: Annotated[
-        float | None, Form(ge=0, le=1e6, description="Left of the region, pixels of the upright photo.")
+        float | None, Form(ge=0, le=1e6, description="Left of the region, pixels of the upright photo.", examples=EMPTY)
     ] = None,
-    y: Annotated[float | None, Form(ge=0, le=1e6, description="Its top.")] = None,
-    w: Annotated[float | None, Form(gt=0, le=1e6, description="Its width.")] = None,
-    h: Annotated[float | None, Form(gt=0, le=1e6, description="Its height.")] = None,
+    y: Annotated[float | None, Form(ge=0, le=1e6, description="Its top.", examples=EMPTY)] = None,
+    w: Annotated[float | None, Form(gt=0, le=1e6, description="Its width.", examples=EMPTY)] = None,
+    h: Annotated[float | None, Form(gt=0, le=1e6, description="Its height.", examples=EMPTY)] = None,
 ) -> Region | None:
     """Return the part of the photo that counts; None: all of it.
 
@@ -30,11 +32,13 @@ def region(
 
 
 def wishes(
-    k: Annotated[K, Form()] = 10,
-    where: Annotated[str | None, Form(max_length=2000, description="A filter: `price < 30 and label != hat`.")] = None,
-    min_score: Annotated[Score | None, Form()] = None,
+    k: Annotated[K, Form(examples=[5])] = 10,
+    where: Annotated[
+        str | None, Form(max_length=2000, description="A filter, as described above.", examples=[WHERE])
+    ] = None,
+    min_score: Annotated[Score | None, Form(examples=EMPTY)] = None,
     group_by: Annotated[
-        str | None, Form(max_length=200, description="Of items equal in this column, the best.")
+        str | None, Form(max_length=200, description="Of items equal in this column, the best.", examples=EMPTY)
     ] = None,
 ) -> Wishes:
     """Return what all searches take, from a form."""
