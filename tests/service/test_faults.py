@@ -1,9 +1,11 @@
 """A real process, real sockets."""
 
+import re
 import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
@@ -51,7 +53,7 @@ def alive(process: Process) -> bool:
     ],
 )
 def test_lengths_that_lie(process, length, body, expected):
-    with process.connect(HEAD + b"Connection: close\r\n" + length + b"\r\n" + body) as connection:
+    with process.connect(HEAD + b"X-API-Key: key\r\nConnection: close\r\n" + length + b"\r\n" + body) as connection:
         answer = read(connection)
     assert int(answer.split()[1]) in expected, answer
     assert alive(process)
@@ -130,6 +132,27 @@ def test_a_service_killed_amid_uploads_leaves_the_bundle_as_it_was(tmp_path):
         assert [read(connection) for connection in half] == [b""] * 10
     open_checked(bundle)
     assert {path: path.read_bytes() for path in bundle.rglob("*") if path.is_file()} == before
+
+
+def ignores_sighup(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    (mask,) = re.findall(r"^SigIgn:\s*(\w+)$", status, re.M)
+    return bool(int(mask, 16) & 1)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc here")
+def test_sighup_before_the_start_is_through_ends_nothing(tmp_path):
+    process = Process(write_bundle(tmp_path / "bundle"))
+    try:
+        end = time.monotonic() + 60
+        while time.monotonic() < end and not ignores_sighup(process.running.pid):
+            time.sleep(0.01)
+        assert not process.listens()
+        process.running.send_signal(signal.SIGHUP)
+        process.ready()
+    finally:
+        process.running.kill()
+        process.running.wait()
 
 
 def ending(capsys, *words: object) -> str:

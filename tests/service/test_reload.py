@@ -1,3 +1,4 @@
+import gc
 import shutil
 import weakref
 
@@ -53,12 +54,10 @@ def test_the_reply_to_a_reload_has_the_new_fingerprint(served, tmp_path):
 def test_only_the_bundle_before_is_kept(served, tmp_path):
     client = served(write_bundle(tmp_path / "bundle", 12), api_key="key")
     client.headers.update(KEY)
-    first = weakref.ref(client.app.state.service.now)
+    first = weakref.ref(client.app.state.service.now.bundle.embedder)
+    gc.freeze()  # as `serve` does
     upload(client, encoded(picture(3)))
     client.post("/v1/admin/reload")
     assert first() is not None
     client.post("/v1/admin/reload")
-    import gc
-
-    gc.collect()
     assert first() is None

@@ -169,6 +169,22 @@ def test_searches_that_make_no_sense(client, wanted, status, said):
     assert said in reply.json()["detail"]
 
 
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {f"a{i}": 1 for i in range(30_000)},
+        {"embedding": ["x"] * 16_000},
+        {"positive": [{f"a{i}": 1 for i in range(12)}] * 100},
+    ],
+)
+def test_of_many_mistakes_few_are_looked_for(client, wanted, monkeypatch):
+    seen = []
+    monkeypatch.setattr("vsearch.service.problems._told", lambda error: seen.append(len(error.errors())) or "")
+    assert client.post("/v1/search", json=wanted).status_code == 422
+    assert client.post("/v1/search/batch", json={"searches": [wanted] * 2}).status_code == 422
+    assert max(seen) <= 14
+
+
 def test_no_numbers_in_json(client):
     text = '{"embedding": [NaN, 1, 1, 1, 1, 1, 1, 1]}'
     reply = client.post("/v1/search", content=text, headers={"Content-Type": "application/json"})

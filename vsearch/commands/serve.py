@@ -8,6 +8,7 @@ what it has taken in is answered. Needs the extra: uv sync --extra serve
 
 import argparse
 import itertools
+import signal
 import sys
 from pathlib import Path
 
@@ -24,6 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Serve until a signal ends it; what can't be served ends the program with its message and status 1."""
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # else it would end the process until the service handles it
     try:
         from vsearch.service import server
     except ModuleNotFoundError as error:

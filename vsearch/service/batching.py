@@ -67,7 +67,7 @@ class Batcher:
                     batch.append(following)
             for embedder in {id(one[0]): one[0] for one in batch}.values():  # two only while bundles are swapped
                 self._embed(embedder, [(photo, result) for own, photo, result in batch if own is embedder])
-            del first, batch  # a bundle that was swapped out is free before the next photo comes
+            del first, batch, embedder  # a bundle that was swapped out is free before the next photo comes
             if last:
                 return
 

@@ -2,11 +2,12 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 FINGERPRINT_HEADER = "X-Vsearch-Fingerprint"  # of the model that answered; on every reply of an open bundle
 REQUEST_ID_HEADER = "X-Request-ID"
 MAX_K = 1000
+MISSPELT = 10  # unknown fields of a message that are told one by one
 
 Score = Annotated[float, Field(ge=-1, le=1, description="Cosine similarity, -1..1, higher is better.")]
 K = Annotated[int, Field(ge=1, le=MAX_K, description="Hits wanted.")]
@@ -17,6 +18,13 @@ class Wire(BaseModel):
     """A message that refuses what it doesn't know."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few(cls, value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > len(cls.model_fields) + MISSPELT:  # an error each takes its time
+            raise ValueError(f"more fields than the {len(cls.model_fields)} that there are")
+        return value
 
 
 class Example(Wire):
@@ -38,15 +46,15 @@ class Wishes(Wire):
 class SearchRequest(Wishes):
     """Item ids as examples, an embedding of the same model, or both: it counts as a positive example of weight 1."""
 
-    positive: Annotated[list[Example], Field(max_length=100)] = []
-    negative: Annotated[list[Example], Field(max_length=100)] = []
-    embedding: Annotated[list[float], Field(max_length=16384)] | None = None
+    positive: Annotated[list[Example], Field(max_length=100, fail_fast=True)] = []
+    negative: Annotated[list[Example], Field(max_length=100, fail_fast=True)] = []
+    embedding: Annotated[list[float], Field(max_length=16384, fail_fast=True)] | None = None
 
 
 class BatchRequest(Wire):
     """Several searches in one request."""
 
-    searches: Annotated[list[SearchRequest], Field(min_length=1, max_length=256)]
+    searches: Annotated[list[SearchRequest], Field(min_length=1, max_length=256, fail_fast=True)]
 
 
 class Hit(Wire):

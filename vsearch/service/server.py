@@ -47,11 +47,11 @@ def serve(bundle: Path | None, flags: list[str], file: Path | None) -> None:
             raise BundleError("name the BUNDLE: lightning_logs/version_N/bundle, or `bundle` in the settings.")
         return found
 
-    gc.freeze()  # else each JSON of many lists has the libraries' objects gone through again, 0.5 s and more
     try:
         app = create_app(source, settings)
     except (BundleError, OSError) as error:
         raise CannotServe(str(error)) from error
+    gc.freeze()  # else each JSON of many lists has the libraries' objects gone through again, 0.5 s and more
     uvicorn.run(
         app,
         host=settings.host,

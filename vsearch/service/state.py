@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -56,7 +57,10 @@ class Service:
                 self.metrics.reloads.labels("refused").inc()
                 logger.error("reload refused", extra={"reason": str(error)})
                 raise
-            return self._serve(opened, "reload")
+            self._serve(opened, "reload")
+            del opened
+            await asyncio.to_thread(_freed)
+            return self.now
 
     async def rollback(self) -> Opened:
         """Serve the bundle before the present one again; another call comes back to this one.
@@ -91,3 +95,10 @@ class Service:
         self.metrics.bundle.clear()
         self.metrics.bundle.labels(self.now.fingerprint, str(self.now.generation)).set(1)
         self.metrics.items.set(len(self.now.bundle.items))
+
+
+def _freed() -> None:
+    """Free a network that is served no more (it is in cycles); what stays is not looked through again, see `serve`."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
