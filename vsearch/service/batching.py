@@ -1,5 +1,6 @@
 import queue
 import threading
+import time
 from asyncio import wrap_future
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -11,22 +12,32 @@ from torch import Tensor
 from vsearch.embedder import Embedder
 from vsearch.service.problems import Busy
 
+Wanted = tuple[Embedder, Tensor, "Future[np.ndarray]"]
+
 
 class Batcher:
     """Embeds photos together that arrive together: one thread takes whatever is waiting, up to `max_batch`.
 
-    It never waits for more: a photo that comes alone is embedded alone, at once; while a batch is embedded, the
-    next one gathers.
+    While a batch is embedded, the next one gathers. A photo that comes alone is embedded alone, at once. After a batch
+    of several, whose senders may all send again, the first photo waits up to `gather_s` until as many have come: else
+    it would be embedded alone, and the others wait for that.
 
     Args:
         max_batch: photos embedded together, 1 or more.
         max_waiting: photos that may wait; more raise Busy.
+        gather_s: seconds, 0 or more.
         on_batch: told the size of each batch.
     """
 
-    def __init__(self, max_batch: int, max_waiting: int, on_batch: Callable[[int], None] = lambda size: None) -> None:
-        self.max_batch, self.max_waiting, self.on_batch = max_batch, max_waiting, on_batch
-        self._waiting: queue.Queue[tuple[Embedder, Tensor, Future[np.ndarray]] | None] = queue.Queue(max_waiting)
+    def __init__(
+        self,
+        max_batch: int,
+        max_waiting: int,
+        gather_s: float = 0,
+        on_batch: Callable[[int], None] = lambda size: None,
+    ) -> None:
+        self.max_batch, self.max_waiting, self.gather_s, self.on_batch = max_batch, max_waiting, gather_s, on_batch
+        self._waiting: queue.Queue[Wanted | None] = queue.Queue(max_waiting)
         self._thread = threading.Thread(target=self._work, name="embed", daemon=True)
         self._thread.start()
 
@@ -54,22 +65,29 @@ class Batcher:
         self._thread.join()
 
     def _work(self) -> None:
+        size = 1
         while (first := self._waiting.get()) is not None:
-            batch, last = [first], False
-            while len(batch) < self.max_batch and not last:
-                try:
-                    following = self._waiting.get_nowait()
-                except queue.Empty:
-                    break
-                if following is None:
-                    last = True
-                else:
-                    batch.append(following)
+            batch, last = self._gather(first, size)
+            size = len(batch)
             for embedder in {id(one[0]): one[0] for one in batch}.values():  # two only while bundles are swapped
                 self._embed(embedder, [(photo, result) for own, photo, result in batch if own is embedder])
             del first, batch, embedder  # a bundle that was swapped out is free before the next photo comes
             if last:
                 return
+
+    def _gather(self, first: Wanted, before: int) -> tuple[list[Wanted], bool]:
+        """Return a batch after one of `before` photos, and whether it is the last."""
+        batch, end = [first], time.monotonic() + self.gather_s
+        while len(batch) < self.max_batch:
+            left = end - time.monotonic() if len(batch) < before else 0
+            try:
+                following = self._waiting.get(timeout=left) if left > 0 else self._waiting.get_nowait()
+            except queue.Empty:
+                break
+            if following is None:
+                return batch, True
+            batch.append(following)
+        return batch, False
 
     def _embed(self, embedder: Embedder, batch: list[tuple[Tensor, "Future[np.ndarray]"]]) -> None:
         wanted = [(photo, result) for photo, result in batch if result.set_running_or_notify_cancel()]

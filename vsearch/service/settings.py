@@ -57,6 +57,9 @@ class Settings(BaseSettings):
         default=128, description="photos waiting for a step (decode, embed, search); more get 503"
     )
     max_batch: Count = Field(default=16, description="photos embedded together; 1: each alone")
+    gather_ms: float = Field(
+        default=10, ge=0, description="milliseconds that a photo waits for as many others as came together before"
+    )
     decode_threads: Count = Field(default=2, description="photos decoded at once")
     search_threads: Count = Field(default=2, description="searches at once")
     precision: Precision = Field(

@@ -37,7 +37,9 @@ class Service:
         self.before: Opened | None = None
         self.now = self._open()
         self.draining = False
-        self.batcher = Batcher(settings.max_batch, settings.max_waiting, self.metrics.batches.observe)
+        self.batcher = Batcher(
+            settings.max_batch, settings.max_waiting, settings.gather_ms / 1000, self.metrics.batches.observe
+        )
         self.metrics.waiting.set_function(lambda: self.batcher.waiting)
         self.decoding = Pool("decode", settings.decode_threads, settings.max_waiting)
         self.searching = Pool("search", settings.search_threads, settings.max_waiting)
