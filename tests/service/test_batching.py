@@ -67,7 +67,7 @@ def test_a_photo_that_comes_alone_waits_for_nobody(batches):
 
 
 def test_after_a_batch_as_many_are_waited_for(batches):
-    batcher, sizes = batches(gather_s=5)
+    batcher, sizes = batches(gather_s=2)
     network = Mean()
     network.may.clear()
 
