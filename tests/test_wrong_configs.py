@@ -252,6 +252,7 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
     ),
     "a negative warm-up": ("model: {warmup_steps: -5}", "model.warmup_steps", ["0 or more, not -5"]),
     "no epochs": ("trainer: {max_epochs: 0}", "trainer.max_epochs", ["nothing is trained"]),
+    "no val batches": ("trainer: {limit_val_batches: 0}", "trainer.limit_val_batches", ["looks at val/loss"]),
     "no batches": ("trainer: {limit_train_batches: 0}", "trainer.limit_train_batches", ["nothing is trained"]),
     "a negative share": (
         "data: {split: {init_args: {train: 1.2, val: -0.1, test: -0.1}}}",

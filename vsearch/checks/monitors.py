@@ -25,7 +25,7 @@ def check_monitors(module: MetricLearner, trainer: Trainer, diagnosed: Iterable[
     `module.diagnose` gives.
 
     Raises:
-        ConfigError: such a metric, or what optimizer and schedule refuse.
+        ConfigError: such a metric, one of val photos that are left out, or what optimizer and schedule refuse.
     """
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
     looking = _schedules(module)
@@ -35,6 +35,8 @@ def check_monitors(module: MetricLearner, trainer: Trainer, diagnosed: Iterable[
     own = {type(callback).__module__.split(".")[0] for callback in callbacks} <= OURS
     known = logged(diagnosed)
     for key, part in looking:
+        if trainer.limit_val_batches == 0 and str(part.monitor).startswith("val/"):
+            raise ConfigError("trainer.limit_val_batches", f"0, but {key} looks at {part.monitor}: set it above 0")
         if part.monitor in known:
             _check_mode(key, part.monitor, part.mode)
         elif part.monitor is not None and getattr(part, "strict", True):
