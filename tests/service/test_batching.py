@@ -49,6 +49,15 @@ async def embedded(batcher: Batcher, network: Mean, numbers: range, pause_s: flo
     return await asyncio.gather(*[one(place, number) for place, number in enumerate(numbers)])
 
 
+async def after_five(batcher: Batcher, network: Mean) -> None:
+    """Five photos that come while the network is busy, so that a batch of several was the last."""
+    network.may.clear()
+    sent = asyncio.create_task(embedded(batcher, network, range(5)))
+    await asyncio.sleep(0.3)
+    network.may.set()
+    await sent
+
+
 def test_each_photo_gets_its_own_embedding_in_batches_up_to_the_largest(batches):
     batcher, sizes = batches()
     found = asyncio.run(embedded(batcher, Mean(), range(30)))
@@ -69,13 +78,9 @@ def test_a_photo_that_comes_alone_waits_for_nobody(batches):
 def test_after_a_batch_as_many_are_waited_for(batches):
     batcher, sizes = batches(gather_s=2)
     network = Mean()
-    network.may.clear()
 
     async def rounds() -> None:
-        first = asyncio.create_task(embedded(batcher, network, range(5)))
-        await asyncio.sleep(0.3)
-        network.may.set()
-        await first
+        await after_five(batcher, network)
         await embedded(batcher, network, range(4), pause_s=0.1)  # each would be embedded alone
 
     asyncio.run(rounds())
@@ -87,13 +92,9 @@ def test_after_a_batch_as_many_are_waited_for(batches):
 def test_those_that_do_not_come_are_not_waited_for_longer_than_said(batches):
     batcher, sizes = batches(gather_s=0.2)
     network = Mean()
-    network.may.clear()
 
     async def rounds() -> float:
-        first = asyncio.create_task(embedded(batcher, network, range(5)))
-        await asyncio.sleep(0.3)
-        network.may.set()
-        await first
+        await after_five(batcher, network)
         start = time.monotonic()
         await embedded(batcher, network, range(1))
         return time.monotonic() - start
