@@ -50,7 +50,8 @@ class Work:
         Raises:
             FilterError, Busy: as `search`.
         """
-        await self.service.searching.run(self.opened.bundle.check, wishes.where, wishes.group_by)
+        if wishes.where is not None or wishes.group_by is not None:
+            await self.service.searching.run(self.opened.bundle.check, wishes.where, wishes.group_by)
 
     async def see(self, data: bytes, region: Region | None) -> Seen:
         """Return an uploaded photo as the network gets it.
