@@ -80,10 +80,10 @@ WITHIN = [
     ["comparing.paired", "comparing.runs", "comparing.comparison", "comparing.gates"],
     ["studies.study", "studies.jobs", "studies.processes"],
     ["studies.study", "studies.ranking"],
-    ["service.schemas", "service.calls", "service.client"],
+    ["service.schemas", "service.failures", "service.calls", "service.client"],
     ["service.schemas", "service.failures", "service.retries", "service.client"],
     [
-        *("service.schemas", "service.calls", "service.failures", "service.client"),
+        *("service.schemas", "service.failures", "service.calls", "service.client"),
         *(
             f"service.page_{part}"
             for part in ("query", "words", "pictures", "service", "session", "sidebar", "sources")

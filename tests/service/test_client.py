@@ -148,6 +148,28 @@ def test_a_proxys_own_page_is_an_error_too():
         service.client().search_photo(b"photo")
 
 
+@pytest.mark.parametrize("answer", [{"hello": "world"}, httpx.Response(200, text="<html>a page</html>")])
+def test_another_servers_answer_is_an_error_too(answer):
+    with pytest.raises(failures.Unexpected, match="What answers at http://shop is no vsearch service"):
+        Service(answer).client().info()
+
+
+@pytest.mark.parametrize(
+    ("ask", "said"),
+    [
+        (lambda shop: shop.search(["x" * 513]), "^id: .*512"),
+        (lambda shop: shop.search(["a"], where="x" * 2001), "^where: .*2000"),
+        (lambda shop: shop.batch([]), "^searches: "),
+    ],
+)
+def test_what_the_service_would_refuse_is_refused_without_asking(ask, said):
+    service = Service(FOUND)
+    with pytest.raises(failures.Refused, match=said) as caught:
+        ask(service.client())
+    assert caught.value.problem.status == 422
+    assert not service.asked
+
+
 def test_a_connection_that_fails_is_tried_again():
     service = Service(httpx.ConnectError("refused"), FOUND)
     assert service.client().search(["a"]).hits

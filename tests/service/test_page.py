@@ -83,6 +83,15 @@ def test_an_example_that_is_gone_can_be_taken_out(page):
     assert not page.exception
 
 
+@pytest.mark.parametrize(("name", "value"), [("like", "x" * 600), ("in.colour", "x" * 3000)])
+def test_a_link_that_asks_for_too_much_is_told_so(page, name, value):
+    page.query_params["like"] = "p3"
+    page.query_params[name] = value
+    page.run()
+    assert not page.exception
+    assert "The service can't use this." in page.error[0].value
+
+
 def test_without_a_service_it_says_so_and_how_to_start_one(page, monkeypatch):
     monkeypatch.setenv("VSEARCH_SERVICE", "http://127.0.0.1:9")
     page_service.service.clear()

@@ -32,6 +32,7 @@ def test_a_url_edited_badly_leaves_the_rest(params, k, percent):
 
 
 def test_an_example_is_for_or_against_once():
+    assert Query.from_url({"like": ["a", "", "a", "b"], "unlike": ["b", "c", "c"]}) == Query(("a", "b"), ("c",))
     query = Query().more("a").more("b").less("a")
     assert (query.like, query.unlike) == (("b",), ("a",))
     assert query.more("a").like == ("b", "a")

@@ -1,6 +1,6 @@
 import pytest
 
-from vsearch.service.failures import Busy, Refused, TooSlow, Unreachable
+from vsearch.service.failures import Busy, Refused, TooSlow, Unexpected, Unreachable
 from vsearch.service.page_words import likely, words
 from vsearch.service.schemas import Problem
 
@@ -16,6 +16,9 @@ def problem(status, detail="cut *off*"):
         (TooSlow("slow"), "slow", "smaller photo"),
         (Busy(problem(503), 7.2), "busy", "Try again in 7 seconds"),
         (Busy(problem(503), None), "busy", "Try again in a moment"),
+        (Unexpected("another"), "not the service", "`--service URL`"),
+        (Refused(Problem(title="No", status=404, detail="of a proxy")), "not the service", "at http://shop"),
+        (Refused(problem(404)), "not there", "start over"),
         (Refused(problem(413)), "too large", "smaller one"),
         (Refused(problem(415)), "not a photo", "JPEG"),
         (Refused(problem(422)), "can't use this", r"cut \*off\* (request r1)"),

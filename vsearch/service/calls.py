@@ -3,8 +3,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Generic, TypedDict, TypeVar
 from urllib.parse import quote
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
+from vsearch.service.failures import unfit
 from vsearch.service.schemas import (
     BatchReply,
     BatchRequest,
@@ -80,13 +81,20 @@ def search_photo(photo: bytes, box: Box | None, wishes: Wishes) -> Call[SearchRe
 def search(positive: Ids, negative: Ids, embedding: Sequence[float] | None, wishes: Wishes) -> Call[SearchReply]:
     """Ask for the items near some examples and away from others, or near an embedding."""
     vector = None if embedding is None else list(embedding)
-    request = SearchRequest(positive=_examples(positive), negative=_examples(negative), embedding=vector, **wishes)
+    try:
+        request = SearchRequest(positive=_examples(positive), negative=_examples(negative), embedding=vector, **wishes)
+    except ValidationError as error:
+        raise unfit(error) from error
     return Call("POST", "/v1/search", SearchReply, body=request)
 
 
 def batch(searches: Sequence[SearchRequest]) -> Call[BatchReply]:
     """Ask for several searches at once."""
-    return Call("POST", "/v1/search/batch", BatchReply, body=BatchRequest(searches=list(searches)))
+    try:
+        request = BatchRequest(searches=list(searches))
+    except ValidationError as error:
+        raise unfit(error) from error
+    return Call("POST", "/v1/search/batch", BatchReply, body=request)
 
 
 def similar(item: str, wishes: Wishes) -> Call[SearchReply]:

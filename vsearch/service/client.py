@@ -29,6 +29,7 @@ class Client:
 
         Refused: the service says no; the message says why. One of them is Busy: still too early to try again.
         Unreachable, TooSlow: no answer.
+        Unexpected: what answers is no vsearch service.
 
     Args:
         url: where it is, such as http://127.0.0.1:8000.
@@ -101,7 +102,7 @@ class Client:
 
     def _send(self, call: Call[Reply]) -> Reply:
         response = self._retrying(self._once, call.method, call.path, call.content)
-        return call.reply.model_validate_json(response.content)
+        return failures.read(response, call.reply, self.url)
 
     def _once(self, method: str, path: str, content: dict[str, Any]) -> httpx.Response:
         try:
@@ -182,7 +183,7 @@ class AsyncClient:
 
     async def _send(self, call: Call[Reply]) -> Reply:
         response: httpx.Response = await self._retrying(self._once, call.method, call.path, call.content)
-        return call.reply.model_validate_json(response.content)
+        return failures.read(response, call.reply, self.url)
 
     async def _once(self, method: str, path: str, content: dict[str, Any]) -> httpx.Response:
         try:

@@ -1,10 +1,14 @@
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import TypeVar
 
 import httpx
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from vsearch.service.schemas import Problem
+
+Reply = TypeVar("Reply", bound=BaseModel)
+SHOWN = 5  # errors of a message that are told
 
 
 class ServiceError(Exception):
@@ -21,8 +25,12 @@ class TooSlow(ServiceError):
     """No answer within the client's time limit."""
 
 
+class Unexpected(ServiceError):
+    """The answer is not a service's, or that of another version."""
+
+
 class Refused(ServiceError):
-    """The service says no; the message is the problem's detail.
+    """The service says no, or would, so that nothing was sent; the message is the problem's detail.
 
     Attributes:
         problem: what it said.
@@ -75,6 +83,24 @@ def of_response(response: httpx.Response) -> Refused:
     if response.status_code in BUSY:
         return Busy(problem, retry_after_s(response.headers.get("Retry-After", "")))
     return Refused(problem)
+
+
+def read(response: httpx.Response, reply: type[Reply], url: str) -> Reply:
+    """Return the message that a good answer holds.
+
+    Raises:
+        Unexpected: it holds another one, or none.
+    """
+    try:
+        return reply.model_validate_json(response.content)
+    except ValidationError as error:
+        raise Unexpected(f"What answers at {url} is no vsearch service, or one of another version.") from error
+
+
+def unfit(error: ValidationError) -> Refused:
+    """Return what it means that a message can't be sent: the service would refuse it."""
+    found = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+    return Refused(Problem(title="Unprocessable Entity", status=422, detail="; ".join(found[:SHOWN])))
 
 
 def retry_after_s(text: str) -> float | None:

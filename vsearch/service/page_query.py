@@ -37,9 +37,10 @@ class Query:
             low, high = _number(params.get(name)), _number(params.get(HIGH + column))
             if name.startswith(LOW) and low is not None and high is not None and low <= high:
                 between[column] = (low, high)
+        like = _ids(params.get("like", []))
         return cls(
-            like=tuple(params.get("like", [])[:MOST_EXAMPLES]),
-            unlike=tuple(params.get("unlike", [])[:MOST_EXAMPLES]),
+            like=like,
+            unlike=tuple(item for item in _ids(params.get("unlike", [])) if item not in like),
             k=_whole(params.get("k"), DEFAULT_K, 1, MOST_K),
             min_percent=_whole(params.get("min"), 0, 0, 100),
             among=among,
@@ -89,6 +90,10 @@ class Query:
     def wishes(self) -> dict[str, Any]:
         """What the client's searches take."""
         return {"k": self.k, "where": self.where, "min_score": self.min_percent / 100 if self.min_percent else None}
+
+
+def _ids(given: list[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(filter(None, given)))[:MOST_EXAMPLES]
 
 
 def _quoted(text: str) -> str:

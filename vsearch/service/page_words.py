@@ -1,4 +1,4 @@
-from vsearch.service.failures import Busy, Refused, ServiceError, TooSlow
+from vsearch.service.failures import Busy, Refused, ServiceError, TooSlow, Unexpected
 
 REFUSED = {
     401: ("The service wants a key.", "Start the page with the key in VSEARCH_API_KEY."),
@@ -21,6 +21,10 @@ def words(error: ServiceError, url: str) -> tuple[str, str]:
         case Busy():
             wait = f" in {error.retry_after_s:.0f} seconds" if error.retry_after_s else " in a moment"
             return "The service is busy or starting.", f"Try again{wait}. {plain(str(error))}"
+        case Unexpected():
+            return _foreign(url)
+        case Refused() if error.problem.status == 404 and not error.problem.request_id:  # the service gives each one
+            return _foreign(url)
         case Refused():
             said, advice = REFUSED.get(error.problem.status, ("The service could not answer.", "Try again later."))
             number = f" (request {error.problem.request_id})" if error.problem.request_id else ""
@@ -32,6 +36,13 @@ def words(error: ServiceError, url: str) -> tuple[str, str]:
                 "The service can't be reached.",
                 f"Is it running at {url}? `python -m vsearch serve BUNDLE` starts it.",
             )
+
+
+def _foreign(url: str) -> tuple[str, str]:
+    return (
+        "What answers is not the service.",
+        f"Something else is at {url}, or a vsearch of another version: start the page with `--service URL`.",
+    )
 
 
 def plain(text: str) -> str:
