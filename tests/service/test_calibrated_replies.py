@@ -16,7 +16,8 @@ def test_a_reply_says_whether_there_is_a_good_match(served, tmp_path, threshold,
     client = served(write_bundle(tmp_path / "bundle", calibration=calibrated(threshold)))
     reply = upload(client, encoded(picture(3)), k=3).json()
     assert reply["good_match"] is good
-    assert (reply["message"] is None) is good
+    said = "No good match: the best hit is 100.0 % similar; a good match is 150.0 % or more."
+    assert reply["message"] == (None if good else said)
     assert all(0 < hit["probability"] < 1 for hit in reply["hits"])
     assert client.get("/v1/info").json()["calibration"]["threshold"] == pytest.approx(threshold)
 

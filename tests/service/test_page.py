@@ -13,7 +13,9 @@ from streamlit.testing.v1 import AppTest
 import vsearch.service
 from vsearch.service import page_service
 from vsearch.service.client import Client
-from vsearch.service.failures import Unreachable
+from vsearch.service.failures import Refused, Unreachable
+from vsearch.service.page_sources import NO_PHOTO
+from vsearch.service.schemas import Problem
 
 
 @pytest.fixture
@@ -58,6 +60,53 @@ def test_why_shows_both_photos_and_the_score(explaining, page):
     page.button(key=f"why-{first(page)}").click().run()
     assert not page.exception
     assert any(text.value.startswith("**90.0 % similar.**") and "2 x 2 places" in text.value for text in page.markdown)
+
+
+def test_why_tells_that_it_compares_with_one_example_of_several(explaining, page):
+    page.query_params["like"] = ["p3", "p4"]
+    page.run()
+    page.button(key=f"why-{first(page)}").click().run()
+    assert "Your example p3 alone is compared here." in page.caption[-1].value
+    assert f"{page.markdown[1].value.split(' %')[0]} % similar" in page.caption[-1].value
+
+
+def test_a_photo_that_is_not_there_is_missed_in_words(explaining, page, monkeypatch):
+    gone = Refused(Problem(title="Not Found", status=404, detail="This item's photo is missing", request_id="r1"))
+    monkeypatch.setattr(Client, "image", Mock(side_effect=gone))
+    page.query_params["like"] = "p3"
+    page.run()
+    assert [caption.value for caption in page.caption].count(NO_PHOTO) == 13  # the example and 12 results
+    page.button(key=f"why-{first(page)}").click().run()
+    assert "one of them is not there" in page.info[-1].value
+    assert not page.error
+
+
+def test_an_empty_file_is_told_of(page):
+    page.run().file_uploader[0].upload("empty.png", b"", "image/png").run()
+    assert "the file is empty" in page.error[0].value
+
+
+def test_start_over_takes_the_filters_out_too(page):
+    page.query_params["like"] = "p3"
+    page.run()
+    page.multiselect(key="in1.colour").set_value(["red"]).run()
+    next(button for button in page.button if button.label == "Start over").click().run()
+    assert page.multiselect(key="in2.colour").value == []
+    assert not page.query_params
+
+
+def test_the_quality_tab_says_it_shortly(page, monkeypatch):
+    served = page_service.Client(page_service.service_url()).info()
+    told = {"threshold": 0.9073441624641418, "error_rate": 0.1, "promise": "At most 10 %."}
+    backbone = {"class_path": "some.TorchvisionBackbone", "init_args": {"name": "resnet50"}}
+    shown = served.model_copy(update={"calibration": told, "model": {"backbone": backbone}})
+    monkeypatch.setattr(Client, "info", lambda self: shown)
+    page.session_state["tab"] = "Quality"
+    page.run()
+    assert not page.exception
+    calibrated, what = (table.value.set_index("what")["value"].to_dict() for table in page.table[-2:])
+    assert calibrated == {"threshold": "0.9073", "error rate": "0.1", "promise": "At most 10 %."}
+    assert what["network"] == "resnet50"
 
 
 def test_nothing_is_searched_under_the_other_tab_and_nothing_is_lost(page, monkeypatch):

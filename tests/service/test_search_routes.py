@@ -60,7 +60,12 @@ def test_wishes(client):
     assert len(ids(upload(client, photo, k=30, group_by="label"))) == 3
     nothing = upload(client, photo, where="colour = green").json()
     assert (nothing["hits"], nothing["message"]) == ([], "no item has colour = green; it has blue, red")
-    assert "No item meets" in upload(client, photo, where="price < 2 and price > 5").json()["message"]
+    for wishes, said in (
+        ({"where": "price < 2 and price > 5"}, "No item meets the filter."),
+        ({"min_score": 0.99, "x": 0, "y": 0, "w": 2, "h": 2}, "No item is at least 99 % similar."),
+        ({"min_score": 1, "where": "price > 25"}, "No item meets the filter and is at least 100 % similar."),
+    ):
+        assert upload(client, photo, **wishes).json()["message"] == said
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from vsearch.service.page_quality import quality
 from vsearch.service.page_query import Query
 from vsearch.service.page_results import results
 from vsearch.service.page_service import known, service, tell
-from vsearch.service.page_session import put, share, start
+from vsearch.service.page_session import forget, put, share, start
 from vsearch.service.page_sidebar import refine
 from vsearch.service.page_sources import Photo, choose, cut, random_item, wanted
 from vsearch.service.schemas import Info, SearchReply
@@ -36,10 +36,10 @@ def _search(found: Info, seen: bool | None) -> None:
     with st.container(horizontal=True):
         if st.button("Random item", icon=":material/shuffle:"):
             _random(query, found)
-        if (data or query.like or query.unlike) and st.button("Start over", icon=":material/restart_alt:"):
-            put(Query(), keep_photo=False)
+        if (data is not None or query.like or query.unlike) and st.button("Start over", icon=":material/restart_alt:"):
+            forget()
             st.rerun()
-    photo = cut(data) if data else None
+    photo = None if data is None else cut(data)
     with st.sidebar:
         query = refine(query, found.facets)
     wanted(query, photo, found)

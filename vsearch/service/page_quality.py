@@ -40,7 +40,9 @@ def quality(found: Info) -> None:
         st.table(rows)
     if found.calibration:
         st.subheader("No good match")
-        st.table([{"what": name, "value": str(value)} for name, value in found.calibration.items()])
+        st.table(
+            [{"what": name.replace("_", " "), "value": _short(value)} for name, value in found.calibration.items()]
+        )
     st.subheader("What is served")
     st.table(_served(found, index))
 
@@ -64,10 +66,15 @@ def _value(found: dict[str, float] | float | None) -> str:
     return f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
 
 
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else "-" if value is None else str(value)
+
+
 def _served(found: Info, index: dict[str, Any]) -> list[dict[str, str]]:
+    network = found.model.get("backbone", {})
     what = {
         "items": f"{found.items:,} with {found.labels:,} labels, generation {found.generation}",
-        "network": str(found.model.get("backbone", {}).get("class_path", "")).rsplit(".", 1)[-1],
+        "network": str(network.get("init_args", {}).get("name") or network.get("class_path", "").rsplit(".", 1)[-1]),
         "dimensions": str(found.model.get("dim", "")),
         "index": str(found.index.get("spec", found.index.get("class_path", ""))),
         "index recall@10": f"{index['recall_at_10']:.4f}" if "recall_at_10" in index else "-",

@@ -5,7 +5,7 @@ import streamlit as st
 from vsearch.service.page_query import Query
 from vsearch.service.page_service import pictures
 from vsearch.service.page_session import put
-from vsearch.service.page_sources import WIDTH, Photo
+from vsearch.service.page_sources import NO_PHOTO, WIDTH, Photo
 from vsearch.service.page_why import why
 from vsearch.service.page_words import likely, plain
 from vsearch.service.schemas import Hit, Info, SearchReply
@@ -19,7 +19,7 @@ def results(reply: SearchReply, query: Query, photo: Photo | None, found: Info) 
     st.subheader(f"{len(reply.hits)} results" if reply.hits else "Nothing found")
     if reply.message:
         st.warning(plain(reply.message), icon=":material/info:")
-    elif not reply.hits:
+    if not reply.hits:
         st.info("Allow more values, or a lower similarity.")
     shown = pictures([hit.thumbnail_url for hit in reply.hits], found.fingerprint)
     with st.container(horizontal=True, key="results"):
@@ -35,6 +35,8 @@ def results(reply: SearchReply, query: Query, photo: Photo | None, found: Info) 
 def _result(hit: Hit, data: bytes | None, query: Query, photo: Photo | None, found: Info) -> None:
     if data:
         st.image(data, width="stretch", alt=f"Result {hit.rank}: {hit.label}, {hit.similarity_percent:.0f} % similar")
+    else:
+        st.caption(NO_PHOTO)
     st.markdown(f"**{hit.rank}. {_plain(hit.label)}**")
     st.markdown(f"{hit.similarity_percent:.1f} % similar{likely(hit.probability)}")
     known = [(name, value) for name, value in hit.metadata.items() if value is not None]
@@ -57,7 +59,8 @@ def _result(hit: Hit, data: bytes | None, query: Query, photo: Photo | None, fou
             help=f"Less like this: {hit.id}",
             **settings,
         )
-    if found.explains and (photo or query.like) and st.button(f"Why {hit.rank}?", key=f"why-{hit.id}", **settings):
+    seen = hit.thumbnail_url and (photo or query.like)
+    if found.explains and seen and st.button(f"Why {hit.rank}?", key=f"why-{hit.id}", **settings):
         why(hit, query, photo)
     if len(known) > SHOWN:
         with st.expander("Details"):

@@ -24,6 +24,12 @@ def put(query: Query, keep_photo: bool = True) -> None:
         st.session_state[TURN] = turn() + 1
 
 
+def forget() -> None:
+    """Begin anew: without examples, photo and filters."""
+    put(Query(), keep_photo=False)
+    st.session_state[FILTERS] = filters() + 1
+
+
 def turn() -> int:
     """Return a number for the keys of the widgets that hold a photo: another one empties them."""
     return int(st.session_state.get(TURN, 0))

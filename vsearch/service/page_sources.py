@@ -12,6 +12,7 @@ from vsearch.service.page_words import plain
 from vsearch.service.schemas import Info
 
 WIDTH = 160  # pixels of a tile: two stand side by side on a phone
+NO_PHOTO = "no photo here"
 KINDS = ["jpg", "jpeg", "png", "webp", "gif", "bmp"]
 
 
@@ -39,8 +40,8 @@ def choose() -> bytes | None:
     if camera.open:  # the camera is asked for only when it is wanted
         with camera:
             shot = st.camera_input("Take a photo of the product", key=f"shot{turn()}")
-    given = shot or file
-    return given.getvalue() if given else None
+    given = shot or file  # an empty file counts: the service says what is wrong with it
+    return None if given is None else given.getvalue()
 
 
 def cut(data: bytes) -> Photo:
@@ -71,6 +72,8 @@ def wanted(query: Query, photo: Photo | None, found: Info) -> None:
             with st.container(border=True, width=WIDTH, gap="xsmall"):
                 if data:
                     st.image(data, width="stretch", alt=f"{sort} {item}")
+                else:
+                    st.caption(NO_PHOTO)
                 st.caption(f"{sort} {plain(item)}")
                 st.button(
                     "Remove", key=f"remove-{item}", help=f"Take {item} out", on_click=put, args=[query.without(item)]

@@ -1,11 +1,12 @@
 import streamlit as st
 
 from vsearch.service.calls import item_path
-from vsearch.service.failures import ServiceError
+from vsearch.service.failures import Refused, ServiceError
 from vsearch.service.page_pictures import bounds, overlay, picture
 from vsearch.service.page_query import Query
 from vsearch.service.page_service import service, tell
 from vsearch.service.page_sources import Photo
+from vsearch.service.page_words import plain
 from vsearch.service.schemas import Hit
 
 SIZE = 640  # pixels of the photos that are compared
@@ -19,7 +20,10 @@ def why(hit: Hit, query: Query, photo: Photo | None) -> None:
         ours = photo.data if photo else service().image(f"{item_path(query.like[0])}/image?size={SIZE}")
         parts = service().explain(hit.id, ours, photo.box if photo else None)
     except ServiceError as error:
-        tell(error, "why")
+        if isinstance(error, Refused) and error.problem.status == 404:
+            st.info(f"Photos are compared, and one of them is not there. The service says: {plain(str(error))}")
+        else:
+            tell(error, "why")
         return
     name = "Your photo" if photo else f"Your example {query.like[0]}"
     low, high = bounds(parts.query, parts.item)
@@ -29,13 +33,18 @@ def why(hit: Hit, query: Query, photo: Photo | None) -> None:
         with column:
             if shown:
                 said = f"{title}, brighter red where it is more alike"
-                st.image(overlay(shown.shown, heatmap, (low, high)), caption=title, width="stretch", alt=said)
+                st.image(overlay(shown.shown, heatmap, (low, high)), caption=plain(title), width="stretch", alt=said)
             else:
-                st.info(f"{title} can't be shown here.")
+                st.info(f"{plain(title)} can't be shown here.")
     st.write(
         f"**{100 * parts.score:.1f} % similar.** The score is the sum of these parts, over {len(parts.query.parts)} x "
         f"{len(parts.query.parts[0])} places that the network tells apart: {_colours(low, high)}"
     )
+    if len(query.like) + len(query.unlike) + bool(photo) > 1:
+        st.caption(
+            f"{plain(name)} alone is compared here. With all examples of this search together the result is "
+            f"{hit.similarity_percent:.1f} % similar."
+        )
 
 
 def _colours(low: float, high: float) -> str:

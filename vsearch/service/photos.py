@@ -43,6 +43,8 @@ class Seen:
 
 def check_kind(data: bytes) -> None:
     """Refuse with 415 what doesn't start as a photo does, whatever it is called or said to be."""
+    if not data:
+        raise HTTPException(415, "This is no photo: the file is empty.")
     webp = data[:4] == b"RIFF" and data[8:12] == b"WEBP"
     if not (webp or data.startswith(STARTS)):
         raise HTTPException(415, f"This is no photo: its first bytes are not those of {KINDS}.")

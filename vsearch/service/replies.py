@@ -7,11 +7,11 @@ from vsearch.calibration import Calibration
 from vsearch.hits import Hits
 from vsearch.service.facets import HIDDEN
 from vsearch.service.opened import Opened
-from vsearch.service.schemas import Hit, Item, SearchReply, Took
+from vsearch.service.schemas import Hit, Item, SearchReply, Took, Wishes
 
 
 def reply(
-    opened: Opened, root: str, found: Hits, where: str | None, took: Took, calibration: Calibration | None
+    opened: Opened, root: str, found: Hits, wishes: Wishes, took: Took, calibration: Calibration | None
 ) -> SearchReply:
     """Return the reply of hits as `Bundle.find` returns them; `calibration`, where there is one for such a query.
 
@@ -35,10 +35,10 @@ def reply(
         )
     ]
     good = None if calibration is None else calibration.good_match(hits[0].score if hits else None)
-    message = _unfound(opened, where) if not hits else None
-    if hits and calibration is not None and good is False:
-        best, least = hits[0].score, calibration.threshold
-        message = f"No good match: the best score is {best:.3f}; a good match has {least:.3f} or more."
+    message = _unfound(opened, wishes) if not hits else None
+    if hits and good is False and calibration is not None and calibration.threshold is not None:
+        best, least = 100 * hits[0].score, 100 * calibration.threshold
+        message = f"No good match: the best hit is {best:.1f} % similar; a good match is {least:.1f} % or more."
     return SearchReply(hits=hits, good_match=good, message=message, took_ms=took)
 
 
@@ -57,10 +57,12 @@ def _metadata(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name not in ("label", *HIDDEN)}
 
 
-def _unfound(opened: Opened, where: str | None) -> str:
-    if where is None:
-        return "No item meets the wishes."
-    return "; ".join(opened.bundle.unmet(where)) or "No item meets the filter and the wishes."
+def _unfound(opened: Opened, wishes: Wishes) -> str:
+    if wishes.where is not None and (reasons := opened.bundle.unmet(wishes.where)):
+        return "; ".join(reasons)
+    meets = "" if wishes.where is None else "meets the filter"
+    near = "" if wishes.min_score is None else f"is at least {100 * wishes.min_score:g} % similar"
+    return f"No item {' and '.join(filter(None, (meets, near))) or 'is left'}."
 
 
 def unit(vector: list[float], dim: int) -> np.ndarray | str:

@@ -136,7 +136,7 @@ class Work:
             allowed[without] = False
         (found,) = bundle.find(queries, wishes.k, allowed, wishes.min_score, wishes.group_by)
         calibration = self.opened.calibration if whole_photo and wishes.where is None else None
-        return reply(self.opened, self.root, found, wishes.where, self.took, calibration)
+        return reply(self.opened, self.root, found, wishes, self.took, calibration)
 
     def _spent(self, step: str, start: float) -> None:
         spent = time.perf_counter() - start
