@@ -4,6 +4,7 @@ import pytest
 
 from vsearch.cli import main
 from vsearch.commands import ui
+from vsearch.service.settings import Settings
 
 
 def parsed(*words):
@@ -32,6 +33,19 @@ def test_the_environment_names_the_service_too(monkeypatch):
     assert parsed().service == "http://elsewhere:1"
 
 
-def test_an_address_without_http_is_refused():
+def test_a_photo_that_the_page_takes_fits_into_the_services_body():
+    assert parsed().max_upload_mb * 2**20 + 10_000 < Settings().max_body_bytes  # 10 kB for the form around it
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:8000", "http://", "http://a:99999", "http://[::1", "ftp://a", "http://a:x"]
+)
+def test_what_is_no_address_is_refused(address):
     with pytest.raises(SystemExit, match=r"an address looks like http://127\.0\.0\.1:8000"):
-        main(["ui", "--service", "127.0.0.1:8000"])
+        main(["ui", "--service", address])
+
+
+@pytest.mark.parametrize("port", ["0", "-1", "65536"])
+def test_what_is_no_port_is_refused(port):
+    with pytest.raises(SystemExit, match="a port is 1 to 65535"):
+        main(["ui", "--port", port])

@@ -8,7 +8,9 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
+UPLOAD = "largest photo that is taken (default: 9, below the service's own --max-body-bytes)"
 PAGE = Path(__file__).parent.parent / "service" / "page.py"
 
 
@@ -19,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=8501, help="port to listen at (default: 8501)")
     parser.add_argument("--base-path", default="", metavar="PATH", help="path under which a proxy offers the page")
-    parser.add_argument("--max-upload-mb", type=int, default=25, metavar="MB", help="largest photo that is taken")
+    parser.add_argument("--max-upload-mb", type=int, default=9, metavar="MB", help=UPLOAD)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -28,10 +30,20 @@ def run(args: argparse.Namespace) -> None:
 
     if find_spec("streamlit") is None:
         sys.exit("vsearch ui: the page needs Streamlit: install the extra, `uv sync --extra ui`")
-    if not args.service.startswith(("http://", "https://")):
+    if not _is_address(args.service):
         sys.exit(f"vsearch ui: --service {args.service}: an address looks like http://127.0.0.1:8000")
+    if not 0 < args.port < 65536:
+        sys.exit(f"vsearch ui: --port {args.port}: a port is 1 to 65535")
     os.environ["VSEARCH_SERVICE"] = args.service.rstrip("/")
     os.execv(sys.executable, command(args))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # no number for a port, brackets that don't close
+        return False
 
 
 def command(args: argparse.Namespace) -> list[str]:
