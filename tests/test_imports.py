@@ -51,7 +51,7 @@ WITHIN = [
     [
         f"service.{name}"
         for name in (
-            *("schemas", "settings", "problems", "logs", "metrics", "access", "photos", "facets"),
+            *("schemas", "settings", "startup", "problems", "logs", "metrics", "access", "photos", "facets"),
             *("batching", "pools", "precision", "rows", "opened", "state", "guard", "replies", "work"),
             *("examples", "upload", "search_routes", "explain_routes", "item_routes", "status_routes"),
             *("admin_routes", "strict", "app", "server"),

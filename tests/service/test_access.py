@@ -68,7 +68,11 @@ def test_the_address_that_a_trusted_proxy_names_counts(made, monkeypatch):
     given = {}
     monkeypatch.setattr("vsearch.service.server.log_to_stderr", lambda level: None)
     monkeypatch.setattr("vsearch.service.server.uvicorn.run", lambda app, **options: given.update(options, app=app))
-    serve(made, ["--behind-proxy", "true", "--trusted-proxies", "10.0.0.0/8", "--rate-per-minute", "1"], None)
+    serve(
+        made,
+        ["--port", "0", "--behind-proxy", "true", "--trusted-proxies", "10.0.0.0/8", "--rate-per-minute", "1"],
+        None,
+    )
     assert given["proxy_headers"]
     for peer, codes in (("10.1.2.3", [200, 200, 429]), ("11.1.2.3", [200, 429, 429])):
         app = ProxyHeadersMiddleware(given["app"], given["forwarded_allow_ips"])

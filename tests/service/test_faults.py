@@ -2,6 +2,7 @@
 
 import re
 import signal
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -157,7 +158,7 @@ def test_sighup_before_the_start_is_through_ends_nothing(tmp_path):
 
 def ending(capsys, *words: object) -> str:
     with pytest.raises(SystemExit) as ended:
-        main(["serve", *map(str, words)])
+        main(["serve", "--port", "0", *map(str, words)])
     return str(ended.value.code)
 
 
@@ -165,6 +166,9 @@ def test_what_can_not_be_served_is_refused(tmp_path, capsys, monkeypatch):
     bundle = write_bundle(tmp_path / "bundle", 12)
     assert "no manifest.json" in ending(capsys, tmp_path)
     assert "name the BUNDLE" in ending(capsys)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert f"port {port} of 127.0.0.1 can't be listened at" in ending(capsys, tmp_path, "--port", port)
     assert "is reached from outside" in ending(capsys, bundle, "--host", "0.0.0.0")
     assert "no such file" in ending(capsys, bundle, "--settings", tmp_path / "none.yaml")
     assert "max_batch" in ending(capsys, bundle, "--max-batch", "0")

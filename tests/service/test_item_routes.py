@@ -1,4 +1,5 @@
 import io
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -86,3 +87,13 @@ def test_a_box_of_the_catalog_is_cut_out(served, tmp_path):
     small, whole = (Image.open(io.BytesIO(client.get(f"/v1/items/p{i}/image").content)).size for i in (0, 1))
     assert (small, whole) == ((14, 10), (14, 20))
     assert {*client.get("/v1/items/p0").json()["metadata"]} == {"price", "colour"}
+
+
+def test_photos_that_are_not_there_are_told_of_at_the_start(served, tmp_path, caplog):
+    bundle = write_bundle(tmp_path / "bundle", 60)
+    served(bundle)
+    assert "photos are there" not in caplog.text
+    for photo in (tmp_path / "photos").iterdir():
+        photo.unlink()
+    served(bundle)
+    assert f"only 0 of 20 items' photos are there, below {Path.cwd()}: start the service where" in caplog.text

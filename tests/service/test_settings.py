@@ -1,3 +1,4 @@
+import gc
 import re
 
 import pytest
@@ -7,6 +8,7 @@ from pydantic import ValidationError
 from vsearch.cli import main
 from vsearch.service.server import CannotServe, serve
 from vsearch.service.settings import Settings, from_flags
+from vsearch.service.startup import strangers
 
 
 def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path, monkeypatch):
@@ -57,14 +59,28 @@ def test_a_bad_file_of_settings_ends_the_start_and_refuses_a_reload(tmp_path, mo
         serve(None, [], file)
     monkeypatch.setattr("vsearch.service.server.log_to_stderr", lambda level: None)
     monkeypatch.setattr("vsearch.service.server.uvicorn.run", lambda app, **options: apps.append(app))
-    file.write_text(f"bundle: {made}\napi_key: key\n")
+    file.write_text(f"bundle: {made}\napi_key: key\nport: 0\n")
     serve(None, [], file)
+    assert gc.get_freeze_count() == 0
     with TestClient(apps[0], headers={"X-API-Key": "key"}) as client:
         assert client.post("/v1/admin/reload").status_code == 200
         file.write_bytes(text)
         reply = client.post("/v1/admin/reload")
         assert (reply.status_code, said in reply.json()["detail"]) == (409, True)
         assert client.get("/v1/info").status_code == 200
+
+
+def test_a_wrong_setting_is_named_without_its_value(tmp_path):
+    file = tmp_path / "settings.yaml"
+    file.write_text("api_key: 123456\nport: x\n")
+    with pytest.raises(CannotServe) as refused:
+        serve(None, [], file)
+    assert re.fullmatch("settings: port: .*; api_key: Input should be a valid string", str(refused.value))
+
+
+def test_a_misspelt_setting_in_the_environment_is_found():
+    names = ["VSEARCH_APIKEY", "VSEARCH_API_KEY", "vsearch_port", "VSEARCH_SERVICE", "PATH"]
+    assert strangers(names) == ["VSEARCH_APIKEY"]
 
 
 def test_all_settings_are_listed(capsys):

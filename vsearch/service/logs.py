@@ -27,3 +27,6 @@ def log_to_stderr(level: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("faiss.loader").setLevel(
+        "WARNING"
+    )  # it tells of each CPU that it has no build for as of a failure

@@ -17,6 +17,8 @@ from vsearch.service.rows import Rows
 from vsearch.service.schemas import Facet
 from vsearch.service.settings import Precision
 
+LOOKED_FOR = 20  # photos, at the start
+
 
 @dataclass(frozen=True)
 class Opened:
@@ -70,6 +72,12 @@ class Opened:
         """Return where an item's photo lies; None: it has none."""
         path = str(self.bundle.items["path"].iat[position]) if "path" in self.bundle.items else ""
         return (self.photos_root or Path()) / path if path else None
+
+    def found_photos(self) -> tuple[int, int]:
+        """Return how many photos of a few items, spread over all, are there, and how many were looked for."""
+        rows = range(0, len(self.bundle.items), max(1, len(self.bundle.items) // LOOKED_FOR))
+        paths = [path for row in rows if (path := self.photo(row)) is not None]
+        return sum(path.is_file() for path in paths), len(paths)
 
 
 def open_checked(

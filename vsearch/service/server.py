@@ -1,5 +1,6 @@
 import gc
 import logging
+import os
 from pathlib import Path
 
 import uvicorn
@@ -11,6 +12,7 @@ from vsearch.generations.base import BundleError
 from vsearch.service.app import create_app
 from vsearch.service.logs import log_to_stderr
 from vsearch.service.settings import LOOPBACK, Settings, from_flags
+from vsearch.service.startup import strangers, told, unusable
 
 logger = logging.getLogger("vsearch.service")
 
@@ -36,7 +38,11 @@ def serve(bundle: Path | None, flags: list[str], file: Path | None) -> None:
             f"host {settings.host} is reached from outside, and uvicorn alone is no match for slow or many clients. "
             "Put a proxy in front (see docs/service.md) and say --behind-proxy true, or listen at 127.0.0.1."
         )
+    if taken := unusable(settings.host, settings.port):
+        raise CannotServe(taken)
     log_to_stderr(settings.log_level)
+    for name in strangers(os.environ):
+        logger.warning(f"{name} in the environment is no setting: --list-settings has them all")
 
     def source() -> Path:
         try:
@@ -52,18 +58,21 @@ def serve(bundle: Path | None, flags: list[str], file: Path | None) -> None:
     except (BundleError, OSError) as error:
         raise CannotServe(str(error)) from error
     gc.freeze()  # else each JSON of many lists has the libraries' objects gone through again, 0.5 s and more
-    uvicorn.run(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=settings.behind_proxy,
-        forwarded_allow_ips=settings.trusted_proxies,
-        timeout_keep_alive=5,
-        timeout_graceful_shutdown=int(settings.grace_s),
-    )
+    try:
+        uvicorn.run(
+            app,
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=settings.behind_proxy,
+            forwarded_allow_ips=settings.trusted_proxies,
+            timeout_keep_alive=5,
+            timeout_graceful_shutdown=int(settings.grace_s),
+        )
+    finally:
+        gc.unfreeze()  # else libraries complain at the end of what they take for leaks
 
 
 def listed() -> list[str]:
@@ -81,7 +90,9 @@ def _settings(flags: list[str], file: Path | None) -> Settings:
         _check(file)
     try:
         return from_flags(flags, file)
-    except (ValidationError, SettingsError) as error:
+    except ValidationError as error:
+        raise CannotServe(f"settings: {told(error)}") from error
+    except SettingsError as error:
         raise CannotServe(f"settings: {error}") from error
 
 

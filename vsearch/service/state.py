@@ -15,6 +15,9 @@ from vsearch.service.settings import Settings
 logger = logging.getLogger("vsearch.service")
 
 
+REMEDY = "start the service where the items' paths hold, or name the folder that they start from with --photos-root"
+
+
 class NothingBefore(Exception):
     """No bundle was swapped out that could be put back."""
 
@@ -84,6 +87,10 @@ class Service:
     def _open(self) -> Opened:
         opened, checked = open_checked(self.source(), self.settings.photos_root, self.settings.precision)
         logger.info("bundle checked", extra={"bundle": str(opened.folder), "checked": checked})
+        there, looked_for = opened.found_photos()
+        if there < looked_for:
+            below = opened.photos_root or Path.cwd()
+            logger.warning(f"only {there} of {looked_for} items' photos are there, below {below}: {REMEDY}")
         return opened
 
     def _serve(self, opened: Opened, what: str) -> Opened:
