@@ -155,7 +155,7 @@ def test_masks_are_those_of_a_loop_over_the_items(numbers_as):
 @pytest.mark.parametrize(
     ("text", "position", "message"),
     [
-        ("", 1, r"expected a column, not or \(; found the end"),
+        ("", 1, r"expected a column, 'not' or '\('; found the end"),
         ("gender", 7, "expected an operator after 'gender': = != < <= > >= in is; found the end"),
         ("gender Women", 8, "expected an operator"),
         ("gender = ", 9, "expected a value; found the end"),

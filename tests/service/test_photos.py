@@ -74,6 +74,11 @@ def test_broken_photos_and_bombs_are_422(client, data):
     assert "<bytes>" not in reply.text
 
 
+@pytest.mark.parametrize("data", [b"\xff\xd8\xff" + bytes(50), b"GIF89a<script>"])
+def test_what_only_begins_as_a_photo_is_called_damaged(client, data):
+    assert upload(client, data).json()["detail"].startswith("it begins as a photo does, but is damaged.")
+
+
 def test_the_size_is_known_before_anything_is_decoded(client):
     assert len(BOMB) < 100_000
     reply = upload(client, BOMB)

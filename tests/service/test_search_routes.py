@@ -29,6 +29,38 @@ def ids(reply) -> list[str]:
     return [hit["id"] for hit in reply.json()["hits"]]
 
 
+def test_a_wish_that_comes_twice_is_refused(client):
+    photo = ("photo", ("a.png", encoded(picture(3))))
+    for files, said in (
+        ([photo, photo], "form: 'photo' more than once."),
+        ([photo, ("k", (None, "1")), ("k", (None, "2"))], "form: 'k' more than once."),
+    ):
+        reply = client.post("/v1/search/upload", files=files)
+        assert (reply.status_code, reply.json()["detail"]) == (422, said)
+    reply = client.get("/v1/gallery?limit=1&limit=2")
+    assert (reply.status_code, reply.json()["detail"]) == (422, "query: 'limit' more than once.")
+
+
+def test_a_photo_sent_as_text_is_told_how_to_send_it(client):
+    reply = client.post("/v1/search/upload", files={"photo": (None, "shoe.jpg")})
+    assert (reply.status_code, "-F photo=@shoe.jpg" in reply.json()["detail"]) == (422, True)
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/info/", "/v1/item", "/v1/items"])
+def test_where_nothing_is_the_manual_is_named(client, path):
+    reply = client.get(path, follow_redirects=False)
+    assert (reply.status_code, reply.json()["detail"]) == (
+        404,
+        "Nothing is offered at this path: /docs shows what there is.",
+    )
+
+
+def test_another_method_is_told_which_one_it_takes(client):
+    reply = client.put("/v1/search/upload")
+    assert (reply.status_code, reply.headers["allow"]) == (405, "POST")
+    assert reply.json()["detail"] == "This path takes POST: /docs shows what for."
+
+
 def test_an_upload_finds_what_the_bundle_finds(client, made):
     reply = upload(client, encoded(picture(3)), k=5)
     (table,) = open_bundle(made).search([encoded(picture(3))], 5)

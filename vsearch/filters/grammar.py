@@ -143,7 +143,7 @@ class _Parser:
         return self._condition()
 
     def _condition(self) -> Condition:
-        column = self._word("a column, not or (")
+        column = self._word("a column, 'not' or '('")
         if self._take("keyword", "is"):
             opposite = self._take("keyword", "not")
             self._need("word", "missing", "missing" if opposite else "missing or not missing")

@@ -59,6 +59,7 @@ def create_app(bundle_folder: Path | Callable[[], Path], settings: Settings | No
         lifespan=_lifespan,
         root_path=settings.root_path.rstrip("/"),
         redoc_url=None,
+        redirect_slashes=False,  # an answer that nobody is told of, with the address that a client called the host by
     )
     app.state.service = service
     handle(app, settings.retry_after_s)

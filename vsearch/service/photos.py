@@ -2,7 +2,7 @@ import io
 import math
 from dataclasses import dataclass
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from starlette.exceptions import HTTPException
 from torch import Tensor
 
@@ -56,7 +56,13 @@ def decode(data: bytes, preprocessing: Preprocessing, region: Region | None, max
     Raises:
         PhotoError: it is broken, has more than `max_pixels`, or nothing of it is in the region.
     """
-    return see(open_photo(data, None, preprocessing.fill, max_pixels), preprocessing, region)
+    try:
+        photo = open_photo(data, None, preprocessing.fill, max_pixels)
+    except PhotoError as error:
+        if isinstance(error.__cause__, UnidentifiedImageError):
+            raise PhotoError("it begins as a photo does, but is damaged. Find an intact copy.") from error
+        raise
+    return see(photo, preprocessing, region)
 
 
 def see(photo: Image.Image, preprocessing: Preprocessing, region: Region | None = None) -> Seen:

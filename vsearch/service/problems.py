@@ -14,6 +14,7 @@ from vsearch.images import PhotoError
 from vsearch.service.schemas import Problem
 
 MEDIA_TYPE = "application/problem+json"
+NO_FILE = "This is text; send a file (with curl, -F photo=@shoe.jpg: mind the @)."
 SHOWN = 5  # errors of a message that are told
 
 
@@ -43,7 +44,7 @@ def handle(app: FastAPI, retry_after_s: int) -> None:
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return answer(request, error.status_code, str(error.detail), error.headers)
+        return answer(request, error.status_code, _detail(error), error.headers)
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
@@ -65,8 +66,22 @@ def handle(app: FastAPI, retry_after_s: int) -> None:
     app.add_exception_handler(Busy, busy)
 
 
+def _detail(error: HTTPException) -> str:
+    """Return what is wrong, where the router says no more than the status does."""
+    detail = str(error.detail)
+    if detail != HTTPStatus(error.status_code).phrase:
+        return detail
+    if error.status_code == 404:
+        return "Nothing is offered at this path: /docs shows what there is."
+    allowed = (error.headers or {}).get("Allow")
+    return f"This path takes {allowed}: /docs shows what for." if allowed else detail
+
+
 def _told(error: RequestValidationError) -> str:
     """Return what is wrong where, without repeating what was sent."""
-    found = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+    found = [
+        f"{'.'.join(map(str, one['loc']))}: {NO_FILE if 'UploadFile' in one['msg'] else one['msg']}"
+        for one in error.errors()
+    ]
     more = [f"and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
     return "; ".join([*found[:SHOWN], *more])
