@@ -58,7 +58,7 @@ WITHIN = [
             *("admin_routes", "strict", "app", "server"),
         )
     ],
-    ["engines.torch", "engines.choice"],
+    ["engines.folding", "engines.torch", "engines.choice"],
     ["engines.onnx", "engines.openvino", "engines.lineage", "engines.choice"],
     ["exporting.photos", "exporting.proof", "exporting.graph", "exporting.int8", "exporting.export"],
     ["filters.columns", "filters.conditions", "filters.grammar"],

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from vsearch.embedder import Embedder
 from vsearch.engines.base import Engine
+from vsearch.engines.folding import fold
 from vsearch.images import normalise
 
 INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "bf16")
@@ -43,5 +44,10 @@ def has_bfloat16() -> bool:
 
 
 def in_bfloat16(embedder: Embedder) -> Embedder:
-    """Return a copy that takes photos in bfloat16, computes in it, and returns float32 unit vectors."""
-    return deepcopy(embedder).to(dtype=torch.bfloat16, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    """Return a copy that takes photos in bfloat16, computes in it, and returns float32 unit vectors.
+
+    Its BatchNorms are folded first: quicker, and there is less to round.
+    """
+    made = deepcopy(embedder)
+    fold(made)
+    return made.to(dtype=torch.bfloat16, memory_format=torch.channels_last)  # type: ignore[call-overload]
