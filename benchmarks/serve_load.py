@@ -7,7 +7,8 @@ Each server runs alone in a process of its own at a loopback port, with as many 
 or as `--threads` says (on a busy machine two threads that wait for each other are slower than one); they take turns in
 each round. Clients are threads of this process, each with one connection, sending the next photo when the answer is
 there. The plain handler (`plain_service.py`) is what tutorials show: decode, embed and search in an `async def`.
-vsearch runs as it comes (photos in batches, bfloat16 where the CPU has it), and without the one and the other.
+vsearch runs as it comes (the bundle's quickest engine, photos in batches, bfloat16 where the CPU has it), and
+without the one and the other.
 """
 
 import argparse
@@ -30,6 +31,7 @@ import numpy as np
 SERVERS = {
     "plain handler": None,
     "vsearch": [],
+    "vsearch, PyTorch": ["--engine", "torch"],
     "vsearch, one by one": ["--max-batch", "1"],
     "vsearch, float32": ["--precision", "float32"],
 }

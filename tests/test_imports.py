@@ -11,9 +11,10 @@ LEVELS = [
     {"images", "metrics", "splits", "freezing", "diagnostics", "spec"},
     {"catalogs", "backbones", "heads", "losses", "indexes", "samplers", "scan", "filters"},
     {"embedder", "hits", "examples", "generations", "canaries"},
-    {"parameters", "searching", "calibration", "explain"},
+    {"parameters", "searching", "calibration", "explain", "engines"},
     {"evaluate", "datamodule", "bundle", "index_quality", "memory", "intake", "reliability"},
     {"module", "axes", "upkeep"},
+    {"exporting"},
     {"checks", "comparing"},
     {"studies"},
     {"reports"},
@@ -52,11 +53,14 @@ WITHIN = [
         f"service.{name}"
         for name in (
             *("schemas", "settings", "startup", "problems", "logs", "metrics", "access", "photos", "facets"),
-            *("batching", "pools", "precision", "rows", "opened", "state", "guard", "replies", "work"),
+            *("batching", "pools", "rows", "opened", "state", "guard", "replies", "work"),
             *("examples", "upload", "search_routes", "explain_routes", "item_routes", "status_routes"),
             *("admin_routes", "strict", "app", "server"),
         )
     ],
+    ["engines.folding", "engines.torch", "engines.choice"],
+    ["engines.onnx", "engines.openvino", "engines.lineage", "engines.choice"],
+    ["exporting.photos", "exporting.proof", "exporting.graph", "exporting.int8", "exporting.export"],
     ["filters.columns", "filters.conditions", "filters.grammar"],
     [
         f"generations.{name}"

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save
 from vsearch import canaries
 from vsearch.backbones.base import Backbone
 from vsearch.embedder import Embedder
+from vsearch.engines.torch import TorchEngine
 from vsearch.generations.base import CURRENT, ITEMS, MANIFEST, VECTORS, BundleError
 from vsearch.generations.files import check_file, measured, sha256, sync, table_bytes
 from vsearch.generations.live import open_live
@@ -144,7 +145,7 @@ def check_canaries(folder: Path, embedder: Embedder, manifest: dict[str, Any]) -
         return "canaries: the bundle has none"
     with explained(folder, "embedding the canaries again"):
         check_file(folder, canaries.FILE, manifest)
-        cosines = canaries.compare(folder, embedder.preprocessing, embedder)
+        cosines = canaries.compare(folder, TorchEngine(embedder).embed)
     worst = min(cosines, key=lambda id: cosines[id])
     if not cosines[worst] >= canaries.ALIKE:  # NaN is bad too
         raise BundleError(
@@ -157,7 +158,7 @@ def check_canaries(folder: Path, embedder: Embedder, manifest: dict[str, Any]) -
 def _parts(embedder: Embedder, items: pd.DataFrame) -> dict[str, bytes]:
     """Return the files of a bundle that are neither the index nor made of the others."""
     state = {name: tensor.contiguous() for name, tensor in embedder.state_dict().items()}
-    drawn = canaries.draw(items, embedder.preprocessing, embedder.eval())
+    drawn = canaries.draw(items, embedder.preprocessing, TorchEngine(embedder.eval()).embed)
     return {
         WEIGHTS: save(state),
         ITEMS: table_bytes(items),

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from vsearch.catalogs.base import boxes
-from vsearch.images import PhotoError, Preprocessing, normalise, open_photo, to_square
+from vsearch.images import PhotoError, Preprocessing, open_photo, to_square
 
+Embed = Callable[[Tensor], np.ndarray]  # photos, uint8 (n, 3, size, size), to unit vectors, float32 (n, dim)
 FILE, COUNT = "canaries.npz", 8
 ALIKE = 0.9999  # cosine, from which an embedding is the same: libraries and machines differ in the last digits
 
 
-def draw(items: pd.DataFrame, preprocessing: Preprocessing, embed: Callable[[Tensor], Tensor]) -> bytes | None:
+def draw(items: pd.DataFrame, preprocessing: Preprocessing, embed: Embed) -> bytes | None:
     """Return a file with a few items' photos as the network sees them, and their embeddings; None without any photo.
 
     Drawn evenly; photos that can't be read are left out. `verify` embeds them again: what a changed library, machine
@@ -23,32 +24,37 @@ def draw(items: pd.DataFrame, preprocessing: Preprocessing, embed: Callable[[Ten
     Args:
         items: id, path, maybe a box.
         preprocessing: the network's.
-        embed: normalised photos, float32 (n, 3, size, size), to unit vectors (n, dim).
+        embed: photos, uint8 (n, 3, size, size), to unit vectors, float32 (n, dim).
     """
     if "path" not in items:
         return None
     rows = np.unique(np.linspace(0, len(items) - 1, min(COUNT, len(items))).astype(np.int64))
-    ids, squares = [], []
+    ids, made = [], []
     for _, item in items.iloc[rows].iterrows():
         try:
             photo = open_photo(item["path"], boxes(item.to_frame().T)[0], preprocessing.fill)
         except PhotoError:
             continue
         ids.append(str(item["id"]))
-        squares.append(to_square(photo, preprocessing))
+        made.append(to_square(photo, preprocessing))
     if not ids:
         return None
-    file, pixels = BytesIO(), torch.stack(squares)
-    np.savez(file, ids=ids, squares=pixels.numpy(), embeddings=_embedded(pixels, preprocessing, embed))
+    file, pixels = BytesIO(), torch.stack(made)
+    np.savez(file, ids=ids, squares=pixels.numpy(), embeddings=embed(pixels))
     return file.getvalue()
 
 
-def compare(folder: Path, preprocessing: Preprocessing, embed: Callable[[Tensor], Tensor]) -> dict[str, float]:
+def compare(folder: Path, embed: Embed) -> dict[str, float]:
     """Embed a bundle's canaries again: id -> cosine with the embedding they had when it was written."""
     with np.load(folder / FILE, allow_pickle=False) as kept:
-        ids, squares, before = kept["ids"].tolist(), torch.from_numpy(kept["squares"]), kept["embeddings"]
-    now = _embedded(squares, preprocessing, embed)
-    return dict(zip(ids, (now * before).sum(axis=1).tolist(), strict=True))
+        ids, before = kept["ids"].tolist(), kept["embeddings"]
+    return dict(zip(ids, (embed(squares(folder)) * before).sum(axis=1).tolist(), strict=True))
+
+
+def squares(folder: Path) -> Tensor:
+    """Return a bundle's canaries, uint8 (n, 3, size, size)."""
+    with np.load(folder / FILE, allow_pickle=False) as kept:
+        return torch.from_numpy(kept["squares"])
 
 
 def in_index(folder: Path, places: dict[str, int], vectors: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
@@ -59,8 +65,3 @@ def in_index(folder: Path, places: dict[str, int], vectors: Callable[[np.ndarray
     found = vectors(np.array([places[id] for id in ids], dtype=np.int64))
     lengths = np.linalg.norm(found, axis=1)
     return (found * embeddings).sum(axis=1) / np.where(lengths > 0, lengths, 1)
-
-
-def _embedded(squares: Tensor, preprocessing: Preprocessing, embed: Callable[[Tensor], Tensor]) -> np.ndarray:
-    with torch.inference_mode():
-        return embed(normalise(squares, preprocessing)).cpu().numpy()

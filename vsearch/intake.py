@@ -14,7 +14,8 @@ from vsearch.catalogs.base import REQUIRED, CatalogError, boxes, is_blank, refus
 from vsearch.catalogs.folder import FolderCatalog
 from vsearch.catalogs.table import TableCatalog
 from vsearch.embedder import Embedder
-from vsearch.images import PhotoError, normalise, open_photo, to_square
+from vsearch.engines.torch import TorchEngine
+from vsearch.images import PhotoError, open_photo, to_square
 
 BATCH = 32
 
@@ -66,7 +67,7 @@ def checked(items: pd.DataFrame, source: str) -> pd.DataFrame:
 
 def embed_photos(embedder: Embedder, items: pd.DataFrame, title: str = "Embedding") -> Intake:
     """Embed items' photos in batches, with a progress bar; those that can't be read are left out."""
-    good, vectors, left_out = [], [], []
+    engine, good, vectors, left_out = TorchEngine(embedder), [], [], []
     places, starts = boxes(items), range(0, len(items), BATCH)
     for start in track(starts, title, disable=len(items) <= BATCH):
         squares: list[Tensor] = []
@@ -79,7 +80,7 @@ def embed_photos(embedder: Embedder, items: pd.DataFrame, title: str = "Embeddin
             squares.append(to_square(photo, embedder.preprocessing))
             good.append(row)
         if squares:
-            vectors.append(_embedded(embedder, torch.stack(squares)))
+            vectors.append(engine.embed(torch.stack(squares)))
     empty = np.empty((0, embedder.dim), dtype=np.float32)
     return Intake(items.iloc[good].reset_index(drop=True), np.concatenate([empty, *vectors]), left_out)
 
@@ -116,8 +117,3 @@ def model_named(text: str, read: Callable[[Path], dict[str, Any]]) -> dict[str, 
     if len(text) == 64 and set(text) <= set("0123456789abcdef"):
         return {"fingerprint": text}
     raise CatalogError(f"{json.dumps(text)} is no fingerprint (64 hexadecimal digits), and no bundle is there.")
-
-
-def _embedded(embedder: Embedder, squares: Tensor) -> np.ndarray:
-    with torch.inference_mode():
-        return embedder(normalise(squares, embedder.preprocessing)).numpy()

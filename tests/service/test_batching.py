@@ -6,21 +6,21 @@ import numpy as np
 import pytest
 import torch
 
+from vsearch.engines.base import Engine
 from vsearch.service.batching import Batcher
 from vsearch.service.problems import Busy
 
 
-class Mean(torch.nn.Module):
+class Mean(Engine):
     """Embeds a photo as its mean, once it may."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.may = threading.Event()
         self.may.set()
 
-    def forward(self, photos: torch.Tensor) -> torch.Tensor:
+    def embed(self, squares: torch.Tensor) -> np.ndarray:
         self.may.wait(10)
-        return photos.mean(dim=(2, 3))
+        return squares.float().mean(dim=(2, 3)).numpy()
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def batches():
 
 
 def photo(number: int) -> torch.Tensor:
-    return torch.full((3, 2, 2), float(number))
+    return torch.full((3, 2, 2), number, dtype=torch.uint8)
 
 
 async def embedded(batcher: Batcher, network: Mean, numbers: range, pause_s: float = 0.0) -> list[np.ndarray]:

@@ -59,13 +59,9 @@ class Shadow:
 
 def shadow(old: Index, new: Index, queries: Queries, labels: np.ndarray) -> Shadow:
     """Ask two indexes of the same items, text labels (n,), the same queries."""
-    before, after = _hits(old, queries), _hits(new, queries)
-    common = [
-        len(np.intersect1d(a[a >= 0], b[b >= 0])) / max(1, (a >= 0).sum()) for a, b in zip(before, after, strict=True)
-    ]
-    return Shadow(
-        len(queries), float(np.mean(common)), _scores(before, queries, labels), _scores(after, queries, labels)
-    )
+    before, after = hits(old, queries), hits(new, queries)
+    old_scores, new_scores = (precisions(one, queries.labels, labels) for one in (before, after))
+    return Shadow(len(queries), overlap(before, after), old_scores, new_scores)
 
 
 def held_out(vectors: np.ndarray, labels: np.ndarray, n: int) -> Queries:
@@ -74,7 +70,7 @@ def held_out(vectors: np.ndarray, labels: np.ndarray, n: int) -> Queries:
     return Queries(vectors[rows], labels[rows], rows)
 
 
-def _hits(index: Index, queries: Queries) -> np.ndarray:
+def hits(index: Index, queries: Queries) -> np.ndarray:
     """Return int (q, up to 10): each query's best positions without its own; -1 after the last."""
     _, positions = index.search(queries.embeddings, DEPTH + 1)
     positions = np.where(positions == queries.own[:, None], -1, positions)
@@ -82,6 +78,15 @@ def _hits(index: Index, queries: Queries) -> np.ndarray:
     return np.take_along_axis(positions, order, axis=1)[:, :DEPTH]
 
 
-def _scores(hits: np.ndarray, queries: Queries, labels: np.ndarray) -> dict[str, float]:
-    right = (hits >= 0) & (labels[hits] == queries.labels[:, None])
+def overlap(before: np.ndarray, after: np.ndarray) -> float:
+    """Return the share of the `hits` before, int (q, k), that are among those after, mean over the queries."""
+    common = [
+        len(np.intersect1d(a[a >= 0], b[b >= 0])) / max(1, (a >= 0).sum()) for a, b in zip(before, after, strict=True)
+    ]
+    return float(np.mean(common))
+
+
+def precisions(found: np.ndarray, wanted: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Return the share of `hits`, int (q, 10), whose label, text (n,), is the query's, text (q,): the best, all ten."""
+    right = (found >= 0) & (labels[found] == wanted[:, None])
     return {"precision_at_1": float(right[:, 0].mean()), "precision_at_10": float(right.mean())}

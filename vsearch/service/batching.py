@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vsearch.embedder import Embedder
+from vsearch.engines.base import Engine
 from vsearch.service.problems import Busy
 
-Wanted = tuple[Embedder, Tensor, "Future[np.ndarray]"]
+Wanted = tuple[Engine, Tensor, "Future[np.ndarray]"]
 
 
 class Batcher:
@@ -46,15 +46,15 @@ class Batcher:
         """How many photos wait."""
         return self._waiting.qsize()
 
-    async def embed(self, embedder: Embedder, photo: Tensor) -> np.ndarray:
-        """Return the unit vector, float32 (dim,), of a photo (3, size, size).
+    async def embed(self, engine: Engine, photo: Tensor) -> np.ndarray:
+        """Return the unit vector, float32 (dim,), of a photo, uint8 (3, size, size).
 
         Raises:
             Busy: `max_waiting` photos wait already.
         """
         result: Future[np.ndarray] = Future()
         try:
-            self._waiting.put_nowait((embedder, photo, result))
+            self._waiting.put_nowait((engine, photo, result))
         except queue.Full as error:
             raise Busy(f"{self.max_waiting} photos wait to be embedded already. Try again later.") from error
         return await wrap_future(result)
@@ -69,9 +69,9 @@ class Batcher:
         while (first := self._waiting.get()) is not None:
             batch, last = self._gather(first, size)
             size = len(batch)
-            for embedder in {id(one[0]): one[0] for one in batch}.values():  # two only while bundles are swapped
-                self._embed(embedder, [(photo, result) for own, photo, result in batch if own is embedder])
-            del first, batch, embedder  # a bundle that was swapped out is free before the next photo comes
+            for engine in {id(one[0]): one[0] for one in batch}.values():  # two only while bundles are swapped
+                self._embed(engine, [(photo, result) for own, photo, result in batch if own is engine])
+            del first, batch, engine  # a bundle that was swapped out is free before the next photo comes
             if last:
                 return
 
@@ -89,14 +89,13 @@ class Batcher:
             batch.append(following)
         return batch, False
 
-    def _embed(self, embedder: Embedder, batch: list[tuple[Tensor, "Future[np.ndarray]"]]) -> None:
+    def _embed(self, engine: Engine, batch: list[tuple[Tensor, "Future[np.ndarray]"]]) -> None:
         wanted = [(photo, result) for photo, result in batch if result.set_running_or_notify_cancel()]
         if not wanted:
             return
         self.on_batch(len(wanted))
         try:
-            with torch.inference_mode():
-                vectors = embedder(torch.stack([photo for photo, _ in wanted])).numpy()
+            vectors = engine.embed(torch.stack([photo for photo, _ in wanted]))
         except Exception as error:  # whatever the network raises is the callers', and the thread lives on
             for _, result in wanted:
                 result.set_exception(error)

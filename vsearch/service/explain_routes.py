@@ -4,8 +4,9 @@ from fastapi import APIRouter, Depends, Form, Request
 from starlette.exceptions import HTTPException
 from torch import Tensor
 
+from vsearch.embedder import Embedder
 from vsearch.explain import explain
-from vsearch.images import PhotoError, open_photo
+from vsearch.images import PhotoError, normalise, open_photo
 from vsearch.service.examples import EXPLAIN_REPLY, ID, replies
 from vsearch.service.photos import Region, Seen, see
 from vsearch.service.problems import described
@@ -32,8 +33,13 @@ async def why_similar(
     query = await work.see(await photo.read(), region)
     theirs = await work.service.decoding.run(_item, work, row)
     pool = work.service.searching  # two of them at most: the network's own thread goes on with its batches
-    score, ours, others = await pool.run(explain, work.opened.bundle.embedder, query.input, theirs.input)
+    score, ours, others = await pool.run(_explained, work.opened.bundle.embedder, query, theirs)
     return ExplainReply(id=id, score=score, query=_heatmap(ours, query), item=_heatmap(others, theirs))
+
+
+def _explained(embedder: Embedder, query: Seen, item: Seen) -> tuple[float, Tensor, Tensor]:
+    photos = [normalise(seen.square, embedder.preprocessing) for seen in (query, item)]
+    return explain(embedder, *photos)
 
 
 def _item(work: Work, row: int) -> Seen:

@@ -7,15 +7,14 @@ from vsearch import calibration
 from vsearch.bundle import check_canaries, open_bundle
 from vsearch.calibration import Calibration
 from vsearch.catalogs.base import boxes
-from vsearch.embedder import Embedder
+from vsearch.engines.base import Engine
+from vsearch.engines.choice import WantedName, WantedPrecision, choose
 from vsearch.explain import can_explain
 from vsearch.images import Box
 from vsearch.searching import Bundle
 from vsearch.service.facets import HIDDEN, facets
-from vsearch.service.precision import network as in_precision
 from vsearch.service.rows import Rows
 from vsearch.service.schemas import Facet
-from vsearch.service.settings import Precision
 
 LOOKED_FOR = 20  # photos, at the start
 
@@ -27,8 +26,8 @@ class Opened:
     Attributes:
         folder: where it was read; links resolved.
         bundle: network, index, items.
-        network: embeds what users send: the bundle's, or a copy of it that computes in bfloat16.
-        precision: of that: `float32`, `bfloat16`, and why.
+        engine: embeds what users send.
+        precision: of that: `float32`, `bfloat16`, `int8`, and why.
         calibration: what scores are worth; None where nothing was calibrated.
         facets: what filters can ask.
         photos_root: what items' relative paths start from.
@@ -37,7 +36,7 @@ class Opened:
 
     folder: Path
     bundle: Bundle
-    network: Embedder
+    engine: Engine
     precision: str
     calibration: Calibration | None
     facets: list[Facet]
@@ -81,7 +80,10 @@ class Opened:
 
 
 def open_checked(
-    folder: Path, photos_root: Path | None = None, precision: Precision = "float32"
+    folder: Path,
+    photos_root: Path | None = None,
+    precision: WantedPrecision = "float32",
+    engine: WantedName = "torch",
 ) -> tuple[Opened, list[str]]:
     """Open a bundle as it stands and check it: lengths, SHA-256, fingerprint, and that it embeds as it did.
 
@@ -90,7 +92,7 @@ def open_checked(
 
     Raises:
         BundleError: says which part is missing, damaged or foreign, or that the network embeds differently now, or
-            can't do it in this precision.
+            can't do it with this engine in this precision.
     """
     start = time.perf_counter()
     folder = folder.resolve()
@@ -98,13 +100,13 @@ def open_checked(
     bundle = replace(open_bundle(folder), hidden=secret)
     learnt, splits = calibration.read(folder, bundle.manifest), can_explain(bundle.embedder)
     alike = check_canaries(folder, bundle.embedder, bundle.manifest)
-    network, computes = in_precision(folder, bundle.embedder, bundle.manifest, precision)
-    opened = Opened(folder, bundle, network, computes, learnt, facets(bundle.items), photos_root, splits)
+    chosen = choose(folder, bundle.embedder, bundle.manifest, engine, precision)
+    opened = Opened(folder, bundle, chosen.engine, chosen.why, learnt, facets(bundle.items), photos_root, splits)
     checked = [
         f"files: lengths and SHA-256; fingerprint: {opened.fingerprint}; generation {opened.generation}",
         f"items: {len(bundle.items):,}, ids each once: {len(opened.positions) == len(bundle.items)}",
         alike,
-        f"precision: {computes}",
+        f"engine: {chosen.engine.name}; precision: {chosen.why}",
         f"opened in {time.perf_counter() - start:.1f} s",
     ]
     return opened, checked

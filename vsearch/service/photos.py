@@ -6,7 +6,7 @@ from PIL import Image, UnidentifiedImageError
 from starlette.exceptions import HTTPException
 from torch import Tensor
 
-from vsearch.images import Box, PhotoError, Preprocessing, normalise, open_photo, to_square
+from vsearch.images import Box, PhotoError, Preprocessing, open_photo, to_square
 
 KINDS = "JPEG, PNG, WebP, GIF or BMP"
 STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM")
@@ -32,12 +32,12 @@ class Seen:
     """A photo as the network gets it.
 
     Attributes:
-        input: float32 (3, size, size).
+        square: uint8 (3, size, size).
         box: left, top, right, bottom of what that shows, in shares of the whole photo's width and height; outside 0..1
             where the photo was padded.
     """
 
-    input: Tensor
+    square: Tensor
     box: tuple[float, float, float, float]
 
 
@@ -73,7 +73,7 @@ def see(photo: Image.Image, preprocessing: Preprocessing, region: Region | None 
     x, y = (left + right - side) / 2, (top + bottom - side) / 2
     width, height = photo.size
     box = (x / width, y / height, (x + side) / width, (y + side) / height)
-    return Seen(normalise(to_square(part, preprocessing), preprocessing), box)
+    return Seen(to_square(part, preprocessing), box)
 
 
 def thumbnail(path: str, box: Box | None, size: int, max_pixels: int) -> bytes:

@@ -158,11 +158,12 @@ class Facet(Wire):
 
 
 class Info(Wire):
-    """The open bundle: model, index, counts, measured quality. `precision`: in which uploads are embedded, and why."""
+    """The open bundle: model, index, counts, measured quality. `engine` embeds uploads, in `precision`: and why."""
 
     fingerprint: str
     generation: int
     model: dict[str, Any]
+    engine: str
     precision: str
     index: dict[str, Any]
     items: int

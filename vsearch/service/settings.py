@@ -10,9 +10,10 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from vsearch.engines.choice import WantedName, WantedPrecision
+
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 Count = Annotated[int, Field(ge=1)]
-Precision = Literal["auto", "float32", "bfloat16"]
 Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -62,10 +63,17 @@ class Settings(BaseSettings):
     )
     decode_threads: Count = Field(default=2, description="photos decoded at once")
     search_threads: Count = Field(default=2, description="searches at once")
-    precision: Precision = Field(
-        default="auto", description="of the network; auto: bfloat16 if the CPU has it and embeddings stay, else float32"
+    engine: WantedName = Field(
+        default="auto",
+        description="torch, onnx, openvino; auto: the quickest of PyTorch and the bundle's exports",
     )
-    torch_threads: int = Field(default=0, ge=0, description="threads of the network; 0: PyTorch's choice")
+    precision: WantedPrecision = Field(
+        default="auto",
+        description="float32, bfloat16, int8; auto: bfloat16 if the CPU has it and embeddings stay, else float32",
+    )
+    torch_threads: int = Field(
+        default=0, ge=0, description="threads of the network, whatever the engine; 0: PyTorch's choice"
+    )
     body_s: Seconds = Field(default=15, description="seconds that a request's body may take to arrive")
     request_s: Seconds = Field(default=30, description="seconds that a request may take in all")
     grace_s: Seconds = Field(default=15, description="seconds to answer what was taken in, once the service is to stop")

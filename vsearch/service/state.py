@@ -85,7 +85,8 @@ class Service:
         self.searching.close()
 
     def _open(self) -> Opened:
-        opened, checked = open_checked(self.source(), self.settings.photos_root, self.settings.precision)
+        settings = self.settings
+        opened, checked = open_checked(self.source(), settings.photos_root, settings.precision, settings.engine)
         logger.info("bundle checked", extra={"bundle": str(opened.folder), "checked": checked})
         there, looked_for = opened.found_photos()
         if there < looked_for:

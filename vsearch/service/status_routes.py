@@ -47,6 +47,7 @@ def describe(opened: Opened) -> Info:
         fingerprint=opened.fingerprint,
         generation=opened.generation,
         model={name: manifest[name] for name in ("backbone", "head", "preprocessing", "dim", "metric")},
+        engine=opened.engine.name,
         precision=opened.precision,
         index={"class_path": manifest["index"]["class_path"], **bundle.index.describe()},
         items=len(bundle.items),

@@ -72,7 +72,7 @@ class Work:
         """Return an uploaded photo's unit vector, float32 (dim,). Raises as `see` does."""
         seen = await self.see(data, region)
         start = time.perf_counter()
-        vector = await self.service.batcher.embed(self.opened.network, seen.input)
+        vector = await self.service.batcher.embed(self.opened.engine, seen.square)
         self._spent("embed", start)
         return vector
 
