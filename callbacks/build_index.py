@@ -109,7 +109,8 @@ class BuildIndex(Callback):
         pl_module.load_state_dict(saved["state_dict"])
         module, data = cast(MetricLearner, pl_module), cast(CatalogDataModule, trainer.datamodule)  # type: ignore[attr-defined]
         device = trainer.strategy.root_device
-        report, trained, hits, vectors, calibrated = self._report(module, data, device, saved["epoch"])
+        with trainer.precision_plugin.forward_context():
+            report, trained, hits, vectors, calibrated = self._report(module, data, device, saved["epoch"])
         picture = example_grid(hits, data)
         folder = _folder(trainer)
         manifest = {name: report[name] for name in ("protocol", "model", "index", "cost", "metrics")}

@@ -9,7 +9,8 @@ from tiny import ColourCatalog, TinyBackbone
 from torchvision.transforms import v2
 
 from vsearch.catalogs.base import Catalog, CatalogError
-from vsearch.datamodule import CatalogDataModule, PhotoDataset, boxes
+from vsearch.datamodule import CatalogDataModule, boxes
+from vsearch.dataset import PhotoDataset
 from vsearch.images import PhotoError, load
 from vsearch.samplers.base import BatchPlan
 from vsearch.samplers.category import CategoryPlan

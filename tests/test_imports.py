@@ -10,8 +10,8 @@ LEVELS = [
     {"leaks"},
     {"images", "metrics", "splits", "freezing", "diagnostics", "spec"},
     {"catalogs", "backbones", "heads", "losses", "indexes", "samplers", "scan", "filters"},
-    {"embedder", "hits", "examples", "generations", "canaries"},
-    {"parameters", "searching", "calibration", "explain", "engines"},
+    {"embedder", "hits", "examples", "generations", "canaries", "dataset"},
+    {"parameters", "searching", "calibration", "explain", "engines", "trunk"},
     {"evaluate", "datamodule", "bundle", "index_quality", "memory", "intake", "reliability"},
     {"module", "axes", "upkeep"},
     {"exporting"},
@@ -69,6 +69,7 @@ WITHIN = [
             *("rebuild", "rollback", "report", "verify", "shadow"),
         )
     ],
+    ["trunk.store", "trunk.views", "trunk.fill", "trunk.cache"],
     ["catalogs.csv_repair", "catalogs.table"],
     ["catalogs.photo_files", "catalogs.huggingface"],
     ["catalogs.demo_shapes", "catalogs.demo"],

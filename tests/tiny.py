@@ -65,3 +65,22 @@ class AveragingBackbone(TinyBackbone):
 
     def forward(self, photos: Tensor) -> Tensor:
         return self.head(self.feature_map(photos))
+
+
+class ChainBackbone(Backbone):
+    """A chain of layers, of which those named in `freeze` are frozen: it can be cut."""
+
+    def __init__(self, dim: int = 8, size: int = 16, freeze: list[str] = ["stem"]) -> None:  # noqa: B006
+        super().__init__()
+        self.size, self.dim, self.origin, self.freeze = size, dim, "random", freeze
+        self.preprocessing = Preprocessing(size, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+        self.model = nn.Sequential()
+        self.model.stem = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.BatchNorm2d(8))
+        self.model.relu = nn.ReLU()
+        self.model.body = nn.Sequential(nn.Conv2d(8, dim, 3, padding=1), nn.BatchNorm2d(dim))
+        self.model.pool = nn.AdaptiveAvgPool2d(1)
+        for name in freeze:
+            self.model.get_submodule(name).requires_grad_(False)
+
+    def forward(self, photos: Tensor) -> Tensor:
+        return self.model(photos).flatten(1)

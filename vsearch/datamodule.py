@@ -1,51 +1,28 @@
 import logging
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
-import torch
 from lightning.pytorch import LightningDataModule
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import nn
+from torch.utils.data import DataLoader
 
 from vsearch.backbones.base import Backbone
 from vsearch.catalogs.base import BOX, REQUIRED, Catalog, CatalogError, boxes
-from vsearch.images import PhotoError, Preprocessing, normalise, open_photo, to_square
+from vsearch.dataset import PhotoDataset
+from vsearch.embedder import Embedder
+from vsearch.images import PhotoError, Preprocessing
 from vsearch.samplers.base import BatchPlan
 from vsearch.samplers.batches import EpochBatches
 from vsearch.samplers.pk import PKPlan
 from vsearch.scan import scan
 from vsearch.splits import PARTS, Split, SplitError, StratifiedSplit, write_split
+from vsearch.trunk.cache import TrunkCache, TrunkMaps
 
 log = logging.getLogger(__name__)
-
-Sample = tuple[Tensor, int, int]
-
-
-class PhotoDataset(Dataset[Sample]):
-    """Photos of `items` as (normalised tensor (3, S, S), label code, row of the item in the catalog).
-
-    Indexed by a position, or by (position, seed) to augment the photo with that seed.
-    """
-
-    def __init__(self, items: pd.DataFrame, preprocessing: Preprocessing, augment: nn.Module | None = None) -> None:
-        self.paths, self.boxes = items["path"].tolist(), boxes(items)
-        self.labels, self.rows = items["label_code"].tolist(), items.index.tolist()
-        self.preprocessing, self.augment = preprocessing, augment
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int | tuple[int, int]) -> Sample:
-        position, seed = index if isinstance(index, tuple) else (index, None)
-        photo = open_photo(self.paths[position], self.boxes[position], self.preprocessing.fill)
-        square = to_square(photo, self.preprocessing)
-        if seed is not None and self.augment is not None:
-            with torch.random.fork_rng(devices=[]):
-                torch.default_generator.manual_seed(seed)  # the CPU's alone, which is put back
-                square = self.augment(square)
-        return normalise(square, self.preprocessing), self.labels[position], self.rows[position]
 
 
 class CatalogDataModule(LightningDataModule):
@@ -68,6 +45,8 @@ class CatalogDataModule(LightningDataModule):
             skipped.csv; `error` stops before training.
         seed: decides batches and augmentation.
         axes: columns of metadata that the report measures beside the label: further axes of evaluation.
+        trunk_cache: compute what the frozen stages make of each photo once, and keep it on the disk; null computes it
+            in every epoch. Batches of a fit then hold maps (B, C, h, w) in place of photos.
 
     Raises:
         SplitError: P is below 2, K or the size of other batches below 1, or the number of workers below 0.
@@ -88,6 +67,7 @@ class CatalogDataModule(LightningDataModule):
         on_bad_image: Literal["skip", "error"] = "error",
         seed: int = 0,
         axes: list[str] | None = None,
+        trunk_cache: TrunkCache | None = None,
     ) -> None:
         super().__init__()
         _require("classes_per_batch", classes_per_batch, 2)
@@ -100,7 +80,7 @@ class CatalogDataModule(LightningDataModule):
         self.augment = nn.Sequential(*augment) if augment else None
         self.eval_batch_size, self.num_workers = eval_batch_size, num_workers
         self.on_bad_image, self.seed = on_bad_image, seed
-        self.axes = axes or []
+        self.axes, self.trunk_cache = axes or [], trunk_cache
         self.skipped = pd.DataFrame()
         self._is_read, self._written_to = False, Path()
 
@@ -138,6 +118,7 @@ class CatalogDataModule(LightningDataModule):
         if bad.all():
             raise PhotoError(f"None of the {len(items)} photos can be used. The first: {found['error'].iloc[0]}")
         items = items.assign(content_hash=found["content_hash"])[~bad].reset_index(drop=True)
+        self._hashes = items["content_hash"]
         items["split"] = self.split.assign(items)
         items["label_code"] = pd.factorize(items["label"], sort=True)[0]
         self.items = items.drop(columns="content_hash")
@@ -236,14 +217,32 @@ class CatalogDataModule(LightningDataModule):
 
     def loader(self, items: pd.DataFrame) -> DataLoader:
         """Return a loader over `items` in their order, without augmentation."""
-        return DataLoader(
-            PhotoDataset(items, self._preprocessing), batch_size=self.eval_batch_size, num_workers=self.num_workers
-        )
+        if (maps := self._maps()) is not None:
+            cached = maps.plain(items, self._hashes[items.index])
+            return DataLoader(cached, batch_size=self.eval_batch_size, collate_fn=_as_it_is)
+        dataset = PhotoDataset(items, self._preprocessing)
+        return DataLoader(dataset, batch_size=self.eval_batch_size, num_workers=self.num_workers)
 
     def train_dataloader(self) -> DataLoader:
         """Return the loader of the sampler's batches; one epoch is one pass's worth of the train part."""
-        dataset = PhotoDataset(self.part("train"), self._preprocessing, self.augment)
-        return DataLoader(dataset, batch_sampler=self._batches("train", self.sampler), num_workers=self.num_workers)
+        items, batches = self.part("train"), self._batches("train", self.sampler)
+        if (maps := self._maps()) is not None:
+            cached = maps.augmented(items, self._hashes[items.index])
+            return DataLoader(cached, batch_sampler=batches, collate_fn=_as_it_is)
+        dataset = PhotoDataset(items, self._preprocessing, self.augment)
+        return DataLoader(dataset, batch_sampler=batches, num_workers=self.num_workers)
+
+    def _maps(self) -> TrunkMaps | None:
+        """Return what a fit keeps of the frozen stages; None where they are computed every time."""
+        if self.trunk_cache is None or self.trainer is None or self.trainer.state.fn != TrainerFn.FITTING:
+            return None
+        cut = cast(Embedder, self.trainer.lightning_module.embedder).cut
+        if cut is None:
+            rank_zero_warn("data.trunk_cache isn't used: the backbone doesn't begin with frozen stages, one by one.")
+            return None
+        context = self.trainer.precision_plugin.forward_context
+        precision = str(self.trainer.precision)
+        return TrunkMaps(self.trunk_cache, cut, self._preprocessing, self.augment, self.seed, precision, context)
 
     def _batches(self, name: str, plan: BatchPlan) -> EpochBatches:
         items, trainer = self.part(name), self.trainer
@@ -278,6 +277,10 @@ class CatalogDataModule(LightningDataModule):
 def _require(name: str, value: int, least: int) -> None:
     if value < least:
         raise SplitError(f"`data.{name}` is {value}: set it to {least} or more.")
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
 
 
 def _flagged(items: pd.DataFrame, flag: str) -> pd.DataFrame:

@@ -1,8 +1,14 @@
+from functools import cached_property
+
+import torch
 from torch import Tensor, nn
 
 from vsearch.backbones.base import Backbone
+from vsearch.backbones.cut import Cut, cut
 from vsearch.heads.base import Head
 from vsearch.images import Preprocessing
+
+PHOTO_CHANNELS = 3
 
 
 class Embedder(nn.Module):
@@ -29,9 +35,23 @@ class Embedder(nn.Module):
         """How a photo becomes the input."""
         return self.backbone.preprocessing
 
+    @cached_property
+    def cut(self) -> Cut | None:
+        """The backbone's frozen beginning and the rest; None where it has none, or can't be cut."""
+        return cut(self.backbone)
+
     def forward(self, photos: Tensor) -> Tensor:
-        """Return embeddings, float32 (B, dim), L2-normalised, of normalised photos, float (B, 3, S, S)."""
-        features = self.backbone(photos)
+        """Return embeddings, float32 (B, dim), L2-normalised, of normalised photos, float (B, 3, S, S).
+
+        Also of maps, (B, C, h, w) with C other than 3, that the trunk of `cut` made of photos.
+        """
+        features = self.backbone(photos) if photos.shape[1] == PHOTO_CHANNELS else self._finished(photos)
         values = features if self.head is None else self.head(features)
         # bfloat16 is too coarse for unit length; random EfficientNets make values of 1e-13, below the usual eps
         return nn.functional.normalize(values.float(), dim=1, eps=1e-30)
+
+    def _finished(self, maps: Tensor) -> Tensor:
+        if self.cut is None:
+            raise ValueError(f"{type(self.backbone).__name__} has no frozen beginning, so it takes no {maps.shape}.")
+        mixed = torch.is_autocast_enabled(maps.device.type)
+        return self.cut.rest(maps if mixed else maps.to(next(self.parameters()).dtype))
