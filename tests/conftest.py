@@ -2,6 +2,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # pytest-xdist fills the cores: more threads would wait for one another
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,3 +14,11 @@ def colours(tmp_path: Path) -> ColourCatalog:
     catalog = ColourCatalog(str(tmp_path / "colours"))
     catalog.prepare()
     return catalog
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cpu_without_bfloat16() -> Iterator[None]:
+    """Fits compute in float32 on every machine that tests run on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vsearch.precision.cpu_has_bfloat16", lambda: False)
+        yield

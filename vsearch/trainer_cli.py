@@ -21,7 +21,9 @@ from vsearch.datamodule import CatalogDataModule
 from vsearch.heads.base import Head
 from vsearch.indexes.base import Index
 from vsearch.module import DivergedError, MetricLearner
+from vsearch.precision import quickest
 
+log = logging.getLogger(__name__)
 KEPT = ("last", "best", "hpc")  # checkpoints that Lightning finds by itself
 
 
@@ -83,8 +85,14 @@ class TrainerCLI(LightningCLI):
             raise parse_error(str(error), words, settings) from error
 
     def before_instantiate_classes(self) -> None:
-        """Let an interrupted fit go on in its own folder: elsewhere ModelCheckpoint forgets how good the best was."""
+        """Choose the precision if the config doesn't; let an interrupted fit go on in its own folder.
+
+        Elsewhere ModelCheckpoint would forget how good the best was.
+        """
         config = self.config[self.subcommand]
+        if config.trainer.get("precision") is None:
+            config.trainer.precision = quickest(str(config.trainer.accelerator))
+            log.info("precision: %s, the quickest here (`--trainer.precision` sets another)", config.trainer.precision)
         checkpoint, place = config.get("ckpt_path"), _folder_settings(config)
         if checkpoint and checkpoint not in KEPT and "://" not in checkpoint and not Path(checkpoint).exists():
             raise ConfigError("ckpt_path", f"there is no file {checkpoint}")
