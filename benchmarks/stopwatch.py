@@ -1,22 +1,21 @@
 import json
 import time
-from typing import Any
 
-import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 
 class Stopwatch(Callback):
-    """Print the median seconds from one training batch's end to the next, as `plain_script.py` does."""
+    """Print a JSON line with the seconds of each epoch, validation included, as the plain scripts do.
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    The first begins with the fit, so that it has what is prepared once.
+    """
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start."""
-        self.times = [time.perf_counter()]
+        self.start = time.perf_counter()
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
-        """Note the time."""
-        self.times.append(time.perf_counter())
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print the median, without the first batches, which wait for the workers."""
-        print("\n" + json.dumps({"median_step_s": float(np.median(np.diff(self.times[3:])))}))
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print the time, and start again."""
+        now = time.perf_counter()
+        print("\n" + json.dumps({"epoch": trainer.current_epoch, "seconds": now - self.start}), flush=True)
+        self.start = now
