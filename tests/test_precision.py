@@ -1,3 +1,6 @@
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 import yaml
@@ -39,19 +42,41 @@ def test_an_older_pytorch_that_cannot_tell_has_none(monkeypatch):
     assert not has_bfloat16()
 
 
-@pytest.mark.parametrize(("given", "expected"), [([], "bf16-mixed"), (["--trainer.precision", "32-true"], "32-true")])
-def test_the_runs_config_says_which_precision_it_had(given, expected, demo, tmp_path, monkeypatch):  # noqa: F811
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("vsearch.trainer_cli.quickest", lambda accelerator: "bf16-mixed")
+def fit(folder: Path, demo: dict[str, Any], *given: str) -> Path:  # noqa: F811
+    """Fit the recipe, made small, in a folder; return the run's."""
     small = {"model.backbone.init_args.name": "resnet18", "model.backbone.init_args.image_size": "32"}
     small |= {f"data.catalog.init_args.{name}": str(value) for name, value in demo["init_args"].items()}
+    small |= {"model.backbone.init_args.weights": "null", "data.classes_per_batch": "3", "data.num_workers": "0"}
     small |= {
-        "data.classes_per_batch": "3",
-        "trainer.limit_train_batches": "1",
+        "trainer.limit_train_batches": "3",
         "trainer.max_epochs": "1",
-        "data.num_workers": "0",
+        "trainer.logger.init_args.save_dir": str(folder),
     }
-    words = [word for name, value in small.items() for word in (f"--{name}", value)]
-    main(["fit", "--config", str(TRIPLET), "--model.backbone.init_args.weights", "null", *words, *given])
-    written = yaml.safe_load((tmp_path / "lightning_logs" / "version_0" / "config.yaml").read_text())
+    main(
+        [
+            "fit",
+            "--config",
+            str(TRIPLET),
+            *(word for name, value in small.items() for word in (f"--{name}", value)),
+            *given,
+        ]
+    )
+    return folder / "lightning_logs" / "version_0"
+
+
+@pytest.mark.parametrize(("given", "expected"), [([], "bf16-mixed"), (["--trainer.precision", "32-true"], "32-true")])
+def test_the_runs_config_says_which_precision_it_had(given, expected, demo, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr("vsearch.trainer_cli.quickest", lambda accelerator: "bf16-mixed")
+    written = yaml.safe_load((fit(tmp_path, demo, *given) / "config.yaml").read_text())
     assert written["trainer"]["precision"] == expected
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_deterministic_runs_are_equal_bit_by_bit(precision, demo, tmp_path):  # noqa: F811
+    words = ("--trainer.deterministic", "true", "--trainer.precision", precision)
+    try:
+        runs = [fit(tmp_path / name, demo, *words) / "checkpoints" / "last.ckpt" for name in ("one", "other")]
+    finally:
+        torch.use_deterministic_algorithms(False)
+    one, other = (torch.load(path, weights_only=True)["state_dict"] for path in runs)
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
