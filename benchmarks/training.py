@@ -1,12 +1,13 @@
 """Time whole epochs of vsearch and of what people would write instead, on the same photos, in turn.
 
     python -m benchmarks.training CATALOG_FOLDER SPLIT.csv WEIGHTS.pth [--items 8000] [--epochs 3] [--rounds 2]
-        [--size 96] [--only tutorial,best,vsearch,cached]
+        [--size 96] [--only tutorial,oml,best,vsearch,cached]
 
 CATALOG_FOLDER holds styles.csv and images/ (Fashion Product Images), SPLIT.csv is a run's split.csv, of which --items
 photos are drawn, label by label. Contenders, each a process of its own with the threads that the machine has:
 
     tutorial  benchmarks/plain_lightning.py: Lightning, pytorch-metric-learning, PIL, float32
+    oml       benchmarks/plain_oml.py: open-metric-learning, in an environment of its own (`uv run --isolated`)
     best      benchmarks/plain_best.py: photos in one array, bfloat16, channels-last, frozen stages without autograd
     vsearch   triplet.yaml and finetune.yaml
     cached    the same with extras/trunk_cache.yaml, and an empty cache
@@ -31,6 +32,16 @@ from vsearch.evaluate import Embedded, score_exactly
 
 HERE = Path(__file__).parent
 OURS = ("vsearch", "cached")
+ISOLATED = [
+    "uv",
+    "run",
+    "--isolated",
+    "--no-project",
+    "--with",
+    "open-metric-learning",
+    "--with",
+    "omegaconf",
+]  # it imports it
 CALLBACKS = [
     {"class_path": "benchmarks.stopwatch.Stopwatch"},
     {"class_path": "lightning.pytorch.callbacks.ModelCheckpoint", "init_args": {"filename": "last"}},
@@ -51,9 +62,10 @@ def drawn(split: Path, n: int, folder: Path) -> Path:
 def command(name: str, args: argparse.Namespace, split: Path, folder: Path) -> list[str]:
     """Return what runs a contender in a folder of its own."""
     if name not in OURS:
-        script = HERE / {"tutorial": "plain_lightning.py", "best": "plain_best.py"}[name]
+        script = HERE / {"tutorial": "plain_lightning.py", "oml": "plain_oml.py", "best": "plain_best.py"}[name]
         words = [str(script), str(args.catalog / "images"), str(split), str(args.weights), str(folder / "out.npz")]
-        return [*words, "--size", str(args.size), "--epochs", str(args.epochs)]
+        python = [*ISOLATED, "python"] if name == "oml" else [sys.executable]
+        return [*python, *words, "--size", str(args.size), "--epochs", str(args.epochs)]
     table = folder / "items.csv"
     items = pd.read_csv(split, dtype={"id": str})
     items["path"] = [str((args.catalog / "images" / f"{id}.jpg").absolute()) for id in items["id"]]
@@ -76,12 +88,12 @@ def command(name: str, args: argparse.Namespace, split: Path, folder: Path) -> l
     if name == "cached":
         configs.append("configs/extras/trunk_cache.yaml")
     words = [word for path in (*configs, str(folder / "overlay.yaml")) for word in ("--config", path)]
-    return ["-m", "vsearch", "fit", *words, "--trainer.logger.init_args.save_dir", str(folder)]
+    return [sys.executable, "-m", "vsearch", "fit", *words, "--trainer.logger.init_args.save_dir", str(folder)]
 
 
 def run(words: list[str]) -> list[float]:
     """Run a contender; return the seconds of its epochs."""
-    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     lines = [line for line in done.stdout.splitlines() if '"seconds"' in line]
     if done.returncode or not lines:
         sys.exit(f"{' '.join(words)} failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
@@ -113,7 +125,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--size", type=int, default=96, help="pixels a side")
-    parser.add_argument("--only", default="tutorial,best,vsearch,cached")
+    parser.add_argument("--only", default="tutorial,oml,best,vsearch,cached")
     args = parser.parse_args()
     names = args.only.split(",")
     rows: dict[str, list[list[float]]] = {name: [] for name in names}
