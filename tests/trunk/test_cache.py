@@ -107,14 +107,14 @@ def test_what_has_changed_is_computed_again(backbone, items, tmp_path, change):
 
 
 def test_a_stopped_run_goes_on_where_it_was(backbone, items, tmp_path, monkeypatch):
-    monkeypatch.setattr(filling, "SHARD", 10)
+    monkeypatch.setattr(filling, "CHUNK", 10)
     write, calls = filling._write, []
 
-    def stop_in_the_third(shard, maker, sources, squares):
+    def stop_in_the_third(maker, sources, report, shard):
         calls.append(len(sources))
         if len(calls) == 3:
             raise KeyboardInterrupt
-        write(shard, maker, sources, squares)
+        write(maker, sources, report, shard)
 
     monkeypatch.setattr(filling, "_write", stop_in_the_third)
     with pytest.raises(KeyboardInterrupt):
@@ -122,6 +122,17 @@ def test_a_stopped_run_goes_on_where_it_was(backbone, items, tmp_path, monkeypat
     calls[:] = [0, 0, 0]
     maps_of(backbone, tmp_path).plain(items, items["content_hash"])
     assert sum(calls) == items["content_hash"].nunique() - 20
+
+
+@pytest.mark.parametrize(("chunk", "shards"), [(7, 3), (100, 1), (1, 1000)])
+def test_chunks_and_shards_change_no_map(backbone, items, tmp_path, monkeypatch, chunk, shards):
+    expected = maps_of(backbone, tmp_path / "whole", FLIP).augmented(items, items["content_hash"])
+    monkeypatch.setattr(filling, "CHUNK", chunk)
+    monkeypatch.setattr(filling, "SHARDS", shards)
+    found = maps_of(backbone, tmp_path / "parts", FLIP).augmented(items, items["content_hash"])
+    drawn = [(row, row) for row in range(len(items))]
+    assert torch.allclose(found.__getitems__(drawn)[0].float(), expected.__getitems__(drawn)[0].float(), atol=1e-2)
+    assert len(list((tmp_path / "parts").rglob("maps.bin"))) <= max(shards, 1)
 
 
 def test_a_full_disk_is_refused_before_anything_is_written(backbone, items, tmp_path, monkeypatch):

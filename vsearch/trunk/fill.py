@@ -2,6 +2,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from vsearch.scan import in_threads
 from vsearch.trunk.store import Shard, Store
 from vsearch.trunk.views import make_view
 
-SHARD = 512  # photos; a run that is stopped loses no more work than that
+CHUNK = 512  # photos decoded before the network sees them: beside it, threads would wait for one another
+SHARDS = 64  # at most so many for one fit, as each is an open file; a run that is stopped loses the work of one
 SAMPLE = 32  # photos by which the size is estimated
 BATCH = 64
 GIB = 2**30
@@ -68,7 +70,7 @@ def fill(store: Store, maker: Maker, sources: Sequence[Source]) -> None:
 
     Raises:
         NoRoomError: they would not fit on the disk.
-        OSError: the disk fails; all but the last 512 photos' maps are kept.
+        OSError: the disk fails; the shards that are whole are kept.
     """
     there = store.find([key for source in sources for key in source.keys])[:, 0] >= 0
     lacking = np.flatnonzero(~there.reshape(len(sources), -1).all(axis=1)).tolist()
@@ -76,28 +78,28 @@ def fill(store: Store, maker: Maker, sources: Sequence[Source]) -> None:
     if not todo:
         return
     _check_room(store, maker, todo)
+    size = max(CHUNK, -(-len(todo) // SHARDS))
     with Progress() as progress:
         bar = progress.add_task("Running photos through the frozen stages", total=len(todo))
-        for start in range(0, len(todo), SHARD):
-            part = todo[start : start + SHARD]
-            squares = list(in_threads(maker.square, part))  # before the network: they would wait for one another
-            store.add(lambda shard, part=part, squares=squares: _write(shard, maker, part, squares))  # type: ignore[misc]
-            progress.advance(bar, len(part))
+        for start in range(0, len(todo), size):
+            part = todo[start : start + size]
+            store.add(partial(_write, maker, part, lambda done: progress.advance(bar, done)))
 
 
-def _write(shard: Shard, maker: Maker, sources: Sequence[Source], squares: Sequence[Tensor]) -> None:
-    waiting: list[Tensor] = []
+def _write(maker: Maker, sources: Sequence[Source], report: Callable[[int], None], shard: Shard) -> None:
+    """Write the maps of the sources' views into a shard."""
     rows = 0
-    for source, square in zip(sources, squares, strict=True):
-        views, which = _distinct(maker, source, square)
-        shard.name(source.keys, [rows + number for number in which])
-        rows += len(views)
-        waiting += views
-        while len(waiting) >= BATCH:
-            shard.write(maker.maps(torch.stack(waiting[:BATCH])))
-            del waiting[:BATCH]
-    if waiting:
-        shard.write(maker.maps(torch.stack(waiting)))
+    for start in range(0, len(sources), CHUNK):
+        part = sources[start : start + CHUNK]
+        waiting: list[Tensor] = []
+        for source, square in zip(part, [*in_threads(maker.square, part)], strict=True):
+            views, which = _distinct(maker, source, square)
+            shard.name(source.keys, [rows + len(waiting) + number for number in which])
+            waiting += views
+        for batch in torch.stack(waiting).split(BATCH):
+            shard.write(maker.maps(batch))
+        rows += len(waiting)
+        report(len(part))
 
 
 def _distinct(maker: Maker, source: Source, square: Tensor) -> tuple[list[Tensor], list[int]]:

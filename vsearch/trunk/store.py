@@ -1,3 +1,4 @@
+import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -49,7 +50,7 @@ class Store:
     def __init__(self, folder: Path, shape: tuple[int, ...]) -> None:
         self.folder, self.shape = folder, shape
         self._last = (*shape[1:], shape[0])
-        self._maps: list[np.ndarray] = []
+        self._files: list[BinaryIO] = []
         self._read: set[str] = set()
         self._keys, self._places = np.empty(0, KEY), np.empty((0, 2), np.int64)
         self._refresh()
@@ -70,8 +71,8 @@ class Store:
     def take(self, places: np.ndarray) -> Tensor:
         """Return the maps, bfloat16 (n, C, h, w) in channels-last memory, or (n, C), at int (n, 2) `places`."""
         found = np.empty((len(places), *self._last), np.int16)
-        for number, (shard, row) in enumerate(places.tolist()):
-            found[number] = self._maps[shard][row]
+        for one, (shard, row) in zip(found, places.tolist(), strict=True):  # read, as mapped files count as memory
+            os.preadv(self._files[shard].fileno(), [one.data], row * self.map_bytes)
         return torch.from_numpy(found).view(torch.bfloat16).movedim(-1, 1)
 
     def add(self, fill: Callable[[Shard], None]) -> None:
@@ -111,7 +112,7 @@ class Store:
             if n == 0 or (folder / MAPS).stat().st_size != n * self.map_bytes:  # damaged: as if not there
                 continue
             keys.append(names)
-            places.append(np.stack([np.full(len(rows), len(self._maps)), rows], axis=1))
-            self._maps.append(np.memmap(folder / MAPS, np.int16, "r", shape=(n, *self._last)))
+            places.append(np.stack([np.full(len(rows), len(self._files)), rows], axis=1))
+            self._files.append((folder / MAPS).open("rb"))
         self._keys, first = np.unique(np.concatenate(keys), return_index=True)
         self._places = np.concatenate(places)[first]
