@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from vsearch.datamodule import CatalogDataModule
+from vsearch.dataset import as_it_is
 from vsearch.module import MetricLearner
 from vsearch.samplers.batches import EpochBatches
 from vsearch.samplers.pk import PKPlan
@@ -134,7 +135,7 @@ def test_a_losss_own_weights_are_trained_and_checkpointed(colours, tmp_path):
 def test_validation_loss_is_that_of_the_fixed_batches(colours, tmp_path):
     model, run = fitted(colours, tmp_path)
     data = run.datamodule
-    photos, labels, _ = next(iter(DataLoader(data.val_dataloader().dataset, batch_size=1000)))
+    photos, labels, _ = next(iter(DataLoader(data.val_dataloader().dataset, batch_size=1000, collate_fn=as_it_is)))
     model.eval()
     losses = []
     for batch in EpochBatches(PKPlan(), labels.numpy(), 4, 4, data.seed):

@@ -4,15 +4,16 @@ from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
+import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from vsearch.backbones.base import Backbone
 from vsearch.catalogs.base import BOX, REQUIRED, Catalog, CatalogError, boxes
-from vsearch.dataset import PhotoDataset
+from vsearch.dataset import PhotoDataset, as_it_is
 from vsearch.embedder import Embedder
 from vsearch.images import PhotoError, Preprocessing
 from vsearch.samplers.base import BatchPlan
@@ -218,19 +219,20 @@ class CatalogDataModule(LightningDataModule):
     def loader(self, items: pd.DataFrame) -> DataLoader:
         """Return a loader over `items` in their order, without augmentation."""
         if (maps := self._maps()) is not None:
-            cached = maps.plain(items, self._hashes[items.index])
-            return DataLoader(cached, batch_size=self.eval_batch_size, collate_fn=_as_it_is)
-        dataset = PhotoDataset(items, self._preprocessing)
-        return DataLoader(dataset, batch_size=self.eval_batch_size, num_workers=self.num_workers)
+            return self._loader(maps.plain(items, self._hashes[items.index]), batch_size=self.eval_batch_size)
+        return self._loader(PhotoDataset(items, self._preprocessing), self.num_workers, batch_size=self.eval_batch_size)
 
     def train_dataloader(self) -> DataLoader:
         """Return the loader of the sampler's batches; one epoch is one pass's worth of the train part."""
         items, batches = self.part("train"), self._batches("train", self.sampler)
         if (maps := self._maps()) is not None:
-            cached = maps.augmented(items, self._hashes[items.index])
-            return DataLoader(cached, batch_sampler=batches, collate_fn=_as_it_is)
+            return self._loader(maps.augmented(items, self._hashes[items.index]), batch_sampler=batches)
         dataset = PhotoDataset(items, self._preprocessing, self.augment)
-        return DataLoader(dataset, batch_sampler=batches, num_workers=self.num_workers)
+        return self._loader(dataset, self.num_workers, batch_sampler=batches)
+
+    def _loader(self, dataset: Dataset, workers: int = 0, **batches: Any) -> DataLoader:
+        pinned = torch.cuda.is_available()  # copied to the GPU while it computes
+        return DataLoader(dataset, collate_fn=as_it_is, num_workers=workers, pin_memory=pinned, **batches)
 
     def _maps(self) -> TrunkMaps | None:
         """Return what a fit keeps of the frozen stages; None where they are computed every time."""
@@ -277,10 +279,6 @@ class CatalogDataModule(LightningDataModule):
 def _require(name: str, value: int, least: int) -> None:
     if value < least:
         raise SplitError(f"`data.{name}` is {value}: set it to {least} or more.")
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch
 
 
 def _flagged(items: pd.DataFrame, flag: str) -> pd.DataFrame:

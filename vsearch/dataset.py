@@ -1,18 +1,25 @@
+from collections.abc import Sequence
+from typing import Any
+
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from vsearch.catalogs.base import boxes
 from vsearch.images import Preprocessing, normalise, open_photo, to_square
+from vsearch.scan import in_threads
 
 Sample = tuple[Tensor, int, int]
+Batch = tuple[Tensor, Tensor, Tensor]
+Index = int | tuple[int, int]
 
 
 class PhotoDataset(Dataset[Sample]):
     """Photos of `items` as (normalised tensor (3, S, S), label code, row of the item in the catalog).
 
-    Indexed by a position, or by (position, seed) to augment the photo with that seed.
+    Indexed by a position, or by (position, seed) to augment the photo with that seed. A DataLoader gets whole batches
+    and wants `as_it_is` for its `collate_fn`.
     """
 
     def __init__(self, items: pd.DataFrame, preprocessing: Preprocessing, augment: nn.Module | None = None) -> None:
@@ -23,12 +30,39 @@ class PhotoDataset(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, index: int | tuple[int, int]) -> Sample:
-        position, seed = index if isinstance(index, tuple) else (index, None)
+    def __getitem__(self, index: Index) -> Sample:
+        photos, labels, rows = self.__getitems__([index])
+        return photos[0], int(labels[0]), int(rows[0])
+
+    def __getitems__(self, indices: Sequence[Index]) -> Batch:
+        """Return a batch: photos float (B, 3, S, S), label codes int (B,), catalog rows int (B,).
+
+        The photos are decoded by a thread per core, except in a DataLoader's worker, beside which others work.
+        """
+        pairs = [index if isinstance(index, tuple) else (index, None) for index in indices]
+        positions = [position for position, _ in pairs]
+        decoded = map(self._square, positions) if get_worker_info() else in_threads(self._square, positions)
+        squares = [augmented(square, self.augment, seed) for square, (_, seed) in zip(decoded, pairs, strict=True)]
+        labels, rows = ([values[position] for position in positions] for values in (self.labels, self.rows))
+        return normalise(torch.stack(squares), self.preprocessing), torch.tensor(labels), torch.tensor(rows)
+
+    def _square(self, position: int) -> Tensor:
         photo = open_photo(self.paths[position], self.boxes[position], self.preprocessing.fill)
-        square = to_square(photo, self.preprocessing)
-        if seed is not None and self.augment is not None:
-            with torch.random.fork_rng(devices=[]):
-                torch.default_generator.manual_seed(seed)  # the CPU's alone, which is put back
-                square = self.augment(square)
-        return normalise(square, self.preprocessing), self.labels[position], self.rows[position]
+        return to_square(photo, self.preprocessing)
+
+
+def as_it_is(batch: Any) -> Any:
+    """Collate nothing: data sets here make whole batches."""
+    return batch
+
+
+def augmented(square: Tensor, augment: nn.Module | None, seed: int | None) -> Tensor:
+    """Return a square, uint8 (3, S, S), augmented as the seed decides; without one, or `augment`, as it is.
+
+    Not for threads: augmentation draws from PyTorch's one generator, which is put back.
+    """
+    if augment is None or seed is None:
+        return square
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # the CPU's alone
+        return augment(square)

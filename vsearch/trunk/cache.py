@@ -12,12 +12,11 @@ from torch.utils.data import Dataset
 
 from vsearch.backbones.cut import Cut
 from vsearch.catalogs.base import boxes
+from vsearch.dataset import Batch, Index
 from vsearch.images import Preprocessing
 from vsearch.trunk.fill import Maker, Source, fill
 from vsearch.trunk.store import Store
 from vsearch.trunk.views import PLAIN, description, trunk_key, view_keys
-
-Batch = tuple[Tensor, Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class CachedPhotos(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.places)
 
-    def __getitems__(self, indices: Sequence[int | tuple[int, int]]) -> Batch:
+    def __getitems__(self, indices: Sequence[Index]) -> Batch:
         """Return a batch: maps bfloat16 (B, C, h, w), label codes int (B,), catalog rows int (B,)."""
         pairs = [index if isinstance(index, tuple) else (index, 0) for index in indices]
         positions, seeds = map(np.array, zip(*pairs, strict=True))

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from vsearch.backbones.cut import Cut
+from vsearch.dataset import augmented
 from vsearch.images import Preprocessing
 
 FORMAT = 1  # of what lies on the disk; another number is another folder
@@ -43,12 +44,8 @@ def view_keys(content_hash: str, views: Sequence[int], augmentation: str, seed: 
 
 
 def make_view(square: Tensor, view: int, key: bytes, augment: nn.Module | None) -> Tensor:
-    """Return the view of a plain square, uint8 (3, S, S), that `key` decides. Not for threads: one generator draws."""
-    if view == PLAIN or augment is None:
-        return square
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(int(key[:15], 16))
-        return augment(square)
+    """Return the view of a plain square, uint8 (3, S, S), that `key` decides. Not for threads, as `augmented`."""
+    return augmented(square, augment, None if view == PLAIN else int(key[:15], 16))
 
 
 def description(augment: nn.Module) -> str:
