@@ -138,14 +138,14 @@ def test_int8_is_held_to_its_own_bounds_and_taken_only_when_asked_for(copied):
 
 
 def test_a_named_engine_is_taken(bundle, name, monkeypatch):
-    monkeypatch.setattr(choice, "has_bfloat16", lambda: False)
+    monkeypatch.setattr(choice, "cpu_has_bfloat16", lambda: False)
     found = chosen(bundle, name)
     assert found.engine.says == f"{name} float32"
     assert found.why.startswith("float32: 1.0000") or found.why.startswith("float32: 0.99999")
 
 
 def test_auto_takes_the_quickest(bundle, monkeypatch):
-    monkeypatch.setattr(choice, "has_bfloat16", lambda: False)
+    monkeypatch.setattr(choice, "cpu_has_bfloat16", lambda: False)
     slow = {"torch": 0.02, "onnx": 0.02, "openvino": 0.0}
     for name, kind in {**ENGINES, "torch": TorchEngine}.items():
 

@@ -13,7 +13,7 @@ from vsearch.service.settings import Settings
 @pytest.fixture(autouse=True)
 def cpu_without_bfloat16(monkeypatch) -> None:
     """The same CPU everywhere."""
-    monkeypatch.setattr(choice, "has_bfloat16", lambda: False)
+    monkeypatch.setattr(choice, "cpu_has_bfloat16", lambda: False)
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,7 @@ class Far(TinyBackbone):
 
 @pytest.fixture(params=[True, False])
 def cpu(request, monkeypatch):
-    monkeypatch.setattr(choice, "has_bfloat16", lambda: request.param)
+    monkeypatch.setattr(choice, "cpu_has_bfloat16", lambda: request.param)
     return request.param
 
 
@@ -47,7 +47,7 @@ def test_float32_stays(tmp_path, cpu):
 
 @pytest.mark.parametrize(("backbone", "why"), [(Picky(), "float32 alone"), (Far(), "0.999 is needed")])
 def test_a_network_that_cannot_stays_in_float32_or_is_refused(tmp_path, monkeypatch, backbone, why):
-    monkeypatch.setattr(choice, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(choice, "cpu_has_bfloat16", lambda: True)
     folder = write_bundle(tmp_path / "bundle", backbone=backbone)
     opened, _ = open_checked(folder, precision="auto")
     assert opened.engine.says == "torch float32"

@@ -10,8 +10,9 @@ from vsearch.engines.base import Engine, MissingPackage, Name, Precision
 from vsearch.engines.lineage import folder_of, read
 from vsearch.engines.onnx import OnnxEngine
 from vsearch.engines.openvino import OpenvinoEngine
-from vsearch.engines.torch import TorchEngine, has_bfloat16
+from vsearch.engines.torch import TorchEngine
 from vsearch.generations.base import BundleError
+from vsearch.precision import cpu_has_bfloat16
 
 WantedName = Literal["auto", Name]
 WantedPrecision = Literal["auto", Precision]
@@ -78,7 +79,7 @@ def _exported(folder: Path, name: Name, precision: WantedPrecision) -> bool:
 def _best(folder: Path, embedder: Embedder, manifest: dict[str, Any], name: Name, precision: WantedPrecision) -> Choice:
     if precision != "auto":
         return _tried(folder, embedder, manifest, name, precision)
-    if name == "onnx" or not has_bfloat16():
+    if name == "onnx" or not cpu_has_bfloat16():
         return _tried(folder, embedder, manifest, name, "float32")
     try:
         return _tried(folder, embedder, manifest, name, "bfloat16")

@@ -1,5 +1,4 @@
 from copy import deepcopy
-from typing import Any
 
 import numpy as np
 import torch
@@ -9,8 +8,6 @@ from vsearch.embedder import Embedder
 from vsearch.engines.base import Engine
 from vsearch.engines.folding import fold
 from vsearch.images import normalise
-
-INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "bf16")
 
 
 class TorchEngine(Engine):
@@ -35,12 +32,6 @@ class TorchEngine(Engine):
             if self.precision == "bfloat16":
                 photos = photos.to(dtype=torch.bfloat16, memory_format=torch.channels_last)
             return self.network(photos).numpy()
-
-
-def has_bfloat16() -> bool:
-    """Tell whether the CPU has instructions for bfloat16; with an older PyTorch, which can't tell, no."""
-    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return any(capabilities.get(name, False) for name in INSTRUCTIONS)
 
 
 def in_bfloat16(embedder: Embedder) -> Embedder:
