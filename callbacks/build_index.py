@@ -252,7 +252,7 @@ def _embed(
     """Return the items as vectors, and how many of their photos were decoded and embedded a second."""
     embedder.eval().to(device)
     start = time.perf_counter()
-    vectors, labels, rows = embed(embedder, data.loader(items), device, f"Embedding {what}")
+    vectors, labels, rows = embed(embedder.from_batch, data.loader(items), device, f"Embedding {what}")
     seconds = time.perf_counter() - start
     embedder.cpu()
     return Embedded(vectors, labels, data.exclusion_keys()[rows]), len(rows) / seconds

@@ -41,17 +41,23 @@ class Embedder(nn.Module):
         return cut(self.backbone)
 
     def forward(self, photos: Tensor) -> Tensor:
-        """Return embeddings, float32 (B, dim), L2-normalised, of normalised photos, float (B, 3, S, S).
+        """Return embeddings, float32 (B, dim), L2-normalised, of normalised photos, float (B, 3, S, S)."""
+        return self._from_features(self.backbone(photos))
 
-        Also of maps, (B, C, h, w) with C other than 3, that the trunk of `cut` made of photos.
+    def from_batch(self, inputs: Tensor) -> Tensor:
+        """Return the embeddings of what a fit's loaders give: photos, or maps that the trunk of `cut` made of them.
+
+        Args:
+            inputs: normalised photos, float (B, 3, S, S), or maps, (B, C, h, w) with C other than 3.
         """
-        features = self.backbone(photos) if photos.shape[1] == PHOTO_CHANNELS else self._finished(photos)
+        if inputs.shape[1] == PHOTO_CHANNELS:
+            return self(inputs)
+        if self.cut is None:
+            raise ValueError(f"{type(self.backbone).__name__} has no frozen beginning: it takes no {inputs.shape}.")
+        mixed = torch.is_autocast_enabled(inputs.device.type)
+        return self._from_features(self.cut.rest(inputs if mixed else inputs.to(next(self.parameters()).dtype)))
+
+    def _from_features(self, features: Tensor) -> Tensor:
         values = features if self.head is None else self.head(features)
         # bfloat16 is too coarse for unit length; random EfficientNets make values of 1e-13, below the usual eps
         return nn.functional.normalize(values.float(), dim=1, eps=1e-30)
-
-    def _finished(self, maps: Tensor) -> Tensor:
-        if self.cut is None:
-            raise ValueError(f"{type(self.backbone).__name__} has no frozen beginning, so it takes no {maps.shape}.")
-        mixed = torch.is_autocast_enabled(maps.device.type)
-        return self.cut.rest(maps if mixed else maps.to(next(self.parameters()).dtype))

@@ -75,8 +75,8 @@ class MetricLearner(LightningModule):
         return self.embedder.backbone
 
     def forward(self, photos: Tensor) -> Tensor:
-        """Return embeddings, float32 (B, dim), L2-normalised, of normalised photos, float (B, 3, H, W)."""
-        return self.embedder(photos)
+        """Return embeddings, float32 (B, dim), L2-normalised, of a batch's photos or maps (see `Embedder.from_batch`)."""
+        return self.embedder.from_batch(photos)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer over all that is not frozen, with its warm-up per batch and its schedule per epoch."""

@@ -153,10 +153,10 @@ def test_embedder_takes_maps_as_well_as_photos(backbone, items, tmp_path):
     maps = maps_of(backbone, tmp_path).plain(items, items["content_hash"]).__getitems__([*range(8)])[0]
     photos = torch.stack([load(path, backbone.preprocessing) for path in items["path"].iloc[:8]])
     with torch.no_grad():
-        cosines = (embedder(maps) * embedder(photos)).sum(dim=1)
+        cosines = (embedder.from_batch(maps) * embedder.from_batch(photos)).sum(dim=1)
     assert np.allclose(cosines, 1, atol=1e-4)
 
 
 def test_an_embedder_without_a_cut_says_so():
     with pytest.raises(ValueError, match="ChainBackbone has no frozen beginning"):
-        Embedder(ChainBackbone(freeze=[]))(torch.zeros(2, 8, 8, 8))
+        Embedder(ChainBackbone(freeze=[])).from_batch(torch.zeros(2, 8, 8, 8))
