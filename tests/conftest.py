@@ -18,7 +18,8 @@ def colours(tmp_path: Path) -> ColourCatalog:
 
 @pytest.fixture(scope="session", autouse=True)
 def cpu_without_bfloat16() -> Iterator[None]:
-    """Fits compute in float32 on every machine that tests run on."""
+    """Networks compute in float32 on every machine that tests run on."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vsearch.precision.cpu_has_bfloat16", lambda: False)
+        for place in ("vsearch.precision", "vsearch.engines.choice"):
+            patch.setattr(f"{place}.cpu_has_bfloat16", lambda: False)
         yield

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,13 @@ from vsearch.catalogs.base import REQUIRED, CatalogError, boxes, is_blank, refus
 from vsearch.catalogs.folder import FolderCatalog
 from vsearch.catalogs.table import TableCatalog
 from vsearch.embedder import Embedder
+from vsearch.engines.base import Engine
 from vsearch.engines.torch import TorchEngine
-from vsearch.images import PhotoError, open_photo, to_square
+from vsearch.images import Box, PhotoError, Preprocessing, open_photo, to_square
+from vsearch.scan import in_threads
 
-BATCH = 32
+BATCH = 64
+CHUNK = 8 * BATCH
 
 
 @dataclass(frozen=True)
@@ -28,11 +32,13 @@ class Intake:
         items: id, path, label, metadata.
         embeddings: theirs, float32 (len(items), dim), unit length.
         left_out: one line for each photo that can't be used.
+        engine: what embedded them, if they were embedded now.
     """
 
     items: pd.DataFrame
     embeddings: np.ndarray
     left_out: list[str]
+    engine: str = ""
 
 
 def read_items(table: Path | None, folder: Path | None) -> tuple[pd.DataFrame, list[str]]:
@@ -65,24 +71,36 @@ def checked(items: pd.DataFrame, source: str) -> pd.DataFrame:
     return items.assign(**{name: items[name].astype(str) for name in REQUIRED}).reset_index(drop=True)
 
 
-def embed_photos(embedder: Embedder, items: pd.DataFrame, title: str = "Embedding") -> Intake:
-    """Embed items' photos in batches, with a progress bar; those that can't be read are left out."""
-    engine, good, vectors, left_out = TorchEngine(embedder), [], [], []
-    places, starts = boxes(items), range(0, len(items), BATCH)
-    for start in track(starts, title, disable=len(items) <= BATCH):
-        squares: list[Tensor] = []
-        for row in range(start, min(start + BATCH, len(items))):
-            try:
-                photo = open_photo(items["path"].iloc[row], places[row], embedder.preprocessing.fill)
-            except PhotoError as error:
-                left_out.append(str(error))
-                continue
-            squares.append(to_square(photo, embedder.preprocessing))
-            good.append(row)
-        if squares:
-            vectors.append(engine.embed(torch.stack(squares)))
-    empty = np.empty((0, embedder.dim), dtype=np.float32)
-    return Intake(items.iloc[good].reset_index(drop=True), np.concatenate([empty, *vectors]), left_out)
+def embed_photos(
+    embedder: Embedder, items: pd.DataFrame, title: str = "Embedding", engine: Engine | None = None
+) -> Intake:
+    """Embed items' photos, with a progress bar; those that can't be read are left out.
+
+    Args:
+        embedder: whose preprocessing makes photos the network's input.
+        items: id, path, label, maybe a box.
+        title: of the progress bar.
+        engine: what computes; None: the embedder, in float32.
+    """
+    engine = engine or TorchEngine(embedder)
+    good, vectors, left_out = [], [np.empty((0, embedder.dim), dtype=np.float32)], []
+    sources = [*zip(items["path"], boxes(items), strict=True)]
+    for start in track(range(0, len(items), CHUNK), title, disable=len(items) <= BATCH):
+        # all cores decode, then all compute: at once they would wait for one another
+        found = [*in_threads(partial(_square, embedder.preprocessing), sources[start : start + CHUNK])]
+        left_out += [square for square in found if isinstance(square, str)]
+        good += [start + number for number, square in enumerate(found) if not isinstance(square, str)]
+        squares = [square for square in found if not isinstance(square, str)]
+        vectors += [engine.embed(batch) for batch in torch.stack(squares).split(BATCH)] if squares else []
+    return Intake(items.iloc[good].reset_index(drop=True), np.concatenate(vectors), left_out)
+
+
+def _square(preprocessing: Preprocessing, source: tuple[str, Box | None]) -> Tensor | str:
+    """Return a photo as the network sees it, uint8 (3, S, S), or why it can't be used."""
+    try:
+        return to_square(open_photo(*source, preprocessing.fill), preprocessing)
+    except PhotoError as error:
+        return str(error)
 
 
 def read_embeddings(file: Path, items: pd.DataFrame | None) -> Intake:

@@ -75,7 +75,7 @@ class MetricLearner(LightningModule):
         return self.embedder.backbone
 
     def forward(self, photos: Tensor) -> Tensor:
-        """Return embeddings, float32 (B, dim), L2-normalised, of a batch's photos or maps (see `Embedder.from_batch`)."""
+        """Return embeddings, float32 (B, dim), L2-normalised, of photos or maps (see `Embedder.from_batch`)."""
         return self.embedder.from_batch(photos)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

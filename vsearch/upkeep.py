@@ -7,6 +7,7 @@ from vsearch import canaries
 from vsearch.bundle import open_embedder
 from vsearch.catalogs.base import CatalogError
 from vsearch.embedder import Embedder
+from vsearch.engines.choice import WantedName, choose
 from vsearch.generations.base import BundleError
 from vsearch.generations.files import check_file
 from vsearch.generations.live import Live
@@ -30,12 +31,19 @@ def embedder_of(live: Live) -> Embedder:
 
 
 def incoming(
-    live: Live, table: Path | None, folder: Path | None, embeddings: Path | None, fingerprint: str | None
+    live: Live,
+    table: Path | None,
+    folder: Path | None,
+    embeddings: Path | None,
+    fingerprint: str | None,
+    engine: WantedName = "auto",
 ) -> Intake:
     """Return what is to be added: items of a table or a folder, with embeddings from a file or of their photos.
 
+    The photos are embedded by the engine that is wanted, in its quickest precision (see `engines.choice.choose`).
+
     Raises:
-        BundleError: the sources make no sense together, or the embeddings are of another model.
+        BundleError: the sources make no sense together, the embeddings are of another model, there is no such engine.
         CatalogError: a source can't be used.
     """
     if (table and folder) or not (table or folder or embeddings):
@@ -46,8 +54,10 @@ def incoming(
         return read_embeddings(embeddings, items)
     if items is None:
         raise CatalogError("there is nothing to add.")
-    found = embed_photos(embedder_of(live), items)
-    return Intake(found.items, found.embeddings, [*gone, *found.left_out])
+    embedder = embedder_of(live)
+    chosen = choose(live.bundle, embedder, live.fitted, engine, "auto")
+    found = embed_photos(embedder, items, engine=chosen.engine)
+    return Intake(found.items, found.embeddings, [*gone, *found.left_out], f"{chosen.engine.name}, {chosen.why}")
 
 
 def trial_queries(live: Live, vectors: np.ndarray, n: int) -> tuple[Queries, str]:

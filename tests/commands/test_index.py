@@ -384,3 +384,9 @@ def test_a_plugin_that_knows_nothing_of_this(tmp_path, capsys, monkeypatch):
     assert [found(made, n) for n in (0, 32)] == ["p0", "p32"]
     assert type(open_bundle(made).index).__name__ == "BruteForce"
     sys.modules.pop("my_plugins")
+
+
+def test_an_engine_that_the_bundle_has_no_export_for_is_refused_and_pytorch_is_the_quickest_without(made, capsys):
+    assert "openvino" in ending(capsys, "add", made, "--table", csv(made, range(30, 33)), "--engine", "openvino")
+    assert "p31" not in set(open_bundle(made).items["id"])
+    assert "Embedded by torch, float32.\n" in index(capsys, "add", made, "--table", csv(made, range(30, 33)))

@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 import pytest
+from PIL import Image
 from small_service import write_bundle
 from test_torch import photos
 
@@ -194,3 +195,14 @@ def test_without_its_package_a_named_engine_is_refused_and_auto_does_without(bun
     with pytest.raises(BundleError, match=f"uv sync --extra {name}"):
         chosen(bundle, name)
     assert f"`uv sync --extra {name}` installs it" in chosen(bundle, "auto").why
+
+
+def test_items_are_added_by_the_engine_that_is_asked_for(copied, name, tmp_path, capsys):
+    for number, square in enumerate(photos(3)):
+        (tmp_path / "new" / "label").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(square.permute(1, 2, 0).numpy()).save(tmp_path / "new" / "label" / f"{number}.png")
+    capsys.readouterr()
+    main(["index", "add", str(copied), "--folder", str(tmp_path / "new"), "--engine", name])
+    assert f"Embedded by {name}, float32" in capsys.readouterr().out
+    added = open_bundle(copied).items["path"].str.contains("new").sum()
+    assert added == 3

@@ -5,15 +5,8 @@ import pytest
 from fastapi.testclient import TestClient
 from small_service import listening, write_bundle
 
-from vsearch.engines import choice
 from vsearch.service.app import create_app
 from vsearch.service.settings import Settings
-
-
-@pytest.fixture(autouse=True)
-def cpu_without_bfloat16(monkeypatch) -> None:
-    """The same CPU everywhere."""
-    monkeypatch.setattr(choice, "cpu_has_bfloat16", lambda: False)
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--embeddings", type=Path, help="Parquet with id, label, embedding, as `predict` writes it"
     )
     made["add"].add_argument("--fingerprint", help="of the model that made them, or the bundle that it is in")
+    made["add"].add_argument(
+        "--engine",
+        choices=("auto", "torch", "onnx", "openvino"),
+        default="auto",
+        help="what embeds the photos: the bundle's exports, PyTorch, or the quickest that embeds as it did (default)",
+    )
     made["remove"].add_argument("ids", nargs="*", metavar="ID", help="ids of items")
     made["remove"].add_argument("--ids-from", type=Path, metavar="FILE", help="a text file with an id on each line")
     made["remove"].add_argument("--ignore-missing", action="store_true", help="unknown ids are no error")
@@ -76,7 +82,9 @@ def add(args: argparse.Namespace) -> None:
 
     with writing(args.bundle):
         live = open_live(args.bundle)
-        found = incoming(live, args.table, args.folder, args.embeddings, args.fingerprint)
+        found = incoming(live, args.table, args.folder, args.embeddings, args.fingerprint, args.engine)
+        if found.engine:
+            print(f"Embedded by {found.engine}.")
         _list(found.left_out)
         done = edit.add(live, found.items, found.embeddings)
         print(f"Added {done.added:,} items, replaced {done.replaced:,}; left out {len(found.left_out):,}.")
