@@ -1,6 +1,6 @@
 """Say where a training step's time goes, and how far each part is from what the machine can do.
 
-    python -m benchmarks.step_parts CATALOG_FOLDER WEIGHTS.pth [--size 96] [--rounds 9] [--float32]
+    python -m benchmarks.step_parts CATALOG_FOLDER WEIGHTS.pth [--size 96] [--rounds 9] [--float32] [--convolutions]
 
 CATALOG_FOLDER holds images/ with .jpg files. A step has 64 photos, ResNet-50 with conv1 to layer3 frozen, batch-hard
 triplets, as in configs/triplet.yaml. The floor of a part is its multiplications and additions over the most that this
@@ -25,6 +25,7 @@ from torchvision.transforms import v2
 
 from vsearch.backbones.cut import cut
 from vsearch.backbones.torchvision import TorchvisionBackbone
+from vsearch.convolution import use_products
 from vsearch.images import normalise, open_photo, to_square
 from vsearch.precision import quickest
 
@@ -49,11 +50,13 @@ def operations(part: Callable[[], object]) -> int:
 class Step:
     """The parts of one training step, each to be called by itself."""
 
-    def __init__(self, folder: Path, weights: Path, size: int, low: bool) -> None:
+    def __init__(self, folder: Path, weights: Path, size: int, low: bool, products: bool) -> None:
         self.backbone = TorchvisionBackbone("resnet50", str(weights), FROZEN, size)
         found = cut(self.backbone.train())
         assert found is not None
         self.cut, self.low = found, low
+        if products:
+            use_products(self.backbone)
         self.paths = sorted((folder / "images").glob("*.jpg"))[:PHOTOS]
         self.labels = torch.arange(PHOTOS) % LABELS
         self.squares = [to_square(open_photo(path), self.backbone.preprocessing) for path in self.paths]
@@ -117,9 +120,16 @@ def main() -> None:
     parser.add_argument("weights", type=Path)
     parser.add_argument("--size", type=int, default=96, help="pixels a side")
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--convolutions", action="store_true", help="PyTorch's own, instead of products")
     parser.add_argument("--float32", action="store_true", help="also where the CPU has bfloat16")
     args = parser.parse_args()
-    step = Step(args.catalog, args.weights, args.size, quickest("cpu") == "bf16-mixed" and not args.float32)
+    step = Step(
+        args.catalog,
+        args.weights,
+        args.size,
+        quickest("cpu") == "bf16-mixed" and not args.float32,
+        not args.convolutions,
+    )
     parts = {
         "decode and resize (one thread)": step.decode,
         "augment (one thread)": step.augmented,

@@ -8,7 +8,7 @@ ROOT = Path(__file__).parent.parent
 # scores each epoch with evaluate, a backbone declares its Preprocessing, and both are above what they use.
 LEVELS = [
     {"leaks", "lean"},
-    {"images", "metrics", "splits", "freezing", "diagnostics", "spec", "precision"},
+    {"images", "metrics", "splits", "freezing", "diagnostics", "spec", "precision", "convolution"},
     {"catalogs", "backbones", "heads", "losses", "indexes", "samplers", "scan", "filters"},
     {"embedder", "hits", "examples", "generations", "canaries", "dataset"},
     {"parameters", "searching", "calibration", "explain", "engines", "trunk"},

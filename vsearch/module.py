@@ -11,6 +11,7 @@ from pytorch_metric_learning.losses import CrossBatchMemory, TripletMarginLoss
 from torch import Tensor, nn
 
 from vsearch.backbones.base import Backbone
+from vsearch.convolution import use_products
 from vsearch.diagnostics import active_share, geometry
 from vsearch.embedder import Embedder
 from vsearch.evaluate import Embedded, score_exactly
@@ -100,6 +101,7 @@ class MetricLearner(LightningModule):
     def on_train_epoch_start(self) -> None:
         """Put what is trained in training mode: Lightning leaves modes as it finds them."""
         self.train()
+        use_products(self.embedder)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Mine the batch and return its loss."""
