@@ -9,7 +9,7 @@ photos are drawn, label by label. Contenders, each a process of its own with the
     tutorial  benchmarks/plain_lightning.py: Lightning, pytorch-metric-learning, PIL, float32
     oml       benchmarks/plain_oml.py: open-metric-learning, in an environment of its own (`uv run --isolated`)
     best      benchmarks/plain_best.py: photos in one array, bfloat16, channels-last, frozen stages without autograd
-    vsearch   triplet.yaml and finetune.yaml
+    vsearch   triplet.yaml and finetune.yaml, with the scripts' constant learning rate and way to average triplets
     cached    the same with extras/trunk_cache.yaml, and an empty cache
 
 An epoch is training and validation; the first has what is prepared once. Prints seconds, ratios, and how well the last
@@ -71,7 +71,12 @@ def command(name: str, args: argparse.Namespace, split: Path, folder: Path) -> l
     items["path"] = [str((args.catalog / "images" / f"{id}.jpg").absolute()) for id in items["id"]]
     items.to_csv(table, index=False)
     overlay = {
-        "model": {"backbone": {"init_args": {"weights": str(args.weights), "image_size": args.size}}},
+        "model": {
+            "backbone": {"init_args": {"weights": str(args.weights), "image_size": args.size}},
+            "loss": {"init_args": {"reducer": None}},  # the scripts' own, and their constant learning rate
+            "warmup_steps": 0,
+            "lr_scheduler": None,
+        },
         "data": {
             "catalog": {
                 "class_path": "vsearch.catalogs.table.TableCatalog",
