@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import isotonic_regression
 
 from vsearch.generations.base import BundleError
 from vsearch.generations.files import check_file
@@ -123,6 +122,8 @@ def _threshold(best: np.ndarray, error_rate: float) -> float | None:
 
 def _isotonic(scores: np.ndarray, right: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the ends of the pooled blocks and their probabilities; 1/2 everywhere without a hit."""
+    from scipy.optimize import isotonic_regression  # half a second to import, and searching needs it not
+
     if not len(scores):
         return (0.0,), (0.5,)
     n_right = np.count_nonzero(right)
