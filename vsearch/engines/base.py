@@ -1,10 +1,10 @@
 from abc import ABC, abstractmethod
-from importlib import import_module
 from typing import Any, Literal
 
 import numpy as np
 from torch import Tensor
 
+from vsearch.backbones import extras
 from vsearch.generations.base import BundleError
 
 Name = Literal["torch", "onnx", "openvino"]
@@ -42,9 +42,9 @@ def require(module: str, extra: str) -> Any:
         MissingPackage: it isn't installed; says which extra brings it.
     """
     try:
-        return import_module(module)
+        return extras.require(module, extra)
     except ImportError as error:
-        raise MissingPackage(f"{module} can't be imported ({error}). `uv sync --extra {extra}` installs it.") from error
+        raise MissingPackage(str(error)) from error
 
 
 class MissingPackage(BundleError):
