@@ -190,6 +190,17 @@ def test_of_a_group_only_the_best_is_shown(made, capsys):
     assert answer["hits"][0]["id"] == "0"
 
 
+def test_of_a_group_only_the_best_is_shown_for_examples_too(made, capsys):
+    for words, n in ((["--like", "0"], 3), (["--like", "0", "--unlike", "5"], 3), (["--like", "4", "5"], 2)):
+        query = [made, *words, "--group-by", "label"]
+        everything = {hit["id"]: hit["label"] for hit in asked(capsys, made, *words)[0]["hits"]}
+        firsts = [id for i, id in enumerate(everything) if everything[id] not in [*everything.values()][:i]]
+        assert found(capsys, *query) == firsts
+        assert len(firsts) == n
+        assert found(capsys, *query, "-k", "1") == firsts[:1]
+        assert found(capsys, *query, "--where", "label != a") == [id for id in firsts if everything[id] != "a"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
