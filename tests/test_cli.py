@@ -1,4 +1,5 @@
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -10,10 +11,12 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from commands.test_index import fitted as fitted_bundle
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny import COLOURS
 
+from vsearch import cli
 from vsearch.bundle import open_bundle
 from vsearch.cli import main
 
@@ -39,6 +42,35 @@ def test_help_is_quick_and_leaves_heavy_libraries_alone():
     assert "vsearch" in imported
     assert not imported & {"torch", "lightning", "torchvision", "faiss", "pandas", "numpy"}
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2
+
+
+def unread(*words: str, unbuffered: str = "") -> subprocess.CompletedProcess:
+    """Run the real command with an output that nobody reads any more, as `| head -1` leaves it."""
+    end, start = os.pipe()
+    os.close(end)
+    command, environment = [sys.executable, "-m", "vsearch", *words], os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    try:
+        return subprocess.run(command, cwd=ROOT, stdout=start, stderr=subprocess.PIPE, env=environment)
+    finally:
+        os.close(start)
+
+
+def test_a_reader_that_is_gone_ends_a_command_quietly(tmp_path):
+    bundle = str(fitted_bundle(tmp_path / "bundle", n=3))
+    for words in (["--help"], ["index", "describe", bundle]):
+        ended = unread(*words)
+        assert (ended.returncode, ended.stderr) == (0, b""), words
+    middle = unread("index", "describe", bundle, unbuffered="1")  # the first print fails, not the end
+    assert (middle.returncode, middle.stderr) == (1, b"")
+
+
+def test_another_pipe_that_breaks_is_told(monkeypatch, tmp_path):
+    def broken(args: object) -> None:
+        raise BrokenPipeError("a worker's")
+
+    monkeypatch.setattr(cli.import_module("vsearch.commands.search"), "run", broken)
+    with pytest.raises(BrokenPipeError, match="a worker's"):
+        main(["search", str(tmp_path), "photo.png"])
 
 
 @pytest.mark.parametrize("words", [["frobnicate"], [], ["--frobnicate"], ["search"]])

@@ -1,4 +1,5 @@
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -16,7 +17,29 @@ TRAINER_COMMANDS = {
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run one vsearch command; `args` default to the command line's."""
+    """Run one vsearch command; `args` default to the command line's. Quiet when nobody reads on (`| head -1`)."""
+    try:
+        _run(args)
+    except BrokenPipeError:
+        if _written("\n"):
+            raise  # another pipe than the output
+        sys.exit(1)
+    finally:
+        _written("")
+
+
+def _written(text: str) -> bool:
+    """Write and flush; if nobody reads the output any more, let it go nowhere from now on and return False."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python tells of it when it ends
+        return False
+    return True
+
+
+def _run(args: Sequence[str] | None) -> None:
     words = sys.argv[1:] if args is None else list(args)
     if words and words[0] in TRAINER_COMMANDS:
         from vsearch.trainer_cli import run  # Lightning takes seconds to import: only for commands that train

@@ -69,6 +69,8 @@ def run(args: argparse.Namespace) -> None:
         ACTIONS[args.action](args)
     except (BundleError, CatalogError) as error:
         sys.exit(f"vsearch index: {error}")
+    except BrokenPipeError:
+        raise  # nobody reads what is printed: no matter of the bundle
     except OSError as error:
         sys.exit(f"vsearch index: {error}. The bundle is whole; `describe` says what is in force.")
 
