@@ -18,6 +18,7 @@ same round. Bytes a vector are those of the files.
 import argparse
 import json
 import os
+import re
 import sys
 import tempfile
 import time
@@ -69,7 +70,7 @@ def synthetic(n: int, dim: int, n_queries: int) -> tuple[np.ndarray, np.ndarray]
     return vectors[:n], vectors[n:]
 
 
-def ours(gallery: np.ndarray, threads: int, wanted: Callable[[str], bool]) -> Iterator[Variant]:
+def ours(gallery: np.ndarray, threads: int, wanted: Callable[[str], bool], build_threads: int) -> Iterator[Variant]:
     """Build vsearch's indexes, each once, and yield a variant for each of its settings for searching."""
     from vsearch.indexes.auto import AutoIndex
     from vsearch.indexes.base import Index
@@ -97,7 +98,9 @@ def ours(gallery: np.ndarray, threads: int, wanted: Callable[[str], bool]) -> It
         ("vsearch auto, recall >= 0.999", lambda: AutoIndex(min_recall=0.999, threads=threads), [{}]),
     ]
     for factory, searches in factories.items():
-        engines.append((f"vsearch {factory}", lambda factory=factory: FaissIndex(factory, threads=threads), searches))  # type: ignore[misc]
+        engines.append(
+            (f"vsearch {factory}", lambda factory=factory: FaissIndex(factory, threads=build_threads), searches)  # type: ignore[misc]
+        )
     for name, make, searches in engines:
         if not wanted(name):
             continue
@@ -105,6 +108,8 @@ def ours(gallery: np.ndarray, threads: int, wanted: Callable[[str], bool]) -> It
         index = make()
         index.build(gallery)
         build_s = time.perf_counter() - start
+        if isinstance(index, FaissIndex):
+            index.threads = threads
         size = _stored(index) / len(gallery)
         for settings in searches:
             text = ", ".join(f"{key}={value:g}" for key, value in settings.items())
@@ -188,8 +193,11 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=2048, help="of synthetic vectors")
     parser.add_argument("--queries", type=int, default=500)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--build-threads", type=int, help="for vsearch's FAISS indexes; peers take what they take")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", help="engines whose name has one of these in it: exact,hnswlib")
+    parser.add_argument(
+        "--only", help="engines whose name matches one of these expressions: 'exact,usearch$,IVF.*Flat'"
+    )
     parser.add_argument("--json", type=Path, help="also write the rows here")
     args = parser.parse_args()
     for name in (
@@ -205,11 +213,12 @@ def main() -> None:
     )
 
     def wanted(engine: str) -> bool:
-        return not args.only or any(word in engine for word in args.only.split(","))
+        return not args.only or any(re.search(word, engine) for word in args.only.split(","))
 
     with tempfile.TemporaryDirectory() as folder:
         variants = [flat(gallery)]
-        for found in (ours(gallery, args.threads, wanted), peers(gallery, args.threads, Path(folder), wanted)):
+        own = ours(gallery, args.threads, wanted, args.build_threads or args.threads)
+        for found in (own, peers(gallery, args.threads, Path(folder), wanted)):
             for variant in found:
                 print(f"built: {variant.engine} {variant.settings}", file=sys.stderr, flush=True)
                 variants.append(variant)
