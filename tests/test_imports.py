@@ -38,6 +38,7 @@ WITHIN = [
     [
         "indexes.exhaustive",
         "indexes.faiss_parts",
+        "indexes.faiss_filtered",
         "indexes.faiss_removal",
         "indexes.faiss_files",
         "indexes.faiss",

@@ -107,7 +107,8 @@ def test_after_add_and_remove_rows_are_those_of_the_table(factory, tmp_path):
 @pytest.mark.parametrize("share", [0.005, 0.05, 0.3, 0.6, 0.9, 1])
 @pytest.mark.parametrize("factory", LOSSLESS + CODED)
 def test_a_filter_leaves_no_place_empty_and_lets_nothing_else_in(factory, share, few, monkeypatch):
-    monkeypatch.setattr(faiss_index, "FEW", few)
+    for name in ("FEW", "FEW_WHOLE"):
+        monkeypatch.setattr(faiss_index, name, few)
     gallery, queries, index = unit(1000), unit(20, seed=1), shared(factory)
     allowed = np.random.default_rng(2).random(1000) < share
     kept = np.flatnonzero(allowed)
@@ -124,13 +125,15 @@ def test_a_filter_leaves_no_place_empty_and_lets_nothing_else_in(factory, share,
         if factory in LOSSLESS:
             assert scores == pytest.approx(np.take_along_axis(queries @ gallery.T, positions, axis=1), abs=1e-5)
         assert np.array_equal(index.search(queries, k, allowed)[1], positions)
+        assert index.search(queries[:2], k, allowed)[0] == pytest.approx(scores[:2], abs=1e-5)  # compared another way
 
 
 @pytest.mark.parametrize(
     ("factory", "search"),
     [("HNSW32", {"efSearch": 64}), ("IVF64,Flat", {"nprobe": 8}), ("PCA16,IVF64,SQ8", {"nprobe": 8})],
 )
-def test_a_filter_on_what_lies_elsewhere_costs_no_recall(factory, search):
+def test_a_filter_on_what_lies_elsewhere_costs_no_recall(factory, search, monkeypatch):
+    monkeypatch.setattr(faiss_index, "FEW_WHOLE", faiss_index.FEW)
     rng = np.random.default_rng(0)
     shops = rng.integers(0, 40, 8000)  # what a shop sells looks alike
     gallery = unit(40, 16)[shops] + 0.25 * rng.standard_normal((8000, 16))

@@ -10,11 +10,15 @@ import numpy as np
 from vsearch.indexes.base import Index
 from vsearch.indexes.exhaustive import search_in_pieces
 from vsearch.indexes.faiss_files import in_memory, read
-from vsearch.indexes.faiss_parts import as_written, check_enough, check_l2, reason, restricted, set_seed
+from vsearch.indexes.faiss_filtered import among, restricted, whole
+from vsearch.indexes.faiss_parts import as_written, check_enough, check_l2, reason, set_seed
 from vsearch.indexes.faiss_removal import removed
 
 FILE, SETTINGS = "index.faiss", "index.json"
-FEW = 200  # m of n allowed are few up to m * m = FEW * n: about where HNSW32 takes as long as comparing m (2,048-d)
+# m of n allowed are few up to m * m = FEW * n: about where HNSW32 takes as long as comparing m (2,048-d) that are given
+# back one by one; or FEW_WHOLE * n, where they lie there whole
+FEW, FEW_WHOLE = 200, 1000
+SEVERAL = 8  # queries from which on a matrix product pays for bringing the vectors together
 
 
 class FaissIndex(Index):
@@ -94,8 +98,9 @@ class FaissIndex(Index):
         """Return scores (cosines, best first) and positions, each (q, k).
 
         When few are `allowed`, each of them is compared; else the index is searched with FAISS's selector and farther
-        than without one, or, for kinds that have none, for more hits. What that leaves unfilled is filled by comparing
-        each. So no place stays empty, and nothing else is found. Kinds that keep codes compare what they decode.
+        than without one, or, for kinds that have none, for more hits. For queries that this leaves places unfilled, or
+        whose walk through a graph meets few of the allowed ones, each is compared after all. So no place stays empty,
+        and nothing else is found. Kinds that keep codes compare what they decode.
         """
         asked = np.ascontiguousarray(queries, dtype=np.float32)
         with self._threads():
@@ -178,16 +183,25 @@ class FaissIndex(Index):
         return vectors[np.sort(np.random.default_rng(self.seed).permutation(len(vectors))[: self.train_sample])]
 
     def _search_allowed(self, queries: np.ndarray, k: int, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        positions = np.flatnonzero(allowed)
-        if len(positions) <= k or len(positions) ** 2 <= FEW * len(allowed):
-            return search_in_pieces(self.vectors, positions, queries, k)
+        positions, index = np.flatnonzero(allowed), self._built()
+        few = FEW if whole(index) is None else FEW_WHOLE
+        if len(positions) <= k or len(positions) ** 2 <= few * len(allowed):
+            return self._compared(queries, k, positions)
         everything = len(positions) == len(allowed)
-        answer = self._built().search(queries, k) if everything else restricted(self._built(), queries, k, allowed)
-        scores, found = self._cosines(answer)
+        scores, found = self._cosines(
+            index.search(queries, k) if everything else restricted(index, queries, k, allowed)
+        )
         short = (found < 0).any(axis=1)
         if short.any():
-            scores[short], found[short] = search_in_pieces(self.vectors, positions, queries[short], k)
+            scores[short], found[short] = self._compared(queries[short], k, positions)
         return scores, found
+
+    def _compared(self, queries: np.ndarray, k: int, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Compare queries with each vector at int64 (m,) positions, m at least k."""
+        vectors = whole(self._built())
+        if vectors is None or k == 0 or len(queries) >= SEVERAL:
+            return search_in_pieces(self.vectors, positions, queries, k)
+        return self._cosines(among(vectors, queries, k, positions))
 
     def _cosines(self, answer: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         distances_l2sq, positions = answer

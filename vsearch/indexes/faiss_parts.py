@@ -1,5 +1,4 @@
 from collections.abc import Iterator
-from math import ceil
 
 import faiss
 import numpy as np
@@ -99,46 +98,3 @@ def as_written(index: faiss.Index, positions: np.ndarray) -> np.ndarray:
     if lists is not None and lists.direct_map.type == faiss.DirectMap.NoMap:
         lists.make_direct_map()
     return index.reconstruct_batch(positions)
-
-
-def restricted(index: faiss.Index, queries: np.ndarray, k: int, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Search among the allowed vectors: squared L2 distances and positions, each (q, k), -1 where a place is empty.
-
-    With FAISS's own selector, and as many times farther (efSearch, nprobe) as there are vectors to an allowed one, so
-    that about as many allowed ones are met as without a filter. Kinds that have no selector are asked for more hits,
-    and those that aren't allowed are dropped.
-    """
-    bits = np.packbits(allowed, bitorder="little")
-    farther = len(allowed) / max(1, int(allowed.sum()))
-    # pytorch-metric-learning imports faiss.contrib.torch_utils, which puts a `search` without params in its place
-    search = getattr(index, "search_numpy", index.search)
-    try:
-        return search(queries, k, params=_parameters(index, faiss.IDSelectorBitmap(bits), k, farther))
-    except RuntimeError:  # FAISS: "selector not supported", "search params not supported for this index"
-        return _overfetched(index, queries, k, allowed)
-
-
-def _overfetched(index: faiss.Index, queries: np.ndarray, k: int, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    share = max(float(allowed.mean()), 1e-9)
-    distances, positions = index.search(queries, min(index.ntotal, int(2 * k / share) + 1))
-    counts = (positions >= 0) & allowed[positions]
-    order = np.argsort(~counts, axis=1, kind="stable")[:, :k]  # those that count first, in their order
-    found = np.take_along_axis(np.where(counts, positions, -1), order, axis=1)
-    return np.take_along_axis(distances, order, axis=1), found
-
-
-def _parameters(index: faiss.Index, selector: faiss.IDSelector, k: int, farther: float) -> faiss.SearchParameters:
-    """Return an index's settings for searching `farther`, with a selector, as FAISS takes them for one call."""
-    index = faiss.downcast_index(index)
-    if isinstance(index, faiss.IndexPreTransform):
-        return faiss.SearchParametersPreTransform(index_params=_parameters(index.index, selector, k, farther))
-    if isinstance(index, faiss.IndexRefine):
-        inner = _parameters(index.base_index, selector, k, farther)
-        return faiss.IndexRefineSearchParameters(k_factor=index.k_factor, base_index_params=inner)
-    if isinstance(index, faiss.IndexIVF):
-        kind = faiss.IVFPQSearchParameters if isinstance(index, faiss.IndexIVFPQ) else faiss.SearchParametersIVF
-        return kind(sel=selector, nprobe=min(index.nlist, ceil(index.nprobe * farther)))
-    if isinstance(index, faiss.IndexHNSW):
-        wide = ceil(max(index.hnsw.efSearch, k) * farther)
-        return faiss.SearchParametersHNSW(sel=selector, efSearch=min(index.ntotal, wide))
-    return faiss.SearchParameters(sel=selector)
