@@ -37,7 +37,7 @@ from vsearch.engines.onnx import OnnxEngine
 from vsearch.engines.openvino import OpenvinoEngine
 from vsearch.engines.torch import TorchEngine
 from vsearch.generations.live import open_live
-from vsearch.images import open_photo, to_square
+from vsearch.images import read_square
 from vsearch.intake import embed_photos
 from vsearch.precision import cpu_has_bfloat16
 from vsearch.scan import in_threads
@@ -86,7 +86,7 @@ def main() -> None:
     side = preprocessing.size
 
     def decoded() -> np.ndarray:
-        return np.stack([*in_threads(lambda path: to_square(open_photo(path), preprocessing).numpy(), paths)])
+        return np.stack([*in_threads(lambda path: read_square(path, preprocessing).numpy(), paths)])
 
     normal = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(preprocessing.mean, preprocessing.std)]
     plain: Any = deepcopy(embedder.backbone.model).to(memory_format=torch.contiguous_format)

@@ -26,7 +26,7 @@ from torchvision.transforms import v2
 from vsearch.backbones.cut import cut
 from vsearch.backbones.torchvision import TorchvisionBackbone
 from vsearch.convolution import use_products
-from vsearch.images import normalise, open_photo, to_square
+from vsearch.images import normalise, read_square
 from vsearch.precision import quickest
 
 PHOTOS, LABELS, SIDE = 64, 16, 4096
@@ -59,7 +59,7 @@ class Step:
             use_products(self.backbone)
         self.paths = sorted((folder / "images").glob("*.jpg"))[:PHOTOS]
         self.labels = torch.arange(PHOTOS) % LABELS
-        self.squares = [to_square(open_photo(path), self.backbone.preprocessing) for path in self.paths]
+        self.squares = [read_square(path, self.backbone.preprocessing) for path in self.paths]
         self.photos = self.normalised()
         self.maps = self.frozen().clone()
         self.optimizer = torch.optim.AdamW(self.cut.rest.parameters(), 1e-4, fused=True)
@@ -70,7 +70,7 @@ class Step:
 
     def decode(self) -> list[Tensor]:
         """Files to squares, one after the other."""
-        return [to_square(open_photo(path), self.backbone.preprocessing) for path in self.paths]
+        return [read_square(path, self.backbone.preprocessing) for path in self.paths]
 
     def augmented(self) -> list[Tensor]:
         """Each square flipped or not."""

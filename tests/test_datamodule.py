@@ -1,3 +1,4 @@
+import os
 from types import SimpleNamespace
 
 import numpy as np
@@ -6,17 +7,19 @@ import pytest
 import torch
 from PIL import Image
 from tiny import ColourCatalog, TinyBackbone
+from torch import nn
 from torchvision.transforms import v2
 
 from vsearch.catalogs.base import Catalog, CatalogError
 from vsearch.datamodule import CatalogDataModule, boxes
 from vsearch.dataset import PhotoDataset
-from vsearch.images import PhotoError, load
+from vsearch.images import PhotoError, open_photo, to_square
 from vsearch.samplers.base import BatchPlan
 from vsearch.samplers.category import CategoryPlan
 from vsearch.samplers.pk import PKPlan
 from vsearch.samplers.random import RandomPlan
 from vsearch.splits import ColumnSplit, LabelDisjointSplit, SplitError, StratifiedSplit
+from vsearch.trunk.cache import TrunkCache
 
 
 def module(catalog, tmp_path, epoch: int = 0, **arguments) -> CatalogDataModule:
@@ -176,7 +179,21 @@ def test_evaluation_photos_are_those_of_images_py_in_order(colours, tmp_path):
     assert rows.tolist() == part.index.tolist()
     assert labels.tolist() == part["label_code"].tolist()
     for photo, path in zip(photos, part["path"], strict=True):
-        assert torch.equal(photo, load(path, TinyBackbone().preprocessing))
+        assert torch.equal(photo, to_square(open_photo(path), TinyBackbone().preprocessing))
+
+
+def test_the_number_of_workers_follows_the_machine(colours, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 12)
+    for gpu, workers in ((False, 2), (True, 10)):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda gpu=gpu: gpu)
+        assert CatalogDataModule(colours, num_workers=None).num_workers == workers
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    assert CatalogDataModule(colours, num_workers=None).num_workers == 2
+
+
+def test_a_cache_of_maps_and_augmented_batches_exclude_each_other(colours):
+    with pytest.raises(SplitError, match=r"`data\.batch_augment`.*`data\.trunk_cache`"):
+        CatalogDataModule(colours, batch_augment=[nn.Identity()], trunk_cache=TrunkCache())
 
 
 def test_boxes_are_cropped(tmp_path):
@@ -187,9 +204,9 @@ def test_boxes_are_cropped(tmp_path):
     items[["x_1", "y_1", "x_2", "y_2"]] = [[0, 0, 10, 10], [10, 0, 20, 10], [np.nan] * 4]
     dataset = PhotoDataset(items, TinyBackbone().preprocessing)
     left, right, whole = (dataset[i][0] for i in range(3))
-    assert left[2].max() == -1
-    assert right[0].max() == -1
-    assert whole[0].max() == whole[2].max() == 1
+    assert left[2].max() == 0
+    assert right[0].max() == 0
+    assert whole[0].max() == whole[2].max() == 255
     assert boxes(items)[0] == (0, 0, 10, 10)
     assert boxes(items)[2] is None
 

@@ -20,6 +20,7 @@ from vsearch.images import (
     normalise,
     open_photo,
     pixel_hash,
+    read_square,
     to_square,
 )
 
@@ -381,6 +382,34 @@ def test_halving_averages_and_interpolations_differ() -> None:
     bicubic = to_square(stripes, Preprocessing(8, (0, 0, 0), (1, 1, 1), "bicubic"))
     assert (bilinear[:, :, 2:6].float() - 127.5).abs().max() < 20  # antialiased: neither 0 nor 255
     assert not torch.equal(bilinear, bicubic)
+
+
+def large(width: int, height: int) -> Image.Image:
+    """A smooth picture, as photos are."""
+    return Image.fromarray(PICTURE).resize((width, height), Image.Resampling.BICUBIC)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same(mode: str) -> None:
+    data = encode(large(320, 200).convert(mode), "JPEG", quality=95)
+    assert open_photo(data, side=20).size == (40, 25)
+    assert open_photo(data, side=40).size == (80, 50)
+    assert open_photo(data, side=81).size == (320, 200)
+    preprocessing = Preprocessing(40, (0, 0, 0), (1, 1, 1))
+    small, whole = read_square(data, preprocessing), to_square(open_photo(data), preprocessing)
+    assert (small.float() - whole.float()).abs().mean() < 2
+
+
+def test_a_box_is_cut_from_the_whole_photo() -> None:
+    data = encode(large(320, 200), "JPEG")
+    assert open_photo(data, (0, 0, 160, 100), side=20).size == (160, 100)
+    box = (10.0, 20.0, 170.0, 120.0)
+    assert torch.equal(read_square(data, PREPROCESSING, box), to_square(open_photo(data, box), PREPROCESSING))
+
+
+def test_other_formats_and_thin_jpegs_are_decoded_whole() -> None:
+    assert open_photo(encode(large(320, 200)), side=20).size == (320, 200)
+    assert open_photo(encode(large(2000, 1), "JPEG"), side=8).size[1] == 1
 
 
 def test_normalise_against_loops() -> None:

@@ -146,6 +146,30 @@ def test_validation_loss_is_that_of_the_fixed_batches(colours, tmp_path):
     assert run.callback_metrics["val/loss"].item() == pytest.approx(np.mean(losses), abs=1e-5)
 
 
+class Seen(nn.Module):
+    """Turns photos black, and counts them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def forward(self, photos: torch.Tensor) -> torch.Tensor:
+        self.count += len(photos)
+        return torch.zeros_like(photos)
+
+
+def test_batches_are_augmented_in_training_alone(colours, tmp_path):
+    seen, data = Seen(), data_of(colours)
+    data.batch_augment = seen
+    run = trainer(tmp_path, 1)
+    run.fit(learner(), data)
+    assert seen.count == 4 * 4 * run.num_training_batches
+    assert run.callback_metrics["train/embedding_spread"] < 1e-4
+    assert run.callback_metrics["val/precision_at_1"] > 0.5
+    run.test(run.lightning_module, data, verbose=False)
+    assert seen.count == 4 * 4 * run.num_training_batches
+
+
 def test_test_searches_the_gallery_and_predict_gives_rows_and_vectors(colours, tmp_path):
     model, run = fitted(colours, tmp_path, epochs=6)
     results = run.test(model, data_of(colours), verbose=False)[0]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vsearch.catalogs.base import boxes
-from vsearch.images import PhotoError, Preprocessing, open_photo, to_square
+from vsearch.images import PhotoError, Preprocessing, read_square
 
 Embed = Callable[[Tensor], np.ndarray]  # photos, uint8 (n, 3, size, size), to unit vectors, float32 (n, dim)
 FILE, COUNT = "canaries.npz", 8
@@ -32,11 +32,10 @@ def draw(items: pd.DataFrame, preprocessing: Preprocessing, embed: Embed) -> byt
     ids, made = [], []
     for _, item in items.iloc[rows].iterrows():
         try:
-            photo = open_photo(item["path"], boxes(item.to_frame().T)[0], preprocessing.fill)
+            made.append(read_square(item["path"], preprocessing, boxes(item.to_frame().T)[0]))
         except PhotoError:
             continue
         ids.append(str(item["id"]))
-        made.append(to_square(photo, preprocessing))
     if not ids:
         return None
     file, pixels = BytesIO(), torch.stack(made)

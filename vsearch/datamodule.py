@@ -1,4 +1,5 @@
 import logging
+import os
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -13,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from vsearch.backbones.base import Backbone
 from vsearch.catalogs.base import BOX, REQUIRED, Catalog, CatalogError, boxes
-from vsearch.dataset import PhotoDataset, as_it_is
+from vsearch.dataset import Batch, PhotoDataset, as_it_is, augmented_batch
 from vsearch.embedder import Embedder
 from vsearch.images import PhotoError, Preprocessing
 from vsearch.samplers.base import BatchPlan
@@ -25,11 +26,13 @@ from vsearch.trunk.cache import TrunkCache, TrunkMaps
 
 log = logging.getLogger(__name__)
 
+MOST_WORKERS = 16
+
 
 class CatalogDataModule(LightningDataModule):
     """Photos of a catalog, split into train, val and test, as Lightning's loaders.
 
-    A batch is (photos float (B, 3, S, S), label codes int (B,), catalog rows int (B,)).
+    A batch is (photos uint8 (B, 3, S, S), label codes int (B,), catalog rows int (B,)).
 
     Args:
         catalog: where the items come from.
@@ -39,9 +42,12 @@ class CatalogDataModule(LightningDataModule):
         photos_per_class: K of a PK batch; classes with fewer photos give those they have (`PKPlan`).
         sampler: which training photos meet in a batch; null for PK batches. Validation always uses PK batches, so
             that `val/loss` stays comparable.
-        augment: torchvision v2 transforms for training photos, applied in order to uint8 (3, S, S).
+        augment: torchvision v2 transforms for training photos, applied in order to uint8 (3, S, S), by the workers.
+        batch_augment: the same for whole batches on the device, where the workers would take too long: modules that
+            take float (B, 3, S, S), 0..1, and treat each photo in a way of its own, as kornia's do.
         eval_batch_size: photos embedded at a time outside training.
-        num_workers: processes that decode photos; 0 decodes in the main process.
+        num_workers: processes that decode photos while the network computes; 0 decodes in the main process, by a
+            thread per core. Null chooses: 2 beside a CPU that computes, most of the cores beside a GPU.
         on_bad_image: what to do about photos that can't be read: `skip` counts them and lists them in the run's
             skipped.csv; `error` stops before training.
         seed: decides batches and augmentation.
@@ -63,8 +69,9 @@ class CatalogDataModule(LightningDataModule):
         photos_per_class: int = 4,
         sampler: BatchPlan | None = None,
         augment: list[nn.Module] | None = None,
+        batch_augment: list[nn.Module] | None = None,
         eval_batch_size: int = 64,
-        num_workers: int = 0,
+        num_workers: int | None = 0,
         on_bad_image: Literal["skip", "error"] = "error",
         seed: int = 0,
         axes: list[str] | None = None,
@@ -74,12 +81,19 @@ class CatalogDataModule(LightningDataModule):
         _require("classes_per_batch", classes_per_batch, 2)
         _require("photos_per_class", photos_per_class, 1)
         _require("eval_batch_size", eval_batch_size, 1)
-        _require("num_workers", num_workers, 0)
+        _require("num_workers", num_workers or 0, 0)
         self.catalog, self.split = catalog, split or StratifiedSplit()
         self.p, self.k = classes_per_batch, photos_per_class
         self.sampler = sampler or PKPlan()
         self.augment = nn.Sequential(*augment) if augment else None
-        self.eval_batch_size, self.num_workers = eval_batch_size, num_workers
+        self.batch_augment = nn.Sequential(*batch_augment) if batch_augment else None
+        if self.batch_augment and trunk_cache:
+            raise SplitError(
+                "`data.batch_augment` changes photos, and `data.trunk_cache` trains on what was made of them "
+                "before: set one of the two to null."
+            )
+        self.eval_batch_size = eval_batch_size
+        self.num_workers = _workers() if num_workers is None else num_workers
         self.on_bad_image, self.seed = on_bad_image, seed
         self.axes, self.trunk_cache = axes or [], trunk_cache
         self.skipped = pd.DataFrame()
@@ -231,8 +245,25 @@ class CatalogDataModule(LightningDataModule):
         return self._loader(dataset, self.num_workers, batch_sampler=batches)
 
     def _loader(self, dataset: Dataset, workers: int = 0, **batches: Any) -> DataLoader:
-        pinned = torch.cuda.is_available()  # copied to the GPU while it computes
-        return DataLoader(dataset, collate_fn=as_it_is, num_workers=workers, pin_memory=pinned, **batches)
+        return DataLoader(
+            dataset,
+            collate_fn=as_it_is,
+            num_workers=workers,
+            persistent_workers=workers > 0,  # to start them takes as long as many a batch
+            pin_memory=torch.cuda.is_available(),  # copied to the GPU while it computes
+            **batches,
+        )
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Augment training photos on the device, as the seed and the number of the batch decide."""
+        if self.batch_augment is None or not self.trainer.training:  # type: ignore[attr-defined]
+            return batch
+        photos, labels, rows = batch
+        return (
+            augmented_batch(photos, self.batch_augment, (self.seed, self.trainer.fit_loop.total_batch_idx + 1)),
+            labels,
+            rows,
+        )
 
     def _maps(self) -> TrunkMaps | None:
         """Return what a fit keeps of the frozen stages; None where they are computed every time."""
@@ -274,6 +305,12 @@ class CatalogDataModule(LightningDataModule):
         if self.trainer is None:
             raise RuntimeError("CatalogDataModule takes the photo size from the model: use it through a Trainer.")
         return cast(Backbone, self.trainer.lightning_module.backbone).preprocessing
+
+
+def _workers() -> int:
+    """Return how many processes decode: beside a GPU most of the cores, beside a CPU that computes a few."""
+    cores = os.cpu_count() or 1
+    return max(2, min(MOST_WORKERS, cores - 2)) if torch.cuda.is_available() else 2
 
 
 def _require(name: str, value: int, least: int) -> None:

@@ -1,13 +1,14 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, get_worker_info
 
 from vsearch.catalogs.base import boxes
-from vsearch.images import Preprocessing, normalise, open_photo, to_square
+from vsearch.images import Preprocessing, read_square
 from vsearch.scan import in_threads
 
 Sample = tuple[Tensor, int, int]
@@ -16,10 +17,11 @@ Index = int | tuple[int, int]
 
 
 class PhotoDataset(Dataset[Sample]):
-    """Photos of `items` as (normalised tensor (3, S, S), label code, row of the item in the catalog).
+    """Photos of `items` as (square uint8 (3, S, S), label code, row of the item in the catalog).
 
-    Indexed by a position, or by (position, seed) to augment the photo with that seed. A DataLoader gets whole batches
-    and wants `as_it_is` for its `collate_fn`.
+    They are normalised on the device, by `Embedder.from_batch`: a quarter of the bytes to copy. Indexed by a position,
+    or by (position, seed) to augment the photo with that seed. A DataLoader gets whole batches and wants `as_it_is` for
+    its `collate_fn`.
     """
 
     def __init__(self, items: pd.DataFrame, preprocessing: Preprocessing, augment: nn.Module | None = None) -> None:
@@ -35,7 +37,7 @@ class PhotoDataset(Dataset[Sample]):
         return photos[0], int(labels[0]), int(rows[0])
 
     def __getitems__(self, indices: Sequence[Index]) -> Batch:
-        """Return a batch: photos float (B, 3, S, S), label codes int (B,), catalog rows int (B,).
+        """Return a batch: photos uint8 (B, 3, S, S), label codes int (B,), catalog rows int (B,).
 
         The photos are decoded by a thread per core, except in a DataLoader's worker, beside which others work.
         """
@@ -44,11 +46,10 @@ class PhotoDataset(Dataset[Sample]):
         decoded = map(self._square, positions) if get_worker_info() else in_threads(self._square, positions)
         squares = [augmented(square, self.augment, seed) for square, (_, seed) in zip(decoded, pairs, strict=True)]
         labels, rows = ([values[position] for position in positions] for values in (self.labels, self.rows))
-        return normalise(torch.stack(squares), self.preprocessing), torch.tensor(labels), torch.tensor(rows)
+        return torch.stack(squares), torch.tensor(labels), torch.tensor(rows)
 
     def _square(self, position: int) -> Tensor:
-        photo = open_photo(self.paths[position], self.boxes[position], self.preprocessing.fill)
-        return to_square(photo, self.preprocessing)
+        return read_square(self.paths[position], self.preprocessing, self.boxes[position])
 
 
 def as_it_is(batch: Any) -> Any:
@@ -66,3 +67,19 @@ def augmented(square: Tensor, augment: nn.Module | None, seed: int | None) -> Te
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # the CPU's alone
         return augment(square)
+
+
+def augmented_batch(photos: Tensor, augment: nn.Module, seed: Sequence[int]) -> Tensor:
+    """Return photos, uint8 (B, 3, S, S), augmented together on their device, as the seed decides.
+
+    Args:
+        photos: where they lie decides where it is computed.
+        augment: takes and returns float (B, 3, S, S), 0..1; what leaves that range is cut off.
+        seed: whole numbers; generators are put back.
+    """
+    devices = [photos.device] if photos.is_cuda else []
+    drawn = int(np.random.SeedSequence(seed).generate_state(1)[0])
+    with torch.random.fork_rng(devices), torch.autocast(photos.device.type, enabled=False), torch.no_grad():
+        torch.manual_seed(drawn)
+        made = augment(photos.float() / 255)
+    return (made.clamp(0, 1) * 255).round().to(torch.uint8)

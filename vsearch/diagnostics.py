@@ -34,7 +34,12 @@ def geometry(embeddings: Tensor, labels: Tensor) -> dict[str, Tensor]:
     same = labels[:, None] == labels[None, :]
     itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     return {
-        "positive_distance_l2sq": distance_l2sq[same & ~itself].mean(),
-        "negative_distance_l2sq": distance_l2sq[~same].mean(),
+        "positive_distance_l2sq": _mean(distance_l2sq, same & ~itself),
+        "negative_distance_l2sq": _mean(distance_l2sq, ~same),
         "embedding_spread": 1 - embeddings.mean(dim=0).square().sum(),
     }
+
+
+def _mean(values: Tensor, chosen: Tensor) -> Tensor:
+    """Return the mean of the chosen values, nan if none is: without indexing, for which a GPU has to be waited for."""
+    return values.where(chosen, 0).sum() / chosen.sum()

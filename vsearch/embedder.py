@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from vsearch.backbones.base import Backbone
 from vsearch.backbones.cut import Cut, cut
 from vsearch.heads.base import Head
-from vsearch.images import Preprocessing
+from vsearch.images import Preprocessing, normalise
 
 PHOTO_CHANNELS = 3
 
@@ -48,8 +48,11 @@ class Embedder(nn.Module):
         """Return the embeddings of what a fit's loaders give: photos, or maps that the trunk of `cut` made of them.
 
         Args:
-            inputs: normalised photos, float (B, 3, S, S), or maps, (B, C, h, w) with C other than 3.
+            inputs: photos, uint8 (B, 3, S, S), which are normalised here, or float, which are normalised already; or
+                maps, float (B, C, h, w) with C other than 3.
         """
+        if inputs.dtype == torch.uint8:
+            inputs = normalise(inputs, self.preprocessing)
         if inputs.shape[1] == PHOTO_CHANNELS:
             return self(inputs)
         if self.cut is None:

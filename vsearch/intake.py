@@ -17,7 +17,7 @@ from vsearch.catalogs.table import TableCatalog
 from vsearch.embedder import Embedder
 from vsearch.engines.base import Engine
 from vsearch.engines.torch import TorchEngine
-from vsearch.images import Box, PhotoError, Preprocessing, open_photo, to_square
+from vsearch.images import Box, PhotoError, Preprocessing, read_square
 from vsearch.scan import in_threads
 
 BATCH = 64
@@ -98,7 +98,7 @@ def embed_photos(
 def _square(preprocessing: Preprocessing, source: tuple[str, Box | None]) -> Tensor | str:
     """Return a photo as the network sees it, uint8 (3, S, S), or why it can't be used."""
     try:
-        return to_square(open_photo(*source, preprocessing.fill), preprocessing)
+        return read_square(source[0], preprocessing, source[1])
     except PhotoError as error:
         return str(error)
 

@@ -21,7 +21,7 @@ from vsearch.parameters import parameter_groups, scale_rates
 from vsearch.samplers.batches import EpochBatches
 from vsearch.samplers.pk import PKPlan
 
-Batch = tuple[Tensor, Tensor, Tensor]  # photos (B, 3, S, S), label codes (B,), catalog rows (B,)
+Batch = tuple[Tensor, Tensor, Tensor]  # photos uint8 (B, 3, S, S), label codes (B,), catalog rows (B,)
 VAL_SCORES = ("precision_at_1", "cmc_at_10", "map_at_r", "r_precision")
 
 
@@ -121,7 +121,8 @@ class MetricLearner(LightningModule):
         values = geometry(embeddings, labels)
         if mined is not None and len(mined) == 3 and isinstance(self.loss, TripletMarginLoss):
             values["active_triplets"] = active_share(embeddings, mined, self.loss)
-        return {f"train/{name}": value for name, value in values.items() if value.isfinite()}
+        finite = torch.stack([*values.values()]).isfinite().tolist()  # one wait for the GPU, not one for each
+        return {f"train/{name}": value for (name, value), good in zip(values.items(), finite, strict=True) if good}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep the embeddings of one val batch."""

@@ -1,5 +1,5 @@
 import json
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from types import SimpleNamespace
 
 import numpy as np
@@ -139,6 +139,14 @@ def test_the_protocol_counts_what_was_searched(catalog, synthetic, monkeypatch):
         "gallery": 6,
     }
     assert json.loads(json.dumps(found)) == found
+
+
+def test_a_folder_of_sources_has_no_version(monkeypatch):
+    def version(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("vsearch.reports.summary.version", version)
+    assert set(library_versions().values()) == {"not installed"}
 
 
 def test_versions_are_those_installed():

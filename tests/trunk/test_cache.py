@@ -151,9 +151,12 @@ def test_no_views_are_refused():
 def test_embedder_takes_maps_as_well_as_photos(backbone, items, tmp_path):
     embedder = Embedder(backbone).eval()
     maps = maps_of(backbone, tmp_path).plain(items, items["content_hash"]).__getitems__([*range(8)])[0]
-    photos = torch.stack([load(path, backbone.preprocessing) for path in items["path"].iloc[:8]])
+    paths = items["path"].iloc[:8]
+    photos = torch.stack([load(path, backbone.preprocessing) for path in paths])
+    squares = torch.stack([to_square(open_photo(path), backbone.preprocessing) for path in paths])
     with torch.no_grad():
         cosines = (embedder.from_batch(maps) * embedder.from_batch(photos)).sum(dim=1)
+        assert torch.equal(embedder.from_batch(squares), embedder.from_batch(photos))
     assert np.allclose(cosines, 1, atol=1e-4)
 
 

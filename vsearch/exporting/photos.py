@@ -12,7 +12,7 @@ from vsearch.catalogs.base import boxes
 from vsearch.generations.base import BundleError
 from vsearch.generations.files import check_file
 from vsearch.generations.live import Live
-from vsearch.images import PhotoError, Preprocessing, open_photo, to_square
+from vsearch.images import PhotoError, Preprocessing, read_square
 from vsearch.upkeep import QUERIES
 
 MOST = 500
@@ -45,7 +45,11 @@ def held(live: Live, preprocessing: Preprocessing, given: Sequence[Path] = ()) -
         PhotoError: a given one can't be used.
     """
     if given:
-        squares, labels, own = [_square(path, preprocessing) for path in given], [""] * len(given), [-1] * len(given)
+        squares, labels, own = (
+            [read_square(path, preprocessing) for path in given],
+            [""] * len(given),
+            [-1] * len(given),
+        )
         origin = f"{len(given):,} given photos"
     else:
         table, name = _table(live)
@@ -71,15 +75,11 @@ def readable(table: pd.DataFrame, preprocessing: Preprocessing) -> tuple[list[Te
     squares, good = [], []
     for row, (path, box) in enumerate(zip(table.get("path", []), boxes(table), strict=True)):
         try:
-            squares.append(to_square(open_photo(path, box, preprocessing.fill), preprocessing))
+            squares.append(read_square(path, preprocessing, box))
             good.append(row)
         except PhotoError:
             continue
     return squares, table.iloc[good]
-
-
-def _square(path: Path, preprocessing: Preprocessing) -> Tensor:
-    return to_square(open_photo(path, None, preprocessing.fill), preprocessing)
 
 
 def _table(live: Live) -> tuple[pd.DataFrame, str]:

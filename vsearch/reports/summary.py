@@ -1,7 +1,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -83,7 +83,14 @@ def _seeds(data: CatalogDataModule) -> dict[str, int | None]:
 def library_versions() -> dict[str, str]:
     """Return the versions of the libraries that the numbers rest on."""
     names = ("vsearch", "torch", "torchvision", "lightning", "pytorch-metric-learning", "faiss-cpu", "numpy", "pillow")
-    return {name: version(name) for name in names}
+    return {name: _version(name) for name in names}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:  # run from a folder of sources: that must not cost a trained model its bundle
+        return "not installed"
 
 
 def _estimates(scores: Scores) -> dict[str, dict[str, dict[str, float]]]:

@@ -47,7 +47,8 @@ def _item(work: Work, row: int) -> Seen:
     try:
         if path is None:
             raise PhotoError("none")
-        photo = open_photo(path, work.opened.box(row), preprocessing.fill, work.service.settings.max_pixels)
+        limit = work.service.settings.max_pixels
+        photo = open_photo(path, work.opened.box(row), preprocessing.fill, limit, preprocessing.size)
     except PhotoError as error:
         raise HTTPException(404, "This item has no photo that can be read.") from error
     return see(photo, preprocessing)

@@ -57,7 +57,8 @@ def decode(data: bytes, preprocessing: Preprocessing, region: Region | None, max
         PhotoError: it is broken, has more than `max_pixels`, or nothing of it is in the region.
     """
     try:
-        photo = open_photo(data, None, preprocessing.fill, max_pixels)
+        side = preprocessing.size if region is None else None  # a region is in pixels of the whole photo
+        photo = open_photo(data, None, preprocessing.fill, max_pixels, side)
     except PhotoError as error:
         if isinstance(error.__cause__, UnidentifiedImageError):
             raise PhotoError("it begins as a photo does, but is damaged. Find an intact copy.") from error
@@ -82,7 +83,7 @@ def thumbnail(path: str, box: Box | None, size: int, max_pixels: int) -> bytes:
     Raises:
         PhotoError: it can't be read.
     """
-    photo = open_photo(path, box, max_pixels=max_pixels)
+    photo = open_photo(path, box, max_pixels=max_pixels, side=size)
     photo.thumbnail((size, size))
     file = io.BytesIO()
     photo.save(file, "JPEG", quality=85)

@@ -10,7 +10,7 @@ import torch
 from rich.progress import Progress
 from torch import Tensor, nn
 
-from vsearch.images import Box, Preprocessing, normalise, open_photo, to_square
+from vsearch.images import Box, Preprocessing, normalise, read_square
 from vsearch.scan import in_threads
 from vsearch.trunk.store import Shard, Store
 from vsearch.trunk.views import make_view
@@ -54,7 +54,7 @@ class Maker:
 
     def square(self, source: Source) -> Tensor:
         """Return the photo as it is, uint8 (3, S, S)."""
-        return to_square(open_photo(source.path, source.box, self.preprocessing.fill), self.preprocessing)
+        return read_square(source.path, self.preprocessing, source.box)
 
     def maps(self, squares: Tensor) -> Tensor:
         """Return float (n, C, h, w) of squares, uint8 (n, 3, S, S)."""

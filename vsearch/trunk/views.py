@@ -10,7 +10,7 @@ from vsearch.backbones.cut import Cut
 from vsearch.dataset import augmented
 from vsearch.images import Preprocessing
 
-FORMAT = 1  # of what lies on the disk; another number is another folder
+FORMAT = 2  # of what lies on the disk; another number is another folder
 PLAIN = -1  # in place of a view's number: the photo as it is
 
 
