@@ -97,6 +97,14 @@ def ours(gallery: np.ndarray, threads: int, wanted: Callable[[str], bool], build
         ("vsearch exact", lambda: ExactIndex(threads=threads), [{}]),
         ("vsearch auto, recall >= 0.999", lambda: AutoIndex(min_recall=0.999, threads=threads), [{}]),
     ]
+    for factory in ("HNSW32", "PCA128,HNSW32,RFlat"):
+        engines.append(
+            (
+                f"vsearch {factory}, thorough",
+                lambda factory=factory: FaissIndex(factory, {"efConstruction": 200}, threads=build_threads),  # type: ignore[misc]
+                factories[factory],
+            )
+        )
     for factory, searches in factories.items():
         engines.append(
             (f"vsearch {factory}", lambda factory=factory: FaissIndex(factory, threads=build_threads), searches)  # type: ignore[misc]

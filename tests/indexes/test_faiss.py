@@ -193,6 +193,23 @@ def test_they_reach_the_parts_inside(factory, search):
     assert np.mean(found == built(gallery).search(queries, 5)[1]) > 0.95
 
 
+def test_a_graph_made_more_thoroughly_finds_more(tmp_path):
+    vectors, found = unit(3000, 32), {}
+    for effort in (8, 200):
+        index = FaissIndex("HNSW8", {"efConstruction": effort, "efSearch": 16}, threads=1)
+        index.build(vectors)
+        index.save(tmp_path)
+        found[effort] = FaissIndex.open(tmp_path).search(vectors[:200] * -1, 10)[1]
+    exact = FaissIndex()
+    exact.build(vectors)
+    wanted = exact.search(vectors[:200] * -1, 10)[1]
+    right = {
+        effort: np.mean([len(set(a) & set(b)) for a, b in zip(hits, wanted, strict=True)])
+        for effort, hits in found.items()
+    }
+    assert right[200] > right[8] + 0.5
+
+
 def test_same_seed_same_index_another_seed_another(tmp_path):
     answers = [built(unit(500), "IVF8,PQ8x4fs", seed=seed).search(unit(20, seed=1), 5)[0] for seed in (0, 0, 1)]
     assert np.array_equal(answers[0], answers[1])

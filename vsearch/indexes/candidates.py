@@ -13,6 +13,8 @@ IVF_FROM, IVF_TO = 10_000, 1_000_000
 PQ_TO = 10_000_000
 NARROW = 32  # dimensions below which product quantization has nothing to split
 COMPONENTS = 128  # that a graph walks on, where vectors are much longer
+# with FAISS's own efConstruction of 40 a graph of a million finds less, however long the search; 200 as in hnswlib
+THOROUGH_FROM, THOROUGH = 200_000, {"efConstruction": 200.0}
 NPROBE, EF, K_FACTOR = (10, 20, 50), (16, 32, 64, 128, 256), (4, 10, 30, 100)
 
 
@@ -50,10 +52,12 @@ def candidates(n: int, dim: int, trained_on: int, seed: int = 0, threads: int | 
         threads: as the indexes take it.
     """
 
+    thorough = THOROUGH if n >= THOROUGH_FROM else {}
+
     def faiss(factory: str | Callable[[int], str], **parameter: tuple[float, ...]) -> Candidate:
         def make(size: int) -> Index:
             text = factory if isinstance(factory, str) else factory(size)
-            return FaissIndex(text, seed=seed, threads=threads)
+            return FaissIndex(text, thorough if "efSearch" in parameter else None, seed=seed, threads=threads)
 
         each = product(*parameter.values())
         return Candidate(make, tuple(dict(zip(parameter, values, strict=True)) for values in each))

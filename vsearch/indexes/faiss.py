@@ -30,7 +30,8 @@ class FaissIndex(Index):
     Args:
         factory: FAISS's own language (https://github.com/facebookresearch/faiss/wiki/The-index-factory): `Flat`,
             `IVF1024,Flat`, `OPQ64_256,IVF1024,PQ64`, `HNSW32`, `PQ256x4fs,RFlat`, `SQ8`, ...
-        search: parameters by FAISS's own names, as its ParameterSpace takes them: nprobe, efSearch, k_factor_rf, ...
+        search: parameters by FAISS's own names, as its ParameterSpace takes them: nprobe, efSearch, k_factor_rf, ...;
+            efConstruction, how thoroughly a graph is made (FAISS's own: 40), counts when vectors are added.
         train_sample: how many vectors, drawn at random, centroids and codes are trained on; None: all (FAISS itself
             draws up to 256 a centroid).
         seed: of that sample and of k-means.
