@@ -256,14 +256,12 @@ class CatalogDataModule(LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Augment training photos on the device, as the seed and the number of the batch decide."""
-        if self.batch_augment is None or not self.trainer.training:  # type: ignore[attr-defined]
+        trainer = self.trainer
+        if self.batch_augment is None or trainer is None or not trainer.training:
             return batch
         photos, labels, rows = batch
-        return (
-            augmented_batch(photos, self.batch_augment, (self.seed, self.trainer.fit_loop.total_batch_idx + 1)),
-            labels,
-            rows,
-        )
+        seed = (self.seed, trainer.fit_loop.total_batch_idx + 1)
+        return augmented_batch(photos, self.batch_augment, seed), labels, rows
 
     def _maps(self) -> TrunkMaps | None:
         """Return what a fit keeps of the frozen stages; None where they are computed every time."""

@@ -1,4 +1,5 @@
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from vsearch.backbones.base import Backbone
 from vsearch.convolution import use_products
 from vsearch.diagnostics import active_share, geometry
 from vsearch.embedder import Embedder
-from vsearch.evaluate import Embedded, score_exactly
+from vsearch.evaluate import Embedded, Scores, score_exactly
 from vsearch.heads.base import Head
 from vsearch.metrics import means
 from vsearch.parameters import parameter_groups, scale_rates
@@ -23,6 +24,23 @@ from vsearch.samplers.pk import PKPlan
 
 Batch = tuple[Tensor, Tensor, Tensor]  # photos uint8 (B, 3, S, S), label codes (B,), catalog rows (B,)
 VAL_SCORES = ("precision_at_1", "cmc_at_10", "map_at_r", "r_precision")
+
+
+@dataclass(frozen=True)
+class Validated:
+    """What the last validation saw.
+
+    Attributes:
+        queries: the val photos that search; `query_rows`, int (q,), are theirs in the catalog.
+        gallery: those that they find; `gallery_rows`, int (n,), likewise.
+        scores: how well.
+    """
+
+    queries: Embedded
+    query_rows: np.ndarray
+    gallery: Embedded
+    gallery_rows: np.ndarray
+    scores: Scores
 
 
 class DivergedError(RuntimeError):
@@ -47,7 +65,13 @@ class MetricLearner(LightningModule):
     Attributes:
         training_miner: mines training batches in place of `miner` where it is set; validation always uses `miner`, so
             that `val/loss` stays comparable.
+        embeddings, mined: of the last training batch, float32 (B, dim) and what the miner picked, for callbacks.
+        validated: the last validation, likewise; None before it, or where too few photos could be scored.
     """
+
+    embeddings: Tensor
+    mined: tuple[Tensor, ...] | None = None
+    validated: Validated | None = None
 
     def __init__(
         self,
@@ -111,7 +135,8 @@ class MetricLearner(LightningModule):
             miner = self.training_miner or self.miner
             mined = miner(embeddings, labels) if miner else None
             loss = self.loss(embeddings, labels, mined)
-            values = self.diagnose(embeddings.detach(), labels, mined)
+            self.embeddings, self.mined = embeddings.detach(), mined
+            values = self.diagnose(self.embeddings, labels, mined)
         self.log("train/loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=len(labels))
         self.log_dict(values, on_step=False, on_epoch=True)
         return loss
@@ -153,7 +178,9 @@ class MetricLearner(LightningModule):
             return
         self.log("val/loss", self._validation_loss(embeddings, labels), prog_bar=True)
         val = Embedded(embeddings, labels, data.exclusion_keys()[rows])
-        scores = score_exactly(val.take(np.flatnonzero(asked)), val.take(np.flatnonzero(found)))
+        queries, gallery = val.take(np.flatnonzero(asked)), val.take(np.flatnonzero(found))
+        scores = score_exactly(queries, gallery)
+        self.validated = Validated(queries, rows[asked], gallery, rows[found], scores)
         self._log_means("val", means(scores.model, scores.labels), VAL_SCORES)
 
     def _validation_loss(self, embeddings: np.ndarray, labels: np.ndarray) -> float:

@@ -1,0 +1,32 @@
+from typing import cast
+
+import numpy as np
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from vsearch.module import MetricLearner
+from vsearch.reports.boards import boards
+
+
+class LogClassMetrics(Callback):
+    """Log to TensorBoard how well the val photos of each label find their own: `class/precision_at_1/LABEL`.
+
+    Args:
+        metrics: which, by their names in the report.
+        most: labels, those with the most val photos.
+    """
+
+    def __init__(self, metrics: list[str] = ["precision_at_1", "map_at_r"], most: int = 30) -> None:  # noqa: B006
+        self.metrics, self.most = metrics, most
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the means; the module has made its scores by now."""
+        seen = cast(MetricLearner, pl_module).validated
+        if seen is None:
+            return
+        scores, names = seen.scores, trainer.datamodule.label_names  # type: ignore[attr-defined]
+        labels, counts = np.unique(scores.labels, return_counts=True)
+        for label in labels[np.argsort(-counts, kind="stable")][: self.most]:
+            for metric in self.metrics:
+                value = float(scores.model[metric][scores.labels == label].mean())
+                for board in boards(trainer.loggers):
+                    board.add_scalar(f"class/{metric}/{names[label]}", value, trainer.global_step)

@@ -1,0 +1,83 @@
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
+
+from vsearch.catalogs.base import boxes
+from vsearch.generations.base import BundleError
+from vsearch.generations.live import open_live
+from vsearch.images import PhotoError, Preprocessing, read_square
+from vsearch.reports.boards import boards
+
+SPRITE = 8192  # pixels a side of the picture with all thumbnails, above which browsers show nothing
+LARGEST, SMALLEST = 64, 16  # pixels a side of a thumbnail
+CAPTION = "item"
+
+
+class ShowProjector(Callback):
+    """After the fit, show items of the bundle in TensorBoard's embedding projector, with thumbnails, labels and ids.
+
+    It stands behind BuildIndex, whose bundle it reads. The items are drawn at random, of each label its share, at least
+    one; the thumbnails are made so small that all fit into the largest picture that browsers show.
+
+    Args:
+        most: items; up to 262,144, but a browser is slow from some thousands on.
+        seed: of the draw.
+    """
+
+    def __init__(self, most: int = 1000, seed: int = 0) -> None:
+        if not 1 <= most <= (SPRITE // SMALLEST) ** 2:
+            raise ValueError(f"most: it must be 1 to {(SPRITE // SMALLEST) ** 2:,}, not {most}.")
+        self.most, self.seed = most, seed
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Read the bundle and write what the projector opens."""
+        if not (found := boards(trainer.loggers)):
+            return
+        try:
+            live = open_live(Path(trainer.log_dir or trainer.default_root_dir) / "bundle")
+            chosen = drawn(live.items["label"].to_numpy(), self.most, self.seed)
+            vectors = live.index.vectors(chosen)
+        except (BundleError, ValueError) as error:
+            rank_zero_warn(f"ShowProjector: no embeddings to show: {error}")
+            return
+        items = live.items.iloc[chosen]
+        texts = [[_line(item["label"]), _line(item["id"])] for _, item in items.iterrows()]
+        pictures = thumbnails(items)
+        for board in found:
+            board.add_embedding(
+                torch.from_numpy(vectors), texts, pictures, tag=CAPTION, metadata_header=["label", "id"]
+            )
+            board.flush()
+
+
+def drawn(labels: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """Return up to `most` positions, rising: of each label its share, and one at least while there is room."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    own = pd.Series(labels[order])
+    place = own.groupby(own).cumcount()
+    rank = (place / own.groupby(own).transform("size")).to_numpy()  # the first of each label comes before any second
+    return np.sort(order[np.argsort(rank, kind="stable")][:most])
+
+
+def thumbnails(items: pd.DataFrame) -> Tensor:
+    """Return the items' photos, float (n, 3, s, s), 0..1, s so that n fit into a sprite; grey where there is none."""
+    side = min(LARGEST, SPRITE // math.ceil(math.sqrt(len(items))))
+    square = Preprocessing(side, (0, 0, 0), (1, 1, 1))
+    made = []
+    for path, box in zip(items["path"], boxes(items), strict=True):
+        try:
+            made.append(read_square(path, square, box))
+        except PhotoError:
+            made.append(torch.full((3, side, side), 128, dtype=torch.uint8))
+    return torch.stack(made) / 255
+
+
+def _line(text: object) -> str:
+    """Return a text without what ends a cell or a row of the projector's table."""
+    return " ".join(str(text).split()) or "-"
