@@ -33,6 +33,7 @@ from vsearch.indexes.base import Index
 from vsearch.indexes.choice import BudgetError
 from vsearch.indexes.exact import ExactIndex
 from vsearch.indexes.exactness import is_exact
+from vsearch.leakage import leakage
 from vsearch.module import MetricLearner
 from vsearch.reliability import measured
 from vsearch.reports.files import log_to_tensorboard, report_files
@@ -147,6 +148,7 @@ class BuildIndex(Callback):
             **summary(trained, untrained, data.label_names),
             **axes_summary(score_axes(hits, queries, gallery, known), untrained_axes),
             "calibration": reliable,
+            "leakage": leakage(data, trained, untrained),
         }
         return report, trained, hits, gallery.embeddings, calibrated
 

@@ -1,20 +1,19 @@
 import logging
-import os
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import numpy as np
 import pandas as pd
-import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
+from vsearch import loading
 from vsearch.backbones.base import Backbone
 from vsearch.catalogs.base import BOX, REQUIRED, Catalog, CatalogError, boxes
-from vsearch.dataset import Batch, PhotoDataset, as_it_is, augmented_batch
+from vsearch.dataset import Batch, PhotoDataset, augmented_batch
 from vsearch.embedder import Embedder
 from vsearch.images import PhotoError, Preprocessing
 from vsearch.samplers.base import BatchPlan
@@ -25,8 +24,6 @@ from vsearch.splits import PARTS, Split, SplitError, StratifiedSplit, write_spli
 from vsearch.trunk.cache import TrunkCache, TrunkMaps
 
 log = logging.getLogger(__name__)
-
-MOST_WORKERS = 16
 
 
 class CatalogDataModule(LightningDataModule):
@@ -60,6 +57,7 @@ class CatalogDataModule(LightningDataModule):
     """
 
     items: pd.DataFrame
+    content_hashes: pd.Series  # of each item's pixels
 
     def __init__(
         self,
@@ -88,12 +86,9 @@ class CatalogDataModule(LightningDataModule):
         self.augment = nn.Sequential(*augment) if augment else None
         self.batch_augment = nn.Sequential(*batch_augment) if batch_augment else None
         if self.batch_augment and trunk_cache:
-            raise SplitError(
-                "`data.batch_augment` changes photos, and `data.trunk_cache` trains on what was made of them "
-                "before: set one of the two to null."
-            )
+            raise SplitError("`data.batch_augment` and `data.trunk_cache` exclude each other: set one to null.")
         self.eval_batch_size = eval_batch_size
-        self.num_workers = _workers() if num_workers is None else num_workers
+        self.num_workers = loading.workers() if num_workers is None else num_workers
         self.on_bad_image, self.seed = on_bad_image, seed
         self.axes, self.trunk_cache = axes or [], trunk_cache
         self.skipped = pd.DataFrame()
@@ -133,7 +128,7 @@ class CatalogDataModule(LightningDataModule):
         if bad.all():
             raise PhotoError(f"None of the {len(items)} photos can be used. The first: {found['error'].iloc[0]}")
         items = items.assign(content_hash=found["content_hash"])[~bad].reset_index(drop=True)
-        self._hashes = items["content_hash"]
+        self.content_hashes = items["content_hash"]
         items["split"] = self.split.assign(items)
         items["label_code"] = pd.factorize(items["label"], sort=True)[0]
         self.items = items.drop(columns="content_hash")
@@ -232,27 +227,18 @@ class CatalogDataModule(LightningDataModule):
 
     def loader(self, items: pd.DataFrame) -> DataLoader:
         """Return a loader over `items` in their order, without augmentation."""
+        size = self.eval_batch_size
         if (maps := self._maps()) is not None:
-            return self._loader(maps.plain(items, self._hashes[items.index]), batch_size=self.eval_batch_size)
-        return self._loader(PhotoDataset(items, self._preprocessing), self.num_workers, batch_size=self.eval_batch_size)
+            return loading.loader(maps.plain(items, self.content_hashes[items.index]), batch_size=size)
+        return loading.loader(PhotoDataset(items, self._preprocessing), self.num_workers, batch_size=size)
 
     def train_dataloader(self) -> DataLoader:
         """Return the loader of the sampler's batches; one epoch is one pass's worth of the train part."""
         items, batches = self.part("train"), self._batches("train", self.sampler)
         if (maps := self._maps()) is not None:
-            return self._loader(maps.augmented(items, self._hashes[items.index]), batch_sampler=batches)
+            return loading.loader(maps.augmented(items, self.content_hashes[items.index]), batch_sampler=batches)
         dataset = PhotoDataset(items, self._preprocessing, self.augment)
-        return self._loader(dataset, self.num_workers, batch_sampler=batches)
-
-    def _loader(self, dataset: Dataset, workers: int = 0, **batches: Any) -> DataLoader:
-        return DataLoader(
-            dataset,
-            collate_fn=as_it_is,
-            num_workers=workers,
-            persistent_workers=workers > 0,  # to start them takes as long as many a batch
-            pin_memory=torch.cuda.is_available(),  # copied to the GPU while it computes
-            **batches,
-        )
+        return loading.loader(dataset, self.num_workers, batch_sampler=batches)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Augment training photos on the device, as the seed and the number of the batch decide."""
@@ -303,12 +289,6 @@ class CatalogDataModule(LightningDataModule):
         if self.trainer is None:
             raise RuntimeError("CatalogDataModule takes the photo size from the model: use it through a Trainer.")
         return cast(Backbone, self.trainer.lightning_module.backbone).preprocessing
-
-
-def _workers() -> int:
-    """Return how many processes decode: beside a GPU most of the cores, beside a CPU that computes a few."""
-    cores = os.cpu_count() or 1
-    return max(2, min(MOST_WORKERS, cores - 2)) if torch.cuda.is_available() else 2
 
 
 def _require(name: str, value: int, least: int) -> None:

@@ -20,7 +20,7 @@ from vsearch.bundle import fingerprint, open_bundle
 from vsearch.catalogs.base import Catalog
 from vsearch.checks.config_errors import ConfigError
 from vsearch.evaluate import Embedded, score
-from vsearch.images import Preprocessing
+from vsearch.images import Preprocessing, normalise
 from vsearch.indexes.auto import AutoIndex
 from vsearch.indexes.exact import ExactIndex
 from vsearch.indexes.faiss import FaissIndex
@@ -63,7 +63,9 @@ class Run:
         for items in (self.data.queries("test"), self.data.gallery("test")):
             dataset = self.data.loader(items).dataset
             with torch.inference_mode():
-                features = backbone.eval()(torch.stack([photo for photo, _, _ in dataset]))
+                features = backbone.eval()(
+                    normalise(torch.stack([photo for photo, _, _ in dataset]), backbone.preprocessing)
+                )
             vectors = torch.nn.functional.normalize(features, dim=1).numpy()
             sides.append(Embedded(vectors, items["label_code"].to_numpy(), items.index.to_numpy()))
         index = FaissIndex()
@@ -331,6 +333,17 @@ def searched(opened, photos: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     found = opened.search(photos["path"].tolist(), 10)
     scores = np.stack([hits["score"].to_numpy() for hits in found])
     return scores, np.stack([hits["label"] == label for hits, label in zip(found, photos["label"], strict=True)])
+
+
+def test_a_random_split_would_have_claimed_as_much_without_copies_and_more_with_them(run):
+    found = run.json("report.json")["leakage"]
+    hashes = run.data.content_hashes
+    copies = hashes.duplicated(keep=False)[run.data.queries("test").index]
+    assert found["queries_with_copies"] == copies.sum()
+    assert found["queries_with_copies_in_gallery"] == 0
+    clean, naive = found["clean_precision_at_1"], found["naive_precision_at_1"]
+    assert clean == pytest.approx({side: run.values(side)["precision_at_1"] for side in clean})
+    assert all(naive[side] >= clean[side] for side in clean)
 
 
 def test_scores_are_calibrated_on_val_photos_and_measured_on_test_photos(run):

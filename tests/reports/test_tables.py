@@ -140,6 +140,22 @@ def test_markdown_has_a_row_for_each_metric_class_and_fact(report):
         assert rows_of(text, name) == [[name, value]]
 
 
+def test_what_a_random_split_would_have_claimed_stands_beside_what_is_so(report):
+    report["leakage"] = {
+        "queries_with_copies": 12,
+        "queries_with_copies_in_gallery": 0,
+        "naive_precision_at_1": {"trained": 0.92, "untrained": 0.55},
+        "clean_precision_at_1": {"trained": 0.9, "untrained": 0.5},
+    }
+    assert dict(facts(report))["random split"] == (
+        "would have claimed precision@1 0.920 (untrained 0.550) instead of 0.900: 12 of these photos have an exact copy"
+    )
+    report["leakage"]["queries_with_copies_in_gallery"] = 3
+    assert dict(facts(report))["random split"].endswith("; the copies of 3 are in the gallery even so")
+    report["leakage"] = {}
+    assert "random split" not in dict(facts(report))
+
+
 def test_weights_that_could_not_be_had_are_named(report):
     report["model"]["wanted"] = "torchvision X.V1"
     assert dict(facts(report))["started from"] == "random weights (torchvision X.V1 could not be downloaded)"
