@@ -8,7 +8,7 @@ from vsearch.health.neighbours import NONE, Neighbours
 
 MANY = 20  # photos that a label needs for its distances to be a distribution
 TO_DEVIATION = 1.4826  # a normal distribution's standard deviation / its median absolute deviation
-LEAST, TINY = 0.1, 1e-6  # a label of photos that are all alike has hardly any deviation: not everything else is far
+LEAST, TINY = 0.2, 1e-6  # alike photos of a label have hardly any deviation: not everything else is far from them
 SHOWN = 5  # neighbours in a finding
 
 
@@ -36,14 +36,15 @@ def outliers(
 ) -> Iterator[Finding]:
     """Yield the contents that are much farther from their neighbours than others of their label are.
 
-    The measure is the mean of 1 - score over the neighbours, of any label: what lies among another label's photos is a
+    The measure is the mean distance (not squared) to the neighbours, of any label: what lies among another's photos is a
     mislabel, not an outlier. It is set against the label's median and median absolute deviation, which outliers hardly
     move (Leys et al., "Detecting outliers", Journal of Experimental Social Psychology, 2013); labels of fewer
     than 20 photos are taken as one, and left alone if they have fewer together. Arguments as for `mislabels`.
     """
     if not found.positions.shape[1]:
         return
-    distance = pd.Series(1 - np.where(found.positions == NONE, np.nan, found.scores).mean(1))
+    scores = np.where(found.positions == NONE, np.nan, found.scores)
+    distance = pd.Series(np.sqrt(np.maximum(2 - 2 * scores, 0)).mean(1))
     own = pd.Series(labels[[rows[0] for rows in contents]])
     large = own.groupby(own).transform("size") >= MANY
     middle, spread = _spread(distance, own.where(large, ""))
@@ -57,7 +58,7 @@ def outliers(
 
 
 def _spread(distance: pd.Series, own: pd.Series) -> tuple[pd.Series, pd.Series]:
-    """Return each one's label's median and robust standard deviation, of a tenth of the median or more."""
+    """Return each one's label's median and robust standard deviation, of a fifth of the median or more."""
     middle = distance.groupby(own).transform("median")
     spread = TO_DEVIATION * (distance - middle).abs().groupby(own).transform("median")
     enough = own.groupby(own).transform("size") >= MANY
