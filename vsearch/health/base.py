@@ -27,7 +27,7 @@ class Limits:
     near: int = 16
     difference: float = 8.0
     score: float = 0.98
-    score_difference: float = 16.0
+    score_difference: float = 12.0
     neighbours: int = 10
     outlier: float = 5.0
 

@@ -62,9 +62,7 @@ def _configured(path: Path) -> Catalog:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(Catalog, KEY, required=True)
     try:
-        made: Catalog = parser.instantiate_classes(
-            parser.parse_object({"data": {"catalog": _entry(path)}})
-        ).data.catalog
+        made: Catalog = parser.instantiate(parser.parse_object({"data": {"catalog": _entry(path)}})).data.catalog
     except ArgumentError as error:
         raise parse_error(str(error), [], []) from error
     except CatalogError:

@@ -36,7 +36,7 @@ def outliers(
 ) -> Iterator[Finding]:
     """Yield the contents that are much farther from their neighbours than others of their label are.
 
-    The measure is the mean distance (not squared) to the neighbours, of any label: what lies among another's photos is a
+    The measure is the mean distance (not squared) to the neighbours, of any label: what lies among other photos is a
     mislabel, not an outlier. It is set against the label's median and median absolute deviation, which outliers hardly
     move (Leys et al., "Detecting outliers", Journal of Experimental Social Psychology, 2013); labels of fewer
     than 20 photos are taken as one, and left alone if they have fewer together. Arguments as for `mislabels`.
