@@ -48,7 +48,7 @@ def test_outliers_by_the_formula():
     for label in ("hat", "cap"):
         own = np.flatnonzero(labels == label)
         middle = np.median(distances[own])
-        deviation = max(1.4826 * np.median(np.abs(distances[own] - middle)), 0.2 * middle)
+        deviation = max(1.4826 * np.median(np.abs(distances[own] - middle)), 0.1 * middle)
         wanted |= {row: (distances[row] - middle) / deviation for row in own if distances[row] > middle + 3 * deviation}
     assert found == pytest.approx(wanted, abs=0.01)
     assert {3, 50} <= set(found)

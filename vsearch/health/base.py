@@ -29,7 +29,7 @@ class Limits:
     score: float = 0.98
     score_difference: float = 12.0
     neighbours: int = 10
-    outlier: float = 5.0
+    outlier: float = 4.0
 
 
 @dataclass(frozen=True)

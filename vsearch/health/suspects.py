@@ -8,7 +8,7 @@ from vsearch.health.neighbours import NONE, Neighbours
 
 MANY = 20  # photos that a label needs for its distances to be a distribution
 TO_DEVIATION = 1.4826  # a normal distribution's standard deviation / its median absolute deviation
-LEAST, TINY = 0.2, 1e-6  # alike photos of a label have hardly any deviation: not everything else is far from them
+LEAST, TINY = 0.1, 1e-6  # alike photos of a label have hardly any deviation: not everything else is far from them
 SHOWN = 5  # neighbours in a finding
 
 
@@ -58,7 +58,7 @@ def outliers(
 
 
 def _spread(distance: pd.Series, own: pd.Series) -> tuple[pd.Series, pd.Series]:
-    """Return each one's label's median and robust standard deviation, of a fifth of the median or more."""
+    """Return each one's label's median and robust standard deviation, of a tenth of the median or more."""
     middle = distance.groupby(own).transform("median")
     spread = TO_DEVIATION * (distance - middle).abs().groupby(own).transform("median")
     enough = own.groupby(own).transform("size") >= MANY
