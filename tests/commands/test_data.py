@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from planted import HUES, Catalog, picture
 
 from vsearch.cli import main
 from vsearch.generations import files
+from vsearch.health.base import KINDS, Limits
 
 
 @pytest.fixture(autouse=True)
@@ -146,6 +148,13 @@ def test_ctrl_c_leaves_nothing(catalog, tmp_path, monkeypatch, capsys):
     assert ending(catalog.csv(), "--json", tmp_path / "a.json") == 130
     assert "stopped" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["catalog"]
+
+
+def test_the_manual_has_every_kind_and_default():
+    text = (Path(__file__).parent.parent.parent / "docs" / "data-check.md").read_text()
+    assert not [kind for kind in KINDS if f"`{kind}`" not in text]
+    flags = [f"--{field.name.replace('_', '-')} {field.default:g}`" for field in fields(Limits)]
+    assert not [flag for flag in flags if flag not in text]
 
 
 def test_other_commands_stay_quick_to_start():

@@ -29,7 +29,7 @@ class Limits:
     score: float = 0.98
     score_difference: float = 12.0
     neighbours: int = 10
-    outlier: float = 4.0
+    outlier: float = 3.5
 
 
 @dataclass(frozen=True)
