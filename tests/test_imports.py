@@ -16,7 +16,7 @@ LEVELS = [
     {"module", "axes", "upkeep", "leakage"},
     {"exporting"},
     {"checks", "comparing"},
-    {"studies"},
+    {"studies", "health"},
     {"reports"},
     {"trainer_cli"},
     {"service"},
@@ -85,6 +85,13 @@ WITHIN = [
     ["checks.config_errors", "checks.part_errors", "checks.dry_run", "checks.preflight"],
     ["checks.config_errors", "checks.training", "checks.preflight"],
     ["comparing.paired", "comparing.runs", "comparing.comparison", "comparing.gates"],
+    [
+        f"health.{name}"
+        for name in (
+            *("phash", "look", "photos", "labels", "groups", "near", "neighbours", "suspects", "embeddings", "source"),
+            *("check", "report", "table", "page"),
+        )
+    ],
     ["studies.study", "studies.jobs", "studies.processes"],
     ["studies.study", "studies.ranking"],
     ["service.schemas", "service.failures", "service.calls", "service.client"],

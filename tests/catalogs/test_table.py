@@ -119,11 +119,16 @@ def test_a_filter_that_leaves_nothing_is_said(tmp_path: Path) -> None:
         write(tmp_path, PLAIN, filters=["label == 'cup'"]).items()
 
 
-def test_missing_photos_stop_or_are_dropped(tmp_path: Path) -> None:
+def test_missing_photos_stop_or_are_dropped_or_kept(tmp_path: Path) -> None:
     text = PLAIN + "11,bag,images/11.jpg\n12,bag,\n"
     with pytest.raises(CatalogError, match=r"2 of 6 items have no photo file:\n  line 6: .*\n.*\n.*missing_photos"):
         write(tmp_path, text).read()
     assert len(write(tmp_path, text, missing_photos="drop").items()) == 4
+    kept = write(tmp_path, text, missing_photos="keep")
+    assert kept.read()["id"].tolist() == ["007", "8", "9", "10", "11", "12"]
+    assert kept.report["missing_photos"] == 0  # none was left out
+    with pytest.raises(CatalogError, match="2 of 6 items have no photo file"):
+        kept.items()
 
 
 @pytest.mark.parametrize("path", ["../8.jpg", "images/../../8.jpg", "/elsewhere/8.jpg", "../{root}-2/8.jpg"])

@@ -32,7 +32,8 @@ class TableCatalog(Catalog):
             column, `skip` leaves the row out, `error` stops.
         filters: which rows to keep, as `pandas.DataFrame.query` expressions, e.g. `masterCategory != 'Free Items'`.
         min_images_per_label: labels with fewer photos are dropped.
-        missing_photos: rows whose photo isn't there: `drop` leaves them out, `error` stops.
+        missing_photos: rows whose photo isn't there: `drop` leaves them out, `error` stops, `keep` leaves them in, for
+            those who look at the photos themselves, as `data check` does.
         separator: between the fields of a CSV; default: a tab for .tsv, else a comma.
 
     Attributes:
@@ -51,7 +52,7 @@ class TableCatalog(Catalog):
         bad_rows: BadRows = "error",
         filters: list[str] | None = None,
         min_images_per_label: int = 2,
-        missing_photos: Literal["error", "drop"] = "error",
+        missing_photos: Literal["error", "drop", "keep"] = "error",
         separator: str | None = None,
     ) -> None:
         self.table = Path(table)
@@ -156,7 +157,7 @@ class TableCatalog(Catalog):
         if self.missing_photos == "error":
             advice = "Correct the path or path_pattern, or set missing_photos to 'drop'."
             refuse(items, ~found, str(self.table), "have no photo file", advice)
-        return items[found]
+        return items if self.missing_photos == "keep" else items[found]
 
 
 def _fields(pattern: str) -> list[str]:

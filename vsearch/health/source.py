@@ -1,0 +1,85 @@
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser
+
+from vsearch.catalogs.base import Catalog, CatalogError
+from vsearch.catalogs.folder import FolderCatalog
+from vsearch.catalogs.table import TableCatalog
+from vsearch.checks.config_errors import ConfigError, parse_error
+from vsearch.intake import checked
+
+KEY = "data.catalog"
+
+
+@dataclass(frozen=True)
+class Source:
+    """The items to check.
+
+    Attributes:
+        name: where they are from.
+        items: id, path, label (text), metadata. Photos may be missing, ids may be repeated.
+        left_out: what the catalog itself leaves out of its table, by its names: {"filtered": 3}.
+    """
+
+    name: str
+    items: pd.DataFrame
+    left_out: dict[str, int]
+
+
+def read_source(path: Path) -> Source:
+    """Read a folder of labels' folders, a CSV or Parquet table, or the `data.catalog` of a fit's YAML.
+
+    A folder or table is read whole; a YAML's catalog as a fit reads it, filters and all, except that photos that are
+    missing are no error here.
+
+    Raises:
+        CatalogError: there are no items, or they lack id, path or label.
+        ConfigError: the YAML has no catalog, or one that can't be made.
+    """
+    catalog = _catalog(path)
+    if isinstance(catalog, TableCatalog) and catalog.missing_photos == "error":
+        catalog.missing_photos = "keep"
+    catalog.prepare()
+    items = checked(catalog.read(), str(path))
+    counts: dict[str, int] = getattr(catalog, "report", {})
+    left_out = {name: n for name, n in counts.items() if n and name not in ("rows", "items", "small_labels")}
+    return Source(str(path), items, left_out)
+
+
+def _catalog(path: Path) -> Catalog:
+    if path.is_dir():
+        return FolderCatalog(str(path), min_images_per_label=1)
+    if path.suffix.lower() in (".yaml", ".yml"):
+        return _configured(path)
+    return TableCatalog(str(path), min_images_per_label=1)
+
+
+def _configured(path: Path) -> Catalog:
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(Catalog, KEY, required=True)
+    try:
+        made: Catalog = parser.instantiate(parser.parse_object({"data": {"catalog": _entry(path)}})).data.catalog
+    except ArgumentError as error:
+        raise parse_error(str(error), [], []) from error
+    except CatalogError:
+        raise
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        raise ConfigError(KEY, str(error)) from error
+    return made
+
+
+def _entry(path: Path) -> Any:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(str(path), f"no YAML that can be read: {error}") from error
+    data = values.get("data") if isinstance(values, dict) else None
+    if not isinstance(data, dict) or not data.get("catalog"):
+        raise ConfigError(
+            KEY, f"{path} names none. Take an overlay such as configs/data/folder.yaml, or a run's config.yaml."
+        )
+    return data["catalog"]
