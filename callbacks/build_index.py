@@ -106,12 +106,11 @@ class BuildIndex(Callback):
         if not checkpoint:
             rank_zero_warn("BuildIndex: no ModelCheckpoint has kept an epoch, so there is no index and no bundle.")
             return
-        saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        pl_module.load_state_dict(saved["state_dict"])
+        epoch = _restore(pl_module, checkpoint)
         module, data = cast(MetricLearner, pl_module), cast(CatalogDataModule, trainer.datamodule)  # type: ignore[attr-defined]
         device = trainer.strategy.root_device
         with trainer.precision_plugin.forward_context():
-            report, trained, hits, vectors, calibrated = self._report(module, data, device, saved["epoch"])
+            report, trained, hits, vectors, calibrated = self._report(module, data, device, epoch)
         picture = example_grid(hits, data)
         folder = _folder(trainer)
         manifest = {name: report[name] for name in ("protocol", "model", "index", "cost", "metrics")}
@@ -217,6 +216,13 @@ class BuildIndex(Callback):
             "embed_photos_per_s": photos_per_s,
             "bytes_per_vector": index_bytes / len(self.index),
         }
+
+
+def _restore(module: LightningModule, checkpoint: str) -> int:
+    """Put a checkpoint's weights into the module; return its epoch. The optimizer's state in it is let go of."""
+    saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    module.load_state_dict(saved["state_dict"])
+    return int(saved["epoch"])
 
 
 def _folder(trainer: Trainer) -> Path:
