@@ -65,6 +65,8 @@ def demo(tmp_path_factory) -> dict[str, Any]:
 )
 def test_every_config_without_a_catalog_fits_the_demo(path, demo, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    make = resnet._resnet  # a block in each layer, for less to train and to write
+    monkeypatch.setattr(resnet, "_resnet", lambda block, layers, *given, **named: make(block, [1] * 4, *given, **named))
     overlay = [] if path == TRIPLET else [path]
     n_items, catalog = N_DEMO, demo
     if path.stem in ("opq", "hnsw_pca"):  # a rotation is learned with 256 centroids, components of 128 photos or more
