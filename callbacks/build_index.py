@@ -1,4 +1,5 @@
 import time
+from io import BytesIO
 from pathlib import Path
 from statistics import median
 from typing import Any, cast
@@ -10,11 +11,12 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
+from callbacks.epochs import EpochMetrics
 from vsearch import bundle, calibration
 from vsearch.axes import Attributes, AxesScores, attributes, score_axes
 from vsearch.backbones.base import Backbone
 from vsearch.checks.config_errors import ConfigError
-from vsearch.comparing.runs import QUERIES, query_table
+from vsearch.comparing.runs import CONFIG, QUERIES, query_table
 from vsearch.datamodule import CatalogDataModule
 from vsearch.embedder import Embedder
 from vsearch.evaluate import (
@@ -34,11 +36,13 @@ from vsearch.indexes.choice import BudgetError
 from vsearch.indexes.exact import ExactIndex
 from vsearch.indexes.exactness import is_exact
 from vsearch.module import MetricLearner
+from vsearch.pages.base import Findings
+from vsearch.pages.written import page_files
 from vsearch.reliability import measured
 from vsearch.reports.files import log_to_tensorboard, report_files
 from vsearch.reports.grid import example_grid
 from vsearch.reports.index_tables import label_quality
-from vsearch.reports.summary import axes_summary, library_versions, protocol, summary
+from vsearch.reports.summary import axes_summary, data_facts, library_versions, protocol, summary
 from vsearch.reports.tables import show
 
 
@@ -64,6 +68,7 @@ class BuildIndex(Callback):
         self.baseline = baseline
         self._initial: dict[str, Tensor] = {}
         self._epochs_s: list[float] = []
+        self._metrics = EpochMetrics()
         self._epoch_start: float | None = None
 
     def use_index(self, index: Index) -> None:
@@ -88,16 +93,29 @@ class BuildIndex(Callback):
         except ValueError as error:
             raise ConfigError("index", str(error)) from error
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed fit's report needs of the epochs before."""
+        return {"epochs": self._metrics.rows()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take it back."""
+        self._metrics.restore(state_dict["epochs"])
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
         self._epoch_start = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note how long the epoch took, validation included, unless it was cut short."""
+        """Note what the epoch logged, and how long it took, validation included, unless it was cut short."""
+        self._metrics.note(trainer)
         if self._epoch_start is None:  # a fit resumed within an epoch didn't start it
             return
         if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
             self._epochs_s.append(time.perf_counter() - self._epoch_start)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note what validation logged, before the epoch's checkpoint is written."""
+        self._metrics.note(trainer)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Build the index of the best epoch, measure it, write the bundle."""
@@ -110,14 +128,29 @@ class BuildIndex(Callback):
         module, data = cast(MetricLearner, pl_module), cast(CatalogDataModule, trainer.datamodule)  # type: ignore[attr-defined]
         device = trainer.strategy.root_device
         with trainer.precision_plugin.forward_context():
-            report, trained, hits, vectors, calibrated = self._report(module, data, device, saved["epoch"])
+            report, trained, found, vectors, calibrated = self._report(module, data, device, saved["epoch"])
+        hits = found[1]
         picture = example_grid(hits, data)
         folder = _folder(trainer)
         manifest = {name: report[name] for name in ("protocol", "model", "index", "cost", "metrics")}
-        items = data.gallery("test").drop(columns="label_code")
+        items, asked = (
+            data.gallery("test").drop(columns="label_code"),
+            query_table(data.queries("test"), trained, *found),
+        )
+        config = folder.with_name(CONFIG)
+        findings = Findings(
+            report,
+            pd.read_parquet(BytesIO(asked)),
+            items,
+            vectors,
+            calibrated,
+            config.read_text(encoding="utf-8", errors="replace") if config.is_file() else None,
+            bundle.fingerprint_of(module.embedder),
+        )
         files = {
             **report_files(report, picture),
-            QUERIES: query_table(data.queries("test"), trained, hits),
+            **page_files(findings),
+            QUERIES: asked,
             calibration.FILE: calibration.file_bytes(calibrated),
         }
         bundle.write(folder, module.embedder, self.index, items, manifest, files, vectors)
@@ -127,11 +160,12 @@ class BuildIndex(Callback):
 
     def _report(
         self, module: MetricLearner, data: CatalogDataModule, device: torch.device, epoch: int
-    ) -> tuple[dict[str, Any], Scores, np.ndarray, np.ndarray, calibration.Calibration]:
+    ) -> tuple[dict[str, Any], Scores, tuple[np.ndarray, np.ndarray], np.ndarray, calibration.Calibration]:
+        """Return the report, what each query got, its hits' scores and places, the gallery's vectors, calibration."""
         queries, gallery, photos_per_s = _embed_test(module.embedder, data, device, "best epoch")
         tried, build_s = self._build(gallery)
         known = attributes(data.queries("test"), data.gallery("test"), data.axes)
-        trained, hits = score(self.index, queries, gallery), top_hits(self.index, queries, gallery)
+        trained, found = score(self.index, queries, gallery), scored_hits(self.index, queries, gallery)
         calibrated, reliable = self._calibrated(module.embedder, data, device, queries, gallery)
         untrained, untrained_axes = self._untrained(module, data, device, known)
         backbone = module.backbone
@@ -145,10 +179,12 @@ class BuildIndex(Callback):
             "index": {**index, "labels": label_quality(trained, exactly)},
             "cost": self._cost(module, photos_per_s, index["bytes"]),
             **summary(trained, untrained, data.label_names),
-            **axes_summary(score_axes(hits, queries, gallery, known), untrained_axes),
+            **axes_summary(score_axes(found[1], queries, gallery, known), untrained_axes),
             "calibration": reliable,
+            "training": {"epochs": self._metrics.rows(), "chosen": epoch},
+            "data": data_facts(data),
         }
-        return report, trained, hits, gallery.embeddings, calibrated
+        return report, trained, found, gallery.embeddings, calibrated
 
     def _calibrated(
         self, embedder: Embedder, data: CatalogDataModule, device: torch.device, queries: Embedded, gallery: Embedded

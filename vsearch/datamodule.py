@@ -194,6 +194,11 @@ class CatalogDataModule(LightningDataModule):
         return len(self.skipped)
 
     @property
+    def n_copies(self) -> int:
+        """How many photos equal an earlier one, pixel by pixel."""
+        return int(self._hashes.duplicated().sum())
+
+    @property
     def n_labels(self) -> int:
         """How many labels the catalog has."""
         return int(self.items["label_code"].max()) + 1
