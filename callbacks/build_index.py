@@ -37,6 +37,7 @@ from vsearch.indexes.exact import ExactIndex
 from vsearch.indexes.exactness import is_exact
 from vsearch.module import MetricLearner
 from vsearch.pages.base import Findings
+from vsearch.pages.opened import read_config
 from vsearch.pages.written import page_files
 from vsearch.reliability import measured
 from vsearch.reports.files import log_to_tensorboard, report_files
@@ -137,14 +138,13 @@ class BuildIndex(Callback):
             data.gallery("test").drop(columns="label_code"),
             query_table(data.queries("test"), trained, *found),
         )
-        config = folder.with_name(CONFIG)
         findings = Findings(
             report,
             pd.read_parquet(BytesIO(asked)),
             items,
             vectors,
             calibrated,
-            config.read_text(encoding="utf-8", errors="replace") if config.is_file() else None,
+            read_config(folder.with_name(CONFIG)),
             bundle.fingerprint_of(module.embedder),
         )
         files = {

@@ -21,7 +21,9 @@ def write_photos(folder: Path, n: int, side: int = 24, noisy: bool = False) -> l
     rng = np.random.default_rng(0)
     for number in range(n):
         shape = (side, side, 3) if noisy else (1, 1, 3)
-        Image.fromarray(rng.integers(256, size=shape, dtype=np.uint8)).resize((side, side)).save(folder / f"{number}.png")
+        Image.fromarray(rng.integers(256, size=shape, dtype=np.uint8)).resize((side, side)).save(
+            folder / f"{number}.png"
+        )
     return [str(folder / f"{number}.png") for number in range(n)]
 
 
@@ -95,7 +97,12 @@ def _frame(items: pd.DataFrame, queries: pd.DataFrame, names: list[str]) -> dict
         "training": {
             "chosen": 1,
             "epochs": [
-                {"epoch": number, "train/loss": 0.4 - 0.1 * number, "val/loss": 0.5 - 0.1 * number, "val/map_at_r": None}
+                {
+                    "epoch": number,
+                    "train/loss": 0.4 - 0.1 * number,
+                    "val/loss": 0.5 - 0.1 * number,
+                    "val/map_at_r": None,
+                }
                 for number in range(3)
             ],
         },

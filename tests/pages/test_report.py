@@ -40,7 +40,7 @@ def test_every_section_is_drawn(findings):
     assert re.findall(r'<section id="(\w+)"', page) == list(SECTIONS)
     places = set(re.findall(r'data-plot="([\w-]+)"', page))
     assert places == set(block(page, "figures"))
-    assert len(places) > 8
+    assert len(places) == 8
 
 
 def test_the_same_findings_give_the_same_file(findings):
@@ -58,7 +58,9 @@ def test_photos_are_there_once_by_their_keys(findings):
 def test_nothing_is_fetched(findings):
     page = text(findings)
     ours = page.replace(report.render.__globals__["plotly_js"](), "")
-    assert not re.search(r"""(src|href)=["']?(?!#|data:)""", ours)
+    assert not re.search(r"""(src|href)=(?!["']?(#|data:))""", ours)
+    assert "@import" not in ours
+    assert not re.search(r"https?://", ours)
     assert "default-src 'none'" in ours
 
 
@@ -70,7 +72,7 @@ def test_what_the_catalog_says_is_never_markup(photos):
     ours = page.replace(report.render.__globals__["plotly_js"](), "")
     assert "<script>window.hacked" not in ours
     assert "<img src=x" not in ours
-    assert "49" not in re.search(r"<section id=\"classes\".*?</section>", ours, re.S)[0].split("{{ 7*7 }}")[0][-5:]
+    assert "{{ 7*7 }}" in ours
     assert any(HOSTILE in str(name) for name in _texts(block(page, "figures")["embedding_map-map"]))
 
 

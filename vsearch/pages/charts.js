@@ -12,16 +12,15 @@ function coloured(node, style) {
 
 function dressed(layout, width) {
   const axis = { gridcolor: "var:line", linecolor: "var:line", zerolinecolor: "var:line", tickcolor: "var:line" };
-  const title = { ...layout.title, font: { size: 14 }, x: 0, xref: "paper", xanchor: "left" };
   return {
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
-    margin: { l: 10, r: 10, t: layout.title ? 64 : 36, b: 10 },
+    margin: { l: 10, r: 10, t: 36, b: 10 },
     hoverlabel: { bgcolor: "var:card", bordercolor: "var:line", font: { color: "var:ink" } },
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: "var:muted", activecolor: "var:accent" },
     legend: { orientation: "h", x: 0, y: 1, yanchor: "bottom", font: { size: 11 } },
     ...layout,
     font: { family: "system-ui, sans-serif", size: 12, color: "var:ink" },
-    title: layout.title ? title : undefined,
     xaxis: { ...axis, ...layout.xaxis },
     yaxis: { ...axis, ...layout.yaxis },
   };
@@ -33,22 +32,24 @@ function draw() {
     const { data, layout } = FIGURES[place.dataset.plot];
     const map = place.dataset.plot.endsWith("-map");
     const config = { responsive: true, displaylogo: false, displayModeBar: map, scrollZoom: map,
-      modeBarButtonsToRemove: ["toImage", "select2d", "lasso2d", "autoScale2d"] };
+      modeBarButtons: [["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]] };
     return Plotly.react(place, coloured(data, style), coloured(dressed(layout), style), config);
   }));
 }
 
 const TIP = document.getElementById("tip");
-function showTip(place, point) {
-  const [key, label, id] = point.customdata;
+function showTip(place, curve, number) {
+  const { customdata, x, y } = place.data[curve];
+  const [key, label, id] = customdata[number];
+  const { xaxis, yaxis } = place._fullLayout;
   TIP.replaceChildren();
   if (PHOTOS[key]) TIP.append(Object.assign(new Image(), { src: PHOTOS[key], alt: label }));
   TIP.append(Object.assign(document.createElement("b"), { textContent: label }));
   TIP.append(Object.assign(document.createElement("span"), { textContent: id }));
   TIP.hidden = false;
   const box = place.getBoundingClientRect();
-  const left = box.left + point.xaxis._offset + point.xaxis.d2p(point.x) + 14;
-  const top = box.top + point.yaxis._offset + point.yaxis.d2p(point.y) + 14;
+  const left = box.left + xaxis._offset + xaxis.d2p(x[number]) + 14;
+  const top = box.top + yaxis._offset + yaxis.d2p(y[number]) + 14;
   TIP.style.left = Math.max(4, Math.min(left, window.innerWidth - TIP.offsetWidth - 8)) + window.scrollX + "px";
   TIP.style.top = Math.max(4, Math.min(top, window.innerHeight - TIP.offsetHeight - 8)) + window.scrollY + "px";
 }
@@ -57,7 +58,7 @@ function explorable(place) {
   const points = place.data.flatMap((trace, curve) => trace.x.map((_, number) => [curve, number]));
   let at = -1;
   const hide = () => { TIP.hidden = true; };
-  place.on("plotly_hover", (event) => showTip(place, event.points[0]));
+  place.on("plotly_hover", (event) => showTip(place, event.points[0].curveNumber, event.points[0].pointNumber));
   place.on("plotly_unhover", hide);
   place.addEventListener("blur", hide);
   place.tabIndex = 0;
@@ -68,7 +69,7 @@ function explorable(place) {
     if (!step) return;
     event.preventDefault();
     at = (at + step + points.length) % points.length;
-    Plotly.Fx.hover(place, [{ curveNumber: points[at][0], pointNumber: points[at][1] }]);
+    showTip(place, ...points[at]);
   });
 }
 

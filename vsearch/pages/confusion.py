@@ -57,7 +57,7 @@ def _heat(table: pd.DataFrame, pairs: list[dict]) -> Figure:
         "zmax": 100,
         "xgap": 1,
         "ygap": 1,
-        "colorbar": {"title": {"text": "% of queries"}, "thickness": 12},
+        "colorbar": {"title": {"text": "% of queries", "side": "right"}, "thickness": 12},
         "hovertemplate": "query: %{y}<br>best hit: %{x}<br>%{z} % of these queries<extra></extra>",
     }
     category = {"type": "category", "showgrid": False}

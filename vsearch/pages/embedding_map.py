@@ -30,8 +30,10 @@ def section(findings: Findings, photos: Photos) -> Section:
     others = table[~table["label"].isin(named)]
     if len(others):
         traces.append(_trace(others, f"{len(sizes) - len(named)} other labels", None))
-    hidden: dict[str, Any] = {"showticklabels": False, "zeroline": False}
-    chart = figure(traces, "", "", 620, xaxis=hidden, yaxis={**hidden, "scaleanchor": "x"}, dragmode="pan")
+    hidden: dict[str, Any] = {"showticklabels": False, "zeroline": False, "showgrid": False}
+    legend = {"orientation": "h", "x": 0, "y": 0, "yanchor": "top", "font": {"size": 12}}
+    square = {**hidden, "scaleanchor": "x"}
+    chart = figure(traces, "", "", 680, xaxis=hidden, yaxis=square, dragmode="pan", legend=legend)
     values = {"n": len(places), "all": len(labels), "how": drawn.how, "labels": len(sizes)}
     return Section(values, {"map": chart})
 

@@ -27,8 +27,8 @@ def section(findings: Findings, photos: Photos) -> Section:
     first = np.array([scores[0] for scores, _ in pairs]), np.array([right[0] for _, right in pairs])
     every = np.concatenate([scores for scores, _ in pairs]), np.concatenate([right for _, right in pairs])
     figures = {
-        "best_hits": _histogram(*first, "Best hit of each query", threshold),
-        "all_hits": _histogram(*every, f"All {len(every[0]):,} hits", None),
+        "best_hits": _histogram(*first, threshold),
+        "all_hits": _histogram(*every, None),
     }
     if findings.calibration is not None:
         figures["probability"] = _probability(findings)
@@ -41,7 +41,7 @@ def section(findings: Findings, photos: Photos) -> Section:
     return Section(values, figures)
 
 
-def _histogram(scores: np.ndarray, right: np.ndarray, title: str, threshold: float | None) -> Figure:
+def _histogram(scores: np.ndarray, right: np.ndarray, threshold: float | None) -> Figure:
     edges = np.linspace(min(scores.min(), scores.max() - 1e-3), scores.max(), BINS + 1)
     middle, width = (edges[:-1] + edges[1:]) / 2, edges[1] - edges[0]
     bars: list[dict[str, Any]] = [
@@ -57,11 +57,12 @@ def _histogram(scores: np.ndarray, right: np.ndarray, title: str, threshold: flo
         for name, among, colour, shape in (("right", right, RIGHT, ""), ("wrong", ~right, WRONG, "/"))
     ]
     shapes = [] if threshold is None else [_threshold(threshold)]
-    return figure(bars, "score (cosine)", "hits", 320, barmode="stack", shapes=shapes, title={"text": title})
+    return figure(bars, "score (cosine)", "hits", 320, barmode="stack", shapes=shapes)
 
 
 def _threshold(value: float) -> dict[str, Any]:
-    label = {"text": f"threshold {value:.3f}", "textposition": "end", "font": {"color": INK}, "textangle": 0}
+    place = {"textposition": "end", "textangle": 0, "xanchor": "right", "yanchor": "top"}
+    label = {"text": f"threshold {value:.3f} ", "font": {"color": INK}, **place}
     line = {"color": INK, "dash": "dash", "width": 2}
     return {"type": "line", "x0": value, "x1": value, "y0": 0, "y1": 1, "yref": "paper", "line": line, "label": label}
 
@@ -77,6 +78,5 @@ def _probability(findings: Findings) -> Figure:
         "probability that it is right",
         320,
         yaxis={"range": [0, 1.02]},
-        title={"text": "What a score is worth"},
         showlegend=False,
     )

@@ -4,10 +4,10 @@ from vsearch.pages.base import Figure, Findings, LeftOutError, Section
 from vsearch.pages.charts import MUTED, figure, line
 from vsearch.pages.photos import Photos
 
-CHARTS = {
-    "losses": ("Loss", ("train/loss", "val/loss")),
-    "retrieval": ("Val photos find one another", ("val/precision_at_1", "val/map_at_r", "val/cmc_at_10")),
-    "geometry": ("Share of active triplets", ("train/active_triplets",)),
+CHARTS = {  # by the places that the template has for them: title of the axis, metrics
+    "losses": ("loss", ("train/loss", "val/loss")),
+    "retrieval": ("mean over val photos", ("val/precision_at_1", "val/map_at_r", "val/cmc_at_10")),
+    "geometry": ("share of triplets", ("train/active_triplets",)),
 }
 
 
@@ -32,15 +32,8 @@ def _chart(training: dict[str, Any], title: str, names: tuple[str, ...]) -> Figu
     lines = [line(x, [row.get(name) for row in epochs], name, number) for number, name in enumerate(there)]
     chosen = training.get("chosen")
     marks = [] if chosen is None else [_mark(chosen)]
-    return figure(
-        lines,
-        "epoch",
-        title,
-        300,
-        shapes=marks,
-        xaxis={"tickformat": "d", "dtick": max(1, len(x) // 8)},
-        title={"text": title},
-    )
+    steps = {"tickformat": "d", "dtick": max(1, len(x) // 8)}
+    return figure(lines, "epoch", title, 300, shapes=marks, xaxis=steps, showlegend=True)
 
 
 def _mark(epoch: int) -> dict[str, Any]:
