@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
 
+from vsearch.pages import projection
 from vsearch.pages.projection import principal, project
+
+PACMAP = projection._pacmap  # before the tests are kept from it
 
 
 def groups(n: int = 40) -> tuple[np.ndarray, np.ndarray]:
@@ -15,8 +18,13 @@ def nearest_agree(points: np.ndarray, labels: np.ndarray) -> float:
     return float((labels[distance.argmin(axis=1)] == labels).mean())
 
 
-def test_pacmap_keeps_groups_apart_and_repeats_itself(with_pacmap):
+@pytest.fixture
+def with_pacmap(monkeypatch) -> None:
     pytest.importorskip("pacmap")
+    monkeypatch.setattr(projection, "_pacmap", PACMAP)
+
+
+def test_pacmap_keeps_groups_apart_and_repeats_itself(with_pacmap):
     vectors, labels = groups()
     found = project(vectors, 0)
     assert found.how.startswith("PaCMAP")

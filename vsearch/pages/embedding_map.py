@@ -30,7 +30,13 @@ def section(findings: Findings, photos: Photos) -> Section:
     others = table[~table["label"].isin(named)]
     if len(others):
         traces.append(_trace(others, f"{len(sizes) - len(named)} other labels", None))
-    hidden: dict[str, Any] = {"showticklabels": False, "zeroline": False, "showgrid": False}
+    hidden: dict[str, Any] = {
+        "showticklabels": False,
+        "zeroline": False,
+        "showgrid": False,
+        "showline": False,
+        "ticks": "",
+    }
     legend = {"orientation": "h", "x": 0, "y": 0, "yanchor": "top", "font": {"size": 12}}
     square = {**hidden, "scaleanchor": "x"}
     chart = figure(traces, "", "", 680, xaxis=hidden, yaxis=square, dragmode="pan", legend=legend)

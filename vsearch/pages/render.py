@@ -42,7 +42,7 @@ def plotly_js() -> Markup:
 
 def share(value: float | None, digits: int = 3) -> str:
     """Return a number of 0..1, or a dash."""
-    return "-" if value is None else f"{value:.{digits}f}"
+    return "-" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"  # no -0.000
 
 
 def percent(value: float | None, digits: int = 1) -> str:

@@ -5,38 +5,36 @@ from typing import Any
 from jinja2 import TemplateError
 from markupsafe import Markup
 
-from vsearch.pages import (
-    catalog,
-    classes,
-    confusion,
-    embedding_map,
-    error_split,
-    extremes,
-    headline,
-    mislabelled,
-    scores,
-    serving,
-    setup,
-    training,
-)
 from vsearch.pages.base import Findings, LeftOutError, Section
+from vsearch.pages.catalog import section as catalog
+from vsearch.pages.classes import section as classes
+from vsearch.pages.confusion import section as confusion
+from vsearch.pages.embedding_map import section as embedding_map
+from vsearch.pages.error_split import section as error_split
+from vsearch.pages.extremes import section as extremes
+from vsearch.pages.headline import section as headline
+from vsearch.pages.mislabelled import section as mislabelled
 from vsearch.pages.photos import Photos
 from vsearch.pages.render import render
+from vsearch.pages.scores import section as scores
+from vsearch.pages.serving import section as serving
+from vsearch.pages.setup import section as setup
+from vsearch.pages.training import section as training
 
 FILE, LIMIT = "report.html", 9_800_000  # bytes that the file stays under
 SECTIONS: dict[str, tuple[str, Callable[[Findings, Photos], Section]]] = {  # by the name of the template
-    "headline": ("What it finds", headline.section),
-    "error_split": ("Whose errors", error_split.section),
-    "extremes": ("Best, median and worst queries", extremes.section),
-    "confusion": ("What is mistaken for what", confusion.section),
-    "classes": ("Labels", classes.section),
-    "mislabelled": ("Labels to look at", mislabelled.section),
-    "embedding_map": ("Map of the embedding", embedding_map.section),
-    "scores": ("Scores", scores.section),
-    "training": ("Training", training.section),
-    "serving": ("The index", serving.section),
-    "catalog": ("The data", catalog.section),
-    "setup": ("The run", setup.section),
+    "headline": ("What it finds", headline),
+    "error_split": ("Whose errors", error_split),
+    "extremes": ("Best, median and worst queries", extremes),
+    "confusion": ("What is mistaken for what", confusion),
+    "classes": ("Labels", classes),
+    "mislabelled": ("Labels to look at", mislabelled),
+    "embedding_map": ("Map of the embedding", embedding_map),
+    "scores": ("Scores", scores),
+    "training": ("Training", training),
+    "serving": ("The index", serving),
+    "catalog": ("The data", catalog),
+    "setup": ("The run", setup),
 }
 log = logging.getLogger(__name__)
 

@@ -46,7 +46,7 @@ def _frontier(rows: list[dict[str, Any]]) -> Figure:
             "x": [row["single_ms"] for row in found],
             "y": [row["recall_at_10"] for row in found],
             "text": [plain(row["spec"]) for row in found],
-            "textposition": "bottom center",
+            "textposition": "top right",
             "customdata": [round(row["memory_bytes"] / MIB, 1) for row in found],
             "marker": {
                 "color": colour,
