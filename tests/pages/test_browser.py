@@ -2,8 +2,13 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from lightning.pytorch.callbacks import ModelCheckpoint
 from small_findings import HOSTILE, make
+from test_module import data_of, learner, trainer
 
+from callbacks.build_index import BuildIndex
+from vsearch.catalogs.demo import DemoCatalog
+from vsearch.pages.base import Findings
 from vsearch.pages.report import report_page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -21,14 +26,24 @@ def browser():
         made.close()
 
 
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory) -> bytes:
+    """The report that a short fit on a small demo catalog leaves in its bundle."""
+    folder = tmp_path_factory.mktemp("demo")
+    catalog = DemoCatalog(str(folder / "photos"), n_items=150, n_labels=5, photo_size=32)
+    fit = trainer(folder, 1, callbacks=[ModelCheckpoint(folder / "checkpoints"), BuildIndex(baseline=False)])
+    fit.fit(learner(), data_of(catalog))
+    return (folder / "bundle" / "report.html").read_bytes()
+
+
 @pytest.fixture
 def opened(browser, tmp_path):
     """Open a report from the disk; at the end, say whether it complained or asked for anything."""
     complaints, asked, tabs = [], [], []
 
-    def open_page(findings, **settings):
+    def open_page(page: bytes | Findings, **settings):
         file = tmp_path / "report.html"
-        file.write_bytes(report_page(findings))
+        file.write_bytes(page if isinstance(page, bytes) else report_page(page))
         tab = browser.new_page(**{"reduced_motion": "reduce", **settings})
         tab.set_default_timeout(WAIT_MS)
         tab.on("console", lambda message: complaints.append(message.text) if message.type != "log" else None)
@@ -50,8 +65,8 @@ def column(tab, number: int) -> list[str]:
     return tab.locator(f"#per-class tbody tr > :nth-child({number})").all_inner_texts()
 
 
-def test_headers_confusions_and_cells_are_clicked(opened, findings):
-    tab = opened(findings)
+def test_headers_confusions_and_cells_are_clicked(opened, demo):
+    tab = opened(demo)
     sorts(tab)
     shows_queries(tab)
     tab.evaluate(
@@ -75,12 +90,12 @@ def sorts(tab) -> None:
     assert [float(text) for text in column(tab, 4)] == sorted(values)
     label = tab.locator("#per-class th").first
     label.get_by_role("button").click()
-    assert column(tab, 1) == ["shirt", "shoe", "skirt", "sock"]
+    assert column(tab, 1) == sorted(column(tab, 1))
     assert queries.get_attribute("aria-sort") == "none"
 
 
-def test_a_point_of_the_map_shows_its_photo(opened, findings):
-    tab = opened(findings)
+def test_a_point_of_the_map_shows_its_photo(opened, demo):
+    tab = opened(demo)
     tip = tab.locator("#tip")
     assert tip.is_hidden()
     point = tab.locator("[data-plot=embedding_map-map] .scatterlayer .point").first
@@ -90,7 +105,7 @@ def test_a_point_of_the_map_shows_its_photo(opened, findings):
     tip.wait_for()
     assert tip.locator("img").get_attribute("src").startswith("data:image/jpeg;base64,")
     assert tip.locator("img").evaluate("image => image.naturalWidth") > 0
-    assert tip.locator("b").inner_text() in {"shirt", "skirt", "shoe", "sock"}
+    assert tip.locator("b").inner_text() in column(tab, 1)
     tab.mouse.move(0, 0)
     tip.wait_for(state="hidden")
     tab.locator("[data-plot=embedding_map-map]").focus()
@@ -115,22 +130,27 @@ def shows_queries(tab) -> None:
     pair.locator(".shot").first.wait_for(state="hidden")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_follows_the_readers_colours_and_fits_a_phone(opened, findings, scheme):
-    tab = opened(findings, color_scheme=scheme, viewport={"width": 360, "height": 700})
-    paper = tab.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert paper == {"light": "rgb(246, 247, 249)", "dark": "rgb(16, 21, 29)"}[scheme]
-    ink = tab.locator("[data-plot=training-losses] .xtick text").first.evaluate("node => getComputedStyle(node).fill")
-    assert ink == {"light": "rgb(22, 32, 46)", "dark": "rgb(232, 237, 244)"}[scheme]
-    assert tab.evaluate("document.documentElement.scrollWidth") <= 360
+PAPER = {"light": "rgb(246, 247, 249)", "dark": "rgb(16, 21, 29)"}
+INK = {"light": "rgb(22, 32, 46)", "dark": "rgb(232, 237, 244)"}
 
 
-def test_it_prints_in_light_colours(opened, findings):
-    tab = opened(findings, color_scheme="dark")
+def test_it_follows_the_readers_colours_fits_a_phone_and_prints(opened, findings):
+    tab = opened(findings, color_scheme="light", viewport={"width": 360, "height": 700})
+    for scheme in ("light", "dark"):
+        tab.emulate_media(color_scheme=scheme)
+        assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == PAPER[scheme]
+        tab.wait_for_function(
+            """ink => {
+            const text = document.querySelector("[data-plot=training-losses] .xtick text");
+            return getComputedStyle(text).fill === ink;
+        }""",
+            arg=INK[scheme],
+        )
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 360
     tab.evaluate("window.dispatchEvent(new Event('beforeprint'))")
     tab.emulate_media(media="print")
     assert tab.locator("nav").is_hidden()
-    assert tab.evaluate("getComputedStyle(document.body).color") == "rgb(22, 32, 46)"
+    assert tab.evaluate("getComputedStyle(document.body).color") == INK["light"]
     tab.locator(".pairs details .shot").first.wait_for()
     assert len(tab.pdf()) > 50_000
 

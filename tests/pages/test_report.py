@@ -1,6 +1,8 @@
 import json
 import re
+import tomllib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -177,3 +179,20 @@ def test_queries_without_hits(findings):
     page = text(replace(findings, queries=queries))
     assert "could not be drawn" not in page
     assert "Nothing was found." in page
+
+
+def test_a_wheel_has_the_templates():
+    root = Path(report.__file__).parent
+    patterns = tomllib.loads((root.parents[1] / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    files = [path for path in root.iterdir() if path.is_file() and path.suffix != ".py"]
+    assert len(files) > len(SECTIONS)
+    assert all(any(path.match(pattern) for pattern in patterns["vsearch.pages"]) for path in files)
+    assert {f"{name}.html" for name in SECTIONS} <= {path.name for path in files}
+
+
+def test_what_others_found_of_leaks_has_a_place(findings):
+    leakage = {"pairs": 12, "precision_at_1": {"naive": 0.91, "clean": 0.87}}
+    page = text(replace(findings, report={**findings.report, "leakage": leakage}))
+    for words in ("precision_at_1.naive", "0.91", "precision_at_1.clean", "0.87"):
+        assert words in page
+    assert "precision_at_1.naive" not in text(findings)

@@ -12,7 +12,6 @@ from vsearch.pages.base import Findings, LeftOutError
 from vsearch.pages.embedding_map import sample
 from vsearch.pages.error_split import split
 from vsearch.pages.photos import Photos
-from vsearch.pages.pictures import hit_labels
 
 
 def by_hand(photos, queries: list[tuple[str, str]], items: str = "aaaaaaabbbbbbbccccccc", **columns) -> Findings:
@@ -52,7 +51,7 @@ def test_confusions_come_largest_first_with_their_share(photos):
 def test_confusions_against_a_loop(findings):
     section = confusion.section(findings, Photos()).values
     counts: Counter[tuple[str, str]] = Counter()
-    for label, hits in zip(findings.queries["label"], hit_labels(findings), strict=True):
+    for label, hits in zip(findings.queries["label"], findings.hit_labels, strict=True):
         if hits[0] != label:
             counts[label, hits[0]] += 1
     assert section["wrong"] == sum(counts.values()) > 0
@@ -106,7 +105,7 @@ def test_rows_are_of_other_labels_where_there_are(photos):
 def test_histograms_count_every_hit_once(findings):
     figures = scores.section(findings, Photos()).figures
     right = sum(
-        (found == label).sum() for label, found in zip(findings.queries["label"], hit_labels(findings), strict=True)
+        (found == label).sum() for label, found in zip(findings.queries["label"], findings.hit_labels, strict=True)
     )
     bars = {bar["name"]: sum(bar["y"]) for bar in figures["all_hits"]["data"]}
     assert bars == {"right": right, "wrong": 10 * len(findings.queries) - right}

@@ -1,4 +1,5 @@
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,16 @@ class Findings:
     calibration: Calibration | None = None
     config: str | None = None
     fingerprint: str | None = None
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """The items' labels, object (n,)."""
+        return self.items["label"].to_numpy(dtype=object)
+
+    @cached_property
+    def hit_labels(self) -> list[np.ndarray]:
+        """For each query, the labels of its hits, best first."""
+        return [self.labels[np.asarray(hits, dtype=int)] for hits in self.queries["hits"]]
 
     @property
     def seed(self) -> int:

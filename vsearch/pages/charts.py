@@ -14,7 +14,8 @@ LONGEST = 60  # letters of a name in a chart
 def plain(text: object, longest: int = LONGEST) -> str:
     """Return a text as plotly.js shows it letter by letter: it reads tags and entities in what it is given."""
     words = str(text)
-    return escape(words if len(words) <= longest else words[: longest - 1] + "…", quote=False)
+    short = escape(words if len(words) <= longest else words[: longest - 1] + "…", quote=False)
+    return short.replace("var:", "var&#58;")  # no colour is meant
 
 
 def figure(data: Sequence[dict[str, Any]], x: str, y: str, height: int = 340, **layout: Any) -> Figure:

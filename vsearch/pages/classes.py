@@ -2,7 +2,6 @@ from collections import Counter
 
 from vsearch.pages.base import Findings, LeftOutError, Section
 from vsearch.pages.photos import Photos
-from vsearch.pages.pictures import hit_labels
 
 MOST = 1000  # rows: more than that nobody reads, and the file has to stay small
 
@@ -14,7 +13,7 @@ def section(findings: Findings, photos: Photos) -> Section:
         raise LeftOutError("No label was measured.")
     sizes = findings.items["label"].value_counts()
     taken: dict[str, Counter[str]] = {}
-    for label, found in zip(findings.queries["label"], hit_labels(findings), strict=True):
+    for label, found in zip(findings.queries["label"], findings.hit_labels, strict=True):
         if len(found) and found[0] != label:
             taken.setdefault(label, Counter())[found[0]] += 1
     table = [

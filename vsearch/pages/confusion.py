@@ -4,7 +4,7 @@ import pandas as pd
 from vsearch.pages.base import Figure, Findings, LeftOutError, Section
 from vsearch.pages.charts import ACCENT, figure, plain
 from vsearch.pages.photos import Photos
-from vsearch.pages.pictures import hit_labels, row
+from vsearch.pages.pictures import row
 
 PAIRS, EXAMPLES, DEPTH = 20, 2, 6
 SHOWN = 14  # labels of the heat map
@@ -15,7 +15,7 @@ def section(findings: Findings, photos: Photos) -> Section:
     queries = findings.queries
     if queries["label"].nunique() < 2 and findings.items["label"].nunique() < 2:
         raise LeftOutError("There is one label only: nothing can be mistaken.")
-    best = pd.Series([found[0] if len(found) else None for found in hit_labels(findings)], dtype=object)
+    best = pd.Series([found[0] if len(found) else None for found in findings.hit_labels], dtype=object)
     table = pd.DataFrame({"label": queries["label"].to_numpy(dtype=object), "best": best})
     wrong = table[table["best"].notna() & (table["best"] != table["label"])]
     if wrong.empty:

@@ -18,12 +18,12 @@ def section(findings: Findings, photos: Photos) -> Section:
         raise LeftOutError("The gallery's embeddings aren't there.")
     if len(findings.items) < 3:
         raise LeftOutError("A map takes three items.")
-    labels = findings.items["label"].to_numpy()
+    labels = findings.labels
     places = sample(labels, POINTS, findings.seed)
     drawn = project(findings.vectors[places], findings.seed)
     keys = [photos.want(findings.items, int(place), "item", SMALL) for place in places]
     table = pd.DataFrame({"x": drawn.points[:, 0].round(3), "y": drawn.points[:, 1].round(3), "label": labels[places]})
-    table["id"], table["key"] = findings.items["id"].to_numpy()[places], keys
+    table["id"], table["key"] = findings.items["id"].iloc[places].to_numpy(), keys
     sizes = table["label"].value_counts(sort=False).sort_values(ascending=False, kind="stable")
     named = list(sizes.index[:NAMED])
     traces = [_trace(table[table["label"] == label], label, number) for number, label in enumerate(named)]

@@ -2,14 +2,14 @@ import numpy as np
 
 from vsearch.pages.base import Findings, LeftOutError, Section
 from vsearch.pages.photos import Photos
-from vsearch.pages.pictures import hit_labels, row
+from vsearch.pages.pictures import row
 
 FEWEST, MOST = 5, 12  # hits that must agree; queries that are shown
 
 
 def section(findings: Findings, photos: Photos) -> Section:
     """Return the queries all of whose hits agree on one other label: these may be mislabelled."""
-    found = suspects(findings.queries["label"].to_numpy(), hit_labels(findings))
+    found = suspects(findings.queries["label"].to_numpy(), findings.hit_labels)
     if not len(found):
         raise LeftOutError("No query has all its hits agree on one other label: none looks mislabelled.")
     if "scores" in findings.queries:

@@ -1,7 +1,5 @@
 from dataclasses import dataclass
 
-import numpy as np
-
 from vsearch.pages.base import Findings
 from vsearch.pages.photos import Photos
 
@@ -35,21 +33,14 @@ def row(findings: Findings, photos: Photos, position: int, depth: int = 8, note:
     found = [int(hit) for hit in asked["hits"][:depth]]
     scores = asked["scores"][:depth] if "scores" in findings.queries else [None] * len(found)
     query = Picture(photos.want(findings.queries, position, "query"), str(asked["id"]), str(asked["label"]))
-    names, ids = items["label"].to_numpy(), items["id"].to_numpy()
     hits = [
         Picture(
             photos.want(items, hit, "item"),
-            str(ids[hit]),
-            str(names[hit]),
-            bool(names[hit] == asked["label"]),
+            str(items["id"].iloc[hit]),
+            str(findings.labels[hit]),
+            bool(findings.labels[hit] == asked["label"]),
             None if score is None else float(score),
         )
         for hit, score in zip(found, scores, strict=True)
     ]
     return Row(query, hits, note)
-
-
-def hit_labels(findings: Findings) -> list[np.ndarray]:
-    """Return, for each query, the labels of its hits, best first."""
-    labels = findings.items["label"].to_numpy()
-    return [labels[np.asarray(hits, dtype=int)] for hits in findings.queries["hits"]]

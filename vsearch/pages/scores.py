@@ -5,7 +5,6 @@ import numpy as np
 from vsearch.pages.base import Figure, Findings, LeftOutError, Section
 from vsearch.pages.charts import INK, RIGHT, WRONG, figure, line
 from vsearch.pages.photos import Photos
-from vsearch.pages.pictures import hit_labels
 from vsearch.reports.calibration_tables import sentences
 
 BINS = 40
@@ -18,7 +17,7 @@ def section(findings: Findings, photos: Photos) -> Section:
     labels = findings.queries["label"].to_numpy()
     pairs = [
         (np.asarray(scores, dtype=float), np.asarray(found == label, dtype=bool))
-        for scores, found, label in zip(findings.queries["scores"], hit_labels(findings), labels, strict=True)
+        for scores, found, label in zip(findings.queries["scores"], findings.hit_labels, labels, strict=True)
     ]
     pairs = [(scores, right) for scores, right in pairs if len(scores)]
     if not pairs:

@@ -51,7 +51,7 @@ def _frontier(rows: list[dict[str, Any]]) -> Figure:
             "marker": {
                 "color": colour,
                 "symbol": shape,
-                "size": [9 + 17 * (row["memory_bytes"] / most) ** 0.5 for row in found],
+                "size": [9 + 17 * (row["memory_bytes"] / most) ** 0.5 + 8 * row["chosen"] for row in found],
                 "opacity": 0.85,
             },
             "hovertemplate": "%{text}<br>recall@10 %{y:.4f}<br>%{x:.3g} ms<br>%{customdata} MiB<extra></extra>",
