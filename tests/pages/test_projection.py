@@ -24,9 +24,12 @@ def with_pacmap(monkeypatch) -> None:
     monkeypatch.setattr(projection, "_pacmap", PACMAP)
 
 
-def test_pacmap_keeps_groups_apart_and_repeats_itself(with_pacmap):
+def test_pacmap_keeps_groups_apart_and_repeats_itself(with_pacmap, monkeypatch):
     vectors, labels = groups()
+    monkeypatch.setattr("faiss.omp_get_max_threads", lambda: 3)
+    monkeypatch.setattr("faiss.omp_set_num_threads", (kept := []).append)
     found = project(vectors, 0)
+    assert kept[-1] == 3  # PaCMAP leaves 1
     assert found.how.startswith("PaCMAP")
     assert found.points.shape == (120, 2)
     assert nearest_agree(found.points, labels) == 1

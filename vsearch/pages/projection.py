@@ -1,9 +1,11 @@
 import logging
 from dataclasses import dataclass
 
+import faiss
 import numpy as np
 
 FEWEST = 50  # vectors below which PaCMAP's neighbours are nearly all of them
+DIM = 50  # components that PaCMAP starts from: its time grows with them
 
 
 @dataclass(frozen=True)
@@ -31,18 +33,21 @@ def project(vectors: np.ndarray, seed: int) -> Projection:
     return Projection(points, _principal_words(kept))
 
 
-def principal(vectors: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return the first two principal components, (n, 2), and the share of the variance that they keep, 0..1.
+def principal(vectors: np.ndarray, n: int = 2) -> tuple[np.ndarray, float]:
+    """Return the first principal components, (m, n) of (m, dim), and the share of the variance that they keep, 0..1.
 
-    Each component's largest entry is positive, so that the picture isn't mirrored from one machine to the next.
+    Each component's largest entry is positive, so that the picture isn't mirrored from one machine to the next. From
+    the m x m table of inner products: a sample has fewer vectors than an embedding has dimensions.
     """
     centred = vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64)
-    left, strength, _ = np.linalg.svd(centred, full_matrices=False)
-    points = np.zeros((len(vectors), 2))
-    points[:, : min(2, len(strength))] = (left * strength)[:, :2]
-    points *= np.where(points[np.abs(points).argmax(axis=0), [0, 1]] < 0, -1, 1)
-    total = (strength**2).sum()
-    return points, float((strength[:2] ** 2).sum() / total) if total > 0 else 1.0
+    strength, axes = np.linalg.eigh(centred @ centred.T)
+    strength, axes = np.maximum(strength[::-1], 0), axes[:, ::-1]  # the strongest first
+    points = np.zeros((len(vectors), n))
+    points[:, : len(strength)] = (axes * np.sqrt(strength))[:, :n]
+    largest = points[np.abs(points).argmax(axis=0), np.arange(n)]
+    points *= np.where(largest < 0, -1, 1)
+    total = strength.sum()
+    return points, float(strength[:n].sum() / total) if total > 0 else 1.0
 
 
 def _principal_words(kept: float) -> str:
@@ -52,13 +57,15 @@ def _principal_words(kept: float) -> str:
 def _pacmap(vectors: np.ndarray, seed: int) -> np.ndarray:
     import pacmap
 
-    talk = logging.getLogger("pacmap")
+    talk, threads = logging.getLogger("pacmap"), faiss.omp_get_max_threads()
     before = talk.level
     talk.setLevel(logging.ERROR)  # "random state is set": it is meant to be
+    reduced = principal(vectors, min(DIM, *vectors.shape))[0].round(5)  # other threads round the last digits otherwise
     try:
-        points = pacmap.PaCMAP(random_state=seed).fit_transform(np.ascontiguousarray(vectors, dtype=np.float32))
+        points = pacmap.PaCMAP(random_state=seed).fit_transform(reduced.astype(np.float32))
     finally:
         talk.setLevel(before)
+        faiss.omp_set_num_threads(threads)  # PaCMAP sets it to 1, for everybody
     if not np.isfinite(points).all():
         raise ValueError("PaCMAP's points aren't finite")
     return np.asarray(points, dtype=np.float64)

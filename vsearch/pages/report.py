@@ -2,7 +2,6 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from jinja2 import TemplateError
 from markupsafe import Markup
 
 from vsearch.pages.base import Findings, LeftOutError, Section
@@ -62,7 +61,7 @@ def _drawn(
         return {"name": name, "title": title, "html": Markup(html), "figures": figures}
     except LeftOutError as reason:
         return {"name": name, "title": title, "left_out": str(reason), "figures": {}}
-    except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, OSError, TemplateError) as error:
+    except Exception as error:  # libraries draw it, from anybody's data
         log.warning("report.html: the section %r can't be drawn (%r)", title, error)
         sentence = f"This section could not be drawn ({type(error).__name__})."
         return {"name": name, "title": title, "left_out": sentence, "figures": {}}
