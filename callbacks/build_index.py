@@ -1,4 +1,5 @@
 import time
+from io import BytesIO
 from pathlib import Path
 from statistics import median
 from typing import Any, cast
@@ -10,11 +11,12 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
+from callbacks.epochs import EpochMetrics
 from vsearch import bundle, calibration
 from vsearch.axes import Attributes, AxesScores, attributes, score_axes
 from vsearch.backbones.base import Backbone
 from vsearch.checks.config_errors import ConfigError
-from vsearch.comparing.runs import QUERIES, query_table
+from vsearch.comparing.runs import CONFIG, QUERIES, query_table
 from vsearch.datamodule import CatalogDataModule
 from vsearch.embedder import Embedder
 from vsearch.evaluate import (
@@ -22,6 +24,7 @@ from vsearch.evaluate import (
     Scores,
     embed,
     exact_index,
+    half,
     relevant,
     score,
     score_exactly,
@@ -35,11 +38,14 @@ from vsearch.indexes.exact import ExactIndex
 from vsearch.indexes.exactness import is_exact
 from vsearch.leakage import leakage
 from vsearch.module import MetricLearner
+from vsearch.pages.base import Findings
+from vsearch.pages.opened import read_config
+from vsearch.pages.written import page_files
 from vsearch.reliability import measured
 from vsearch.reports.files import log_to_tensorboard, report_files
 from vsearch.reports.grid import example_grid
 from vsearch.reports.index_tables import label_quality
-from vsearch.reports.summary import axes_summary, library_versions, protocol, summary
+from vsearch.reports.summary import axes_summary, data_facts, library_versions, protocol, summary
 from vsearch.reports.tables import show
 
 
@@ -65,6 +71,7 @@ class BuildIndex(Callback):
         self.baseline = baseline
         self._initial: dict[str, Tensor] = {}
         self._epochs_s: list[float] = []
+        self._metrics = EpochMetrics()
         self._epoch_start: float | None = None
 
     def use_index(self, index: Index) -> None:
@@ -89,16 +96,29 @@ class BuildIndex(Callback):
         except ValueError as error:
             raise ConfigError("index", str(error)) from error
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed fit's report needs of the epochs before."""
+        return {"epochs": self._metrics.rows()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take it back."""
+        self._metrics.restore(state_dict["epochs"])
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
         self._epoch_start = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note how long the epoch took, validation included, unless it was cut short."""
+        """Note what the epoch logged, and how long it took, validation included, unless it was cut short."""
+        self._metrics.note(trainer)
         if self._epoch_start is None:  # a fit resumed within an epoch didn't start it
             return
         if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
             self._epochs_s.append(time.perf_counter() - self._epoch_start)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note what validation logged, before the epoch's checkpoint is written."""
+        self._metrics.note(trainer)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Build the index of the best epoch, measure it, write the bundle."""
@@ -110,14 +130,28 @@ class BuildIndex(Callback):
         module, data = cast(MetricLearner, pl_module), cast(CatalogDataModule, trainer.datamodule)  # type: ignore[attr-defined]
         device = trainer.strategy.root_device
         with trainer.precision_plugin.forward_context():
-            report, trained, hits, vectors, calibrated = self._report(module, data, device, epoch)
+            report, trained, found, vectors, calibrated = self._report(module, data, device, epoch)
+        hits = found[1]
         picture = example_grid(hits, data)
         folder = _folder(trainer)
         manifest = {name: report[name] for name in ("protocol", "model", "index", "cost", "metrics")}
-        items = data.gallery("test").drop(columns="label_code")
+        items, asked = (
+            data.gallery("test").drop(columns="label_code"),
+            query_table(data.queries("test"), trained, *found),
+        )
+        findings = Findings(
+            report,
+            pd.read_parquet(BytesIO(asked)),
+            items,
+            vectors,
+            calibrated,
+            read_config(folder.with_name(CONFIG)),
+            bundle.fingerprint_of(module.embedder),
+        )
         files = {
             **report_files(report, picture),
-            QUERIES: query_table(data.queries("test"), trained, hits),
+            **page_files(findings),
+            QUERIES: asked,
             calibration.FILE: calibration.file_bytes(calibrated),
         }
         bundle.write(folder, module.embedder, self.index, items, manifest, files, vectors)
@@ -127,11 +161,12 @@ class BuildIndex(Callback):
 
     def _report(
         self, module: MetricLearner, data: CatalogDataModule, device: torch.device, epoch: int
-    ) -> tuple[dict[str, Any], Scores, np.ndarray, np.ndarray, calibration.Calibration]:
+    ) -> tuple[dict[str, Any], Scores, tuple[np.ndarray, np.ndarray], np.ndarray, calibration.Calibration]:
+        """Return the report, what each query got, its hits' scores and places, the gallery's vectors, calibration."""
         queries, gallery, photos_per_s = _embed_test(module.embedder, data, device, "best epoch")
         tried, build_s = self._build(gallery)
         known = attributes(data.queries("test"), data.gallery("test"), data.axes)
-        trained, hits = score(self.index, queries, gallery), top_hits(self.index, queries, gallery)
+        trained, found = score(self.index, queries, gallery), scored_hits(self.index, queries, gallery)
         calibrated, reliable = self._calibrated(module.embedder, data, device, queries, gallery)
         untrained, untrained_axes = self._untrained(module, data, device, known)
         backbone = module.backbone
@@ -145,11 +180,13 @@ class BuildIndex(Callback):
             "index": {**index, "labels": label_quality(trained, exactly)},
             "cost": self._cost(module, photos_per_s, index["bytes"]),
             **summary(trained, untrained, data.label_names),
-            **axes_summary(score_axes(hits, queries, gallery, known), untrained_axes),
+            **axes_summary(score_axes(found[1], queries, gallery, known), untrained_axes),
             "calibration": reliable,
             "leakage": leakage(data, trained, untrained),
+            "training": {"epochs": self._metrics.rows(), "chosen": epoch},
+            "data": data_facts(data),
         }
-        return report, trained, hits, gallery.embeddings, calibrated
+        return report, trained, found, gallery.embeddings, calibrated
 
     def _calibrated(
         self, embedder: Embedder, data: CatalogDataModule, device: torch.device, queries: Embedded, gallery: Embedded
@@ -164,8 +201,8 @@ class BuildIndex(Callback):
             held_out, _ = _embed(embedder, data, device, data.queries("val"), "val queries (to calibrate)")
             rest, source = queries, "val photos"
         else:
-            half = _half(queries.keys, data.seed)
-            held_out, rest = queries.take(np.flatnonzero(half)), queries.take(np.flatnonzero(~half))
+            chosen = half(queries.keys, data.seed)
+            held_out, rest = queries.take(np.flatnonzero(chosen)), queries.take(np.flatnonzero(~chosen))
             source = "half of the test photos"
         calibrated = calibration.fit(*self._found(held_out, gallery), self.error_rate, source)
         return calibrated, {**calibrated.describe(), "measured": measured(calibrated, *self._found(rest, gallery))}
@@ -236,13 +273,6 @@ def _copy(backbone: Backbone) -> dict[str, Tensor]:
 def _val_searches_the_same(data: CatalogDataModule) -> bool:
     apart = data.part("val").index.intersection(data.part("test").index).empty
     return apart and len(data.queries("val")) > 0 and data.gallery("val").index.equals(data.gallery("test").index)
-
-
-def _half(keys: np.ndarray, seed: int) -> np.ndarray:
-    """Return bool (n,): about half of all, drawn at random, with all or none of those that share a key."""
-    distinct, place = np.unique(keys, return_inverse=True)
-    drawn = np.random.default_rng(seed).permutation(len(distinct)) < (len(distinct) + 1) // 2
-    return drawn[place]
 
 
 def _embed_test(

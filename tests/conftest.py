@@ -23,3 +23,15 @@ def cpu_without_bfloat16() -> Iterator[None]:
         for place in ("vsearch.precision", "vsearch.engines.choice"):
             patch.setattr(f"{place}.cpu_has_bfloat16", lambda: False)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def without_pacmap() -> Iterator[None]:
+    """Reports lay their maps out by principal components: Numba takes seconds to start, in every process."""
+
+    def missing(*_: object) -> None:
+        raise ImportError("tests/pages/test_projection.py uses it")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vsearch.pages.projection._pacmap", missing)
+        yield

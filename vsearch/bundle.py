@@ -38,6 +38,12 @@ def fingerprint(weights_sha256: str, preprocessing: Preprocessing, dim: int) -> 
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
+def fingerprint_of(embedder: Embedder) -> str:
+    """Return the `fingerprint` that a bundle of this network has."""
+    weights = hashlib.sha256(_weights(embedder)).hexdigest()
+    return fingerprint(weights, embedder.preprocessing, embedder.dim)
+
+
 def write(
     folder: Path,
     embedder: Embedder,
@@ -157,10 +163,13 @@ def check_canaries(folder: Path, embedder: Embedder, manifest: dict[str, Any]) -
 
 def _parts(embedder: Embedder, items: pd.DataFrame) -> dict[str, bytes]:
     """Return the files of a bundle that are neither the index nor made of the others."""
-    state = {name: tensor.contiguous() for name, tensor in embedder.state_dict().items()}
     drawn = canaries.draw(items, embedder.preprocessing, TorchEngine(embedder.eval()).embed)
     return {
-        WEIGHTS: save(state),
+        WEIGHTS: _weights(embedder),
         ITEMS: table_bytes(items),
         **({canaries.FILE: drawn} if drawn else {}),
     }
+
+
+def _weights(embedder: Embedder) -> bytes:
+    return save({name: tensor.contiguous() for name, tensor in embedder.state_dict().items()})

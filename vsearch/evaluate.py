@@ -153,6 +153,13 @@ def exclusions(queries: Embedded, gallery: Embedded) -> tuple[np.ndarray, np.nda
     return same_key, same_label - both
 
 
+def half(keys: np.ndarray, seed: int) -> np.ndarray:
+    """Return bool (n,): about half of all, drawn at random, with all or none of those that share a key."""
+    distinct, place = np.unique(keys, return_inverse=True)
+    drawn = np.random.default_rng(seed).permutation(len(distinct)) < (len(distinct) + 1) // 2
+    return drawn[place]
+
+
 def _chunks(n: int, width: int) -> Iterator[np.ndarray]:
     """Split the positions 0..n - 1 so that each part's table of `width` columns has at most CHUNK cells."""
     size = max(1, CHUNK // width)

@@ -14,12 +14,12 @@ from safetensors.torch import load_file
 from test_module import data_of, learner, trainer
 from tiny import TinyBackbone
 
-from callbacks.build_index import BuildIndex, _half
+from callbacks.build_index import BuildIndex
 from vsearch import calibration
 from vsearch.bundle import fingerprint, open_bundle
 from vsearch.catalogs.base import Catalog
 from vsearch.checks.config_errors import ConfigError
-from vsearch.evaluate import Embedded, score
+from vsearch.evaluate import Embedded, half, score
 from vsearch.images import Preprocessing, normalise
 from vsearch.indexes.auto import AutoIndex
 from vsearch.indexes.exact import ExactIndex
@@ -373,10 +373,10 @@ def test_where_val_is_measured_or_searches_itself_half_of_the_test_photos_calibr
 
 def test_halves_are_drawn_and_keep_those_of_a_key_together():
     keys = np.random.default_rng(0).integers(50, size=200)
-    half = _half(keys, 0)
-    assert all(len({*half[keys == key]}) == 1 for key in keys)
-    assert len({*keys[half]}) == 25  # of 49
-    assert not np.array_equal(half, _half(keys, 1))
+    chosen = half(keys, 0)
+    assert all(len({*chosen[keys == key]}) == 1 for key in keys)
+    assert len({*keys[chosen]}) == 25  # of 49
+    assert not np.array_equal(chosen, half(keys, 1))
 
 
 def test_the_error_rate_is_the_configs(colours, tmp_path):
@@ -384,3 +384,59 @@ def test_the_error_rate_is_the_configs(colours, tmp_path):
     assert calibration.read(made.bundle, made.json("manifest.json")).error_rate == 0.25
     with pytest.raises(ValueError, match="error_rate is 1"):
         BuildIndex(error_rate=1)
+
+
+def test_the_report_is_in_the_bundle_with_the_epochs_curves(run):
+    page = (run.bundle / "report.html").read_text()
+    assert len(page) > 1_000_000
+    assert "could not be drawn" not in page
+    assert run.json("manifest.json")["fingerprint"] in page
+    assert open_bundle(run.bundle).manifest["sha256"]["report.html"]
+    training = run.json("report.json")["training"]
+    assert training["chosen"] == run.json("report.json")["model"]["epoch"]
+    assert [row["epoch"] for row in training["epochs"]] == [0, 1, 2]
+    for row in training["epochs"]:
+        assert {"train/loss", "val/loss", "val/map_at_r"} <= set(row)
+    best = max(training["epochs"], key=lambda row: row["val/loss"])
+    assert best["epoch"] == training["chosen"]
+
+
+def test_the_report_says_what_the_data_was(run):
+    data = run.json("report.json")["data"]
+    assert data["copies"] == run.data.items["path"].map(lambda path: Path(path).read_bytes()).duplicated().sum()
+    for row in data["labels"]:
+        own = run.data.items[run.data.items["label"] == row["label"]]
+        assert row["all"] == len(own) == sum(row[part] for part in ("train", "val", "test"))
+        assert row["train"] == (own["split"] == "train").sum()
+
+
+def test_a_report_that_can_not_be_drawn_costs_no_bundle(colours, tmp_path, monkeypatch, caplog):
+    def fails(*_):
+        raise RuntimeError("no room")
+
+    monkeypatch.setattr("vsearch.pages.written.report_page", fails)
+    made = Run(colours, tmp_path, epochs=1)
+    assert not (made.bundle / "report.html").exists()
+    assert open_bundle(made.bundle)
+    assert "no room" in caplog.text
+
+
+def test_a_resumed_fit_has_the_curves_of_before(colours, tmp_path):
+    first = Run(colours, tmp_path / "first", epochs=2)
+    last = ModelCheckpoint(tmp_path / "again" / "checkpoints", "last")
+    again = trainer(tmp_path / "again", 3, callbacks=[last, BuildIndex()])
+    checkpoint = first.folder / "checkpoints" / "last.ckpt"
+    again.fit(learner(), data_of(colours), ckpt_path=str(checkpoint), weights_only=True)
+    epochs = json.loads((tmp_path / "again" / "bundle" / "report.json").read_text())["training"]["epochs"]
+    assert [row["epoch"] for row in epochs] == [0, 1, 2]
+    before = first.json("report.json")["training"]["epochs"]
+    assert epochs[0] == before[0]
+    assert epochs[1]["val/loss"] == before[1]["val/loss"]
+
+
+def test_a_hits_score_is_in_the_table_of_queries(run):
+    table = pd.read_parquet(run.bundle / "queries.parquet")
+    opened = open_bundle(run.bundle)
+    first = opened.search([table["path"][0]], 5)[0]
+    assert table["scores"][0][:5] == pytest.approx(first["score"].to_numpy(), abs=1e-4)
+    assert all(len(row.hits) == len(row.scores) for row in table.itertuples())

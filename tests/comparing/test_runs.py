@@ -224,10 +224,12 @@ def test_the_table_has_the_answered_queries_and_the_hits_that_are_there(tmp_path
     asked = asked.assign(x_1=0.0, y_1=0.0, x_2=[5.0, 6, 7, 8], y_2=9.0)
     scores = Scores({"map_at_r": np.array([0.5, 0.25])}, {}, np.array([0, 2]), np.array([0, 2]), unanswerable=2)
     hits = np.array([[4, 2, -1], [9, 9, 9], [1, -1, -1], [9, 9, 9]])
-    (tmp_path / "queries.parquet").write_bytes(query_table(asked, scores, hits))
+    cosines = np.where(hits < 0, np.nan, [[0.75, 0.5, 0.25]])
+    (tmp_path / "queries.parquet").write_bytes(query_table(asked, scores, cosines, hits))
     table = pd.read_parquet(tmp_path / "queries.parquet")
-    assert set(table) == {"id", "label", "path", "x_1", "y_1", "x_2", "y_2", "map_at_r", "hits"}
+    assert set(table) == {"id", "label", "path", "x_1", "y_1", "x_2", "y_2", "map_at_r", "hits", "scores"}
     assert table["id"].tolist() == ["w", "y"]
     assert table["x_2"].tolist() == [5, 7]
     assert table["map_at_r"].tolist() == [0.5, 0.25]
     assert [row.tolist() for row in table["hits"]] == [[4, 2], [1]]
+    assert [row.tolist() for row in table["scores"]] == [[0.75, 0.5], [0.75]]

@@ -17,7 +17,7 @@ from vsearch.evaluate import Scores
 QUERIES = "queries.parquet"
 REPORT = "report.json"  # a bundle's; beside it, a run's own. None is needed
 SPLIT, CONFIG = "split.csv", "config.yaml"
-COLUMNS = ("id", "label", "path", "hits", *BOX)  # of a table of queries; its other columns are metrics
+COLUMNS = ("id", "label", "path", "hits", "scores", *BOX)  # of a table of queries; its other columns are metrics
 
 
 class RunError(ValueError):
@@ -33,7 +33,7 @@ class Run:
         folder: the run's folder.
         manifest: its bundle's.
         queries: one row per answerable test query: id, label, path, one column per metric, and `hits`: the positions
-            in `items` of its 10 best, best first.
+            in `items` of its 10 best, best first. Since `report.html`, also `scores`: their cosines.
         items: the gallery: id, path, label, metadata.
         train: what it was trained on: id, label; None if its split.csv isn't there (a bundle that was moved).
         axes: further axes, `{"colour": {"precision_at_1": {"value", "low", "high"}}}`, and `(graded)` relevance, over
@@ -63,18 +63,24 @@ class Run:
         return {**{name: cost.get(name) for name in names}, "search_p50_ms": latency.get("single_p50_ms")}
 
 
-def query_table(queries: pd.DataFrame, scores: Scores, hits: np.ndarray) -> bytes:
+def query_table(queries: pd.DataFrame, scores: Scores, cosines: np.ndarray, hits: np.ndarray) -> bytes:
     """Return QUERIES as a file's content.
 
     Args:
         queries: all that were asked: id, label, path, maybe boxes.
         scores: what those with an answer got.
+        cosines: float (n, depth), of all that were asked: their hits' scores.
         hits: int (n, depth), of all that were asked: positions in the gallery, best first; -1 after the last.
     """
     table = queries.iloc[scores.answered]
     table = table[[name for name in COLUMNS if name in table]].assign(**scores.model)
     file = BytesIO()
-    table.assign(hits=[row[row >= 0].tolist() for row in hits[scores.answered]]).to_parquet(file, index=False)
+    there = hits[scores.answered] >= 0
+    lists = {
+        name: [row[known].tolist() for row, known in zip(values[scores.answered], there, strict=True)]
+        for name, values in (("hits", hits), ("scores", cosines))
+    }
+    table.assign(**lists).to_parquet(file, index=False)
     return file.getvalue()
 
 

@@ -12,6 +12,8 @@ from vsearch.datamodule import CatalogDataModule
 from vsearch.evaluate import Scores
 from vsearch.metrics import means, summarise
 
+SKIPPED = 50  # photos that are named; all are in the run's skipped.csv
+
 
 def summary(trained: Scores, untrained: Scores | None, label_names: Sequence[str]) -> dict[str, Any]:
     """Turn scores into the report's numbers, as plain JSON values.
@@ -71,6 +73,25 @@ def protocol(data: CatalogDataModule, scores: Scores) -> dict[str, Any]:
         "queries": len(scores.labels),
         "unanswerable_queries": scores.unanswerable,
         "gallery": len(data.gallery("test")),
+    }
+
+
+def data_facts(data: CatalogDataModule) -> dict[str, Any]:
+    """Return what the parts are made of, as plain JSON values.
+
+    Returns:
+        labels: {label, all, train, val, test} photos of each, the largest first; copies: photos that equal an earlier
+        one; skipped: {id, label, error} of the first photos that could not be read.
+    """
+    table = pd.crosstab(data.items["label"], data.items["split"])
+    sizes = table.assign(all=table.sum(axis=1)).sort_values("all", ascending=False, kind="stable")
+    skipped = data.skipped.head(SKIPPED)
+    return {
+        "labels": [
+            {"label": str(label), **row} for label, row in zip(sizes.index, sizes.to_dict("records"), strict=True)
+        ],
+        "copies": int(data.content_hashes.duplicated().sum()),
+        "skipped": [] if skipped.empty else skipped[["id", "label", "error"]].astype(str).to_dict("records"),
     }
 
 

@@ -1,0 +1,56 @@
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+FOLDER = Path(__file__).parent
+
+
+def render(template: str, **values: Any) -> str:
+    """Fill in a template of this package; every value is escaped, unless a template says `| safe`."""
+    return environment().get_template(template).render(**values)
+
+
+@cache
+def environment() -> Environment:
+    """Return Jinja with this package's templates, filters and files."""
+    made = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals.update(asset=asset, plotly_js=plotly_js)
+    made.filters.update(share=share, percent=percent, metric_name=metric_name)
+    return made
+
+
+def asset(name: str) -> Markup:
+    """Return a style sheet or script of this package, to stand in the page as it is."""
+    return Markup((FOLDER / name).read_text(encoding="utf-8"))
+
+
+def plotly_js() -> Markup:
+    """Return plotly.js, 5 MB of JavaScript, as its Python package has it."""
+    from plotly.offline import get_plotlyjs
+
+    return Markup(get_plotlyjs())
+
+
+def share(value: float | None, digits: int = 3) -> str:
+    """Return a number of 0..1, or a dash."""
+    return "-" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"  # no -0.000
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """Return a number of 0..1 in percent, or a dash."""
+    return "-" if value is None else f"{100 * value:.{digits}f} %"
+
+
+def metric_name(name: str) -> str:
+    """Return a metric's name as people write it: `precision_at_1` is precision@1."""
+    known = {"map_at_r": "MAP@R", "r_precision": "R-precision"}
+    return known.get(name, name.replace("_at_", "@").replace("ndcg", "NDCG").replace("_", " "))
