@@ -21,7 +21,7 @@ KS = (1, 10, 100)
 BATCHES = (1, 32, 256)
 CALLS, SECONDS = {1: 200, 32: 50, 256: 20}, 0.6  # at most, for each number of queries and of threads
 TOO_LONG = 2.0  # seconds of a first call that is then counted, as the only one
-CHUNK = 64_000_000  # cosines held at once: 256 MB
+CHUNK = 16_000_000  # cosines held at once: 64 MB
 SMALL = 16 << 20  # bytes below which what Python itself takes and frees hides the index
 OPENED = """
 import importlib, pathlib, sys
