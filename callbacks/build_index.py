@@ -42,6 +42,7 @@ from vsearch.pages.base import Findings
 from vsearch.pages.opened import read_config
 from vsearch.pages.written import page_files
 from vsearch.reliability import measured
+from vsearch.reports.closing import show_closing
 from vsearch.reports.files import log_to_tensorboard, report_files
 from vsearch.reports.grid import example_grid
 from vsearch.reports.index_tables import label_quality
@@ -157,7 +158,7 @@ class BuildIndex(Callback):
         bundle.write(folder, module.embedder, self.index, items, manifest, files, vectors)
         log_to_tensorboard(trainer.loggers, report, picture)
         show(report)
-        print(f"Bundle: {folder}\nNext: python -m vsearch search {folder} PHOTO -k 10")
+        show_closing(report, folder)
 
     def _report(
         self, module: MetricLearner, data: CatalogDataModule, device: torch.device, epoch: int
