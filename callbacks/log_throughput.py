@@ -5,7 +5,10 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 
 class LogThroughput(Callback):
-    """Log how many photos an epoch trained on in a second, validation left out: `train/photos_per_s`."""
+    """Log how many photos an epoch trained on in a second, validation left out: `train/photos_per_s`.
+
+    What other callbacks do after a batch counts; what a GPU still has in its queue after the last one does not.
+    """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock: a fit resumed within an epoch doesn't start that epoch again."""
@@ -18,7 +21,7 @@ class LogThroughput(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Count the batch; a GPU may still be at it, which the epoch's end makes up for."""
+        """Count the batch."""
         self.photos += len(batch[1])
         self.seconds = time.perf_counter() - self.start
 

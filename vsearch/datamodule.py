@@ -40,8 +40,8 @@ class CatalogDataModule(LightningDataModule):
         sampler: which training photos meet in a batch; null for PK batches. Validation always uses PK batches, so
             that `val/loss` stays comparable.
         augment: torchvision v2 transforms for training photos, applied in order to uint8 (3, S, S), by the workers.
-        batch_augment: the same for whole batches on the device, where the workers would take too long: modules that
-            take float (B, 3, S, S), 0..1, and treat each photo in a way of its own, as kornia's do.
+        batch_augment: the same for whole batches on the device: modules that take float (B, 3, S, S), 0..1, and treat
+            each photo in a way of its own, as kornia's do.
         eval_batch_size: photos embedded at a time outside training.
         num_workers: processes that decode photos while the network computes; 0 decodes in the main process, by a
             thread per core. Null chooses: 2 beside a CPU that computes, most of the cores beside a GPU.
@@ -86,10 +86,11 @@ class CatalogDataModule(LightningDataModule):
         self.augment = nn.Sequential(*augment) if augment else None
         self.batch_augment = nn.Sequential(*batch_augment) if batch_augment else None
         if self.batch_augment and trunk_cache:
-            raise SplitError("`data.batch_augment` and `data.trunk_cache` exclude each other: set one to null.")
-        self.eval_batch_size = eval_batch_size
+            raise SplitError(
+                "`data.batch_augment` can't change what `data.trunk_cache` keeps: set one of them to null."
+            )
         self.num_workers = loading.workers() if num_workers is None else num_workers
-        self.on_bad_image, self.seed = on_bad_image, seed
+        self.eval_batch_size, self.on_bad_image, self.seed = eval_batch_size, on_bad_image, seed
         self.axes, self.trunk_cache = axes or [], trunk_cache
         self.skipped = pd.DataFrame()
         self._is_read, self._written_to = False, Path()
@@ -245,9 +246,8 @@ class CatalogDataModule(LightningDataModule):
         trainer = self.trainer
         if self.batch_augment is None or trainer is None or not trainer.training:
             return batch
-        photos, labels, rows = batch
         seed = (self.seed, trainer.fit_loop.total_batch_idx + 1)
-        return augmented_batch(photos, self.batch_augment, seed), labels, rows
+        return augmented_batch(batch[0], self.batch_augment, seed), *batch[1:]
 
     def _maps(self) -> TrunkMaps | None:
         """Return what a fit keeps of the frozen stages; None where they are computed every time."""

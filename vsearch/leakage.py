@@ -13,12 +13,14 @@ def leakage(data: CatalogDataModule, trained: Scores, untrained: Scores | None) 
     Returns:
         queries that have an exact copy anywhere in the catalog, those whose copy is in the gallery even so, and
         precision@1 as measured (clean) and as claimed (naive), trained and untrained. Nothing where queries don't
-        search the train part.
+        search the train part, or none has a copy.
     """
     if data.split.gallery != "train" or "is_gallery" in data.items:
         return {}
     rows = data.queries("test").index.to_numpy()[trained.answered]
     copies, right = count_copies(data.content_hashes, data.items["label_code"], rows)
+    if not copies.any():
+        return {}
     kept, _ = count_copies(data.content_hashes, data.items["label_code"], rows, data.gallery("test").index)
     share = float((data.items["split"] == "train").mean())
     sides = {"trained": trained, "untrained": untrained}

@@ -81,3 +81,18 @@ def test_what_has_no_items_is_told(tmp_path):
     for name, said in wrong.items():
         with pytest.raises((CatalogError, ConfigError), match=said):
             read_source(tmp_path / name)
+
+
+def test_a_folder_without_labels_folders_is_refused(tmp_path):
+    (tmp_path / "catalog" / "photos").mkdir(parents=True)
+    Image.new("RGB", (4, 4)).save(tmp_path / "catalog" / "photos" / "a.png")
+    with pytest.raises(CatalogError, match=r"all photos lie in one folder, 'photos'.*labels' folders"):
+        read_source(tmp_path / "catalog")
+
+
+def test_a_runs_folder_is_read_as_its_catalog(tmp_path):
+    catalog, run = Catalog(tmp_path / "catalog", per_label=1), tmp_path / "run"
+    (run / "bundle").mkdir(parents=True)
+    Image.new("RGB", (4, 4)).save(run / "bundle" / "results.png")  # of the run, and no item
+    config(run, table=str(catalog.csv()), min_images_per_label=1).rename(run / "config.yaml")
+    assert read_source(run).items["id"].tolist() == ["red-0", "green-0", "blue-0"]

@@ -25,6 +25,8 @@ def run(args: argparse.Namespace) -> None:
     bundle = args.bundle if (args.bundle / MANIFEST).is_file() else args.bundle / "bundle"
     out = args.out or bundle.resolve().with_name(FILE)
     try:
+        if out.is_dir():
+            raise IsADirectoryError(f"{out} is a folder: name a file.")
         page = report_page(read_findings(bundle))
         out.parent.mkdir(parents=True, exist_ok=True)
         replace_file(out, page)

@@ -31,7 +31,7 @@ class Source:
 
 
 def read_source(path: Path) -> Source:
-    """Read a folder of labels' folders, a CSV or Parquet table, or the `data.catalog` of a fit's YAML.
+    """Read a folder of labels' folders, a CSV or Parquet table, or the `data.catalog` of a fit's YAML or of a run.
 
     A folder or table is read whole; a YAML's catalog as a fit reads it, filters and all, except that photos that are
     missing are no error here.
@@ -45,6 +45,11 @@ def read_source(path: Path) -> Source:
         catalog.missing_photos = "keep"
     catalog.prepare()
     items = checked(catalog.read(), str(path))
+    if isinstance(catalog, FolderCatalog) and items["label"].nunique() == 1:
+        raise CatalogError(
+            f"{path}: all photos lie in one folder, {items['label'].iloc[0]!r}, and a folder stands for a label. Name "
+            "the folder that holds the labels' folders, a table that has the labels, or the YAML of a catalog."
+        )
     counts: dict[str, int] = getattr(catalog, "report", {})
     left_out = {name: n for name, n in counts.items() if n and name not in ("rows", "items", "small_labels")}
     return Source(str(path), items, left_out)
@@ -52,6 +57,8 @@ def read_source(path: Path) -> Source:
 
 def _catalog(path: Path) -> Catalog:
     if path.is_dir():
+        if (path / "config.yaml").is_file():  # a run's folder
+            return _configured(path / "config.yaml")
         return FolderCatalog(str(path), min_images_per_label=1)
     if path.suffix.lower() in (".yaml", ".yml"):
         return _configured(path)

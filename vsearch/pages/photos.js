@@ -7,7 +7,7 @@ for (const image of document.querySelectorAll("img[data-photo]")) {
 // A printed page shows what is folded up.
 const unfolded = [];
 window.addEventListener("beforeprint", () => {
-  for (const part of document.querySelectorAll(".pairs details:not([open])")) {
+  for (const part of document.querySelectorAll("details:not([open])")) {
     part.open = true;
     unfolded.push(part);
   }
