@@ -136,10 +136,8 @@ class BuildIndex(Callback):
         picture = example_grid(hits, data)
         folder = _folder(trainer)
         manifest = {name: report[name] for name in ("protocol", "model", "index", "cost", "metrics")}
-        items, asked = (
-            data.gallery("test").drop(columns="label_code"),
-            query_table(data.queries("test"), trained, *found),
-        )
+        items = data.gallery("test").drop(columns="label_code")
+        asked = query_table(data.queries("test"), trained, *found)
         findings = Findings(
             report,
             pd.read_parquet(BytesIO(asked)),

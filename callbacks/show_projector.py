@@ -11,8 +11,9 @@ from torch import Tensor
 from vsearch.catalogs.base import boxes
 from vsearch.generations.base import BundleError
 from vsearch.generations.live import open_live
-from vsearch.images import PhotoError, Preprocessing, read_square
+from vsearch.images import Box, PhotoError, Preprocessing, read_square
 from vsearch.reports.boards import boards
+from vsearch.scan import in_threads
 
 SPRITE = 8192  # pixels a side of the picture with all thumbnails, above which browsers show nothing
 LARGEST, SMALLEST = 64, 16  # pixels a side of a thumbnail
@@ -69,13 +70,14 @@ def thumbnails(items: pd.DataFrame) -> Tensor:
     """Return the items' photos, float (n, 3, s, s), 0..1, s so that n fit into a sprite; grey where there is none."""
     side = min(LARGEST, SPRITE // math.ceil(math.sqrt(len(items))))
     square = Preprocessing(side, (0, 0, 0), (1, 1, 1))
-    made = []
-    for path, box in zip(items["path"], boxes(items), strict=True):
+
+    def thumbnail(source: tuple[str, Box | None]) -> Tensor:
         try:
-            made.append(read_square(path, square, box))
+            return read_square(source[0], square, source[1])
         except PhotoError:
-            made.append(torch.full((3, side, side), 128, dtype=torch.uint8))
-    return torch.stack(made) / 255
+            return torch.full((3, side, side), 128, dtype=torch.uint8)
+
+    return torch.stack([*in_threads(thumbnail, zip(items["path"], boxes(items), strict=True))]) / 255
 
 
 def _line(text: object) -> str:

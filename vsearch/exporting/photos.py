@@ -45,11 +45,8 @@ def held(live: Live, preprocessing: Preprocessing, given: Sequence[Path] = ()) -
         PhotoError: a given one can't be used.
     """
     if given:
-        squares, labels, own = (
-            [read_square(path, preprocessing) for path in given],
-            [""] * len(given),
-            [-1] * len(given),
-        )
+        squares = [read_square(path, preprocessing) for path in given]
+        labels, own = [""] * len(given), [-1] * len(given)
         origin = f"{len(given):,} given photos"
     else:
         table, name = _table(live)

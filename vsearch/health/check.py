@@ -63,11 +63,8 @@ def check(source: Source, limits: Limits, split: Path | None = None, bundle: Pat
     blank = {finding.rows[0] for finding in findings if finding.kind == "blank"}  # they are all alike
     contents = by_content(seen.content_hash, blank)
     first = np.array([rows[0] for rows in contents], dtype=np.int64)
-    pairs, line, suspects = (
-        alike_by_hash(seen.hashes[first], seen.cells[first], limits.near, limits.difference),
-        None,
-        [],
-    )
+    pairs = alike_by_hash(seen.hashes[first], seen.cells[first], limits.near, limits.difference)
+    line, suspects = None, []
     if bundle is not None and len(first):
         vectors, line = embeddings_of(bundle, items.iloc[first])
         found = nearest(vectors, limits.neighbours + EXTRA)

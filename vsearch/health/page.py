@@ -35,7 +35,7 @@ class Pictures:
     def _drawn(self, row: int) -> str:
         item = self._items.iloc[[row]]
         try:
-            photo = open_photo(item["path"].iloc[0], boxes(item)[0])
+            photo = open_photo(item["path"].iloc[0], boxes(item)[0], side=SIDE)
         except PhotoError:
             return ""
         photo.thumbnail((SIDE, SIDE), Image.Resampling.BILINEAR)
