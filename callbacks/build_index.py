@@ -14,7 +14,6 @@ from torch import Tensor
 from callbacks.epochs import EpochMetrics
 from vsearch import bundle, calibration
 from vsearch.axes import Attributes, AxesScores, attributes, score_axes
-from vsearch.backbones.base import Backbone
 from vsearch.checks.config_errors import ConfigError
 from vsearch.comparing.runs import CONFIG, QUERIES, query_table
 from vsearch.datamodule import CatalogDataModule
@@ -48,6 +47,8 @@ from vsearch.reports.grid import example_grid
 from vsearch.reports.index_tables import label_quality
 from vsearch.reports.summary import axes_summary, data_facts, library_versions, protocol, summary
 from vsearch.reports.tables import show
+
+Baseline = tuple[Scores, AxesScores] | tuple[None, None]  # the untrained network's, if it was measured
 
 
 class BuildIndex(Callback):
@@ -87,7 +88,8 @@ class BuildIndex(Callback):
         if _folder(trainer).exists():
             raise bundle.BundleError(f"{_folder(trainer)} exists already: move it away, or start a new run.")
         if self.baseline:
-            self._initial = _copy(cast(MetricLearner, pl_module).backbone)
+            weights = cast(MetricLearner, pl_module).backbone.state_dict()
+            self._initial = {name: value.detach().clone() for name, value in weights.items()}
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse an index that the gallery can't fill, before hours of training."""
@@ -127,11 +129,12 @@ class BuildIndex(Callback):
         if not checkpoint:
             rank_zero_warn("BuildIndex: no ModelCheckpoint has kept an epoch, so there is no index and no bundle.")
             return
-        epoch = _restore(pl_module, checkpoint)
         module, data = cast(MetricLearner, pl_module), cast(CatalogDataModule, trainer.datamodule)  # type: ignore[attr-defined]
         device = trainer.strategy.root_device
         with trainer.precision_plugin.forward_context():
-            report, trained, found, vectors, calibrated = self._report(module, data, device, epoch)
+            untrained = self._untrained(module, data, device)  # first: its gallery is gone before the other comes
+            epoch = _restore(module, checkpoint)
+            report, trained, found, vectors, calibrated = self._report(module, data, device, epoch, untrained)
         hits = found[1]
         picture = example_grid(hits, data)
         folder = _folder(trainer)
@@ -159,15 +162,14 @@ class BuildIndex(Callback):
         show_closing(report, folder)
 
     def _report(
-        self, module: MetricLearner, data: CatalogDataModule, device: torch.device, epoch: int
+        self, module: MetricLearner, data: CatalogDataModule, device: torch.device, epoch: int, untrained: Baseline
     ) -> tuple[dict[str, Any], Scores, tuple[np.ndarray, np.ndarray], np.ndarray, calibration.Calibration]:
         """Return the report, what each query got, its hits' scores and places, the gallery's vectors, calibration."""
         queries, gallery, photos_per_s = _embed_test(module.embedder, data, device, "best epoch")
         tried, build_s = self._build(gallery)
-        known = attributes(data.queries("test"), data.gallery("test"), data.axes)
         trained, found = score(self.index, queries, gallery), scored_hits(self.index, queries, gallery)
         calibrated, reliable = self._calibrated(module.embedder, data, device, queries, gallery)
-        untrained, untrained_axes = self._untrained(module, data, device, known)
+        axes = score_axes(found[1], queries, gallery, _attributes(data))
         backbone = module.backbone
         described = {"class_path": backbone.spec()["class_path"], "dim": module.embedder.dim}
         weights = {"origin": backbone.origin, "wanted": backbone.wanted}
@@ -178,10 +180,10 @@ class BuildIndex(Callback):
             "model": {**described, **weights, "epoch": epoch, "libraries": library_versions()},
             "index": {**index, "labels": label_quality(trained, exactly)},
             "cost": self._cost(module, photos_per_s, index["bytes"]),
-            **summary(trained, untrained, data.label_names),
-            **axes_summary(score_axes(found[1], queries, gallery, known), untrained_axes),
+            **summary(trained, untrained[0], data.label_names),
+            **axes_summary(axes, untrained[1]),
             "calibration": reliable,
-            "leakage": leakage(data, trained, untrained),
+            "leakage": leakage(data, trained, untrained[0]),
             "training": {"epochs": self._metrics.rows(), "chosen": epoch},
             "data": data_facts(data),
         }
@@ -213,18 +215,16 @@ class BuildIndex(Callback):
         scores, hits = scored_hits(self.index, queries, gallery)
         return scores, relevant(hits, queries.labels, gallery.labels)
 
-    def _untrained(
-        self, module: MetricLearner, data: CatalogDataModule, device: torch.device, known: Attributes
-    ) -> tuple[Scores, AxesScores] | tuple[None, None]:
+    def _untrained(self, module: MetricLearner, data: CatalogDataModule, device: torch.device) -> Baseline:
+        """Measure the backbone before training, and let go of its weights; the module is left with them."""
         if not self._initial:
             return None, None
-        best = _copy(module.backbone)
         module.backbone.load_state_dict(self._initial)
+        self._initial = {}
         queries, gallery, _ = _embed_test(Embedder(module.backbone), data, device, "before training")
-        module.backbone.load_state_dict(best)
         exact = exact_index(gallery)
         hits = top_hits(exact, queries, gallery)
-        return score(exact, queries, gallery), score_axes(hits, queries, gallery, known)
+        return score(exact, queries, gallery), score_axes(hits, queries, gallery, _attributes(data))
 
     def _build(self, gallery: Embedded) -> tuple[dict[str, Any], float]:
         """Index the gallery; return what is known of a choice that failed, and the seconds it took.
@@ -255,8 +255,8 @@ class BuildIndex(Callback):
 
 
 def _restore(module: LightningModule, checkpoint: str) -> int:
-    """Put a checkpoint's weights into the module; return its epoch. The optimizer's state in it is let go of."""
-    saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    """Put a checkpoint's weights into the module; return its epoch. The optimizer's state in it is never read."""
+    saved = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
     module.load_state_dict(saved["state_dict"])
     return int(saved["epoch"])
 
@@ -265,8 +265,8 @@ def _folder(trainer: Trainer) -> Path:
     return Path(trainer.log_dir or trainer.default_root_dir) / "bundle"
 
 
-def _copy(backbone: Backbone) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in backbone.state_dict().items()}
+def _attributes(data: CatalogDataModule) -> Attributes:
+    return attributes(data.queries("test"), data.gallery("test"), data.axes)
 
 
 def _val_searches_the_same(data: CatalogDataModule) -> bool:
