@@ -1,6 +1,7 @@
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # pytest-xdist fills the cores: more threads would wait for one another
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each process that a test starts compiles the libraries anew
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -87,6 +87,7 @@ WITHIN = [
         for library in ("torchvision", "timm", "open_clip", "transformers")
         for part in ("weights", "downloads", "inputs", "extras")
     ),
+    ["backbones.restored", "backbones.inputs"],
     ["checks.config_files", "checks.config_errors", "checks.part_errors", "checks.margins", "checks.preflight"],
     ["checks.config_errors", "checks.monitors", "checks.preflight"],
     ["checks.config_errors", "checks.part_errors", "checks.dry_run", "checks.preflight"],

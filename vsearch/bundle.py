@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save
 
 from vsearch import canaries
 from vsearch.backbones.base import Backbone
+from vsearch.backbones.restored import restored
 from vsearch.embedder import Embedder
 from vsearch.engines.torch import TorchEngine
 from vsearch.generations.base import CURRENT, ITEMS, MANIFEST, VECTORS, BundleError
@@ -134,9 +135,11 @@ def open_embedder(folder: Path, manifest: dict[str, Any]) -> Embedder:
     preprocessing = Preprocessing(**manifest["preprocessing"])
     if fingerprint(manifest["sha256"][WEIGHTS], preprocessing, manifest["dim"]) != manifest["fingerprint"]:
         raise BundleError(f"{folder}: the fingerprint is not that of these weights and this preprocessing.")
-    backbone = build(manifest["backbone"], Backbone)
-    backbone.preprocessing = preprocessing
-    embedder = Embedder(backbone, build(manifest["head"], Head) if manifest.get("head") else None)
+    headless = not manifest.get("head")
+    with restored(manifest["dim"] if headless else None):
+        backbone = build(manifest["backbone"], Backbone)
+        backbone.preprocessing = preprocessing
+        embedder = Embedder(backbone, None if headless else build(manifest["head"], Head))
     embedder.load_state_dict(load_file(folder / WEIGHTS))
     return embedder.eval()
 

@@ -1,8 +1,10 @@
 import pytest
 import torch
 from tiny import TinyBackbone
+from torch import nn
 
 from vsearch.backbones.inputs import measured_dim, require_whole_patches
+from vsearch.backbones.restored import restored
 
 
 def test_whole_patches():
@@ -52,3 +54,17 @@ def test_a_size_that_the_network_cannot_take(kind):
 def test_a_bug_of_another_kind_is_not_hidden():
     with pytest.raises(KeyError, match="bug"):
         measured_dim(Wrong(KeyError("bug")), "net", 8)
+
+
+def test_a_network_that_is_restored_is_neither_drawn_nor_measured():
+    torch.manual_seed(0)
+    before, drawn = torch.get_rng_state(), {**vars(nn.init)}
+    with restored(7):
+        layer = nn.Conv2d(3, 64, 7)
+        assert measured_dim(Wrong(RuntimeError("asked")), "net", 8) == 7
+    assert layer.weight.shape == (64, 3, 7, 7)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert vars(nn.init) == drawn
+    with restored(None), pytest.raises(ValueError, match="can't take photos of 8 pixels"):
+        measured_dim(Wrong(RuntimeError("asked")), "net", 8)
+    assert vars(nn.init) == drawn

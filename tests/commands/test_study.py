@@ -3,7 +3,6 @@ import os
 import re
 import shutil
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +72,6 @@ def work(tmp_path, monkeypatch) -> Work:
 def test_a_study_runs_is_killed_and_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
-    if sys.dont_write_bytecode:  # let the fits share what they compile: it is most of their time
-        monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
-        monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path / "compiled"))
     work = Work(tmp_path)
     work.write(monitor="val/map_at_r")
     work.study("--trainer.max_epochs", "1")

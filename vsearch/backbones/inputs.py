@@ -1,6 +1,7 @@
 import torch
 
 from vsearch.backbones.base import Backbone
+from vsearch.backbones.restored import known_dim
 
 MIN_SIDE = 8  # pixels
 
@@ -32,9 +33,13 @@ def require_whole_patches(network: str, image_size: int, patch: int) -> None:
 def measured_dim(backbone: Backbone, network: str, image_size: int) -> int:
     """Return the number of features that the network makes of a black photo; it is in training mode afterwards.
 
+    A network that is built again (see `restored`) has been measured before.
+
     Raises:
         ValueError: it can't take photos of this size, or doesn't make one vector of a photo.
     """
+    if (known := known_dim()) is not None:
+        return known
     backbone.eval()
     try:
         with torch.no_grad():
