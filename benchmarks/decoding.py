@@ -56,6 +56,8 @@ def milliseconds(
 ) -> list[float]:
     """Return each way's median CPU milliseconds a photo, over rounds in which they take turns."""
     times: list[list[float]] = [[] for _ in ways]
+    for way in ways:  # imports what it needs
+        way(photos[0], preprocessing)
     for _ in range(rounds):
         for way, own in zip(ways, times, strict=True):
             start = time.process_time()

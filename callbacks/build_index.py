@@ -179,7 +179,7 @@ class BuildIndex(Callback):
             "protocol": protocol(data, trained),
             "model": {**described, **weights, "epoch": epoch, "libraries": library_versions()},
             "index": {**index, "labels": label_quality(trained, exactly)},
-            "cost": self._cost(module, photos_per_s, index["bytes"]),
+            "cost": self._cost(module, None if data.trunk_cache else photos_per_s, index["bytes"]),
             **summary(trained, untrained[0], data.label_names),
             **axes_summary(axes, untrained[1]),
             "calibration": reliable,
@@ -242,8 +242,11 @@ class BuildIndex(Callback):
             return {"why": reason, "frontier": error.frontier}, time.perf_counter() - start
         return {}, time.perf_counter() - start
 
-    def _cost(self, module: MetricLearner, photos_per_s: float, index_bytes: int) -> dict[str, float | None]:
-        """Return what `compare` shows beside the metrics; a loss's own weights count as the network's do."""
+    def _cost(self, module: MetricLearner, photos_per_s: float | None, index_bytes: int) -> dict[str, float | None]:
+        """Return what `compare` shows beside the metrics; a loss's own weights count as the network's do.
+
+        With a trunk cache nothing is decoded: photos a second would say nothing of the catalog's next ones.
+        """
         weights = list(module.parameters())
         return {
             "trained_parameters": sum(weight.numel() for weight in weights if weight.requires_grad),

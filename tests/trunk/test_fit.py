@@ -73,6 +73,7 @@ def test_the_overlay_fits_from_loaded_weights_and_its_bundle_finds_a_photo_again
     model = {"init_args": {**SMALLER["model"]["backbone"]["init_args"], "weights": str(tmp_path / "loaded.pth")}}
     overlay = CONFIGS / "extras" / "trunk_cache.yaml"
     made = fit_configs(tmp_path, TRIPLET, overlay, model={"backbone": model}, catalog=demo)
+    assert made.manifest["cost"]["embed_photos_per_s"] is None  # none was decoded
     assert list((tmp_path / ".cache" / "vsearch" / "trunk").rglob("maps.bin"))
     one = made.items.iloc[0]
     assert made.search([one["path"]], 1)[0].loc[0, "score"] == pytest.approx(1, abs=1e-3)
