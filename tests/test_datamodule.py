@@ -10,8 +10,8 @@ from tiny import ColourCatalog, TinyBackbone
 from torch import nn
 from torchvision.transforms import v2
 
-from vsearch.catalogs.base import Catalog, CatalogError
-from vsearch.datamodule import CatalogDataModule, boxes
+from vsearch.catalogs.base import Catalog, CatalogError, boxes
+from vsearch.datamodule import CatalogDataModule
 from vsearch.dataset import PhotoDataset
 from vsearch.images import PhotoError, open_photo, to_square
 from vsearch.samplers.base import BatchPlan
@@ -29,6 +29,10 @@ def module(catalog, tmp_path, epoch: int = 0, **arguments) -> CatalogDataModule:
         log_dir=str(tmp_path / "run"),
         fast_dev_run=False,
         current_epoch=epoch,
+        world_size=1,
+        num_devices=1,
+        global_rank=0,
+        is_global_zero=True,
     )
     data.prepare_data()
     data.setup("fit")
