@@ -8,7 +8,7 @@ from lightning.pytorch import Trainer
 Made = TypeVar("Made")
 
 
-class RankZeroError(RuntimeError):
+class RankZeroError(Exception):
     """Rank zero failed at what the others wait for. It tells of it; they only end."""
 
 
