@@ -1,8 +1,7 @@
-"""Fits of a few seconds, for a test's own process and, as a program, for one rank of a pair: jobs.py FOLDER NAME..."""
+"""Short fits, in a folder of their own, by one process or as one of several ranks: JOBS[name](folder, ranks)."""
 
 import os
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -95,8 +94,14 @@ def learner(kind: str = "triplet", backbone: nn.Module | None = None, made: type
 
 def data_of(folder: Path, world: int, catalog: type[ColourCatalog] = ColourCatalog, **settings: Any) -> Any:
     made = catalog(str(folder.parent / "colours"))
-    settings = {"photos_per_class": K, "eval_batch_size": 3, "augment": [v2.RandomHorizontalFlip()], **settings}
-    return CatalogDataModule(made, StratifiedSplit(0.6, 0.2, 0.2), P // world, **settings)
+    settings = {
+        "classes_per_batch": P // world,
+        "photos_per_class": K,
+        "eval_batch_size": 3,
+        "augment": [v2.RandomHorizontalFlip()],
+        **settings,
+    }
+    return CatalogDataModule(made, StratifiedSplit(0.6, 0.2, 0.2), **settings)
 
 
 def trainer(folder: Path, world: int, *callbacks: Callback, epochs: int = 2, **settings: Any) -> Trainer:
@@ -107,7 +112,7 @@ def trainer(folder: Path, world: int, *callbacks: Callback, epochs: int = 2, **s
         max_epochs=epochs,
         default_root_dir=folder,
         callbacks=[
-            ModelCheckpoint(folder / "checkpoints", "best", monitor="val/loss"),
+            ModelCheckpoint(folder / "checkpoints", "best", monitor="val/map_at_r", mode="max"),
             ModelCheckpoint(folder / "checkpoints", "last", enable_version_counter=False),
             *callbacks,
         ],
@@ -117,11 +122,15 @@ def trainer(folder: Path, world: int, *callbacks: Callback, epochs: int = 2, **s
     )
 
 
+def weights(module: MetricLearner) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
 def fitted(folder: Path, world: int, kind: str = "triplet", catalog: type[ColourCatalog] = ColourCatalog) -> Any:
     """Fit for two epochs and note everything."""
     seen, module = Recorder(), learner(kind)
-    trainer(folder, world, seen).fit(module, data_of(folder, world, catalog, photos_per_class=K))
-    return {**vars(seen), "weights": module.state_dict()}
+    trainer(folder, world, seen).fit(module, data_of(folder, world, catalog))
+    return {"rows": seen.rows, "gradients": seen.gradients, "values": seen.values, "weights": weights(module)}
 
 
 def indexed(folder: Path, world: int, *callbacks: Callback, start: Path | None = None) -> Any:
@@ -144,7 +153,7 @@ def scored(folder: Path, world: int) -> Any:
     )
     values: dict[str, Any] = {}
     for command in (run.validate, run.test):
-        command(learner(), data_of(folder, world), ckpt_path=checkpoint, verbose=False)
+        command(learner(), data_of(folder, world, classes_per_batch=2), ckpt_path=checkpoint, verbose=False)
         values |= {name: float(value) for name, value in run.callback_metrics.items()}
     run.predict(learner(), data_of(folder, world), ckpt_path=checkpoint, return_predictions=False)
     return values
@@ -171,14 +180,14 @@ def cached(folder: Path, world: int) -> Any:
     data = data_of(folder, world, trunk_cache=TrunkCache(folder=str(folder / "cache")))
     module = learner(backbone=ChainBackbone())
     trainer(folder, world).fit(module, data)
-    return module.state_dict()
+    return {"weights": weights(module)}
 
 
 def unfrozen(folder: Path, world: int) -> Any:
     """Train a stage from the second epoch on."""
     module, seen = learner(), Recorder()
     trainer(folder, world, GradualUnfreezing({"stem": 1}), seen).fit(module, data_of(folder, world))
-    return {**vars(seen), "weights": module.state_dict()}
+    return {"rows": seen.rows, "gradients": seen.gradients, "values": seen.values, "weights": weights(module)}
 
 
 def killed(folder: Path, world: int) -> Any:
@@ -190,13 +199,3 @@ JOBS = {name: lambda folder, world, name=name: fitted(folder, world, name) for n
     "uneven": lambda folder, world: fitted(folder, world, catalog=FewReds),
     **{job.__name__: job for job in (indexed, resumed, scored, failed, wrapped, cached, unfrozen, killed)},
 }
-
-
-def main(root: Path, names: list[str]) -> None:
-    """Run the jobs as one of two ranks, each in a folder of its name; what they return lies beside it."""
-    for name in names:
-        torch.save(JOBS[name](root / name, 2), root / f"{name}-{os.environ['LOCAL_RANK']}.pt")
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])
