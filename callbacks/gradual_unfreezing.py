@@ -36,8 +36,6 @@ class GradualUnfreezing(Callback):
         """
         if stage != "fit":
             return
-        if isinstance(trainer.strategy, DDPStrategy):
-            trainer.strategy._ddp_kwargs["find_unused_parameters"] = True
         backbone = cast(MetricLearner, pl_module).backbone
         if frozen := [name for name in self.schedule if _frozen(backbone, name)]:
             raise ValueError(
@@ -57,6 +55,8 @@ class GradualUnfreezing(Callback):
                 "GradualUnfreezing holds stages still whose weights are random: that makes little sense, since they "
                 "have nothing worth keeping, and only destroy the photo until they are trained."
             )
+        if isinstance(trainer.strategy, DDPStrategy):
+            trainer.strategy._ddp_kwargs["find_unused_parameters"] = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Freeze: a fit resumed within an epoch doesn't start that epoch again."""
