@@ -156,9 +156,9 @@ class CatalogDataModule(LightningDataModule):
         classes, world = self.part("train")["label_code"].nunique(), self._rank_and_world[1]
         if self.sampler.by_label and self.p * world > classes:
             each = f", on each of {world} devices" if world > 1 else ""
+            fits = f"set it to {classes // world} or less" if classes >= 2 * world else "train on fewer devices"
             raise SplitError(
-                f"`data.classes_per_batch` is {self.p}{each}, but the train part has {classes} classes: set it to "
-                f"{classes // world} or less."
+                f"`data.classes_per_batch` is {self.p}{each}, but the train part has {classes} classes: {fits}."
             )
         if not self.queries("test")["label_code"].isin(self.gallery("test")["label_code"]).any():
             raise SplitError(
