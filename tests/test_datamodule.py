@@ -210,9 +210,7 @@ def test_evaluation_photos_are_shared_among_devices_each_once(colours, tmp_path)
 
 def test_each_devices_p_counts_among_the_classes(colours, tmp_path):
     module(colours, tmp_path, devices=2, classes_per_batch=2)
-    with pytest.raises(
-        SplitError, match=r"classes_per_batch` is 3, on each of 2 devices.*4 classes: set it to 2"
-    ):
+    with pytest.raises(SplitError, match=r"classes_per_batch` is 3, on each of 2 devices.*4 classes: set it to 2"):
         module(colours, tmp_path, devices=2, classes_per_batch=3)
     with pytest.raises(SplitError, match=r"on each of 3 devices.*4 classes: train on fewer devices"):
         module(colours, tmp_path, devices=3, classes_per_batch=2)
