@@ -18,7 +18,7 @@ def joint(own: Tensor) -> Tensor:
     Args:
         own: this rank's rows, (B, ...), any number of them; of one type and width on all ranks.
     """
-    return own if not several() else _Joint.apply(own)  # type: ignore[no-untyped-call]
+    return own if not several() else _Joint.apply(own)
 
 
 def several() -> bool:

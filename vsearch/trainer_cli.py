@@ -195,7 +195,7 @@ class _StderrNow(logging.Handler):
 
 def _show_log() -> None:
     """Print what vsearch logs from INFO on: what a catalog left out must not go unseen. Of several ranks, zero does."""
-    if rank_zero_only.rank:
+    if getattr(rank_zero_only, "rank", 0):
         get_console().quiet = True  # progress bars
         return
     log = logging.getLogger("vsearch")

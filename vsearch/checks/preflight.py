@@ -40,8 +40,8 @@ def check(module: MetricLearner, data: CatalogDataModule, trainer: Trainer) -> N
     check_margins(module.loss)
     for key, part in inner_parts(module.loss, "model.loss"):
         if isinstance(part, CrossBatchMemory) and part.memory_size < (size := data.p * data.k * trainer.world_size):
-            batch = "P x K" if trainer.world_size == 1 else f"{trainer.world_size} devices x P x K"
-            reason = f"{part.memory_size} is too small for a batch of {batch} = {size} photos: set it to {size} or more"
+            whole = "P x K" if trainer.world_size == 1 else f"{trainer.world_size} devices x P x K"
+            reason = f"{part.memory_size} is too small for a batch of {whole} = {size} photos: set it to {size} or more"
             raise ConfigError(f"{key}.init_args.memory_size", reason)
     with isolate_rng(include_cuda=False):
         torch.default_generator.manual_seed(0)  # the CPU's alone, which is put back
