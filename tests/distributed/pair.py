@@ -10,7 +10,7 @@ import traceback
 from pathlib import Path
 
 TESTS = Path(__file__).parent.parent
-LIMIT_S = 600  # of a machine that has much else to do; alone it takes 20
+LIMIT_S = 600  # seconds take minutes where much else runs
 STATUSES = "statuses.json"
 
 
