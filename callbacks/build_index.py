@@ -40,6 +40,7 @@ from vsearch.module import MetricLearner
 from vsearch.pages.base import Findings
 from vsearch.pages.opened import read_config
 from vsearch.pages.written import page_files
+from vsearch.ranks import from_rank_zero
 from vsearch.reliability import measured
 from vsearch.reports.closing import show_closing
 from vsearch.reports.files import log_to_tensorboard, report_files
@@ -55,7 +56,8 @@ class BuildIndex(Callback):
     """After the fit: best checkpoint -> embed the gallery -> index -> search it with test photos -> bundle.
 
     It runs in `on_fit_end`, since ModelCheckpoint is done only then. By that time the model is back on the CPU and may
-    no longer log: this callback moves the model, and writes to TensorBoard, itself.
+    no longer log: this callback moves the model, and writes to TensorBoard, itself. Of several ranks, rank zero does it
+    alone, and the others end before it.
 
     Args:
         index: how the gallery is searched; None: as the run's top-level `index` says, exactly if it says nothing.
@@ -85,9 +87,10 @@ class BuildIndex(Callback):
         """Keep the initial weights, before a checkpoint to resume from is loaded."""
         if stage != "fit":
             return
-        if _folder(trainer).exists():
-            raise bundle.BundleError(f"{_folder(trainer)} exists already: move it away, or start a new run.")
-        if self.baseline:
+        self.folder = Path(trainer.log_dir or trainer.default_root_dir) / "bundle"  # asked of all ranks at once
+        if from_rank_zero(trainer, self.folder.exists):
+            raise bundle.BundleError(f"{self.folder} exists already: move it away, or start a new run.")
+        if self.baseline and trainer.is_global_zero:
             weights = cast(MetricLearner, pl_module).backbone.state_dict()
             self._initial = {name: value.detach().clone() for name, value in weights.items()}
 
@@ -125,6 +128,8 @@ class BuildIndex(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Build the index of the best epoch, measure it, write the bundle."""
+        if not trainer.is_global_zero:
+            return
         checkpoint = getattr(trainer.checkpoint_callback, "best_model_path", "")
         if not checkpoint:
             rank_zero_warn("BuildIndex: no ModelCheckpoint has kept an epoch, so there is no index and no bundle.")
@@ -137,7 +142,7 @@ class BuildIndex(Callback):
             report, trained, found, vectors, calibrated = self._report(module, data, device, epoch, untrained)
         hits = found[1]
         picture = example_grid(hits, data)
-        folder = _folder(trainer)
+        folder = self.folder
         manifest = {name: report[name] for name in ("protocol", "model", "index", "cost", "metrics")}
         items = data.gallery("test").drop(columns="label_code")
         asked = query_table(data.queries("test"), trained, *found)
@@ -262,10 +267,6 @@ def _restore(module: LightningModule, checkpoint: str) -> int:
     saved = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
     module.load_state_dict(saved["state_dict"])
     return int(saved["epoch"])
-
-
-def _folder(trainer: Trainer) -> Path:
-    return Path(trainer.log_dir or trainer.default_root_dir) / "bundle"
 
 
 def _attributes(data: CatalogDataModule) -> Attributes:

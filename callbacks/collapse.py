@@ -1,6 +1,5 @@
-import warnings
-
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
 from pytorch_metric_learning.losses import TripletMarginLoss
 
 
@@ -30,7 +29,7 @@ class WarnOnCollapse(Callback):
             return
         reason = self.reason(loss, _margin(pl_module.loss), spread)
         if reason:
-            warnings.warn(f"Epoch {trainer.current_epoch}: {reason}", stacklevel=1)
+            rank_zero_warn(f"Epoch {trainer.current_epoch}: {reason}")
 
     def reason(self, loss: float, margin: float | None, spread: float) -> str | None:
         """Return why an epoch that found nothing better counts as collapsing, or None."""

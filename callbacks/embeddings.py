@@ -5,6 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from vsearch.ranks import at_rank_zero
+
 NAME = "embeddings.parquet"
 
 
@@ -17,6 +19,8 @@ class WriteEmbeddings(Callback):
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open the temporary file."""
         self.path = Path(trainer.log_dir or trainer.default_root_dir) / NAME
+        if not trainer.is_global_zero:
+            return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         vector = pa.list_(pa.float32(), pl_module.embedder.dim)
         self.schema = pa.schema([("id", pa.string()), ("label", pa.string()), ("embedding", vector)])
@@ -31,15 +35,19 @@ class WriteEmbeddings(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Append one batch."""
-        rows, embeddings = outputs
-        items = trainer.datamodule.items.iloc[rows.cpu().numpy()]  # type: ignore[attr-defined]
-        values = pa.array(embeddings.cpu().numpy().ravel())
-        vectors = pa.FixedSizeListArray.from_arrays(values, embeddings.shape[1])
+        """Append one batch, of all ranks."""
+        made = at_rank_zero(trainer, [tuple(part.cpu().numpy() for part in outputs)])
+        if not trainer.is_global_zero:
+            return
+        rows, embeddings = made
+        items = trainer.datamodule.items.iloc[rows]  # type: ignore[attr-defined]
+        vectors = pa.FixedSizeListArray.from_arrays(pa.array(embeddings.ravel()), embeddings.shape[1])
         self.writer.write_table(pa.table([items["id"].tolist(), items["label"].tolist(), vectors], schema=self.schema))
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Close the file and give it its name."""
+        if not trainer.is_global_zero:
+            return
         self.writer.close()
         self.path.with_suffix(".tmp").rename(self.path)
         print(f"Embeddings: {self.path}")

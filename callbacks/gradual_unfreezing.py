@@ -1,6 +1,7 @@
 from typing import cast
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from vsearch.backbones.base import Backbone
@@ -15,7 +16,8 @@ class GradualUnfreezing(Callback):
     `freeze` names it.
 
     The optimizer holds every stage from the start: it skips parameters without gradient, weight decay included. So what
-    is frozen stays bit-identical, and the epoch alone decides: a resumed run goes on alike.
+    is frozen stays bit-identical, and the epoch alone decides: a resumed run goes on alike. On several devices DDP,
+    which waits for every gradient, is told to look for those that don't come.
 
     Args:
         schedule: stage, by the name that the backbone's `freeze` takes, to the epoch (from 0) that it is trained from.
@@ -53,6 +55,8 @@ class GradualUnfreezing(Callback):
                 "GradualUnfreezing holds stages still whose weights are random: that makes little sense, since they "
                 "have nothing worth keeping, and only destroy the photo until they are trained."
             )
+        if isinstance(trainer.strategy, DDPStrategy):
+            trainer.strategy._ddp_kwargs["find_unused_parameters"] = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Freeze: a fit resumed within an epoch doesn't start that epoch again."""

@@ -13,7 +13,8 @@ class ShowMined(Callback):
     """Show in TensorBoard what the miner picked from the first batch of an epoch, hardest first.
 
     A row is an anchor, its positive (green) and its negative (red), with the cosines between: hard is a far positive or
-    a near negative. Of a miner of pairs, a row is a pair. Nothing is shown where there is no miner.
+    a near negative. Of a miner of pairs, a row is a pair. Nothing is shown where there is no miner. Of several ranks'
+    joint batch, only what is of rank zero's photos alone is shown.
 
     Args:
         n: rows.
@@ -31,7 +32,8 @@ class ShowMined(Callback):
         mined = module.mined
         if batch_idx or trainer.current_epoch % self.every or mined is None or not boards(trainer.loggers):
             return
-        cosines = module.embeddings @ module.embeddings.T
+        own = module.embeddings[: len(batch[1])]  # rank zero's come first
+        cosines, mined = own @ own.T, among(mined, len(own))
         data, rows = trainer.datamodule, []  # type: ignore[attr-defined]
         for anchor, *others in hardest(cosines, mined, self.n):
             pictures = photos_of(batch, [anchor, *(position for position, _ in others)], data)
@@ -41,6 +43,12 @@ class ShowMined(Callback):
             rows.append(shown)
         if rows:
             show_picture(trainer.loggers, "train/mined", grid(rows), trainer.global_step)
+
+
+def among(mined: tuple[Tensor, ...], n: int) -> tuple[Tensor, ...]:
+    """Return the triplets or pairs of `mined`, as in `hardest`, that are of the first n photos alone."""
+    groups = [mined] if len(mined) == 3 else [mined[:2], mined[2:]]
+    return tuple(side[torch.stack(group).amax(dim=0) < n] for group in groups for side in group)
 
 
 def hardest(cosines: Tensor, mined: tuple[Tensor, ...], n: int) -> list[tuple[Any, ...]]:

@@ -36,12 +36,16 @@ class ShowProjector(Callback):
             raise ValueError(f"most: it must be 1 to {(SPRITE // SMALLEST) ** 2:,}, not {most}.")
         self.most, self.seed = most, seed
 
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note the run's folder, of which all ranks must ask at once."""
+        self.folder = Path(trainer.log_dir or trainer.default_root_dir) / "bundle"
+
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Read the bundle and write what the projector opens."""
-        if not (found := boards(trainer.loggers)):
+        if not trainer.is_global_zero or not (found := boards(trainer.loggers)):
             return
         try:
-            live = open_live(Path(trainer.log_dir or trainer.default_root_dir) / "bundle")
+            live = open_live(self.folder)
             chosen = drawn(live.items["label"].to_numpy(), self.most, self.seed)
             vectors = live.index.vectors(chosen)
         except (BundleError, ValueError) as error:

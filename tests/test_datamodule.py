@@ -10,8 +10,8 @@ from tiny import ColourCatalog, TinyBackbone
 from torch import nn
 from torchvision.transforms import v2
 
-from vsearch.catalogs.base import Catalog, CatalogError
-from vsearch.datamodule import CatalogDataModule, boxes
+from vsearch.catalogs.base import Catalog, CatalogError, boxes
+from vsearch.datamodule import CatalogDataModule
 from vsearch.dataset import PhotoDataset
 from vsearch.images import PhotoError, open_photo, to_square
 from vsearch.samplers.base import BatchPlan
@@ -22,13 +22,18 @@ from vsearch.splits import ColumnSplit, LabelDisjointSplit, SplitError, Stratifi
 from vsearch.trunk.cache import TrunkCache
 
 
-def module(catalog, tmp_path, epoch: int = 0, **arguments) -> CatalogDataModule:
+def module(catalog, tmp_path, epoch: int = 0, devices: int = 1, rank: int = 0, **arguments) -> CatalogDataModule:
     data = CatalogDataModule(catalog, **{"classes_per_batch": 4, "photos_per_class": 2, **arguments})
     data.trainer = SimpleNamespace(
         lightning_module=SimpleNamespace(backbone=TinyBackbone()),
         log_dir=str(tmp_path / "run"),
         fast_dev_run=False,
         current_epoch=epoch,
+        world_size=devices,
+        num_devices=devices,
+        global_rank=rank,
+        is_global_zero=rank == 0,
+        strategy=SimpleNamespace(broadcast=lambda value: value),
     )
     data.prepare_data()
     data.setup("fit")
@@ -182,13 +187,49 @@ def test_evaluation_photos_are_those_of_images_py_in_order(colours, tmp_path):
         assert torch.equal(photo, to_square(open_photo(path), TinyBackbone().preprocessing))
 
 
-def test_the_number_of_workers_follows_the_machine(colours, monkeypatch):
+def test_the_number_of_workers_follows_the_machine_and_is_shared_by_its_devices(colours, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 12)
     for gpu, workers in ((False, 2), (True, 10)):
         monkeypatch.setattr(torch.cuda, "is_available", lambda gpu=gpu: gpu)
         assert CatalogDataModule(colours, num_workers=None).num_workers == workers
+    assert module(colours, tmp_path, num_workers=None, devices=2, classes_per_batch=2).num_workers == 5
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     assert CatalogDataModule(colours, num_workers=None).num_workers == 2
+
+
+def test_evaluation_photos_are_shared_among_devices_each_once(colours, tmp_path):
+    def rows(rank: int) -> list[list[int]]:
+        data = module(colours, tmp_path, devices=3, sampler=RandomPlan(), eval_batch_size=2)
+        data.trainer.global_rank = rank
+        return [rows.tolist() for _, _, rows in data.val_dataloader()]
+
+    part = module(colours, tmp_path).part("val").index.tolist()
+    steps = list(zip(*map(rows, range(3)), strict=True))
+    assert [row for step in steps for share in step for row in share] == part
+
+
+def test_each_devices_p_counts_among_the_classes(colours, tmp_path):
+    module(colours, tmp_path, devices=2, classes_per_batch=2)
+    with pytest.raises(SplitError, match=r"classes_per_batch` is 3, on each of 2 devices.*4 classes: set it to 2"):
+        module(colours, tmp_path, devices=2, classes_per_batch=3)
+    with pytest.raises(SplitError, match=r"on each of 3 devices.*4 classes: train on fewer devices"):
+        module(colours, tmp_path, devices=3, classes_per_batch=2)
+
+
+def test_augmented_batches_differ_by_rank_and_repeat(colours, tmp_path):
+    class Noise(nn.Module):
+        def forward(self, photos: torch.Tensor) -> torch.Tensor:
+            return torch.rand_like(photos)
+
+    def batch(rank: int) -> torch.Tensor:
+        data = module(colours, tmp_path, devices=2, classes_per_batch=2, batch_augment=[Noise()])
+        data.trainer.global_rank, data.trainer.training = rank, True
+        data.trainer.fit_loop = SimpleNamespace(total_batch_idx=3)
+        photos = torch.zeros(2, 3, 4, 4, dtype=torch.uint8)
+        return data.on_after_batch_transfer((photos, torch.zeros(2), torch.zeros(2)), 0)[0]
+
+    assert torch.equal(batch(1), batch(1))
+    assert not torch.equal(batch(0), batch(1))
 
 
 def test_a_cache_of_maps_and_augmented_batches_exclude_each_other(colours):

@@ -216,7 +216,11 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
         ["expected 64, 32, 16, 'transformer-engine'", "got 'bf16_mixed'"],
     ),
     "no such accelerator": ("trainer: {accelerator: abacus}", "trainer.accelerator", ["abacus", "cpu"]),
-    "several devices": ("trainer: {devices: 2}", "trainer.devices", ["2", "one process", "set it to 1"]),
+    "devices among which Lightning would share batches": (
+        "trainer: {devices: 2, use_distributed_sampler: true}",
+        "trainer.use_distributed_sampler",
+        ["shared among the devices already", "set it to false"],
+    ),
     "a negative learning rate": ("model: {optimizer: {init_args: {lr: -1.0}}}", "model.optimizer", ["-1.0"]),
     "a rate for no part": ("model: {lr_factors: {layer9: 0.1}}", "model.lr_factors", ["layer9", "layer4"]),
     "a rate for what is frozen": (

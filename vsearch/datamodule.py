@@ -1,10 +1,10 @@
 import logging
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
-from lightning.pytorch import LightningDataModule
+from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
@@ -12,15 +12,18 @@ from torch.utils.data import DataLoader
 
 from vsearch import loading
 from vsearch.backbones.base import Backbone
-from vsearch.catalogs.base import BOX, REQUIRED, Catalog, CatalogError, boxes
+from vsearch.catalogs.base import Catalog
 from vsearch.dataset import Batch, PhotoDataset, augmented_batch
 from vsearch.embedder import Embedder
-from vsearch.images import PhotoError, Preprocessing
+from vsearch.images import Preprocessing
+from vsearch.locks import one_at_a_time
+from vsearch.ranks import from_rank_zero
+from vsearch.reading import Items, read
 from vsearch.samplers.base import BatchPlan
 from vsearch.samplers.batches import EpochBatches
 from vsearch.samplers.pk import PKPlan
-from vsearch.scan import scan
-from vsearch.splits import PARTS, Split, SplitError, StratifiedSplit, write_split
+from vsearch.samplers.shares import Shares
+from vsearch.splits import Split, SplitError, StratifiedSplit, write_split
 from vsearch.trunk.cache import TrunkCache, TrunkMaps
 
 log = logging.getLogger(__name__)
@@ -34,15 +37,15 @@ class CatalogDataModule(LightningDataModule):
     Args:
         catalog: where the items come from.
         split: which part each item belongs to.
-        classes_per_batch: P of a PK batch; at most the number of classes in the train part, unless the sampler isn't
-            `by_label`.
+        classes_per_batch: P of a PK batch, on each device: N devices train on N * P classes at once, at most the number
+            of those in the train part, unless the sampler isn't `by_label`.
         photos_per_class: K of a PK batch; classes with fewer photos give those they have (`PKPlan`).
         sampler: which training photos meet in a batch; null for PK batches. Validation always uses PK batches, so
             that `val/loss` stays comparable.
         augment: torchvision v2 transforms for training photos, applied in order to uint8 (3, S, S), by the workers.
         batch_augment: the same for whole batches on the device: modules that take float (B, 3, S, S), 0..1, and treat
             each photo in a way of its own, as kornia's do.
-        eval_batch_size: photos embedded at a time outside training.
+        eval_batch_size: photos embedded at a time outside training, on each device.
         num_workers: processes that decode photos while the network computes; 0 decodes in the main process, by a
             thread per core. Null chooses: 2 beside a CPU that computes, most of the cores beside a GPU.
         on_bad_image: what to do about photos that can't be read: `skip` counts them and lists them in the run's
@@ -89,6 +92,7 @@ class CatalogDataModule(LightningDataModule):
             raise SplitError(
                 "`data.batch_augment` can't change what `data.trunk_cache` keeps: set one of them to null."
             )
+        self._chooses_workers = num_workers is None
         self.num_workers = loading.workers() if num_workers is None else num_workers
         self.eval_batch_size, self.on_bad_image, self.seed = eval_batch_size, on_bad_image, seed
         self.axes, self.trunk_cache = axes or [], trunk_cache
@@ -97,18 +101,29 @@ class CatalogDataModule(LightningDataModule):
 
     def prepare_data(self) -> None:
         """Let the catalog make its photos, if it has to."""
-        self.catalog.prepare()
+        self._prepare()
+
+    def _prepare(self) -> None:
+        with one_at_a_time(f"{type(self.catalog)} {vars(self.catalog)}"):
+            self.catalog.prepare()
 
     def setup(self, stage: str | None = None) -> None:
         """Read the catalog, and write split.csv and skipped.csv into the run's folder, once."""
-        self.read()
-        folder = self._run_folder()
-        if folder is None or folder == self._written_to:
-            return
-        write_split(self.items, self.items["split"], folder / "split.csv")
-        if self.n_skipped:
-            self.skipped.to_csv(folder / "skipped.csv", index=False)
-        self._written_to = folder
+        trainer = self.trainer
+        if trainer is None:
+            return self.read()
+        if self._chooses_workers:
+            self.num_workers = loading.workers(trainer.num_devices)
+        if not self._is_read:  # every photo is decoded: by one rank, not by all
+            self._take(from_rank_zero(trainer, self._read))
+        self._check_parts()
+        folder = self._run_folder(trainer)
+        if folder is not None and folder != self._written_to and trainer.is_global_zero:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_split(self.items, self.items["split"], folder / "split.csv")
+            if self.n_skipped:
+                self.skipped.to_csv(folder / "skipped.csv", index=False)
+            self._written_to = folder
 
     def read(self) -> None:
         """Prepare, read, check and split the catalog, once; needs no trainer and writes nothing of the run.
@@ -118,47 +133,32 @@ class CatalogDataModule(LightningDataModule):
             PhotoError: photos can't be used.
             SplitError: the catalog can't be split as asked, or its parts can't be trained on and measured.
         """
-        if self._is_read:
-            return
-        self.catalog.prepare()
-        items = self.catalog.items()
-        self._check_axes(items)
-        found = scan(items, boxes(items))
-        bad = found["error"].notna()
-        self._report_bad(items[bad].assign(error=found.loc[bad, "error"]))
-        if bad.all():
-            raise PhotoError(f"None of the {len(items)} photos can be used. The first: {found['error'].iloc[0]}")
-        items = items.assign(content_hash=found["content_hash"])[~bad].reset_index(drop=True)
-        self.content_hashes = items["content_hash"]
-        items["split"] = self.split.assign(items)
-        items["label_code"] = pd.factorize(items["label"], sort=True)[0]
-        self.items = items.drop(columns="content_hash")
+        if not self._is_read:
+            self._take(self._read())
         self._check_parts()
-        self._is_read = True
-        counts = ", ".join(f"{part} {(items['split'] == part).sum():,}" for part in PARTS)
-        log.info("%s: %s items, %s labels (%s)", type(self.catalog).__name__, f"{len(items):,}", self.n_labels, counts)
 
-    def _check_axes(self, items: pd.DataFrame) -> None:
-        metadata = [column for column in items if column not in (*REQUIRED, *BOX)]
-        if wrong := [axis for axis in self.axes if axis not in metadata or self.axes.count(axis) > 1]:
-            raise CatalogError(
-                f"`data.axes`: {wrong} can't be axes. Name columns of metadata, each once; "
-                f"{type(self.catalog).__name__} has {metadata or 'none'}. For no axes, set it to []."
-            )
+    def _read(self) -> Items:
+        self._prepare()
+        return read(self.catalog, self.split, self.axes, self.on_bad_image)
+
+    def _take(self, found: Items) -> None:
+        self.items, self.content_hashes, self.skipped = found.items, found.content_hashes, found.skipped
+        self._is_read = True
+        if not (self.items["split"] == "test").any():
+            log.warning("The split has no test part: measuring on val, which chooses the best epoch (optimistic).")
 
     def _check_parts(self) -> None:
         """Say now what would fail after the first epoch, or after the last."""
-        if not (self.items["split"] == "test").any():
-            log.warning("The split has no test part: measuring on val, which chooses the best epoch (optimistic).")
         for name, plan in (("train", self.sampler), ("val", PKPlan())):
-            self._batches(name, plan)
+            self._batches(name, plan, *(self._rank_and_world if name == "train" else (0, 1)))
             if not self.part(name)["label_code"].duplicated().any():
                 raise SplitError(f"No label has 2 photos in the {name} part: enlarge it, or add photos.")
-        classes = self.part("train")["label_code"].nunique()
-        if self.sampler.by_label and self.p > classes:
+        classes, world = self.part("train")["label_code"].nunique(), self._rank_and_world[1]
+        if self.sampler.by_label and self.p * world > classes:
+            each = f", on each of {world} devices" if world > 1 else ""
+            fits = f"set it to {classes // world} or less" if classes >= 2 * world else "train on fewer devices"
             raise SplitError(
-                f"`data.classes_per_batch` is {self.p}, but the train part has {classes} classes: set it to {classes} "
-                "or less."
+                f"`data.classes_per_batch` is {self.p}{each}, but the train part has {classes} classes: {fits}."
             )
         if not self.queries("test")["label_code"].isin(self.gallery("test")["label_code"]).any():
             raise SplitError(
@@ -166,23 +166,13 @@ class CatalogDataModule(LightningDataModule):
                 "`--data.split.init_args.gallery self`."
             )
 
-    def _report_bad(self, bad: pd.DataFrame) -> None:
-        if bad.empty:
-            return
-        first = "\n  ".join(bad["error"].head(5))
-        if self.on_bad_image == "error":
-            raise PhotoError(
-                f"{len(bad)} photos can't be used:\n  {first}\nRemove or replace them, or set `on_bad_image: skip`."
-            )
-        self.skipped = bad[["id", "path", "label", "error"]]
-        log.warning("Skipped %d photos that can't be used (listed in skipped.csv):\n  %s", len(bad), first)
+    def _run_folder(self, trainer: Trainer) -> Path | None:
+        folder = trainer.log_dir  # asked of all ranks at once
+        return None if folder is None or trainer.fast_dev_run else Path(folder)  # type: ignore[attr-defined]
 
-    def _run_folder(self) -> Path | None:
-        if self.trainer is None or self.trainer.log_dir is None or self.trainer.fast_dev_run:  # type: ignore[attr-defined]
-            return None
-        folder = Path(self.trainer.log_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+    @property
+    def _rank_and_world(self) -> tuple[int, int]:
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
     @property
     def n_skipped(self) -> int:
@@ -226,27 +216,34 @@ class CatalogDataModule(LightningDataModule):
         codes = pd.factorize(self.items["sequence"])[0]
         return np.where(codes >= 0, len(rows) + codes, rows)
 
-    def loader(self, items: pd.DataFrame) -> DataLoader:
-        """Return a loader over `items` in their order, without augmentation."""
-        size = self.eval_batch_size
+    def loader(self, items: pd.DataFrame, **batches: Any) -> DataLoader:
+        """Return a loader over `items` in their order, without augmentation; `batches` are a DataLoader's settings."""
+        batches = batches or {"batch_size": self.eval_batch_size}
         if (maps := self._maps()) is not None:
-            return loading.loader(maps.plain(items, self.content_hashes[items.index]), batch_size=size)
-        return loading.loader(PhotoDataset(items, self._preprocessing), self.num_workers, batch_size=size)
+            return loading.loader(maps.plain(items, self.content_hashes[items.index]), **batches)
+        return loading.loader(PhotoDataset(items, self._preprocessing), self.num_workers, **batches)
+
+    def _share(self, items: pd.DataFrame) -> DataLoader:
+        """Return a loader over this rank's share of `items`: over all of them, if it is the only one."""
+        rank, world = self._rank_and_world
+        if world == 1:
+            return self.loader(items)
+        return self.loader(items, batch_sampler=Shares(len(items), self.eval_batch_size, rank, world))
 
     def train_dataloader(self) -> DataLoader:
         """Return the loader of the sampler's batches; one epoch is one pass's worth of the train part."""
-        items, batches = self.part("train"), self._batches("train", self.sampler)
+        items, batches = self.part("train"), self._batches("train", self.sampler, *self._rank_and_world)
         if (maps := self._maps()) is not None:
             return loading.loader(maps.augmented(items, self.content_hashes[items.index]), batch_sampler=batches)
         dataset = PhotoDataset(items, self._preprocessing, self.augment)
         return loading.loader(dataset, self.num_workers, batch_sampler=batches)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Augment training photos on the device, as the seed and the number of the batch decide."""
+        """Augment training photos on the device, as the seed, the number of the batch and the rank decide."""
         trainer = self.trainer
         if self.batch_augment is None or trainer is None or not trainer.training:
             return batch
-        seed = (self.seed, trainer.fit_loop.total_batch_idx + 1)
+        seed = (self.seed, trainer.fit_loop.total_batch_idx + 1, trainer.global_rank)
         return augmented_batch(batch[0], self.batch_augment, seed), *batch[1:]
 
     def _maps(self) -> TrunkMaps | None:
@@ -261,28 +258,30 @@ class CatalogDataModule(LightningDataModule):
         precision = str(self.trainer.precision)
         return TrunkMaps(self.trunk_cache, cut, self._preprocessing, self.augment, self.seed, precision, context)
 
-    def _batches(self, name: str, plan: BatchPlan) -> EpochBatches:
+    def _batches(self, name: str, plan: BatchPlan, rank: int, world: int) -> EpochBatches:
         items, trainer = self.part(name), self.trainer
         labels = items["label_code"].to_numpy()
+
+        def epoch() -> int:
+            return trainer.current_epoch if trainer else 0
+
         try:
-            return EpochBatches(
-                plan, labels, self.p, self.k, self.seed, lambda: trainer.current_epoch if trainer else 0, items
-            )
+            return EpochBatches(plan, labels, self.p, self.k, self.seed, epoch, items, rank, world)
         except ValueError as error:
             reason = str(error).replace("this part", f"the {name} part")
             raise SplitError(reason) from error
 
     def val_dataloader(self) -> DataLoader:
         """Return the val part, in order."""
-        return self.loader(self.part("val"))
+        return self._share(self.part("val"))
 
     def test_dataloader(self) -> list[DataLoader]:
         """Return two loaders: the test queries and the gallery that they search."""
-        return [self.loader(self.queries("test")), self.loader(self.gallery("test"))]
+        return [self._share(self.queries("test")), self._share(self.gallery("test"))]
 
     def predict_dataloader(self) -> DataLoader:
         """Return the whole catalog, in order."""
-        return self.loader(self.items)
+        return self._share(self.items)
 
     @property
     def _preprocessing(self) -> Preprocessing:

@@ -9,9 +9,9 @@ from vsearch.dataset import as_it_is
 MOST = 16  # processes
 
 
-def workers() -> int:
-    """Return how many processes should decode photos: beside a GPU most of the cores, else two."""
-    return max(2, min(MOST, (os.cpu_count() or 1) - 2)) if torch.cuda.is_available() else 2
+def workers(devices: int = 1) -> int:
+    """Return how many processes should decode photos for one of a machine's devices: beside GPUs most of the cores."""
+    return max(2, min(MOST, ((os.cpu_count() or 1) - 2) // devices)) if torch.cuda.is_available() else 2
 
 
 def loader(dataset: Dataset, workers: int = 0, **batches: Any) -> DataLoader:

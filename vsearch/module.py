@@ -1,4 +1,4 @@
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +17,15 @@ from vsearch.diagnostics import active_share, geometry
 from vsearch.embedder import Embedder
 from vsearch.evaluate import Embedded, Scores, score_exactly
 from vsearch.heads.base import Head
+from vsearch.joint import joint
 from vsearch.metrics import means
 from vsearch.parameters import parameter_groups, scale_rates
+from vsearch.ranks import at_rank_zero, from_rank_zero
 from vsearch.samplers.batches import EpochBatches
 from vsearch.samplers.pk import PKPlan
 
 Batch = tuple[Tensor, Tensor, Tensor]  # photos uint8 (B, 3, S, S), label codes (B,), catalog rows (B,)
+SHOWN = ("val/loss", "val/precision_at_1", "test/precision_at_1")  # in the progress bar
 VAL_SCORES = ("precision_at_1", "cmc_at_10", "map_at_r", "r_precision")
 
 
@@ -65,8 +68,9 @@ class MetricLearner(LightningModule):
     Attributes:
         training_miner: mines training batches in place of `miner` where it is set; validation always uses `miner`, so
             that `val/loss` stays comparable.
-        embeddings, mined: of the last training batch, float32 (B, dim) and what the miner picked, for callbacks.
-        validated: the last validation, likewise; None before it, or where too few photos could be scored.
+        embeddings, mined: of the last training batch, float32 (B, dim) and what the miner picked, for callbacks. Of
+            several ranks, B counts the photos of all, rank by rank.
+        validated: the last validation, likewise, on rank zero; None before it, or where too few photos could be scored.
     """
 
     embeddings: Tensor
@@ -128,17 +132,17 @@ class MetricLearner(LightningModule):
         use_products(self.embedder)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Mine the batch and return its loss."""
+        """Mine the batch, that of all ranks together, and return its loss."""
         photos, labels, _ = batch
-        embeddings = self(photos)
+        embeddings, labels = joint(self(photos)), joint(labels)
         with torch.autocast(embeddings.device.type, enabled=False):  # distances of near vectors need float32
             miner = self.training_miner or self.miner
             mined = miner(embeddings, labels) if miner else None
             loss = self.loss(embeddings, labels, mined)
             self.embeddings, self.mined = embeddings.detach(), mined
             values = self.diagnose(self.embeddings, labels, mined)
-        self.log("train/loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=len(labels))
-        self.log_dict(values, on_step=False, on_epoch=True)
+        self.log("train/loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=len(labels), sync_dist=True)
+        self.log_dict(values, on_step=False, on_epoch=True, batch_size=len(labels), sync_dist=True)
         return loss
 
     def diagnose(self, embeddings: Tensor, labels: Tensor, mined: tuple[Tensor, ...] | None) -> dict[str, Tensor]:
@@ -162,8 +166,10 @@ class MetricLearner(LightningModule):
         Raises:
             DivergedError: embeddings aren't finite any more.
         """
-        embeddings, labels, rows = map(np.concatenate, zip(*self._seen, strict=True))
-        self._seen.clear()
+        self._log_seen(self._validate)
+
+    def _validate(self, embeddings: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> dict[str, float]:
+        """Return what is logged of the whole val part; nothing, {}, where it can't be scored."""
         if not np.isfinite(embeddings).all():
             raise DivergedError(
                 f"Training has diverged in epoch {self.current_epoch}: embeddings are no numbers any more. Lower the "
@@ -175,13 +181,13 @@ class MetricLearner(LightningModule):
         pairs = len(labels) >= 2 * data.k and 1 < len(np.unique(labels)) < len(labels)
         if not pairs or not np.isin(labels[asked], labels[found]).any():
             rank_zero_warn("These few val photos can't be scored: that takes 2 labels, and K photos of each.")
-            return
-        self.log("val/loss", self._validation_loss(embeddings, labels), prog_bar=True)
+            return {}
         val = Embedded(embeddings, labels, data.exclusion_keys()[rows])
         queries, gallery = val.take(np.flatnonzero(asked)), val.take(np.flatnonzero(found))
         scores = score_exactly(queries, gallery)
         self.validated = Validated(queries, rows[asked], gallery, rows[found], scores)
-        self._log_means("val", means(scores.model, scores.labels), VAL_SCORES)
+        loss = self._validation_loss(embeddings, labels)
+        return {"val/loss": loss, **_means("val", scores, VAL_SCORES)}
 
     def _validation_loss(self, embeddings: np.ndarray, labels: np.ndarray) -> float:
         """Return the mean loss over fixed PK batches of the val part, put together from one embedding of it."""
@@ -197,10 +203,12 @@ class MetricLearner(LightningModule):
             losses.append(float(loss(vectors[chosen], codes[chosen], mined)))
         return float(np.mean(losses))
 
-    def _log_means(self, stage: str, values: dict[str, dict[str, float]], names: Iterable[str]) -> None:
-        for name in names:
-            self.log(f"{stage}/{name}", values[name]["micro"], prog_bar=name == "precision_at_1")
-            self.log(f"{stage}/{name}_macro", values[name]["macro"])
+    def _log_seen(self, score: Callable[..., dict[str, float]]) -> None:
+        """Log on all ranks how what they have seen together scores on rank zero, which the others wait for."""
+        seen = at_rank_zero(self.trainer, self._seen)
+        self._seen.clear()
+        for name, value in from_rank_zero(self.trainer, lambda: score(*seen)).items():
+            self.log(name, value, prog_bar=name in SHOWN, sync_dist=True)
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Keep the embeddings of one batch of queries (loader 0) or of the gallery (loader 1)."""
@@ -210,14 +218,21 @@ class MetricLearner(LightningModule):
 
     def on_test_epoch_end(self) -> None:
         """Log how well test queries find items of their label in the gallery, by exact search."""
-        embeddings, labels, rows, side = map(np.concatenate, zip(*self._seen, strict=True))
-        self._seen.clear()
+        self._log_seen(self._test)
+
+    def _test(self, embeddings: np.ndarray, labels: np.ndarray, rows: np.ndarray, side: np.ndarray) -> dict[str, float]:
         keys = self.trainer.datamodule.exclusion_keys()[rows]  # type: ignore[attr-defined]
         items = Embedded(embeddings, labels, keys)
         scores = score_exactly(items.take(np.flatnonzero(side == 0)), items.take(np.flatnonzero(side == 1)))
-        self._log_means("test", means(scores.model, scores.labels), scores.model)
+        return _means("test", scores, scores.model)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
         """Return the catalog rows (B,) and embeddings, float32 (B, dim), of one batch."""
         photos, _, rows = batch
         return rows, self(photos)
+
+
+def _means(stage: str, scores: Scores, names: Iterable[str]) -> dict[str, float]:
+    values = means(scores.model, scores.labels)
+    kinds = {"": "micro", "_macro": "macro"}
+    return {f"{stage}/{name}{ending}": values[name][kind] for name in names for ending, kind in kinds.items()}

@@ -1,5 +1,6 @@
 import logging
 import re
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -10,7 +11,8 @@ from jsonargparse import ArgumentError, Namespace, set_parsing_settings
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
+from rich import get_console
 
 from vsearch.backbones.base import Backbone
 from vsearch.bundle import BundleError
@@ -22,6 +24,7 @@ from vsearch.heads.base import Head
 from vsearch.indexes.base import Index
 from vsearch.module import DivergedError, MetricLearner
 from vsearch.precision import quickest
+from vsearch.ranks import RankZeroError
 
 log = logging.getLogger(__name__)
 KEPT = ("last", "best", "hpc")  # checkpoints that Lightning finds by itself
@@ -127,6 +130,15 @@ class TrainerCLI(LightningCLI):
                 callback.use_index(index)
         return trainer
 
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run it; if it fails, end the other ranks that were started for it: they would wait for this one."""
+        try:
+            super()._run_subcommand(subcommand)
+        except BaseException:
+            if (launcher := self.trainer.strategy.launcher) is not None:
+                launcher.kill(signal.SIGKILL)
+            raise
+
     def fit(self, **arguments: Any) -> None:
         """Train, once the parts are known to go together."""
         check(self.model, self.datamodule, self.trainer)
@@ -159,10 +171,13 @@ def run(args: Sequence[str] | None = None) -> TrainerCLI:
             args=None if args is None else list(args),
             save_config_callback=ShowConfig,
             auto_configure_optimizers=False,
+            trainer_defaults={"use_distributed_sampler": False},  # batches are shared among devices by what makes them
             parser_kwargs={"prog": "vsearch", "allow_abbrev": False, "exit_on_error": False},
         )
     except (BundleError, DivergedError) as error:
         sys.exit(f"vsearch: {error}")
+    except RankZeroError:
+        sys.exit(1)
     except Exception as error:
         line = refused(error)
         if line is None:
@@ -179,7 +194,10 @@ class _StderrNow(logging.Handler):
 
 
 def _show_log() -> None:
-    """Print what vsearch logs from INFO on: what a catalog left out must not go unseen."""
+    """Print what vsearch logs from INFO on: what a catalog left out must not go unseen. Of several ranks, zero does."""
+    if getattr(rank_zero_only, "rank", 0):
+        get_console().quiet = True  # progress bars
+        return
     log = logging.getLogger("vsearch")
     log.setLevel(logging.INFO)
     if not log.handlers:

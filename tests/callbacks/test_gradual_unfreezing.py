@@ -1,4 +1,5 @@
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -115,7 +116,7 @@ def test_the_module_can_be_fitted_again(colours, tmp_path):
 
 
 def setup(callback: GradualUnfreezing, module: MetricLearner) -> None:
-    callback.setup(None, module, "fit")
+    callback.setup(SimpleNamespace(strategy=None), module, "fit")
 
 
 @pytest.mark.parametrize(

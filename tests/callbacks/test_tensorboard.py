@@ -15,7 +15,7 @@ from callbacks.build_index import BuildIndex
 from callbacks.log_class_metrics import LogClassMetrics
 from callbacks.log_throughput import LogThroughput
 from callbacks.show_batches import ShowBatches
-from callbacks.show_mined import ShowMined, hardest
+from callbacks.show_mined import ShowMined, among, hardest
 from callbacks.show_projector import SPRITE, ShowProjector, drawn, thumbnails
 from callbacks.show_worst_queries import ShowWorstQueries
 from vsearch.reports.boards import photos_of
@@ -124,6 +124,13 @@ def test_the_hardest_triplets_by_hand():
     assert len(hardest(cosines, mined, 1)) == 1
     nothing = tuple(torch.zeros(0, dtype=torch.long) for _ in range(3))
     assert hardest(cosines, nothing, 3) == []
+
+
+def test_of_a_joint_batch_only_what_is_of_the_first_photos_is_shown():
+    triplets = tuple(torch.tensor(side) for side in ([0, 1, 3], [1, 0, 2], [2, 3, 0]))
+    assert [side.tolist() for side in among(triplets, 3)] == [[0], [1], [2]]
+    pairs = tuple(torch.tensor(side) for side in ([0, 3], [1, 0], [2, 0, 1], [1, 4, 3]))
+    assert [side.tolist() for side in among(pairs, 3)] == [[0], [1], [2], [1]]
 
 
 def test_the_hardest_pairs_by_hand():

@@ -19,13 +19,12 @@ from vsearch.samplers.random import RandomPlan
 
 
 def checked(
-    colours, loss=None, miner=None, backbone=None, callbacks=(), k=2, sampler=None, devices=1, **model
+    colours, loss=None, miner=None, backbone=None, callbacks=(), k=2, sampler=None, devices=1, wrap=False, **model
 ) -> MetricLearner:
     module = MetricLearner(backbone or TinyBackbone(), loss or losses.TripletMarginLoss(0.3), miner, **model)
     data = CatalogDataModule(colours, classes_per_batch=4, photos_per_class=k, sampler=sampler)
-    trainer = Trainer(
-        accelerator="cpu", devices=devices, callbacks=list(callbacks), logger=False, enable_checkpointing=False
-    )
+    several = {"devices": devices, "use_distributed_sampler": wrap}
+    trainer = Trainer(accelerator="cpu", callbacks=list(callbacks), logger=False, enable_checkpointing=False, **several)
     check(module, data, trainer)
     return module
 
@@ -97,8 +96,17 @@ def test_nothing_changes(colours):
     assert all(value.grad is None for value in module.parameters())
 
 
-def test_several_devices_are_refused(colours):
-    refused(colours, "trainer.devices", "2, but batches are drawn in one process", devices=2)
+def test_several_devices_share_batches_by_themselves(colours):
+    checked(colours, devices=2)
+    refused(colours, "trainer.use_distributed_sampler", "true, but batches are shared", devices=2, wrap=True)
+
+
+def test_a_memory_must_hold_the_batch_of_all_devices(colours):
+    def memory(size: int) -> losses.CrossBatchMemory:
+        return losses.CrossBatchMemory(losses.ContrastiveLoss(), 8, memory_size=size)
+
+    checked(colours, memory(16), devices=2)
+    refused(colours, "model.loss.init_args.memory_size", "2 devices x P x K = 16", loss=memory(15), devices=2)
 
 
 def test_a_callbacks_miner_is_tried_too(colours):

@@ -50,6 +50,37 @@ def test_a_pass_has_as_many_photos_as_the_set(plan):
         assert {type(position) for position in positions} == {int}
 
 
+@pytest.mark.parametrize("world", [2, 3])
+@pytest.mark.parametrize("plan", PLANS, ids=lambda plan: type(plan).__name__)
+def test_ranks_share_the_batches_that_one_process_draws(plan, world):
+    def drawn(p: int, rank: int, world: int) -> list[list[tuple[int, int]]]:
+        return list(EpochBatches(plan, LABELS, p, 4, 1, lambda: 2, ITEMS, rank, world))
+
+    whole, shares = drawn(2 * world, 0, 1), [drawn(2, rank, world) for rank in range(world)]
+    assert len(whole) == len(shares[0]) == 240 // (8 * world)
+    for batch, *parts in zip(whole, *shares, strict=True):
+        assert sorted(one for part in parts for one in part) == sorted(batch)
+        assert [len(part) for part in parts] == [8] * world
+        labels = [set(LABELS[[position for position, _ in part]]) for part in parts]
+        if plan.by_label:
+            assert [len(own) for own in labels] == [2] * world
+            assert len(set.union(*labels)) == 2 * world
+
+
+def test_on_many_ranks_p_is_lowered_evenly_and_too_few_classes_are_refused():
+    assert EpochBatches(PKPlan(), LABELS, p=16, k=4, rank=1, world=3).p == 20 // 3
+    with pytest.raises(ValueError, match="on 21 devices need 21 classes"):
+        EpochBatches(PKPlan(), LABELS, p=2, k=4, world=21)
+    with pytest.raises(ValueError, match=r"Fixed\.epoch: a batch has too few labels for 2 devices"):
+        list(EpochBatches(Fixed([0, 2], [0, 2]), [0, 1] * 4, p=1, k=2, rank=1, world=2))
+
+
+def test_set_epoch_draws_that_epoch():
+    one, other = EpochBatches(PKPlan(), LABELS, 8, 4), EpochBatches(PKPlan(), LABELS, 8, 4, epoch=lambda: 3)
+    one.set_epoch(3)
+    assert list(one) == list(other)
+
+
 def test_the_first_draw_of_a_run_stays_what_it_was():
     (first, *rest) = EpochBatches(PKPlan(), np.arange(12) % 4, 2, 2, seed=3, epoch=lambda: 1)
     assert first == [

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import torch
 
+from vsearch.locks import one_at_a_time
+
 NOT_FETCHED = (OSError, HTTPException, RuntimeError)  # RuntimeError: what came has another hash than its name says
 WEIGHTS = (".safetensors", ".bin")  # of the files of a model on Hugging Face's Hub
 
@@ -37,12 +39,13 @@ def fetch(url: str) -> Path:
         RuntimeError: what came has another hash; it is not kept.
     """
     file = checkpoint_file(url)
-    if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        digest = torch.hub.HASH_REGEX.search(file.name)
-        print(f"Downloading {url} to {file}")
-        with give_up_when_silent():
-            torch.hub.download_url_to_file(url, str(file), digest.group(1) if digest else None)
+    with one_at_a_time(str(file.absolute())):
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            digest = torch.hub.HASH_REGEX.search(file.name)
+            print(f"Downloading {url} to {file}")
+            with give_up_when_silent():
+                torch.hub.download_url_to_file(url, str(file), digest.group(1) if digest else None)
     return file
 
 

@@ -28,8 +28,10 @@ def check(module: MetricLearner, data: CatalogDataModule, trainer: Trainer) -> N
     Raises:
         ConfigError: what can't work, by its key.
     """
-    if trainer.world_size > 1:
-        raise ConfigError("trainer.devices", f"{trainer.world_size}, but batches are drawn in one process: set it to 1")
+    connector = trainer._accelerator_connector
+    if connector.is_distributed and connector.use_distributed_sampler:
+        reason = "true, but batches are shared among the devices already: set it to false"
+        raise ConfigError("trainer.use_distributed_sampler", reason)
     check_stored(module.backbone, module.embedder.head)
     if not any(value.requires_grad for value in module.parameters()):
         key = "model.backbone.init_args.freeze" if hasattr(module.backbone, "freeze") else "model.backbone"
@@ -37,8 +39,9 @@ def check(module: MetricLearner, data: CatalogDataModule, trainer: Trainer) -> N
     check_training(module, trainer)
     check_margins(module.loss)
     for key, part in inner_parts(module.loss, "model.loss"):
-        if isinstance(part, CrossBatchMemory) and part.memory_size < (size := data.p * data.k):
-            reason = f"{part.memory_size} is too small for a batch of P x K = {size} photos: set it to {size} or more"
+        if isinstance(part, CrossBatchMemory) and part.memory_size < (size := data.p * data.k * trainer.world_size):
+            whole = "P x K" if trainer.world_size == 1 else f"{trainer.world_size} devices x P x K"
+            reason = f"{part.memory_size} is too small for a batch of {whole} = {size} photos: set it to {size} or more"
             raise ConfigError(f"{key}.init_args.memory_size", reason)
     with isolate_rng(include_cuda=False):
         torch.default_generator.manual_seed(0)  # the CPU's alone, which is put back

@@ -14,8 +14,9 @@ from vsearch.reports.grid import CELL
 
 
 def boards(loggers: Iterable[Logger]) -> list[SummaryWriter]:
-    """Return what writes to TensorBoard, of a trainer's loggers."""
-    return [logger.experiment for logger in loggers if isinstance(logger, TensorBoardLogger)]
+    """Return what writes to TensorBoard, of a trainer's loggers: on rank zero alone."""
+    found = [logger.experiment for logger in loggers if isinstance(logger, TensorBoardLogger)]
+    return [writer for writer in found if isinstance(writer, SummaryWriter)]
 
 
 def show_picture(loggers: Iterable[Logger], name: str, picture: Image.Image, step: int) -> None:

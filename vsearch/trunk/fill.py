@@ -11,6 +11,7 @@ from rich.progress import Progress
 from torch import Tensor, nn
 
 from vsearch.images import Box, Preprocessing, normalise, read_square
+from vsearch.locks import one_at_a_time
 from vsearch.scan import in_threads
 from vsearch.trunk.store import Shard, Store
 from vsearch.trunk.views import make_view
@@ -72,6 +73,12 @@ def fill(store: Store, maker: Maker, sources: Sequence[Source]) -> None:
         NoRoomError: they would not fit on the disk.
         OSError: the disk fails; the shards that are whole are kept.
     """
+    with one_at_a_time(str(store.folder.absolute())):  # ranks of one fit: the first computes, the others find
+        store.refresh()
+        _fill(store, maker, sources)
+
+
+def _fill(store: Store, maker: Maker, sources: Sequence[Source]) -> None:
     there = store.find([key for source in sources for key in source.keys])[:, 0] >= 0
     lacking = np.flatnonzero(~there.reshape(len(sources), -1).all(axis=1)).tolist()
     todo = [*{sources[row].keys: sources[row] for row in lacking}.values()]

@@ -53,7 +53,7 @@ class Store:
         self._files: list[BinaryIO] = []
         self._read: set[str] = set()
         self._keys, self._places = np.empty(0, KEY), np.empty((0, 2), np.int64)
-        self._refresh()
+        self.refresh()
 
     @property
     def map_bytes(self) -> int:
@@ -92,7 +92,7 @@ class Store:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._forget_unfinished()
         make_folder(self.folder / uuid4().hex, write)
-        self._refresh()
+        self.refresh()
 
     def _forget_unfinished(self) -> None:
         """Take away what killed runs left; what is being written now is younger."""
@@ -100,7 +100,7 @@ class Store:
             if time.time() - folder.stat().st_mtime > LEFT_AFTER_S:
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def _refresh(self) -> None:
+    def refresh(self) -> None:
         """Take in shards that have come since; of maps under the same key the first stays."""
         keys, places = [self._keys], [self._places]
         for folder in sorted(self.folder.glob("*")):
