@@ -7,7 +7,7 @@ ROOT = Path(__file__).parent.parent
 # Imports go up this list only; modules of one line don't import each other. The lines are as fine as needed: the module
 # scores each epoch with evaluate, a backbone declares its Preprocessing, and both are above what they use.
 LEVELS = [
-    {"leaks", "lean"},
+    {"leaks", "lean", "places"},
     {"images", "metrics", "splits", "freezing", "diagnostics", "spec", "precision", "convolution"},
     {"catalogs", "backbones", "heads", "losses", "indexes", "samplers", "scan", "filters"},
     {"embedder", "hits", "examples", "generations", "canaries", "dataset"},
