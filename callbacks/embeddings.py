@@ -1,9 +1,10 @@
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 from lightning.pytorch import Callback, LightningModule, Trainer
+
+from vsearch.parts import schema, table
 
 NAME = "embeddings.parquet"
 
@@ -18,9 +19,7 @@ class WriteEmbeddings(Callback):
         """Open the temporary file."""
         self.path = Path(trainer.log_dir or trainer.default_root_dir) / NAME
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        vector = pa.list_(pa.float32(), pl_module.embedder.dim)
-        self.schema = pa.schema([("id", pa.string()), ("label", pa.string()), ("embedding", vector)])
-        self.writer = pq.ParquetWriter(self.path.with_suffix(".tmp"), self.schema)
+        self.writer = pq.ParquetWriter(self.path.with_suffix(".tmp"), schema(pl_module.embedder.dim))
 
     def on_predict_batch_end(
         self,
@@ -34,9 +33,7 @@ class WriteEmbeddings(Callback):
         """Append one batch."""
         rows, embeddings = outputs
         items = trainer.datamodule.items.iloc[rows.cpu().numpy()]  # type: ignore[attr-defined]
-        values = pa.array(embeddings.cpu().numpy().ravel())
-        vectors = pa.FixedSizeListArray.from_arrays(values, embeddings.shape[1])
-        self.writer.write_table(pa.table([items["id"].tolist(), items["label"].tolist(), vectors], schema=self.schema))
+        self.writer.write_table(table(items, embeddings.cpu().numpy()))
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Close the file and give it its name."""

@@ -14,6 +14,7 @@ from vsearch.generations.live import Live
 from vsearch.generations.manifest import WEIGHTS, check_model, explained, model_of, read_fitted
 from vsearch.generations.shadow import Queries, held_out
 from vsearch.intake import Intake, embed_photos, model_named, read_embeddings, read_items
+from vsearch.parts import open_parts
 
 QUERIES = "queries.parquet"  # of `comparing.runs`: what the run was tested with
 CODES = 0.9999  # cosine below which an index keeps something else than the embedding
@@ -98,6 +99,9 @@ def codes_warning(live: Live) -> str | None:
 
 def _check_origin(live: Live, embeddings: Path, fingerprint: str | None) -> None:
     ours = model_of(live.fitted)
+    if embeddings.is_dir():
+        check_model(open_parts(embeddings).manifest["model"], ours, f"{embeddings}: its embeddings are")
+        return
     if fingerprint is None:
         raise BundleError(f"--embeddings needs --fingerprint, of the model that made them; here: {ours['fingerprint']}")
     theirs = model_named(fingerprint, lambda folder: model_of(read_fitted(folder)))

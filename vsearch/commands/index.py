@@ -31,9 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     made["add"].add_argument("--table", type=Path, help="CSV or Parquet with id, path, label and metadata")
     made["add"].add_argument("--folder", type=Path, help="a folder of photos for each label")
     made["add"].add_argument(
-        "--embeddings", type=Path, help="Parquet with id, label, embedding, as `predict` writes it"
+        "--embeddings",
+        type=Path,
+        help="a folder that `embed` wrote, or a Parquet with id, label, embedding (`predict`)",
     )
-    made["add"].add_argument("--fingerprint", help="of the model that made them, or the bundle that it is in")
+    made["add"].add_argument("--fingerprint", help="of the model that made a Parquet, or the bundle that it is in")
     made["add"].add_argument(
         "--engine",
         choices=("auto", "torch", "onnx", "openvino"),
