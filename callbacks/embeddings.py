@@ -19,7 +19,7 @@ class WriteEmbeddings(Callback):
         """Open the temporary file."""
         self.path = Path(trainer.log_dir or trainer.default_root_dir) / NAME
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.writer = pq.ParquetWriter(self.path.with_suffix(".tmp"), schema(pl_module.embedder.dim))
+        self.writer = pq.ParquetWriter(self.path.with_suffix(".tmp"), schema(pl_module.embedder.dim))  # type: ignore[arg-type]
 
     def on_predict_batch_end(
         self,

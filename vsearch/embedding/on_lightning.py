@@ -69,5 +69,6 @@ class _Embedding(LightningModule):
         if isinstance(engine, TorchEngine):
             self.network = engine.network  # so that the Trainer moves it
 
-    def predict_step(self, photos: Photos) -> None:
+    def predict_step(self, photos: Photos) -> int:
         self.writer.add(photos.rows, embed(self.engine, photos), photos.hashes, photos.errors)
+        return len(photos.rows)

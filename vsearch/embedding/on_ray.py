@@ -19,7 +19,6 @@ from vsearch.generations.base import BundleError
 from vsearch.generations.manifest import read_fitted
 
 OBJECT_STORE_BYTES = 512 << 20  # of a Ray that is started here; on a cluster Ray decides
-NOWHERE = [np.nan] * len(BOX)
 
 
 def run(
@@ -80,8 +79,9 @@ class _Embedding:
             self.engine.network.to("cuda")
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
-        corners = [None if np.isnan(box).any() else tuple(box) for box in np.stack(batch["box"])]
-        photos = decode(batch["row"], [*zip(batch["path"].tolist(), corners, strict=True)], self.preprocessing, 1)
+        corners = boxes(pd.DataFrame({name: batch[name] for name in BOX}))
+        sources = [*zip(batch["path"].tolist(), corners, strict=True)]
+        photos = decode(batch["row"].tolist(), sources, self.preprocessing, 1)
         if torch.cuda.is_available():
             photos.squares = photos.squares.to("cuda")
         vectors = embed(self.engine, photos)
@@ -91,12 +91,8 @@ class _Embedding:
 
 
 def _blocks(items: pd.DataFrame, size: int) -> list[pa.Table]:
-    columns = {
-        "row": items.index.to_numpy(),
-        "path": items["path"].tolist(),
-        "box": [box or NOWHERE for box in boxes(items)],
-    }
-    whole = pa.table(columns)
+    corners = {name: items[name].astype(float) if name in items else np.full(len(items), np.nan) for name in BOX}
+    whole = pa.table({"row": items.index.to_numpy(), "path": items["path"].tolist(), **corners})
     return [whole.slice(start, size) for start in range(0, len(whole), size)]
 
 
