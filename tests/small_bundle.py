@@ -8,8 +8,12 @@ from tiny import TinyBackbone
 
 from vsearch import bundle
 from vsearch.embedder import Embedder
+from vsearch.embedding.plan import Network, start
+from vsearch.embedding.writer import Writer
+from vsearch.generations.manifest import model_of, read_fitted
 from vsearch.indexes.faiss import FaissIndex
 from vsearch.intake import embed_photos
+from vsearch.parts import Parts
 
 
 def photo(folder: Path, number: int) -> Path:
@@ -36,3 +40,19 @@ def fitted(
     files = {f"{name}.parquet": data for name, data in extra.items()}
     bundle.write(folder, embedder, index, items, {}, files, kept)
     return folder
+
+
+def unit_vectors(n: int, dim: int = 8, seed: int = 0) -> np.ndarray:
+    vectors = np.random.default_rng(seed).standard_normal((n, dim)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def embedded(folder: Path, made: Path, vectors: np.ndarray, part_size: int, broken: tuple[int, ...] = ()) -> Parts:
+    """A folder as `embed` writes it, of items e0, e1 ... with these vectors."""
+    ids = [f"e{n}" for n in range(len(vectors))]
+    items = pd.DataFrame({"id": ids, "path": ids, "label": [f"l{n % 3}" for n in range(len(vectors))]})
+    model = model_of(read_fitted(made))
+    parts = start(folder, model, items, "items.csv", part_size, Network("torch", "float32"))
+    errors = ["bad" if n in broken else "" for n in range(len(vectors))]
+    Writer(parts, items, lambda n: None).add(np.arange(len(vectors)), vectors, ["0"] * len(vectors), errors)
+    return parts

@@ -7,14 +7,14 @@ ROOT = Path(__file__).parent.parent
 # Imports go up this list only; modules of one line don't import each other. The lines are as fine as needed: the module
 # scores each epoch with evaluate, a backbone declares its Preprocessing, and both are above what they use.
 LEVELS = [
-    {"leaks", "lean", "places"},
+    {"leaks", "lean", "places", "shares"},
     {"images", "metrics", "splits", "freezing", "diagnostics", "spec", "precision", "convolution"},
     {"catalogs", "backbones", "heads", "losses", "indexes", "samplers", "scan", "filters"},
     {"embedder", "hits", "examples", "generations", "canaries", "dataset"},
     {"parameters", "searching", "calibration", "explain", "engines", "trunk", "loading", "parts"},
     {"evaluate", "datamodule", "bundle", "index_quality", "memory", "intake", "reliability"},
-    {"module", "axes", "upkeep", "leakage"},
-    {"exporting", "embedding"},
+    {"module", "axes", "upkeep", "leakage", "index_arguments", "sharding"},
+    {"exporting", "embedding", "publishing"},
     {"checks", "comparing"},
     {"studies", "health"},
     {"reports"},
@@ -49,6 +49,7 @@ WITHIN = [
         "indexes.faiss_filtered",
         "indexes.faiss_removal",
         "indexes.faiss_files",
+        "indexes.faiss_merging",
         "indexes.faiss",
         "indexes.prefix_bound",
         "indexes.exact",

@@ -115,7 +115,7 @@ class Parts:
         return found
 
     def vectors(self, positions: np.ndarray) -> np.ndarray:
-        """Return the embeddings at int (m,) positions, rising, float32 (m, dim); reads the parts that have them."""
+        """Return the embeddings at int (m,) positions, float32 (m, dim); reads the parts that have them."""
         made = np.empty((len(positions), self.dim), dtype=np.float32)
         numbers = np.searchsorted(self.starts, positions, side="right") - 1
         for number in np.unique(numbers):

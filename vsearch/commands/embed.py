@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vsearch.embedding.plan import Share
     from vsearch.embedding.writer import Writer
     from vsearch.health.source import Source
     from vsearch.parts import Parts
+    from vsearch.shares import Share
 
 STOPPED = 130  # as shells say it of a program that Ctrl-C ended
 
@@ -71,9 +71,10 @@ def _embed(args: argparse.Namespace, source: "Source") -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from vsearch.embedding.network import decide
-    from vsearch.embedding.plan import Network, Share, begin, start
+    from vsearch.embedding.plan import Network, begin, start
     from vsearch.embedding.writer import Writer, forget_errors
     from vsearch.generations.manifest import model_of, read_fitted
+    from vsearch.shares import Share
 
     model, items = model_of(read_fitted(args.bundle)), source.items
     begun = begin(args.out, model, items, source.name, args.part_size)
@@ -81,7 +82,7 @@ def _embed(args: argparse.Namespace, source: "Source") -> None:
     parts = begun or start(args.out, model, items, source.name, args.part_size, network)
     if args.retry_errors:
         print(f"{forget_errors(parts):,} parts with broken photos are made anew.")
-    todo = (args.share or Share()).of_parts(parts.missing())
+    todo = (args.share or Share()).of_all(parts.missing())
     rows = [row for number in todo for row in parts.rows(number)]
     print(f"{network.engine} computes: {why}. {len(parts):,} parts, of which {len(todo):,} are to be made here.")
     columns = (TextColumn("Embedding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -115,7 +116,7 @@ def _say(parts: "Parts", writer: "Writer") -> None:
 
 
 def _share(text: str) -> "Share":
-    from vsearch.embedding.plan import Share
+    from vsearch.shares import Share
 
     try:
         return Share.parse(text)

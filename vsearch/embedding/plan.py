@@ -1,7 +1,6 @@
 import hashlib
 import json
 import os
-import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,6 @@ from vsearch.generations.files import replace_file
 from vsearch.generations.manifest import check_model
 from vsearch.parts import ERRORS, MANIFEST, PARTS, SCHEMA, Parts, open_parts
 
-SHARE = re.compile(r"(\d+)/(\d+)")
-
 
 @dataclass(frozen=True)
 class Network:
@@ -25,30 +22,6 @@ class Network:
 
     engine: Name
     precision: Precision
-
-
-@dataclass(frozen=True)
-class Share:
-    """Which parts are this process's, of several that fill one folder: those whose number leaves `own` modulo `of`."""
-
-    own: int = 0
-    of: int = 1
-
-    @classmethod
-    def parse(cls, text: str) -> "Share":
-        """Read `0/4` .. `3/4`.
-
-        Raises:
-            ValueError: it is no such text.
-        """
-        found = SHARE.fullmatch(text)
-        if not found or not int(found[1]) < int(found[2]):
-            raise ValueError(f"{text!r} is no share: of four they are 0/4, 1/4, 2/4 and 3/4")
-        return cls(int(found[1]), int(found[2]))
-
-    def of_parts(self, numbers: list[int]) -> list[int]:
-        """Return those of the parts' numbers that are its own."""
-        return [number for number in numbers if number % self.of == self.own]
 
 
 def begin(folder: Path, model: dict[str, Any], items: pd.DataFrame, source: str, part_size: int) -> Parts | None:
