@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -189,3 +190,37 @@ def test_a_folder_and_a_yaml(made, capsys, tmp_path):
     for number in (0, 1):
         rows, _ = read(tmp_path / f"out{number}" / "parts" / "000000.parquet")
         assert rows["id"].tolist() == ["boots/50.png", "hats/51.png"]
+
+
+class Killed(BaseException):
+    """Ends the command as a kill does: nothing is cleared up."""
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("nth", range(1, 6))
+def test_a_kill_at_any_rename_loses_no_part_and_leaves_none_half_written(made, capsys, monkeypatch, nth, after):
+    """The renames: the manifest, then a part, or a file of errors and its part."""
+    table, rename, count = catalog(made, 18, broken=(3, 17)), os.rename, 0
+
+    def killing(*paths: object) -> None:
+        nonlocal count
+        count += 1
+        if count == nth and not after:
+            raise Killed
+        rename(*paths)
+        if count == nth:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", killing)
+        with pytest.raises(Killed):
+            embed(capsys, made, table)
+    there = {path.name for path in (made.parent / "out").glob("parts/0*")}
+    for path in (made.parent / "out").glob("parts/0*"):
+        read(path)
+    text = embed(capsys, made, table)
+    assert f"3 parts, of which {3 - len(there)} are to be made here" in text
+    assert "All 3 parts are there" in text
+    assert sorted(contents(made)["id"]) == sorted(f"p{number}" for number in range(18) if number not in (3, 17))
+    assert pd.read_csv(made.parent / "out" / "errors.csv")["id"].tolist() == ["p3", "p17"]
+    assert not [*(made.parent / "out").rglob(".*")]

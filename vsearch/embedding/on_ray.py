@@ -47,7 +47,10 @@ def run(
     except ImportError as error:
         raise BundleError(str(error)) from error
     own = {} if os.environ.get("RAY_ADDRESS") else {"object_store_memory": OBJECT_STORE_BYTES}
-    ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, **own)
+    try:
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, **own)
+    except Exception as error:  # of many kinds, from plain ones on
+        raise BundleError(f"Ray can't be started or reached: {error}") from error
     try:
         _quiet(data)
         gpus = int(ray.cluster_resources().get("GPU", 0)) if network.engine == "torch" else 0

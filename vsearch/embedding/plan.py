@@ -11,7 +11,7 @@ import pandas as pd
 from vsearch.catalogs.base import BOX, REQUIRED, boxes, refuse
 from vsearch.engines.base import Name, Precision
 from vsearch.generations.base import BundleError
-from vsearch.generations.files import replace_file
+from vsearch.generations.files import MAKING, replace_file
 from vsearch.generations.manifest import check_model
 from vsearch.parts import ERRORS, MANIFEST, PARTS, SCHEMA, Parts, open_parts
 
@@ -62,7 +62,7 @@ def start(
         "part_size": part_size,
     }
     if not (folder / MANIFEST).exists():
-        mine = folder / f".{MANIFEST}-{own_name()}"
+        mine = folder / f"{MAKING}{own_name()}{MANIFEST}"
         replace_file(mine, json.dumps(manifest, indent=2).encode())
         try:
             os.link(mine, folder / MANIFEST)  # fails where one is there: all processes keep to the first
