@@ -13,7 +13,7 @@ LEVELS = [
     {"embedder", "hits", "examples", "generations", "canaries", "dataset"},
     {"parameters", "searching", "calibration", "explain", "engines", "trunk", "loading", "parts"},
     {"evaluate", "datamodule", "bundle", "index_quality", "memory", "intake", "reliability"},
-    {"module", "axes", "upkeep", "leakage", "index_arguments", "sharding"},
+    {"module", "axes", "upkeep", "leakage", "arguments", "sharding"},
     {"exporting", "embedding", "publishing"},
     {"checks", "comparing"},
     {"studies", "health"},

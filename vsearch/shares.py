@@ -1,3 +1,4 @@
+import argparse
 import re
 from dataclasses import dataclass
 
@@ -16,11 +17,11 @@ class Share:
         """Read `0/4` .. `3/4`.
 
         Raises:
-            ValueError: it is no such text.
+            ArgumentTypeError: it is no such text.
         """
         found = SHARE.fullmatch(text)
         if not found or not int(found[1]) < int(found[2]):
-            raise ValueError(f"{text!r} is no share: of four they are 0/4, 1/4, 2/4 and 3/4")
+            raise argparse.ArgumentTypeError(f"{text!r} is no share: of four they are 0/4, 1/4, 2/4 and 3/4")
         return cls(int(found[1]), int(found[2]))
 
     def of_all(self, numbers: list[int]) -> list[int]:

@@ -3,7 +3,7 @@
 OUT gets a manifest, which binds it to the bundle's fingerprint and to the catalog; parts/000000.parquet and so on, with
 id, label, embedding and content_hash of --part-size catalog rows each; and errors.csv with the photos that can't be
 read. Given again, after an end of any kind, the command makes the parts that are missing. `index add --embeddings OUT`
-adds them to a bundle, `index shards` builds an index of them. See docs/large.md.
+adds them to a bundle, `shards` builds an index of them. See docs/large.md.
 """
 
 import argparse
@@ -11,11 +11,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vsearch.arguments import positive
+from vsearch.shares import Share
+
 if TYPE_CHECKING:
     from vsearch.embedding.writer import Writer
     from vsearch.health.source import Source
     from vsearch.parts import Parts
-    from vsearch.shares import Share
 
 STOPPED = 130  # as shells say it of a program that Ctrl-C ended
 
@@ -41,11 +43,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what computes, as `index add --engine` takes it; a folder keeps to the one that it was begun with",
     )
     parser.add_argument(
-        "--share", type=_share, metavar="I/N", help="only part I, I + N, I + 2N ...: 0/4 is one of four"
+        "--share",
+        type=Share.parse,
+        default=Share(),
+        metavar="I/N",
+        help="only every Nth part, from I on: 0/4 .. 3/4",
     )
-    parser.add_argument("--part-size", type=_positive, default=1024, metavar="ROWS", help="of a part (default: 1024)")
-    parser.add_argument("--batch-size", type=_positive, default=64, metavar="PHOTOS", help="at a time (default: 64)")
-    parser.add_argument("--actors", type=_positive, metavar="N", help="ray: networks (default: one a GPU, or a core)")
+    parser.add_argument("--part-size", type=positive, default=1024, metavar="ROWS", help="of a part (default: 1024)")
+    parser.add_argument("--batch-size", type=positive, default=64, metavar="PHOTOS", help="at a time (default: 64)")
+    parser.add_argument("--actors", type=positive, metavar="N", help="ray: networks (default: one a GPU, or a core)")
     parser.add_argument("--retry-errors", action="store_true", help="make parts with broken photos anew")
 
 
@@ -74,7 +80,6 @@ def _embed(args: argparse.Namespace, source: "Source") -> None:
     from vsearch.embedding.plan import Network, begin, start
     from vsearch.embedding.writer import Writer, forget_errors
     from vsearch.generations.manifest import model_of, read_fitted
-    from vsearch.shares import Share
 
     model, items = model_of(read_fitted(args.bundle)), source.items
     begun = begin(args.out, model, items, source.name, args.part_size)
@@ -82,7 +87,7 @@ def _embed(args: argparse.Namespace, source: "Source") -> None:
     parts = begun or start(args.out, model, items, source.name, args.part_size, network)
     if args.retry_errors:
         print(f"{forget_errors(parts):,} parts with broken photos are made anew.")
-    todo = (args.share or Share()).of_all(parts.missing())
+    todo = args.share.of_all(parts.missing())
     rows = [row for number in todo for row in parts.rows(number)]
     print(f"{network.engine} computes: {why}. {len(parts):,} parts, of which {len(todo):,} are to be made here.")
     columns = (TextColumn("Embedding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -113,18 +118,3 @@ def _say(parts: "Parts", writer: "Writer") -> None:
     else:
         clear(parts)
         print(f"All {len(parts):,} parts are there: {parts.folder}")
-
-
-def _share(text: str) -> "Share":
-    from vsearch.shares import Share
-
-    try:
-        return Share.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
-    return int(text)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vsearch.index_arguments import index_of, settings
+from vsearch.arguments import index_of, positive, settings
 
 if TYPE_CHECKING:
     from vsearch.generations.live import Live
@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     made["swap"].add_argument(
         "--max-precision-loss", type=float, default=0.01, help="of label precision (default: 0.01)"
     )
-    made["swap"].add_argument("--queries", type=_positive, default=500, help="how many to try it with (default: 500)")
+    made["swap"].add_argument("--queries", type=positive, default=500, help="how many to try it with (default: 500)")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -245,13 +245,3 @@ def _show(found: "Shadow") -> None:
     print(f"overlap_at_10 {found.overlap_at_10:.4f}")
     for name, old in found.old.items():
         print(f"{name}: old {old:.4f}, new {found.new[name]:.4f}")
-
-
-def _positive(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
-    return number

@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vsearch.index_arguments import index_of, settings
+from vsearch.arguments import index_of, positive, settings
+from vsearch.shares import Share
 
 if TYPE_CHECKING:
     from vsearch.parts import Parts
@@ -31,10 +32,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--table", help="CSV or Parquet with paths and metadata of the items; may be a URL")
     source.add_argument("--folder", help="a folder of photos for each label")
     source.add_argument("--catalog", metavar="YAML", help="with `data.catalog`; as `embed` was given them")
-    parser.add_argument("--shards", type=_positive, default=8, metavar="N", help="at most, one a part (default: 8)")
-    parser.add_argument("--processes", type=_positive, default=2, metavar="N", help="at a time (default: 2)")
+    parser.add_argument("--shards", type=positive, default=8, metavar="N", help="at most, one a part (default: 8)")
+    parser.add_argument("--processes", type=positive, default=2, metavar="N", help="at a time (default: 2)")
     parser.add_argument("--step", choices=("all", "train", "add", "join"), default="all", help="only one of them")
-    parser.add_argument("--share", metavar="I/N", help="only every Nth shard, from I on: 0/4 .. 3/4; with --step add")
+    parser.add_argument(
+        "--share",
+        type=Share.parse,
+        default=Share(),
+        metavar="I/N",
+        help="only every Nth shard, from I on: 0/4 .. 3/4; with --step add",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -58,7 +65,7 @@ def _build(args: argparse.Namespace) -> None:
     from vsearch.parts import open_parts
     from vsearch.sharding import plan
 
-    if args.share and args.step != "add":
+    if args.share != Share() and args.step != "add":
         raise BundleError("--share goes with --step add: training and joining are one machine's.")
     parts = open_parts(args.embeddings).whole()
     check_model(parts.manifest["model"], model_of(read_fitted(args.bundle)), f"{args.embeddings}: its embeddings are")
@@ -79,13 +86,7 @@ def _build(args: argparse.Namespace) -> None:
 def _add(shards: "Shards", args: argparse.Namespace) -> None:
     from rich.progress import track
 
-    from vsearch.generations.base import BundleError
-    from vsearch.shares import Share
-
-    try:
-        todo = (Share.parse(args.share) if args.share else Share()).of_all(shards.missing())
-    except ValueError as error:
-        raise BundleError(f"--share: {error}.") from error
+    todo = args.share.of_all(shards.missing())
     print(f"{shards.n} shards, of which {len(todo)} are to be made here.")
     for _ in track(shards.add(todo, args.processes), "Adding", total=len(todo), disable=not todo):
         pass
@@ -104,9 +105,3 @@ def _join(shards: "Shards", parts: "Parts", args: argparse.Namespace) -> None:
         state, index, kept = publish(open_live(args.bundle), shards, items)
     shards.forget()
     print(f"Generation {state.generation}: {len(index):,} items, {kept:,} of which it had before, {index.spec}")
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
-    return int(text)

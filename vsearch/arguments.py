@@ -25,6 +25,21 @@ def index_of(args: argparse.Namespace) -> "Index":
         return found
 
 
+def positive(text: str) -> int:
+    """Read a whole number of 1 or more.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    return number
+
+
 def settings(text: str) -> dict[str, Any]:
     """Read --init-args.
 
