@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,9 +27,18 @@ def embedder_of(live: Live) -> Embedder:
     Raises:
         BundleError: the weights are damaged, or of another fingerprint.
     """
-    with explained(live.bundle, "opening the network"):
-        check_file(live.bundle, WEIGHTS, live.fitted)
-        return open_embedder(live.bundle, live.fitted)
+    return checked_embedder(live.bundle, live.fitted)
+
+
+def checked_embedder(bundle: Path, fitted: dict[str, Any]) -> Embedder:
+    """Open the network of a bundle with this manifest, its weights checked.
+
+    Raises:
+        BundleError: the weights are damaged, or of another fingerprint.
+    """
+    with explained(bundle, "opening the network"):
+        check_file(bundle, WEIGHTS, fitted)
+        return open_embedder(bundle, fitted)
 
 
 def incoming(

@@ -3,15 +3,15 @@ from typing import Any
 
 import torch
 
-from vsearch.bundle import check_canaries, open_embedder
+from vsearch.bundle import check_canaries
 from vsearch.embedder import Embedder
 from vsearch.embedding.plan import Network
 from vsearch.engines.base import Engine
 from vsearch.engines.choice import WantedName, choose
 from vsearch.engines.torch import TorchEngine
 from vsearch.generations.base import BundleError
-from vsearch.generations.files import check_file
-from vsearch.generations.manifest import WEIGHTS, explained, read_fitted
+from vsearch.generations.manifest import read_fitted
+from vsearch.upkeep import checked_embedder
 
 
 def decide(bundle: Path, name: WantedName, begun: Network | None) -> tuple[Network, Engine, str]:
@@ -36,14 +36,3 @@ def decide(bundle: Path, name: WantedName, begun: Network | None) -> tuple[Netwo
 def open_engine(bundle: Path, embedder: Embedder, fitted: dict[str, Any], network: Network) -> Engine:
     """Open an engine of a bundle by its name and precision."""
     return choose(bundle, embedder, fitted, network.engine, network.precision).engine
-
-
-def checked_embedder(bundle: Path, fitted: dict[str, Any]) -> Embedder:
-    """Open the network of a bundle, its weights checked.
-
-    Raises:
-        BundleError: the weights are damaged, or of another fingerprint.
-    """
-    with explained(bundle, "opening the network"):
-        check_file(bundle, WEIGHTS, fitted)
-        return open_embedder(bundle, fitted)

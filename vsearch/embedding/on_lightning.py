@@ -44,6 +44,7 @@ def run(engine: Engine, preprocessing: Preprocessing, items: pd.DataFrame, write
     )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*does not have many workers")  # threads decode beside a CPU that computes
+        warnings.filterwarnings("ignore", ".*LeafSpec")  # Lightning 2.6 with a newer PyTorch
         trainer.predict(
             _Embedding(engine, writer),
             loader(_Decoded(batches, preprocessing), workers() if on_gpu else 0, batch_size=None),

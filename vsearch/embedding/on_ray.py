@@ -10,13 +10,14 @@ import torch
 
 from vsearch.backbones.extras import require
 from vsearch.catalogs.base import BOX, boxes
-from vsearch.embedding.network import checked_embedder, open_engine
+from vsearch.embedding.network import open_engine
 from vsearch.embedding.photos import decode, embed
 from vsearch.embedding.plan import Network
 from vsearch.embedding.writer import Writer
 from vsearch.engines.torch import TorchEngine
 from vsearch.generations.base import BundleError
 from vsearch.generations.manifest import read_fitted
+from vsearch.upkeep import checked_embedder
 
 OBJECT_STORE_BYTES = 512 << 20  # of a Ray that is started here; on a cluster Ray decides
 
