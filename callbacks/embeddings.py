@@ -1,10 +1,10 @@
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from vsearch.parts import schema, table
 from vsearch.ranks import at_rank_zero
 
 NAME = "embeddings.parquet"
@@ -22,9 +22,7 @@ class WriteEmbeddings(Callback):
         if not trainer.is_global_zero:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        vector = pa.list_(pa.float32(), pl_module.embedder.dim)
-        self.schema = pa.schema([("id", pa.string()), ("label", pa.string()), ("embedding", vector)])
-        self.writer = pq.ParquetWriter(self.path.with_suffix(".tmp"), self.schema)
+        self.writer = pq.ParquetWriter(self.path.with_suffix(".tmp"), schema(pl_module.embedder.dim))  # type: ignore[arg-type]
 
     def on_predict_batch_end(
         self,
@@ -41,8 +39,7 @@ class WriteEmbeddings(Callback):
             return
         rows, embeddings = made
         items = trainer.datamodule.items.iloc[rows]  # type: ignore[attr-defined]
-        vectors = pa.FixedSizeListArray.from_arrays(pa.array(embeddings.ravel()), embeddings.shape[1])
-        self.writer.write_table(pa.table([items["id"].tolist(), items["label"].tolist(), vectors], schema=self.schema))
+        self.writer.write_table(table(items, embeddings))
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Close the file and give it its name."""

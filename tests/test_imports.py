@@ -7,15 +7,15 @@ ROOT = Path(__file__).parent.parent
 # Imports go up this list only; modules of one line don't import each other. The lines are as fine as needed: the module
 # scores each epoch with evaluate, a backbone declares its Preprocessing, and both are above what they use.
 LEVELS = [
-    {"leaks", "lean", "joint", "locks", "ranks"},
+    {"leaks", "lean", "joint", "locks", "ranks", "places", "shares"},
     {"images", "metrics", "splits", "freezing", "diagnostics", "spec", "precision", "convolution"},
     {"catalogs", "backbones", "heads", "losses", "indexes", "samplers", "scan", "filters"},
     {"embedder", "hits", "examples", "generations", "canaries", "dataset"},
-    {"parameters", "searching", "calibration", "explain", "engines", "trunk", "loading"},
+    {"parameters", "searching", "calibration", "explain", "engines", "trunk", "loading", "parts"},
     {"reading"},
     {"evaluate", "datamodule", "bundle", "index_quality", "memory", "intake", "reliability"},
-    {"module", "axes", "upkeep", "leakage"},
-    {"exporting"},
+    {"module", "axes", "upkeep", "leakage", "arguments", "sharding"},
+    {"exporting", "embedding", "publishing"},
     {"checks", "comparing"},
     {"studies", "health"},
     {"reports"},
@@ -50,6 +50,7 @@ WITHIN = [
         "indexes.faiss_filtered",
         "indexes.faiss_removal",
         "indexes.faiss_files",
+        "indexes.faiss_merging",
         "indexes.faiss",
         "indexes.prefix_bound",
         "indexes.exact",
@@ -70,6 +71,7 @@ WITHIN = [
     ],
     ["engines.folding", "engines.torch", "engines.choice"],
     ["engines.onnx", "engines.openvino", "engines.lineage", "engines.choice"],
+    [f"embedding.{name}" for name in ("plan", "network", "photos", "writer", "on_lightning", "on_ray")],
     ["exporting.photos", "exporting.proof", "exporting.graph", "exporting.int8", "exporting.export"],
     ["filters.columns", "filters.conditions", "filters.grammar"],
     [

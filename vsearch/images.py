@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from vsearch.places import PlaceError, open_file
+
 MAX_PIXELS = 100_000_000
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
@@ -20,6 +22,7 @@ BITS_PER_SAMPLE, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0  # TIFF 6.0, section 8
 
 Box = tuple[float, float, float, float]  # x_1, y_1, x_2, y_2 in pixels of the upright photo
 Colour = tuple[int, int, int]
+WHITE: Colour = (255, 255, 255)
 
 
 class PhotoError(ValueError):
@@ -44,7 +47,7 @@ class Preprocessing:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     interpolation: str = "bilinear"
-    fill: Colour = (255, 255, 255)
+    fill: Colour = WHITE
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", tuple(map(float, self.mean)))
@@ -60,9 +63,10 @@ class Preprocessing:
 def open_photo(
     source: str | Path | bytes,
     box: Box | None = None,
-    fill: Colour = (255, 255, 255),
+    fill: Colour = WHITE,
     max_pixels: int = MAX_PIXELS,
     side: int | None = None,
+    name: str = "<bytes>",
 ) -> Image.Image:
     """Return the photo (of an animation the first frame) upright and in RGB, cut to `box` if there is one.
 
@@ -72,17 +76,18 @@ def open_photo(
     With a `side`, what the longest side will be resized to, a JPEG without a box comes out at a half, a quarter or an
     eighth of its size where that is at least twice the side: far quicker to decode.
 
+    A source is a path, a URL of an object store (see `places`), or a photo's bytes, which errors call by `name`.
+
     Raises:
         PhotoError: no such file, a format that is not in FORMATS, damaged or cut off, more than `max_pixels` pixels,
             values of unknown range (32-bit, signed, float), or a box without a pixel of the photo in it.
     """
     try:
-        with io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as stream:
+        with io.BytesIO(source) if isinstance(source, bytes) else open_file(source) as stream:
             photo = _to_rgb(_decode(stream, max_pixels, side if box is None else None), fill)
         return photo if box is None else _crop(photo, box)
     except Exception as error:  # Pillow's decoders raise nearly any kind on damaged data
-        name = "<bytes>" if isinstance(source, bytes) else source
-        raise PhotoError(f"{name}: {_reason(error)}") from error
+        raise PhotoError(f"{name if isinstance(source, bytes) else source}: {_reason(error)}") from error
 
 
 def read_square(source: str | Path | bytes, preprocessing: Preprocessing, box: Box | None = None) -> torch.Tensor:
@@ -92,6 +97,26 @@ def read_square(source: str | Path | bytes, preprocessing: Preprocessing, box: B
         PhotoError: see `open_photo`.
     """
     return to_square(open_photo(source, box, preprocessing.fill, side=preprocessing.size), preprocessing)
+
+
+def read_hashed(source: str | Path, preprocessing: Preprocessing, box: Box | None = None) -> tuple[torch.Tensor, str]:
+    """Return what `read_square` does, and the `pixel_hash` of the photo, or of the part of it in `box`.
+
+    The source is read once; a large photo is decoded twice, since the hash is of all its pixels.
+
+    Raises:
+        PhotoError: see `open_photo`.
+    """
+    try:
+        with open_file(source) as stream:
+            data = stream.read()
+    except OSError as error:
+        raise PhotoError(f"{source}: {_reason(error)}") from error
+    photo = seen = open_photo(data, box, name=str(source))
+    reduced = box is None and max(photo.size) >= 2 * GAP * preprocessing.size
+    if reduced or preprocessing.fill != WHITE:
+        seen = open_photo(data, box, preprocessing.fill, side=preprocessing.size, name=str(source))
+    return to_square(seen, preprocessing), pixel_hash(photo)
 
 
 def to_square(photo: Image.Image, preprocessing: Preprocessing) -> torch.Tensor:
@@ -141,7 +166,7 @@ def _require(holds: bool, field: str, value: object, wanted: str) -> None:
 
 def _reason(error: Exception) -> str:
     match error:
-        case PhotoError():
+        case PhotoError() | PlaceError():
             return str(error)
         case FileNotFoundError():
             return "no such file. Correct the path."

@@ -11,6 +11,7 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
+from vsearch import parts
 from vsearch.catalogs.base import REQUIRED, CatalogError, boxes, is_blank, refuse
 from vsearch.catalogs.folder import FolderCatalog
 from vsearch.catalogs.table import TableCatalog
@@ -103,24 +104,32 @@ def _square(preprocessing: Preprocessing, source: tuple[str, Box | None]) -> Ten
         return str(error)
 
 
-def read_embeddings(file: Path, items: pd.DataFrame | None) -> Intake:
-    """Return what `predict` wrote: id, label, embedding; with the paths and metadata of `items` where given.
+def read_embeddings(place: Path, items: pd.DataFrame | None) -> Intake:
+    """Return what `predict` or `embed` wrote: id, label, embedding; with paths and metadata of `items` where given.
 
     Raises:
-        CatalogError: it is no such file, embeddings differ in length, or `items` lack an id of it.
+        CatalogError: it is no such file or folder, embeddings differ in length, or `items` lack an id of it.
     """
-    try:
-        table = pd.read_parquet(file)
-        vectors = np.stack([np.asarray(row, dtype=np.float32) for row in table["embedding"]])
-        rows = table.assign(path="")[["id", "path", "label"]].astype(str)
-    except (OSError, ValueError, KeyError) as error:
-        raise CatalogError(f"{file}: no embeddings as `predict` writes them (id, label, embedding): {error}") from error
+    if not place.is_dir():
+        rows, vectors = parts.read(place)
+    else:
+        folder = parts.open_parts(place).whole()
+        rows, vectors = folder.ids(), folder.vectors(np.arange(folder.starts[-1]))
+    return Intake(described(rows, items, place), vectors, [])
+
+
+def described(rows: pd.DataFrame, items: pd.DataFrame | None, source: Path) -> pd.DataFrame:
+    """Return rows (id, label) as items, with the paths and metadata that `items` have for their ids, if given.
+
+    Raises:
+        CatalogError: `items` lack an id.
+    """
     if items is None:
-        return Intake(rows, vectors, [])
+        return rows.assign(path="")[["id", "path", "label"]]
     known = items.drop_duplicates("id").set_index("id")
     if missing := [id for id in rows["id"] if id not in known.index]:
-        raise CatalogError(f"{file}: {len(missing)} ids are not in the table, e.g. {missing[0]!r}.")
-    return Intake(known.loc[rows["id"]].reset_index(), vectors, [])
+        raise CatalogError(f"{source}: {len(missing)} ids are not in the table, e.g. {missing[0]!r}.")
+    return known.loc[rows["id"]].reset_index()
 
 
 def model_named(text: str, read: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:

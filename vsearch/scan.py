@@ -36,12 +36,14 @@ def _look(source: tuple[str, Box | None]) -> tuple[str | None, str | None]:
         return None, str(error)
 
 
-def in_threads(function: Callable[[Source], Found], sources: Iterable[Source]) -> Iterator[Found]:
-    """Yield `function` of each source, in order, a thread per core: Pillow decodes outside Python's lock.
+def in_threads(
+    function: Callable[[Source], Found], sources: Iterable[Source], threads: int | None = None
+) -> Iterator[Found]:
+    """Yield `function` of each source, in order, by default in a thread per core: Pillow decodes outside Python's lock.
 
     Reads a few sources ahead only: `ThreadPoolExecutor.map` would queue all of them at once.
     """
-    threads = os.cpu_count() or 1
+    threads = threads or os.cpu_count() or 1
     pending: deque[Future[Found]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for source in sources:

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from vsearch.generations.live import Live
 from vsearch.generations.manifest import WEIGHTS, check_model, explained, model_of, read_fitted
 from vsearch.generations.shadow import Queries, held_out
 from vsearch.intake import Intake, embed_photos, model_named, read_embeddings, read_items
+from vsearch.parts import open_parts
 
 QUERIES = "queries.parquet"  # of `comparing.runs`: what the run was tested with
 CODES = 0.9999  # cosine below which an index keeps something else than the embedding
@@ -25,9 +27,18 @@ def embedder_of(live: Live) -> Embedder:
     Raises:
         BundleError: the weights are damaged, or of another fingerprint.
     """
-    with explained(live.bundle, "opening the network"):
-        check_file(live.bundle, WEIGHTS, live.fitted)
-        return open_embedder(live.bundle, live.fitted)
+    return checked_embedder(live.bundle, live.fitted)
+
+
+def checked_embedder(bundle: Path, fitted: dict[str, Any]) -> Embedder:
+    """Open the network of a bundle with this manifest, its weights checked.
+
+    Raises:
+        BundleError: the weights are damaged, or of another fingerprint.
+    """
+    with explained(bundle, "opening the network"):
+        check_file(bundle, WEIGHTS, fitted)
+        return open_embedder(bundle, fitted)
 
 
 def incoming(
@@ -98,6 +109,9 @@ def codes_warning(live: Live) -> str | None:
 
 def _check_origin(live: Live, embeddings: Path, fingerprint: str | None) -> None:
     ours = model_of(live.fitted)
+    if embeddings.is_dir():
+        check_model(open_parts(embeddings).manifest["model"], ours, f"{embeddings}: its embeddings are")
+        return
     if fingerprint is None:
         raise BundleError(f"--embeddings needs --fingerprint, of the model that made them; here: {ours['fingerprint']}")
     theirs = model_named(fingerprint, lambda folder: model_of(read_fitted(folder)))

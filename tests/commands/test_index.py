@@ -4,44 +4,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from PIL import Image
+from small_bundle import fitted, photo, table
 from tiny import TinyBackbone
 
-from vsearch import bundle
 from vsearch.bundle import open_bundle
 from vsearch.cli import main
-from vsearch.embedder import Embedder
-from vsearch.indexes.faiss import FaissIndex
 from vsearch.intake import embed_photos
 
 FLAT = "vsearch.indexes.faiss.FaissIndex"
-
-
-def photo(folder: Path, number: int) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(number).integers(0, 255, (20, 14, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(folder / f"{number}.png")
-    return folder / f"{number}.png"
-
-
-def table(folder: Path, numbers: range, **columns: list) -> pd.DataFrame:
-    paths = [str(photo(folder, number)) for number in numbers]
-    items = pd.DataFrame({"id": [f"p{n}" for n in numbers], "path": paths, "label": [f"l{n % 3}" for n in numbers]})
-    return items.assign(price=[float(n) for n in numbers], **columns)
-
-
-def fitted(
-    folder: Path, n: int = 30, factory: str = "Flat", stored: bool = True, seed: int = 0, **extra: bytes
-) -> Path:
-    torch.manual_seed(seed)
-    embedder, items = Embedder(TinyBackbone()).eval(), table(folder.parent / "photos", range(n))
-    index, vectors = FaissIndex(factory), embed_photos(embedder, items).embeddings
-    index.build(vectors)
-    kept = vectors if stored else None
-    files = {f"{name}.parquet": data for name, data in extra.items()}
-    bundle.write(folder, embedder, index, items, {}, files, kept)
-    return folder
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ from abc import ABC, abstractmethod
 import numpy as np
 import pandas as pd
 
+from vsearch.places import is_url
+
 REQUIRED = ("id", "path", "label")
 BOX = ("x_1", "y_1", "x_2", "y_2")
 logger = logging.getLogger(__name__)
@@ -115,10 +117,15 @@ def is_blank(column: pd.Series) -> pd.Series:
 
 
 def are_files(paths: pd.Series) -> pd.Series:
-    """Tell for each path whether it is a file. Each folder is listed once: a million photos take seconds."""
+    """Tell for each path whether it is a file. Each folder is listed once: a million photos take seconds.
+
+    URLs are taken to be there: to ask an object store for each would take hours.
+    """
     folders: dict[str, set[str]] = {}
 
     def found(path: str) -> bool:
+        if is_url(path):
+            return True
         folder, name = os.path.split(path)
         if folder not in folders:
             folders[folder] = _files(folder)

@@ -5,12 +5,13 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import pandas as pd
 
 from vsearch.catalogs.base import CatalogError
+from vsearch.places import PlaceError, open_file
 
 Row = tuple[int, list[str]]  # the number of its first line, counted from 1, and its fields
 BadRows = Literal["repair", "skip", "error"]
@@ -18,7 +19,7 @@ END = "\x1e"  # put after the last line: a row that swallows it holds a quote th
 
 
 def read_csv(
-    table: Path, separator: str, bad_rows: BadRows, text_columns: set[str]
+    table: str | Path, separator: str, bad_rows: BadRows, text_columns: set[str]
 ) -> tuple[pd.DataFrame, dict[str, int]]:
     """Read a .csv, .tsv, .gz or .zip (one table inside), and treat the rows with more fields than the header.
 
@@ -36,6 +37,8 @@ def read_csv(
     try:
         with _open(table) as lines:
             text, numbers, report = _clean(_numbered_rows(lines, separator, table), table, separator, bad_rows)
+    except PlaceError as error:
+        raise CatalogError(f"{table}: {error}") from error
     except (csv.Error, UnicodeDecodeError, OSError, zipfile.BadZipFile) as error:
         raise CatalogError(f"{table}: cannot be read as a UTF-8 CSV table: {error}.") from error
     typed = pd.read_csv(text, low_memory=False, skip_blank_lines=False)  # _numbered_rows has left them out
@@ -47,7 +50,7 @@ def read_csv(
 
 
 def _clean(
-    rows: Iterator[Row], table: Path, separator: str, bad_rows: BadRows
+    rows: Iterator[Row], table: str | Path, separator: str, bad_rows: BadRows
 ) -> tuple[io.StringIO, list[int], dict[str, int]]:
     _, header = next(rows, (0, []))
     if not header:
@@ -72,7 +75,7 @@ def _clean(
     return text, numbers, {"rows": len(numbers) + skipped, "malformed_rows": len(malformed)}
 
 
-def _too_many(table: Path, header: list[str], malformed: list[Row]) -> str:
+def _too_many(table: str | Path, header: list[str], malformed: list[Row]) -> str:
     line, row = malformed[0]
     return (
         f"{table}: {len(malformed)} row(s) have more fields than the header ({len(header)}); the first is line {line}, "
@@ -81,7 +84,7 @@ def _too_many(table: Path, header: list[str], malformed: list[Row]) -> str:
     )
 
 
-def _numbered_rows(lines: Iterable[str], separator: str, table: Path) -> Iterator[Row]:
+def _numbered_rows(lines: Iterable[str], separator: str, table: str | Path) -> Iterator[Row]:
     """Yield the rows that aren't blank."""
     reader = csv.reader(chain(lines, [END]), delimiter=separator)
     line = following = 1
@@ -95,19 +98,20 @@ def _numbered_rows(lines: Iterable[str], separator: str, table: Path) -> Iterato
 
 
 @contextmanager
-def _open(table: Path) -> Iterator[Iterable[str]]:
-    if table.suffix == ".zip":
-        with zipfile.ZipFile(table) as archive, archive.open(_only_table(archive, table)) as member:
-            yield io.TextIOWrapper(member, encoding="utf-8-sig", newline="")
-    elif table.suffix == ".gz":
-        with gzip.open(table, "rt", encoding="utf-8-sig", newline="") as lines:
-            yield lines
-    else:
-        with table.open(encoding="utf-8-sig", newline="") as lines:
-            yield lines
+def _open(table: str | Path) -> Iterator[Iterable[str]]:
+    kind = PurePosixPath(str(table)).suffix
+    with open_file(table) as file:
+        if kind == ".zip":
+            with zipfile.ZipFile(file) as archive, archive.open(_only_table(archive, table)) as member:
+                yield io.TextIOWrapper(member, encoding="utf-8-sig", newline="")
+        elif kind == ".gz":
+            with gzip.open(file, "rt", encoding="utf-8-sig", newline="") as lines:
+                yield lines
+        else:
+            yield io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
 
 
-def _only_table(archive: zipfile.ZipFile, table: Path) -> str:
+def _only_table(archive: zipfile.ZipFile, table: str | Path) -> str:
     names = [name for name in archive.namelist() if name.lower().endswith((".csv", ".tsv"))]
     names = [name for name in names if not name.startswith("__MACOSX/")]
     if len(names) != 1:

@@ -1,6 +1,7 @@
 import logging
 import os
-from pathlib import Path
+import posixpath
+from pathlib import Path, PurePosixPath
 from string import Formatter
 from typing import Literal
 
@@ -8,6 +9,7 @@ import pandas as pd
 
 from vsearch.catalogs.base import REQUIRED, Catalog, CatalogError, are_files, drop_small_labels, is_blank, refuse
 from vsearch.catalogs.csv_repair import BadRows, read_csv
+from vsearch.places import PlaceError, check_readable, is_url, open_file
 
 FLAGS = ("is_query", "is_gallery")
 FLAG_VALUES = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
@@ -22,8 +24,9 @@ class TableCatalog(Catalog):
     open-metric-learning's tables work as they are.
 
     Args:
-        table: the file.
-        root: the folder that paths are relative to and must stay in (links are followed); default: the table's.
+        table: the file, or its URL in an object store: `s3://bucket/items.csv` (see `vsearch.places`).
+        root: the folder, or URL, that paths are relative to and must stay in (links are followed); default: the
+            table's, and photos may also be URLs of an object store.
         id: column of the ids, kept as text. Null, or no column `id` in the table: the rows' numbers from 0.
         label: column of the labels, kept as text.
         path: column of the photo paths, from `root` or absolute.
@@ -55,8 +58,8 @@ class TableCatalog(Catalog):
         missing_photos: Literal["error", "drop", "keep"] = "error",
         separator: str | None = None,
     ) -> None:
-        self.table = Path(table)
-        self.root = self.table.parent if root is None else Path(root)
+        self.table: str | Path = table if is_url(table) else Path(table)
+        self.root, self.own_root = _place(os.path.dirname(table) if root is None else root), root is None  # noqa: PTH120
         self.id, self.label = id, label
         self.path = path if path_pattern is None else None
         self.path_pattern, self.fields = path_pattern or "", _fields(path_pattern or "")
@@ -66,7 +69,7 @@ class TableCatalog(Catalog):
         self.needed = {column for column in used if column is not None}
         self.bad_rows, self.filters, self.missing_photos = bad_rows, filters or [], missing_photos
         self.min_images_per_label = min_images_per_label
-        self.separator = separator or ("\t" if ".tsv" in self.table.suffixes else ",")
+        self.separator = separator or ("\t" if ".tsv" in PurePosixPath(table).suffixes else ",")
         self.report: dict[str, int] = {}
 
     def read(self) -> pd.DataFrame:
@@ -94,10 +97,10 @@ class TableCatalog(Catalog):
         return large
 
     def _load(self) -> pd.DataFrame:
-        if not self.table.is_file():
+        if isinstance(self.table, Path) and not self.table.is_file():
             raise CatalogError(f"{self.table}: no such file.")
-        if self.table.suffix == ".parquet":
-            table = pd.read_parquet(self.table).reset_index(drop=True).rename_axis("row")
+        if PurePosixPath(self.table).suffix == ".parquet":
+            table = self._parquet().reset_index(drop=True).rename_axis("row")
             self.report = {"rows": len(table), "malformed_rows": 0}
         else:
             table, self.report = read_csv(self.table, self.separator, self.bad_rows, self.needed | {"id"})
@@ -106,6 +109,13 @@ class TableCatalog(Catalog):
         if missing := sorted(self.needed - set(table.columns)):
             raise CatalogError(f"{self.table}: no column(s) {missing}; the table has {list(table.columns)}.")
         return table
+
+    def _parquet(self) -> pd.DataFrame:
+        try:
+            with open_file(self.table) as file:
+                return pd.read_parquet(file)
+        except PlaceError as error:
+            raise CatalogError(f"{self.table}: {error}") from error
 
     def _filter(self, table: pd.DataFrame) -> pd.DataFrame:
         for expression in self.filters:
@@ -137,14 +147,25 @@ class TableCatalog(Catalog):
         return pd.Series(paths, index=table.index, dtype=str)
 
     def _inside_root(self, items: pd.DataFrame) -> list[str]:
-        """Return the paths from the current folder. `os.path`, and text alone: pathlib is ten times slower."""
-        root = os.path.normpath(self.root.absolute())
-        paths = [os.path.normpath(os.path.join(root, path)) for path in items["path"]]  # noqa: PTH118
-        inside = root.rstrip(os.sep) + os.sep
-        outside = [path != root and not path.startswith(inside) for path in paths]
+        """Return URLs, and paths from the current folder. `os.path`, and text alone: pathlib is ten times slower."""
+        normal = os.path.normpath if isinstance(self.root, Path) else _normal
+        root = normal(str(self.root.absolute() if isinstance(self.root, Path) else self.root))
+        paths = [path if is_url(path) else normal(os.path.join(root, path)) for path in items["path"]]  # noqa: PTH118
+        self._check_stores(paths)
+        inside = root.rstrip("/") + "/"
+        outside = [
+            path != root and not path.startswith(inside) and not (self.own_root and is_url(path)) for path in paths
+        ]
         advice = "Correct the paths, or set root to a folder above."
         refuse(items, pd.Series(outside, items.index, dtype=bool), str(self.table), f"lead out of {self.root}", advice)
-        return [os.path.join(self.root, path[len(inside) :]) for path in paths]  # noqa: PTH118
+        return [path if is_url(path) else os.path.join(self.root, path[len(inside) :]) for path in paths]  # noqa: PTH118
+
+    def _check_stores(self, paths: list[str]) -> None:
+        for scheme, path in {path.partition("://")[0]: path for path in paths if is_url(path)}.items():
+            try:
+                check_readable(path)
+            except PlaceError as error:
+                raise CatalogError(f"{self.table}: photos at {scheme}:// can't be read: {error}") from error
 
     def _booleans(self, items: pd.DataFrame, column: pd.Series) -> pd.Series:
         flags = column.astype(str).str.strip().str.lower().map(FLAG_VALUES).astype("boolean")
@@ -162,3 +183,13 @@ class TableCatalog(Catalog):
 
 def _fields(pattern: str) -> list[str]:
     return sorted({name for _, name, _, _ in Formatter().parse(pattern) if name is not None})
+
+
+def _place(text: str) -> str | Path:
+    return text if is_url(text) else Path(text)
+
+
+def _normal(url: str) -> str:
+    """Return a URL with `.` and `..` taken out of its path."""
+    scheme, mark, rest = url.partition("://")
+    return scheme + mark + posixpath.normpath(rest)

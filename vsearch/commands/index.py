@@ -9,7 +9,9 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from vsearch.arguments import index_of, positive, settings
 
 if TYPE_CHECKING:
     from vsearch.generations.live import Live
@@ -31,9 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     made["add"].add_argument("--table", type=Path, help="CSV or Parquet with id, path, label and metadata")
     made["add"].add_argument("--folder", type=Path, help="a folder of photos for each label")
     made["add"].add_argument(
-        "--embeddings", type=Path, help="Parquet with id, label, embedding, as `predict` writes it"
+        "--embeddings",
+        type=Path,
+        help="a folder that `embed` wrote, or a Parquet with id, label, embedding (`predict`)",
     )
-    made["add"].add_argument("--fingerprint", help="of the model that made them, or the bundle that it is in")
+    made["add"].add_argument("--fingerprint", help="of the model that made a Parquet, or the bundle that it is in")
     made["add"].add_argument(
         "--engine",
         choices=("auto", "torch", "onnx", "openvino"),
@@ -51,13 +55,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         kind.add_argument("--index", metavar="CLASS_PATH", help="vsearch.indexes.faiss.FaissIndex")
         kind.add_argument("--config", type=Path, metavar="YAML", help="with its `index:`: configs/index/hnsw.yaml")
         made[name].add_argument(
-            "--init-args", type=_settings, metavar="JSON", help='{"factory": "SQ8"}; replaces a config\'s'
+            "--init-args", type=settings, metavar="JSON", help='{"factory": "SQ8"}; replaces a config\'s'
         )
     made["swap"].add_argument("--min-overlap", type=float, default=0.9, help="of the 10 best (default: 0.9)")
     made["swap"].add_argument(
         "--max-precision-loss", type=float, default=0.01, help="of label precision (default: 0.01)"
     )
-    made["swap"].add_argument("--queries", type=_positive, default=500, help="how many to try it with (default: 500)")
+    made["swap"].add_argument("--queries", type=positive, default=500, help="how many to try it with (default: 500)")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -154,7 +158,7 @@ def build(args: argparse.Namespace) -> None:
     with writing(args.bundle):
         live = open_live(args.bundle)
         _warn_of_codes(live)
-        index = _index(args)
+        index = index_of(args)
         _promoted(rebuild(live, index, "build"), index)
 
 
@@ -172,7 +176,7 @@ def swap(args: argparse.Namespace) -> None:
     with writing(args.bundle):
         live = open_live(args.bundle)
         _warn_of_codes(live)
-        index, vectors = _index(args), all_vectors(live)
+        index, vectors = index_of(args), all_vectors(live)
         with explained(args.bundle, "building the index"):
             index.build(vectors)
         queries, what = trial_queries(live, vectors, args.queries)
@@ -219,35 +223,6 @@ def _ids(path: Path) -> list[str]:
         raise BundleError(f"--ids-from {path} can't be read: {reason}. It needs an id on each line.") from error
 
 
-def _index(args: argparse.Namespace) -> "Index":
-    from vsearch.generations.manifest import explained
-    from vsearch.indexes.base import Index
-    from vsearch.spec import build as made
-
-    entry = {"class_path": args.index} if args.index else _configured(args.config)
-    if args.init_args is not None:
-        entry["init_args"] = args.init_args
-    with explained(args.config or args.index, "making the index"):
-        found: Index = made(entry, Index)
-        return found
-
-
-def _configured(path: Path) -> dict[str, Any]:
-    """Return the `class_path` and `init_args` of a config's `index:`."""
-    import yaml
-
-    from vsearch.generations.base import BundleError
-
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BundleError(f"--config {path} can't be read: {error}") from error
-    entry = values.get("index") if isinstance(values, dict) else None
-    if not isinstance(entry, dict) or "class_path" not in entry:
-        raise BundleError(f"--config {path} has no `index:` with a `class_path`, as those in configs/index have.")
-    return {"class_path": entry["class_path"], "init_args": entry.get("init_args") or {}}
-
-
 def _warn_of_codes(live: "Live") -> None:
     from vsearch.upkeep import codes_warning
 
@@ -270,23 +245,3 @@ def _show(found: "Shadow") -> None:
     print(f"overlap_at_10 {found.overlap_at_10:.4f}")
     for name, old in found.old.items():
         print(f"{name}: old {old:.4f}, new {found.new[name]:.4f}")
-
-
-def _settings(text: str) -> dict[str, Any]:
-    try:
-        values = json.loads(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"no JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise argparse.ArgumentTypeError('not of the form {"name": value}')
-    return values
-
-
-def _positive(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
-    return number

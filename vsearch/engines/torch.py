@@ -14,7 +14,7 @@ class TorchEngine(Engine):
     """PyTorch, with the bundle's own network.
 
     Args:
-        embedder: in eval mode, on the CPU.
+        embedder: in eval mode. Photos must be on its device.
         bfloat16: compute in bfloat16, with a copy of the network; vectors are float32 all the same.
     """
 
@@ -31,7 +31,7 @@ class TorchEngine(Engine):
             photos = normalise(squares, self.preprocessing)
             if self.precision == "bfloat16":
                 photos = photos.to(dtype=torch.bfloat16, memory_format=torch.channels_last)
-            return self.network(photos).numpy()
+            return self.network(photos).cpu().numpy()
 
 
 def in_bfloat16(embedder: Embedder) -> Embedder:

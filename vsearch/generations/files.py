@@ -28,13 +28,15 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def replace_file(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes, mark: str = "") -> None:
     """Write a file so that a reader finds the old one or the new one: temporary sibling, fsync, rename, fsync.
+
+    Where several processes may write one file, each needs a `mark` of its own.
 
     Raises:
         OSError: it could not be written. The old one stands, unless only the last fsync failed.
     """
-    made = path.with_name(MAKING + path.name)
+    made = path.with_name(MAKING + mark + path.name)
     try:
         made.write_bytes(data)
         sync(made)

@@ -11,6 +11,7 @@ from vsearch.catalogs.folder import FolderCatalog
 from vsearch.catalogs.table import TableCatalog
 from vsearch.checks.config_errors import ConfigError, parse_error
 from vsearch.intake import checked
+from vsearch.places import is_url
 
 KEY = "data.catalog"
 
@@ -30,7 +31,7 @@ class Source:
     left_out: dict[str, int]
 
 
-def read_source(path: Path) -> Source:
+def read_source(path: str | Path) -> Source:
     """Read a folder of labels' folders, a CSV or Parquet table, or the `data.catalog` of a fit's YAML or of a run.
 
     A folder or table is read whole; a YAML's catalog as a fit reads it, filters and all, except that photos that are
@@ -40,7 +41,7 @@ def read_source(path: Path) -> Source:
         CatalogError: there are no items, or they lack id, path or label.
         ConfigError: the YAML has no catalog, or one that can't be made.
     """
-    catalog = _catalog(path)
+    catalog = TableCatalog(str(path), min_images_per_label=1) if is_url(path) else _catalog(Path(path))
     if isinstance(catalog, TableCatalog) and catalog.missing_photos == "error":
         catalog.missing_photos = "keep"
     catalog.prepare()

@@ -1,5 +1,5 @@
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -9,9 +9,10 @@ import numpy as np
 
 from vsearch.indexes.base import Index
 from vsearch.indexes.exhaustive import search_in_pieces
-from vsearch.indexes.faiss_files import in_memory, read
+from vsearch.indexes.faiss_files import LISTS, copy_lists, in_memory, on_disk, read
 from vsearch.indexes.faiss_filtered import among, restricted, whole
-from vsearch.indexes.faiss_parts import as_written, check_enough, check_l2, reason, set_seed
+from vsearch.indexes.faiss_merging import merged
+from vsearch.indexes.faiss_parts import as_written, check_enough, check_l2, inverted, reason, set_seed
 from vsearch.indexes.faiss_removal import removed
 
 FILE, SETTINGS = "index.faiss", "index.json"
@@ -70,21 +71,56 @@ class FaissIndex(Index):
         """
         vectors = self._units(embeddings)
         with self._threads(), self._filling():
-            index = self._made(vectors.shape[1])
-            if not index.is_trained:
-                check_enough(index, self.factory, len(vectors), self.train_sample)
-                index.train(self._sample(vectors))
+            index = self._trained(vectors)
             index.add(vectors)
         self._index, self._mapped = index, False
 
-    def add(self, embeddings: np.ndarray) -> None:
+    def train(self, embeddings: np.ndarray) -> None:
+        """Train on float32 (m, dim) unit vectors, and hold none yet; `sample` says which ones `build` takes.
+
+        Raises:
+            ValueError: as `build` does.
+        """
+        with self._threads(), self._filling():
+            self._index, self._mapped = self._trained(self._units(embeddings)), False
+
+    def sample(self, n: int) -> np.ndarray:
+        """Return int (m,), rising: the positions that `build` trains on, of n vectors."""
+        if self.train_sample is None or self.train_sample >= n:
+            return np.arange(n)
+        return np.sort(np.random.default_rng(self.seed).permutation(n)[: self.train_sample])
+
+    def join(self, shards: Sequence[Path], lists: Path) -> None:
+        """Hold what indexes hold that `train` and `add` made of the same beginning, in order; see `faiss_merging`.
+
+        Args:
+            shards: the folders that they were saved in, one at least.
+            lists: a file that inverted lists are merged into, rather than in memory, if this index is to be mapped.
+
+        Raises:
+            ValueError: this kind can't be joined, or a shard is no index.
+        """
+        files = [folder / FILE for folder in shards]
+        try:
+            self._index = self._set(merged(files, lists if self.mmap else None), self.search_parameters)
+        except RuntimeError as error:
+            raise ValueError(f"{self.factory}: shards can't be joined: {reason(error)}") from error
+        self._mapped = on_disk(self._index) is not None
+
+    def add(self, embeddings: np.ndarray, first: int | None = None) -> None:
         """Append float32 (m, dim) unit vectors, coded with what was trained.
+
+        In a shard with inverted lists, `first` is the position that the first one is to have once the shard is joined.
 
         Raises:
             ValueError: they are not of unit length, or FAISS adds nothing to this kind.
         """
         with self._threads(), self._filling():
-            self._changeable().add(self._units(embeddings))
+            index, vectors = self._changeable(), self._units(embeddings)
+            if first is None or inverted(index) is None:
+                index.add(vectors)
+            else:
+                index.add_with_ids(vectors, np.arange(first, first + len(vectors)))
 
     def remove(self, positions: np.ndarray) -> None:
         """Take out the vectors at int (m,) positions; the others close up.
@@ -130,12 +166,15 @@ class FaissIndex(Index):
             raise ValueError(f"{self.factory} can't give its vectors back: {reason(error)}") from error
 
     def save(self, folder: Path) -> list[str]:
-        """Write index.faiss, readable by plain FAISS, and index.json with the settings."""
+        """Write index.faiss, readable by plain FAISS, index.json with the settings, and lists that are on the disk."""
         with (folder / FILE).open("wb") as file:  # by Python: FAISS's own writing can end well on a full disk
             faiss.write_index(self._built(), faiss.PyCallbackIOWriter(file.write))
+        lists = on_disk(self._built())
+        if lists is not None:
+            copy_lists(lists, folder)
         settings = {name: getattr(self, name) for name in ("factory", "train_sample", "seed", "threads", "mmap")}
         (folder / SETTINGS).write_text(json.dumps({**settings, "search": self.search_parameters}))
-        return [FILE, SETTINGS]
+        return [FILE, SETTINGS, *([] if lists is None else [LISTS])]
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -178,10 +217,13 @@ class FaissIndex(Index):
         self.search_parameters = search
         self.spec = ", ".join([self.factory, *(f"{name}={value:g}" for name, value in search.items())])
 
-    def _sample(self, vectors: np.ndarray) -> np.ndarray:
-        if self.train_sample is None or self.train_sample >= len(vectors):
-            return vectors
-        return vectors[np.sort(np.random.default_rng(self.seed).permutation(len(vectors))[: self.train_sample])]
+    def _trained(self, vectors: np.ndarray) -> faiss.Index:
+        index = self._made(vectors.shape[1])
+        if not index.is_trained:
+            check_enough(index, self.factory, len(vectors), self.train_sample)
+            few = self.train_sample is not None and self.train_sample < len(vectors)
+            index.train(vectors[self.sample(len(vectors))] if few else vectors)
+        return index
 
     def _search_allowed(self, queries: np.ndarray, k: int, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         positions, index = np.flatnonzero(allowed), self._built()
