@@ -1,6 +1,7 @@
 """Say where a training step's time goes, and how far each part is from what the machine can do.
 
     python -m benchmarks.step_parts CATALOG_FOLDER WEIGHTS.pth [--size 96] [--rounds 9] [--float32] [--convolutions]
+      [--compile]
 
 CATALOG_FOLDER holds images/ with .jpg files. A step has 64 photos, ResNet-50 with conv1 to layer3 frozen, batch-hard
 triplets, as in configs/triplet.yaml. The floor of a part is its multiplications and additions over the most that this
@@ -50,18 +51,24 @@ def operations(part: Callable[[], object]) -> int:
 class Step:
     """The parts of one training step, each to be called by itself."""
 
-    def __init__(self, folder: Path, weights: Path, size: int, low: bool, products: bool) -> None:
+    def __init__(self, folder: Path, weights: Path, size: int, low: bool, products: bool, compiled: bool) -> None:
         self.backbone = TorchvisionBackbone("resnet50", str(weights), FROZEN, size)
         found = cut(self.backbone.train())
         assert found is not None
         self.cut, self.low = found, low
         if products:
             use_products(self.backbone)
+        if compiled:
+            self.cut.trunk.compile()
+            self.cut.rest.compile()
         self.paths = sorted((folder / "images").glob("*.jpg"))[:PHOTOS]
         self.labels = torch.arange(PHOTOS) % LABELS
         self.squares = [read_square(path, self.backbone.preprocessing) for path in self.paths]
         self.photos = self.normalised()
+        start = time.perf_counter()
         self.maps = self.frozen().clone()
+        self.trained()
+        self.first_s = time.perf_counter() - start
         self.optimizer = torch.optim.AdamW(self.cut.rest.parameters(), 1e-4, fused=True)
         self.embeddings = self.embed(self.maps).detach()
         self.flip = v2.RandomHorizontalFlip()
@@ -121,6 +128,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=96, help="pixels a side")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--convolutions", action="store_true", help="PyTorch's own, instead of products")
+    parser.add_argument("--compile", action="store_true", help="both parts through torch.compile")
     parser.add_argument("--float32", action="store_true", help="also where the CPU has bfloat16")
     args = parser.parse_args()
     step = Step(
@@ -129,6 +137,7 @@ def main() -> None:
         args.size,
         quickest("cpu") == "bf16-mixed" and not args.float32,
         not args.convolutions,
+        args.compile,
     )
     parts = {
         "decode and resize (one thread)": step.decode,
@@ -147,7 +156,10 @@ def main() -> None:
     print(
         f"{PHOTOS} photos at {args.size} px, {'bfloat16' if step.low else 'float32'}, {torch.get_num_threads()} threads"
     )
-    print(f"of {os.cpu_count()} cores; the largest product ran at {peak / 1e9:.0f} GFLOP/s\n")
+    print(
+        f"of {os.cpu_count()} cores; the largest product ran at {peak / 1e9:.0f} GFLOP/s; the first step took "
+        f"{step.first_s:.1f} s\n"
+    )
     print("| part | ms | share | floor, ms | times the floor |\n| --- | --- | --- | --- | --- |")
     total = sum(median(times[name]) for name in parts)
     for name, part in parts.items():
