@@ -163,6 +163,7 @@ class BuildIndex(Callback):
     ) -> tuple[dict[str, Any], Scores, tuple[np.ndarray, np.ndarray], np.ndarray, calibration.Calibration]:
         """Return the report, what each query got, its hits' scores and places, the gallery's vectors, calibration."""
         queries, gallery, photos_per_s = _embed_test(module.embedder, data, device, "best epoch")
+        self.index.bind(bundle.fingerprint_of(module.embedder))
         tried, build_s = self._build(gallery)
         known = attributes(data.queries("test"), data.gallery("test"), data.axes)
         trained, found = score(self.index, queries, gallery), scored_hits(self.index, queries, gallery)

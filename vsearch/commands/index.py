@@ -174,6 +174,7 @@ def swap(args: argparse.Namespace) -> None:
         _warn_of_codes(live)
         index, vectors = _index(args), all_vectors(live)
         with explained(args.bundle, "building the index"):
+            index.bind(live.fitted["fingerprint"])
             index.build(vectors)
         queries, what = trial_queries(live, vectors, args.queries)
         print(f"Queries: {what}")
