@@ -13,7 +13,7 @@ LEVELS = [
     {"embedder", "hits", "examples", "generations", "canaries", "dataset"},
     {"parameters", "searching", "calibration", "explain", "engines", "trunk", "loading"},
     {"evaluate", "datamodule", "bundle", "index_quality", "memory", "intake", "reliability"},
-    {"module", "axes", "upkeep", "leakage"},
+    {"module", "axes", "upkeep", "leakage", "moving", "index_arguments"},
     {"exporting"},
     {"checks", "comparing"},
     {"studies", "health"},
@@ -53,6 +53,7 @@ WITHIN = [
         "indexes.serials",
         "indexes.collection",
         "indexes.stored",
+        "indexes.belonging",
         "indexes.remote",
         "indexes.address",
         "indexes.postgres",
@@ -83,7 +84,7 @@ WITHIN = [
         f"generations.{name}"
         for name in (
             *("files", "lock", "state", "manifest", "changes", "net", "live", "promote", "columns", "edit"),
-            *("rebuild", "rollback", "report", "verify", "shadow"),
+            *("rebuild", "rollback", "report", "verify", "shadow", "copying"),
         )
     ],
     ["trunk.store", "trunk.views", "trunk.fill", "trunk.cache"],

@@ -18,6 +18,7 @@ class Address:
         options: of the query, secrets too.
         user: None where the URL has none.
         password: None where the URL has none.
+        secret: whether there is more in the URL than is shown.
     """
 
     shown: str
@@ -27,6 +28,7 @@ class Address:
     options: dict[str, str]
     user: str | None = None
     password: str | None = None
+    secret: bool = False
 
 
 def address(url: str, scheme: str, form: str) -> Address:
@@ -56,4 +58,5 @@ def address(url: str, scheme: str, form: str) -> Address:
     plain = urlencode({key: value for key, value in options.items() if key.lower() not in SECRET}, safe="/:,")
     shown = f"{scheme}:{'//' if url.startswith(f'{scheme}://') else ''}{host}{parts.path}{'?' if plain else ''}{plain}"
     user, password = (None if one is None else unquote(one) for one in (parts.username, parts.password))
-    return Address(shown, host, unquote(place), name, options, user, password)
+    secret = "@" in parts.netloc or any(key.lower() in SECRET for key in options)
+    return Address(shown, host, unquote(place), name, options, user, password, secret)

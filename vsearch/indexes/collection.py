@@ -14,11 +14,13 @@ class Collection(ABC):
 
     Attributes:
         url: where it is, without secrets.
+        secret: whether the URL that was given had a user, a password or a token.
         most_listed: serials that a condition may list or hide.
         most_hits: hits that a search may ask for.
     """
 
     url: str
+    secret: bool
     most_listed: int
     most_hits: int
 

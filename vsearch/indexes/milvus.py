@@ -96,6 +96,7 @@ class MilvusCollection(Collection):
         given = ":".join(filter(None, [where.user, where.password]))
         self.url, self._name, self._timeout_s = where.shown, where.name, timeout_s
         self._made, self._searching, self._consistency = dict(made), dict(searching), consistency
+        self.secret = where.secret
         self._place = f"http{'s' * secure}://{where.host}" if where.host else where.place
         self._token = given or where.options.get("token", "")
         self._database = where.options.get("db", "")

@@ -18,6 +18,10 @@ KINDS = ("exact", "HNSW")
 VECTOR_DIM, HALF_DIM, MOST_DIM = 2_000, 4_000, 16_000  # that HNSW takes as vector and as halfvec, and a table at all
 MOST_EF = 1_000  # of hnsw.ef_search: more hits are found by comparing every vector
 COMMENT = "vsearch "
+HNSW_OF = (
+    "SELECT 1 FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid JOIN pg_am ON pg_am.oid = relam "
+    "WHERE indrelid = to_regclass(%s) AND amname = 'hnsw'"
+)
 
 
 class PgvectorIndex(RemoteIndex):
@@ -83,6 +87,7 @@ class Table(Collection):
         if not where.place.strip("/"):
             raise ValueError(f"url: it should look like {FORM}; this one lacks the database or the table")
         self.url, self._graph, self._ef = where.shown, graph, int(searching.get("ef_search", 40))
+        self.secret = where.secret
         self._server = Server(where, timeout_s, {"hnsw.ef_search": self._ef, "hnsw.iterative_scan": "relaxed_order"})
         self._schema, _, self._name = where.name.rpartition(".")
         self._construction = {name: int(value) for name, value in construction.items()}
@@ -132,10 +137,8 @@ class Table(Collection):
         index = f"USING hnsw ({self._walked()[0]} {'vector' if self._small() else 'halfvec'}_ip_ops)"
 
         def make(it: "Connection") -> None:
-            if self._graph:
-                name = f'"{self._name[:50]}_hnsw"'
-                made = f"CREATE INDEX IF NOT EXISTS {name} ON {self._quoted} {index}"
-                it.execute(made + (told if self._construction else ""))
+            if self._graph and not it.execute(HNSW_OF, [self._quoted]).fetchone():
+                it.execute(f"CREATE INDEX ON {self._quoted} {index}" + (told if self._construction else ""))
             it.execute(f"ANALYZE {self._quoted}")
 
         self._server.write(make)

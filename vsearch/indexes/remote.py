@@ -1,7 +1,7 @@
 import json
 import secrets
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -9,13 +9,13 @@ from typing import Any, Self
 import numpy as np
 
 from vsearch.indexes.base import Index
+from vsearch.indexes.belonging import FORMAT, Belonging, foreign, taken
 from vsearch.indexes.collection import Collection
 from vsearch.indexes.exhaustive import search_among
 from vsearch.indexes.serials import first_serial
 from vsearch.indexes.stored import BATCH_ROWS, Hits, Stored, batch, best
 
 FILE, SERIALS = "collection.json", "serials.npy"
-FORMAT = 1
 ANSWER = 200_000  # hits that one call may ask for, all queries together
 
 
@@ -73,8 +73,13 @@ class RemoteIndex(Index):
             ValueError: the index is of another model.
         """
         if self._fingerprint not in ("", fingerprint):
-            raise ValueError(self._foreign(self._fingerprint, fingerprint))
+            raise ValueError(foreign(self.url, self._fingerprint, fingerprint))
         self._fingerprint = fingerprint
+
+    @property
+    def secret(self) -> bool:
+        """Whether the URL that was given had a user, a password or a token: what is written has none."""
+        return self.collection.secret
 
     def check(self, n: int, dim: int) -> None:
         """Refuse a collection that is there already, and ask the engine whether it is.
@@ -83,7 +88,7 @@ class RemoteIndex(Index):
             IndexUnavailable: it can't be asked.
         """
         if self.collection.meta() is not None:
-            raise ValueError(self._taken())
+            raise ValueError(taken(self.url))
 
     def build(self, embeddings: np.ndarray) -> None:
         """Write float32 (n, dim) unit vectors to the engine: to a new collection, or as new rows to the index's own.
@@ -114,15 +119,14 @@ class RemoteIndex(Index):
         """
         if not self._fingerprint:
             raise ValueError(f"{self.url}: no model was named whose vectors these are: call `bind` with a fingerprint.")
-        self._owner = so_far.owner if so_far else self._owner or secrets.token_hex(8)
-        meta = self.collection.meta()
+        filling = so_far or Filling(self._owner or secrets.token_hex(8), first_serial(self._last()))
+        note(filling)  # before the collection is made, so that a later call knows it for its own
+        self._owner, meta = filling.owner, self.collection.meta()
         if meta is None:
-            self.collection.create(dim, self._meta(dim))
-            so_far = None if so_far is None else replace(so_far, done=0)
+            self.collection.create(dim, self._belonging(dim).meta())
+            filling = replace(filling, done=0)
         else:
-            self._check_meta(meta, dim)
-        filling = so_far or Filling(self._owner, first_serial(self._last()))
-        note(filling)
+            self._belonging(dim).check(meta, self.url)
         filling = self._write(vectors, n, dim, filling, note)
         self._keep(filling.first + np.arange(n), dim)
 
@@ -170,7 +174,7 @@ class RemoteIndex(Index):
     def save(self, folder: Path) -> list[str]:
         """Write what was added to the engine, and where to find it all into two files."""
         if len(self._fresh):
-            self._check_meta(self.collection.meta(), self._dim)
+            self._check(self.collection.meta())
             filling = self._filling or Filling(self._owner, first_serial(self._last()))  # after a failure: the same
             self._filling = filling
             self._write(self._fresh.__getitem__, len(self._fresh), self._dim, filling)
@@ -191,21 +195,26 @@ class RemoteIndex(Index):
             IndexUnavailable: the engine can't be asked.
         """
         try:
-            entry = json.loads((folder / FILE).read_text())
-            if entry["format"] != FORMAT:
-                raise ValueError(f"{FILE}: format {entry['format']}; this vsearch reads format {FORMAT}")
+            entry = _read(folder)
             opened = cls(**entry["settings"])
             opened._owner, opened._fingerprint, dim = entry["owner"], entry["fingerprint"], entry["dim"]
             opened._keep(np.load(folder / SERIALS), dim)
         except (json.JSONDecodeError, KeyError, TypeError, FileNotFoundError) as error:
             raise ValueError(f"{FILE} and {SERIALS} are no index in an engine: {error}") from error
-        opened._check_meta(opened.collection.meta(), dim)
+        opened._check(opened.collection.meta())
         opened._check_rows()
         return opened
 
-    def vacuum(self, kept: np.ndarray) -> int:
-        """Delete the collection's rows but for those of serials int64 (m,); return how many."""
-        self._check_meta(self.collection.meta(), self._dim)
+    def vacuum(self, folders: Sequence[Path]) -> int:
+        """Delete rows that neither this index nor one saved in a folder needs; return how many.
+
+        Raises:
+            ValueError: the collection is another's, or a folder's files are damaged.
+            IndexUnavailable: the engine can't be asked.
+        """
+        self._check(self.collection.meta())
+        own = [one for one in folders if (one / FILE).is_file() and _read(one)["owner"] == self._owner]
+        kept = np.concatenate([self._stored.serials, *(np.load(folder / SERIALS) for folder in own)])
         gone = np.setdiff1d(self.collection.serials(), kept)
         for start in range(0, len(gone), BATCH_ROWS):
             self.collection.delete(gone[start : start + BATCH_ROWS])
@@ -243,29 +252,11 @@ class RemoteIndex(Index):
                 "an older backup? `index rollback` takes what was before; `index build` makes another of kept vectors."
             )
 
-    def _meta(self, dim: int) -> dict[str, str]:
-        return {"format": str(FORMAT), "fingerprint": self._fingerprint, "owner": self._owner, "dim": str(dim)}
+    def _check(self, meta: dict[str, str] | None) -> None:
+        self._belonging(self._dim).check(meta, self.url)
 
-    def _check_meta(self, meta: dict[str, str] | None, dim: int) -> None:
-        if meta is None:
-            raise ValueError(f"{self.url} is not there (any more). Is it the right server, database and name?")
-        ours = self._meta(dim)
-        if meta.get("format") != ours["format"]:
-            raise ValueError(f"{self.url} was not made by this version of vsearch. Name another one.")
-        if meta["fingerprint"] != self._fingerprint:
-            raise ValueError(self._foreign(meta["fingerprint"], self._fingerprint))
-        if meta["owner"] != self._owner:
-            raise ValueError(self._taken())
-        if meta["dim"] != ours["dim"]:
-            raise ValueError(f"{self.url} holds vectors of {meta['dim']} dimensions, not of {dim}.")
-
-    def _foreign(self, theirs: str, ours: str) -> str:
-        return f"{self.url} holds vectors of another model: fingerprint {theirs}, this one's is {ours}."
-
-    def _taken(self) -> str:
-        return (
-            f"{self.url} exists already, and is another bundle's. Name another one, or delete it in the engine first."
-        )
+    def _belonging(self, dim: int) -> Belonging:
+        return Belonging(self._fingerprint, self._owner, dim)
 
     def _last(self) -> int:
         return int(self._stored.serials[-1]) if len(self._stored) else 0
@@ -291,3 +282,10 @@ class RemoteIndex(Index):
         if vectors.ndim != 2 or len(vectors) == 0 or not np.allclose(norms, 1, atol=1e-3):
             raise ValueError(f"an index needs unit vectors; got {vectors.shape} with norms {norms.ravel()[:3]} ...")
         return vectors
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    entry: dict[str, Any] = json.loads((folder / FILE).read_text())
+    if entry["format"] != FORMAT:
+        raise ValueError(f"{FILE}: format {entry['format']}; this vsearch reads format {FORMAT}")
+    return entry
