@@ -17,7 +17,7 @@ CONFIGS = Path(__file__).parent.parent.parent / "configs"
 def run(tmp_path, monkeypatch):
     """Fit the recipe, made small, with an index overlay whose URL is another."""
     monkeypatch.chdir(tmp_path)
-    catalog = {"class_path": "tiny.ColourCatalog", "init_args": {"folder": str(tmp_path / "c"), "per_label": 10}}
+    catalog = {"class_path": "tiny.ColourCatalog", "init_args": {"folder": str(tmp_path / "c"), "per_label": 30}}
 
     def fit(overlay: str, url: str) -> Path:
         index = yaml.safe_load((CONFIGS / "index" / f"{overlay}.yaml").read_text())["index"]
