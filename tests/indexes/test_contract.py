@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from engine_servers import Engine, unit
+from engine_servers import MODEL, Engine, unit
 
 N, DIM, Q = 300, 16, 7
 VECTORS, QUERIES = unit(N, DIM), unit(Q, DIM, seed=1)
@@ -248,6 +248,16 @@ def test_what_are_no_unit_vectors_is_refused_and_changes_nothing(engine_, shared
 def test_an_index_that_was_not_built_says_so(engine_):
     with pytest.raises(ValueError, match="build it first"):
         engine_.new().search(QUERIES, 3)
+
+
+def test_vectors_of_another_model_are_refused_with_both_fingerprints(engine_, tmp_path):
+    if not engine_.remote:
+        pytest.skip("FAISS's files are bound to their model by the bundle that they lie in: tests/generations")
+    engine_.built(VECTORS[:50]).save(tmp_path)
+    with pytest.raises(ValueError, match="another model") as told:
+        type(engine_.new()).open(tmp_path).bind("b" * 64)
+    assert MODEL in str(told.value)
+    assert "b" * 64 in str(told.value)
 
 
 @pytest.mark.parametrize("dim", [1, 3, 2048])

@@ -39,6 +39,7 @@ class MilvusIndex(RemoteIndex):
         construction: of IVF_FLAT: `nlist`; of HNSW: `M`, `efConstruction`.
         searching: of IVF_FLAT: `nprobe`; of HNSW: `ef`.
         timeout_s: that a call may take.
+        replicas: how many query nodes hold each row: with 2, searches go on when one dies.
         consistency: `Bounded`: a search may miss what was written in the last seconds, which no index in force needs,
             since `save` waits until all sees it; `Strong` makes each search wait.
     """
@@ -50,15 +51,16 @@ class MilvusIndex(RemoteIndex):
         construction: dict[str, int] | None = None,
         searching: dict[str, int] | None = None,
         timeout_s: float = 10,
+        replicas: int = 1,
         consistency: str = "Bounded",
     ) -> None:
         if kind not in KINDS:
             raise ValueError(f"kind: {kind!r} is none of {', '.join(KINDS)}")
-        self.kind, self.timeout_s, self.consistency = kind, timeout_s, consistency
+        self.kind, self.timeout_s, self.replicas, self.consistency = kind, timeout_s, replicas, consistency
         self.construction, self.searching = dict(construction or {}), dict(searching or {})
         defaults = {"IVF_FLAT": {"nlist": 1024}, "HNSW": {"M": 16, "efConstruction": 200}}.get(kind, {})
         made = {"index_type": kind, "metric_type": "IP", "params": {**defaults, **self.construction}}
-        self.collection = MilvusCollection(url, made, self.searching, timeout_s, consistency)
+        self.collection = MilvusCollection(url, made, self.searching, timeout_s, replicas, consistency)
         self.url = self.collection.url
         settings = {**self.construction, **self.searching}
         self.spec = ", ".join([f"Milvus {kind}", *(f"{name}={value}" for name, value in settings.items())])
@@ -77,7 +79,7 @@ class MilvusIndex(RemoteIndex):
 
     def settings(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        names = ("url", "kind", "construction", "searching", "timeout_s", "consistency")
+        names = ("url", "kind", "construction", "searching", "timeout_s", "replicas", "consistency")
         return {name: getattr(self, name) for name in names}
 
 
@@ -87,7 +89,13 @@ class MilvusCollection(Collection):
     most_listed, most_hits = 10_000, 16_384
 
     def __init__(
-        self, url: str, made: Mapping[str, Any], searching: Mapping[str, int], timeout_s: float, consistency: str
+        self,
+        url: str,
+        made: Mapping[str, Any],
+        searching: Mapping[str, int],
+        timeout_s: float,
+        replicas: int,
+        consistency: str,
     ) -> None:
         where = address(url, "milvus", FORM)
         if not where.host and not where.place.endswith(".db"):
@@ -96,6 +104,7 @@ class MilvusCollection(Collection):
         given = ":".join(filter(None, [where.user, where.password]))
         self.url, self._name, self._timeout_s = where.shown, where.name, timeout_s
         self._made, self._searching, self._consistency = dict(made), dict(searching), consistency
+        self._replicas = replicas
         self.secret = where.secret
         self._place = f"http{'s' * secure}://{where.host}" if where.host else where.place
         self._token = given or where.options.get("token", "")
@@ -108,7 +117,7 @@ class MilvusCollection(Collection):
             if not self._client.has_collection(self._name, timeout=self._timeout_s):
                 return None
             found = self._client.describe_collection(self._name, timeout=self._timeout_s)
-            self._client.load_collection(self._name, timeout=self._timeout_s)
+            self._load()
         self._dim = next((int(one["params"]["dim"]) for one in found["fields"] if "dim" in one["params"]), 0)
         own = found.get("properties", {}).items()
         return {name.removeprefix(PREFIX): value for name, value in own if name.startswith(PREFIX)}
@@ -126,11 +135,12 @@ class MilvusCollection(Collection):
             self._client.create_collection(
                 self._name,
                 schema=schema,
-                index_params=index,
                 properties={PREFIX + name: value for name, value in meta.items()},
                 consistency_level=self._consistency,
                 timeout=self._timeout_s,
             )
+            self._client.create_index(self._name, index, timeout=self._timeout_s)
+            self._load()
         self._dim = dim
 
     def upsert(self, serials: np.ndarray, vectors: np.ndarray) -> None:
@@ -221,6 +231,12 @@ class MilvusCollection(Collection):
 
         token = self._token or environ.get(TOKEN, "")
         return MilvusClient(self._place, token=token, db_name=self._database, timeout=self._timeout_s)
+
+    def _load(self) -> None:
+        """Have the engine hold the collection ready for searches, unless it does."""
+        state = self._client.get_load_state(self._name, timeout=self._timeout_s).get("state")
+        if str(state) != "Loaded":
+            self._client.load_collection(self._name, timeout=60 + self._timeout_s, replica_number=self._replicas)
 
     def _query(self, where: Where, fields: list[str]) -> Any:
         with self._explained():
