@@ -8,7 +8,7 @@ from typing import Any
 from rich.progress import Progress
 
 from vsearch.generations.base import BundleError
-from vsearch.generations.copying import compare, fetch, fill, write_copy
+from vsearch.generations.copying import FILE, compare, fetch, fill, write_copy
 from vsearch.generations.live import Live
 from vsearch.generations.manifest import explained, folder_of
 from vsearch.generations.promote import promote
@@ -55,7 +55,7 @@ def move(live: Live, index: RemoteIndex, queries: int, check: Check) -> State:
     check(found)
     drift = {"built": len(live.items), "added": 0, "removed": 0}
     state = promote(live, index, live.vectors, "copy", drift, {"shadow": asdict(found)})
-    (live.bundle / "copying.json").unlink()
+    (live.bundle / FILE).unlink()
     return state
 
 

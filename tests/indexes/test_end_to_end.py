@@ -12,7 +12,9 @@ from small_service import encoded, picture, write_bundle
 from vsearch.bundle import open_bundle
 from vsearch.cli import main
 from vsearch.generations.live import open_live
+from vsearch.indexes.base import IndexUnavailable
 from vsearch.indexes.exact import ExactIndex
+from vsearch.indexes.pgvector import Table
 from vsearch.indexes.remote import RemoteIndex
 
 N = 30
@@ -140,6 +142,17 @@ def test_a_copy_that_was_cut_off_goes_on_where_it_was(made, url, capsys, monkeyp
     assert rows(made) == N
 
 
+def test_a_copy_that_was_cut_off_begins_anew_when_the_bundle_has_changed(made, postgres_url, capsys, monkeypatch):
+    url, put = postgres_url.format(name()), Table.upsert
+    monkeypatch.setattr(Table, "upsert", lambda *_: (_ for _ in ()).throw(IndexUnavailable("gone")))
+    with pytest.raises(SystemExit, match="gone"):
+        index(capsys, "copy", made, url)
+    monkeypatch.setattr(Table, "upsert", put)
+    index(capsys, "remove", made, "p7")
+    assert "Generation 1: 29 items" in index(capsys, "copy", made, url)
+    assert rows(made) == N - 1
+
+
 def test_a_copy_to_a_folder_goes_on_where_it_was(made, capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("vsearch.generations.copying.BLOCK", 4)
     fetched: list[int] = []
@@ -209,8 +222,6 @@ def test_a_url_that_can_not_be_used_says_how_it_should_look(made, capsys, bad):
 def test_the_service_answers_through_an_engine_and_503_when_it_is_away(made, postgres_url, capsys, monkeypatch):
     from fastapi.testclient import TestClient
 
-    from vsearch.indexes.base import IndexUnavailable
-    from vsearch.indexes.pgvector import Table
     from vsearch.service.app import create_app
     from vsearch.service.settings import Settings
 

@@ -42,7 +42,7 @@ def test_a_fit_leaves_a_bundle_whose_vectors_are_in_the_engine(run, overlay, pla
     assert isinstance(made.index, RemoteIndex)
     assert len(made.index) == len(made.items) > 0
     photo = made.items["path"].iloc[3]
-    assert made.search([photo], 1)[0]["path"].tolist() == [photo]
+    assert made.search([photo], 1)[0]["score"][0] > 0.9999  # another may look the same
     assert made.manifest["index"]["recall_at_10"] > 0.9
     with pytest.raises(SystemExit):  # before it trains: the collection is another bundle's
         run(overlay, url)

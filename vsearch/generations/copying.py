@@ -15,6 +15,7 @@ from vsearch.generations.shadow import Queries, Shadow, shadow
 from vsearch.generations.state import State, state_bytes
 from vsearch.indexes.base import Index
 from vsearch.indexes.remote import Filling, RemoteIndex
+from vsearch.indexes.serials import first_serial
 from vsearch.spec import class_path
 
 FILE, FETCHED = "copying.json", "vectors.f32"
@@ -30,15 +31,15 @@ def fill(live: Live, index: RemoteIndex, done: Done) -> None:
         BundleError: the engine's collection is another's, or the vectors can't be read.
         OSError: the engine can't be asked, or the bundle's folder not be written; a later call goes on.
     """
-    path, of = (
-        live.bundle / FILE,
-        {"to": index.url, "of": [live.state.generation, [c.name for c in live.state.changes]]},
-    )
+    path, of, so_far = live.bundle / FILE, _what(live), None
     known = json.loads(path.read_text()) if path.is_file() else {}
-    so_far = Filling(**known["filling"]) if {name: known.get(name) for name in of} == of else None
+    if known.get("to") == index.url:
+        so_far = Filling(**known["filling"])
+        if known["of"] != of:  # the bundle has changed since: the collection is its own, but what is there is no use
+            so_far = Filling(so_far.owner, first_serial(so_far.first + so_far.done))
 
     def note(filling: Filling) -> None:
-        replace_file(path, json.dumps({**of, "filling": asdict(filling)}).encode())
+        replace_file(path, json.dumps({"to": index.url, "of": of, "filling": asdict(filling)}).encode())
         done(filling.done)
 
     with explained(live.bundle, "copying the vectors"):
@@ -55,7 +56,7 @@ def fetch(live: Live, folder: Path, done: Done) -> np.ndarray:
     """
     n, dim = len(live.items), live.fitted["dim"]
     folder.mkdir(parents=True, exist_ok=True)
-    of = json.dumps([live.state.generation, [change.name for change in live.state.changes], live.fitted["fingerprint"]])
+    of = json.dumps(_what(live))
     file, mark = folder / FETCHED, folder / FILE
     if not mark.is_file() or mark.read_text() != of:
         file.unlink(missing_ok=True)
@@ -104,3 +105,8 @@ def write_copy(live: Live, folder: Path, index: Index) -> None:
 
     shutil.rmtree(folder.with_name(MAKING + folder.name), ignore_errors=True)  # of a call that was killed
     make_folder(folder, make)
+
+
+def _what(live: Live) -> list[Any]:
+    """Return what tells one state of a bundle from others, as plain JSON values."""
+    return [live.fitted["fingerprint"], live.state.generation, [change.name for change in live.state.changes]]

@@ -260,15 +260,20 @@ class MilvusCollection(Collection):
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
+            from grpc import RpcError
             from pymilvus.exceptions import MilvusException
         except ImportError as error:
             raise ValueError("Milvus needs the extra milvus: uv sync --extra milvus") from error
         try:
             yield
         except MilvusException as error:
-            said = re.sub(r"\s+", " ", str(error.message)).strip()
+            said = re.sub(r"\s+", " ", str(error.message)).strip(" .")
             hint = f" Is Milvus running there, and is {TOKEN} right?" if error.code in (1, 2, 5) else ""
             raise IndexUnavailable(f"{self.url}: {said}.{hint}") from error
+        except RpcError as error:
+            raise IndexUnavailable(
+                f"{self.url}: the connection to Milvus broke off ({type(error).__name__})"
+            ) from error
 
 
 def _condition(where: Where) -> str:

@@ -101,5 +101,5 @@ class Server:
             raise IndexUnavailable(f"{self._shown}: no answer within {self._timeout_s:g} s (timeout_s)") from error
         except psycopg.Error as error:
             hint = "" if error.sqlstate else " Is PostgreSQL running there, and are PGUSER and PGPASSWORD right?"
-            said = re.sub(r"\s+", " ", str(error)).strip()
+            said = re.sub(r"\s+", " ", str(error)).strip(" .")
             raise IndexUnavailable(f"{self._shown}: {said}.{hint}") from error

@@ -160,7 +160,7 @@ class RemoteIndex(Index):
         step = max(1, ANSWER // max(1, k))
         parts = [stored.search(asked[i : i + step], k, told) for i in range(0, max(1, len(asked)), step)]
         places = np.arange(len(fresh)) if allowed is None else np.flatnonzero(allowed[len(stored) :])
-        here = search_among(fresh[places], len(stored) + places, asked, k)
+        here = search_among(fresh if allowed is None else fresh[places], len(stored) + places, asked, k)
         return best([(np.concatenate([one[0] for one in parts]), np.concatenate([one[1] for one in parts])), here], k)
 
     def vectors(self, positions: np.ndarray) -> np.ndarray:
