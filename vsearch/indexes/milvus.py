@@ -1,3 +1,4 @@
+import logging
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -229,6 +230,7 @@ class MilvusCollection(Collection):
     def _client(self) -> "MilvusClient":
         from pymilvus import MilvusClient
 
+        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it tells each error at length, and raises it too
         token = self._token or environ.get(TOKEN, "")
         return MilvusClient(self._place, token=token, db_name=self._database, timeout=self._timeout_s)
 
