@@ -32,7 +32,7 @@ from vsearch.evaluate import (
     top_hits,
 )
 from vsearch.index_quality import quality
-from vsearch.indexes.base import Index
+from vsearch.indexes.base import Index, IndexUnavailable
 from vsearch.indexes.choice import BudgetError
 from vsearch.indexes.exact import ExactIndex
 from vsearch.indexes.exactness import is_exact
@@ -94,7 +94,7 @@ class BuildIndex(Callback):
         module, data = cast(MetricLearner, pl_module), cast(CatalogDataModule, trainer.datamodule)  # type: ignore[attr-defined]
         try:
             self.index.check(len(data.gallery("test")), module.embedder.dim)
-        except ValueError as error:
+        except (ValueError, IndexUnavailable) as error:
             raise ConfigError("index", str(error)) from error
 
     def state_dict(self) -> dict[str, Any]:
