@@ -1,6 +1,7 @@
 """Servers that are away, refuse, are slow or come back; what stays of a write that was cut off."""
 
 import socket
+import time
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,9 @@ def test_a_wrong_password_is_refused(postgres_url):
     access.write_text(f"local all shop scram-sha-256\n{access.read_text()}")
     root.run(lambda it: it.execute("SELECT pg_reload_conf()"))
     with pytest.raises(IndexUnavailable, match="password authentication failed") as told:
-        PgvectorIndex(postgres_url.format("t").replace("///", "//shop:s3cret@/")).check(1, 8)
+        for _ in range(100):  # until the reload has come through
+            PgvectorIndex(postgres_url.format("t").replace("///", "//shop:s3cret@/")).check(1, 8)
+            time.sleep(0.1)
     assert "s3cret" not in str(told.value)
     right = bound(PgvectorIndex(postgres_url.format(name()).replace("///", "//shop:right@/")))
     right.build(VECTORS)
