@@ -19,8 +19,9 @@ COPY callbacks callbacks
 
 FROM build AS build-service
 ARG TORCH_INDEX=""
+ARG EXTRAS=serve
 # hadolint ignore=DL3013
-RUN pip install ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch torchvision && pip install ".[serve]"
+RUN pip install ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch torchvision && pip install ".[$EXTRAS]"
 
 FROM build AS build-page
 # hadolint ignore=DL3013

@@ -31,7 +31,7 @@ from vsearch.evaluate import (
     top_hits,
 )
 from vsearch.index_quality import quality
-from vsearch.indexes.base import Index
+from vsearch.indexes.base import Index, IndexUnavailable
 from vsearch.indexes.choice import BudgetError
 from vsearch.indexes.exact import ExactIndex
 from vsearch.indexes.exactness import is_exact
@@ -99,7 +99,7 @@ class BuildIndex(Callback):
         module, data = cast(MetricLearner, pl_module), cast(CatalogDataModule, trainer.datamodule)  # type: ignore[attr-defined]
         try:
             self.index.check(len(data.gallery("test")), module.embedder.dim)
-        except ValueError as error:
+        except (ValueError, IndexUnavailable) as error:
             raise ConfigError("index", str(error)) from error
 
     def state_dict(self) -> dict[str, Any]:
@@ -171,6 +171,7 @@ class BuildIndex(Callback):
     ) -> tuple[dict[str, Any], Scores, tuple[np.ndarray, np.ndarray], np.ndarray, calibration.Calibration]:
         """Return the report, what each query got, its hits' scores and places, the gallery's vectors, calibration."""
         queries, gallery, photos_per_s = _embed_test(module.embedder, data, device, "best epoch")
+        self.index.bind(bundle.fingerprint_of(module.embedder))
         tried, build_s = self._build(gallery)
         trained, found = score(self.index, queries, gallery), scored_hits(self.index, queries, gallery)
         calibrated, reliable = self._calibrated(module.embedder, data, device, queries, gallery)

@@ -32,8 +32,26 @@ def test_each_container_can_write_nowhere_and_gain_nothing(name):
     (tmpfs,) = service["tmpfs"]
     size, limit = (re.search(r"(\d+[mg])\W*$", text)[1] for text in (tmpfs, service["mem_limit"]))
     assert bytes_of(size) < bytes_of(limit)
-    assert all(volume.endswith(":ro") or volume.startswith("metrics:") for volume in service.get("volumes", []))
+    own = tuple(f"{volume}:" for volume in COMPOSE["volumes"])  # a store's own data, and nothing of the host's
+    assert all(volume.endswith(":ro") or volume.startswith(own) for volume in service.get("volumes", []))
     assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+
+
+def test_the_engines_start_only_when_asked_for_take_passwords_and_are_open_to_the_service_alone():
+    services = COMPOSE["services"]
+    for name in ("postgres", "milvus"):
+        assert services[name]["profiles"] == [name]
+        assert services[name]["networks"] == ["engines"]
+    reaching = {name for name, service in services.items() if "engines" in service.get("networks", [])}
+    assert reaching == {"postgres", "milvus", "service"}
+    milvus = services["milvus"]
+    assert milvus["environment"]["COMMON_SECURITY_AUTHORIZATIONENABLED"] == "true"
+    assert "test -n" in milvus["command"][2]  # no password: it doesn't start
+    version = tuple(map(int, milvus["image"].rpartition(":v")[2].split(".")))
+    assert version >= (2, 6, 10)
+    assert milvus["ports"] == ["127.0.0.1:19530:19530"]
+    assert "9091" not in str([milvus.get("ports"), milvus.get("expose")])
+    assert "PASSWORD:-}" in services["postgres"]["environment"]["POSTGRES_PASSWORD"]  # PostgreSQL refuses none
 
 
 @pytest.mark.parametrize("stage", ["service", "page"])
@@ -59,8 +77,9 @@ def test_no_file_names_a_package_host():
 
 
 def test_the_services_variables_are_settings():
+    engines = {"PGUSER", "PGPASSWORD", "MILVUS_TOKEN"}  # theirs, as their own clients call them
     named = set(re.findall(r"\bVSEARCH_(\w+)", DOCKERFILE)) | {
-        name.removeprefix("VSEARCH_") for name in COMPOSE["services"]["service"]["environment"]
+        name.removeprefix("VSEARCH_") for name in set(COMPOSE["services"]["service"]["environment"]) - engines
     }
     assert {name.lower() for name in named} <= set(Settings.model_fields)
 

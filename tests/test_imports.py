@@ -14,7 +14,7 @@ LEVELS = [
     {"parameters", "searching", "calibration", "explain", "engines", "trunk", "loading", "parts"},
     {"reading"},
     {"evaluate", "datamodule", "bundle", "index_quality", "memory", "intake", "reliability"},
-    {"module", "axes", "upkeep", "leakage", "arguments", "sharding"},
+    {"module", "axes", "upkeep", "leakage", "moving", "arguments", "sharding"},
     {"exporting", "embedding", "publishing"},
     {"checks", "comparing"},
     {"studies", "health"},
@@ -52,6 +52,15 @@ WITHIN = [
         "indexes.faiss_files",
         "indexes.faiss_merging",
         "indexes.faiss",
+        "indexes.serials",
+        "indexes.collection",
+        "indexes.stored",
+        "indexes.belonging",
+        "indexes.remote",
+        "indexes.address",
+        "indexes.postgres",
+        "indexes.pgvector",
+        "indexes.milvus",
         "indexes.prefix_bound",
         "indexes.exact",
         "indexes.candidates",
@@ -78,7 +87,7 @@ WITHIN = [
         f"generations.{name}"
         for name in (
             *("files", "lock", "state", "manifest", "changes", "net", "live", "promote", "columns", "edit"),
-            *("rebuild", "rollback", "report", "verify", "shadow"),
+            *("rebuild", "rollback", "report", "verify", "shadow", "copying"),
         )
     ],
     ["trunk.store", "trunk.views", "trunk.fill", "trunk.cache"],

@@ -7,6 +7,21 @@ if TYPE_CHECKING:
     from vsearch.indexes.base import Index
 
 
+def ids_in(path: Path) -> list[str]:
+    """Return the ids in a text file, one a line.
+
+    Raises:
+        BundleError: it can't be read.
+    """
+    from vsearch.generations.base import BundleError
+
+    try:
+        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        raise BundleError(f"--ids-from {path} can't be read: {reason}. It needs an id on each line.") from error
+
+
 def index_of(args: argparse.Namespace) -> "Index":
     """Return the index that a command's --index or --config names, --init-args in the place of a config's.
 

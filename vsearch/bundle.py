@@ -80,6 +80,7 @@ def write(
         made.mkdir()
         for name, data in files.items():
             (made / name).write_bytes(data)
+        index.bind(fingerprint_of(embedder))
         index_files = index.save(made)
         if embeddings is not None and not keeps(index, embeddings.__getitem__):
             write_vectors(made / VECTORS, len(index), embedder.dim, embeddings.__getitem__)

@@ -128,6 +128,12 @@ class TrainerCLI(LightningCLI):
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if index is not None and hasattr(callback, "use_index"):
                 callback.use_index(index)
+            if getattr(getattr(callback, "index", None), "secret", False):
+                raise ConfigError(
+                    "index.init_args.url",
+                    "the run keeps a copy of its config: leave user and password out, and put them into the "
+                    "environment (PGUSER and PGPASSWORD, or MILVUS_TOKEN)",
+                )
         return trainer
 
     def _run_subcommand(self, subcommand: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vsearch.arguments import index_of, positive, settings
+from vsearch.arguments import ids_in, index_of, positive, settings
 
 if TYPE_CHECKING:
     from vsearch.generations.live import Live
@@ -50,18 +50,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name in ("add", "remove"):
         made[name].add_argument("--no-fold", action="store_true", help="leave it pending, however much is")
     made["describe"].add_argument("--json", action="store_true", help="print JSON")
+    made["copy"].add_argument(
+        "to", metavar="TO", help="milvus://host:19530/name, postgresql://host/database/name, a folder"
+    )
     for name in ("build", "swap"):
         kind = made[name].add_mutually_exclusive_group(required=True)
         kind.add_argument("--index", metavar="CLASS_PATH", help="vsearch.indexes.faiss.FaissIndex")
         kind.add_argument("--config", type=Path, metavar="YAML", help="with its `index:`: configs/index/hnsw.yaml")
-        made[name].add_argument(
-            "--init-args", type=settings, metavar="JSON", help='{"factory": "SQ8"}; replaces a config\'s'
-        )
-    made["swap"].add_argument("--min-overlap", type=float, default=0.9, help="of the 10 best (default: 0.9)")
-    made["swap"].add_argument(
-        "--max-precision-loss", type=float, default=0.01, help="of label precision (default: 0.01)"
-    )
-    made["swap"].add_argument("--queries", type=positive, default=500, help="how many to try it with (default: 500)")
+        text = '{"factory": "SQ8"}; replaces a config\'s'
+        made[name].add_argument("--init-args", type=settings, metavar="JSON", help=text)
+    made["copy"].add_argument("--init-args", type=settings, metavar="JSON", default={}, help='{"kind": "HNSW"}')
+    for name in ("swap", "copy"):
+        made[name].add_argument("--min-overlap", type=float, default=0.9, help="of the 10 best (default: 0.9)")
+        text = "of label precision (default: 0.01)"
+        made[name].add_argument("--max-precision-loss", type=float, default=0.01, help=text)
+        text = "how many to try it with (default: 500)"
+        made[name].add_argument("--queries", type=positive, default=500, help=text)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -104,7 +108,7 @@ def remove(args: argparse.Namespace) -> None:
     from vsearch.generations.live import open_live
     from vsearch.generations.lock import writing
 
-    ids = [*args.ids, *(_ids(args.ids_from) if args.ids_from else [])]
+    ids = [*args.ids, *(ids_in(args.ids_from) if args.ids_from else [])]
     if not ids:
         raise BundleError("name the ids to remove, or a file with --ids-from.")
     with writing(args.bundle):
@@ -178,6 +182,7 @@ def swap(args: argparse.Namespace) -> None:
         _warn_of_codes(live)
         index, vectors = index_of(args), all_vectors(live)
         with explained(args.bundle, "building the index"):
+            index.bind(live.fitted["fingerprint"])
             index.build(vectors)
         queries, what = trial_queries(live, vectors, args.queries)
         print(f"Queries: {what}")
@@ -185,6 +190,39 @@ def swap(args: argparse.Namespace) -> None:
         _show(found)
         found.check(args.min_overlap, args.max_precision_loss)
         _promoted(put(live, index, vectors, "swap", {"shadow": asdict(found)}), index)
+
+
+def copy(args: argparse.Namespace) -> None:
+    """Copy the vectors to another engine and put it in force, or into a new bundle; go on with a copy cut off."""
+    from vsearch.generations.live import open_live
+    from vsearch.generations.lock import writing
+    from vsearch.moving import copy_to, engine_at, move
+
+    def check(found: "Shadow") -> None:
+        _show(found)
+        found.check(args.min_overlap, args.max_precision_loss)
+
+    with writing(args.bundle):
+        live = open_live(args.bundle)
+        _warn_of_codes(live)
+        index = engine_at(args.to, args.init_args)
+        if index is None:
+            made = copy_to(live, Path(args.to), args.queries, check)
+            print(f"{args.to}: a new bundle of {len(made):,} items, {made.spec}")
+            return
+        _promoted(move(live, index, args.queries, check), index)
+        if index.secret:
+            print("The bundle doesn't hold the URL's user and password: PGUSER and PGPASSWORD, or MILVUS_TOKEN, do.")
+
+
+def vacuum(args: argparse.Namespace) -> None:
+    """Delete the rows in the index's engine that nothing which the bundle keeps needs."""
+    from vsearch.generations.live import open_live
+    from vsearch.generations.lock import writing
+    from vsearch.moving import vacuum as delete
+
+    with writing(args.bundle):
+        print(f"Deleted {delete(open_live(args.bundle)):,} rows.")
 
 
 def rollback(args: argparse.Namespace) -> None:
@@ -199,7 +237,7 @@ def rollback(args: argparse.Namespace) -> None:
 
 
 ACTIONS: dict[str, Callable[[argparse.Namespace], None]] = {
-    action.__name__: action for action in (add, remove, verify, describe, optimize, build, swap, rollback)
+    action.__name__: action for action in (add, remove, verify, describe, optimize, build, swap, copy, vacuum, rollback)
 }
 
 
@@ -211,16 +249,6 @@ def _settle(live: "Live", args: argparse.Namespace) -> None:
         print(f"Folded {len(live.net):,} changed rows into generation {fold(live).generation}.")
     if text := advice(live):
         print(f"Advice: {text}")
-
-
-def _ids(path: Path) -> list[str]:
-    from vsearch.generations.base import BundleError
-
-    try:
-        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
-        raise BundleError(f"--ids-from {path} can't be read: {reason}. It needs an id on each line.") from error
 
 
 def _warn_of_codes(live: "Live") -> None:

@@ -48,6 +48,7 @@ def run(args: argparse.Namespace) -> None:
     from vsearch.examples import ExampleError
     from vsearch.filters.columns import FilterError
     from vsearch.images import PhotoError
+    from vsearch.indexes.base import IndexUnavailable
 
     _check(args)
     try:
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> None:
         calibrated = calibration.read(args.bundle, bundle.manifest)
         answers = [_judged(answer, calibrated) for answer in _answers(bundle, args)]
         reasons = bundle.unmet(args.where) if args.where and not any(answer["hits"] for answer in answers) else []
-    except (BundleError, PhotoError, ExampleError, FilterError) as error:
+    except (BundleError, PhotoError, ExampleError, FilterError, IndexUnavailable) as error:
         sys.exit(f"vsearch search: {error}")
     if args.json:
         print(json.dumps(answers, indent=2))

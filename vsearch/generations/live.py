@@ -110,6 +110,7 @@ def open_state(bundle: Path, state: State, history: list[dict[str, Any]], new: S
         kind = find(manifest["index"]["class_path"], Index)
     with explained(folder, "opening the index"):
         index = kind.open(folder)
+        index.bind(fitted["fingerprint"])
     with explained(bundle, "reading the items"):
         items = pd.read_parquet(folder / ITEMS)
         if len(index) != len(items):

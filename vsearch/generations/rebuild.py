@@ -93,6 +93,7 @@ def rebuild(live: Live, index: Index, reason: str) -> State:
     """
     vectors = all_vectors(live)
     with explained(live.bundle, "building the index"):
+        index.bind(live.fitted["fingerprint"])
         index.build(vectors)
     return put(live, index, vectors, reason)
 

@@ -22,7 +22,7 @@ def verify(bundle: Path) -> Iterator[str]:
     with explained(bundle, f"reading {CURRENT}"):
         state, history = read_state(bundle)
     yield "CURRENT: whole"
-    for kept in _kept(bundle, state):
+    for kept in kept_states(bundle, state):
         yield _check_files(bundle, kept)
     live = open_state(bundle, state, history)
     yield f"fingerprint: {live.fitted['fingerprint']}, the same in generation {state.generation}"
@@ -47,7 +47,12 @@ def _check_files(bundle: Path, state: State) -> str:
     )
 
 
-def _kept(bundle: Path, state: State) -> list[State]:
+def kept_states(bundle: Path, state: State) -> list[State]:
+    """Return the state in force, the one to roll back to, and the bundle as fitted, as far as they are kept.
+
+    Raises:
+        BundleError: a manifest is damaged.
+    """
     if not state.generation:
         return [state]
     with explained(bundle, f"reading {MANIFEST}"):

@@ -5,6 +5,10 @@ from typing import Any, Self
 import numpy as np
 
 
+class IndexUnavailable(OSError):
+    """An engine outside this process can't be asked now: not reachable, refuses the password, takes too long."""
+
+
 class Index(ABC):
     """Nearest-neighbour search over unit vectors. Plugin base: one subclass, one file.
 
@@ -22,6 +26,13 @@ class Index(ABC):
 
         Raises:
             ValueError: says what doesn't fit, and what would.
+        """
+
+    def bind(self, fingerprint: str) -> None:  # noqa: B027  (an index in a bundle's own files is bound by these)
+        """Say whose vectors these are, before they are built, and once an index was opened.
+
+        Raises:
+            ValueError: the index holds vectors of another model; the message has both fingerprints.
         """
 
     @abstractmethod

