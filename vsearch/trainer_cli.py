@@ -201,10 +201,11 @@ class _StderrNow(logging.Handler):
 
 def _show_log() -> None:
     """Print what vsearch logs from INFO on: what a catalog left out must not go unseen. Of several ranks, zero does."""
+    log = logging.getLogger("vsearch")
     if getattr(rank_zero_only, "rank", 0):
         get_console().quiet = True  # progress bars
+        log.setLevel(logging.ERROR)
         return
-    log = logging.getLogger("vsearch")
     log.setLevel(logging.INFO)
     if not log.handlers:
         log.addHandler(_StderrNow())

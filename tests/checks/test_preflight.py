@@ -19,11 +19,21 @@ from vsearch.samplers.random import RandomPlan
 
 
 def checked(
-    colours, loss=None, miner=None, backbone=None, callbacks=(), k=2, sampler=None, devices=1, wrap=False, **model
+    colours,
+    loss=None,
+    miner=None,
+    backbone=None,
+    callbacks=(),
+    k=2,
+    sampler=None,
+    devices=1,
+    wrap=False,
+    sync=False,
+    **model,
 ) -> MetricLearner:
     module = MetricLearner(backbone or TinyBackbone(), loss or losses.TripletMarginLoss(0.3), miner, **model)
     data = CatalogDataModule(colours, classes_per_batch=4, photos_per_class=k, sampler=sampler)
-    several = {"devices": devices, "use_distributed_sampler": wrap}
+    several = {"devices": devices, "use_distributed_sampler": wrap, "sync_batchnorm": sync}
     trainer = Trainer(accelerator="cpu", callbacks=list(callbacks), logger=False, enable_checkpointing=False, **several)
     check(module, data, trainer)
     return module
@@ -99,6 +109,7 @@ def test_nothing_changes(colours):
 def test_several_devices_share_batches_by_themselves(colours):
     checked(colours, devices=2)
     refused(colours, "trainer.use_distributed_sampler", "true, but batches are shared", devices=2, wrap=True)
+    refused(colours, "trainer.sync_batchnorm", "needs GPUs", devices=2, sync=True)
 
 
 def test_a_memory_must_hold_the_batch_of_all_devices(colours):

@@ -69,7 +69,8 @@ def test_broken_photos_are_listed_and_stop_nothing(made, capsys):
     table = catalog(made, broken=(3, *range(8, 16)))  # a whole part of them
     (made.parent / "photos" / "20.png").unlink()
     text = embed(capsys, made, table)
-    assert "Embedded 20 photos; 10 can't be read:" in text
+    assert "Embedded 20 photos; 10 can't be read." in text
+    assert "what can't be read: " in text
     errors = pd.read_csv(made.parent / "out" / "errors.csv")
     assert errors["id"].tolist() == [f"p{number}" for number in (3, *range(8, 16), 20)]
     assert errors["path"][0].endswith("photos/3.png")
@@ -81,6 +82,28 @@ def test_broken_photos_are_listed_and_stop_nothing(made, capsys):
     assert "3 parts with broken photos are made anew." in embed(capsys, made, table, "--retry-errors")
     assert len(contents(made)) == 30
     assert not (made.parent / "out" / "errors.csv").exists()
+
+
+def test_a_share_retries_its_own_parts_alone(made, capsys):
+    table = catalog(made, broken=(3, 20))  # of parts 0 and 2
+    embed(capsys, made, table)
+    parts = made.parent / "out" / "parts"
+    before = {path.name: path.stat().st_mtime_ns for path in parts.iterdir()}
+    assert "0 parts with broken photos are made anew." in embed(capsys, made, table, "--retry-errors", "--share", "1/2")
+    assert "1 parts with broken photos are made anew." in embed(capsys, made, table, "--retry-errors", "--share", "2/3")
+    after = {path.name: path.stat().st_mtime_ns for path in parts.iterdir()}
+    assert [name for name in sorted(before) if before[name] != after[name]] == ["000002.parquet"]
+
+
+def test_ctrl_c_says_how_to_go_on(made, capsys, monkeypatch):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vsearch.embedding.on_lightning.embed", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        embed(capsys, made, catalog(made))
+    assert ended.value.code == 130
+    assert "Give the same command again to go on." in capsys.readouterr().err
 
 
 def test_what_is_there_is_not_made_again(made, capsys):

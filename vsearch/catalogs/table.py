@@ -156,7 +156,7 @@ class TableCatalog(Catalog):
         outside = [
             path != root and not path.startswith(inside) and not (self.own_root and is_url(path)) for path in paths
         ]
-        advice = "Correct the paths, or set root to a folder above."
+        advice = "Correct the paths, or set `root` in a YAML of the catalog to a folder above."
         refuse(items, pd.Series(outside, items.index, dtype=bool), str(self.table), f"lead out of {self.root}", advice)
         return [path if is_url(path) else os.path.join(self.root, path[len(inside) :]) for path in paths]  # noqa: PTH118
 

@@ -1,5 +1,6 @@
 import torch
 from lightning.pytorch import Trainer
+from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.utilities.seed import isolate_rng
 from pytorch_metric_learning.losses import CrossBatchMemory
 from torch import Tensor, nn
@@ -32,6 +33,8 @@ def check(module: MetricLearner, data: CatalogDataModule, trainer: Trainer) -> N
     if connector.is_distributed and connector.use_distributed_sampler:
         reason = "true, but batches are shared among the devices already: set it to false"
         raise ConfigError("trainer.use_distributed_sampler", reason)
+    if connector.is_distributed and connector._layer_sync and isinstance(trainer.accelerator, CPUAccelerator):
+        raise ConfigError("trainer.sync_batchnorm", "true, which needs GPUs: set it to false on CPUs")
     check_stored(module.backbone, module.embedder.head)
     if not any(value.requires_grad for value in module.parameters()):
         key = "model.backbone.init_args.freeze" if hasattr(module.backbone, "freeze") else "model.backbone"

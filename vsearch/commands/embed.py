@@ -79,14 +79,19 @@ def _embed(args: argparse.Namespace, source: "Source") -> None:
     from vsearch.embedding.network import decide
     from vsearch.embedding.plan import Network, begin, start
     from vsearch.embedding.writer import Writer, forget_errors
+    from vsearch.generations.base import BundleError
     from vsearch.generations.manifest import model_of, read_fitted
 
+    if args.actors and args.engine != "ray":
+        raise BundleError("--actors are Ray's: give --engine ray too.")
     model, items = model_of(read_fitted(args.bundle)), source.items
     begun = begin(args.out, model, items, source.name, args.part_size)
     network, engine, why = decide(args.bundle, args.network, Network(**begun.manifest["network"]) if begun else None)
     parts = begun or start(args.out, model, items, source.name, args.part_size, network)
+    if (first := Network(**parts.manifest["network"])) != network:  # another process was quicker, and chose otherwise
+        network, engine, why = decide(args.bundle, args.network, first)
     if args.retry_errors:
-        print(f"{forget_errors(parts):,} parts with broken photos are made anew.")
+        print(f"{forget_errors(parts, args.share):,} parts with broken photos are made anew.")
     todo = args.share.of_all(parts.missing())
     rows = [row for number in todo for row in parts.rows(number)]
     print(f"{network.engine} computes: {why}. {len(parts):,} parts, of which {len(todo):,} are to be made here.")
@@ -111,10 +116,10 @@ def _say(parts: "Parts", writer: "Writer") -> None:
     from vsearch.embedding.writer import clear, list_errors
 
     missing = len(parts.missing())
-    errors = list_errors(parts)
-    print(f"Embedded {writer.embedded:,} photos; {writer.broken:,} can't be read" + (f": {errors}" if errors else "."))
+    print(f"Embedded {writer.embedded:,} photos; {writer.broken:,} can't be read.")
     if missing:
         print(f"{missing:,} of {len(parts):,} parts are still missing: other shares make them.")
-    else:
-        clear(parts)
-        print(f"All {len(parts):,} parts are there: {parts.folder}")
+        return
+    clear(parts)
+    errors = list_errors(parts)
+    print(f"All {len(parts):,} parts are there: {parts.folder}" + (f"; what can't be read: {errors}" if errors else ""))

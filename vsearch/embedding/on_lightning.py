@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.utils.data import Dataset
 
 from vsearch.catalogs.base import boxes
@@ -41,6 +41,7 @@ def run(engine: Engine, preprocessing: Preprocessing, items: pd.DataFrame, write
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
+        callbacks=[_Interrupt()],
     )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*does not have many workers")  # threads decode beside a CPU that computes
@@ -73,3 +74,11 @@ class _Embedding(LightningModule):
     def predict_step(self, photos: Photos) -> int:
         self.writer.add(photos.rows, embed(self.engine, photos), photos.hashes, photos.errors)
         return len(photos.rows)
+
+
+class _Interrupt(Callback):
+    """Lets Ctrl-C through, which the Trainer would make an exit without a word."""
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        if isinstance(exception, KeyboardInterrupt):
+            raise exception

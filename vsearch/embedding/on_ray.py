@@ -79,14 +79,15 @@ class _Embedding:
         embedder = checked_embedder(Path(bundle), fitted)
         self.engine = open_engine(Path(bundle), embedder, fitted, network)
         self.preprocessing, self.dim = embedder.preprocessing, embedder.dim
-        if torch.cuda.is_available() and isinstance(self.engine, TorchEngine):
+        self.on_gpu = torch.cuda.is_available() and isinstance(self.engine, TorchEngine)
+        if self.on_gpu and isinstance(self.engine, TorchEngine):
             self.engine.network.to("cuda")
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
         corners = boxes(pd.DataFrame({name: batch[name] for name in BOX}))
         sources = [*zip(batch["path"].tolist(), corners, strict=True)]
         photos = decode(batch["row"].tolist(), sources, self.preprocessing, 1)
-        if torch.cuda.is_available():
+        if self.on_gpu:
             photos.squares = photos.squares.to("cuda")
         vectors = embed(self.engine, photos)
         if not len(vectors):

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from vsearch.embedding.plan import own_name
 from vsearch.generations.files import MAKING, replace_file
 from vsearch.parts import ERRORS, PARTS, Parts, table
+from vsearch.shares import Share
 
 ERROR_COLUMNS = ["id", "path", "error"]
 
@@ -58,9 +59,9 @@ class Writer:
         self.embedded, self.broken = self.embedded + len(good), self.broken + int(bad.sum())
 
 
-def forget_errors(parts: Parts) -> int:
-    """Take away the parts that have broken photos, so that they are made anew; return how many."""
-    numbers = [int(path.stem) for path in (parts.folder / ERRORS).glob("[0-9]*.parquet")]
+def forget_errors(parts: Parts, share: Share) -> int:
+    """Take away a share's parts that have broken photos, so that they are made anew; return how many."""
+    numbers = share.of_all([int(path.stem) for path in (parts.folder / ERRORS).glob("[0-9]*.parquet")])
     for number in numbers:
         parts.file(number).unlink(missing_ok=True)  # first: a part without its errors would look whole
         parts.file(number, ERRORS).unlink()
