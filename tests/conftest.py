@@ -1,3 +1,4 @@
+import logging
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # pytest-xdist fills the cores: more threads would wait for one another
@@ -15,6 +16,15 @@ def colours(tmp_path: Path) -> ColourCatalog:
     catalog = ColourCatalog(str(tmp_path / "colours"))
     catalog.prepare()
     return catalog
+
+
+@pytest.fixture(autouse=True)
+def no_log_handler_outlives_a_test() -> Iterator[None]:
+    """Libraries give the root logger handlers that write to the captured stderr, which ends with the test."""
+    yield
+    for handler in logging.root.handlers[:]:
+        if type(handler) is logging.StreamHandler:
+            logging.root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

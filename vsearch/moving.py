@@ -32,6 +32,8 @@ def engine_at(url: str, settings: dict[str, Any]) -> RemoteIndex | None:
     """
     path = ENGINES.get(url.partition(":")[0])
     if path is None:
+        if settings:
+            raise BundleError("--init-args are an engine's: a folder gets exact search.")
         if "://" in url:
             raise BundleError(f"{url.partition('://')[0]}:// is no engine's; there are {', '.join(ENGINES)}.")
         return None

@@ -14,7 +14,8 @@ from vsearch.cli import main
 from vsearch.generations.live import open_live
 from vsearch.indexes.base import IndexUnavailable
 from vsearch.indexes.exact import ExactIndex
-from vsearch.indexes.pgvector import Table
+from vsearch.indexes.milvus import MilvusIndex
+from vsearch.indexes.pgvector import PgvectorIndex, Table
 from vsearch.indexes.remote import RemoteIndex
 
 N = 30
@@ -151,6 +152,30 @@ def test_a_copy_that_was_cut_off_begins_anew_when_the_bundle_has_changed(made, p
     index(capsys, "remove", made, "p7")
     assert "Generation 1: 29 items" in index(capsys, "copy", made, url)
     assert rows(made) == N - 1
+
+
+def test_rows_that_somebody_deleted_amid_a_copy_are_written_again(made, url, capsys):
+    with pytest.raises(SystemExit, match="overlap"):
+        index(capsys, "copy", made, url, "--min-overlap", "1.1")
+    kind = PgvectorIndex if url.startswith("postgresql") else MilvusIndex
+    collection = kind(url).collection
+    collection.delete(collection.serials()[3:9])
+    index(capsys, "copy", made, url)
+    assert rows(made) == N
+    assert "All is well" in index(capsys, "verify", made)
+
+
+def test_a_copy_is_gone_on_with_only_as_it_was_begun(made, url, capsys):
+    with pytest.raises(SystemExit, match="overlap"):
+        index(capsys, "copy", made, url, "--min-overlap", "1.1")
+    with pytest.raises(SystemExit, match=r"was begun with .* not .*HNSW"):
+        index(capsys, "copy", made, url, "--init-args", '{"kind": "HNSW"}')
+    assert open_live(made).state.generation == 0
+
+
+def test_a_folder_takes_no_settings(made, capsys, tmp_path):
+    with pytest.raises(SystemExit, match="a folder gets exact search"):
+        index(capsys, "copy", made, tmp_path / "back", "--init-args", '{"kind": "HNSW"}')
 
 
 def test_a_copy_to_a_folder_goes_on_where_it_was(made, capsys, monkeypatch, tmp_path):

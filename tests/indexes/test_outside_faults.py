@@ -198,3 +198,37 @@ def test_more_dimensions_than_an_index_takes_are_refused_before_training(postgre
     PgvectorIndex(postgres_url.format("t")).check(10, 4096)
     with pytest.raises(ValueError, match="32,768"):
         MilvusIndex("milvus://h:1/t").check(10, 40_000)
+
+
+@pytest.mark.parametrize(
+    ("kind", "url", "settings", "setting"),
+    [
+        (PgvectorIndex, "postgresql://h/d/t", {"construction": {"m = 4); DROP TABLE t; --": 1}}, "construction"),
+        (PgvectorIndex, "postgresql://h/d/t", {"searching": {"ef": 99}}, "searching"),
+        (MilvusIndex, "milvus://h:1/t", {"construction": {"m": 4}}, "construction"),
+        (MilvusIndex, "milvus://h:1/t", {"searching": {"nprobe": 4}}, "searching"),
+    ],
+)
+def test_settings_that_an_engine_does_not_have_are_refused(kind, url, settings, setting):
+    with pytest.raises(ValueError, match=f"{setting}: HNSW has no .*there are: "):
+        kind(url, kind="HNSW", **settings)
+    with pytest.raises(ValueError, match="there are: none"):
+        kind(url, **settings)
+
+
+def test_a_collection_whose_making_was_cut_off_gets_its_index_later(lite_url, monkeypatch):
+    url = lite_url.format(name())
+    index = bound(MilvusIndex(url, kind="HNSW"))
+    index._owner = "mine"
+    index.collection.create(VECTORS.shape[1], index._belonging(VECTORS.shape[1]).meta())  # and no row
+    later = bound(MilvusIndex(url, kind="HNSW"))
+    later._owner = "mine"
+    later.build(VECTORS)
+    assert later.collection._client.list_indexes(later.collection._name)
+    assert later.search(VECTORS[:3], 1)[1].ravel().tolist() == [0, 1, 2]
+
+
+def test_every_secret_option_of_a_url_is_hidden():
+    options = "password=a&sslpassword=b&oauth_client_secret=c&scram_client_key=d&token=e&user=f"
+    shown = PgvectorIndex(f"postgresql://h/d/t?sslmode=require&sslkey=file&{options}").url
+    assert shown == "postgresql://h/d/t?sslmode=require&sslkey=file"

@@ -163,7 +163,6 @@ def ending(capsys, *words: object) -> str:
 
 
 def test_what_can_not_be_served_is_refused(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("vsearch.service.server.log_to_stderr", lambda level: None)  # it would outlive the test
     bundle = write_bundle(tmp_path / "bundle", 12)
     assert "no manifest.json" in ending(capsys, tmp_path)
     assert "name the BUNDLE" in ending(capsys)

@@ -19,6 +19,7 @@ from vsearch.indexes.serials import first_serial
 from vsearch.spec import class_path
 
 FILE, FETCHED = "copying.json", "vectors.f32"
+MADE = ("kind", "construction")  # settings that a collection is made with
 BLOCK = 4096  # vectors fetched at once
 
 Done = Callable[[int], object]  # told how many vectors have come so far
@@ -33,13 +34,19 @@ def fill(live: Live, index: RemoteIndex, done: Done) -> None:
     """
     path, of, so_far = live.bundle / FILE, _what(live), None
     known = json.loads(path.read_text()) if path.is_file() else {}
+    made = {name: index.settings()[name] for name in MADE}
     if known.get("to") == index.url:
+        if known["made"] != made:
+            raise BundleError(
+                f"{index.url} was begun with {known['made']}, not {made}. Give these again, name another collection, "
+                "or delete that one there."
+            )
         so_far = Filling(**known["filling"])
         if known["of"] != of:  # the bundle has changed since: the collection is its own, but what is there is no use
             so_far = Filling(so_far.owner, first_serial(so_far.first + so_far.done))
 
     def note(filling: Filling) -> None:
-        replace_file(path, json.dumps({"to": index.url, "of": of, "filling": asdict(filling)}).encode())
+        replace_file(path, json.dumps({"to": index.url, "made": made, "of": of, "filling": asdict(filling)}).encode())
         done(filling.done)
 
     with explained(live.bundle, "copying the vectors"):

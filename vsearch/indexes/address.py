@@ -2,7 +2,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
-SECRET = {"user", "password", "sslpassword", "token"}
+SECRET = re.compile(r"user|.*(password|secret|token).*|.*_key", re.IGNORECASE)  # options; `sslkey` names a file
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}(\.[A-Za-z_][A-Za-z0-9_]{0,62})?")
 
 
@@ -55,8 +55,8 @@ def address(url: str, scheme: str, form: str) -> Address:
             "_, not beginning with a digit."
         )
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    plain = urlencode({key: value for key, value in options.items() if key.lower() not in SECRET}, safe="/:,")
+    plain = urlencode({key: value for key, value in options.items() if not SECRET.fullmatch(key)}, safe="/:,")
     shown = f"{scheme}:{'//' if url.startswith(f'{scheme}://') else ''}{host}{parts.path}{'?' if plain else ''}{plain}"
     user, password = (None if one is None else unquote(one) for one in (parts.username, parts.password))
-    secret = "@" in parts.netloc or any(key.lower() in SECRET for key in options)
+    secret = "@" in parts.netloc or any(SECRET.fullmatch(key) for key in options)
     return Address(shown, host, unquote(place), name, options, user, password, secret)

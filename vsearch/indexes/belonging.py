@@ -46,4 +46,4 @@ def foreign(url: str, theirs: str, ours: str) -> str:
 
 def taken(url: str) -> str:
     """Return what is wrong with another bundle's collection."""
-    return f"{url} is there already, for another bundle. Name another one, or delete that one there."
+    return f"{url} is there already, for another bundle or an earlier copy. Name another one, or delete that one there."

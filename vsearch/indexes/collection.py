@@ -1,5 +1,6 @@
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -67,3 +68,15 @@ class Collection(ABC):
     @abstractmethod
     def drop(self) -> None:
         """Delete the collection."""
+
+
+def known_names(setting: str, given: Mapping[str, Any], known: Sequence[str], kind: str) -> dict[str, Any]:
+    """Return settings as given, once all are known.
+
+    Raises:
+        ValueError: one isn't; says which there are.
+    """
+    if unknown := sorted(set(given) - set(known)):
+        there = ", ".join(known) or "none"
+        raise ValueError(f"{setting}: {kind} has no {', '.join(map(repr, unknown))}; there are: {there}")
+    return dict(given)

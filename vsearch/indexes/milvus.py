@@ -11,7 +11,7 @@ import numpy as np
 
 from vsearch.indexes.address import address
 from vsearch.indexes.base import IndexUnavailable
-from vsearch.indexes.collection import Collection
+from vsearch.indexes.collection import Collection, known_names
 from vsearch.indexes.remote import RemoteIndex
 from vsearch.indexes.serials import Where
 
@@ -58,7 +58,11 @@ class MilvusIndex(RemoteIndex):
         if kind not in KINDS:
             raise ValueError(f"kind: {kind!r} is none of {', '.join(KINDS)}")
         self.kind, self.timeout_s, self.replicas, self.consistency = kind, timeout_s, replicas, consistency
-        self.construction, self.searching = dict(construction or {}), dict(searching or {})
+        build, find = {"IVF_FLAT": (("nlist",), ("nprobe",)), "HNSW": (("M", "efConstruction"), ("ef",))}.get(
+            kind, ((), ())
+        )
+        self.construction = known_names("construction", construction or {}, build, kind)
+        self.searching = known_names("searching", searching or {}, find, kind)
         defaults = {"IVF_FLAT": {"nlist": 1024}, "HNSW": {"M": 16, "efConstruction": 200}}.get(kind, {})
         made = {"index_type": kind, "metric_type": "IP", "params": {**defaults, **self.construction}}
         self.collection = MilvusCollection(url, made, self.searching, timeout_s, replicas, consistency)
@@ -110,7 +114,7 @@ class MilvusCollection(Collection):
         self._place = f"http{'s' * secure}://{where.host}" if where.host else where.place
         self._token = given or where.options.get("token", "")
         self._database = where.options.get("db", "")
-        self._dim = 0
+        self._dim, self._indexed_once = 0, False
 
     def meta(self) -> dict[str, str] | None:
         """Return what the collection's properties say."""
@@ -118,21 +122,20 @@ class MilvusCollection(Collection):
             if not self._client.has_collection(self._name, timeout=self._timeout_s):
                 return None
             found = self._client.describe_collection(self._name, timeout=self._timeout_s)
-            self._load()
+            if self._client.list_indexes(self._name):  # none: its making was cut off
+                self._load()
         self._dim = next((int(one["params"]["dim"]) for one in found["fields"] if "dim" in one["params"]), 0)
         own = found.get("properties", {}).items()
         return {name.removeprefix(PREFIX): value for name, value in own if name.startswith(PREFIX)}
 
     def create(self, dim: int, meta: Mapping[str, str]) -> None:
-        """Make the collection with its index, and load it."""
+        """Make the collection; the first `upsert` makes its index, and loads it."""
         from pymilvus import DataType
 
         with self._explained():
             schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
             schema.add_field("serial", DataType.INT64, is_primary=True)
             schema.add_field("embedding", DataType.FLOAT_VECTOR, dim=dim)
-            index = self._client.prepare_index_params()
-            index.add_index("embedding", **self._made)
             self._client.create_collection(
                 self._name,
                 schema=schema,
@@ -140,14 +143,13 @@ class MilvusCollection(Collection):
                 consistency_level=self._consistency,
                 timeout=self._timeout_s,
             )
-            self._client.create_index(self._name, index, timeout=self._timeout_s)
-            self._load()
         self._dim = dim
 
     def upsert(self, serials: np.ndarray, vectors: np.ndarray) -> None:
         """Write rows; Milvus has them in its log when this returns."""
         if vectors.shape[1] != self._dim:
             raise ValueError(f"{self.url} holds vectors of {self._dim} dimensions, not of {vectors.shape[1]}")
+        self._make_index()
         rows = [{"serial": serial, "embedding": one} for serial, one in zip(serials.tolist(), vectors, strict=True)]
         with self._explained():
             self._client.upsert(self._name, rows, timeout=60 + self._timeout_s)
@@ -233,6 +235,18 @@ class MilvusCollection(Collection):
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it tells each error at length, and raises it too
         token = self._token or environ.get(TOKEN, "")
         return MilvusClient(self._place, token=token, db_name=self._database, timeout=self._timeout_s)
+
+    def _make_index(self) -> None:
+        """Make the collection's index and load it, unless that was done."""
+        if self._indexed_once:
+            return
+        with self._explained():
+            if not self._client.list_indexes(self._name):
+                index = self._client.prepare_index_params()
+                index.add_index("embedding", **self._made)
+                self._client.create_index(self._name, index, timeout=self._timeout_s)
+            self._load()
+        self._indexed_once = True
 
     def _load(self) -> None:
         """Have the engine hold the collection ready for searches, unless it does."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vsearch.indexes.address import address
-from vsearch.indexes.collection import Collection
+from vsearch.indexes.collection import Collection, known_names
 from vsearch.indexes.postgres import Server
 from vsearch.indexes.remote import RemoteIndex
 from vsearch.indexes.serials import Where
@@ -51,7 +51,9 @@ class PgvectorIndex(RemoteIndex):
         if kind not in KINDS:
             raise ValueError(f"kind: {kind!r} is none of {', '.join(KINDS)}")
         self.kind, self.timeout_s = kind, timeout_s
-        self.construction, self.searching = dict(construction or {}), dict(searching or {})
+        build, find = (("m", "ef_construction"), ("ef_search",)) if kind == "HNSW" else ((), ())
+        self.construction = known_names("construction", construction or {}, build, kind)
+        self.searching = known_names("searching", searching or {}, find, kind)
         self.collection = Table(url, kind == "HNSW", self.construction, self.searching, timeout_s)
         self.url = self.collection.url
         settings = {**self.construction, **self.searching}
@@ -95,13 +97,11 @@ class Table(Collection):
 
     def meta(self) -> dict[str, str] | None:
         """Return what the table's comment says."""
-        found = self._server.run(
-            lambda it: it.execute("SELECT obj_description(to_regclass(%s))", [self._quoted]).fetchone()
-        )
-        there = self._server.run(lambda it: it.execute("SELECT to_regclass(%s)", [self._quoted]).fetchone())
-        if there is None or there[0] is None:
+        told = "SELECT obj_description(oid, 'pg_class') FROM pg_class WHERE oid = to_regclass(%s)"
+        found = self._server.run(lambda it: it.execute(told, [self._quoted]).fetchone())
+        if found is None:
             return None
-        text = (found[0] if found else None) or ""
+        text = found[0] or ""
         return json.loads(text.removeprefix(COMMENT)) if text.startswith(COMMENT) else {}
 
     def create(self, dim: int, meta: Mapping[str, str]) -> None:
@@ -115,7 +115,7 @@ class Table(Collection):
 
         self._server.run(_make_extension)
         self._server.close()  # what was open doesn't know the extension's types
-        self._server.write(make)
+        self._server.patiently(make)
 
     def upsert(self, serials: np.ndarray, vectors: np.ndarray) -> None:
         """Write rows in one transaction: all of them or none."""
@@ -129,7 +129,7 @@ class Table(Collection):
                     for row in zip(serials.tolist(), vectors, strict=True):
                         copy.write_row(row)
 
-        self._server.write(put)
+        self._server.patiently(put)
 
     def settle(self, first: int, last: int) -> None:
         """Make the graph, if there is to be one and it isn't there, and have PostgreSQL count the rows."""
@@ -141,7 +141,7 @@ class Table(Collection):
                 it.execute(f"CREATE INDEX ON {self._quoted} {index}" + (told if self._construction else ""))
             it.execute(f"ANALYZE {self._quoted}")
 
-        self._server.write(make)
+        self._server.patiently(make)
 
     def find(self, queries: np.ndarray, k: int, where: Where) -> tuple[np.ndarray, np.ndarray]:
         """Search one query after the other."""
@@ -189,22 +189,23 @@ class Table(Collection):
         """Return how many rows fulfil a condition."""
         condition, values = _condition(where)
         told = f"SELECT count(*) FROM {self._quoted} WHERE {condition}"
-        row = self._server.run(lambda it: it.execute(told, values).fetchone())
+        row = self._server.patiently(lambda it: it.execute(told, values).fetchone())
         return int(row[0]) if row else 0
 
     def serials(self) -> np.ndarray:
         """Return all rows' serials."""
         told = f"SELECT serial FROM {self._quoted} ORDER BY serial"
-        return np.array([row[0] for row in self._server.run(lambda it: it.execute(told).fetchall())], dtype=np.int64)
+        rows = self._server.patiently(lambda it: it.execute(told).fetchall())
+        return np.array([row[0] for row in rows], dtype=np.int64)
 
     def delete(self, serials: np.ndarray) -> None:
         """Delete rows."""
         told = f"DELETE FROM {self._quoted} WHERE serial = ANY(%s)"
-        self._server.write(lambda it: it.execute(told, [serials.tolist()]))
+        self._server.patiently(lambda it: it.execute(told, [serials.tolist()]))
 
     def drop(self) -> None:
         """Delete the table."""
-        self._server.write(lambda it: it.execute(f"DROP TABLE IF EXISTS {self._quoted}"))
+        self._server.patiently(lambda it: it.execute(f"DROP TABLE IF EXISTS {self._quoted}"))
 
     @property
     def _quoted(self) -> str:

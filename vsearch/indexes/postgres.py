@@ -18,14 +18,14 @@ class Server:
 
     Args:
         where: the database.
-        timeout_s: that connecting and a statement may take; writes have no limit.
+        timeout_s: that connecting and a search may take; writing and counting have no limit.
         settings: of pgvector, for every connection.
     """
 
     def __init__(self, where: Address, timeout_s: float, settings: Mapping[str, object]) -> None:
         user = {name: value for name in ("user", "password") if (value := getattr(where, name)) is not None}
         options = urlencode({**where.options, **user}, quote_via=quote)
-        self._url, self._shown = f"postgresql://{where.host}/{where.place.strip('/')}?{options}", where.shown
+        self._url, self._shown = f"postgresql://{where.host}/{quote(where.place.strip('/'))}?{options}", where.shown
         self._timeout_s, self._settings = timeout_s, settings
         self._idle: list[Connection] = []
 
@@ -47,15 +47,15 @@ class Server:
                 self.close()
                 return self._with_connection(call)
 
-    def write(self, change: Callable[["Connection"], object]) -> None:
-        """Make a change in one transaction, as long as it takes."""
+    def patiently(self, call: Callable[["Connection"], T]) -> T:
+        """Return what a call in one transaction returns, as long as it takes."""
 
-        def whole(it: "Connection") -> None:
+        def whole(it: "Connection") -> T:
             with it.transaction():
                 it.execute("SET LOCAL statement_timeout = 0")
-                change(it)
+                return call(it)
 
-        self.run(whole)
+        return self.run(whole)
 
     def close(self) -> None:
         """Close the connections that are kept."""
@@ -102,4 +102,4 @@ class Server:
         except psycopg.Error as error:
             hint = "" if error.sqlstate else " Is PostgreSQL running there, and are PGUSER and PGPASSWORD right?"
             said = re.sub(r"\s+", " ", str(error)).strip(" .")
-            raise IndexUnavailable(f"{self._shown}: {said}.{hint}") from error
+            raise IndexUnavailable(f"{self._shown}: {said}" + (f".{hint}" if hint else "")) from error

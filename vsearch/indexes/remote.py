@@ -12,7 +12,7 @@ from vsearch.indexes.base import Index
 from vsearch.indexes.belonging import FORMAT, Belonging, foreign, taken
 from vsearch.indexes.collection import Collection
 from vsearch.indexes.exhaustive import search_among
-from vsearch.indexes.serials import first_serial
+from vsearch.indexes.serials import Where, first_serial
 from vsearch.indexes.stored import BATCH_ROWS, Hits, Stored, batch, best
 
 FILE, SERIALS = "collection.json", "serials.npy"
@@ -120,15 +120,20 @@ class RemoteIndex(Index):
         if not self._fingerprint:
             raise ValueError(f"{self.url}: no model was named whose vectors these are: call `bind` with a fingerprint.")
         filling = so_far or Filling(self._owner or secrets.token_hex(8), first_serial(self._last()))
-        note(filling)  # before the collection is made, so that a later call knows it for its own
         self._owner, meta = filling.owner, self.collection.meta()
+        if meta is not None:
+            self._belonging(dim).check(meta, self.url)
+        note(filling)  # before the collection is made, so that a later call knows it for its own
         if meta is None:
             self.collection.create(dim, self._belonging(dim).meta())
             filling = replace(filling, done=0)
-        else:
-            self._belonging(dim).check(meta, self.url)
-        filling = self._write(vectors, n, dim, filling, note)
+        elif (done := filling.done) and self.collection.count(
+            Where(((filling.first, filling.first + done - 1),))
+        ) < done:
+            filling = replace(filling, done=0)  # somebody has deleted rows of the earlier call
+        self._write(vectors, n, dim, filling, note)
         self._keep(filling.first + np.arange(n), dim)
+        self._check_rows()
 
     def add(self, embeddings: np.ndarray) -> None:
         """Append float32 (m, dim) unit vectors, in memory until `save`."""
@@ -234,7 +239,7 @@ class RemoteIndex(Index):
         dim: int,
         filling: Filling,
         note: Callable[[Filling], object] = lambda filling: None,
-    ) -> Filling:
+    ) -> None:
         step = batch(dim)
         for start in range(filling.done, n, step):
             rows = np.arange(start, min(start + step, n))
@@ -242,14 +247,13 @@ class RemoteIndex(Index):
             filling = replace(filling, done=int(rows[-1]) + 1)
             note(filling)
         self.collection.settle(filling.first, filling.first + n - 1)
-        return filling
 
     def _check_rows(self) -> None:
         """Refuse a collection that lacks rows of this index."""
         if missing := self._stored.missing():
             raise ValueError(
                 f"{self.url} lacks {missing:,} of this index's {len(self._stored):,} rows. Were they deleted, or is it "
-                "an older backup? `index rollback` takes what was before; `index build` makes another of kept vectors."
+                "an older backup? `index rollback` takes what was before; else the engine's own backup has them."
             )
 
     def _check(self, meta: dict[str, str] | None) -> None:
