@@ -27,7 +27,7 @@ from vsearch.service.settings import Settings
 
 KEY = {"X-API-Key": "key"}
 ON_PURPOSE = (501, 503)
-CALM = settings(deadline=None, database=None, suppress_health_check=[*HealthCheck])
+CALM = settings(deadline=None, database=None, derandomize=True, suppress_health_check=[*HealthCheck])
 
 
 class Sender:
