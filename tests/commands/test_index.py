@@ -49,6 +49,16 @@ def found(made: Path, number: int) -> str:
     return hits.loc[0, "id"]
 
 
+def test_what_meets_a_filter_is_removed(made, capsys):
+    items = open_bundle(made).items
+    cheap = items["id"][items["price"] < 5].tolist()
+    assert f"Removed {len(cheap) + 1} items." in index(capsys, "remove", made, "p9", cheap[0], "--where", "price < 5")
+    assert not {*open_bundle(made).items["id"]} & {"p9", *cheap}
+    assert "Removed 0 items." in index(capsys, "remove", made, "--where", "price < 5")
+    assert "--where: " in ending(capsys, "remove", made, "--where", "prise < 5")
+    assert "a filter with --where" in ending(capsys, "remove", made)
+
+
 def test_what_is_added_is_found_and_what_is_removed_is_not(made, capsys):
     assert "Added 5 items, replaced 0; left out 0" in index(capsys, "add", made, "--table", csv(made, range(30, 35)))
     assert [found(made, n) for n in (2, 31, 34)] == ["p2", "p31", "p34"]

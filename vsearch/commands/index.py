@@ -46,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     made["remove"].add_argument("ids", nargs="*", metavar="ID", help="ids of items")
     made["remove"].add_argument("--ids-from", type=Path, metavar="FILE", help="a text file with an id on each line")
+    made["remove"].add_argument("--where", metavar="FILTER", help='those that meet it, as in search: "season = Winter"')
     made["remove"].add_argument("--ignore-missing", action="store_true", help="unknown ids are no error")
     for name in ("add", "remove"):
         made[name].add_argument("--no-fold", action="store_true", help="leave it pending, however much is")
@@ -102,17 +103,20 @@ def add(args: argparse.Namespace) -> None:
 
 
 def remove(args: argparse.Namespace) -> None:
-    """Take items out by their ids."""
+    """Take items out by their ids or a filter."""
     from vsearch.generations import edit
     from vsearch.generations.base import BundleError
     from vsearch.generations.live import open_live
     from vsearch.generations.lock import writing
 
     ids = [*args.ids, *(ids_in(args.ids_from) if args.ids_from else [])]
-    if not ids:
-        raise BundleError("name the ids to remove, or a file with --ids-from.")
+    if not ids and args.where is None:
+        raise BundleError("name the ids to remove, a file with --ids-from, or a filter with --where.")
     with writing(args.bundle):
-        done = edit.remove(open_live(args.bundle), ids, args.ignore_missing)
+        live = open_live(args.bundle)
+        if args.where is not None:
+            ids += _met(live, args.where)
+        done = edit.remove(live, ids, args.ignore_missing)
         print(f"Removed {done.removed:,} items" + (f"; {done.missing:,} ids were not there." if done.missing else "."))
         _settle(done.live, args)
 
@@ -249,6 +253,18 @@ def _settle(live: "Live", args: argparse.Namespace) -> None:
         print(f"Folded {len(live.net):,} changed rows into generation {fold(live).generation}.")
     if text := advice(live):
         print(f"Advice: {text}")
+
+
+def _met(live: "Live", where: str) -> list[str]:
+    """Return the ids of the items that meet a filter."""
+    from vsearch.filters.columns import FilterError, Table
+    from vsearch.filters.grammar import parse
+    from vsearch.generations.base import BundleError
+
+    try:
+        return live.items["id"][parse(where).mask(Table(live.items))].tolist()
+    except FilterError as error:
+        raise BundleError(f"--where: {error}") from error
 
 
 def _warn_of_codes(live: "Live") -> None:
