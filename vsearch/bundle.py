@@ -80,14 +80,15 @@ def write(
         made.mkdir()
         for name, data in files.items():
             (made / name).write_bytes(data)
-        index.bind(fingerprint_of(embedder))
+        bound = fingerprint(sha256(made / WEIGHTS), embedder.preprocessing, embedder.dim)
+        index.bind(bound)
         index_files = index.save(made)
         if embeddings is not None and not keeps(index, embeddings.__getitem__):
             write_vectors(made / VECTORS, len(index), embedder.dim, embeddings.__getitem__)
         contents = measured(made)
         manifest = {
             "schema": SCHEMA,
-            "fingerprint": fingerprint(contents["sha256"][WEIGHTS], embedder.preprocessing, embedder.dim),
+            "fingerprint": bound,
             "backbone": {**embedder.backbone.spec(), "origin": embedder.backbone.origin},
             "head": None if embedder.head is None else describe(embedder.head),
             "preprocessing": asdict(embedder.preprocessing),

@@ -17,6 +17,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vsearch.arguments import positive
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -134,9 +136,6 @@ def _number_of_hits(text: str) -> int | None:
     if text == "all":
         return None
     try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more, or all")
-    return number
+        return positive(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}, or all") from error
