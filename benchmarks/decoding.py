@@ -2,9 +2,10 @@
 
     python -m benchmarks.decoding fashion/images [--photos 40] [--rounds 5] [--size 224]
 
-Enlarges photos to several sides (noise keeps the files as large as a camera's), and turns them into the network's
-input as vsearch does, the same without reduced-size decoding, and with torchvision's decoder; in turn, on one thread.
-Prints the median CPU milliseconds a photo, and by how much the pixels of the first two differ.
+Enlarges photos to several sides (noise keeps the files as large as a camera's), and turns them into
+the network's input as vsearch does, the same without reduced-size decoding, and with torchvision's
+decoder; in turn, on one thread. Prints the median CPU milliseconds a photo, and by how much the
+pixels of the first two differ.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from vsearch.images import Preprocessing, open_photo, read_square, to_square
+from vsearch.data.photos import Preprocessing, open_photo, read_square, to_square
 
 SIDES = (240, 600, 1200, 2400)  # pixels, of the longest side
 
@@ -69,7 +70,9 @@ def milliseconds(
 
 def main() -> None:
     """Measure, and print a table in Markdown."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("photos_folder", type=Path)
     parser.add_argument("--photos", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=5)
@@ -82,11 +85,15 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- | --- |")
     for side in SIDES:
         photos = [enlarged(path, side, rng) for path in paths]
-        took = milliseconds([read_square, whole, by_torchvision], photos, preprocessing, args.rounds)
+        took = milliseconds(
+            [read_square, whole, by_torchvision], photos, preprocessing, args.rounds
+        )
         pairs = ((read_square(one, preprocessing), whole(one, preprocessing)) for one in photos)
         apart = np.mean([float((one.float() - other.float()).abs().mean()) for one, other in pairs])
         kilobytes = np.mean([len(one) for one in photos]) / 1000
-        print(f"| {side} | {kilobytes:.0f} | {' | '.join(f'{ms:.1f}' for ms in took)} | {apart:.2f} |")
+        print(
+            f"| {side} | {kilobytes:.0f} | {' | '.join(f'{ms:.1f}' for ms in took)} | {apart:.2f} |"
+        )
 
 
 if __name__ == "__main__":

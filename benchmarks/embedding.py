@@ -1,16 +1,18 @@
-"""Photos a second from JPEG files to embeddings: vsearch beside what people write, on the same photos, in turn.
+"""Photos a second from JPEG files to embeddings: vsearch beside what people write, on the same
+photos, in turn.
 
     python -m benchmarks.embedding PHOTO_FOLDER BUNDLE [--photos 1024] [--rounds 3]
 
-BUNDLE is a run's with a ResNet-50; its weights are used by all. PHOTO_FOLDER holds .jpg files. The contenders:
+BUNDLE is a run's with a ResNet-50; its weights are used by all. PHOTO_FOLDER holds .jpg files. The
+contenders:
 
     loop      a DataLoader with two workers, PIL, float32: what tutorials show
     timm      timm's ResNet-50 without classifier and timm's own transform, the same DataLoader
     torch     vsearch, PyTorch; bfloat16 where the CPU has it
     onnx, openvino   vsearch with the bundle's exports (`vsearch export`), where there are any
 
-Prints medians of the rounds, ratios, the lowest cosine with the first contender that crops as vsearch does (`torch` in
-float32), and how much of the time is decoding.
+Prints medians of the rounds, ratios, the lowest cosine with the first contender that crops as
+vsearch does (`torch` in float32), and how much of the time is decoding.
 """
 
 import argparse
@@ -30,18 +32,18 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from vsearch.embedder import Embedder
-from vsearch.engines.base import Engine
-from vsearch.engines.lineage import folder_of
-from vsearch.engines.onnx import OnnxEngine
-from vsearch.engines.openvino import OpenvinoEngine
-from vsearch.engines.torch import TorchEngine
-from vsearch.generations.live import open_live
-from vsearch.images import read_square
-from vsearch.intake import embed_photos
-from vsearch.precision import cpu_has_bfloat16
-from vsearch.scan import in_threads
-from vsearch.upkeep import embedder_of
+from vsearch.bundle.exports.manifest import folder_of
+from vsearch.bundle.generations.live import open_live
+from vsearch.bundle.new_items import embed_photos
+from vsearch.bundle.opening import embedder_of
+from vsearch.data.decoding import in_threads
+from vsearch.data.photos import read_square
+from vsearch.models.embedder import Embedder
+from vsearch.models.precision import cpu_has_bfloat16
+from vsearch.models.runtimes.base import Engine
+from vsearch.models.runtimes.onnx import OnnxEngine
+from vsearch.models.runtimes.openvino import OpenvinoEngine
+from vsearch.models.runtimes.torch import TorchEngine
 
 BATCH = 64
 
@@ -60,7 +62,9 @@ class Photos(Dataset[Tensor]):
             return self.transform(photo.convert("RGB"))
 
 
-def looped(network: nn.Module, transform: Callable[[Image.Image], Tensor], paths: list[Path]) -> np.ndarray:
+def looped(
+    network: nn.Module, transform: Callable[[Image.Image], Tensor], paths: list[Path]
+) -> np.ndarray:
     """Embed files as a tutorial does."""
     loader = DataLoader(Photos(paths, transform), batch_size=BATCH, num_workers=2)
     with torch.no_grad():
@@ -69,12 +73,16 @@ def looped(network: nn.Module, transform: Callable[[Image.Image], Tensor], paths
 
 def ours(embedder: Embedder, engine: Engine, paths: list[Path]) -> np.ndarray:
     """Embed files as `index add` does."""
-    return embed_photos(embedder, pd.DataFrame({"path": [str(path) for path in paths]}), engine.says, engine).embeddings
+    return embed_photos(
+        embedder, pd.DataFrame({"path": [str(path) for path in paths]}), engine.says, engine
+    ).embeddings
 
 
 def main() -> None:
     """Run the rounds and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("photos_folder", type=Path)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--photos", type=int, default=1024)
@@ -88,7 +96,11 @@ def main() -> None:
     def decoded() -> np.ndarray:
         return np.stack([*in_threads(lambda path: read_square(path, preprocessing).numpy(), paths)])
 
-    normal = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(preprocessing.mean, preprocessing.std)]
+    normal = [
+        v2.ToImage(),
+        v2.ToDtype(torch.float32, scale=True),
+        v2.Normalize(preprocessing.mean, preprocessing.std),
+    ]
     plain: Any = deepcopy(embedder.backbone.model).to(memory_format=torch.contiguous_format)
     other = timm.create_model("resnet50", num_classes=0).eval()
     other.load_state_dict(plain.state_dict())
@@ -120,7 +132,10 @@ def main() -> None:
         ratio = median(a / b for a, b in zip(times["loop"], times[name], strict=True))
         lowest = "(other crop)" if name in ("loop", "timm") else f"{cosines[name]:.4f}"
         print(f"| {name} | {len(paths) / median(times[name]):.0f} | {ratio:.1f}x | {lowest} |")
-    print(f"\ndecoding and resizing alone, all cores: {len(paths) / median(times['decode']):.0f} photos/s")
+    print(
+        f"\ndecoding and resizing alone, all cores: {len(paths) / median(times['decode']):.0f} "
+        "photos/s"
+    )
 
 
 if __name__ == "__main__":

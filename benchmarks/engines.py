@@ -1,13 +1,15 @@
-"""Photos a second and latency of each engine on a bundle's photos, in turn, with what each changes in the results.
+"""Photos a second and latency of each engine on a bundle's photos, in turn, with what each changes
+in the results.
 
     python -m benchmarks.engines BUNDLE [--threads 2] [--rounds 15] [--batch 32] [--processor-time]
 
-The engines: PyTorch in float32 and bfloat16, and the bundle's exports (`vsearch export`), OpenVINO in both too. In each
-round each engine embeds one photo and one batch; medians. Photos are decoded before. Cosines and the overlap of the ten
-best items, through the bundle's own index, are those of the run's test photos (or items) beside PyTorch in float32.
+The engines: PyTorch in float32 and bfloat16, and the bundle's exports (`vsearch export`), OpenVINO
+in both too. In each round each engine embeds one photo and one batch; medians. Photos are decoded
+before. Cosines and the overlap of the ten best items, through the bundle's own index, are those of
+the run's test photos (or items) beside PyTorch in float32.
 
-On a machine that does other work too, PyTorch's threads wait for one another: `--threads 1 --processor-time` counts
-the seconds that the process was given.
+On a machine that does other work too, PyTorch's threads wait for one another: `--threads 1
+--processor-time` counts the seconds that the process was given.
 """
 
 import argparse
@@ -19,16 +21,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vsearch.embedder import Embedder
-from vsearch.engines.base import Engine, Name, Precision
-from vsearch.engines.lineage import folder_of
-from vsearch.engines.onnx import OnnxEngine
-from vsearch.engines.openvino import OpenvinoEngine
-from vsearch.engines.torch import TorchEngine
-from vsearch.exporting.photos import held
-from vsearch.exporting.proof import Bounds, embedded, prove
-from vsearch.generations.live import open_live
-from vsearch.upkeep import embedder_of
+from vsearch.bundle.exports.manifest import folder_of
+from vsearch.bundle.exports.photos import held
+from vsearch.bundle.exports.proof import Bounds, embedded, prove
+from vsearch.bundle.generations.live import open_live
+from vsearch.bundle.opening import embedder_of
+from vsearch.models.embedder import Embedder
+from vsearch.models.runtimes.base import Engine, Name, Precision
+from vsearch.models.runtimes.onnx import OnnxEngine
+from vsearch.models.runtimes.openvino import OpenvinoEngine
+from vsearch.models.runtimes.torch import TorchEngine
 
 ANY = Bounds(-1, 0)
 WARM_UP = 2  # rounds
@@ -44,12 +46,17 @@ def engines(bundle: Path, embedder: Embedder) -> list[Engine]:
         ("openvino", "bfloat16"),
     ]
     for name, precision in kinds:
-        folder, kind = folder_of(bundle, name, precision), OnnxEngine if name == "onnx" else OpenvinoEngine
+        folder, kind = (
+            folder_of(bundle, name, precision),
+            OnnxEngine if name == "onnx" else OpenvinoEngine,
+        )
         found += [kind(folder, precision)] if folder.exists() else []
     return found
 
 
-def seconds(found: list[Engine], squares: torch.Tensor, rounds: int, clock: Callable[[], float]) -> dict[str, float]:
+def seconds(
+    found: list[Engine], squares: torch.Tensor, rounds: int, clock: Callable[[], float]
+) -> dict[str, float]:
     """Return each engine's median seconds for these photos; they take turns."""
     times: dict[str, list[float]] = {engine.says: [] for engine in found}
     for number in range(rounds + WARM_UP):
@@ -63,7 +70,9 @@ def seconds(found: list[Engine], squares: torch.Tensor, rounds: int, clock: Call
 
 def main() -> None:
     """Measure and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=15)
@@ -78,16 +87,23 @@ def main() -> None:
     found, labels = engines(args.bundle, embedder), live.items["label"].to_numpy()
     before = embedded(found[0], photos)
     one, batch = (seconds(found, photos.squares[:n], args.rounds, clock) for n in (1, args.batch))
-    print(f"{photos.origin}, {embedder.preprocessing.size} px, {args.threads} threads, batches of {args.batch}\n")
-    print("| engine | one photo, ms | photos/s | beside torch float32 | lowest cosine | top-10 overlap | precision@1 |")
+    print(
+        f"{photos.origin}, {embedder.preprocessing.size} px, {args.threads} threads, batches of "
+        f"{args.batch}\n"
+    )
+    print(
+        "| engine | one photo, ms | photos/s | beside torch float32 | lowest cosine | top-10 "
+        "overlap | precision@1 |"
+    )
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for engine in found:
         proof = prove(before, embedded(engine, photos), photos, live.index, labels, ANY)
         right = proof["precision_at_1"]["export"] if proof["precision_at_1"] else np.nan
         ratio = batch[found[0].says] / batch[engine.says]
         print(
-            f"| {engine.says} | {1000 * one[engine.says]:.1f} | {args.batch / batch[engine.says]:.0f} | {ratio:.2f} | "
-            f"{proof['lowest_cosine']:.5f} | {proof['top10_overlap']:.3f} | {right:.3f} |"
+            f"| {engine.says} | {1000 * one[engine.says]:.1f} | "
+            f"{args.batch / batch[engine.says]:.0f} | {ratio:.2f} | {proof['lowest_cosine']:.5f} | "
+            f"{proof['top10_overlap']:.3f} | {right:.3f} |"
         )
 
 

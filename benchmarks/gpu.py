@@ -1,16 +1,18 @@
-"""What a GPU does in a training step: photos a second, how much of the time it is busy, and what bounds it.
+"""What a GPU does in a training step: photos a second, how much of the time it is busy, and what
+bounds it.
 
-    python -m benchmarks.gpu WEIGHTS.pth [--sizes 96,224] [--batches 64,256] [--variants eager,compile,graphs]
-        [--steps 30]
+    python -m benchmarks.gpu WEIGHTS.pth [--sizes 96,224] [--batches 64,256] [--variants
+        eager,compile,graphs] [--steps 30]
 
-ResNet-50 with conv1 to layer3 frozen, batch-hard triplets, fused AdamW, bfloat16 autocast: the module of
-configs/triplet.yaml, its batches (random bytes) on the GPU already. Variants: `eager`, as a fit runs it; `compile`, the
-network through torch.compile; `graphs`, with mode="reduce-overhead" (CUDA graphs).
+ResNet-50 with conv1 to layer3 frozen, batch-hard triplets, fused AdamW, bfloat16 autocast: the
+module of configs/triplet.yaml, its batches (random bytes) on the GPU already. Variants: `eager`, as
+a fit runs it; `compile`, the network through torch.compile; `graphs`, with mode="reduce-overhead"
+(CUDA graphs).
 
-Two ceilings are measured first: a large bfloat16 matrix product, and a large copy, counting bytes read and written. Of
-a step, the operations are PyTorch's count, the bytes those of each operation's inputs and outputs, as if none stayed in
-the cache: an upper bound. `busy` is the share of the time in which a kernel runs, by PyTorch's profiler. Times are
-medians of single steps by CUDA's events.
+Two ceilings are measured first: a large bfloat16 matrix product, and a large copy, counting bytes
+read and written. Of a step, the operations are PyTorch's count, the bytes those of each operation's
+inputs and outputs, as if none stayed in the cache: an upper bound. `busy` is the share of the time
+in which a kernel runs, by PyTorch's profiler. Times are medians of single steps by CUDA's events.
 """
 
 import argparse
@@ -30,8 +32,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from vsearch.backbones.torchvision import TorchvisionBackbone
-from vsearch.embedder import Embedder
+from vsearch.models.backbones.torchvision import TorchvisionBackbone
+from vsearch.models.embedder import Embedder
 
 FROZEN = ["conv1", "bn1", "layer1", "layer2", "layer3"]
 SIDE, COPIED = 8192, 2**31
@@ -56,14 +58,18 @@ class Step:
     """A training step as a fit makes it."""
 
     def __init__(self, weights: Path, size: int, photos: int, variant: str) -> None:
-        self.embedder = Embedder(TorchvisionBackbone("resnet50", str(weights), FROZEN, size)).cuda().train()
+        self.embedder = (
+            Embedder(TorchvisionBackbone("resnet50", str(weights), FROZEN, size)).cuda().train()
+        )
         if variant != "eager":
             torch.compiler.reset()
             self.embedder.backbone.compile(mode="reduce-overhead" if variant == "graphs" else None)
         trained = [weight for weight in self.embedder.parameters() if weight.requires_grad]
         self.optimizer = torch.optim.AdamW(trained, 1e-4, fused=True)
         self.loss, self.miner = TripletMarginLoss(0.3), BatchHardMiner()
-        self.photos = torch.randint(0, 256, (photos, 3, size, size), dtype=torch.uint8, device="cuda")
+        self.photos = torch.randint(
+            0, 256, (photos, 3, size, size), dtype=torch.uint8, device="cuda"
+        )
         self.labels = torch.arange(photos, device="cuda") // 4
 
     def __call__(self) -> None:
@@ -78,7 +84,9 @@ class Step:
 
 
 def milliseconds(part: Callable[[], object], times: int) -> list[float]:
-    """Return how long each of some calls takes, by the GPU's clock; no call waits for the one before."""
+    """Return how long each of some calls takes, by the GPU's clock; no call waits for the one
+    before.
+    """
     marks = [torch.cuda.Event(enable_timing=True) for _ in range(times + 1)]
     marks[0].record()
     for mark in marks[1:]:
@@ -89,7 +97,9 @@ def milliseconds(part: Callable[[], object], times: int) -> list[float]:
 
 
 def ceilings() -> tuple[float, float]:
-    """Return the most that the GPU did in a second: operations of a matrix product, bytes of a copy."""
+    """Return the most that the GPU did in a second: operations of a matrix product, bytes of a
+    copy.
+    """
     matrix = torch.randn(SIDE, SIDE, device="cuda", dtype=torch.bfloat16)
     source = torch.randint(0, 256, (COPIED,), dtype=torch.uint8, device="cuda")
     target = torch.empty_like(source)
@@ -107,12 +117,18 @@ def busy_share(step: Step, times: int) -> float:
             step()
         torch.cuda.synchronize()
         took = time.perf_counter() - start
-    return sum(event.device_time_total for event in seen.events() if event.device_time_total) / 1e6 / took
+    return (
+        sum(event.device_time_total for event in seen.events() if event.device_time_total)
+        / 1e6
+        / took
+    )
 
 
 def main() -> None:
     """Measure and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("weights", type=Path)
     parser.add_argument("--sizes", default="96,224")
     parser.add_argument("--batches", default="64,256")
@@ -121,11 +137,13 @@ def main() -> None:
     args = parser.parse_args()
     operations_s, bytes_s = ceilings()
     print(
-        f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}: {operations_s / 1e12:.0f} TFLOP/s in a product"
+        f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}: {operations_s / 1e12:.0f} "
+        "TFLOP/s in a product"
     )
     print(f"of {SIDE} x {SIDE} bfloat16, {bytes_s / 1e12:.2f} TB/s in a copy\n")
     print(
-        "| px | photos | variant | warm-up s | step ms | photos/s | busy | floor by operations, ms | by bytes | GiB |"
+        "| px | photos | variant | warm-up s | step ms | photos/s | busy | floor by operations, ms "
+        "| by bytes | GiB |"
     )
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for size in map(int, args.sizes.split(",")):
@@ -142,10 +160,23 @@ def main() -> None:
                 if floors is None:
                     with FlopCounterMode(display=False) as operations, CountBytes() as moved:
                         step()
-                    floors = operations.get_total_flops() / operations_s * 1e3, moved.total / bytes_s * 1e3
+                    floors = (
+                        operations.get_total_flops() / operations_s * 1e3,
+                        moved.total / bytes_s * 1e3,
+                    )
                 ms = median(milliseconds(step, args.steps))
-                row = [size, photos, variant, f"{warm_up:.1f}", f"{ms:.2f}", f"{photos / ms * 1e3:.0f}"]
-                row += [f"{busy_share(step, args.steps):.0%}", *(f"{floor:.2f}" for floor in floors)]
+                row = [
+                    size,
+                    photos,
+                    variant,
+                    f"{warm_up:.1f}",
+                    f"{ms:.2f}",
+                    f"{photos / ms * 1e3:.0f}",
+                ]
+                row += [
+                    f"{busy_share(step, args.steps):.0%}",
+                    *(f"{floor:.2f}" for floor in floors),
+                ]
                 row.append(f"{torch.cuda.max_memory_allocated() / 2**30:.1f}")
                 print("| " + " | ".join(map(str, row)) + " |", flush=True)
 

@@ -2,9 +2,9 @@
 
 uv run python -m benchmarks.kill_postgres
 
-A writer sends batches of new vectors; after each acknowledged one it notes the serials. All of PostgreSQL's processes
-are killed at a random moment, PostgreSQL is started again, and every noted row is fetched and compared. Rows of a
-batch that was not acknowledged must be all there or none.
+A writer sends batches of new vectors; after each acknowledged one it notes the serials. All of
+PostgreSQL's processes are killed at a random moment, PostgreSQL is started again, and every noted
+row is fetched and compared. Rows of a batch that was not acknowledged must be all there or none.
 """
 
 import argparse
@@ -28,9 +28,15 @@ DIM, BATCH = 256, 200
 
 def main() -> None:
     """Kill, start again, compare; the exit status is 1 if anything acknowledged is missing."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--times", type=int, default=8, help="how often PostgreSQL is killed (default: 8)")
-    parser.add_argument("--kind", default="exact", choices=("exact", "HNSW"), help="of index (default: exact)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--times", type=int, default=8, help="how often PostgreSQL is killed (default: 8)"
+    )
+    parser.add_argument(
+        "--kind", default="exact", choices=("exact", "HNSW"), help="of index (default: exact)"
+    )
     args = parser.parse_args()
     os.environ["PGUSER"] = "postgres"
     rng, noted, lost, torn = np.random.default_rng(0), dict[int, int](), 0, 0
@@ -55,8 +61,9 @@ def main() -> None:
                     noted.update(dict.fromkeys(range(sent, sent + BATCH), sent))
                 wrong = sum(_wrong(table, start) for start in set(noted.values()))
                 print(
-                    f"kill {round_}: {len(noted) - before:,} rows more, {len(noted):,} in all; missing {len(missing)}, "
-                    f"wrong {wrong}, of the batch that was cut off {partly} of {BATCH}"
+                    f"kill {round_}: {len(noted) - before:,} rows more, {len(noted):,} in all; "
+                    f"missing {len(missing)}, wrong {wrong}, of the batch that was cut off "
+                    f"{partly} of {BATCH}"
                 )
                 lost += wrong
     print(f"{args.times} kills: {lost} acknowledged rows lost or wrong, {torn} batches torn.")
@@ -69,8 +76,12 @@ def vectors(start: int) -> np.ndarray:
     return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
 
 
-def _written(table: Collection, data: Path, after_s: float, first: int, noted: dict[int, int]) -> tuple[int, int]:
-    """Write batches until PostgreSQL is killed; return the first serial of the last one, and how many were noted."""
+def _written(
+    table: Collection, data: Path, after_s: float, first: int, noted: dict[int, int]
+) -> tuple[int, int]:
+    """Write batches until PostgreSQL is killed; return the first serial of the last one, and how
+    many were noted.
+    """
     before = len(noted)
     timer = threading.Timer(after_s, _kill, [data])
     timer.start()
@@ -106,7 +117,9 @@ def _server(data: Path) -> Iterator[str]:
         yield f"postgresql:///postgres/t?host={started.get_uri().rpartition('host=')[2]}"
     finally:
         with suppress(psutil.NoSuchProcess):
-            if psutil.Process(started.get_pid()).status() != psutil.STATUS_ZOMBIE:  # else it has been killed
+            if (
+                psutil.Process(started.get_pid()).status() != psutil.STATUS_ZOMBIE
+            ):  # else it has been killed
                 started.stop()
 
 

@@ -2,9 +2,9 @@
 
     python -m benchmarks.map_at_r [--vectors 1000000] [--dim 2048] [--queries 500] [--labels 1000]
 
-Writes synthetic vectors (one cluster a label) in float16 to a temporary folder: 4 GB for a million of 2,048 dimensions.
-Scores them as `vsearch` scores a run, through StreamedIndex, and prints MAP@R, seconds, and the peak of resident memory
-without what the page cache keeps of the file.
+Writes synthetic vectors (one cluster a label) in float16 to a temporary folder: 4 GB for a million
+of 2,048 dimensions. Scores them as `vsearch` scores a run, through StreamedIndex, and prints MAP@R,
+seconds, and the peak of resident memory without what the page cache keeps of the file.
 """
 
 import argparse
@@ -15,12 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from vsearch.evaluate import Embedded, score
+from vsearch.evaluation.scoring import Embedded, score
 from vsearch.indexes.streamed import StreamedIndex
 
 
 def write(path: Path, labels: np.ndarray, dim: int) -> np.ndarray:
-    """Write a unit vector for each label code, near its label's centre; return them as a memory-mapped array."""
+    """Write a unit vector for each label code, near its label's centre; return them as a
+    memory-mapped array.
+    """
     rng = np.random.default_rng(0)
     centres = rng.standard_normal((labels.max() + 1, dim), dtype=np.float32)
     rows = np.lib.format.open_memmap(path, "w+", np.float16, (len(labels), dim))
@@ -43,12 +45,17 @@ class Memory(threading.Thread):
         """Look twenty times a second."""
         while not self.done.wait(0.05):
             lines = Path("/proc/self/status").read_text().splitlines()
-            self.peak_kib = max(self.peak_kib, *(int(line.split()[1]) for line in lines if line.startswith("RssAnon")))
+            self.peak_kib = max(
+                self.peak_kib,
+                *(int(line.split()[1]) for line in lines if line.startswith("RssAnon")),
+            )
 
 
 def main() -> None:
     """Write, score, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--vectors", type=int, default=1_000_000)
     parser.add_argument("--dim", type=int, default=2048)
     parser.add_argument("--queries", type=int, default=500)
@@ -69,8 +76,14 @@ def main() -> None:
         seconds = time.perf_counter() - start
     memory.done.set()
     memory.join()
-    print(f"MAP@R {scores.model['map_at_r'].mean():.4f}, chance {scores.chance['map_at_r'].mean():.4f}")
-    print(f"{len(queries)} queries in {n:,} x {args.dim}: {seconds:.0f} s, {memory.peak_kib / 2**20:.2f} GiB")
+    print(
+        f"MAP@R {scores.model['map_at_r'].mean():.4f}, chance "
+        f"{scores.chance['map_at_r'].mean():.4f}"
+    )
+    print(
+        f"{len(queries)} queries in {n:,} x {args.dim}: {seconds:.0f} s, "
+        f"{memory.peak_kib / 2**20:.2f} GiB"
+    )
 
 
 if __name__ == "__main__":

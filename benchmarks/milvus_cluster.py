@@ -4,8 +4,9 @@ apt-get install etcd-server
 uv venv .milvus && uv pip install --python .milvus milvus==2.3.5 confluent-kafka
 uv run python -m benchmarks.milvus_cluster --python .milvus/bin/python
 
-A cluster of 8 processes of the binary in PyPI's package `milvus`, Debian's etcd and the mock broker of confluent-kafka,
-in a network of their own that has nothing but the loopback (`unshare -n`, which needs root). Takes 2 GB of memory.
+A cluster of 8 processes of the binary in PyPI's package `milvus`, Debian's etcd and the mock broker
+of confluent-kafka, in a network of their own that has nothing but the loopback (`unshare -n`, which
+needs root). Takes 2 GB of memory.
 """
 
 import argparse
@@ -26,7 +27,16 @@ from vsearch.indexes.base import IndexUnavailable
 from vsearch.indexes.milvus import MilvusIndex
 
 ALONE = 'ip link set lo up && exec "$@"'
-ROLES = ("rootcoord", "datacoord", "querycoord", "indexnode", "datanode", "proxy", "querynode", "querynode")
+ROLES = (
+    "rootcoord",
+    "datacoord",
+    "querycoord",
+    "indexnode",
+    "datanode",
+    "proxy",
+    "querynode",
+    "querynode",
+)
 UNPACK = """
 import sys
 from milvus import MilvusServer, _initialize_data_files
@@ -46,13 +56,31 @@ N, DIM, THREADS = 5_000, 128, 4
 
 
 def main() -> None:
-    """Start the cluster, fill it, search while one of the query nodes is killed, and say what happened."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--python", required=True, help="one that has the packages milvus and confluent-kafka")
-    parser.add_argument("--seconds", type=float, default=40, help="of searches after the kill (default: 40)")
+    """Start the cluster, fill it, search while one of the query nodes is killed, and say what
+    happened.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--python", required=True, help="one that has the packages milvus and confluent-kafka"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=40, help="of searches after the kill (default: 40)"
+    )
     args = parser.parse_args()
     if os.environ.get("MILVUS_ALONE") is None:  # again, within the network
-        words = ["unshare", "-n", "sh", "-c", ALONE, "sh", sys.executable, "-m", "benchmarks.milvus_cluster"]
+        words = [
+            "unshare",
+            "-n",
+            "sh",
+            "-c",
+            ALONE,
+            "sh",
+            sys.executable,
+            "-m",
+            "benchmarks.milvus_cluster",
+        ]
         words += ["--python", str(Path(args.python).absolute()), "--seconds", str(args.seconds)]
         sys.exit(subprocess.run(words, env={**os.environ, "MILVUS_ALONE": "1"}).returncode)
     folder, started = Path(mkdtemp(prefix="milvus-")), list[subprocess.Popen[str]]()
@@ -68,11 +96,15 @@ def main() -> None:
     sys.exit(int(failed > 0))
 
 
-def _cluster(folder: Path, python: str, started: list[subprocess.Popen[str]]) -> list[subprocess.Popen[str]]:
+def _cluster(
+    folder: Path, python: str, started: list[subprocess.Popen[str]]
+) -> list[subprocess.Popen[str]]:
     """Start everything; return the query nodes."""
     subprocess.run([python, "-c", UNPACK, folder], check=True)
     etcd = ["etcd", "--data-dir", str(folder / "etcd"), "--log-level", "error"]
-    started.append(subprocess.Popen(etcd, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+    started.append(
+        subprocess.Popen(etcd, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    )
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     broker: subprocess.Popen[str] = subprocess.Popen([python, "-c", BROKER], **pipes)  # type: ignore[call-overload]
     started.append(broker)
@@ -92,7 +124,9 @@ def _cluster(folder: Path, python: str, started: list[subprocess.Popen[str]]) ->
         }
         with (folder / f"{number}-{role}.log").open("w") as log:
             command = [str(folder / "bin" / "milvus"), "run", role]
-            process = subprocess.Popen(command, cwd=folder, env=environment, text=True, stdout=log, stderr=log)
+            process = subprocess.Popen(
+                command, cwd=folder, env=environment, text=True, stdout=log, stderr=log
+            )
         started.append(process)
         nodes += [process] if role == "querynode" else []
     return nodes
@@ -134,7 +168,9 @@ def _until(call: Callable[[], object], most_s: float) -> None:
 
 
 def _searched(index: MilvusIndex, node: subprocess.Popen[str], seconds: float) -> int:
-    """Search from several threads, kill a query node, search on; return how many searches failed or were wrong."""
+    """Search from several threads, kill a query node, search on; return how many searches failed or
+    were wrong.
+    """
     vectors = index.vectors(np.arange(100))
     took, failed, ended = list[tuple[float, float]](), list[str](), threading.Event()
 

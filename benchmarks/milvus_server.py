@@ -1,11 +1,12 @@
-"""Starts a real Milvus for a command, without Docker: the server of PyPI's package `milvus` (2.3.5).
+"""Starts a real Milvus for a command, without Docker: the server of PyPI's package `milvus`
+(2.3.5).
 
-uv venv .milvus && uv pip install --python .milvus milvus==2.3.5
-python benchmarks/milvus_server.py .milvus/bin/python uv run --no-sync python -m benchmarks.index_contract
+uv venv .milvus && uv pip install --python .milvus milvus==2.3.5 python benchmarks/milvus_server.py
+.milvus/bin/python uv run --no-sync python -m benchmarks.index_contract
 
-The server and the command run in a network of their own that has nothing but the loopback (`unshare -n`, which needs
-root), since this old server takes no password and is only for tests. The command finds it by TEST_MILVUS. Takes 1 GB of
-memory and half a minute to start.
+The server and the command run in a network of their own that has nothing but the loopback (`unshare
+-n`, which needs root), since this old server takes no password and is only for tests. The command
+finds it by TEST_MILVUS. Takes 1 GB of memory and half a minute to start.
 """
 
 import os
@@ -37,7 +38,9 @@ def main() -> None:
         words = ["unshare", "-n", "sh", "-c", ALONE, "sh", sys.executable, *sys.argv]
         sys.exit(subprocess.run(words, env=environment).returncode)
     folder = mkdtemp(prefix="milvus-")
-    server = subprocess.Popen([python, "-c", SERVE, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen(
+        [python, "-c", SERVE, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     try:
         if server.stdout is None or server.stdout.readline() != "up\n":
             sys.exit("Milvus didn't start.")

@@ -1,10 +1,12 @@
-"""The quickest training that one file of PyTorch and pytorch-metric-learning can be: photos decoded once into an array,
-bfloat16 where the CPU has it, channels-last, the frozen stages without autograd, fused AdamW.
+"""The quickest training that one file of PyTorch and pytorch-metric-learning can be: photos decoded
+once into an array, bfloat16 where the CPU has it, channels-last, the frozen stages without
+autograd, fused AdamW.
 
     python benchmarks/plain_best.py IMAGES SPLIT.csv WEIGHTS.pth OUT.npz [--size 96] [--epochs 3]
 
-SPLIT.csv is a run's split.csv (id, label, split). Prints a JSON line for each epoch, validation included, and writes
-the embeddings of test and train photos. The first epoch's time has the decoding in it.
+SPLIT.csv is a run's split.csv (id, label, split). Prints a JSON line for each epoch, validation
+included, and writes the embeddings of test and train photos. The first epoch's time has the
+decoding in it.
 """
 
 import argparse
@@ -21,9 +23,11 @@ from pytorch_metric_learning import losses, miners, samplers
 from torch import Tensor, nn
 from torchvision.models import resnet50
 
-from vsearch.precision import quickest
+from vsearch.models.precision import quickest
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+)
 parser.add_argument("images", type=Path)
 parser.add_argument("split", type=Path)
 parser.add_argument("weights", type=Path)
@@ -38,19 +42,25 @@ MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
 STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
 items = pd.read_csv(args.split, dtype={"id": str})
 codes = torch.tensor(pd.factorize(items["label"], sort=True)[0])
-rows = {part: torch.tensor(np.flatnonzero(items["split"] == part)) for part in ("train", "val", "test")}
+rows = {
+    part: torch.tensor(np.flatnonzero(items["split"] == part)) for part in ("train", "val", "test")
+}
 
 
 def decode(name: str) -> np.ndarray:
     """Return a photo as uint8 (size, size, 3)."""
     with Image.open(args.images / f"{name}.jpg") as photo:
-        return np.asarray(photo.convert("RGB").resize((args.size, args.size), Image.Resampling.BILINEAR))
+        return np.asarray(
+            photo.convert("RGB").resize((args.size, args.size), Image.Resampling.BILINEAR)
+        )
 
 
 model = resnet50()
 model.load_state_dict(torch.load(args.weights, weights_only=True))
 model = model.to(memory_format=torch.channels_last).train()
-frozen = nn.Sequential(model.conv1, model.bn1, model.relu, model.maxpool, model.layer1, model.layer2, model.layer3)
+frozen = nn.Sequential(
+    model.conv1, model.bn1, model.relu, model.maxpool, model.layer1, model.layer2, model.layer3
+)
 frozen.requires_grad_(False).eval()
 trained = nn.Sequential(model.layer4, model.avgpool, nn.Flatten())
 low = quickest("cpu") == "bf16-mixed"

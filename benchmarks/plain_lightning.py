@@ -1,9 +1,10 @@
 """The training that a tutorial would write: Lightning, pytorch-metric-learning, PIL, float32.
 
-    python benchmarks/plain_lightning.py IMAGES SPLIT.csv WEIGHTS.pth OUT.npz [--size 96] [--epochs 3]
+    python benchmarks/plain_lightning.py IMAGES SPLIT.csv WEIGHTS.pth OUT.npz [--size 96] [--epochs
+    3]
 
-SPLIT.csv is a run's split.csv (id, label, split). Prints a JSON line for each epoch, validation included, and writes
-the embeddings of test and train photos.
+SPLIT.csv is a run's split.csv (id, label, split). Prints a JSON line for each epoch, validation
+included, and writes the embeddings of test and train photos.
 """
 # ruff: noqa: D102  (Lightning's hooks)
 
@@ -23,7 +24,9 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.models import resnet50
 from torchvision.transforms import v2
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+)
 parser.add_argument("images", type=Path)
 parser.add_argument("split", type=Path)
 parser.add_argument("weights", type=Path)
@@ -91,7 +94,10 @@ class Learner(L.LightningModule):
         self.log("val/loss", self.loss(self(batch[0]), batch[1]))
 
     def on_train_epoch_end(self) -> None:
-        print(json.dumps({"epoch": self.current_epoch, "seconds": time.perf_counter() - self.start}), flush=True)
+        print(
+            json.dumps({"epoch": self.current_epoch, "seconds": time.perf_counter() - self.start}),
+            flush=True,
+        )
 
     def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         return self(batch[0])

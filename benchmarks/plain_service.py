@@ -1,4 +1,6 @@
-"""A photo search as tutorials write it: FastAPI, torchvision, FAISS, all in the handler; the benchmark's yardstick."""
+"""A photo search as tutorials write it: FastAPI, torchvision, FAISS, all in the handler; the
+benchmark's yardstick.
+"""
 
 import io
 import os
@@ -13,7 +15,7 @@ from fastapi import FastAPI, UploadFile
 from PIL import Image
 from torchvision import transforms
 
-from vsearch.bundle import open_bundle
+from vsearch.bundle.opening import open_bundle
 
 app = FastAPI()
 bundle = open_bundle(Path(os.environ["BUNDLE"]))
@@ -32,7 +34,12 @@ async def search(photo: UploadFile) -> dict:
     with torch.no_grad():
         embedding = model(prepare(image).unsqueeze(0)).numpy()
     distances, rows = index.search(embedding, 10)
-    return {"hits": [{"id": items["id"][i], "distance": float(d)} for d, i in zip(distances[0], rows[0], strict=True)]}
+    return {
+        "hits": [
+            {"id": items["id"][i], "distance": float(d)}
+            for d, i in zip(distances[0], rows[0], strict=True)
+        ]
+    }
 
 
 if __name__ == "__main__":

@@ -1,18 +1,21 @@
-"""Time vsearch's indexes against IndexFlatL2 and other search libraries: same vectors, one run, in turn.
+"""Time vsearch's indexes against IndexFlatL2 and other search libraries: same vectors, one run, in
+turn.
 
-    python -m benchmarks.search EMBEDDINGS.parquet [--queries 500] [--threads 1] [--rounds 5] [--only hnsw,exact]
-    python -m benchmarks.search --synthetic 1000000 [--dim 2048]
+    python -m benchmarks.search EMBEDDINGS.parquet [--queries 500] [--threads 1] [--rounds 5]
+    [--only hnsw,exact] python -m benchmarks.search --synthetic 1000000 [--dim 2048]
 
-EMBEDDINGS.parquet is what `python -m vsearch predict` writes. Queries are drawn from it and held out of the index.
-Peers that aren't installed are left out: `uv run --with hnswlib --with usearch --with scann --with annoy --with lancedb
---with chromadb --with qdrant-edge-py python -m benchmarks.search ...` has them all.
+EMBEDDINGS.parquet is what `python -m vsearch predict` writes. Queries are drawn from it and held
+out of the index. Peers that aren't installed are left out: `uv run --with hnswlib --with usearch
+--with scann --with annoy --with lancedb --with chromadb --with qdrant-edge-py python -m
+benchmarks.search ...` has them all.
 
-Synthetic vectors: 2,000 cluster centres and the spread around them have coordinates whose standard deviation falls as
-1 / sqrt(1 + i / 8), turned by a random rotation and normalised; about as hard as real ones are.
+Synthetic vectors: 2,000 cluster centres and the spread around them have coordinates whose standard
+deviation falls as 1 / sqrt(1 + i / 8), turned by a random rotation and normalised; about as hard as
+real ones are.
 
-For each variant: recall@10 (hits whose exact score reaches the exact tenth), the median over rounds of the median
-milliseconds of a single search, and of a batch of all queries, per query; times are ratios to IndexFlatL2's of the
-same round. Bytes a vector are those of the files.
+For each variant: recall@10 (hits whose exact score reaches the exact tenth), the median over rounds
+of the median milliseconds of a single search, and of a batch of all queries, per query; times are
+ratios to IndexFlatL2's of the same round. Bytes a vector are those of the files.
 """
 
 import argparse
@@ -24,18 +27,24 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 
 Search = Callable[[np.ndarray, int], np.ndarray]
-K, SINGLES = 10, 40  # singles a round: enough for a median, few enough that all variants meet the same noise
+K, SINGLES = (
+    10,
+    40,
+)  # singles a round: enough for a median, few enough that all variants meet the same noise
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to search: an engine's name, its settings, how to ask it, what it takes on the disk and to build."""
+    """One way to search: an engine's name, its settings, how to ask it, what it takes on the disk
+    and to build.
+    """
 
     engine: str
     settings: str
@@ -70,8 +79,12 @@ def synthetic(n: int, dim: int, n_queries: int) -> tuple[np.ndarray, np.ndarray]
     return vectors[:n], vectors[n:]
 
 
-def ours(gallery: np.ndarray, threads: int, wanted: Callable[[str], bool], build_threads: int) -> Iterator[Variant]:
-    """Build vsearch's indexes, each once, and yield a variant for each of its settings for searching."""
+def ours(
+    gallery: np.ndarray, threads: int, wanted: Callable[[str], bool], build_threads: int
+) -> Iterator[Variant]:
+    """Build vsearch's indexes, each once, and yield a variant for each of its settings for
+    searching.
+    """
     from vsearch.indexes.auto import AutoIndex
     from vsearch.indexes.base import Index
     from vsearch.indexes.exact import ExactIndex
@@ -81,7 +94,9 @@ def ours(gallery: np.ndarray, threads: int, wanted: Callable[[str], bool], build
     factories: dict[str, list[dict[str, float]]] = {
         "Flat": [{}],
         "HNSW32": [{"efSearch": ef} for ef in (16, 32, 64, 128, 256, 512)],
-        "PCA128,HNSW32,RFlat": [{"efSearch": ef, "k_factor_rf": f} for f in (3, 10) for ef in (16, 32, 64, 128, 256)],
+        "PCA128,HNSW32,RFlat": [
+            {"efSearch": ef, "k_factor_rf": f} for f in (3, 10) for ef in (16, 32, 64, 128, 256)
+        ],
         "HNSW32,SQ8": [{"efSearch": ef} for ef in (64, 256)],
         "PQ256x4fs,RFlat": [{"k_factor_rf": factor} for factor in (10, 30, 100, 300)],
         f"IVF{lists},Flat": [{"nprobe": probes} for probes in (1, 10, 50)],
@@ -95,19 +110,29 @@ def ours(gallery: np.ndarray, threads: int, wanted: Callable[[str], bool], build
     }
     engines: list[tuple[str, Callable[[], Index], list[dict[str, float]]]] = [
         ("vsearch exact", lambda: ExactIndex(threads=threads), [{}]),
-        ("vsearch auto, recall >= 0.999", lambda: AutoIndex(min_recall=0.999, threads=threads), [{}]),
+        (
+            "vsearch auto, recall >= 0.999",
+            lambda: AutoIndex(min_recall=0.999, threads=threads),
+            [{}],
+        ),
     ]
     for factory in ("HNSW32", "PCA128,HNSW32,RFlat"):
         engines.append(
             (
                 f"vsearch {factory}, thorough",
-                lambda factory=factory: FaissIndex(factory, {"efConstruction": 200}, threads=build_threads),  # type: ignore[misc]
+                lambda factory=factory: FaissIndex(
+                    factory, {"efConstruction": 200}, threads=build_threads
+                ),  # type: ignore[misc]
                 factories[factory],
             )
         )
     for factory, searches in factories.items():
         engines.append(
-            (f"vsearch {factory}", lambda factory=factory: FaissIndex(factory, threads=build_threads), searches)  # type: ignore[misc]
+            (
+                f"vsearch {factory}",
+                partial(FaissIndex, factory, threads=build_threads),
+                searches,
+            )
         )
     for name, make, searches in engines:
         if not wanted(name):
@@ -139,7 +164,9 @@ def _stored(index: object) -> int:
         return sum((Path(folder) / name).stat().st_size for name in index.save(Path(folder)))  # type: ignore[attr-defined]
 
 
-def peers(gallery: np.ndarray, threads: int, folder: Path, wanted: Callable[[str], bool]) -> Iterator[Variant]:
+def peers(
+    gallery: np.ndarray, threads: int, folder: Path, wanted: Callable[[str], bool]
+) -> Iterator[Variant]:
     """Build each peer that is installed."""
     from benchmarks.search_peers import PEERS
 
@@ -163,18 +190,30 @@ def flat(gallery: np.ndarray) -> Variant:
 
     index = faiss.IndexFlatL2(gallery.shape[1])
     index.add(gallery)
-    return Variant("IndexFlatL2", "", lambda queries, k: index.search(queries, k)[1], 0.0, 4.0 * gallery.shape[1])
+    return Variant(
+        "IndexFlatL2",
+        "",
+        lambda queries, k: index.search(queries, k)[1],
+        0.0,
+        4.0 * gallery.shape[1],
+    )
 
 
 def recall(found: np.ndarray, exact: np.ndarray) -> float:
-    """Return the share of places (q, K) whose exact score reaches the exact K-th; `exact` holds all scores (q, n)."""
+    """Return the share of places (q, K) whose exact score reaches the exact K-th; `exact` holds all
+    scores (q, n).
+    """
     limit = np.partition(exact, -K, axis=1)[:, -K, None]
     reached = np.take_along_axis(exact, np.maximum(found, 0), axis=1) >= limit - 1e-6
     return float((reached & (found >= 0)).mean())
 
 
-def measure(variants: list[Variant], queries: np.ndarray, rounds: int) -> list[dict[str, list[float]]]:
-    """Time all variants in turn, `rounds` times: milliseconds a query, alone and in one batch of all."""
+def measure(
+    variants: list[Variant], queries: np.ndarray, rounds: int
+) -> list[dict[str, list[float]]]:
+    """Time all variants in turn, `rounds` times: milliseconds a query, alone and in one batch of
+    all.
+    """
     times: list[dict[str, list[float]]] = [{"single_ms": [], "batch_ms": []} for _ in variants]
     for number in range(rounds):
         asked = queries[(number * SINGLES + np.arange(SINGLES)) % len(queries)]
@@ -195,16 +234,21 @@ def _ms(search: Search, queries: np.ndarray) -> float:
 
 def main() -> None:
     """Build, measure, print the table, fastest first, and write it as JSON where asked."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("embeddings", type=Path, nargs="?")
     parser.add_argument("--synthetic", type=int, help="this many synthetic vectors instead")
     parser.add_argument("--dim", type=int, default=2048, help="of synthetic vectors")
     parser.add_argument("--queries", type=int, default=500)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--build-threads", type=int, help="for vsearch's FAISS indexes; peers take what they take")
+    parser.add_argument(
+        "--build-threads", type=int, help="for vsearch's FAISS indexes; peers take what they take"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
-        "--only", help="engines whose name matches one of these expressions: 'exact,usearch$,IVF.*Flat'"
+        "--only",
+        help="engines whose name matches one of these expressions: 'exact,usearch$,IVF.*Flat'",
     )
     parser.add_argument("--json", type=Path, help="also write the rows here")
     args = parser.parse_args()
@@ -217,7 +261,9 @@ def main() -> None:
     ):
         os.environ[name] = str(args.threads)  # before NumPy and the libraries are used
     gallery, queries = (
-        synthetic(args.synthetic, args.dim, args.queries) if args.synthetic else load(args.embeddings, args.queries)
+        synthetic(args.synthetic, args.dim, args.queries)
+        if args.synthetic
+        else load(args.embeddings, args.queries)
     )
 
     def wanted(engine: str) -> bool:
@@ -235,7 +281,8 @@ def main() -> None:
         times = measure(variants, queries, args.rounds)
     rows = _rows(variants, recalls, times)
     print(
-        f"{len(gallery):,} x {gallery.shape[1]}, {len(queries)} queries, {args.threads} thread(s), {args.rounds} rounds"
+        f"{len(gallery):,} x {gallery.shape[1]}, {len(queries)} queries, {args.threads} thread(s), "
+        f"{args.rounds} rounds"
     )
     print(_table(rows))
     if args.json:
@@ -265,13 +312,20 @@ def _rows(
 
 def _table(rows: list[dict[str, object]]) -> str:
     lines = [
-        "| engine | settings | recall@10 | single ms | x Flat | batch ms | x Flat | build s | bytes |",
+        "| engine | settings | recall@10 | single ms | x Flat | batch ms | x Flat | build s | "
+        "bytes |",
         "| --- " * 9 + "|",
     ]
     for row in sorted(rows, key=lambda row: float(str(row["single_ms"]))):
         size = row["bytes_per_vector"]
-        numbers = [f"{row[name]:.3f}" for name in ("recall_at_10", "single_ms")] + [f"{row['single_ms_faster']:.1f}"]
-        numbers += [f"{row['batch_ms']:.3f}", f"{row['batch_ms_faster']:.1f}", f"{row['build_s']:.0f}"]
+        numbers = [f"{row[name]:.3f}" for name in ("recall_at_10", "single_ms")] + [
+            f"{row['single_ms_faster']:.1f}"
+        ]
+        numbers += [
+            f"{row['batch_ms']:.3f}",
+            f"{row['batch_ms_faster']:.1f}",
+            f"{row['build_s']:.0f}",
+        ]
         cells = [row["engine"], row["settings"], *numbers, "" if size is None else f"{size:.0f}"]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)

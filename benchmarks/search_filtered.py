@@ -1,10 +1,13 @@
-"""Search behind filters that let through more or less: recall@10 and milliseconds of single searches, one thread.
+"""Search behind filters that let through more or less: recall@10 and milliseconds of single
+searches, one thread.
 
-    python -m benchmarks.search_filtered EMBEDDINGS.parquet [--factory HNSW32] [--search efSearch=64,...]
+    python -m benchmarks.search_filtered EMBEDDINGS.parquet [--factory HNSW32] [--search
+    efSearch=64,...]
 
-EMBEDDINGS.parquet is what `python -m vsearch predict` writes; 500 rows are held out as queries. For each share one
-filter marks items at random, and one whole labels, drawn until they have about that share: those lie together, so that
-most queries come from elsewhere, which is the harder case. The first row is without a filter.
+EMBEDDINGS.parquet is what `python -m vsearch predict` writes; 500 rows are held out as queries. For
+each share one filter marks items at random, and one whole labels, drawn until they have about that
+share: those lie together, so that most queries come from elsewhere, which is the harder case. The
+first row is without a filter.
 """
 
 import argparse
@@ -27,7 +30,9 @@ def labels_of(path: Path) -> np.ndarray:
 
 
 def by_labels(labels: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Return a mask of whole labels, drawn one by one, that leaves out those that would bring it above the share."""
+    """Return a mask of whole labels, drawn one by one, that leaves out those that would bring it
+    above the share.
+    """
     mask = np.zeros(len(labels), dtype=bool)
     for label in rng.permutation(np.unique(labels)):
         more = mask | (labels == label)
@@ -35,7 +40,9 @@ def by_labels(labels: np.ndarray, share: float, rng: np.random.Generator) -> np.
     return mask
 
 
-def row(name: str, index: FaissIndex, queries: np.ndarray, exact: np.ndarray, allowed: np.ndarray | None) -> str:
+def row(
+    name: str, index: FaissIndex, queries: np.ndarray, exact: np.ndarray, allowed: np.ndarray | None
+) -> str:
     """Search one by one; return a line of the table."""
     wishes = () if allowed is None else (allowed,)
     found, times = [], []
@@ -46,12 +53,16 @@ def row(name: str, index: FaissIndex, queries: np.ndarray, exact: np.ndarray, al
     scores = exact if allowed is None else np.where(allowed, exact, -2)
     share = 1 if allowed is None else allowed.mean()
     reached = recall(np.array(found), scores[:SINGLES])
-    return f"| {name} | {share:.3f} | {reached:.3f} | {np.median(times):.2f} | {np.mean(times):.2f} |"
+    return (
+        f"| {name} | {share:.3f} | {reached:.3f} | {np.median(times):.2f} | {np.mean(times):.2f} |"
+    )
 
 
 def main() -> None:
     """Build, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("embeddings", type=Path)
     parser.add_argument("--factory", default="HNSW32")
     parser.add_argument("--search", default="efSearch=64", help="parameters by FAISS's own names")

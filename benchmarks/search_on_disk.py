@@ -1,12 +1,15 @@
-"""Search by codes in memory, and compare the best hits again by whole vectors that lie on the disk only.
+"""Search by codes in memory, and compare the best hits again by whole vectors that lie on the disk
+only.
 
-    python -m benchmarks.search_on_disk EMBEDDINGS.parquet [--factory PQ512x4fs,RFlat] [--k_factor 2,3,4,10]
+    python -m benchmarks.search_on_disk EMBEDDINGS.parquet [--factory PQ512x4fs,RFlat] [--k_factor
+    2,3,4,10]
 
-The index is saved and opened with its files mapped, as `mmap: true` does. Prints, for each k_factor_rf, recall@10 and
-milliseconds with one thread: of single searches (medians) and of a batch of all queries, per query, with all vectors in
-the page cache; and of single searches with all vectors put out of memory before each (Linux' MADV_PAGEOUT), so that
-those compared again come from the disk. Then IndexFlatL2's, and the bytes a vector: of the files, and of them without
-the vectors, which is what must stay in memory.
+The index is saved and opened with its files mapped, as `mmap: true` does. Prints, for each
+k_factor_rf, recall@10 and milliseconds with one thread: of single searches (medians) and of a batch
+of all queries, per query, with all vectors in the page cache; and of single searches with all
+vectors put out of memory before each (Linux' MADV_PAGEOUT), so that those compared again come from
+the disk. Then IndexFlatL2's, and the bytes a vector: of the files, and of them without the vectors,
+which is what must stay in memory.
 """
 
 import argparse
@@ -41,7 +44,9 @@ def put_out(vectors: faiss.IndexFlat) -> None:
     """Take a mapped index's vectors out of memory."""
     address, length = int(vectors.get_xb()), vectors.ntotal * vectors.d * 4
     start, end = -(-address // PAGE) * PAGE, (address + length) // PAGE * PAGE
-    if ctypes.CDLL(None, use_errno=True).madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), MADV_PAGEOUT):
+    if ctypes.CDLL(None, use_errno=True).madvise(
+        ctypes.c_void_p(start), ctypes.c_size_t(end - start), MADV_PAGEOUT
+    ):
         raise OSError(ctypes.get_errno(), "madvise: this needs Linux 5.4 or newer")
 
 
@@ -64,17 +69,24 @@ def single_ms(index: faiss.Index, queries: np.ndarray, cold: bool) -> float:
 
 def main() -> None:
     """Build, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("embeddings", type=Path)
     parser.add_argument("--factory", default="PQ512x4fs,RFlat", help="codes, then RFlat")
-    parser.add_argument("--k_factor", default="2,3,4,10", help="how many times k hits are compared again")
+    parser.add_argument(
+        "--k_factor", default="2,3,4,10", help="how many times k hits are compared again"
+    )
     parser.add_argument("--queries", type=int, default=500)
     args = parser.parse_args()
     if not args.factory.endswith(",RFlat"):
         parser.error(f"--factory {args.factory}: it has to end in ,RFlat")
     gallery, queries = load(args.embeddings, args.queries)
     exact = queries @ gallery.T
-    print(f"{args.factory}, {len(gallery):,} x {gallery.shape[1]}, {len(queries)} queries, one thread\n")
+    print(
+        f"{args.factory}, {len(gallery):,} x {gallery.shape[1]}, {len(queries)} queries, one "
+        "thread\n"
+    )
     print("| k_factor_rf | recall@10 | single ms | batch ms | single ms, vectors from the disk |")
     print("| --- " * 5 + "|")
     with tempfile.TemporaryDirectory() as folder:
@@ -90,9 +102,14 @@ def main() -> None:
     whole = faiss.IndexFlatL2(gallery.shape[1])
     whole.add(gallery)
     batch = timed_ms(whole, queries) / len(queries)
-    print(f"| IndexFlatL2 | 1.000 | {single_ms(whole, queries, cold=False):.2f} | {batch:.2f} | |\n")
+    print(
+        f"| IndexFlatL2 | 1.000 | {single_ms(whole, queries, cold=False):.2f} | {batch:.2f} | |\n"
+    )
     rest = n_bytes - 4 * gallery.size
-    print(f"bytes a vector: {n_bytes / len(gallery):.0f} on the disk, {rest / len(gallery):.0f} in memory")
+    print(
+        f"bytes a vector: {n_bytes / len(gallery):.0f} on the disk, {rest / len(gallery):.0f} in "
+        "memory"
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""The search libraries that `benchmarks.search` compares with, each in its own API, one thread, unit vectors.
+"""The search libraries that `benchmarks.search` compares with, each in its own API, one thread,
+unit vectors.
 
-A peer is a function of (gallery float32 (n, dim), folder, threads) that builds and returns its variants: name ->
-function of (queries float32 (q, dim), k) that returns positions (q, k). What isn't installed is left out of the table.
+A peer is a function of (gallery float32 (n, dim), folder, threads) that builds and returns its
+variants: name -> function of (queries float32 (q, dim), k) that returns positions (q, k). What
+isn't installed is left out of the table.
 """
 
 from collections.abc import Callable
@@ -31,11 +33,15 @@ def hnswlib(gallery: np.ndarray, folder: Path, threads: int) -> dict[str, Search
     return {f"ef={ef}": partial(search, ef=ef) for ef in EF}
 
 
-def usearch(gallery: np.ndarray, folder: Path, threads: int, dtype: str = "f32") -> dict[str, Search]:
+def usearch(
+    gallery: np.ndarray, folder: Path, threads: int, dtype: str = "f32"
+) -> dict[str, Search]:
     """USearch: connectivity 16, expansion_add 128, float32 or 8 bits."""
     from usearch.index import Index
 
-    index = Index(ndim=gallery.shape[1], metric="cos", dtype=dtype, connectivity=16, expansion_add=128)
+    index = Index(
+        ndim=gallery.shape[1], metric="cos", dtype=dtype, connectivity=16, expansion_add=128
+    )
     index.add(np.arange(len(gallery)), gallery)
 
     def search(queries: np.ndarray, k: int, ef: int) -> np.ndarray:
@@ -56,40 +62,61 @@ def scann(gallery: np.ndarray, folder: Path, threads: int) -> dict[str, Search]:
 
     leaves = int(np.sqrt(len(gallery)))
     builder = scann.scann_ops_pybind.builder(gallery, 10, "dot_product")
-    builder = builder.tree(leaves, max(1, leaves // 10), training_sample_size=min(len(gallery), 250_000))
+    builder = builder.tree(
+        leaves, max(1, leaves // 10), training_sample_size=min(len(gallery), 250_000)
+    )
     index = builder.score_ah(2, anisotropic_quantization_threshold=0.2).reorder(100).build()
 
     def search(queries: np.ndarray, k: int, probes: int, reorder: int) -> np.ndarray:
-        asked = {"final_num_neighbors": k, "pre_reorder_num_neighbors": reorder, "leaves_to_search": probes}
+        asked = {
+            "final_num_neighbors": k,
+            "pre_reorder_num_neighbors": reorder,
+            "leaves_to_search": probes,
+        }
         if len(queries) == 1:
             return index.search(queries[0], **asked)[0][None].astype(np.int64)
         return index.search_batched(queries, **asked)[0].astype(np.int64)
 
     settings = [
-        (probes, reorder) for probes in (leaves // 20, leaves // 5, leaves // 2, leaves) for reorder in (100, 300)
+        (probes, reorder)
+        for probes in (leaves // 20, leaves // 5, leaves // 2, leaves)
+        for reorder in (100, 300)
     ]
-    return {f"leaves={p}/{leaves}, reorder={r}": partial(search, probes=max(1, p), reorder=r) for p, r in settings}
+    return {
+        f"leaves={p}/{leaves}, reorder={r}": partial(search, probes=max(1, p), reorder=r)
+        for p, r in settings
+    }
 
 
 def qdrant_edge(gallery: np.ndarray, folder: Path, threads: int) -> dict[str, Search]:
-    """Qdrant Edge: HNSW (m 16, ef_construct 200) over 8-bit codes in memory, rescored with the originals."""
+    """Qdrant Edge: HNSW (m 16, ef_construct 200) over 8-bit codes in memory, rescored with the
+    originals.
+    """
     import qdrant_edge as q
 
     hnsw = q.HnswIndexConfig(m=16, ef_construct=200, full_scan_threshold=1)
     codes = q.ScalarQuantizationConfig(type=q.ScalarType.Int8, always_ram=True)
-    vectors = q.EdgeVectorParams(gallery.shape[1], q.Distance.Dot, hnsw_config=hnsw, quantization_config=codes)
+    vectors = q.EdgeVectorParams(
+        gallery.shape[1], q.Distance.Dot, hnsw_config=hnsw, quantization_config=codes
+    )
     optimizers = q.EdgeOptimizersConfig(default_segment_number=1, indexing_threshold=1)
     (folder / "qdrant").mkdir()
     config = q.EdgeConfig(vectors=vectors, optimizers=optimizers, max_search_threads=threads)
     shard = q.EdgeShard.create(str(folder / "qdrant"), config)
     for start in range(0, len(gallery), 1000):
-        points = [q.Point(start + i, row.tolist()) for i, row in enumerate(gallery[start : start + 1000])]
+        points = [
+            q.Point(start + i, row.tolist()) for i, row in enumerate(gallery[start : start + 1000])
+        ]
         shard.update(q.UpdateOperation.upsert_points(points))
     shard.optimize()
 
     def search(queries: np.ndarray, k: int, ef: int) -> np.ndarray:
-        params = q.SearchParams(hnsw_ef=ef, quantization=q.QuantizationSearchParams(rescore=True, oversampling=2.0))
-        asked = [q.SearchRequest(q.Query.Nearest(row.tolist()), k, params=params) for row in queries]
+        params = q.SearchParams(
+            hnsw_ef=ef, quantization=q.QuantizationSearchParams(rescore=True, oversampling=2.0)
+        )
+        asked = [
+            q.SearchRequest(q.Query.Nearest(row.tolist()), k, params=params) for row in queries
+        ]
         return np.array([[point.id for point in shard.search(request)] for request in asked])
 
     return {f"8 bits, ef={ef}": partial(search, ef=ef) for ef in EF}
@@ -109,11 +136,16 @@ def annoy(gallery: np.ndarray, folder: Path, threads: int) -> dict[str, Search]:
         found = [index.get_nns_by_vector(row, k, search_k=nodes) for row in queries]
         return np.array([row + [-1] * (k - len(row)) for row in found])
 
-    return {f"search_k={nodes}": partial(search, nodes=nodes) for nodes in (1_000, 5_000, 20_000, 80_000)}
+    return {
+        f"search_k={nodes}": partial(search, nodes=nodes)
+        for nodes in (1_000, 5_000, 20_000, 80_000)
+    }
 
 
 def lancedb(gallery: np.ndarray, folder: Path, threads: int) -> dict[str, Search]:
-    """LanceDB: IVF + HNSW over 8-bit codes, refined with the originals. Its own threads can't be set by call."""
+    """LanceDB: IVF + HNSW over 8-bit codes, refined with the originals. Its own threads can't be
+    set by call.
+    """
     import lancedb
     import pyarrow as pa
 
@@ -121,11 +153,15 @@ def lancedb(gallery: np.ndarray, folder: Path, threads: int) -> dict[str, Search
     table = lancedb.connect(str(folder / "lance")).create_table(
         "items", pa.table({"position": np.arange(len(gallery)), "vector": vectors})
     )
-    table.create_index(metric="cosine", index_type="IVF_HNSW_SQ", num_partitions=1, m=16, ef_construction=200)
+    table.create_index(
+        metric="cosine", index_type="IVF_HNSW_SQ", num_partitions=1, m=16, ef_construction=200
+    )
 
     def search(queries: np.ndarray, k: int, ef: int) -> np.ndarray:
         def one(row: np.ndarray) -> list[int]:
-            query: Any = table.search(row).metric("cosine").nprobes(1).ef(ef).refine_factor(3).limit(k)
+            query: Any = (
+                table.search(row).metric("cosine").nprobes(1).ef(ef).refine_factor(3).limit(k)
+            )
             return query.select(["position", "_distance"]).to_arrow()["position"].to_pylist()
 
         return np.array([one(row) for row in queries])
@@ -134,11 +170,19 @@ def lancedb(gallery: np.ndarray, folder: Path, threads: int) -> dict[str, Search
 
 
 def chroma(gallery: np.ndarray, folder: Path, threads: int) -> dict[str, Search]:
-    """Chroma, in the process: HNSW, max_neighbors 16, ef_construction 200, as its collection is queried."""
+    """Chroma, in the process: HNSW, max_neighbors 16, ef_construction 200, as its collection is
+    queried.
+    """
     import chromadb
 
     client = chromadb.EphemeralClient()
-    space = {"space": "l2", "max_neighbors": 16, "ef_construction": 200, "ef_search": 64, "num_threads": threads}
+    space = {
+        "space": "l2",
+        "max_neighbors": 16,
+        "ef_construction": 200,
+        "ef_search": 64,
+        "num_threads": threads,
+    }
     collection = client.create_collection("items", configuration={"hnsw": space})
     for start in range(0, len(gallery), 5000):
         part = gallery[start : start + 5000]

@@ -2,9 +2,10 @@
 
     python -m benchmarks.serve_cases BUNDLE [--cases 2000]
 
-Cases that fit the description and cases that don't, in about equal shares for each route, by schemathesis, in one
-process; routes that can't make as many leave theirs to the others. Every other upload has a photo that can be read.
-Refusals on purpose (503 of a full queue, 501 of a network that can't explain) are counted, and are no failure.
+Cases that fit the description and cases that don't, in about equal shares for each route, by
+schemathesis, in one process; routes that can't make as many leave theirs to the others. Every other
+upload has a photo that can be read. Refusals on purpose (503 of a full queue, 501 of a network that
+can't explain) are counted, and are no failure.
 """
 
 import argparse
@@ -21,17 +22,21 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Unsatisfiable
 
-from vsearch.catalogs.demo import draw_item
-from vsearch.service.app import create_app
-from vsearch.service.settings import Settings
+from vsearch.data.catalogs.demo import draw_item
+from vsearch.serving.api.app import create_app
+from vsearch.serving.api.settings import Settings
 
 KEY = {"X-API-Key": "key"}
 ON_PURPOSE = (501, 503)
-CALM = settings(deadline=None, database=None, derandomize=True, suppress_health_check=[*HealthCheck])
+CALM = settings(
+    deadline=None, database=None, derandomize=True, suppress_health_check=[*HealthCheck]
+)
 
 
 class Sender:
-    """Sends cases and counts the answers: by status, and those to uploads of a photo that can be read."""
+    """Sends cases and counts the answers: by status, and those to uploads of a photo that can be
+    read.
+    """
 
     def __init__(self) -> None:
         self.statuses: collections.Counter[int] = collections.Counter()
@@ -66,7 +71,9 @@ class Sender:
 
 
 def share(cases: int, makers: Iterable[Callable[[int], int]]) -> int:
-    """Have each of some makers send its share of the cases, and what others can't; return how many are missing."""
+    """Have each of some makers send its share of the cases, and what others can't; return how many
+    are missing.
+    """
     left, able = cases, [*makers]
     while left > 0 and able:
         each = -(-left // len(able))
@@ -78,7 +85,9 @@ def share(cases: int, makers: Iterable[Callable[[int], int]]) -> int:
 
 def main() -> None:
     """Send the cases and count the answers."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--cases", type=int, default=2000)
     args = parser.parse_args()
@@ -87,10 +96,16 @@ def main() -> None:
     operations = [one.ok() for one in described]  # type: ignore[union-attr]  # what it can't read ends the program
     modes = [schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE]
     sender = Sender()
-    missing = share(args.cases, [partial(sender.some, operation, mode) for operation in operations for mode in modes])
+    missing = share(
+        args.cases,
+        [partial(sender.some, operation, mode) for operation in operations for mode in modes],
+    )
     told = ", ".join(f"{count:,} x {code}" for code, count in sorted(sender.statuses.items()))
     print(f"{sender.statuses.total():,} cases: {told}")
-    print(f"{sender.with_photo.total():,} with a photo that can be read, {sender.with_photo[200]:,} of them answered")
+    print(
+        f"{sender.with_photo.total():,} with a photo that can be read, {sender.with_photo[200]:,} "
+        "of them answered"
+    )
     if missing:
         sender.failed.append(f"{missing:,} of {args.cases:,} cases could not be made")
     if sender.failed:

@@ -1,14 +1,16 @@
-"""Requests a second and latencies of the service under load, beside a plain FastAPI handler, in one run.
+"""Requests a second and latencies of the service under load, beside a plain FastAPI handler, in one
+run.
 
-    python -m benchmarks.serve_load BUNDLE PHOTO [PHOTO ...] [--clients 1 8 64] [--seconds 5] [--rounds 3]
-        [--threads 1]
+    python -m benchmarks.serve_load BUNDLE PHOTO [PHOTO ...] [--clients 1 8 64] [--seconds 5]
+        [--rounds 3] [--threads 1]
 
-Each server runs alone in a process of its own at a loopback port, with as many threads of PyTorch's as it would take
-or as `--threads` says (on a busy machine two threads that wait for each other are slower than one); they take turns in
-each round. Clients are threads of this process, each with one connection, sending the next photo when the answer is
-there. The plain handler (`plain_service.py`) is what tutorials show: decode, embed and search in an `async def`.
-vsearch runs as it comes (the bundle's quickest engine, photos in batches, bfloat16 where the CPU has it), and
-without the one and the other.
+Each server runs alone in a process of its own at a loopback port, with as many threads of PyTorch's
+as it would take or as `--threads` says (on a busy machine two threads that wait for each other are
+slower than one); they take turns in each round. Clients are threads of this process, each with one
+connection, sending the next photo when the answer is there. The plain handler (`plain_service.py`)
+is what tutorials show: decode, embed and search in an `async def`. vsearch runs as it comes (the
+bundle's quickest engine, photos in batches, bfloat16 where the CPU has it), and without the one and
+the other.
 """
 
 import argparse
@@ -35,7 +37,9 @@ SERVERS = {
     "vsearch, one by one": ["--max-batch", "1"],
     "vsearch, float32": ["--precision", "float32"],
 }
-Load = tuple[list[float], float, int]  # seconds of each answer, seconds in all, how many were not 200
+Load = tuple[
+    list[float], float, int
+]  # seconds of each answer, seconds in all, how many were not 200
 
 
 @contextmanager
@@ -45,7 +49,17 @@ def running(bundle: Path, flags: list[str] | None) -> Iterator[tuple[str, int]]:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     plain = [sys.executable, "-m", "benchmarks.plain_service", port]
-    ours = [sys.executable, "-m", "vsearch", "serve", str(bundle), "--port", port, "--log-level", "WARNING"]
+    ours = [
+        sys.executable,
+        "-m",
+        "vsearch",
+        "serve",
+        str(bundle),
+        "--port",
+        port,
+        "--log-level",
+        "WARNING",
+    ]
     command = plain if flags is None else [*ours, *flags]
     process = subprocess.Popen(command, env={**os.environ, "BUNDLE": str(bundle)})
     try:
@@ -70,7 +84,11 @@ def load(url: str, photos: list[bytes], clients: int, seconds: float) -> Load:
     barrier = threading.Barrier(clients, lambda: starts.append(time.perf_counter()))
 
     def client(number: int) -> tuple[list[float], int]:
-        took, failed, own = [], 0, cycle(photos[number % len(photos) :] + photos[: number % len(photos)])
+        took, failed, own = (
+            [],
+            0,
+            cycle(photos[number % len(photos) :] + photos[: number % len(photos)]),
+        )
         with httpx.Client(timeout=60, trust_env=False) as http:
             http.post(f"{url}/v1/search/upload", files={"photo": ("a", next(own))})
             barrier.wait()
@@ -92,7 +110,9 @@ def load(url: str, photos: list[bytes], clients: int, seconds: float) -> Load:
 
 def main() -> None:
     """Run the rounds and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("bundle", type=Path)
     parser.add_argument("photos", type=Path, nargs="+")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 64])
@@ -108,14 +128,20 @@ def main() -> None:
         for name, flags in SERVERS.items():
             with running(args.bundle, flags) as (url, _):
                 for clients in args.clients:
-                    loads.setdefault((name, clients), []).append(load(url, photos, clients, args.seconds))
-    print("| clients | server | requests/s | p50 ms | p99 ms | failed |\n| --- | --- | --- | --- | --- | --- |")
+                    loads.setdefault((name, clients), []).append(
+                        load(url, photos, clients, args.seconds)
+                    )
+    print(
+        "| clients | server | requests/s | p50 ms | p99 ms | failed |\n"
+        "| --- | --- | --- | --- | --- | --- |"
+    )
     for clients in args.clients:
         for name in SERVERS:
             rounds = loads[name, clients]
             rate = statistics.median(len(took) / seconds for took, seconds, _ in rounds)
             p50, p99 = (
-                statistics.median(float(np.percentile(took, q)) * 1000 for took, _, _ in rounds) for q in (50, 99)
+                statistics.median(float(np.percentile(took, q)) * 1000 for took, _, _ in rounds)
+                for q in (50, 99)
             )
             failed = sum(count for _, _, count in rounds)
             print(f"| {clients} | {name} | {rate:.1f} | {p50:.0f} | {p99:.0f} | {failed} |")

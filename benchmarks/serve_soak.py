@@ -1,10 +1,13 @@
-"""Let clients use the service for minutes and watch its memory: it must stay flat, and nothing may fail.
+"""Let clients use the service for minutes and watch its memory: it must stay flat, and nothing may
+fail.
 
-    python -m benchmarks.serve_soak BUNDLE PHOTO [PHOTO ...] [--minutes 10] [--clients 4] [--flags "--max-batch 8"]
+    python -m benchmarks.serve_soak BUNDLE PHOTO [PHOTO ...] [--minutes 10] [--clients 4] [--flags
+    "--max-batch 8"]
 
-Each client searches by photo and by two examples, and asks for a hit's thumbnail and for what is like it. Memory is the
-resident set of the service's process, from Linux's /proc: its median over the second minute and the last. Ends with
-status 1 where an answer is not 200 or memory grew by 5 % or more.
+Each client searches by photo and by two examples, and asks for a hit's thumbnail and for what is
+like it. Memory is the resident set of the service's process, from Linux's /proc: its median over
+the second minute and the last. Ends with status 1 where an answer is not 200 or memory grew by 5 %
+or more.
 """
 
 import argparse
@@ -49,7 +52,9 @@ def use(url: str, photos: list[bytes], ends: threading.Event) -> list[int]:
 
 def main() -> None:
     """Run it and print what came of it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("bundle", type=Path)
     parser.add_argument("photos", type=Path, nargs="+")
     parser.add_argument("--minutes", type=float, default=10)
@@ -58,12 +63,19 @@ def main() -> None:
     args = parser.parse_args()
     if args.minutes < 3:
         parser.error("--minutes: 3 at least, since the first is to warm up")
-    photos, ends, sizes = [path.read_bytes() for path in args.photos], threading.Event(), list[tuple[float, float]]()
+    photos, ends, sizes = (
+        [path.read_bytes() for path in args.photos],
+        threading.Event(),
+        list[tuple[float, float]](),
+    )
     with (
         running(args.bundle, args.flags.split()) as (url, pid),
         ThreadPoolExecutor(args.clients) as threads,
     ):
-        users = [threads.submit(use, url, photos[i % len(photos) :] or photos, ends) for i in range(args.clients)]
+        users = [
+            threads.submit(use, url, photos[i % len(photos) :] or photos, ends)
+            for i in range(args.clients)
+        ]
         start = time.monotonic()
         while (past := time.monotonic() - start) < 60 * args.minutes:
             sizes.append((past, resident_mib(pid)))
@@ -74,8 +86,9 @@ def main() -> None:
     last = median(size for past, size in sizes if past >= 60 * args.minutes - WINDOW_S)
     failed = sum(status != 200 for status in statuses)
     print(
-        f"{len(statuses):,} answers in {args.minutes:g} minutes, {failed} not 200; memory {warm:.0f} MiB in the second "
-        f"minute, {last:.0f} in the last ({last / warm - 1:+.1%}), {max(size for _, size in sizes):.0f} at most"
+        f"{len(statuses):,} answers in {args.minutes:g} minutes, {failed} not 200; memory "
+        f"{warm:.0f} MiB in the second minute, {last:.0f} in the last ({last / warm - 1:+.1%}), "
+        f"{max(size for _, size in sizes):.0f} at most"
     )
     sys.exit(1 if failed or last / warm - 1 >= MOST_GROWTH else 0)
 

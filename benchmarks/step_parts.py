@@ -1,12 +1,12 @@
 """Say where a training step's time goes, and how far each part is from what the machine can do.
 
-    python -m benchmarks.step_parts CATALOG_FOLDER WEIGHTS.pth [--size 96] [--rounds 9] [--float32] [--convolutions]
-      [--compile]
+    python -m benchmarks.step_parts CATALOG_FOLDER WEIGHTS.pth [--size 96] [--rounds 9] [--float32]
+      [--convolutions] [--compile]
 
-CATALOG_FOLDER holds images/ with .jpg files. A step has 64 photos, ResNet-50 with conv1 to layer3 frozen, batch-hard
-triplets, as in configs/triplet.yaml. The floor of a part is its multiplications and additions over the most that this
-machine did in one large matrix product of the same precision, measured in the same run. Medians of rounds in which the
-parts take turns.
+CATALOG_FOLDER holds images/ with .jpg files. A step has 64 photos, ResNet-50 with conv1 to layer3
+frozen, batch-hard triplets, as in configs/triplet.yaml. The floor of a part is its multiplications
+and additions over the most that this machine did in one large matrix product of the same precision,
+measured in the same run. Medians of rounds in which the parts take turns.
 """
 
 import argparse
@@ -24,11 +24,11 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.transforms import v2
 
-from vsearch.backbones.cut import cut
-from vsearch.backbones.torchvision import TorchvisionBackbone
-from vsearch.convolution import use_products
-from vsearch.images import normalise, read_square
-from vsearch.precision import quickest
+from vsearch.data.photos import normalise, read_square
+from vsearch.models.backbones.cut import cut
+from vsearch.models.backbones.torchvision import TorchvisionBackbone
+from vsearch.models.precision import quickest
+from vsearch.models.product_convolution import use_products
 
 PHOTOS, LABELS, SIDE = 64, 16, 4096
 FROZEN = ["conv1", "bn1", "layer1", "layer2", "layer3"]
@@ -42,7 +42,9 @@ def seconds(part: Callable[[], object]) -> float:
 
 
 def operations(part: Callable[[], object]) -> int:
-    """Return the floating-point operations of one call, as PyTorch counts them: a multiplication and a sum are two."""
+    """Return the floating-point operations of one call, as PyTorch counts them: a multiplication
+    and a sum are two.
+    """
     with FlopCounterMode(display=False) as counter:
         part()
     return int(counter.get_total_flops())
@@ -51,7 +53,9 @@ def operations(part: Callable[[], object]) -> int:
 class Step:
     """The parts of one training step, each to be called by itself."""
 
-    def __init__(self, folder: Path, weights: Path, size: int, low: bool, products: bool, compiled: bool) -> None:
+    def __init__(
+        self, folder: Path, weights: Path, size: int, low: bool, products: bool, compiled: bool
+    ) -> None:
         self.backbone = TorchvisionBackbone("resnet50", str(weights), FROZEN, size)
         found = cut(self.backbone.train())
         assert found is not None
@@ -105,7 +109,9 @@ class Step:
 
     def mined(self) -> Tensor:
         """The miner and the loss."""
-        return TripletMarginLoss(0.3)(self.embeddings, self.labels, BatchHardMiner()(self.embeddings, self.labels))
+        return TripletMarginLoss(0.3)(
+            self.embeddings, self.labels, BatchHardMiner()(self.embeddings, self.labels)
+        )
 
     def trained(self) -> None:
         """Layer4 forward and backward."""
@@ -122,12 +128,16 @@ class Step:
 
 def main() -> None:
     """Time the parts and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("catalog", type=Path)
     parser.add_argument("weights", type=Path)
     parser.add_argument("--size", type=int, default=96, help="pixels a side")
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--convolutions", action="store_true", help="PyTorch's own, instead of products")
+    parser.add_argument(
+        "--convolutions", action="store_true", help="PyTorch's own, instead of products"
+    )
     parser.add_argument("--compile", action="store_true", help="both parts through torch.compile")
     parser.add_argument("--float32", action="store_true", help="also where the CPU has bfloat16")
     args = parser.parse_args()
@@ -154,11 +164,12 @@ def main() -> None:
             times[name].append(seconds(part))
     peak = 2 * SIDE**3 / min(times["product"])
     print(
-        f"{PHOTOS} photos at {args.size} px, {'bfloat16' if step.low else 'float32'}, {torch.get_num_threads()} threads"
+        f"{PHOTOS} photos at {args.size} px, {'bfloat16' if step.low else 'float32'}, "
+        f"{torch.get_num_threads()} threads"
     )
     print(
-        f"of {os.cpu_count()} cores; the largest product ran at {peak / 1e9:.0f} GFLOP/s; the first step took "
-        f"{step.first_s:.1f} s\n"
+        f"of {os.cpu_count()} cores; the largest product ran at {peak / 1e9:.0f} GFLOP/s; the "
+        f"first step took {step.first_s:.1f} s\n"
     )
     print("| part | ms | share | floor, ms | times the floor |\n| --- | --- | --- | --- | --- |")
     total = sum(median(times[name]) for name in parts)

@@ -1,19 +1,23 @@
 """Time whole epochs of vsearch and of what people would write instead, on the same photos, in turn.
 
-    python -m benchmarks.training CATALOG_FOLDER SPLIT.csv WEIGHTS.pth [--items 8000] [--epochs 3] [--rounds 2]
-        [--size 96] [--only tutorial,oml,best,vsearch,cached]
+    python -m benchmarks.training CATALOG_FOLDER SPLIT.csv WEIGHTS.pth [--items 8000] [--epochs 3]
+        [--rounds 2] [--size 96] [--only tutorial,oml,best,vsearch,cached]
 
-CATALOG_FOLDER holds styles.csv and images/ (Fashion Product Images), SPLIT.csv is a run's split.csv, of which --items
-photos are drawn, label by label. Contenders, each a process of its own with the threads that the machine has:
+CATALOG_FOLDER holds styles.csv and images/ (Fashion Product Images), SPLIT.csv is a run's
+split.csv, of which --items photos are drawn, label by label. Contenders, each a process of its own
+with the threads that the machine has:
 
     tutorial  benchmarks/plain_lightning.py: Lightning, pytorch-metric-learning, PIL, float32
-    oml       benchmarks/plain_oml.py: open-metric-learning, in an environment of its own (`uv run --isolated`)
-    best      benchmarks/plain_best.py: photos in one array, bfloat16, channels-last, frozen stages without autograd
-    vsearch   triplet.yaml and finetune.yaml, with the scripts' constant learning rate and way to average triplets
-    cached    the same with extras/trunk_cache.yaml, and an empty cache
+    oml       benchmarks/plain_oml.py: open-metric-learning, in an environment of its own (`uv run
+    --isolated`)
+    best      benchmarks/plain_best.py: photos in one array, bfloat16, channels-last, frozen stages
+    without autograd vsearch   triplet.yaml and finetune.yaml, with the scripts' constant learning
+    rate and way to average triplets cached    the same with extras/trunk_cache.yaml, and an empty
+    cache
 
-An epoch is training and validation; the first has what is prepared once. Prints seconds, ratios, and how well the last
-epoch's embeddings of test photos find train photos (precision@1 and MAP@R by exact search).
+An epoch is training and validation; the first has what is prepared once. Prints seconds, ratios,
+and how well the last epoch's embeddings of test photos find train photos (precision@1 and MAP@R by
+exact search).
 """
 
 import argparse
@@ -28,7 +32,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from vsearch.evaluate import Embedded, score_exactly
+from vsearch.evaluation.scoring import Embedded, score_exactly
 
 HERE = Path(__file__).parent
 OURS = ("vsearch", "cached")
@@ -44,7 +48,10 @@ ISOLATED = [
 ]  # it imports it
 CALLBACKS = [
     {"class_path": "benchmarks.stopwatch.Stopwatch"},
-    {"class_path": "lightning.pytorch.callbacks.ModelCheckpoint", "init_args": {"filename": "last"}},
+    {
+        "class_path": "lightning.pytorch.callbacks.ModelCheckpoint",
+        "init_args": {"filename": "last"},
+    },
     {"class_path": "callbacks.build_index.BuildIndex", "init_args": {"baseline": False}},
 ]
 
@@ -62,8 +69,19 @@ def drawn(split: Path, n: int, folder: Path) -> Path:
 def command(name: str, args: argparse.Namespace, split: Path, folder: Path) -> list[str]:
     """Return what runs a contender in a folder of its own."""
     if name not in OURS:
-        script = HERE / {"tutorial": "plain_lightning.py", "oml": "plain_oml.py", "best": "plain_best.py"}[name]
-        words = [str(script), str(args.catalog / "images"), str(split), str(args.weights), str(folder / "out.npz")]
+        script = (
+            HERE
+            / {"tutorial": "plain_lightning.py", "oml": "plain_oml.py", "best": "plain_best.py"}[
+                name
+            ]
+        )
+        words = [
+            str(script),
+            str(args.catalog / "images"),
+            str(split),
+            str(args.weights),
+            str(folder / "out.npz"),
+        ]
         python = [*ISOLATED, "python"] if name == "oml" else [sys.executable]
         return [*python, *words, "--size", str(args.size), "--epochs", str(args.epochs)]
     table = folder / "items.csv"
@@ -73,27 +91,43 @@ def command(name: str, args: argparse.Namespace, split: Path, folder: Path) -> l
     overlay = {
         "model": {
             "backbone": {"init_args": {"weights": str(args.weights), "image_size": args.size}},
-            "loss": {"init_args": {"reducer": None}},  # the scripts' own, and their constant learning rate
+            "loss": {
+                "init_args": {"reducer": None}
+            },  # the scripts' own, and their constant learning rate
             "warmup_steps": 0,
             "lr_scheduler": None,
         },
         "data": {
             "catalog": {
-                "class_path": "vsearch.catalogs.table.TableCatalog",
+                "class_path": "vsearch.data.catalogs.table.TableCatalog",
                 "init_args": {"table": str(table), "root": "/", "min_images_per_label": 2},
             },
-            "split": {"class_path": "vsearch.splits.ColumnSplit"},
+            "split": {"class_path": "vsearch.data.splits.ColumnSplit"},
             "axes": [],
             **({"trunk_cache": {"folder": str(folder / "cache")}} if name == "cached" else {}),
         },
-        "trainer": {"max_epochs": args.epochs, "callbacks": CALLBACKS, "enable_progress_bar": False},
+        "trainer": {
+            "max_epochs": args.epochs,
+            "callbacks": CALLBACKS,
+            "enable_progress_bar": False,
+        },
     }
     (folder / "overlay.yaml").write_text(yaml.safe_dump(overlay))
     configs = ["configs/triplet.yaml", "configs/finetune.yaml"]
     if name == "cached":
         configs.append("configs/extras/trunk_cache.yaml")
-    words = [word for path in (*configs, str(folder / "overlay.yaml")) for word in ("--config", path)]
-    return [sys.executable, "-m", "vsearch", "fit", *words, "--trainer.logger.init_args.save_dir", str(folder)]
+    words = [
+        word for path in (*configs, str(folder / "overlay.yaml")) for word in ("--config", path)
+    ]
+    return [
+        sys.executable,
+        "-m",
+        "vsearch",
+        "fit",
+        *words,
+        "--trainer.logger.init_args.save_dir",
+        str(folder),
+    ]
 
 
 def run(words: list[str]) -> list[float]:
@@ -108,7 +142,9 @@ def run(words: list[str]) -> list[float]:
 def quality(name: str, folder: Path) -> tuple[float, float]:
     """Return precision@1 and MAP@R of what a contender left."""
     if name in OURS:
-        report = json.loads((folder / "lightning_logs" / "version_0" / "bundle" / "report.json").read_text())
+        report = json.loads(
+            (folder / "lightning_logs" / "version_0" / "bundle" / "report.json").read_text()
+        )
         trained = report["metrics"]["trained"]
         return trained["precision_at_1"]["micro"]["value"], trained["map_at_r"]["micro"]["value"]
     with np.load(folder / "out.npz") as found:
@@ -122,7 +158,9 @@ def quality(name: str, folder: Path) -> tuple[float, float]:
 
 def main() -> None:
     """Run the rounds and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("catalog", type=Path)
     parser.add_argument("split", type=Path)
     parser.add_argument("weights", type=Path)
@@ -143,8 +181,14 @@ def main() -> None:
                 folder.mkdir()
                 rows[name].append(run(command(name, args, split, folder)))
                 good[name] = quality(name, folder)
-                print(f"round {number}, {name}: {' '.join(f'{s:.1f}' for s in rows[name][-1])} s an epoch", flush=True)
-    print("| | first epoch, s | later epochs, s | later, against the last row | precision@1 | MAP@R |")
+                print(
+                    f"round {number}, {name}: {' '.join(f'{s:.1f}' for s in rows[name][-1])} s an "
+                    "epoch",
+                    flush=True,
+                )
+    print(
+        "| | first epoch, s | later epochs, s | later, against the last row | precision@1 | MAP@R |"
+    )
     print("| --- | --- | --- | --- | --- | --- |")
     last = [later(epochs) for epochs in rows[names[-1]]]
     for name in names:

@@ -4,15 +4,18 @@ from pytorch_metric_learning.losses import TripletMarginLoss
 
 
 class WarnOnCollapse(Callback):
-    """Warn, with the reason, when a run is collapsing: all embeddings drift to one point and the loss to its margin.
+    """Warn, with the reason, when a run is collapsing: all embeddings drift to one point and the
+    loss to its margin.
 
-    Looks at what `MetricLearner` logs each epoch. Once all embeddings are alike, every triplet's loss is the margin
-    (Hermans et al. 2017, "In Defense of the Triplet Loss for Person Re-Identification", section 4). A start from random
-    weights passes through such a state and leaves it: no warning while `val/precision_at_1` still rises.
+    Looks at what `MetricLearner` logs each epoch. Once all embeddings are alike, every triplet's
+    loss is the margin (Hermans et al. 2017, "In Defense of the Triplet Loss for Person
+    Re-Identification", section 4). A start from random weights passes through such a state and
+    leaves it: no warning while `val/precision_at_1` still rises.
 
     Args:
         min_spread: `train/embedding_spread` (0..1) below which the embeddings count as one point.
-        tolerance: how near the loss must be to the margin, as a share of it, to count as stuck there.
+        tolerance: how near the loss must be to the margin, as a share of it, to count as stuck
+            there.
     """
 
     def __init__(self, min_spread: float = 0.05, tolerance: float = 0.02) -> None:
@@ -24,7 +27,10 @@ class WarnOnCollapse(Callback):
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
         loss, spread = values.get("train/loss_epoch"), values.get("train/embedding_spread")
         precision = values.get("val/precision_at_1", self.best_precision)
-        improving, self.best_precision = precision > self.best_precision, max(precision, self.best_precision)
+        improving, self.best_precision = (
+            precision > self.best_precision,
+            max(precision, self.best_precision),
+        )
         if loss is None or spread is None or improving:
             return
         reason = self.reason(loss, _margin(pl_module.loss), spread)
@@ -42,4 +48,6 @@ class WarnOnCollapse(Callback):
 
 
 def _margin(loss: object) -> float | None:
-    return float(loss.margin) if isinstance(loss, TripletMarginLoss) else None  # elsewhere a margin may be an angle
+    return (
+        float(loss.margin) if isinstance(loss, TripletMarginLoss) else None
+    )  # elsewhere a margin may be an angle

@@ -3,15 +3,16 @@ from typing import cast
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
-from vsearch.module import MetricLearner
+from vsearch.training.module import MetricLearner
 
 
 class EasierMinerFirst(Callback):
-    """Mine the training batches of the first epochs with another miner; the model's own takes over after them.
+    """Mine the training batches of the first epochs with another miner; the model's own takes over
+    after them.
 
-    The hardest negatives can lead a young network to a bad local minimum (Schroff et al. 2015, "FaceNet", section 3.2).
-    Validation uses the model's own miner throughout, so that `val/loss` stays comparable. The epoch alone decides: a
-    resumed run goes on alike.
+    The hardest negatives can lead a young network to a bad local minimum (Schroff et al. 2015,
+    "FaceNet", section 3.2). Validation uses the model's own miner throughout, so that `val/loss`
+    stays comparable. The epoch alone decides: a resumed run goes on alike.
 
     Args:
         miner: mines the first epochs.

@@ -4,14 +4,15 @@ from typing import Any
 import pyarrow.parquet as pq
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from vsearch.parts import schema, table
-from vsearch.ranks import at_rank_zero
+from vsearch.data.embedding_parts import schema, table
+from vsearch.training.distributed.ranks import at_rank_zero
 
 NAME = "embeddings.parquet"
 
 
 class WriteEmbeddings(Callback):
-    """Write what `predict` computes to the run's embeddings.parquet: id, label, embedding (float32 list).
+    """Write what `predict` computes to the run's embeddings.parquet: id, label, embedding (float32
+    list).
 
     Batch by batch, so that memory stays bounded, into a temporary file that is renamed at the end.
     """
@@ -22,7 +23,10 @@ class WriteEmbeddings(Callback):
         if not trainer.is_global_zero:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.writer = pq.ParquetWriter(self.path.with_suffix(".tmp"), schema(pl_module.embedder.dim))  # type: ignore[arg-type]
+        self.writer = pq.ParquetWriter(
+            self.path.with_suffix(".tmp"),
+            schema(pl_module.embedder.dim),  # type: ignore[arg-type]
+        )
 
     def on_predict_batch_end(
         self,

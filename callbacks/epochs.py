@@ -26,4 +26,6 @@ class EpochMetrics:
 
     def restore(self, rows: list[dict[str, Any]]) -> None:
         """Take back the `rows` of the epochs before a fit was interrupted."""
-        self._epochs = {row["epoch"]: {name: row[name] for name in row if name != "epoch"} for row in rows}
+        self._epochs = {
+            row["epoch"]: {name: row[name] for name in row if name != "epoch"} for row in rows
+        }

@@ -4,23 +4,26 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
-from vsearch.backbones.base import Backbone
-from vsearch.module import MetricLearner
+from vsearch.models.backbones.base import Backbone
+from vsearch.training.module import MetricLearner
 
 
 class GradualUnfreezing(Callback):
-    """Train stages of the backbone from an epoch of their own on; before it they are frozen, BatchNorm included.
+    """Train stages of the backbone from an epoch of their own on; before it they are frozen,
+    BatchNorm included.
 
-    Howard and Ruder 2018, "Universal Language Model Fine-tuning for Text Classification", section 3.3. The stages'
-    learning rates are set by the model's `lr_factors`. What isn't in the schedule is trained from the start, unless
-    `freeze` names it.
+    Howard and Ruder 2018, "Universal Language Model Fine-tuning for Text Classification", section
+    3.3. The stages' learning rates are set by the model's `lr_factors`. What isn't in the schedule
+    is trained from the start, unless `freeze` names it.
 
-    The optimizer holds every stage from the start: it skips parameters without gradient, weight decay included. So what
-    is frozen stays bit-identical, and the epoch alone decides: a resumed run goes on alike. On several devices DDP,
-    which waits for every gradient, is told to look for those that don't come.
+    The optimizer holds every stage from the start: it skips parameters without gradient, weight
+    decay included. So what is frozen stays bit-identical, and the epoch alone decides: a resumed
+    run goes on alike. On several devices DDP, which waits for every gradient, is told to look for
+    those that don't come.
 
     Args:
-        schedule: stage, by the name that the backbone's `freeze` takes, to the epoch (from 0) that it is trained from.
+        schedule: stage, by the name that the backbone's `freeze` takes, to the epoch (from 0) that
+            it is trained from.
     """
 
     def __init__(self, schedule: dict[str, int]) -> None:
@@ -32,15 +35,16 @@ class GradualUnfreezing(Callback):
         """Check the schedule against the model; warn when the backbone's weights are random.
 
         Raises:
-            ValueError: a stage doesn't exist or is frozen for good, or the schedule leaves nothing to train at first.
+            ValueError: a stage doesn't exist or is frozen for good, or the schedule leaves nothing
+                to train at first.
         """
         if stage != "fit":
             return
         backbone = cast(MetricLearner, pl_module).backbone
         if frozen := [name for name in self.schedule if _frozen(backbone, name)]:
             raise ValueError(
-                f"schedule: the backbone's `freeze` holds {', '.join(frozen)} for the whole run, out of the "
-                "optimizer: a stage can be in `freeze` or in the schedule, not in both."
+                f"schedule: the backbone's `freeze` holds {', '.join(frozen)} for the whole run, "
+                "out of the optimizer: a stage can be in `freeze` or in the schedule, not in both."
             )
         held = {
             id(value)
@@ -48,12 +52,15 @@ class GradualUnfreezing(Callback):
             if start > 0
             for value in backbone.weights_of(name, "schedule")
         }
-        if not any(value.requires_grad and id(value) not in held for value in pl_module.parameters()):
+        if not any(
+            value.requires_grad and id(value) not in held for value in pl_module.parameters()
+        ):
             raise ValueError("schedule: it leaves nothing to train in epoch 0: start a stage at 0.")
         if held and backbone.origin == "random":
             rank_zero_warn(
-                "GradualUnfreezing holds stages still whose weights are random: that makes little sense, since they "
-                "have nothing worth keeping, and only destroy the photo until they are trained."
+                "GradualUnfreezing holds stages still whose weights are random: that makes little "
+                "sense, since they have nothing worth keeping, and only destroy the photo until "
+                "they are trained."
             )
         if isinstance(trainer.strategy, DDPStrategy):
             trainer.strategy._ddp_kwargs["find_unused_parameters"] = True
@@ -68,13 +75,18 @@ class GradualUnfreezing(Callback):
         self._apply(epoch, cast(MetricLearner, pl_module))
         if epoch == 0 or epoch in self.schedule.values():
             held = [name for name, start in self.schedule.items() if start > epoch]
-            rank_zero_info(f"GradualUnfreezing, epoch {epoch}: {', '.join(held) or 'nothing'} still frozen.")
+            rank_zero_info(
+                f"GradualUnfreezing, epoch {epoch}: {', '.join(held) or 'nothing'} still frozen."
+            )
 
     def _apply(self, epoch: int, module: MetricLearner) -> None:
-        for name in sorted(self.schedule, key=lambda name: self.schedule[name]):  # of nested stages, the later wins
+        for name in sorted(
+            self.schedule, key=lambda name: self.schedule[name]
+        ):  # of nested stages, the later wins
             for value in module.backbone.weights_of(name, "schedule"):
                 value.requires_grad_(epoch >= self.schedule[name])
-        module.train()  # the modes follow: what is frozen is put in eval mode, so that its BatchNorm stays still
+        # the modes follow: what is frozen is put in eval mode, so that its BatchNorm stays still
+        module.train()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Leave the module as it was, so that it can be fitted again."""

@@ -3,12 +3,13 @@ from typing import cast
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from vsearch.module import MetricLearner
 from vsearch.reports.boards import boards
+from vsearch.training.module import MetricLearner
 
 
 class LogClassMetrics(Callback):
-    """Log to TensorBoard how well the val photos of each label find their own: `class/precision_at_1/LABEL`.
+    """Log to TensorBoard how well the val photos of each label find their own:
+    `class/precision_at_1/LABEL`.
 
     Args:
         metrics: which, by their names in the report.

@@ -5,9 +5,11 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 
 class LogThroughput(Callback):
-    """Log how many photos an epoch trained on in a second, validation left out: `train/photos_per_s`, of all devices.
+    """Log how many photos an epoch trained on in a second, validation left out:
+    `train/photos_per_s`, of all devices.
 
-    What other callbacks do after a batch counts; what a GPU still has in its queue after the last one does not.
+    What other callbacks do after a batch counts; what a GPU still has in its queue after the last
+    one does not.
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -28,4 +30,6 @@ class LogThroughput(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the epoch's."""
         if self.photos:
-            pl_module.log("train/photos_per_s", self.photos / self.seconds, sync_dist=True, reduce_fx="sum")
+            pl_module.log(
+                "train/photos_per_s", self.photos / self.seconds, sync_dist=True, reduce_fx="sum"
+            )

@@ -7,7 +7,8 @@ from vsearch.reports.grid import Shown, grid
 
 
 class ShowBatches(Callback):
-    """Show the first batch of an epoch in TensorBoard as the network sees it, augmented: a row for each label.
+    """Show the first batch of an epoch in TensorBoard as the network sees it, augmented: a row for
+    each label.
 
     With a trunk cache the network is given no photos: then they are shown as their files are.
 
@@ -18,14 +19,20 @@ class ShowBatches(Callback):
     def __init__(self, every: int = 1) -> None:
         self.every = every
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         """Draw the batch."""
         if batch_idx or trainer.current_epoch % self.every or not boards(trainer.loggers):
             return
         data, labels = trainer.datamodule, batch[1].tolist()  # type: ignore[attr-defined]
         names, pictures = data.label_names, photos_of(batch, [*range(len(labels))], data)
         rows = [
-            [Shown(picture, names[label], None) for picture, own in zip(pictures, labels, strict=True) if own == label]
+            [
+                Shown(picture, names[label], None)
+                for picture, own in zip(pictures, labels, strict=True)
+                if own == label
+            ]
             for label in sorted(set(labels))
         ]
         show_picture(trainer.loggers, "train/batch", grid(rows), trainer.global_step)

@@ -8,12 +8,12 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from vsearch.catalogs.base import boxes
-from vsearch.generations.base import BundleError
-from vsearch.generations.live import open_live
-from vsearch.images import Box, PhotoError, Preprocessing, read_square
+from vsearch.bundle.generations.live import open_live
+from vsearch.data.catalogs.base import boxes
+from vsearch.data.decoding import in_threads
+from vsearch.data.photos import Box, PhotoError, Preprocessing, read_square
+from vsearch.errors import BundleError
 from vsearch.reports.boards import boards
-from vsearch.scan import in_threads
 
 SPRITE = 8192  # pixels a side of the picture with all thumbnails, above which browsers show nothing
 LARGEST, SMALLEST = 64, 16  # pixels a side of a thumbnail
@@ -21,10 +21,12 @@ CAPTION = "item"
 
 
 class ShowProjector(Callback):
-    """After the fit, show items of the bundle in TensorBoard's embedding projector, with thumbnails, labels and ids.
+    """After the fit, show items of the bundle in TensorBoard's embedding projector, with
+    thumbnails, labels and ids.
 
-    It stands behind BuildIndex, whose bundle it reads. The items are drawn at random, of each label its share, at least
-    one; the thumbnails are made so small that all fit into the largest picture that browsers show.
+    It stands behind BuildIndex, whose bundle it reads. The items are drawn at random, of each label
+    its share, at least one; the thumbnails are made so small that all fit into the largest picture
+    that browsers show.
 
     Args:
         most: items; up to 262,144, but a browser is slow from some thousands on.
@@ -56,22 +58,32 @@ class ShowProjector(Callback):
         pictures = thumbnails(items)
         for board in found:
             board.add_embedding(
-                torch.from_numpy(vectors), texts, pictures, tag=CAPTION, metadata_header=["label", "id"]
+                torch.from_numpy(vectors),
+                texts,
+                pictures,
+                tag=CAPTION,
+                metadata_header=["label", "id"],
             )
             board.flush()
 
 
 def drawn(labels: np.ndarray, most: int, seed: int) -> np.ndarray:
-    """Return up to `most` positions, rising: of each label its share, and one at least while there is room."""
+    """Return up to `most` positions, rising: of each label its share, and one at least while there
+    is room.
+    """
     order = np.random.default_rng(seed).permutation(len(labels))
     own = pd.Series(labels[order])
     place = own.groupby(own).cumcount()
-    rank = (place / own.groupby(own).transform("size")).to_numpy()  # the first of each label comes before any second
+    rank = (
+        place / own.groupby(own).transform("size")
+    ).to_numpy()  # the first of each label comes before any second
     return np.sort(order[np.argsort(rank, kind="stable")][:most])
 
 
 def thumbnails(items: pd.DataFrame) -> Tensor:
-    """Return the items' photos, float (n, 3, s, s), 0..1, s so that n fit into a sprite; grey where there is none."""
+    """Return the items' photos, float (n, 3, s, s), 0..1, s so that n fit into a sprite; grey where
+    there is none.
+    """
     side = min(LARGEST, SPRITE // math.ceil(math.sqrt(len(items))))
     square = Preprocessing(side, (0, 0, 0), (1, 1, 1))
 
@@ -81,7 +93,9 @@ def thumbnails(items: pd.DataFrame) -> Tensor:
         except PhotoError:
             return torch.full((3, side, side), 128, dtype=torch.uint8)
 
-    return torch.stack([*in_threads(thumbnail, zip(items["path"], boxes(items), strict=True))]) / 255
+    return (
+        torch.stack([*in_threads(thumbnail, zip(items["path"], boxes(items), strict=True))]) / 255
+    )
 
 
 def _line(text: object) -> str:

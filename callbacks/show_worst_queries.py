@@ -3,14 +3,15 @@ from typing import cast
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from vsearch.evaluate import exact_index, top_hits
-from vsearch.module import MetricLearner
+from vsearch.evaluation.scoring import exact_index, top_hits
 from vsearch.reports.boards import boards, photo_of, show_picture
 from vsearch.reports.grid import Shown, grid
+from vsearch.training.module import MetricLearner
 
 
 class ShowWorstQueries(Callback):
-    """Show in TensorBoard, after each validation, the val photos that found the least of their label, with their hits.
+    """Show in TensorBoard, after each validation, the val photos that found the least of their
+    label, with their hits.
 
     Args:
         n: queries, those of the lowest MAP@R; of equal ones the first.
@@ -25,7 +26,9 @@ class ShowWorstQueries(Callback):
         seen = cast(MetricLearner, pl_module).validated
         if seen is None or not boards(trainer.loggers):
             return
-        worst = seen.scores.answered[np.argsort(seen.scores.model["map_at_r"], kind="stable")[: self.n]]
+        worst = seen.scores.answered[
+            np.argsort(seen.scores.model["map_at_r"], kind="stable")[: self.n]
+        ]
         hits = top_hits(exact_index(seen.gallery), seen.queries.take(worst), seen.gallery, self.k)
         data, rows = trainer.datamodule, []  # type: ignore[attr-defined]
         for query, found in zip(worst, hits, strict=True):
@@ -33,6 +36,10 @@ class ShowWorstQueries(Callback):
             row = [Shown(photo_of(data, seen.query_rows[query]), data.label_names[label], None)]
             for hit in found[found >= 0]:
                 own = seen.gallery.labels[hit]
-                row.append(Shown(photo_of(data, seen.gallery_rows[hit]), data.label_names[own], own == label))
+                row.append(
+                    Shown(
+                        photo_of(data, seen.gallery_rows[hit]), data.label_names[own], own == label
+                    )
+                )
             rows.append(row)
         show_picture(trainer.loggers, "val/worst queries", grid(rows), trainer.global_step)

@@ -1,8 +1,12 @@
 import logging
 import os
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # pytest-xdist fills the cores: more threads would wait for one another
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each process that a test starts compiles the libraries anew
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # pytest-xdist fills the cores: more threads would wait for one another
+os.environ.pop(
+    "PYTHONDONTWRITEBYTECODE", None
+)  # else each process that a test starts compiles the libraries anew
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +24,9 @@ def colours(tmp_path: Path) -> ColourCatalog:
 
 @pytest.fixture(autouse=True)
 def no_log_handler_outlives_a_test() -> Iterator[None]:
-    """Libraries give the root logger handlers that write to the captured stderr, which ends with the test."""
+    """Libraries give the root logger handlers that write to the captured stderr, which ends with
+    the test.
+    """
     yield
     for handler in logging.root.handlers[:]:
         if type(handler) is logging.StreamHandler:
@@ -31,18 +37,20 @@ def no_log_handler_outlives_a_test() -> Iterator[None]:
 def cpu_without_bfloat16() -> Iterator[None]:
     """Networks compute in float32 on every machine that tests run on."""
     with pytest.MonkeyPatch.context() as patch:
-        for place in ("vsearch.precision", "vsearch.engines.choice"):
+        for place in ("vsearch.models.precision", "vsearch.bundle.exports.choice"):
             patch.setattr(f"{place}.cpu_has_bfloat16", lambda: False)
         yield
 
 
 @pytest.fixture(scope="session", autouse=True)
 def without_pacmap() -> Iterator[None]:
-    """Reports lay their maps out by principal components: Numba takes seconds to start, in every process."""
+    """Reports lay their maps out by principal components: Numba takes seconds to start, in every
+    process.
+    """
 
     def missing(*_: object) -> None:
         raise ImportError("tests/pages/test_projection.py uses it")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vsearch.pages.projection._pacmap", missing)
+        patch.setattr("vsearch.reports.html.projection._pacmap", missing)
         yield

@@ -6,14 +6,14 @@ import torch
 from PIL import Image
 from tiny import TinyBackbone
 
-from vsearch import bundle
-from vsearch.embedder import Embedder
-from vsearch.embedding.plan import Network, start
-from vsearch.embedding.writer import Writer
-from vsearch.generations.manifest import model_of, read_fitted
+from vsearch.bundle.bulk.plan import Network, start
+from vsearch.bundle.bulk.writer import Writer
+from vsearch.bundle.generations.manifest import model_of, read_fitted
+from vsearch.bundle.new_items import embed_photos
+from vsearch.bundle.writing import write_bundle
+from vsearch.data.embedding_parts import Parts
 from vsearch.indexes.faiss import FaissIndex
-from vsearch.intake import embed_photos
-from vsearch.parts import Parts
+from vsearch.models.embedder import Embedder
 
 
 def photo(folder: Path, number: int) -> Path:
@@ -25,12 +25,19 @@ def photo(folder: Path, number: int) -> Path:
 
 def table(folder: Path, numbers: range, **columns: list) -> pd.DataFrame:
     paths = [str(photo(folder, number)) for number in numbers]
-    items = pd.DataFrame({"id": [f"p{n}" for n in numbers], "path": paths, "label": [f"l{n % 3}" for n in numbers]})
+    items = pd.DataFrame(
+        {"id": [f"p{n}" for n in numbers], "path": paths, "label": [f"l{n % 3}" for n in numbers]}
+    )
     return items.assign(price=[float(n) for n in numbers], **columns)
 
 
 def fitted(
-    folder: Path, n: int = 30, factory: str = "Flat", stored: bool = True, seed: int = 0, **extra: bytes
+    folder: Path,
+    n: int = 30,
+    factory: str = "Flat",
+    stored: bool = True,
+    seed: int = 0,
+    **extra: bytes,
 ) -> Path:
     torch.manual_seed(seed)
     embedder, items = Embedder(TinyBackbone()).eval(), table(folder.parent / "photos", range(n))
@@ -38,7 +45,7 @@ def fitted(
     index.build(vectors)
     kept = vectors if stored else None
     files = {f"{name}.parquet": data for name, data in extra.items()}
-    bundle.write(folder, embedder, index, items, {}, files, kept)
+    write_bundle(folder, embedder, index, items, {}, files, kept)
     return folder
 
 
@@ -47,12 +54,18 @@ def unit_vectors(n: int, dim: int = 8, seed: int = 0) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def embedded(folder: Path, made: Path, vectors: np.ndarray, part_size: int, broken: tuple[int, ...] = ()) -> Parts:
+def embedded(
+    folder: Path, made: Path, vectors: np.ndarray, part_size: int, broken: tuple[int, ...] = ()
+) -> Parts:
     """A folder as `embed` writes it, of items e0, e1 ... with these vectors."""
     ids = [f"e{n}" for n in range(len(vectors))]
-    items = pd.DataFrame({"id": ids, "path": ids, "label": [f"l{n % 3}" for n in range(len(vectors))]})
+    items = pd.DataFrame(
+        {"id": ids, "path": ids, "label": [f"l{n % 3}" for n in range(len(vectors))]}
+    )
     model = model_of(read_fitted(made))
     parts = start(folder, model, items, "items.csv", part_size, Network("torch", "float32"))
     errors = ["bad" if n in broken else "" for n in range(len(vectors))]
-    Writer(parts, items, lambda n: None).add(np.arange(len(vectors)), vectors, ["0"] * len(vectors), errors)
+    Writer(parts, items, lambda n: None).add(
+        np.arange(len(vectors)), vectors, ["0"] * len(vectors), errors
+    )
     return parts

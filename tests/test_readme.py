@@ -5,11 +5,11 @@ import pytest
 import torch
 from test_cli import Project
 
-from vsearch.bundle import open_bundle
-from vsearch.cli import main
+from vsearch.bundle.opening import open_bundle
+from vsearch.cli.main import main
 
-CONFIGS = Path(__file__).parent.parent / "configs"
-README = (Path(__file__).parent.parent / "README.md").read_text()
+CONFIGS = Path(__file__).parents[1] / "configs"
+README = (Path(__file__).parents[1] / "README.md").read_text()
 
 
 def test_the_plugin_shown_is_a_backbone_that_runs_and_can_be_bundled(tmp_path, monkeypatch):
@@ -27,13 +27,26 @@ def test_the_plugin_shown_is_a_backbone_that_runs_and_can_be_bundled(tmp_path, m
 
 
 def test_the_settings_it_shows_are_understood(tmp_path, capsys):
-    shown = [code for code in re.findall(r"```yaml\n(.*?)```", README, re.S) if code.startswith("trainer:")]
+    shown = [
+        code
+        for code in re.findall(r"```yaml\n(.*?)```", README, re.S)
+        if code.startswith("trainer:")
+    ]
     assert shown
     for number, code in enumerate(shown):
         overlay = tmp_path / f"{number}.yaml"
         overlay.write_text(code)
         with pytest.raises(SystemExit) as ended:
-            main(["fit", "--config", str(CONFIGS / "triplet.yaml"), "--config", str(overlay), "--print_config"])
+            main(
+                [
+                    "fit",
+                    "--config",
+                    str(CONFIGS / "triplet.yaml"),
+                    "--config",
+                    str(overlay),
+                    "--print_config",
+                ]
+            )
         assert not ended.value.code
     assert "WandbLogger" in capsys.readouterr().out
 

@@ -5,11 +5,16 @@ import pandas as pd
 from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
-from vsearch.backbones.base import Backbone
-from vsearch.catalogs.base import Catalog
-from vsearch.images import Preprocessing
+from vsearch.data.catalogs.base import Catalog
+from vsearch.data.photos import Preprocessing
+from vsearch.models.backbones.base import Backbone
 
-COLOURS = {"red": (200, 30, 30), "green": (30, 160, 30), "blue": (30, 30, 200), "grey": (120, 120, 120)}
+COLOURS = {
+    "red": (200, 30, 30),
+    "green": (30, 160, 30),
+    "blue": (30, 30, 200),
+    "grey": (120, 120, 120),
+}
 
 
 class ColourCatalog(Catalog):
@@ -27,25 +32,37 @@ class ColourCatalog(Catalog):
             for number in range(self.per_label):
                 photo = Image.new("RGB", (self.size, self.size), (255, 255, 255))
                 left, top = rng.integers(0, self.size // 2, 2).tolist()
-                ImageDraw.Draw(photo).rectangle((left, top, left + self.size // 2, top + self.size // 2), fill=colour)
+                ImageDraw.Draw(photo).rectangle(
+                    (left, top, left + self.size // 2, top + self.size // 2), fill=colour
+                )
                 photo.save(self.folder / f"{label}-{number}.png")
 
     def read(self) -> pd.DataFrame:
         names = [f"{label}-{number}" for label in COLOURS for number in range(self.per_label)]
-        table = pd.DataFrame({"id": names, "path": [str(self.folder / f"{name}.png") for name in names]})
-        return table.assign(label=table["id"].str.split("-").str[0], shelf=[i % 3 for i in range(len(table))])
+        table = pd.DataFrame(
+            {"id": names, "path": [str(self.folder / f"{name}.png") for name in names]}
+        )
+        return table.assign(
+            label=table["id"].str.split("-").str[0], shelf=[i % 3 for i in range(len(table))]
+        )
 
 
 class TinyBackbone(Backbone):
-    """Two layers with BatchNorm, of which the first can be frozen: enough for every test that trains."""
+    """Two layers with BatchNorm, of which the first can be frozen: enough for every test that
+    trains.
+    """
 
     def __init__(self, dim: int = 8, size: int = 16, frozen: bool = False) -> None:
         super().__init__()
         self.size, self.frozen = size, frozen
         self.dim, self.origin = dim, "random"
         self.preprocessing = Preprocessing(size, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.BatchNorm2d(8), nn.ReLU())
-        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, dim), nn.BatchNorm1d(dim))
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.BatchNorm2d(8), nn.ReLU()
+        )
+        self.head = nn.Sequential(
+            nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, dim), nn.BatchNorm1d(dim)
+        )
         self.stem.requires_grad_(not frozen)
 
     def forward(self, photos: Tensor) -> Tensor:

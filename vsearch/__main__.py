@@ -1,4 +1,4 @@
-from vsearch.cli import main
+from vsearch.cli.main import main
 
 if __name__ == "__main__":
     main()

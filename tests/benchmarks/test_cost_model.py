@@ -18,11 +18,16 @@ def test_exact_search_by_hand():
     assert one.ms == pytest.approx(290)
     assert one.searches_per_s == pytest.approx(1000 / 290)
     assert one.build_hours == pytest.approx(1000 / 3600)
-    assert cost(kind("exact"), 100 * MEASURED_AT, 1024, memory_gib=64).memory_bytes == one.memory_bytes / 2
+    assert (
+        cost(kind("exact"), 100 * MEASURED_AT, 1024, memory_gib=64).memory_bytes
+        == one.memory_bytes / 2
+    )
 
 
 def test_each_search_takes_a_core_on_every_machine():
-    one, two = (cost(kind("exact"), n, 2048, memory_gib=64) for n in (4_000_000, 8_000_000))  # 65.5 GB into 48 GiB
+    one, two = (
+        cost(kind("exact"), n, 2048, memory_gib=64) for n in (4_000_000, 8_000_000)
+    )  # 65.5 GB into 48 GiB
     assert (one.machines, two.machines) == (1, 2)
     assert two.ms == one.ms
     assert two.searches_per_s == one.searches_per_s / 2
@@ -46,7 +51,9 @@ def test_hours():
     assert embed_hours(3_600_000, 100, 10) == 1
 
 
-@pytest.mark.parametrize(("value", "text"), [(0.0714, "0.071"), (5.84, "5.8"), (1443.7, "1,400"), (99.9, "100")])
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0714, "0.071"), (5.84, "5.8"), (1443.7, "1,400"), (99.9, "100")]
+)
 def test_two_digits(value, text):
     assert short(value) == text
 

@@ -23,7 +23,9 @@ def test_ties_at_the_end_count():
 def test_queries_are_held_out(tmp_path):
     vectors = np.random.default_rng(0).standard_normal((50, 8)).astype(np.float32)
     column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), 8)
-    pq.write_table(pa.table({"id": [str(i) for i in range(50)], "embedding": column}), tmp_path / "e.parquet")
+    pq.write_table(
+        pa.table({"id": [str(i) for i in range(50)], "embedding": column}), tmp_path / "e.parquet"
+    )
     gallery, queries = load(tmp_path / "e.parquet", 5)
     assert sorted(np.concatenate([gallery, queries]).tolist()) == sorted(vectors.tolist())
     assert len(queries) == 5
@@ -39,7 +41,8 @@ def test_synthetic_vectors_are_units_and_the_same_each_time():
 def test_all_are_timed_in_turn():
     calls = []
     variants = [
-        Variant(name, "", lambda queries, k, name=name: calls.append((name, len(queries))), 0, None) for name in "ab"
+        Variant(name, "", lambda queries, k, name=name: calls.append((name, len(queries))), 0, None)
+        for name in "ab"
     ]
     times = measure(variants, np.zeros((60, 4), np.float32), 2)
     assert [name for name, size in calls if size == 60] == ["a", "b", "a", "b"]
@@ -48,7 +51,9 @@ def test_all_are_timed_in_turn():
 
 def test_the_command_prints_a_table(capsys, monkeypatch):
     monkeypatch.setattr(
-        sys, "argv", ["search", "--synthetic", "400", "--dim", "16", "--queries", "20", "--rounds", "1"]
+        sys,
+        "argv",
+        ["search", "--synthetic", "400", "--dim", "16", "--queries", "20", "--rounds", "1"],
     )
     monkeypatch.setattr(search.os, "environ", {})
     monkeypatch.setattr(search, "ours", lambda *_: iter(()))

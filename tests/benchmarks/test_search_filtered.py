@@ -25,7 +25,11 @@ def test_the_command_prints_a_row_for_each_filter(tmp_path, monkeypatch, capsys)
     table = pa.table({"label": [f"l{row % 40}" for row in range(900)], "embedding": column})
     pq.write_table(table, tmp_path / "e.parquet")
     monkeypatch.setattr(search_filtered, "SINGLES", 20)
-    monkeypatch.setattr(sys, "argv", ["search_filtered", str(tmp_path / "e.parquet"), "--factory", "Flat", "--search="])
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        ["search_filtered", str(tmp_path / "e.parquet"), "--factory", "Flat", "--search="],
+    )
     search_filtered.main()
     rows = [line.split("|")[1:4] for line in capsys.readouterr().out.splitlines()[4:]]
     assert [row[0].strip() for row in rows] == ["none", *["random", "labels"] * 4]

@@ -21,7 +21,16 @@ def table(tmp_path):
 
 
 def test_the_command_prints_a_row_for_each_k_factor(table, monkeypatch, capsys):
-    words = ["search_on_disk", str(table), "--queries", "50", "--factory", "PQ16x4fs,RFlat", "--k_factor", "1,60"]
+    words = [
+        "search_on_disk",
+        str(table),
+        "--queries",
+        "50",
+        "--factory",
+        "PQ16x4fs,RFlat",
+        "--k_factor",
+        "1,60",
+    ]
     monkeypatch.setattr(sys, "argv", words)
     threads = faiss.omp_get_max_threads()
     try:
@@ -38,6 +47,8 @@ def test_the_command_prints_a_row_for_each_k_factor(table, monkeypatch, capsys):
 
 
 def test_codes_alone_are_refused(table, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["search_on_disk", str(table), "--queries", "50", "--factory", "SQ8"])
+    monkeypatch.setattr(
+        sys, "argv", ["search_on_disk", str(table), "--queries", "50", "--factory", "SQ8"]
+    )
     with pytest.raises(SystemExit):
         search_on_disk.main()

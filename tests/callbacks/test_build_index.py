@@ -15,27 +15,38 @@ from test_module import data_of, learner, trainer
 from tiny import TinyBackbone
 
 from callbacks.build_index import BuildIndex
-from vsearch import calibration
-from vsearch.bundle import fingerprint, open_bundle
-from vsearch.catalogs.base import Catalog
-from vsearch.checks.config_errors import ConfigError
-from vsearch.evaluate import Embedded, half, score
-from vsearch.images import Preprocessing, normalise
+from vsearch.bundle.opening import open_bundle
+from vsearch.bundle.writing import fingerprint
+from vsearch.data.catalogs.base import Catalog
+from vsearch.data.photos import Preprocessing, normalise
+from vsearch.data.splits import LabelDisjointSplit, StratifiedSplit
+from vsearch.errors import ConfigError
+from vsearch.evaluation import calibration
+from vsearch.evaluation.metrics import means
+from vsearch.evaluation.scoring import Embedded, half, score
 from vsearch.indexes.auto import AutoIndex
 from vsearch.indexes.exact import ExactIndex
 from vsearch.indexes.faiss import FaissIndex
-from vsearch.metrics import means
 from vsearch.reports.summary import library_versions
-from vsearch.splits import LabelDisjointSplit, StratifiedSplit
 
 
 class Run:
     """A short fit with BuildIndex whose best epoch, by order, is the one with the highest val/loss."""
 
     def __init__(
-        self, catalog: Catalog, folder: Path, epochs: int = 3, callback: BuildIndex | None = None, model=None, **data
+        self,
+        catalog: Catalog,
+        folder: Path,
+        epochs: int = 3,
+        callback: BuildIndex | None = None,
+        model=None,
+        **data,
     ) -> None:
-        self.folder, self.module, self.data = folder, learner(**(model or {})), data_of(catalog, **data)
+        self.folder, self.module, self.data = (
+            folder,
+            learner(**(model or {})),
+            data_of(catalog, **data),
+        )
         self.initial = copy.deepcopy(self.module.backbone)
         best = ModelCheckpoint(folder / "checkpoints", "best", monitor="val/loss", mode="max")
         last = ModelCheckpoint(folder / "checkpoints", "last", enable_version_counter=False)
@@ -44,7 +55,9 @@ class Run:
         self.bundle = folder / "bundle"
 
     def weights(self, name: str) -> dict[str, torch.Tensor]:
-        saved = torch.load(self.folder / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"]
+        saved = torch.load(self.folder / "checkpoints" / f"{name}.ckpt", weights_only=True)[
+            "state_dict"
+        ]
         return {
             key.removeprefix("embedder.backbone."): value
             for key, value in saved.items()
@@ -55,7 +68,10 @@ class Run:
         return json.loads((self.bundle / name).read_text())
 
     def values(self, which: str) -> dict[str, float]:
-        return {name: kinds["micro"]["value"] for name, kinds in self.json("report.json")["metrics"][which].items()}
+        return {
+            name: kinds["micro"]["value"]
+            for name, kinds in self.json("report.json")["metrics"][which].items()
+        }
 
     def scores_of(self, backbone: TinyBackbone) -> dict[str, float]:
         """What test photos find in the gallery: embedded at once, searched exactly."""
@@ -64,7 +80,9 @@ class Run:
             dataset = self.data.loader(items).dataset
             with torch.inference_mode():
                 features = backbone.eval()(
-                    normalise(torch.stack([photo for photo, _, _ in dataset]), backbone.preprocessing)
+                    normalise(
+                        torch.stack([photo for photo, _, _ in dataset]), backbone.preprocessing
+                    )
                 )
             vectors = torch.nn.functional.normalize(features, dim=1).numpy()
             sides.append(Embedded(vectors, items["label_code"].to_numpy(), items.index.to_numpy()))
@@ -81,7 +99,8 @@ def run(colours, tmp_path) -> Run:
 
 def test_the_bundle_holds_the_best_epoch_and_not_the_last(run):
     stored = {
-        name.removeprefix("backbone."): value for name, value in load_file(run.bundle / "model.safetensors").items()
+        name.removeprefix("backbone."): value
+        for name, value in load_file(run.bundle / "model.safetensors").items()
     }
     best, last = run.weights("best"), run.weights("last")
     assert set(stored) == set(best)
@@ -115,18 +134,30 @@ def test_the_module_is_left_with_the_best_weights(run):
 
 
 def test_the_numbers_are_those_of_the_test_command(run):
-    results = run.trainer.test(run.module, run.data, ckpt_path=run.folder / "checkpoints" / "best.ckpt", verbose=False)
-    tested = {name.removeprefix("test/"): value for name, value in results[0].items() if not name.endswith("_macro")}
+    results = run.trainer.test(
+        run.module, run.data, ckpt_path=run.folder / "checkpoints" / "best.ckpt", verbose=False
+    )
+    tested = {
+        name.removeprefix("test/"): value
+        for name, value in results[0].items()
+        if not name.endswith("_macro")
+    }
     assert run.values("trained") == pytest.approx(tested, abs=1e-6)
 
 
 def test_the_manifest_says_what_the_bundle_is_and_how_good(run):
     manifest = run.json("manifest.json")
     preprocessing = Preprocessing(**manifest["preprocessing"])
-    assert manifest["fingerprint"] == fingerprint(manifest["sha256"]["model.safetensors"], preprocessing, 8)
+    assert manifest["fingerprint"] == fingerprint(
+        manifest["sha256"]["model.safetensors"], preprocessing, 8
+    )
     protocol = manifest["protocol"]
     assert protocol["catalog"] == "ColourCatalog"
-    assert (protocol["items"], protocol["labels"], protocol["parts"]) == (80, 4, {"train": 48, "val": 16, "test": 16})
+    assert (protocol["items"], protocol["labels"], protocol["parts"]) == (
+        80,
+        4,
+        {"train": 48, "val": 16, "test": 16},
+    )
     assert (protocol["queries"], protocol["gallery"], protocol["synthetic"]) == (16, 48, False)
     assert manifest["model"]["libraries"] == library_versions()
     index = manifest["index"]
@@ -146,7 +177,9 @@ def test_the_index_that_was_asked_for_is_built(colours, tmp_path):
 
 
 def test_an_index_that_the_gallery_cannot_fill_is_refused_before_training(colours, tmp_path):
-    with pytest.raises(ConfigError, match=r"index: factory: IVF64,Flat trains 64 centroids, with 48 vectors"):
+    with pytest.raises(
+        ConfigError, match=r"index: factory: IVF64,Flat trains 64 centroids, with 48 vectors"
+    ):
         Run(colours, tmp_path, epochs=1, callback=BuildIndex(FaissIndex("IVF64,Flat")))
     assert not list(tmp_path.rglob("*.ckpt"))
 
@@ -177,7 +210,9 @@ def test_the_indexs_errors_are_told_from_the_models(colours, tmp_path, monkeypat
     for name, found in index["labels"].items():
         assert found["exact"]["value"] == pytest.approx(exactly[name], abs=1e-6)
         assert found["served"]["value"] == pytest.approx(made.values("trained")[name])
-        assert found["difference"]["value"] == pytest.approx(found["served"]["value"] - found["exact"]["value"])
+        assert found["difference"]["value"] == pytest.approx(
+            found["served"]["value"] - found["exact"]["value"]
+        )
     assert index["labels"]["map_at_r"]["difference"]["high"] < 0
     assert index["recall_at_1"] == index["recall_at_10"] == 0
     assert "| map_at_r |" in (made.bundle / "report.md").read_text()
@@ -225,22 +260,37 @@ def test_other_axes_are_searched_through_the_same_index(colours, tmp_path, basel
     made = Run(colours, tmp_path, epochs=1, callback=BuildIndex(baseline=baseline), axes=["shelf"])
     report, opened = made.json("report.json"), open_bundle(made.bundle)
     shelf, graded = report["axes"]["shelf"], report["graded"]
-    assert (shelf["values"], shelf["missing"], shelf["queries"], shelf["unanswerable"]) == (3, 0, 16, 0)
+    assert (shelf["values"], shelf["missing"], shelf["queries"], shelf["unanswerable"]) == (
+        3,
+        0,
+        16,
+        0,
+    )
     queries = made.data.queries("test")
     right, shares = [], []
-    for (_, query), hits in zip(queries.iterrows(), opened.search(queries["path"].tolist(), 10), strict=True):
+    for (_, query), hits in zip(
+        queries.iterrows(), opened.search(queries["path"].tolist(), 10), strict=True
+    ):
         equal = hits[["label", "shelf"]] == query[["label", "shelf"]]
         right.append(equal["shelf"].mean())
         shares.append((equal.mean(axis=1) / np.log2(hits["rank"] + 1)).sum())
     assert shelf["metrics"]["precision_at_10"]["trained"]["value"] == pytest.approx(np.mean(right))
-    # 12 items a label, 4 of each shelf: 4 match in both, 8 in the label alone, 12 in the shelf alone.
+    # 12 items a label, 4 of each shelf: 4 match in both, 8 in the label alone, 12 in the shelf
+    # alone.
     counts = made.data.gallery("test").groupby(["label", "shelf"]).size().unstack()
     best = 1 / np.log2(np.arange(2, 12))
-    ideal = [best[: counts.at[query.label, query.shelf]].sum() / 2 + best.sum() / 2 for query in queries.itertuples()]
-    assert graded["ndcg_at_10"]["trained"]["value"] == pytest.approx(np.mean(np.array(shares) / ideal), abs=1e-6)
+    ideal = [
+        best[: counts.at[query.label, query.shelf]].sum() / 2 + best.sum() / 2
+        for query in queries.itertuples()
+    ]
+    assert graded["ndcg_at_10"]["trained"]["value"] == pytest.approx(
+        np.mean(np.array(shares) / ideal), abs=1e-6
+    )
     assert graded["attributes"] == ["label", "shelf"]
     for metric in (*shelf["metrics"].values(), graded["ndcg_at_10"]):
-        assert set(metric) == ({"trained", "untrained", "chance"} if baseline else {"trained", "chance"})
+        assert set(metric) == (
+            {"trained", "untrained", "chance"} if baseline else {"trained", "chance"}
+        )
 
 
 def asked(made: Run) -> pd.DataFrame:
@@ -250,13 +300,22 @@ def asked(made: Run) -> pd.DataFrame:
 def test_each_query_has_its_values_and_its_best_hits(run):
     table, opened = asked(run), open_bundle(run.bundle)
     queries = run.data.queries("test")
-    assert table[["id", "label", "path"]].equals(queries[["id", "label", "path"]].reset_index(drop=True))
-    assert {name: table[name].mean() for name in run.values("trained")} == pytest.approx(run.values("trained"))
+    assert table[["id", "label", "path"]].equals(
+        queries[["id", "label", "path"]].reset_index(drop=True)
+    )
+    assert {name: table[name].mean() for name in run.values("trained")} == pytest.approx(
+        run.values("trained")
+    )
     labels = opened.items["label"].to_numpy()
-    for query, hits in zip(table.itertuples(), opened.search(table["path"].tolist(), 10), strict=True):
+    for query, hits in zip(
+        table.itertuples(), opened.search(table["path"].tolist(), 10), strict=True
+    ):
         assert [opened.items["id"].iloc[hit] for hit in query.hits] == hits["id"].tolist()
         right = labels[query.hits] == query.label
-        assert (query.precision_at_1, query.precision_at_10) == (right[0], pytest.approx(right.mean()))
+        assert (query.precision_at_1, query.precision_at_10) == (
+            right[0],
+            pytest.approx(right.mean()),
+        )
 
 
 def test_no_query_is_among_its_own_hits(colours, tmp_path):
@@ -281,7 +340,9 @@ def test_the_manifest_says_what_the_run_cost(colours, tmp_path, monkeypatch):
     cost, backbone = manifest["cost"], made.module.backbone
     assert cost == made.json("report.json")["cost"]
     assert cost["parameters"] == sum(weight.numel() for weight in backbone.parameters())
-    assert cost["trained_parameters"] == sum(weight.numel() for weight in backbone.head.parameters())
+    assert cost["trained_parameters"] == sum(
+        weight.numel() for weight in backbone.head.parameters()
+    )
     assert cost["bytes_per_vector"] == manifest["index"]["bytes"] / 48
     assert 0.2 < cost["epoch_s"] < 20
     assert 1 < cost["embed_photos_per_s"] < 1e6
@@ -297,7 +358,9 @@ def test_an_epoch_that_was_cut_short_does_not_count(colours, tmp_path):
 
 
 def test_unseen_labels_are_indexed_among_themselves(colours, tmp_path):
-    made = Run(colours, tmp_path, epochs=1, split=LabelDisjointSplit(0.5, 0.5, 0), classes_per_batch=2)
+    made = Run(
+        colours, tmp_path, epochs=1, split=LabelDisjointSplit(0.5, 0.5, 0), classes_per_batch=2
+    )
     opened = open_bundle(made.bundle)
     assert set(opened.items["split"]) == {"val"}
     assert made.json("manifest.json")["protocol"]["queries"] == len(opened.items) == 40
@@ -310,7 +373,8 @@ def test_without_a_test_part_val_is_measured(colours, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"enable_checkpointing": False, "callbacks": [BuildIndex()]}, {"fast_dev_run": True}]
+    "arguments",
+    [{"enable_checkpointing": False, "callbacks": [BuildIndex()]}, {"fast_dev_run": True}],
 )
 def test_without_a_checkpoint_there_is_no_bundle(colours, tmp_path, arguments):
     run = trainer(tmp_path / "run", 1, **{"callbacks": [BuildIndex()], **arguments})
@@ -332,7 +396,9 @@ def searched(opened, photos: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Scores of each photo's ten best hits, and whether they have its label."""
     found = opened.search(photos["path"].tolist(), 10)
     scores = np.stack([hits["score"].to_numpy() for hits in found])
-    return scores, np.stack([hits["label"] == label for hits, label in zip(found, photos["label"], strict=True)])
+    return scores, np.stack(
+        [hits["label"] == label for hits, label in zip(found, photos["label"], strict=True)]
+    )
 
 
 def test_a_random_split_would_have_claimed_as_much_without_copies_and_more_with_them(run):
@@ -350,7 +416,10 @@ def test_scores_are_calibrated_on_val_photos_and_measured_on_test_photos(run):
     opened = open_bundle(run.bundle)
     kept = calibration.read(run.bundle, opened.manifest)
     expected = calibration.fit(*searched(opened, run.data.part("val")), source="val photos")
-    assert kept.describe() | {"threshold": 0, "promise": ""} == expected.describe() | {"threshold": 0, "promise": ""}
+    assert kept.describe() | {"threshold": 0, "promise": ""} == expected.describe() | {
+        "threshold": 0,
+        "promise": "",
+    }
     assert kept.threshold == pytest.approx(expected.threshold, abs=1e-6)
     scores, right = searched(opened, run.data.part("test"))
     assert kept.probability(scores) == pytest.approx(expected.probability(scores), abs=1e-3)
@@ -361,8 +430,12 @@ def test_scores_are_calibrated_on_val_photos_and_measured_on_test_photos(run):
     assert "## Calibration" in (run.bundle / "report.md").read_text()
 
 
-@pytest.mark.parametrize(("parts", "gallery"), [((0.6, 0.4, 0), "train"), ((0.6, 0.2, 0.2), "self")])
-def test_where_val_is_measured_or_searches_itself_half_of_the_test_photos_calibrate(colours, tmp_path, parts, gallery):
+@pytest.mark.parametrize(
+    ("parts", "gallery"), [((0.6, 0.4, 0), "train"), ((0.6, 0.2, 0.2), "self")]
+)
+def test_where_val_is_measured_or_searches_itself_half_of_the_test_photos_calibrate(
+    colours, tmp_path, parts, gallery
+):
     split = StratifiedSplit(*parts)
     split.gallery = gallery
     made = Run(colours, tmp_path, epochs=1, split=split, classes_per_batch=2)
@@ -403,7 +476,10 @@ def test_the_report_is_in_the_bundle_with_the_epochs_curves(run):
 
 def test_the_report_says_what_the_data_was(run):
     data = run.json("report.json")["data"]
-    assert data["copies"] == run.data.items["path"].map(lambda path: Path(path).read_bytes()).duplicated().sum()
+    assert (
+        data["copies"]
+        == run.data.items["path"].map(lambda path: Path(path).read_bytes()).duplicated().sum()
+    )
     for row in data["labels"]:
         own = run.data.items[run.data.items["label"] == row["label"]]
         assert row["all"] == len(own) == sum(row[part] for part in ("train", "val", "test"))
@@ -414,7 +490,7 @@ def test_a_report_that_can_not_be_drawn_costs_no_bundle(colours, tmp_path, monke
     def fails(*_):
         raise RuntimeError("no room")
 
-    monkeypatch.setattr("vsearch.pages.written.report_page", fails)
+    monkeypatch.setattr("vsearch.reports.html.written.report_page", fails)
     made = Run(colours, tmp_path, epochs=1)
     assert not (made.bundle / "report.html").exists()
     assert open_bundle(made.bundle)
@@ -427,7 +503,9 @@ def test_a_resumed_fit_has_the_curves_of_before(colours, tmp_path):
     again = trainer(tmp_path / "again", 3, callbacks=[last, BuildIndex()])
     checkpoint = first.folder / "checkpoints" / "last.ckpt"
     again.fit(learner(), data_of(colours), ckpt_path=str(checkpoint), weights_only=True)
-    epochs = json.loads((tmp_path / "again" / "bundle" / "report.json").read_text())["training"]["epochs"]
+    epochs = json.loads((tmp_path / "again" / "bundle" / "report.json").read_text())["training"][
+        "epochs"
+    ]
     assert [row["epoch"] for row in epochs] == [0, 1, 2]
     before = first.json("report.json")["training"]["epochs"]
     assert epochs[0] == before[0]

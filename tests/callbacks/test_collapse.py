@@ -32,7 +32,9 @@ def epoch_end(callback: WarnOnCollapse, **values: float) -> None:
 
 
 def test_a_collapsing_epoch_warns_with_its_number():
-    with pytest.warns(UserWarning, match=r"Epoch 3: the embeddings are collapsing.*Lower the learning rate"):
+    with pytest.warns(
+        UserWarning, match=r"Epoch 3: the embeddings are collapsing.*Lower the learning rate"
+    ):
         epoch_end(WarnOnCollapse(), train_loss_epoch=0.3, train_embedding_spread=0.001)
 
 

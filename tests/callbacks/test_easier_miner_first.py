@@ -5,7 +5,7 @@ from pytorch_metric_learning.miners import BatchHardMiner, TripletMarginMiner
 from test_module import data_of, learner, trainer
 
 from callbacks.easier_miner_first import EasierMinerFirst
-from vsearch.module import MetricLearner
+from vsearch.training.module import MetricLearner
 
 
 class Calls(Callback):
@@ -31,7 +31,9 @@ class Calls(Callback):
         self.training = False
 
 
-def fitted(colours, folder, epochs: int, resume: bool = False) -> tuple[MetricLearner, list[set[str]]]:
+def fitted(
+    colours, folder, epochs: int, resume: bool = False
+) -> tuple[MetricLearner, list[set[str]]]:
     module, easier = learner(), TripletMarginMiner(0.3, "semihard")
     calls = Calls(module, easier)
     last = ModelCheckpoint(folder, "last", enable_version_counter=False)

@@ -10,10 +10,12 @@ from test_module import data_of, learner, trainer
 from torch import Tensor
 
 from callbacks.gradual_unfreezing import GradualUnfreezing
-from vsearch.module import MetricLearner
+from vsearch.training.module import MetricLearner
 
 SCHEDULE = {"stem": 2}
-pytestmark = pytest.mark.filterwarnings("ignore:GradualUnfreezing holds stages still whose weights are random")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:GradualUnfreezing holds stages still whose weights are random"
+)
 
 
 def state(module: MetricLearner, part: str) -> dict[str, Tensor]:
@@ -48,7 +50,9 @@ class SaveWithin(Callback):
 
 def decaying(**arguments) -> MetricLearner:
     """A learner whose weight decay would show on any weight that the optimizer touches."""
-    return learner(optimizer=lambda groups: torch.optim.AdamW(groups, 0.01, weight_decay=0.5), **arguments)
+    return learner(
+        optimizer=lambda groups: torch.optim.AdamW(groups, 0.01, weight_decay=0.5), **arguments
+    )
 
 
 def fitted(colours, folder, epochs, module=None, schedule=SCHEDULE, checkpoint=None, callbacks=()):
@@ -75,7 +79,9 @@ def test_a_stage_is_bit_identical_until_its_epoch_and_learns_from_then_on(colour
 def test_a_resumed_run_goes_on_alike(colours, tmp_path):
     whole, watched = fitted(colours, tmp_path / "whole", 4)
     fitted(colours, tmp_path / "part", 1)
-    resumed, watch = fitted(colours, tmp_path / "part", 4, checkpoint=tmp_path / "part" / "last.ckpt")
+    resumed, watch = fitted(
+        colours, tmp_path / "part", 4, checkpoint=tmp_path / "part" / "last.ckpt"
+    )
     assert len(watch.stem) == 3
     assert all(same(*pair) for pair in zip(watch.stem, watched.stem[1:], strict=True))
     assert same(whole.state_dict(), resumed.state_dict())
@@ -94,7 +100,10 @@ def test_stages_follow_one_another_and_of_nested_ones_the_later_epoch_counts(col
     module = decaying()
     stem = state(module, "stem")
     _, watch = fitted(colours, tmp_path, 3, module, schedule)
-    moved = [sorted({name[0] for name in stem if not stem[name].equal(found[name])}) for found in watch.stem]
+    moved = [
+        sorted({name[0] for name in stem if not stem[name].equal(found[name])})
+        for found in watch.stem
+    ]
     assert moved == [[], ["0"], ["0", "1"]]
 
 
@@ -122,7 +131,11 @@ def setup(callback: GradualUnfreezing, module: MetricLearner) -> None:
 @pytest.mark.parametrize(
     ("schedule", "frozen", "message"),
     [
-        ({"stem": 1, "layer9": 2}, False, "has no part 'layer9'. Its stages: stem.0, stem.1, head.2, head.3"),
+        (
+            {"stem": 1, "layer9": 2},
+            False,
+            "has no part 'layer9'. Its stages: stem.0, stem.1, head.2, head.3",
+        ),
         ({"stem": 1}, True, "`freeze` holds stem for the whole run"),
         ({"stem.1": 1}, True, "`freeze` holds stem.1 for the whole run"),
         ({"all": 1}, False, "nothing to train in epoch 0"),
@@ -140,11 +153,15 @@ def test_an_empty_schedule_or_one_before_the_start_is_refused(schedule):
 
 
 def test_the_whole_backbone_may_wait_for_what_is_trained_beside_it():
-    setup(GradualUnfreezing({"all": 1}), learner(ArcFaceLoss(num_classes=4, embedding_size=8), miner=False))
+    setup(
+        GradualUnfreezing({"all": 1}),
+        learner(ArcFaceLoss(num_classes=4, embedding_size=8), miner=False),
+    )
 
 
 @pytest.mark.parametrize(
-    ("origin", "schedule", "warned"), [("random", {"stem": 1}, 1), ("random", {"stem": 0}, 0), ("a file", SCHEDULE, 0)]
+    ("origin", "schedule", "warned"),
+    [("random", {"stem": 1}, 1), ("random", {"stem": 0}, 0), ("a file", SCHEDULE, 0)],
 )
 def test_random_weights_held_still_are_warned_about(origin, schedule, warned):
     module = learner()

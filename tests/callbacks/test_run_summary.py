@@ -5,11 +5,11 @@ from pytorch_metric_learning.losses import ArcFaceLoss, TripletMarginLoss
 from tiny import TinyBackbone
 
 from callbacks.run_summary import ShowRun
-from vsearch.backbones.base import Backbone
-from vsearch.backbones.torchvision import TorchvisionBackbone
-from vsearch.heads.linear import LinearHead
-from vsearch.memory import expected_bytes
-from vsearch.module import MetricLearner
+from vsearch.models.backbones.base import Backbone
+from vsearch.models.backbones.torchvision import TorchvisionBackbone
+from vsearch.models.heads.linear import LinearHead
+from vsearch.training.memory import expected_bytes
+from vsearch.training.module import MetricLearner
 
 
 def learner(backbone: Backbone, loss=None, head=None) -> MetricLearner:
@@ -23,7 +23,11 @@ def shown(capsys, module: MetricLearner, rank_zero: bool = True) -> str:
 
 
 def rows(text: str) -> list[list[str]]:
-    return [[cell.strip() for cell in line.strip("│").split("│")] for line in text.splitlines() if line[:1] == "│"]
+    return [
+        [cell.strip() for cell in line.strip("│").split("│")]
+        for line in text.splitlines()
+        if line[:1] == "│"
+    ]
 
 
 def test_blocks_their_shares_and_what_is_frozen(capsys):
@@ -58,7 +62,16 @@ def test_resnet50_has_lost_its_classifier_and_layer4_is_58_6_percent_of_the_whol
     backbone = TorchvisionBackbone("resnet50", None, image_size=32)
     backbone.model.layer1.requires_grad_(False)
     found = {row[0]: row[1:] for row in rows(shown(capsys, learner(backbone)))}
-    assert list(found) == ["conv1", "bn1", "layer1", "layer2", "layer3", "layer4", "fc (removed)", "all"]
+    assert list(found) == [
+        "conv1",
+        "bn1",
+        "layer1",
+        "layer2",
+        "layer3",
+        "layer4",
+        "fc (removed)",
+        "all",
+    ]
     assert found["layer4"] == ["14,964,736", "58.6%", "yes"]
     assert found["fc (removed)"] == ["2,049,000", "8.0%", "-"]
     assert found["all"] == ["25,557,032", "100.0%", "23,292,224 (91.1%)"]
@@ -69,14 +82,19 @@ def test_origin_and_the_memory_of_one_batch(capsys, size):
     module = learner(TinyBackbone(size=size))
     module.backbone.origin = "file mine.pth"
     needed = expected_bytes(module.embedder, module.loss, 8) / 2**30
-    assert f"Weights from: file mine.pth. Training expects about {needed:.1f} GiB of memory." in shown(capsys, module)
+    assert (
+        f"Weights from: file mine.pth. Training expects about {needed:.1f} GiB of memory."
+        in shown(capsys, module)
+    )
     assert (needed > 0.1) == (size == 1024)
 
 
 def test_weights_that_could_not_be_had_are_named(capsys):
     module = learner(TinyBackbone())
     module.backbone.wanted = "torchvision X.V1"
-    assert "Weights from: random (torchvision X.V1 could not be downloaded). " in shown(capsys, module)
+    assert "Weights from: random (torchvision X.V1 could not be downloaded). " in shown(
+        capsys, module
+    )
 
 
 def test_only_the_first_process_prints(capsys):

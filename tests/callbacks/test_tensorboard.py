@@ -41,7 +41,12 @@ def run(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("run")
     catalog = ColourCatalog(str(folder / "colours"))
-    fit = trainer(folder, 2, callbacks=everything(folder), logger=TensorBoardLogger(folder, name="", version=""))
+    fit = trainer(
+        folder,
+        2,
+        callbacks=everything(folder),
+        logger=TensorBoardLogger(folder, name="", version=""),
+    )
     fit.fit(learner(), data_of(catalog))
     seen = EventAccumulator(str(folder), {"images": 0, "scalars": 0})
     seen.Reload()
@@ -51,7 +56,9 @@ def run(tmp_path_factory):
 def picture(seen: EventAccumulator, tag: str) -> np.ndarray:
     import io
 
-    return np.asarray(Image.open(io.BytesIO(seen.Images(tag)[-1].encoded_image_string)).convert("RGB"))
+    return np.asarray(
+        Image.open(io.BytesIO(seen.Images(tag)[-1].encoded_image_string)).convert("RGB")
+    )
 
 
 def rows_and_columns(sheet: np.ndarray) -> tuple[int, int]:
@@ -81,7 +88,9 @@ def test_labels_and_throughput_are_logged(run):
     names = fit.datamodule.label_names
     for tag in tags:
         own = scores.labels == names.index(tag.rpartition("/")[2])
-        assert seen.Scalars(tag)[-1].value == pytest.approx(scores.model["precision_at_1"][own].mean())
+        assert seen.Scalars(tag)[-1].value == pytest.approx(
+            scores.model["precision_at_1"][own].mean()
+        )
     assert [one.value > 0 for one in seen.Scalars("train/photos_per_s")] == [True, True]
 
 
@@ -108,7 +117,9 @@ def test_without_tensorboard_nothing_is_drawn(colours, tmp_path):
 def test_a_fit_without_a_bundle_has_no_projector(colours, tmp_path):
     logger = TensorBoardLogger(tmp_path)
     with pytest.warns(UserWarning, match="ShowProjector: no embeddings"):
-        trainer(tmp_path, 1, callbacks=[ShowProjector()], logger=logger).fit(learner(), data_of(colours))
+        trainer(tmp_path, 1, callbacks=[ShowProjector()], logger=logger).fit(
+            learner(), data_of(colours)
+        )
 
 
 def test_the_hardest_triplets_by_hand():
@@ -138,7 +149,12 @@ def test_the_hardest_pairs_by_hand():
     cosines = torch.cos(angles[:, None] - angles[None])
     pairs = tuple(torch.tensor(side) for side in ([0, 1], [1, 3], [0, 2], [3, 3]))
     assert hardest(cosines, pairs, 2) == [(1, (3, True)), (2, (3, False))]
-    assert hardest(cosines, pairs, 9) == [(1, (3, True)), (0, (1, True)), (2, (3, False)), (0, (3, False))]
+    assert hardest(cosines, pairs, 9) == [
+        (1, (3, True)),
+        (0, (1, True)),
+        (2, (3, False)),
+        (0, (3, False)),
+    ]
 
 
 def test_maps_are_shown_as_their_files_and_photos_as_they_are(run):
@@ -168,7 +184,8 @@ def test_each_label_has_its_share_of_the_items_drawn():
 @pytest.mark.parametrize("n", [1, 100, 30_000])
 def test_thumbnails_fit_into_a_sprite(n, monkeypatch):
     monkeypatch.setattr(
-        "callbacks.show_projector.read_square", lambda path, square, box: torch.zeros(3, square.size, 1)
+        "callbacks.show_projector.read_square",
+        lambda path, square, box: torch.zeros(3, square.size, 1),
     )
     side = thumbnails(pd.DataFrame({"path": ["there"] * n})).shape[2]
     assert side == {1: 64, 100: 64, 30_000: 47}[n]

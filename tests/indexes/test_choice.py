@@ -7,7 +7,11 @@ def row(spec: str, recall: float, ms: float, mib: float = 1) -> Measured:
     return Measured(spec, recall, ms, ms / 2, 2**20, round(mib * 2**20), 0.5)
 
 
-EXACT, GRAPH, CODES = row("Flat", 1.0, 4.0, 8), row("HNSW32", 0.995, 0.5, 10), row("PQ", 0.95, 0.2, 1)
+EXACT, GRAPH, CODES = (
+    row("Flat", 1.0, 4.0, 8),
+    row("HNSW32", 0.995, 0.5, 10),
+    row("PQ", 0.95, 0.2, 1),
+)
 THREE = [EXACT, GRAPH, CODES]
 
 
@@ -32,7 +36,9 @@ def test_the_fastest_within_the_budgets_is_chosen(budgets, wanted):
 def test_within_a_tenth_the_simpler_is_chosen_whatever_the_noise(slower, wanted):
     rows = [row("simple", 0.99, slower), row("fancy", 1.0, 1.0)]
     assert choose(rows, Budgets()) == wanted
-    assert choose(rows[::-1], Budgets()) == 0  # the first in the list, whichever of the two is a little slower
+    assert (
+        choose(rows[::-1], Budgets()) == 0
+    )  # the first in the list, whichever of the two is a little slower
 
 
 def test_a_tie_is_with_the_fastest_not_a_chain():
@@ -64,7 +70,9 @@ def test_the_nearest_is_that_whose_worst_miss_is_the_least():
 
 
 def test_the_pareto_line_against_a_loop():
-    rows = [row(f"{r}{t}", r / 4, t + 1) for r in range(5) for t in range(4)] + [row("twin", 1.0, 1)]
+    rows = [row(f"{r}{t}", r / 4, t + 1) for r in range(5) for t in range(4)] + [
+        row("twin", 1.0, 1)
+    ]
     for one, on_it in zip(rows, pareto(rows), strict=True):
         beaten = False
         for other in rows:
@@ -88,11 +96,23 @@ def test_the_table_is_json_and_marks_the_choice():
         (
             THREE,
             Budgets(),
-            ["Of 3 candidates, 2 kept", "fastest is HNSW32", "is PQ, which finds 0.9500, not 0.99."],
+            [
+                "Of 3 candidates, 2 kept",
+                "fastest is HNSW32",
+                "is PQ, which finds 0.9500, not 0.99.",
+            ],
         ),
         (THREE, Budgets(0.9), ["Nothing measured was faster."]),
-        (THREE, Budgets(0.9, max_ms=2, max_mib=20), ["recall@10 of 0.9 or more, at most 2 ms, at most 20 MiB"]),
-        ([row("a", 1, 1.05), row("b", 1, 1)], Budgets(), ["the simplest is a", "A tie with b (1 ms)"]),
+        (
+            THREE,
+            Budgets(0.9, max_ms=2, max_mib=20),
+            ["recall@10 of 0.9 or more, at most 2 ms, at most 20 MiB"],
+        ),
+        (
+            [row("a", 1, 1.05), row("b", 1, 1)],
+            Budgets(),
+            ["the simplest is a", "A tie with b (1 ms)"],
+        ),
     ],
 )
 def test_why_is_two_sentences(rows, budgets, parts):
@@ -104,7 +124,11 @@ def test_why_is_two_sentences(rows, budgets, parts):
 
 @pytest.mark.parametrize(
     ("limits", "message"),
-    [({"min_recall": 1.1}, "min_recall: 1.1"), ({"max_ms": 0}, "max_ms: 0"), ({"max_mib": -1}, "max_mib: -1")],
+    [
+        ({"min_recall": 1.1}, "min_recall: 1.1"),
+        ({"max_ms": 0}, "max_ms: 0"),
+        ({"max_mib": -1}, "max_mib: -1"),
+    ],
 )
 def test_budgets_that_nothing_could_meet_are_refused(limits, message):
     with pytest.raises(ValueError, match=message):

@@ -23,7 +23,9 @@ def brute(vectors: np.ndarray, queries: np.ndarray, k: int, allowed: np.ndarray 
     return np.take_along_axis(scores, order, axis=1), order
 
 
-def agrees(index, vectors: np.ndarray, k: int = 10, allowed: np.ndarray | None = None, exact: bool = True) -> None:
+def agrees(
+    index, vectors: np.ndarray, k: int = 10, allowed: np.ndarray | None = None, exact: bool = True
+) -> None:
     """Shapes, types, order and scores; and that an exact index finds what comparing all finds."""
     expected, order = brute(vectors, QUERIES[:, : vectors.shape[1]], k, allowed)
     scores, positions = index.search(QUERIES[:, : vectors.shape[1]], k, allowed)
@@ -41,7 +43,9 @@ def agrees(index, vectors: np.ndarray, k: int = 10, allowed: np.ndarray | None =
     if exact:
         np.testing.assert_array_equal(positions, order)
     else:
-        assert np.mean([len(set(a) & set(b)) / k for a, b in zip(positions, order, strict=True)]) > 0.9
+        assert (
+            np.mean([len(set(a) & set(b)) / k for a, b in zip(positions, order, strict=True)]) > 0.9
+        )
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +89,13 @@ def test_k_above_the_number_of_vectors_finds_all(shared):
     ids=["one", "first half", "random half", "the other half", "all but one", "each tenth", "all"],
 )
 def test_behind_a_filter_every_place_is_filled_with_the_best_that_are_allowed(shared, allowed):
-    agrees(shared[0], VECTORS, min(10, int(allowed.sum())), allowed, exact=shared[1] or allowed.sum() < 40)
+    agrees(
+        shared[0],
+        VECTORS,
+        min(10, int(allowed.sum())),
+        allowed,
+        exact=shared[1] or allowed.sum() < 40,
+    )
 
 
 def test_a_filter_that_allows_nothing_finds_nothing(shared):
@@ -158,7 +168,9 @@ def test_what_is_removed_is_found_no_more_and_the_others_close_up(engine_):
     rest = np.delete(VECTORS, [0, 5, 298], axis=0)
     assert len(index) == len(rest)
     agrees(index, rest, exact=engine_.exact)
-    np.testing.assert_allclose(index.vectors(np.array([0, len(rest) - 1])), rest[[0, -1]], atol=1e-6)
+    np.testing.assert_allclose(
+        index.vectors(np.array([0, len(rest) - 1])), rest[[0, -1]], atol=1e-6
+    )
 
 
 def test_adds_and_removes_in_turn_across_saves(engine_, tmp_path):
@@ -167,7 +179,9 @@ def test_adds_and_removes_in_turn_across_saves(engine_, tmp_path):
         gone = rng.permutation(len(expected))[:10]
         index.remove(gone)
         index.add(unit(15, DIM, seed=10 + turn))
-        expected = np.concatenate([np.delete(expected, gone, axis=0), unit(15, DIM, seed=10 + turn)])
+        expected = np.concatenate(
+            [np.delete(expected, gone, axis=0), unit(15, DIM, seed=10 + turn)]
+        )
         agrees(index, expected, exact=engine_.exact)
         (tmp_path / str(turn)).mkdir()
         index.save(tmp_path / str(turn))
@@ -203,7 +217,9 @@ def test_a_build_replaces_what_was_there(engine_, tmp_path):
 
 def test_readers_beside_a_writer_see_what_they_opened(engine_, tmp_path):
     if not engine_.remote:
-        pytest.skip("FAISS can't be changed beside a search; a bundle's readers each open their own")
+        pytest.skip(
+            "FAISS can't be changed beside a search; a bundle's readers each open their own"
+        )
     engine_.built(VECTORS).save(tmp_path)
     reader, writer = (type(engine_.new()).open(tmp_path) for _ in range(2))
     expected = reader.search(QUERIES, 10)[1]
@@ -252,7 +268,10 @@ def test_an_index_that_was_not_built_says_so(engine_):
 
 def test_vectors_of_another_model_are_refused_with_both_fingerprints(engine_, tmp_path):
     if not engine_.remote:
-        pytest.skip("FAISS's files are bound to their model by the bundle that they lie in: tests/generations")
+        pytest.skip(
+            "FAISS's files are bound to their model by the bundle that they lie in: "
+            "tests/generations"
+        )
     engine_.built(VECTORS[:50]).save(tmp_path)
     with pytest.raises(ValueError, match="another model") as told:
         type(engine_.new()).open(tmp_path).bind("b" * 64)

@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from engine_servers import name
-from small_service import encoded, picture, write_bundle
+from small_service import encoded, picture, served_bundle
 
-from vsearch.bundle import open_bundle
-from vsearch.cli import main
-from vsearch.generations.live import open_live
+from vsearch.bundle.generations.live import open_live
+from vsearch.bundle.opening import open_bundle
+from vsearch.cli.main import main
 from vsearch.indexes.base import IndexUnavailable
 from vsearch.indexes.exact import ExactIndex
 from vsearch.indexes.milvus import MilvusIndex
 from vsearch.indexes.pgvector import PgvectorIndex, Table
-from vsearch.indexes.remote import RemoteIndex
+from vsearch.indexes.vector_store import RemoteIndex
 
 N = 30
 
@@ -24,12 +24,14 @@ N = 30
 @pytest.fixture(params=["pgvector", "milvus-lite"])
 def url(request) -> str:
     """Of a collection that isn't there yet."""
-    return request.getfixturevalue("postgres_url" if request.param == "pgvector" else "lite_url").format(name())
+    return request.getfixturevalue(
+        "postgres_url" if request.param == "pgvector" else "lite_url"
+    ).format(name())
 
 
 @pytest.fixture
 def made(tmp_path) -> Path:
-    return write_bundle(tmp_path / "bundle")
+    return served_bundle(tmp_path / "bundle")
 
 
 def index(capsys, *words: object) -> str:
@@ -42,7 +44,9 @@ def answers(bundle: Path, **wishes: object) -> list[list[str]]:
     opened = open_bundle(bundle)
     queries = open_live(bundle).vectors(np.arange(0, 20, 5))
     allowed = opened.allowed(wishes.pop("where", None))
-    return [hits["id"].tolist() for hits in opened.search_embeddings(queries, 10, allowed, **wishes)]
+    return [
+        hits["id"].tolist() for hits in opened.search_embeddings(queries, 10, allowed, **wishes)
+    ]
 
 
 def rows(bundle: Path) -> int:
@@ -50,7 +54,12 @@ def rows(bundle: Path) -> int:
 
 
 def test_a_bundle_moves_to_an_engine_and_back_and_answers_as_before(made, url, capsys, tmp_path):
-    wishes = [{}, {"where": "price < 12"}, {"group_by": "label"}, {"where": "colour = red", "min_score": 0.2}]
+    wishes = [
+        {},
+        {"where": "price < 12"},
+        {"group_by": "label"},
+        {"where": "colour = red", "min_score": 0.2},
+    ]
     before = [answers(made, **wish) for wish in wishes]
     out = index(capsys, "copy", made, url)
     assert "overlap_at_10 1.0000" in out
@@ -73,7 +82,9 @@ def test_items_come_and_go_and_a_rollback_undoes_it(made, url, capsys, tmp_path)
     for number in range(3):
         (tmp_path / "new" / "l9").mkdir(parents=True, exist_ok=True)
         picture(100 + number).save(tmp_path / "new" / "l9" / f"{number}.png")
-    assert "Added 3 items" in index(capsys, "add", made, "--folder", tmp_path / "new", "--engine", "torch")
+    assert "Added 3 items" in index(
+        capsys, "add", made, "--folder", tmp_path / "new", "--engine", "torch"
+    )
     assert rows(made) == N  # pending changes are the bundle's own
     assert "Removed 2 items" in index(capsys, "remove", made, "p0", "p1")
     photo = str(tmp_path / "new" / "l9" / "1.png")
@@ -107,16 +118,18 @@ def test_vacuum_deletes_what_no_kept_generation_needs(made, url, capsys):
 
 def test_a_fold_writes_pending_changes_to_the_engine(made, url, capsys, monkeypatch):
     index(capsys, "copy", made, url)
-    monkeypatch.setattr("vsearch.generations.rebuild.FOLD_ROWS", 1)
+    monkeypatch.setattr("vsearch.bundle.generations.rebuild.FOLD_ROWS", 1)
     before = answers(made)
     assert "Folded 2 changed rows into generation 2" in index(capsys, "remove", made, "p28", "p27")
     assert rows(made) == N  # the engine keeps them for generation 1
-    assert [[id for id in hits if id not in ("p27", "p28")][:8] for hits in before] == [h[:8] for h in answers(made)]
+    assert [[id for id in hits if id not in ("p27", "p28")][:8] for hits in before] == [
+        h[:8] for h in answers(made)
+    ]
 
 
 def test_a_copy_that_was_cut_off_goes_on_where_it_was(made, url, capsys, monkeypatch):
     monkeypatch.setattr("vsearch.indexes.stored.BATCH_ROWS", 4)
-    monkeypatch.setattr("vsearch.indexes.remote.batch", lambda dim: 4)
+    monkeypatch.setattr("vsearch.indexes.vector_store.batch", lambda dim: 4)
     sent: list[int] = []
     cut = [3]
 
@@ -143,7 +156,9 @@ def test_a_copy_that_was_cut_off_goes_on_where_it_was(made, url, capsys, monkeyp
     assert rows(made) == N
 
 
-def test_a_copy_that_was_cut_off_begins_anew_when_the_bundle_has_changed(made, postgres_url, capsys, monkeypatch):
+def test_a_copy_that_was_cut_off_begins_anew_when_the_bundle_has_changed(
+    made, postgres_url, capsys, monkeypatch
+):
     url, put = postgres_url.format(name()), Table.upsert
     monkeypatch.setattr(Table, "upsert", lambda *_: (_ for _ in ()).throw(IndexUnavailable("gone")))
     with pytest.raises(SystemExit, match="gone"):
@@ -179,7 +194,7 @@ def test_a_folder_takes_no_settings(made, capsys, tmp_path):
 
 
 def test_a_copy_to_a_folder_goes_on_where_it_was(made, capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr("vsearch.generations.copying.BLOCK", 4)
+    monkeypatch.setattr("vsearch.bundle.generations.copying.BLOCK", 4)
     fetched: list[int] = []
 
     def vectors(self, positions):
@@ -188,7 +203,7 @@ def test_a_copy_to_a_folder_goes_on_where_it_was(made, capsys, monkeypatch, tmp_
         fetched.extend([len(positions)] if len(positions) == 4 or fetched[3:] else [])
         return self.index.vectors(positions)
 
-    monkeypatch.setattr("vsearch.generations.live.Live.vectors", vectors)
+    monkeypatch.setattr("vsearch.bundle.generations.live.Live.vectors", vectors)
     with pytest.raises(SystemExit, match="away"):
         index(capsys, "copy", made, tmp_path / "back")
     assert (tmp_path / ".back-copying" / "vectors.f32").stat().st_size == 3 * 4 * 4 * 8
@@ -200,14 +215,14 @@ def test_a_copy_to_a_folder_goes_on_where_it_was(made, capsys, monkeypatch, tmp_
 
 def test_another_bundle_and_another_model_are_refused(made, url, capsys, tmp_path):
     index(capsys, "copy", made, url)
-    other = write_bundle(tmp_path / "other", seed=1)
+    other = served_bundle(tmp_path / "other", seed=1)
     fingerprints = [open_live(bundle).fitted["fingerprint"] for bundle in (made, other)]
     with pytest.raises(SystemExit) as told:
         index(capsys, "copy", other, url)
     assert all(fingerprint in str(told.value) for fingerprint in fingerprints)
     assert open_live(other).state.generation == 0
     with pytest.raises(SystemExit, match="for another bundle"):
-        index(capsys, "copy", write_bundle(tmp_path / "twin"), url)
+        index(capsys, "copy", served_bundle(tmp_path / "twin"), url)
     assert rows(made) == N
 
 
@@ -226,7 +241,10 @@ def test_a_collection_that_is_gone_or_lacks_rows_is_told_at_opening(made, url, c
 
 def test_no_secret_of_a_url_is_written(made, postgres_url, capsys, monkeypatch):
     monkeypatch.delenv("PGUSER")
-    where = postgres_url.format(name()).replace("postgresql://", "postgresql://postgres:s3cret@") + "&password=s3cret"
+    where = (
+        postgres_url.format(name()).replace("postgresql://", "postgresql://postgres:s3cret@")
+        + "&password=s3cret"
+    )
     said = index(capsys, "copy", made, where, "--init-args", '{"kind": "HNSW"}')
     assert "PGPASSWORD" in said
     monkeypatch.setenv("PGUSER", "postgres")
@@ -237,24 +255,30 @@ def test_no_secret_of_a_url_is_written(made, postgres_url, capsys, monkeypatch):
     assert "HNSW" in said
 
 
-@pytest.mark.parametrize("bad", ["redis://x/y", "postgresql://h/t", "milvus://h:1/2fast", "milvus:///no/collection"])
+@pytest.mark.parametrize(
+    "bad", ["redis://x/y", "postgresql://h/t", "milvus://h:1/2fast", "milvus:///no/collection"]
+)
 def test_a_url_that_can_not_be_used_says_how_it_should_look(made, capsys, bad):
     with pytest.raises(SystemExit, match="milvus"):
         index(capsys, "copy", made, bad.replace("postgresql://h/t", "postgresq://h/t"))
     assert open_live(made).state.generation == 0
 
 
-def test_the_service_answers_through_an_engine_and_503_when_it_is_away(made, postgres_url, capsys, monkeypatch):
+def test_the_service_answers_through_an_engine_and_503_when_it_is_away(
+    made, postgres_url, capsys, monkeypatch
+):
     from fastapi.testclient import TestClient
 
-    from vsearch.service.app import create_app
-    from vsearch.service.settings import Settings
+    from vsearch.serving.api.app import create_app
+    from vsearch.serving.api.settings import Settings
 
     index(capsys, "copy", made, postgres_url.format(name()))
     with TestClient(create_app(made, Settings())) as client:
 
         def ask(**form: object):
-            return client.post("/v1/search/upload", files={"photo": ("a.png", encoded(picture(3)))}, data=form)
+            return client.post(
+                "/v1/search/upload", files={"photo": ("a.png", encoded(picture(3)))}, data=form
+            )
 
         hits = ask(k=5, where="price < 20").json()["hits"]
         assert [hits[0]["id"], len(hits)] == ["p3", 5]

@@ -17,7 +17,9 @@ def clustered(n: int, dim: int, seed: int = 0) -> np.ndarray:
 
 
 def copies(n: int, dim: int, seed: int = 0) -> np.ndarray:
-    return clustered(max(1, n // 5), dim, seed)[np.random.default_rng(seed).integers(max(1, n // 5), size=n)]
+    return clustered(max(1, n // 5), dim, seed)[
+        np.random.default_rng(seed).integers(max(1, n // 5), size=n)
+    ]
 
 
 def constant(n: int, dim: int, seed: int = 0) -> np.ndarray:
@@ -30,8 +32,12 @@ def built(vectors: np.ndarray, components: int | None = 4, **settings) -> ExactI
     return index
 
 
-def same_hits(index: ExactIndex, vectors: np.ndarray, queries: np.ndarray, k: int, allowed=None) -> None:
-    """The hits are the best there are, in float64, but for what rounding can't tell apart; scores are cosines."""
+def same_hits(
+    index: ExactIndex, vectors: np.ndarray, queries: np.ndarray, k: int, allowed=None
+) -> None:
+    """The hits are the best there are, in float64, but for what rounding can't tell apart; scores
+    are cosines.
+    """
     kept = np.arange(len(vectors)) if allowed is None else np.flatnonzero(allowed)
     scores, positions = index.search(queries, k, allowed)
     k = min(k, len(kept))
@@ -66,9 +72,13 @@ def around(n: int, dim: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("make", [unit, clustered, low_rank, near_copies, copies, constant, around])
-@pytest.mark.parametrize(("n", "dim", "components"), [(500, 64, 4), (500, 301, 32), (300, 2048, 16)])
+@pytest.mark.parametrize(
+    ("n", "dim", "components"), [(500, 64, 4), (500, 301, 32), (300, 2048, 16)]
+)
 @pytest.mark.parametrize("seed", range(2))
-def test_single_queries_are_answered_as_by_index_flat_l2_to_the_last_bit(make, n, dim, components, seed):
+def test_single_queries_are_answered_as_by_index_flat_l2_to_the_last_bit(
+    make, n, dim, components, seed
+):
     vectors, queries = make(n, dim, seed), make(4, dim, seed + 10)
     plain, index = faiss.IndexFlatL2(dim), built(vectors, components)
     plain.add(vectors)
@@ -104,7 +114,9 @@ def test_only_what_the_bound_leaves_is_compared(monkeypatch):
     vectors, seen = low_rank(2000, 64), []
     index, compare = built(vectors, 4), ExactIndex._distances
     monkeypatch.setattr(
-        ExactIndex, "_distances", lambda self, query, at: seen.append(len(at)) or compare(self, query, at)
+        ExactIndex,
+        "_distances",
+        lambda self, query, at: seen.append(len(at)) or compare(self, query, at),
     )
     same_hits(index, vectors, low_rank(1, 64, seed=1), 10)
     assert sum(seen) < 1000
@@ -162,13 +174,18 @@ def test_a_prefix_of_another_index_is_refused(tmp_path):
     (tmp_path / "other").mkdir()
     built(clustered(200, 32)).save(tmp_path / "other")
     (tmp_path / "other" / "prefix.npz").rename(tmp_path / "prefix.npz")
-    with pytest.raises(ValueError, match=r"prefix.npz is not .* it holds 200 vectors of 32 dimensions, not 300 of 32"):
+    with pytest.raises(
+        ValueError,
+        match=r"prefix.npz is not .* it holds 200 vectors of 32 dimensions, not 300 of 32",
+    ):
         ExactIndex.open(tmp_path)
 
 
 def test_where_nothing_can_be_pruned_it_is_plain_flat_and_says_so(monkeypatch, caplog):
     ticks = iter(range(10**9))
-    monkeypatch.setattr(exact.time, "perf_counter", lambda: next(ticks))  # all equally fast: the first, plain Flat
+    monkeypatch.setattr(
+        exact.time, "perf_counter", lambda: next(ticks)
+    )  # all equally fast: the first, plain Flat
     index = built(unit(2500, 256), None)
     assert index.spec == "Flat"
     assert index.describe()["components"] == 0
@@ -176,7 +193,9 @@ def test_where_nothing_can_be_pruned_it_is_plain_flat_and_says_so(monkeypatch, c
 
 
 def test_what_is_fastest_is_chosen(monkeypatch):
-    monkeypatch.setattr(ExactIndex, "_single_ms", lambda self, queries: 9.0 if self._p == 0 else abs(self._p - 60))
+    monkeypatch.setattr(
+        ExactIndex, "_single_ms", lambda self, queries: 9.0 if self._p == 0 else abs(self._p - 60)
+    )
     index = built(clustered(2500, 256), None)
     assert index.spec == "Flat, exact by a prefix of 64 components"
     assert 0 < index.describe()["compared_share"] < 1
@@ -192,8 +211,12 @@ def test_larger_batches_go_to_plain_flat():
 
 @pytest.mark.parametrize("components", [None, 32])
 def test_an_opened_index_is_built_anew_as_a_new_one(components, monkeypatch, tmp_path):
-    monkeypatch.setattr(ExactIndex, "_single_ms", lambda self, queries: 9.0 if self._p == 0 else abs(self._p - 30))
-    monkeypatch.setattr(exact, "_ms", lambda index, queries: 1.0 if isinstance(index, FaissIndex) else 2.0)
+    monkeypatch.setattr(
+        ExactIndex, "_single_ms", lambda self, queries: 9.0 if self._p == 0 else abs(self._p - 30)
+    )
+    monkeypatch.setattr(
+        exact, "_ms", lambda index, queries: 1.0 if isinstance(index, FaissIndex) else 2.0
+    )
     built(clustered(100, 256), components).save(tmp_path)
     opened = ExactIndex.open(tmp_path)
     assert opened.components == components

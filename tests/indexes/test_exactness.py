@@ -8,7 +8,12 @@ from vsearch.indexes.faiss import FaissIndex
 
 @pytest.mark.parametrize(
     ("index", "exact"),
-    [(FaissIndex(), True), (ExactIndex(), True), (FaissIndex("HNSW8"), False), (FaissIndex("SQ8"), False)],
+    [
+        (FaissIndex(), True),
+        (ExactIndex(), True),
+        (FaissIndex("HNSW8"), False),
+        (FaissIndex("SQ8"), False),
+    ],
 )
 def test_what_is_exact_by_construction(index, exact):
     assert is_exact(index) == exact

@@ -18,7 +18,16 @@ LOSSLESS = [
     "PQ16x4fs,RFlat",
     "IVF8,PQ16x4fs,RFlat",
 ]
-CODED = ["SQ8", "SQfp16", "PQ16x4", "PQ16x4fs", "IVF8,PQ16x4fs", "IVF8,SQ8", "OPQ4_16,IVF8,PQ4x4fs", "RaBitQ"]
+CODED = [
+    "SQ8",
+    "SQfp16",
+    "PQ16x4",
+    "PQ16x4fs",
+    "IVF8,PQ16x4fs",
+    "IVF8,SQ8",
+    "OPQ4_16,IVF8,PQ4x4fs",
+    "RaBitQ",
+]
 CODED += ["HNSW16,SQ8", "PCA32,Flat", "PCA32,IVF8,Flat", "PQ16x4fs,Refine(SQfp16)", "IVF8,RaBitQ"]
 
 
@@ -50,12 +59,16 @@ def test_order_against_a_loop():
     gallery, queries = unit(50, 8), unit(5, 8, seed=1)
     _, positions = built(gallery).search(queries, 50)
     for query, found in zip(queries, positions, strict=True):
-        cosines = [sum(float(a) * float(b) for a, b in zip(query, item, strict=True)) for item in gallery]
+        cosines = [
+            sum(float(a) * float(b) for a, b in zip(query, item, strict=True)) for item in gallery
+        ]
         assert found.tolist() == sorted(range(50), key=lambda i: -cosines[i])
 
 
 def test_by_hand():
-    scores, positions = built(np.array([[1, 0], [0, 1], [-1, 0]], np.float32)).search(np.array([[1, 0]], np.float32), 3)
+    scores, positions = built(np.array([[1, 0], [0, 1], [-1, 0]], np.float32)).search(
+        np.array([[1, 0]], np.float32), 3
+    )
     assert scores.tolist() == [[1, 0, -1]]
     assert positions.tolist() == [[0, 1, 2]]
 
@@ -100,7 +113,9 @@ def test_after_add_and_remove_rows_are_those_of_the_table(factory, tmp_path):
     assert len(index) == len(kept) == 1096
     _, positions = index.search(kept, 1)
     assert np.mean(positions[:, 0] == np.arange(1096)) > 0.9
-    assert np.abs(index.vectors(np.arange(997)) - np.delete(before, [3, 0, 250], axis=0)).max() < 1e-5
+    assert (
+        np.abs(index.vectors(np.arange(997)) - np.delete(before, [3, 0, 250], axis=0)).max() < 1e-5
+    )
 
 
 @pytest.mark.parametrize("few", [0, 200])  # 0: by the index, however few are allowed
@@ -123,14 +138,22 @@ def test_a_filter_leaves_no_place_empty_and_lets_nothing_else_in(factory, share,
         if factory == "Flat" or (factory in LOSSLESS and compared):
             assert np.array_equal(positions, exact)
         if factory in LOSSLESS:
-            assert scores == pytest.approx(np.take_along_axis(queries @ gallery.T, positions, axis=1), abs=1e-5)
+            assert scores == pytest.approx(
+                np.take_along_axis(queries @ gallery.T, positions, axis=1), abs=1e-5
+            )
         assert np.array_equal(index.search(queries, k, allowed)[1], positions)
-        assert index.search(queries[:2], k, allowed)[0] == pytest.approx(scores[:2], abs=1e-5)  # compared another way
+        assert index.search(queries[:2], k, allowed)[0] == pytest.approx(
+            scores[:2], abs=1e-5
+        )  # compared another way
 
 
 @pytest.mark.parametrize(
     ("factory", "search"),
-    [("HNSW32", {"efSearch": 64}), ("IVF64,Flat", {"nprobe": 8}), ("PCA16,IVF64,SQ8", {"nprobe": 8})],
+    [
+        ("HNSW32", {"efSearch": 64}),
+        ("IVF64,Flat", {"nprobe": 8}),
+        ("PCA16,IVF64,SQ8", {"nprobe": 8}),
+    ],
 )
 def test_a_filter_on_what_lies_elsewhere_costs_no_recall(factory, search, monkeypatch):
     monkeypatch.setattr(faiss_index, "FEW_WHOLE", faiss_index.FEW)
@@ -143,7 +166,9 @@ def test_a_filter_on_what_lies_elsewhere_costs_no_recall(factory, search, monkey
     assert len(kept) ** 2 > faiss_index.FEW * 8000  # the index is searched, not each compared
     exact = kept[np.argsort(-(queries @ gallery[kept].T), axis=1)[:, :10]]
     _, found = built(gallery, factory, search=search).search(queries, 10, allowed)
-    recall = np.mean([len({*a} & {*b}) / 10 for a, b in zip(found.tolist(), exact.tolist(), strict=True)])
+    recall = np.mean(
+        [len({*a} & {*b}) / 10 for a, b in zip(found.tolist(), exact.tolist(), strict=True)]
+    )
     assert recall > 0.95  # with the parameters as they are: 0.92 and 0.62
 
 
@@ -211,7 +236,10 @@ def test_a_graph_made_more_thoroughly_finds_more(tmp_path):
 
 
 def test_same_seed_same_index_another_seed_another(tmp_path):
-    answers = [built(unit(500), "IVF8,PQ8x4fs", seed=seed).search(unit(20, seed=1), 5)[0] for seed in (0, 0, 1)]
+    answers = [
+        built(unit(500), "IVF8,PQ8x4fs", seed=seed).search(unit(20, seed=1), 5)[0]
+        for seed in (0, 0, 1)
+    ]
     assert np.array_equal(answers[0], answers[1])
     assert not np.array_equal(answers[0], answers[2])
 
@@ -229,11 +257,23 @@ def test_threads_are_put_back():
 @pytest.mark.parametrize(
     ("factory", "settings", "message"),
     [
-        ("IVF1024,Flat", {}, r"IVF1024,Flat trains 1,024 centroids, with 300 vectors .*39,936 for good ones.*up to 7 "),
+        (
+            "IVF1024,Flat",
+            {},
+            r"IVF1024,Flat trains 1,024 centroids, with 300 vectors .*39,936 for good ones.*up to 7 ",
+        ),
         ("IVF64,Flat", {"train_sample": 50}, r"64 centroids, with 50 vectors"),
         ("PQ8x10", {}, r"trains 1,024 centroids"),
-        ("PCA12,Flat", {"train_sample": 10}, r"12 principal components of vectors of 64 .* with 10 .*: 10 at most"),
-        ("PCA80,HNSW8,RFlat", {}, r"80 principal components of vectors of 64 .* with 300 .*: 64 at most"),
+        (
+            "PCA12,Flat",
+            {"train_sample": 10},
+            r"12 principal components of vectors of 64 .* with 10 .*: 10 at most",
+        ),
+        (
+            "PCA80,HNSW8,RFlat",
+            {},
+            r"80 principal components of vectors of 64 .* with 300 .*: 64 at most",
+        ),
         ("OPQ4_16,PQ4x4fs", {"train_sample": 200}, r"trains 256 centroids, with 200 vectors"),
         ("IVF8,Falt", {}, r"factory: FAISS makes no 'IVF8,Falt' of 64 dimensions"),
         ("PQ7", {}, r"factory: FAISS makes no 'PQ7' of 64 dimensions"),
@@ -242,7 +282,11 @@ def test_threads_are_put_back():
         ("LSH", {}, r"LSH counts bits that differ \(IndexLSH\)"),
         ("ITQ32,LSH", {}, r"ITQ32,LSH counts bits that differ"),
         ("IVF4,ITQ,SH", {}, r"IVF4,ITQ,SH counts bits that differ"),
-        ("IDMap,Flat", {}, r"factory: FAISS can't fill IDMap,Flat: add does not make sense with IndexIDMap"),
+        (
+            "IDMap,Flat",
+            {},
+            r"factory: FAISS can't fill IDMap,Flat: add does not make sense with IndexIDMap",
+        ),
         ("IDMap2,Flat", {}, r"factory: FAISS can't fill IDMap2,Flat: add does not"),
         ("no such kind", {}, r"of 64 dimensions: could not parse index string no such kind$"),
     ],
@@ -262,7 +306,10 @@ def test_distances_that_are_no_l2_are_refused_before_training(factory):
 def test_a_mapped_index_can_be_changed(factory, tmp_path):
     vectors, index = unit(400), built(unit(400), factory, mmap=True)
     index.save(tmp_path)
-    for change in (lambda one: one.add(unit(5, seed=1)), lambda one: one.remove(np.array([3, 250]))):
+    for change in (
+        lambda one: one.add(unit(5, seed=1)),
+        lambda one: one.remove(np.array([3, 250])),
+    ):
         opened = FaissIndex.open(tmp_path)
         before = opened.vectors(np.array([399]))
         change(opened)
@@ -272,7 +319,9 @@ def test_a_mapped_index_can_be_changed(factory, tmp_path):
 
 
 def test_what_cannot_be_added_to_says_so():
-    with pytest.raises(ValueError, match=r"can't fill NSG16,Flat: NSG does not support incremental addition$"):
+    with pytest.raises(
+        ValueError, match=r"can't fill NSG16,Flat: NSG does not support incremental addition$"
+    ):
         built(unit(300), "NSG16,Flat").add(unit(3))
 
 
@@ -310,5 +359,7 @@ def test_an_empty_index_says_so():
 
 
 def test_a_kind_that_cannot_decode_says_so():
-    with pytest.raises(ValueError, match=r"Flat can't give its vectors back: reverse transform not implemented$"):
+    with pytest.raises(
+        ValueError, match=r"Flat can't give its vectors back: reverse transform not implemented$"
+    ):
         built(unit(400), "ITQ32,IVF8,Flat").vectors(np.array([0]))

@@ -6,13 +6,17 @@ from vsearch.indexes import faiss as faiss_index
 from vsearch.indexes.faiss_filtered import among, restricted, whole
 
 
-@pytest.mark.parametrize("factory", ["Flat", "HNSW16", "HNSW16,Flat,RFlat", "PCA32,HNSW16,RFlat", "PQ16x4fs,RFlat"])
+@pytest.mark.parametrize(
+    "factory", ["Flat", "HNSW16", "HNSW16,Flat,RFlat", "PCA32,HNSW16,RFlat", "PQ16x4fs,RFlat"]
+)
 def test_whole_vectors_are_those_that_came(factory):
     kept = whole(shared(factory)._index)
     assert np.array_equal(kept.reconstruct_n(0, 1000), unit(1000))
 
 
-@pytest.mark.parametrize("factory", ["SQ8", "IVF8,Flat", "PCA32,Flat", "HNSW16,SQ8", "PQ16x4fs,Refine(SQfp16)"])
+@pytest.mark.parametrize(
+    "factory", ["SQ8", "IVF8,Flat", "PCA32,Flat", "HNSW16,SQ8", "PQ16x4fs,Refine(SQfp16)"]
+)
 def test_kinds_that_keep_none_in_their_order_have_none(factory):
     assert whole(shared(factory)._index) is None
 
@@ -22,7 +26,10 @@ def test_among_against_a_loop():
     index = built(vectors)
     distances, found = among(whole(index._index), queries, 3, positions)
     for query, row, near in zip(queries, found.tolist(), distances, strict=True):
-        expected = {p: sum(float(a - b) ** 2 for a, b in zip(query, vectors[p], strict=True)) for p in positions}
+        expected = {
+            p: sum(float(a - b) ** 2 for a, b in zip(query, vectors[p], strict=True))
+            for p in positions
+        }
         assert row == sorted(positions, key=expected.__getitem__)[:3]
         assert near == pytest.approx([expected[p] for p in row], abs=1e-5)
 
@@ -53,8 +60,17 @@ def test_as_few_as_are_asked_for_are_allowed():
 
 def test_a_graph_finds_as_much_when_what_is_allowed_lies_elsewhere(monkeypatch):
     monkeypatch.setattr(faiss_index, "FEW_WHOLE", 0)  # however few are allowed
-    gallery, queries, allowed = two_sides(2000, dim=64), two_sides(50, seed=1, dim=64)[:50], np.arange(4000) >= 2000
+    gallery, queries, allowed = (
+        two_sides(2000, dim=64),
+        two_sides(50, seed=1, dim=64)[:50],
+        np.arange(4000) >= 2000,
+    )
     index = built(gallery, "HNSW32", search={"efSearch": 16})
     exact = 2000 + np.argsort(-(queries @ gallery[2000:].T), axis=1)[:, :10]
     found = index.search(queries, 10, allowed)[1]
-    assert np.mean([len({*a} & {*b}) / 10 for a, b in zip(found.tolist(), exact.tolist(), strict=True)]) > 0.8
+    assert (
+        np.mean(
+            [len({*a} & {*b}) / 10 for a, b in zip(found.tolist(), exact.tolist(), strict=True)]
+        )
+        > 0.8
+    )

@@ -74,7 +74,9 @@ def test_shards_joined_on_the_disk_answer_as_one_index_wherever_they_are_moved(t
     same(opened, whole)
     np.testing.assert_array_equal(opened.vectors(np.arange(5)), whole.vectors(np.arange(5)))
     allowed = np.arange(600) % 2 == 0
-    for mine, theirs in zip(opened.search(QUERIES, 5, allowed), whole.search(QUERIES, 5, allowed), strict=True):
+    for mine, theirs in zip(
+        opened.search(QUERIES, 5, allowed), whole.search(QUERIES, 5, allowed), strict=True
+    ):
         np.testing.assert_array_equal(mine, theirs)
     before = (tmp_path / "moved" / LISTS).read_bytes()
     for index in (opened, whole):
@@ -87,7 +89,9 @@ def test_shards_joined_on_the_disk_answer_as_one_index_wherever_they_are_moved(t
     same(FaissIndex.open(tmp_path / "changed"), whole)
 
 
-@pytest.mark.parametrize("factory", ["HNSW8", "IVF8,PQ4x4fs", "IVF8,PQ4x2,RFlat", "IMI2x2,Flat", "PQ4x4fs", "NSG8"])
+@pytest.mark.parametrize(
+    "factory", ["HNSW8", "IVF8,PQ4x4fs", "IVF8,PQ4x2,RFlat", "IMI2x2,Flat", "PQ4x4fs", "NSG8"]
+)
 def test_kinds_that_can_not_be_joined_are_refused(factory):
     with pytest.raises(ValueError, match=r"can't be joined\. Those of IVF"):
         check_mergeable(faiss.index_factory(16, factory), factory)
@@ -113,9 +117,17 @@ def test_plain_faiss_reads_lists_on_the_disk_but_its_mmap_flag_still_ends_the_pr
         "import sys, faiss, numpy; index = faiss.read_index(sys.argv[1], int(sys.argv[3])); "
         "print(index.search(numpy.load(sys.argv[2]), 3)[1].tolist())"
     )
-    words = [sys.executable, "-c", code, tmp_path / "saved" / "index.faiss", tmp_path / "queries.npy"]
+    words = [
+        sys.executable,
+        "-c",
+        code,
+        tmp_path / "saved" / "index.faiss",
+        tmp_path / "queries.npy",
+    ]
     flags = (faiss.IO_FLAG_ONDISK_SAME_DIR, faiss.IO_FLAG_ONDISK_SAME_DIR | faiss.IO_FLAG_MMAP)
-    good, bad = (subprocess.run([*words, str(flag)], capture_output=True, text=True) for flag in flags)
+    good, bad = (
+        subprocess.run([*words, str(flag)], capture_output=True, text=True) for flag in flags
+    )
     assert good.stdout.splitlines()[-1] == str(
         FaissIndex.open(tmp_path / "saved")._index.search(QUERIES, 3)[1].tolist()
     )

@@ -10,7 +10,9 @@ MORE = ["RaBitQfs", "RaBitQfs,RFlat", "IVF8,PQ4+4", "IVF8,PQ4+4,RFlat", "PCA32,H
 
 @pytest.mark.parametrize("factory", LOSSLESS + CODED + MORE)
 @pytest.mark.parametrize("gone", [[3, 250], range(100, 333)], ids=["two", "many"])
-def test_what_stays_and_what_is_added_later_are_as_if_nothing_had_been_there(factory, gone, tmp_path):
+def test_what_stays_and_what_is_added_later_are_as_if_nothing_had_been_there(
+    factory, gone, tmp_path
+):
     shared(factory).save(tmp_path)
     index, whole = FaissIndex.open(tmp_path), FaissIndex.open(tmp_path)
     index.remove(np.array(gone))

@@ -11,7 +11,7 @@ from engine_servers import MODEL, name, postgres, unit
 from vsearch.indexes.base import IndexUnavailable
 from vsearch.indexes.milvus import MilvusIndex
 from vsearch.indexes.pgvector import PgvectorIndex
-from vsearch.indexes.remote import RemoteIndex
+from vsearch.indexes.vector_store import RemoteIndex
 
 VECTORS = unit(50)
 
@@ -25,7 +25,9 @@ def closed_port() -> int:
 
 @pytest.fixture(params=["pgvector", "milvus-lite"])
 def index(request) -> RemoteIndex:
-    url = request.getfixturevalue("postgres_url" if request.param == "pgvector" else "lite_url").format(name())
+    url = request.getfixturevalue(
+        "postgres_url" if request.param == "pgvector" else "lite_url"
+    ).format(name())
     return bound((PgvectorIndex if request.param == "pgvector" else MilvusIndex)(url))
 
 
@@ -38,11 +40,15 @@ def again(index: RemoteIndex) -> RemoteIndex:
     return type(index)(index.url)
 
 
-@pytest.mark.parametrize(("kind", "scheme"), [(PgvectorIndex, "postgresql"), (MilvusIndex, "milvus")])
+@pytest.mark.parametrize(
+    ("kind", "scheme"), [(PgvectorIndex, "postgresql"), (MilvusIndex, "milvus")]
+)
 def test_a_server_that_is_not_there_is_named_without_the_password(kind, scheme, closed_port):
     place = "db/t" if scheme == "postgresql" else "t"
     away = bound(kind(f"{scheme}://me:s3cret@127.0.0.1:{closed_port}/{place}", timeout_s=1))
-    with pytest.raises(IndexUnavailable, match=rf"{scheme}://127.0.0.1:{closed_port}/{place}: .*running there") as told:
+    with pytest.raises(
+        IndexUnavailable, match=rf"{scheme}://127.0.0.1:{closed_port}/{place}: .*running there"
+    ) as told:
         away.build(VECTORS)
     assert "s3cret" not in str(told.value)
 
@@ -56,7 +62,10 @@ def test_a_database_or_a_user_that_is_not_there(postgres_url):
 
 def test_a_wrong_password_is_refused(postgres_url):
     root = PgvectorIndex(postgres_url.format("t")).collection._server
-    for told in ("CREATE EXTENSION IF NOT EXISTS vector", "CREATE ROLE shop LOGIN PASSWORD 'right'"):
+    for told in (
+        "CREATE EXTENSION IF NOT EXISTS vector",
+        "CREATE ROLE shop LOGIN PASSWORD 'right'",
+    ):
         root.run(lambda it, told=told: it.execute(told))
     root.run(lambda it: it.execute("GRANT ALL ON SCHEMA public TO shop"))
     access = Path(root.run(lambda it: it.execute("SHOW hba_file").fetchone()[0]))
@@ -80,7 +89,9 @@ def test_a_wrong_password_is_refused(postgres_url):
 
 def test_a_table_that_somebody_else_made_is_left_alone(postgres_url):
     index = bound(PgvectorIndex(postgres_url.format(name())))
-    index.collection._server.run(lambda it: it.execute(f"CREATE TABLE {index.collection._quoted} (a int)"))
+    index.collection._server.run(
+        lambda it: it.execute(f"CREATE TABLE {index.collection._quoted} (a int)")
+    )
     with pytest.raises(ValueError, match="not made by this version of vsearch"):
         index.build(VECTORS)
     with pytest.raises(ValueError, match="is there already"):
@@ -91,7 +102,10 @@ def test_vectors_of_another_model_are_refused_with_both_fingerprints(index, tmp_
     index.build(VECTORS)
     index.save(tmp_path)
     opened = type(index).open(tmp_path)
-    for refuse in (lambda: opened.bind("b" * 64), lambda: bound(again(index), "b" * 64).build(VECTORS)):
+    for refuse in (
+        lambda: opened.bind("b" * 64),
+        lambda: bound(again(index), "b" * 64).build(VECTORS),
+    ):
         with pytest.raises(ValueError, match="another model") as told:
             refuse()
         assert MODEL in str(told.value)
@@ -128,7 +142,9 @@ def test_a_save_that_failed_is_made_again_without_twice_the_rows(index, tmp_path
     monkeypatch.setattr(type(index.collection), "settle", settle)
     index.save(tmp_path)
     assert len(index.collection.serials()) == 60
-    assert type(index).open(tmp_path).search(unit(10, seed=1), 1)[1][:, 0].tolist() == [*range(50, 60)]
+    assert type(index).open(tmp_path).search(unit(10, seed=1), 1)[1][:, 0].tolist() == [
+        *range(50, 60)
+    ]
 
 
 def test_opening_writes_nothing(index, tmp_path, monkeypatch):
@@ -155,9 +171,7 @@ def test_a_connection_that_the_server_ended_is_made_again(postgres_url):
     index = bound(PgvectorIndex(postgres_url.format(name())))
     index.build(VECTORS)
     other = PgvectorIndex(index.url).collection._server
-    ended = (
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = 'postgres'"
-    )
+    ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = 'postgres'"
     other.run(lambda it: it.execute(ended))
     assert index.search(VECTORS[:1], 1)[1].tolist() == [[0]]
 
@@ -178,7 +192,10 @@ def test_a_server_that_goes_away_is_told_and_one_that_comes_back_is_used(tmp_pat
     ("make", "said"),
     [
         (lambda: PgvectorIndex("postgresql://h/db/t", "IVF"), "kind: 'IVF' is none of exact, HNSW"),
-        (lambda: MilvusIndex("milvus://h:1/t", "DISKANN"), "kind: 'DISKANN' is none of FLAT, IVF_FLAT, HNSW"),
+        (
+            lambda: MilvusIndex("milvus://h:1/t", "DISKANN"),
+            "kind: 'DISKANN' is none of FLAT, IVF_FLAT, HNSW",
+        ),
         (lambda: MilvusIndex("milvus:///folder/file/t"), "milvus-lite"),
         (lambda: MilvusIndex("http://me:s3cret@h:1/t"), "milvus://host:19530/collection"),
         (lambda: PgvectorIndex("postgresql://me:s3cret@h:port/db/t"), "no URL"),
@@ -203,7 +220,12 @@ def test_more_dimensions_than_an_index_takes_are_refused_before_training(postgre
 @pytest.mark.parametrize(
     ("kind", "url", "settings", "setting"),
     [
-        (PgvectorIndex, "postgresql://h/d/t", {"construction": {"m = 4); DROP TABLE t; --": 1}}, "construction"),
+        (
+            PgvectorIndex,
+            "postgresql://h/d/t",
+            {"construction": {"m = 4); DROP TABLE t; --": 1}},
+            "construction",
+        ),
         (PgvectorIndex, "postgresql://h/d/t", {"searching": {"ef": 99}}, "searching"),
         (MilvusIndex, "milvus://h:1/t", {"construction": {"m": 4}}, "construction"),
         (MilvusIndex, "milvus://h:1/t", {"searching": {"nprobe": 4}}, "searching"),
@@ -220,7 +242,9 @@ def test_a_collection_whose_making_was_cut_off_gets_its_index_later(lite_url, mo
     url = lite_url.format(name())
     index = bound(MilvusIndex(url, kind="HNSW"))
     index._owner = "mine"
-    index.collection.create(VECTORS.shape[1], index._belonging(VECTORS.shape[1]).meta())  # and no row
+    index.collection.create(
+        VECTORS.shape[1], index._belonging(VECTORS.shape[1]).meta()
+    )  # and no row
     later = bound(MilvusIndex(url, kind="HNSW"))
     later._owner = "mine"
     later.build(VECTORS)

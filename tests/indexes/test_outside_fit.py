@@ -7,37 +7,58 @@ import pytest
 import yaml
 from engine_servers import name
 
-from vsearch.bundle import open_bundle
-from vsearch.cli import main
-from vsearch.indexes.remote import RemoteIndex
+from vsearch.bundle.opening import open_bundle
+from vsearch.cli.main import main
+from vsearch.indexes.vector_store import RemoteIndex
 
-CONFIGS = Path(__file__).parent.parent.parent / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """Fit the recipe, made small, with an index overlay whose URL is another."""
     monkeypatch.chdir(tmp_path)
-    catalog = {"class_path": "tiny.ColourCatalog", "init_args": {"folder": str(tmp_path / "c"), "per_label": 30}}
+    catalog = {
+        "class_path": "tiny.ColourCatalog",
+        "init_args": {"folder": str(tmp_path / "c"), "per_label": 30},
+    }
 
     def fit(overlay: str, url: str) -> Path:
         index = yaml.safe_load((CONFIGS / "index" / f"{overlay}.yaml").read_text())["index"]
         index["init_args"]["url"] = url
         smaller = {
             "model": {"backbone": {"class_path": "tiny.TinyBackbone"}},
-            "data": {"classes_per_batch": 3, "photos_per_class": 2, "num_workers": 0, "axes": [], "catalog": catalog},
+            "data": {
+                "classes_per_batch": 3,
+                "photos_per_class": 2,
+                "num_workers": 0,
+                "axes": [],
+                "catalog": catalog,
+            },
             "trainer": {"max_epochs": 1, "accelerator": "cpu", "enable_progress_bar": False},
             "index": index,
         }
         (tmp_path / "smaller.yaml").write_text(yaml.safe_dump(smaller))
-        main(["fit", "--config", str(CONFIGS / "triplet.yaml"), "--config", str(tmp_path / "smaller.yaml")])
+        main(
+            [
+                "fit",
+                "--config",
+                str(CONFIGS / "triplet.yaml"),
+                "--config",
+                str(tmp_path / "smaller.yaml"),
+            ]
+        )
         return tmp_path / "lightning_logs" / "version_0" / "bundle"
 
     return fit
 
 
-@pytest.mark.parametrize(("overlay", "place"), [("pgvector", "postgres_url"), ("milvus", "lite_url")])
-def test_a_fit_leaves_a_bundle_whose_vectors_are_in_the_engine(run, overlay, place, request, tmp_path):
+@pytest.mark.parametrize(
+    ("overlay", "place"), [("pgvector", "postgres_url"), ("milvus", "lite_url")]
+)
+def test_a_fit_leaves_a_bundle_whose_vectors_are_in_the_engine(
+    run, overlay, place, request, tmp_path
+):
     url = request.getfixturevalue(place).format(name())
     made = open_bundle(run(overlay, url))
     assert isinstance(made.index, RemoteIndex)
@@ -53,7 +74,10 @@ def test_a_fit_leaves_a_bundle_whose_vectors_are_in_the_engine(run, overlay, pla
 @pytest.mark.parametrize(
     ("url", "told"),
     [
-        ("postgresql://me:s3cret@127.0.0.1:1/db/t", "PGPASSWORD"),  # the run would keep a copy of it
+        (
+            "postgresql://me:s3cret@127.0.0.1:1/db/t",
+            "PGPASSWORD",
+        ),  # the run would keep a copy of it
         ("postgresql://127.0.0.1:1/db/t", "index: postgresql://127.0.0.1:1/db/t: .*running there"),
     ],
 )

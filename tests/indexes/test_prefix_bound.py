@@ -7,7 +7,9 @@ from vsearch.indexes.prefix_bound import Prefix, gamma, least, principal_axes, p
 
 def low_rank(n: int, dim: int, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    vectors = rng.standard_normal((n, 3)) @ rng.standard_normal((3, dim)) + 1e-4 * rng.standard_normal((n, dim))
+    vectors = rng.standard_normal((n, 3)) @ rng.standard_normal(
+        (3, dim)
+    ) + 1e-4 * rng.standard_normal((n, dim))
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
@@ -24,7 +26,9 @@ def long(n: int, dim: int, seed: int = 0) -> np.ndarray:
 
 
 def excess(prefix: Prefix, vectors: np.ndarray, queries: np.ndarray) -> np.ndarray:
-    """By how much the float32 bounds lie above the distances in float64, in units of the slack (q, n): 1 at most."""
+    """By how much the float32 bounds lie above the distances in float64, in units of the slack (q,
+    n): 1 at most.
+    """
     asked = prefix.ask(queries)
     wide = queries.astype(np.float64)
     bounds = (wide**2).sum(axis=1)[:, None] - 2.0 * (asked @ prefix.rows)
@@ -62,7 +66,9 @@ def test_by_hand():
     query = np.array([[3, 4]], np.float32)
     prefix = Prefix.of(vectors, principal_axes(vectors, 1))
     bounds = 25 - 2 * (prefix.ask(query) @ prefix.rows)
-    assert bounds[0] == pytest.approx([16, 36 + 16, 9 + 9, 9 + 9], abs=1e-4)  # |y - y'|^2 + (r - r')^2; the last is 34
+    assert bounds[0] == pytest.approx(
+        [16, 36 + 16, 9 + 9, 9 + 9], abs=1e-4
+    )  # |y - y'|^2 + (r - r')^2; the last is 34
 
 
 def test_the_slack_is_small_beside_distances():
@@ -79,7 +85,9 @@ def test_axes_are_orthonormal_and_the_first_ones(make):
     assert np.linalg.norm(vectors @ axes) > 0.95 * np.linalg.norm(exact)
 
 
-@pytest.mark.parametrize("vectors", [np.ones((5, 8), np.float32), np.zeros((3, 8), np.float32), unit(1, 8)])
+@pytest.mark.parametrize(
+    "vectors", [np.ones((5, 8), np.float32), np.zeros((3, 8), np.float32), unit(1, 8)]
+)
 def test_fewer_directions_than_axes(vectors):
     assert projection_error(principal_axes(vectors, 6)) < 1e-12
 

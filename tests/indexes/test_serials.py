@@ -12,7 +12,13 @@ def fulfils(condition: Where, candidates: np.ndarray) -> np.ndarray:
         return np.array([one for one in candidates if one in set(condition.listed.tolist())])
     hidden = set(condition.hidden.tolist())
     inside = [any(first <= one <= last for first, last in condition.ranges) for one in candidates]
-    return np.array([one for one, within in zip(candidates, inside, strict=True) if within and one not in hidden])
+    return np.array(
+        [
+            one
+            for one, within in zip(candidates, inside, strict=True)
+            if within and one not in hidden
+        ]
+    )
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -34,7 +40,10 @@ def test_the_shorter_of_listing_and_hiding_is_taken():
     assert len(where(every, 10).hidden) == 0
     without = np.delete(every, [5, 500])
     assert where(without, 10).listed is None
-    assert where(without, 10).ranges[0] == (7, 11)  # a cut at the gap says it shorter than a hidden serial
+    assert where(without, 10).ranges[0] == (
+        7,
+        11,
+    )  # a cut at the gap says it shorter than a hidden serial
     assert where(every[:3], 10).ranges == ((7, 9),)
 
 
@@ -50,7 +59,9 @@ def test_many_gaps_become_hidden_serials_and_few_serials_a_list():
 
 def test_serials_rise_with_time_and_never_come_again():
     now = first_serial(0)
-    assert first_serial(now + 5_000_000) == now + 5_000_001  # a large write has run ahead of the clock
+    assert (
+        first_serial(now + 5_000_000) == now + 5_000_001
+    )  # a large write has run ahead of the clock
     time.sleep(0.002)
     assert first_serial(0) > now
     assert 0 < now < 2**62

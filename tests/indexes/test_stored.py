@@ -24,8 +24,13 @@ class Naive(Collection):
         listed = 0 if where.listed is None else len(where.listed)
         assert max(listed, len(where.hidden)) <= self.most_listed
         self.asked.append(where)
-        serials = np.array([one for one in self.rows if self._counts(one, where) and one not in self.blind] or [-1])
-        scores = queries @ np.array([self.rows.get(one, np.zeros(queries.shape[1])) for one in serials]).T
+        serials = np.array(
+            [one for one in self.rows if self._counts(one, where) and one not in self.blind] or [-1]
+        )
+        scores = (
+            queries
+            @ np.array([self.rows.get(one, np.zeros(queries.shape[1])) for one in serials]).T
+        )
         order = np.argsort(-scores, axis=1)[:, :k]
         found = np.full((len(queries), k), -1), np.full((len(queries), k), -1.0)
         found[0][:, : order.shape[1]] = serials[order]
@@ -38,7 +43,9 @@ class Naive(Collection):
         return any(a <= serial <= b for a, b in where.ranges) and serial not in where.hidden
 
     def fetch(self, serials):
-        return np.array([self.rows[one] for one in serials.tolist()], np.float32).reshape(len(serials), -1)
+        return np.array([self.rows[one] for one in serials.tolist()], np.float32).reshape(
+            len(serials), -1
+        )
 
     def count(self, where):
         return sum(self._counts(one, where) for one in self.rows)
@@ -55,7 +62,9 @@ class Naive(Collection):
 def stored(seed: int, blind: int = 0) -> tuple[Stored, np.ndarray]:
     """Blocks of rows, of which other generations need some, and the vectors of those that count."""
     rng = np.random.default_rng(seed)
-    every = np.concatenate([start + np.arange(rng.integers(1, 80)) for start in (7, 10**6, 10**9, 10**15)])
+    every = np.concatenate(
+        [start + np.arange(rng.integers(1, 80)) for start in (7, 10**6, 10**9, 10**15)]
+    )
     vectors = unit(len(every), 8, seed)
     counts = np.flatnonzero(rng.random(len(every)) < rng.choice([0.3, 0.9, 1]))
     missed = frozenset(every[rng.permutation(len(every))[:blind]].tolist())

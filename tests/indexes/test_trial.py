@@ -7,7 +7,15 @@ from indexes.test_faiss import built, unit
 from vsearch.indexes.candidates import Candidate, candidates, divisor, given, lists
 from vsearch.indexes.exact import ExactIndex
 from vsearch.indexes.faiss import FaissIndex
-from vsearch.indexes.trial import build_all, found_share, growth, in_turn, kth_best, measure, stored_bytes
+from vsearch.indexes.trial import (
+    build_all,
+    found_share,
+    growth,
+    in_turn,
+    kth_best,
+    measure,
+    stored_bytes,
+)
 
 
 class Clock:
@@ -29,7 +37,10 @@ class Clock:
 
 def test_medians_of_calls_in_turn():
     clock = Clock()
-    calls = [[clock.taking(70), clock.taking(1), clock.taking(3)], [clock.taking(5, 5, 90)]]  # a cold cache; a hiccup
+    calls = [
+        [clock.taking(70), clock.taking(1), clock.taking(3)],
+        [clock.taking(5, 5, 90)],
+    ]  # a cold cache; a hiccup
     assert in_turn(calls, 3, clock) == [2, 5]
 
 
@@ -79,7 +90,9 @@ def test_one_index_is_built_for_all_its_settings_and_searched_with_each():
     few, every = measure(tried, gallery, queries, 600)
     assert (few.spec, every.spec) == ("IVF16,Flat, nprobe=1", "IVF16,Flat, nprobe=16")
     assert few.recall_at_10 < every.recall_at_10 == 1
-    assert few.disk_bytes == every.disk_bytes == pytest.approx(stored_bytes(tried[0].index), abs=20)  # index.json
+    assert (
+        few.disk_bytes == every.disk_bytes == pytest.approx(stored_bytes(tried[0].index), abs=20)
+    )  # index.json
 
 
 def test_bytes_and_times_are_brought_to_the_number_that_is_wanted():
@@ -93,7 +106,8 @@ def test_bytes_and_times_are_brought_to_the_number_that_is_wanted():
 
 
 @pytest.mark.parametrize(
-    ("spec", "power"), [("Flat", 1), ("PQ8x4fs,RFlat", 1), ("IVF8,Flat", 0.5), ("HNSW32", 0), ("IVF8_HNSW32,Flat", 0)]
+    ("spec", "power"),
+    [("Flat", 1), ("PQ8x4fs,RFlat", 1), ("IVF8,Flat", 0.5), ("HNSW32", 0), ("IVF8_HNSW32,Flat", 0)],
 )
 def test_how_times_grow(spec, power):
     assert growth(spec) == power
@@ -125,13 +139,18 @@ def test_candidates_follow_the_size():
         assert found[0] == "Flat"
         assert any("HNSW" in spec for spec in found) == (n >= 1000)
         thorough = ", efConstruction=200" if n >= 200_000 else ""
-        assert ("PQ256x4fs,RFlat" in found) == (f"PCA128,HNSW32,RFlat{thorough}" in found) == (n >= 1000)
+        assert (
+            ("PQ256x4fs,RFlat" in found)
+            == (f"PCA128,HNSW32,RFlat{thorough}" in found)
+            == (n >= 1000)
+        )
         assert any(spec.startswith("IVF") for spec in found) == (10_000 <= n <= 1_000_000)
         assert any("OPQ" in spec for spec in found) == (1_000_000 < n <= 10_000_000)
 
 
 @pytest.mark.parametrize(
-    ("n", "dim"), [(1_500, 300), (1_500, 100), (1_500, 33), (1_500, 37), (1_500, 16), (30, 8), (12_000, 48)]
+    ("n", "dim"),
+    [(1_500, 300), (1_500, 100), (1_500, 33), (1_500, 37), (1_500, 16), (30, 8), (12_000, 48)],
 )
 def test_every_candidate_can_be_built_and_takes_its_settings(n, dim, caplog):
     vectors = unit(n, dim)
@@ -142,7 +161,9 @@ def test_every_candidate_can_be_built_and_takes_its_settings(n, dim, caplog):
         assert one.search(vectors[:3]).shape == (3, 10)
 
 
-@pytest.mark.parametrize(("n", "wanted"), [(1, 1), (38, 1), (100, 2), (2_000, 32), (100_000, 1024), (1_000_000, 2048)])
+@pytest.mark.parametrize(
+    ("n", "wanted"), [(1, 1), (38, 1), (100, 2), (2_000, 32), (100_000, 1024), (1_000_000, 2048)]
+)
 def test_lists_have_enough_vectors(n, wanted):
     assert lists(n) == wanted
     assert wanted == 1 or n / wanted >= 39

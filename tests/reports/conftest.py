@@ -17,7 +17,14 @@ TIMES = [
 def candidate(spec: str, recall: float, ms: float, **said: bool) -> dict[str, Any]:
     size = {"disk_bytes": 2**21, "memory_bytes": 2**21, "build_s": 1.25}
     flags = {"within_budget": True, "pareto": True, "chosen": False, **said}
-    return {"spec": spec, "recall_at_10": recall, "single_ms": ms, "batch_ms": ms / 2, **size, **flags}
+    return {
+        "spec": spec,
+        "recall_at_10": recall,
+        "single_ms": ms,
+        "batch_ms": ms / 2,
+        **size,
+        **flags,
+    }
 
 
 @pytest.fixture
@@ -48,9 +55,19 @@ def beside(value: float) -> dict[str, Any]:
 def with_axes(report) -> dict[str, Any]:
     """The same report with two further axes, of which the second could not be measured."""
     counts = {"values": 4, "missing": 1234, "queries": 220, "unanswerable": 3}
-    colour = {name: beside(value) for name, value in {"precision_at_1": 0.71, "cmc_at_10": 0.92}.items()}
-    graded = {"attributes": ["label", "colour", "size"], "queries": 230, "unanswerable": 0, "ndcg_at_10": beside(0.66)}
-    axes = {"colour": {**counts, "metrics": colour}, "size": {**counts, "queries": 0, "metrics": {}}}
+    colour = {
+        name: beside(value) for name, value in {"precision_at_1": 0.71, "cmc_at_10": 0.92}.items()
+    }
+    graded = {
+        "attributes": ["label", "colour", "size"],
+        "queries": 230,
+        "unanswerable": 0,
+        "ndcg_at_10": beside(0.66),
+    }
+    axes = {
+        "colour": {**counts, "metrics": colour},
+        "size": {**counts, "queries": 0, "metrics": {}},
+    }
     return {**report, "axes": axes, "graded": graded}
 
 
@@ -86,11 +103,24 @@ def report() -> dict[str, Any]:
             "recall_at_1": 0.9987,
             "recall_at_10": 0.9876,
             "recall_at_100": 0.9765,
-            "latency": {"single_p50_ms": 0.11, "single_p99_ms": 0.22, "batch_p50_ms": 3.3, "batch_p99_ms": 4.4}
+            "latency": {
+                "single_p50_ms": 0.11,
+                "single_p99_ms": 0.22,
+                "batch_p50_ms": 3.3,
+                "batch_p99_ms": 4.4,
+            }
             | {"batch_size": 32, "threads": 4, "table": TIMES},
             "labels": {
-                "precision_at_1": {"exact": estimate(0.91), "served": estimate(0.9), "difference": CHANGE},
-                "map_at_r": {"exact": estimate(0.71), "served": estimate(0.7), "difference": CHANGE},
+                "precision_at_1": {
+                    "exact": estimate(0.91),
+                    "served": estimate(0.9),
+                    "difference": CHANGE,
+                },
+                "map_at_r": {
+                    "exact": estimate(0.71),
+                    "served": estimate(0.7),
+                    "difference": CHANGE,
+                },
             },
         },
         "metrics": {
@@ -101,5 +131,8 @@ def report() -> dict[str, Any]:
                 "map_at_r": {"micro": 0.123, "macro": 0.124},
             },
         },
-        "per_class": [{"label": "red|pink", "queries": 200, **at}, {"label": "blue", "queries": 30, **at}],
+        "per_class": [
+            {"label": "red|pink", "queries": 200, **at},
+            {"label": "blue", "queries": 30, **at},
+        ],
     }

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from vsearch.calibration import fit
-from vsearch.reliability import measured
+from vsearch.evaluation.calibration import fit
+from vsearch.evaluation.reliability import measured
 from vsearch.reports.calibration_tables import bins, sentences
 from vsearch.reports.tables import markdown
 
@@ -24,7 +24,10 @@ def test_the_words_have_the_figures(found):
     assert f"{100 * tested['right_refused']:.1f} % of those whose best hit is right" in text
     assert f"{100 * tested['wrong_refused']:.1f} % of those whose best hit is wrong" in text
     error = tested["expected_calibration_error"]
-    assert f"Over the 1,800 hits of the 600 other photos its expected calibration error is {error:.3f}." in text
+    assert (
+        "Over the 1,800 hits of the 600 other photos its expected calibration error is "
+        f"{error:.3f}." in text
+    )
 
 
 def test_each_bin_has_a_row(found):

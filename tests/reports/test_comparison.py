@@ -8,18 +8,25 @@ from rich.console import Console
 from test_comparison import BASE, BETTER
 from test_runs import LABELS, made, opened
 
-from vsearch.comparing.comparison import ComparisonError, compare
-from vsearch.comparing.gates import judge
-from vsearch.comparing.runs import open_runs
+from vsearch.evaluation.comparing.comparison import ComparisonError, compare
+from vsearch.evaluation.comparing.gates import judge
+from vsearch.evaluation.comparing.runs import open_runs
 from vsearch.reports.comparison import comparison_files, refuse_foreign, summary, write
 from vsearch.reports.comparison_tables import classes, show
 
 
 @pytest.fixture
 def compared(tmp_path):
-    base = opened(tmp_path / "version_0", BASE, settings={"model": {"loss": {"margin": 0.3}, "warmup_steps": 0}})
+    base = opened(
+        tmp_path / "version_0",
+        BASE,
+        settings={"model": {"loss": {"margin": 0.3}, "warmup_steps": 0}},
+    )
     run = opened(
-        tmp_path / "[new]", BETTER, settings={"model": {"loss": {"margin": 0.5}, "warmup_steps": 0}}, cost=None
+        tmp_path / "[new]",
+        BETTER,
+        settings={"model": {"loss": {"margin": 0.5}, "warmup_steps": 0}},
+        cost=None,
     )
     return [compare(base, run)]
 
@@ -27,12 +34,22 @@ def compared(tmp_path):
 def test_the_summary_is_plain_json_with_all_that_was_found(compared, tmp_path):
     report = summary(compared, judge(compared, [("map_at_r", 0.01)]))
     assert json.loads(json.dumps(report)) == report
-    assert (report["queries"], report["labels"], report["gallery"], report["synthetic"]) == (6, 3, 6, False)
-    assert (report["base"]["name"], report["base"]["folder"]) == ("version_0", str(tmp_path / "version_0"))
+    assert (report["queries"], report["labels"], report["gallery"], report["synthetic"]) == (
+        6,
+        3,
+        6,
+        False,
+    )
+    assert (report["base"]["name"], report["base"]["folder"]) == (
+        "version_0",
+        str(tmp_path / "version_0"),
+    )
     (entry,) = report["runs"]
     found = compared[0].metrics["map_at_r"]["macro"]
     assert entry["metrics"]["map_at_r"]["macro"]["value"] == found.value
-    assert entry["metrics"]["map_at_r"]["macro"]["difference"]["p_value"] == found.difference.p_value
+    assert (
+        entry["metrics"]["map_at_r"]["macro"]["difference"]["p_value"] == found.difference.p_value
+    )
     assert entry["settings"] == {"model.loss.margin": {"base": "0.3", "value": "0.5"}}
     assert (entry["won"], entry["lost"]) == (["q1", "q2"], ["q4", "q5"])
     assert entry["queries"]["precision_at_1"] == {"won": 1, "lost": 1, "same": 4}
@@ -42,11 +59,18 @@ def test_the_summary_is_plain_json_with_all_that_was_found(compared, tmp_path):
 
 
 AXES = {"colour": {"precision_at_1": 0.5, "cmc_at_5": 0.7}, "(graded)": {"ndcg_at_10": 0.6}}
-OTHER_AXES = {"colour": {"precision_at_1": 0.55, "cmc_at_10": 0.9}, "size": {}, "(graded)": {"ndcg_at_10": 0.65}}
+OTHER_AXES = {
+    "colour": {"precision_at_1": 0.55, "cmc_at_10": 0.9},
+    "size": {},
+    "(graded)": {"ndcg_at_10": 0.65},
+}
 
 
 def test_further_axes_stand_side_by_side(tmp_path):
-    runs = opened(tmp_path / "one", BASE, axes=AXES), opened(tmp_path / "two", BETTER, axes=OTHER_AXES)
+    runs = (
+        opened(tmp_path / "one", BASE, axes=AXES),
+        opened(tmp_path / "two", BETTER, axes=OTHER_AXES),
+    )
     comparisons = [compare(*runs)]
     report, out = summary(comparisons, []), StringIO()
     found = report["runs"][0]["axes"]
@@ -68,7 +92,9 @@ def test_without_axes_there_is_no_word_of_them(compared):
     report, out = summary(compared, []), StringIO()
     show(report, Console(file=out, width=160, markup=False))
     assert report["runs"][0]["axes"] == {}
-    assert "axes" not in out.getvalue() + comparison_files(report, compared)["comparison.md"].decode()
+    assert (
+        "axes" not in out.getvalue() + comparison_files(report, compared)["comparison.md"].decode()
+    )
 
 
 def test_settings_are_said_to_differ_only_where_both_are_known(tmp_path):
@@ -98,11 +124,19 @@ def test_the_markdown_says_everything(compared):
 
 def test_the_terminal_shows_brackets_as_they_are(compared):
     out = StringIO()
-    show(summary(compared, judge(compared, [("map_at_r", 0)])), Console(file=out, width=160, markup=False))
+    show(
+        summary(compared, judge(compared, [("map_at_r", 0)])),
+        Console(file=out, width=160, markup=False),
+    )
     text = out.getvalue()
     assert "6 queries of 3 labels search 6 items." in text
     assert "p: how easily other queries would have turned its sign" in " ".join(text.split())
-    for part in ("[new] against version_0", "metric (micro)", "metric (macro)", "passed: [new]: map_at_r +0.0500"):
+    for part in (
+        "[new] against version_0",
+        "metric (micro)",
+        "metric (macro)",
+        "passed: [new]: map_at_r +0.0500",
+    ):
         assert part in text
     assert "Note: [new] was fit before costs were recorded" in text
 
@@ -119,7 +153,11 @@ def test_each_of_several_runs_has_its_section_its_cost_and_its_picture(tmp_path)
     text = files["comparison.md"].decode()
     assert "# version_1, version_2 against version_0" in text
     assert "| cost | version_0 | version_1 | version_2 |" in text
-    assert text.index("## version_1") < text.index("comparison-won-lost-1.png") < text.index("## version_2")
+    assert (
+        text.index("## version_1")
+        < text.index("comparison-won-lost-1.png")
+        < text.index("## version_2")
+    )
     assert "No query changed." in text
 
 
@@ -127,7 +165,10 @@ def test_synthetic_photos_are_said_to_be(tmp_path):
     runs = [opened(tmp_path / name, BASE, protocol={"synthetic": True}) for name in ("one", "two")]
     comparisons = [compare(*runs)]
     report = summary(comparisons, [])
-    assert "The photos are SYNTHETIC" in comparison_files(report, comparisons)["comparison.md"].decode()
+    assert (
+        "The photos are SYNTHETIC"
+        in comparison_files(report, comparisons)["comparison.md"].decode()
+    )
 
 
 def test_the_labels_shown_are_the_ends():
@@ -153,7 +194,9 @@ def test_an_earlier_comparison_is_replaced_whole(tmp_path):
 def test_a_folder_with_anything_else_is_left_alone(tmp_path):
     (tmp_path / "comparison.md").write_text("old")
     (tmp_path / "thesis.tex").write_text("dear")
-    with pytest.raises(ComparisonError, match=r"holds other files \(thesis.tex\): give --out a folder of its own"):
+    with pytest.raises(
+        ComparisonError, match=r"holds other files \(thesis.tex\): give --out a folder of its own"
+    ):
         write(tmp_path, {"comparison.md": b"new"})
     assert (tmp_path / "comparison.md").read_text() == "old"
     with pytest.raises(ComparisonError, match="is a file"):

@@ -56,7 +56,9 @@ def test_tensorboard_gets_the_test_metrics_the_tables_and_the_picture(report, pi
     board = TensorBoardLogger(tmp_path)
     log_to_tensorboard([CSVLogger(tmp_path / "csv"), board], report, picture)
     events = EventAccumulator(board.log_dir).Reload()
-    values = {name: [point.value for point in events.Scalars(name)] for name in events.Tags()["scalars"]}
+    values = {
+        name: [point.value for point in events.Scalars(name)] for name in events.Tags()["scalars"]
+    }
     assert values == {
         "test/precision_at_1": [pytest.approx(0.9)],
         "test/precision_at_1_macro": [pytest.approx(0.8)],
@@ -73,7 +75,11 @@ def test_tensorboard_gets_the_axes_that_were_measured(with_axes, picture, tmp_pa
     board = TensorBoardLogger(tmp_path)
     log_to_tensorboard([board], with_axes, picture)
     events = EventAccumulator(board.log_dir).Reload()
-    names = [name for name in events.Tags()["scalars"] if name.startswith("test/axis/") or "graded" in name]
+    names = [
+        name
+        for name in events.Tags()["scalars"]
+        if name.startswith("test/axis/") or "graded" in name
+    ]
     assert {name: events.Scalars(name)[0].value for name in names} == {
         "test/axis/colour/precision_at_1": pytest.approx(0.71),
         "test/axis/colour/cmc_at_10": pytest.approx(0.92),

@@ -38,7 +38,10 @@ def test_the_line_joins_those_that_none_beats():
 
 @pytest.mark.parametrize("count", [1, 2, 30])
 def test_each_on_the_line_has_a_number_and_a_name_below(count):
-    rows = [row("HNSW32, efSearch=16" * 2, 1 - i / 50, 1.0, pareto=True, chosen=i == 0) for i in range(count)]
+    rows = [
+        row("HNSW32, efSearch=16" * 2, 1 - i / 50, 1.0, pareto=True, chosen=i == 0)
+        for i in range(count)
+    ]
     assert frontier(rows).height - frontier([row("", 1.0, 1.0)]).height == 30 * count
 
 

@@ -7,10 +7,21 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from vsearch.evaluate import Embedded, top_hits
+from vsearch.evaluation.scoring import Embedded, top_hits
 from vsearch.indexes.faiss import FaissIndex
 from vsearch.reports import grid as module
-from vsearch.reports.grid import CAPTION, CELL, FRAME, GAP, QUERY, RIGHT, WRONG, Shown, example_grid, grid
+from vsearch.reports.grid import (
+    CAPTION,
+    CELL,
+    FRAME,
+    GAP,
+    QUERY,
+    RIGHT,
+    WRONG,
+    Shown,
+    example_grid,
+    grid,
+)
 
 
 def shown(right: bool | None, caption: str = "x", size: tuple[int, int] = (30, 20)) -> Shown:
@@ -32,7 +43,9 @@ def frame(sheet: Image.Image, line: int, column: int) -> tuple[int, ...]:
 
 
 def test_the_frames_tell_right_wrong_and_query():
-    sheet = grid([[shown(None), shown(True), shown(False)], [shown(None), shown(False), shown(True)]])
+    sheet = grid(
+        [[shown(None), shown(True), shown(False)], [shown(None), shown(False), shown(True)]]
+    )
     assert [frame(sheet, 0, column) for column in range(3)] == [QUERY, RIGHT, WRONG]
     assert [frame(sheet, 1, column) for column in range(3)] == [QUERY, WRONG, RIGHT]
 
@@ -48,7 +61,9 @@ def test_photos_of_any_size_lie_whole_within_their_frame(size):
 
 
 def test_rows_of_different_length_and_long_captions_fit():
-    long = grid([[shown(None, "a caption far longer than its cell is wide")], [shown(None), shown(True)]])
+    long = grid(
+        [[shown(None, "a caption far longer than its cell is wide")], [shown(None), shown(True)]]
+    )
     assert long.size == (2 * (CELL + GAP) + 2 * GAP, 2 * (CELL + CAPTION + GAP) + GAP)
     left, top = corner(0, 0)
     outside = np.asarray(long)[top + CELL : top + CELL + CAPTION, left + CELL + 1 :]
@@ -56,9 +71,13 @@ def test_rows_of_different_length_and_long_captions_fit():
 
 
 class Case:
-    """A gallery of one-coloured photos whose colour is their number; queries are gallery items or further ones."""
+    """A gallery of one-coloured photos whose colour is their number; queries are gallery items or
+    further ones.
+    """
 
-    def __init__(self, folder: Path, labels: Sequence[int], asked: Sequence[int], held: Sequence[int]) -> None:
+    def __init__(
+        self, folder: Path, labels: Sequence[int], asked: Sequence[int], held: Sequence[int]
+    ) -> None:
         folder.mkdir(exist_ok=True)
         for number in range(len(labels)):
             Image.new("RGB", (8, 8), (number, 0, 0)).save(folder / f"{number}.png")
@@ -82,9 +101,14 @@ class Case:
         """What is drawn: the number of each photo, its caption, and whether it counts as right."""
         seen: list[Sequence[Sequence[Shown]]] = []
         with monkeypatch.context() as patch:
-            patch.setattr(module, "grid", lambda rows: seen.append(rows) or Image.new("RGB", (1, 1)))
+            patch.setattr(
+                module, "grid", lambda rows: seen.append(rows) or Image.new("RGB", (1, 1))
+            )
             self.draw(n, k)
-        return [[(one.photo.getpixel((0, 0))[0], one.caption, one.right) for one in row] for row in seen[0]]
+        return [
+            [(one.photo.getpixel((0, 0))[0], one.caption, one.right) for one in row]
+            for row in seen[0]
+        ]
 
 
 def test_hits_are_the_nearest_and_right_when_their_label_is(tmp_path, monkeypatch):
@@ -96,14 +120,20 @@ def test_hits_are_the_nearest_and_right_when_their_label_is(tmp_path, monkeypatc
         assert query >= 20
         assert (caption, right) == (f"label {labels[query]}", None)
         nearest = np.argsort(-case.vectors[:20] @ case.vectors[query])[:5].tolist()
-        assert hits == [(hit, f"label {labels[hit]}", labels[hit] == labels[query]) for hit in nearest]
+        assert hits == [
+            (hit, f"label {labels[hit]}", labels[hit] == labels[query]) for hit in nearest
+        ]
 
 
 def test_the_query_is_never_among_its_hits(tmp_path, monkeypatch):
-    case = Case(tmp_path / "photos", [number % 2 for number in range(12)], asked=range(12), held=range(12))
+    case = Case(
+        tmp_path / "photos", [number % 2 for number in range(12)], asked=range(12), held=range(12)
+    )
     for (query, _, _), *hits in case.rows(monkeypatch, n=12, k=4):
         others = [number for number in range(12) if number != query]
-        nearest = sorted(others, key=lambda number: -float(case.vectors[number] @ case.vectors[query]))[:4]
+        nearest = sorted(
+            others, key=lambda number: -float(case.vectors[number] @ case.vectors[query])
+        )[:4]
         assert [hit for hit, _, _ in hits] == nearest
 
 
@@ -123,12 +153,19 @@ def test_every_label_comes_once_before_any_comes_twice(tmp_path, monkeypatch):
 
 
 def test_the_same_search_gives_the_same_picture(tmp_path):
-    case = Case(tmp_path / "photos", [number % 3 for number in range(20)], asked=range(10, 20), held=range(10))
+    case = Case(
+        tmp_path / "photos",
+        [number % 3 for number in range(20)],
+        asked=range(10, 20),
+        held=range(10),
+    )
     assert case.draw(5, 4).tobytes() == case.draw(5, 4).tobytes()
 
 
 def test_the_drawn_picture_has_the_colours_of_what_was_found(tmp_path, monkeypatch):
-    case = Case(tmp_path / "photos", [number % 2 for number in range(12)], asked=range(8, 12), held=range(8))
+    case = Case(
+        tmp_path / "photos", [number % 2 for number in range(12)], asked=range(8, 12), held=range(8)
+    )
     sheet = case.draw(2, 6)
     for line, row in enumerate(case.rows(monkeypatch, n=2, k=6)):
         wanted = [QUERY if right is None else RIGHT if right else WRONG for _, _, right in row]

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from vsearch.evaluate import Scores
-from vsearch.metrics import per_query
+from vsearch.evaluation.metrics import per_query
+from vsearch.evaluation.scoring import Scores
 from vsearch.reports.index_tables import index_facts, index_sections, label_quality
 
 LABELS = np.repeat([0, 1, 2], 20)
@@ -24,7 +24,9 @@ def test_the_difference_is_the_indexs_doing_query_by_query():
         assert values["served"]["value"] == pytest.approx(sum(ours) / 60)
         assert values["exact"]["value"] == pytest.approx(sum(theirs) / 60)
         change = values["difference"]
-        assert change["value"] == pytest.approx(sum(a - b for a, b in zip(ours, theirs, strict=True)) / 60)
+        assert change["value"] == pytest.approx(
+            sum(a - b for a, b in zip(ours, theirs, strict=True)) / 60
+        )
         assert change["low"] <= change["value"] <= change["high"]
     assert found["precision_at_10"]["difference"]["high"] < 0
 
@@ -46,10 +48,18 @@ def sections(index):
 
 def test_labels_and_times_have_a_table_each(report):
     (labels, _, rows), (_, header, times) = sections(report["index"])
-    assert rows[0] == ["precision_at_1", "0.910 [0.810, 0.960]", "0.900 [0.800, 0.950]", "-0.0100 [-0.0200, +0.0000]"]
+    assert rows[0] == [
+        "precision_at_1",
+        "0.910 [0.810, 0.960]",
+        "0.900 [0.800, 0.950]",
+        "-0.0100 [-0.0200, +0.0000]",
+    ]
     assert "there is none" not in labels
     assert header == ["queries", "threads", "calls", "p50 ms", "p99 ms", "queries/s"]
-    assert times == [["1", "1", "200", "0.12", "0.25", "8,000"], ["256", "4", "3", "16.00", "17.00", "16,000"]]
+    assert times == [
+        ["1", "1", "200", "0.12", "0.25", "8,000"],
+        ["256", "4", "3", "16.00", "17.00", "16,000"],
+    ]
 
 
 def test_an_exact_index_is_said_to_make_no_difference(report):

@@ -14,7 +14,9 @@ def test_dots_and_intervals_lie_on_one_axis_in_their_rows():
     picture = chart("", rows)
     red, blue = pixels(picture, (255, 0, 0)), pixels(picture, (0, 0, 255))
     assert red[:, 0].max() < blue[:, 0].min()
-    (red_left, red_right), (blue_left, blue_right) = ((found[:, 1].min(), found[:, 1].max()) for found in (red, blue))
+    (red_left, red_right), (blue_left, blue_right) = (
+        (found[:, 1].min(), found[:, 1].max()) for found in (red, blue)
+    )
     unit = (blue_left - red_left) / 0.4  # pixels for 1
     assert red_right - red_left == pytest.approx(0.3 * unit, abs=2)
     assert blue_right - blue_left == pytest.approx(0.2 * unit, abs=2)
@@ -25,7 +27,8 @@ def test_dots_and_intervals_lie_on_one_axis_in_their_rows():
 
 def test_a_name_stands_left_in_its_colour_and_a_long_one_leaves_room():
     named, nameless = (
-        pixels(chart("t", [Interval(name, 0.5, 0.4, 0.6, "#ff0000")]), (255, 0, 0))[:, 1] for name in ("x" * 300, "")
+        pixels(chart("t", [Interval(name, 0.5, 0.4, 0.6, "#ff0000")]), (255, 0, 0))[:, 1]
+        for name in ("x" * 300, "")
     )
     assert nameless.min() > 60 > named.min()
     assert nameless.max() == named.max()

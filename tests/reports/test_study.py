@@ -9,13 +9,23 @@ from rich.console import Console
 from vsearch.reports.study import markdown, show, study_files, tables, verdict
 
 METRIC = {"sd": 0.0123, "untrained": 0.2}
-COST = {"trained_parameters": 15e6, "epoch_s": 12.34, "embed_photos_per_s": 345.6, "bytes_per_vector": 8192.0}
+COST = {
+    "trained_parameters": 15e6,
+    "epoch_s": 12.34,
+    "embed_photos_per_s": 345.6,
+    "bytes_per_vector": 8192.0,
+}
 
 
-def cell(name: str, value: float | None, difference: dict[str, float] | None = None, **more: Any) -> dict[str, Any]:
+def cell(
+    name: str, value: float | None, difference: dict[str, float] | None = None, **more: Any
+) -> dict[str, Any]:
     """A cell of `ranking.rank`'s result; without a value, one that failed."""
     done = value is not None
-    kinds = {"micro": {**METRIC, "mean": value}, "macro": {**METRIC, "mean": 0.6, "sd": None, "untrained": None}}
+    kinds = {
+        "micro": {**METRIC, "mean": value},
+        "macro": {**METRIC, "mean": 0.6, "sd": None, "untrained": None},
+    }
     return {
         "cell": name,
         "seeds": [0, 1] if done else [],
@@ -30,7 +40,9 @@ def cell(name: str, value: float | None, difference: dict[str, float] | None = N
     }
 
 
-def found(value: float, low: float, high: float, p_value: float, holm_p_value: float) -> dict[str, float]:
+def found(
+    value: float, low: float, high: float, p_value: float, holm_p_value: float
+) -> dict[str, float]:
     p_values = {"p_value": p_value, "holm_p_value": holm_p_value}
     return {"value": value, "low": low, "high": high, "seeds": 2, **p_values}
 
@@ -147,7 +159,10 @@ def test_the_markdown_says_what_was_asked_and_how_it_was_compared(result):
     assert "single query" not in text
     result.update(synthetic=False, queries=29, single_query_labels=7, monitor=None)
     assert "SYNTHETIC" not in markdown(result)
-    assert "7 of 20 labels have a single query, which adds nothing to a macro interval." in markdown(result)
+    assert (
+        "7 of 20 labels have a single query, which adds nothing to a macro interval."
+        in markdown(result)
+    )
     assert "Best epoch of each cell: by its own callbacks" in markdown(result)
     assert "So few queries make the intervals too narrow" in markdown(result)
 
@@ -173,5 +188,10 @@ def test_the_terminal_shows_the_tables_with_names_as_they_are(result):
     for part in ("arc [face]", "no difference shown", "Ranking", "Metrics", "Cost", "15,000,000"):
         assert part in text
     flat = " ".join(text.split())
-    for part in ("Spread: standard deviation over seeds.", "p: how easily", "two seeds", "is optimistic"):
+    for part in (
+        "Spread: standard deviation over seeds.",
+        "p: how easily",
+        "two seeds",
+        "is optimistic",
+    ):
         assert part in flat

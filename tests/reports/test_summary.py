@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vsearch.axes import AxesScores, Axis
-from vsearch.catalogs.demo import DemoCatalog
-from vsearch.catalogs.folder import FolderCatalog
-from vsearch.evaluate import Scores
-from vsearch.metrics import means
+from vsearch.data.catalogs.demo import DemoCatalog
+from vsearch.data.catalogs.folder import FolderCatalog
+from vsearch.data.splits import StratifiedSplit
+from vsearch.evaluation.axes import AxesScores, Axis
+from vsearch.evaluation.metrics import means
+from vsearch.evaluation.scoring import Scores
 from vsearch.reports.summary import axes_summary, library_versions, protocol, summary
-from vsearch.splits import StratifiedSplit
 
 LABELS = np.array([2, 0, 2, 2])
 NAMES = ["apple", "pear", "plum"]
@@ -41,7 +41,9 @@ def test_many_queries_against_a_loop():
         own = [i for i in range(60) if NAMES[labels[i]] == row["label"]]
         assert row["queries"] == len(own)
         assert row["map_at_r"] == pytest.approx(sum(model["map_at_r"][i] for i in own) / len(own))
-    assert [row["queries"] for row in found["per_class"]] == sorted(np.bincount(labels).tolist(), reverse=True)
+    assert [row["queries"] for row in found["per_class"]] == sorted(
+        np.bincount(labels).tolist(), reverse=True
+    )
 
 
 def test_the_interval_holds_the_value_and_is_a_point_where_all_are_alike():
@@ -83,8 +85,16 @@ def test_each_class_has_its_own_chance():
 
 def on_axes(first: list[float]) -> AxesScores:
     made, none = scores(first), scores([], labels=np.zeros(0, int))
-    graded = Scores({"ndcg_at_10": np.array([0.5, 1.0])}, {"ndcg_at_10": np.array([0.2, 0.4])}, np.zeros(2), LABELS, 1)
-    return AxesScores({"colour": Axis(made, values=3, missing=7), "size": Axis(none, values=0, missing=4)}, graded)
+    graded = Scores(
+        {"ndcg_at_10": np.array([0.5, 1.0])},
+        {"ndcg_at_10": np.array([0.2, 0.4])},
+        np.zeros(2),
+        LABELS,
+        1,
+    )
+    return AxesScores(
+        {"colour": Axis(made, values=3, missing=7), "size": Axis(none, values=0, missing=4)}, graded
+    )
 
 
 def test_axes_stand_beside_the_untrained_and_chance_and_are_plain_json():
@@ -92,12 +102,30 @@ def test_axes_stand_beside_the_untrained_and_chance_and_are_plain_json():
     colour = found["axes"]["colour"]
     first = colour.pop("metrics")["precision_at_1"]
     assert colour == {"values": 3, "missing": 7, "queries": 4, "unanswerable": 5}
-    assert (first["trained"]["value"], first["untrained"]["value"], first["chance"]) == (0.75, 0.25, 0.25)
+    assert (first["trained"]["value"], first["untrained"]["value"], first["chance"]) == (
+        0.75,
+        0.25,
+        0.25,
+    )
     assert first["trained"]["low"] < 0.75 < first["trained"]["high"]
-    assert found["axes"]["size"] == {"values": 0, "missing": 4, "queries": 0, "unanswerable": 5, "metrics": {}}
+    assert found["axes"]["size"] == {
+        "values": 0,
+        "missing": 4,
+        "queries": 0,
+        "unanswerable": 5,
+        "metrics": {},
+    }
     graded = found["graded"]
-    assert (graded["attributes"], graded["queries"], graded["unanswerable"]) == (["label", "colour", "size"], 2, 1)
-    assert graded["ndcg_at_10"]["trained"]["value"] == graded["ndcg_at_10"]["untrained"]["value"] == 0.75
+    assert (graded["attributes"], graded["queries"], graded["unanswerable"]) == (
+        ["label", "colour", "size"],
+        2,
+        1,
+    )
+    assert (
+        graded["ndcg_at_10"]["trained"]["value"]
+        == graded["ndcg_at_10"]["untrained"]["value"]
+        == 0.75
+    )
     assert graded["ndcg_at_10"]["chance"] == pytest.approx(0.3)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
@@ -114,11 +142,15 @@ def test_one_query_is_enough_and_all_is_plain_json():
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
-@pytest.mark.parametrize(("catalog", "synthetic"), [(DemoCatalog("x"), True), (FolderCatalog("x"), False)])
+@pytest.mark.parametrize(
+    ("catalog", "synthetic"), [(DemoCatalog("x"), True), (FolderCatalog("x"), False)]
+)
 def test_the_protocol_counts_what_was_searched(catalog, synthetic, monkeypatch):
     items = pd.DataFrame({"split": ["train"] * 6 + ["val"] + ["test"] * 4})
     gallery = {"test": items.iloc[:6]}
-    data = SimpleNamespace(catalog=catalog, split=StratifiedSplit(seed=5), items=items, n_labels=3, n_skipped=2, seed=4)
+    data = SimpleNamespace(
+        catalog=catalog, split=StratifiedSplit(seed=5), items=items, n_labels=3, n_skipped=2, seed=4
+    )
     data.part, data.gallery = {"test": items.iloc[7:]}.__getitem__, gallery.__getitem__
     monkeypatch.setenv("PL_GLOBAL_SEED", "9")
     catalog.report = {"filtered": 1}

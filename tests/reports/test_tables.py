@@ -3,7 +3,17 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from vsearch.reports.tables import axes, axis_counts, brief, brief_axes, facts, headline, markdown, per_class, show
+from vsearch.reports.tables import (
+    axes,
+    axis_counts,
+    brief,
+    brief_axes,
+    facts,
+    headline,
+    markdown,
+    per_class,
+    show,
+)
 
 
 def cells(line: str) -> list[str]:
@@ -50,15 +60,29 @@ def test_each_metric_stands_beside_the_untrained_and_chance(report):
 def test_without_a_baseline_there_is_no_untrained_column(report):
     del report["metrics"]["untrained"]
     header, rows = headline(report)
-    assert header == ["metric", "trained (micro)", "chance (micro)", "trained (macro)", "chance (macro)"]
-    assert rows[0] == ["precision_at_1", "0.900 [0.800, 0.950]", "0.321", "0.800 [0.700, 0.850]", "0.322"]
+    assert header == [
+        "metric",
+        "trained (micro)",
+        "chance (micro)",
+        "trained (macro)",
+        "chance (macro)",
+    ]
+    assert rows[0] == [
+        "precision_at_1",
+        "0.900 [0.800, 0.950]",
+        "0.321",
+        "0.800 [0.700, 0.850]",
+        "0.322",
+    ]
     assert "untrained" not in markdown(report)
 
 
 def test_the_report_says_how_many_labels_have_a_single_query(report):
     assert "0 of 2 labels have a single query" in markdown(report)
     report["per_class"][1]["queries"] = 1
-    assert "1 of 2 labels have a single query, which adds nothing to the interval" in markdown(report)
+    assert "1 of 2 labels have a single query, which adds nothing to the interval" in markdown(
+        report
+    )
 
 
 def test_the_narrow_table_has_the_same_numbers(report):
@@ -133,7 +157,9 @@ def test_markdown_has_a_row_for_each_metric_class_and_fact(report):
     text = markdown(report)
     for metric in report["metrics"]["trained"]:
         chance = report["metrics"]["chance"][metric]
-        row = next(row for row in rows_of(text, metric) if len(row) == 7)  # the index's table has the same metrics
+        row = next(
+            row for row in rows_of(text, metric) if len(row) == 7
+        )  # the index's table has the same metrics
         assert (row[3], row[6]) == (f"{chance['micro']:.3f}", f"{chance['macro']:.3f}")
     assert len(rows_of(text, "blue")) == 1
     for name, value in facts(report):
@@ -148,17 +174,23 @@ def test_what_a_random_split_would_have_claimed_stands_beside_what_is_so(report)
         "clean_precision_at_1": {"trained": 0.9, "untrained": 0.5},
     }
     assert dict(facts(report))["random split"] == (
-        "would have claimed precision@1 0.920 (untrained 0.550) instead of 0.900: 12 of these photos have an exact copy"
+        "would have claimed precision@1 0.920 (untrained 0.550) instead of 0.900: 12 of these "
+        "photos have an exact copy"
     )
     report["leakage"]["queries_with_copies_in_gallery"] = 3
-    assert dict(facts(report))["random split"].endswith("; the copies of 3 are in the gallery even so")
+    assert dict(facts(report))["random split"].endswith(
+        "; the copies of 3 are in the gallery even so"
+    )
     report["leakage"] = {}
     assert "random split" not in dict(facts(report))
 
 
 def test_weights_that_could_not_be_had_are_named(report):
     report["model"]["wanted"] = "torchvision X.V1"
-    assert dict(facts(report))["started from"] == "random weights (torchvision X.V1 could not be downloaded)"
+    assert (
+        dict(facts(report))["started from"]
+        == "random weights (torchvision X.V1 could not be downloaded)"
+    )
 
 
 def test_a_label_with_a_bar_stays_in_its_cell(report):

@@ -5,7 +5,7 @@ from PIL import Image
 from test_comparison import BASE, BETTER
 from test_runs import COLOURS, LABELS, opened
 
-from vsearch.comparing.comparison import compare
+from vsearch.evaluation.comparing.comparison import compare
 from vsearch.reports.grid import CAPTION, CELL, GAP, QUERY, RIGHT, WRONG
 from vsearch.reports.won_lost import MISSING, TITLE, won_lost
 
@@ -19,13 +19,21 @@ def compared(tmp_path, other=BETTER):
     return compare(base, opened(tmp_path / "run", other, hits=OTHER_HITS))
 
 
-def cells(sheet: Image.Image, top: int, k: int = 2) -> list[list[tuple[tuple[int, ...], tuple[int, ...]]]]:
+def cells(
+    sheet: Image.Image, top: int, k: int = 2
+) -> list[list[tuple[tuple[int, ...], tuple[int, ...]]]]:
     """The frame and the middle of each photo of one row, for the left and for the right panel."""
     panels, width = [], (k + 1) * (CELL + GAP) + 2 * GAP
     for panel in range(2):
-        lefts = [panel * width + GAP + column * (CELL + GAP) + (GAP if column else 0) for column in range(k + 1)]
+        lefts = [
+            panel * width + GAP + column * (CELL + GAP) + (GAP if column else 0)
+            for column in range(k + 1)
+        ]
         panels.append(
-            [(sheet.getpixel((left, top)), sheet.getpixel((left + CELL // 2, top + CELL // 2))) for left in lefts]
+            [
+                (sheet.getpixel((left, top)), sheet.getpixel((left + CELL // 2, top + CELL // 2)))
+                for left in lefts
+            ]
         )
     return panels
 
@@ -41,7 +49,10 @@ def test_each_row_is_a_query_with_what_both_runs_find(tmp_path):
     tops = [TITLE + GAP, TITLE + GAP + ROW]  # two won, then a heading, then two lost
     tops += [top + TITLE + 2 * ROW + GAP for top in tops]
     for top, query in zip(tops, (1, 2, 4, 5), strict=True):
-        assert cells(sheet, top) == [expected(query, HITS[query]), expected(query, OTHER_HITS[query])]
+        assert cells(sheet, top) == [
+            expected(query, HITS[query]),
+            expected(query, OTHER_HITS[query]),
+        ]
 
 
 def test_only_so_many_are_drawn_and_the_largest_changes_first(tmp_path):
@@ -61,7 +72,10 @@ def test_photos_that_are_gone_are_grey(tmp_path):
 
 
 def test_without_losses_only_the_wins_are_drawn(tmp_path):
-    only_won = {"precision_at_1": BASE["precision_at_1"], "map_at_r": [1.0, 0.2, 0.3, 0.8, 0.5, 0.1]}
+    only_won = {
+        "precision_at_1": BASE["precision_at_1"],
+        "map_at_r": [1.0, 0.2, 0.3, 0.8, 0.5, 0.1],
+    }
     assert won_lost(compared(tmp_path, only_won), k=2).height == TITLE + ROW + GAP
 
 

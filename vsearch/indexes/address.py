@@ -2,7 +2,9 @@ import re
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
-SECRET = re.compile(r"user|.*(password|secret|token).*|.*_key", re.IGNORECASE)  # options; `sslkey` names a file
+SECRET = re.compile(
+    r"user|.*(password|secret|token).*|.*_key", re.IGNORECASE
+)  # options; `sslkey` names a file
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}(\.[A-Za-z_][A-Za-z0-9_]{0,62})?")
 
 
@@ -51,12 +53,16 @@ def address(url: str, scheme: str, form: str) -> Address:
     place, _, name = parts.path.rpartition("/")
     if parts.scheme != scheme or parts.fragment or not NAME.fullmatch(name):
         raise ValueError(
-            f"url: it should look like {form}; the last part, {name!r} here, names the collection: letters, digits and "
-            "_, not beginning with a digit."
+            f"url: it should look like {form}; the last part, {name!r} here, names the collection: "
+            "letters, digits and _, not beginning with a digit."
         )
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    plain = urlencode({key: value for key, value in options.items() if not SECRET.fullmatch(key)}, safe="/:,")
+    plain = urlencode(
+        {key: value for key, value in options.items() if not SECRET.fullmatch(key)}, safe="/:,"
+    )
     shown = f"{scheme}:{'//' if url.startswith(f'{scheme}://') else ''}{host}{parts.path}{'?' if plain else ''}{plain}"
-    user, password = (None if one is None else unquote(one) for one in (parts.username, parts.password))
+    user, password = (
+        None if one is None else unquote(one) for one in (parts.username, parts.password)
+    )
     secret = "@" in parts.netloc or any(SECRET.fullmatch(key) for key in options)
     return Address(shown, host, unquote(place), name, options, user, password, secret)

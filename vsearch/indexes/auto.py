@@ -8,12 +8,12 @@ from typing import Any, Self
 import numpy as np
 from rich.progress import Progress
 
+from vsearch.class_paths import build, describe
 from vsearch.indexes.base import Index
 from vsearch.indexes.candidates import Candidate, candidates, given
 from vsearch.indexes.choice import Budgets, Measured, choose, table, why
 from vsearch.indexes.faiss import FaissIndex
 from vsearch.indexes.trial import ROUNDS, Tried, build_all, measure
-from vsearch.spec import build, describe
 
 FILE = "auto.json"
 SAMPLE, HELD_OUT = 50_000, 500
@@ -22,17 +22,19 @@ logger = logging.getLogger(__name__)
 
 
 class AutoIndex(Index):
-    """Tries several kinds of index on the vectors themselves, and keeps the fastest within the budgets.
+    """Tries several kinds of index on the vectors themselves, and keeps the fastest within the
+    budgets.
 
-    Up to 500 vectors are held out as queries; candidates are built from the others, or from 50,000 of them, and are
-    measured by these queries: so never by vectors that they hold. The chosen one is then built from all vectors. With
-    more than 50,000, times and bytes are brought to their number (`trial.growth`), which is an estimate, and recall is
-    that of the sample, a little higher than with all: the fit's report measures the index that is served.
+    Up to 500 vectors are held out as queries; candidates are built from the others, or from 50,000
+    of them, and are measured by these queries: so never by vectors that they hold. The chosen one
+    is then built from all vectors. With more than 50,000, times and bytes are brought to their
+    number (`trial.growth`), which is an estimate, and recall is that of the sample, a little higher
+    than with all: the fit's report measures the index that is served.
 
-    Recall and bytes are the same for the same seed; times are not. Medians of interleaved rounds, and a tie of 10 %
-    in which the simpler candidate is taken, keep the choice from flipping; to pin it, put what `describe` calls `pin`
-    in the place of AutoIndex in the config. The trial holds all candidates in memory at once: for 50,000 vectors of
-    2,048 dimensions some 2.5 GB.
+    Recall and bytes are the same for the same seed; times are not. Medians of interleaved rounds,
+    and a tie of 10 % in which the simpler candidate is taken, keep the choice from flipping; to pin
+    it, put what `describe` calls `pin` in the place of AutoIndex in the config. The trial holds all
+    candidates in memory at once: for 50,000 vectors of 2,048 dimensions some 2.5 GB.
 
     Args:
         min_recall: share (0..1) of the exact 10 best that must be found.
@@ -56,7 +58,9 @@ class AutoIndex(Index):
     ) -> None:
         self.budgets = Budgets(min_recall, max_ms, max_mib)
         self.candidates, self.sample, self.seed, self.threads = candidates, sample, seed, threads
-        self._described: list[dict[str, Any]] = []  # candidates of an opened one, imported when they are needed
+        self._described: list[
+            dict[str, Any]
+        ] = []  # candidates of an opened one, imported when they are needed
         self.chosen: Index | None = None
         self.found: dict[str, Any] = {"why": "", "frontier": [], "trial": {}}
 
@@ -76,10 +80,17 @@ class AutoIndex(Index):
         held = min(HELD_OUT, n // 5)
         sample = min(self.sample, n - held)
         own = self._candidates()
-        offered = candidates(n, dim, sample, self.seed, self.threads) if own is None else list(map(given, own))
+        offered = (
+            candidates(n, dim, sample, self.seed, self.threads)
+            if own is None
+            else list(map(given, own))
+        )
         if n < FEWEST:
             self._build(offered[0], offered[0].settings[0], embeddings)
-            self.found = {"why": f"{n} vectors are too few to try anything. The simplest was taken.", "frontier": []}
+            self.found = {
+                "why": f"{n} vectors are too few to try anything. The simplest was taken.",
+                "frontier": [],
+            }
             self.found["trial"] = {"vectors": 0, "queries": 0}
             return
         order = np.random.default_rng(self.seed).permutation(n)
@@ -90,7 +101,11 @@ class AutoIndex(Index):
         candidate, setting = tried[best].candidate, tried[best].setting
         del tried, vectors  # before the largest index is built
         self._build(candidate, setting, embeddings)
-        self.found = {"why": reason, "frontier": frontier, "trial": {"vectors": sample, "queries": held}}
+        self.found = {
+            "why": reason,
+            "frontier": frontier,
+            "trial": {"vectors": sample, "queries": held},
+        }
         logger.info("AutoIndex: %s", reason)
 
     def add(self, embeddings: np.ndarray) -> None:
@@ -101,7 +116,9 @@ class AutoIndex(Index):
         """Take out the vectors at int (m,) positions; the others close up."""
         self._built().remove(positions)
 
-    def search(self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def search(
+        self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return scores and positions, each (q, k), that the chosen index finds."""
         return self._built().search(queries, k, allowed)
 
@@ -110,16 +127,25 @@ class AutoIndex(Index):
         return self._built().vectors(positions)
 
     def save(self, folder: Path) -> list[str]:
-        """Write the chosen index's files, and auto.json: its class, budgets, candidates, what all showed, and why."""
+        """Write the chosen index's files, and auto.json: its class, budgets, candidates, what all
+        showed, and why.
+        """
         chosen = self._built()
-        entry = {"class_path": f"{type(chosen).__module__}.{type(chosen).__qualname__}", **self._settings()}
+        entry = {
+            "class_path": f"{type(chosen).__module__}.{type(chosen).__qualname__}",
+            **self._settings(),
+        }
         try:
             described = self._described or [_described(one) for one in self.candidates or []]
         except (AttributeError, TypeError) as error:
-            logger.warning("AutoIndex: a new build from the opened index won't know its candidates: %s", error)
+            logger.warning(
+                "AutoIndex: a new build from the opened index won't know its candidates: %s", error
+            )
             described = []
         names = chosen.save(folder)
-        (folder / FILE).write_text(json.dumps({**entry, "candidates": described, **self.found}, indent=1))
+        (folder / FILE).write_text(
+            json.dumps({**entry, "candidates": described, **self.found}, indent=1)
+        )
         return [*names, FILE]
 
     @classmethod
@@ -135,7 +161,14 @@ class AutoIndex(Index):
             found = {key: entry.pop(key) for key in ("why", "frontier", "trial")}
             described = entry.pop("candidates", [])
             opened, kind = cls(**entry), getattr(import_module(module), name)
-        except (OSError, json.JSONDecodeError, KeyError, TypeError, ImportError, AttributeError) as error:
+        except (
+            OSError,
+            json.JSONDecodeError,
+            KeyError,
+            TypeError,
+            ImportError,
+            AttributeError,
+        ) as error:
             raise ValueError(f"{FILE} is no choice of an index: {error}") from error
         opened.chosen, opened.found, opened._described = kind.open(folder), found, described
         return opened
@@ -144,10 +177,18 @@ class AutoIndex(Index):
         return 0 if self.chosen is None else len(self.chosen)
 
     def describe(self) -> dict[str, Any]:
-        """Return the chosen index's own description, how to pin it, why it was chosen, and what all showed."""
+        """Return the chosen index's own description, how to pin it, why it was chosen, and what all
+        showed.
+        """
         if self.chosen is None:
             return super().describe()
-        return {**self.chosen.describe(), "spec": self.spec, "pin": _pin(self.chosen), **self._settings(), **self.found}
+        return {
+            **self.chosen.describe(),
+            "spec": self.spec,
+            "pin": _pin(self.chosen),
+            **self._settings(),
+            **self.found,
+        }
 
     def _candidates(self) -> list[Index] | None:
         return [build(entry, Index) for entry in self._described] or self.candidates
@@ -156,7 +197,9 @@ class AutoIndex(Index):
         limits = {name: getattr(self.budgets, name) for name in ("min_recall", "max_ms", "max_mib")}
         return {**limits, "sample": self.sample, "seed": self.seed, "threads": self.threads}
 
-    def _build(self, candidate: Candidate, setting: dict[str, float], embeddings: np.ndarray) -> None:
+    def _build(
+        self, candidate: Candidate, setting: dict[str, float], embeddings: np.ndarray
+    ) -> None:
         index = candidate.make(len(embeddings))
         index.build(embeddings)
         if setting:
@@ -186,7 +229,10 @@ def _described(index: Index) -> dict[str, Any]:
         return describe(index)
     entry = _pin(index)
     others = ("train_sample", "seed", "threads", "mmap")
-    return {**entry, "init_args": {**entry["init_args"], **{name: getattr(index, name) for name in others}}}
+    return {
+        **entry,
+        "init_args": {**entry["init_args"], **{name: getattr(index, name) for name in others}},
+    }
 
 
 def _pin(index: Index) -> dict[str, Any]:

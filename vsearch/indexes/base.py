@@ -4,16 +4,20 @@ from typing import Any, Self
 
 import numpy as np
 
+from vsearch.errors import VsearchError
 
-class IndexUnavailable(OSError):
-    """An engine outside this process can't be asked now: not reachable, refuses the password, takes too long."""
+
+class IndexUnavailable(VsearchError, OSError):
+    """An engine outside this process can't be asked now: not reachable, refuses the password, takes
+    too long.
+    """
 
 
 class Index(ABC):
     """Nearest-neighbour search over unit vectors. Plugin base: one subclass, one file.
 
-    A vector's position is its row: rows are numbered from 0 in the order in which they came, and close up when some are
-    removed, as those of a table do.
+    A vector's position is its row: rows are numbered from 0 in the order in which they came, and
+    close up when some are removed, as those of a table do.
 
     Attributes:
         spec: what the index is, in the words of its library, as reports and manifests show it.
@@ -22,7 +26,8 @@ class Index(ABC):
     spec: str
 
     def check(self, n: int, dim: int) -> None:  # noqa: B027  (most kinds take any)
-        """Refuse, before anything is trained, what `build` would refuse of n vectors of `dim` dimensions.
+        """Refuse, before anything is trained, what `build` would refuse of n vectors of `dim`
+        dimensions.
 
         Raises:
             ValueError: says what doesn't fit, and what would.
@@ -37,32 +42,44 @@ class Index(ABC):
 
     @abstractmethod
     def build(self, embeddings: np.ndarray) -> None:
-        """Index float32 (n, dim) unit vectors; position i of the index is row i. Replaces what was there."""
+        """Index float32 (n, dim) unit vectors; position i of the index is row i. Replaces what was
+        there.
+        """
 
     @abstractmethod
     def add(self, embeddings: np.ndarray) -> None:
-        """Append float32 (m, dim) unit vectors: they get the positions n .. n + m - 1. Nothing is trained anew."""
+        """Append float32 (m, dim) unit vectors: they get the positions n .. n + m - 1. Nothing is
+        trained anew.
+        """
 
     @abstractmethod
     def remove(self, positions: np.ndarray) -> None:
-        """Take out the vectors at int (m,) positions; those that stay keep their order and close up."""
+        """Take out the vectors at int (m,) positions; those that stay keep their order and close
+        up.
+        """
 
     @abstractmethod
-    def search(self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Return scores (cosines, float32 (q, k), best first) and positions (int64 (q, k)) for unit vectors (q, dim).
+    def search(
+        self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return scores (cosines, float32 (q, k), best first) and positions (int64 (q, k)) for unit
+        vectors (q, dim).
 
-        `allowed`, bool (n,), says which positions may be found; None: all. `k` is lowered to the number of vectors that
-        may be found. Without `allowed`, a place that the index can't fill has position -1 and score -1; with it, every
-        place is filled.
+        `allowed`, bool (n,), says which positions may be found; None: all. `k` is lowered to the
+        number of vectors that may be found. Without `allowed`, a place that the index can't fill
+        has position -1 and score -1; with it, every place is filled.
         """
 
     @abstractmethod
     def vectors(self, positions: np.ndarray) -> np.ndarray:
-        """Return the vectors at int (m,) positions, float32 (m, dim), as well as the index keeps them."""
+        """Return the vectors at int (m,) positions, float32 (m, dim), as well as the index keeps
+        them.
+        """
 
     @abstractmethod
     def save(self, folder: Path) -> list[str]:
-        """Write the index into an existing folder; return the names of its files. The caller syncs and renames.
+        """Write the index into an existing folder; return the names of its files. The caller syncs
+        and renames.
 
         Raises:
             OSError: not all of it could be written.

@@ -28,7 +28,9 @@ class Belonging:
             ValueError: says what differs; both fingerprints, where these do.
         """
         if meta is None:
-            raise ValueError(f"{url} is not there (any more). Is it the right server, database and name?")
+            raise ValueError(
+                f"{url} is not there (any more). Is it the right server, database and name?"
+            )
         if meta.get("format") != str(FORMAT):
             raise ValueError(f"{url} was not made by this version of vsearch. Name another one.")
         if meta["fingerprint"] != self.fingerprint:

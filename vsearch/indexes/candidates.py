@@ -13,7 +13,8 @@ IVF_FROM, IVF_TO = 10_000, 1_000_000
 PQ_TO = 10_000_000
 NARROW = 32  # dimensions below which product quantization has nothing to split
 COMPONENTS = 128  # that a graph walks on, where vectors are much longer
-# with FAISS's own efConstruction of 40 a graph of a million finds less, however long the search; 200 as in hnswlib
+# with FAISS's own efConstruction of 40 a graph of a million finds less, however long the search;
+# 200 as in hnswlib
 THOROUGH_FROM, THOROUGH = 200_000, {"efConstruction": 200.0}
 NPROBE, EF, K_FACTOR = (10, 20, 50), (16, 32, 64, 128, 256), (4, 10, 30, 100)
 
@@ -36,13 +37,16 @@ def given(index: Index) -> Candidate:
     return Candidate(lambda n: deepcopy(index))
 
 
-def candidates(n: int, dim: int, trained_on: int, seed: int = 0, threads: int | None = None) -> list[Candidate]:
-    """Return what may be worth its while for n vectors of `dim` dimensions, the simpler and more exact first.
+def candidates(
+    n: int, dim: int, trained_on: int, seed: int = 0, threads: int | None = None
+) -> list[Candidate]:
+    """Return what may be worth its while for n vectors of `dim` dimensions, the simpler and more
+    exact first.
 
-    Exact search, codes of 8 and 16 bits, HNSW (Malkov & Yashunin 2016) of whole vectors, and, with the best hits
-    compared again, of their first principal components, and 4-bit codes in registers (André et al. 2015) at every size;
-    inverted lists (Jégou et al. 2011) up to a million vectors, from there to ten million with product quantization
-    after a learned rotation (Ge et al. 2013).
+    Exact search, codes of 8 and 16 bits, HNSW (Malkov & Yashunin 2016) of whole vectors, and, with
+    the best hits compared again, of their first principal components, and 4-bit codes in registers
+    (André et al. 2015) at every size; inverted lists (Jégou et al. 2011) up to a million vectors,
+    from there to ten million with product quantization after a learned rotation (Ge et al. 2013).
 
     Args:
         n: vectors that are to be searched in the end.
@@ -57,7 +61,9 @@ def candidates(n: int, dim: int, trained_on: int, seed: int = 0, threads: int | 
     def faiss(factory: str | Callable[[int], str], **parameter: tuple[float, ...]) -> Candidate:
         def make(size: int) -> Index:
             text = factory if isinstance(factory, str) else factory(size)
-            return FaissIndex(text, thorough if "efSearch" in parameter else None, seed=seed, threads=threads)
+            return FaissIndex(
+                text, thorough if "efSearch" in parameter else None, seed=seed, threads=threads
+            )
 
         each = product(*parameter.values())
         return Candidate(make, tuple(dict(zip(parameter, values, strict=True)) for values in each))
@@ -80,14 +86,17 @@ def candidates(n: int, dim: int, trained_on: int, seed: int = 0, threads: int | 
         rotation = f"OPQ{codes}_{min(dim, 4 * codes)}"
         found.append(faiss(lambda size: f"{rotation},IVF{lists(size)},PQ{codes}", nprobe=NPROBE))
         refined = faiss(
-            lambda size: f"{rotation},IVF{lists(size)},PQ{codes},Refine(SQ8)", nprobe=(50, 100), k_factor_rf=(10,)
+            lambda size: f"{rotation},IVF{lists(size)},PQ{codes},Refine(SQ8)",
+            nprobe=(50, 100),
+            k_factor_rf=(10,),
         )
         found.append(refined)
     return found
 
 
 def lists(n: int) -> int:
-    """Return how many inverted lists suit n vectors: 4 sqrt(n) as a power of two, as FAISS's guidelines have it.
+    """Return how many inverted lists suit n vectors: 4 sqrt(n) as a power of two, as FAISS's
+    guidelines have it.
 
     So few that each centroid has enough vectors to be trained on.
     """
@@ -96,5 +105,7 @@ def lists(n: int) -> int:
 
 
 def divisor(dim: int, most: int) -> int:
-    """Return the largest divisor of `dim` up to `most`: into how many parts of equal length a vector is split."""
+    """Return the largest divisor of `dim` up to `most`: into how many parts of equal length a
+    vector is split.
+    """
     return next(parts for parts in range(max(1, most), 0, -1) if dim % parts == 0)

@@ -2,7 +2,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-TIE = 1.10  # times the fastest's time, within which the simpler candidate is taken: timing noise must not decide
+from vsearch.errors import VsearchError
+
+# times the fastest's time, within which the simpler candidate is taken: timing noise must not
+# decide
+TIE = 1.10
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,9 @@ class Measured:
 
 @dataclass(frozen=True)
 class Budgets:
-    """What an index may cost, and must find: recall@10, milliseconds of a single search, MiB in memory."""
+    """What an index may cost, and must find: recall@10, milliseconds of a single search, MiB in
+    memory.
+    """
 
     min_recall: float = 0.99
     max_ms: float | None = None
@@ -44,19 +50,25 @@ class Budgets:
                 raise ValueError(f"{name}: {limit} leaves room for nothing")
 
     def excess(self, row: Measured) -> dict[str, float]:
-        """Return each budget that a candidate breaks, in words, and by how much, as a share of the budget."""
+        """Return each budget that a candidate breaks, in words, and by how much, as a share of the
+        budget.
+        """
         broken = {}
         if row.recall_at_10 < self.min_recall:
-            broken[f"finds {row.recall_at_10:.4f}, not {self.min_recall:g}"] = 1 - row.recall_at_10 / self.min_recall
+            broken[f"finds {row.recall_at_10:.4f}, not {self.min_recall:g}"] = (
+                1 - row.recall_at_10 / self.min_recall
+            )
         if self.max_ms is not None and row.single_ms > self.max_ms:
-            broken[f"takes {row.single_ms:.3g} ms, not {self.max_ms:g}"] = row.single_ms / self.max_ms - 1
+            broken[f"takes {row.single_ms:.3g} ms, not {self.max_ms:g}"] = (
+                row.single_ms / self.max_ms - 1
+            )
         mib = row.memory_bytes / 2**20
         if self.max_mib is not None and mib > self.max_mib:
             broken[f"takes {mib:,.1f} MiB, not {self.max_mib:g}"] = mib / self.max_mib - 1
         return broken
 
 
-class BudgetError(ValueError):
+class BudgetError(VsearchError):
     """No candidate is within the budgets.
 
     Attributes:
@@ -69,13 +81,15 @@ class BudgetError(ValueError):
 
 
 def choose(rows: Sequence[Measured], budgets: Budgets) -> int:
-    """Return the position of the best candidate: within the budgets, the fastest for single queries.
+    """Return the position of the best candidate: within the budgets, the fastest for single
+    queries.
 
-    Of those that take at most `TIE` times the fastest's time, the first in the list, where simpler and more exact ones
-    stand before others.
+    Of those that take at most `TIE` times the fastest's time, the first in the list, where simpler
+    and more exact ones stand before others.
 
     Raises:
-        BudgetError: none is within the budgets; lists the Pareto line and the one that misses them least.
+        BudgetError: none is within the budgets; lists the Pareto line and the one that misses them
+            least.
     """
     within = [number for number, row in enumerate(rows) if not budgets.excess(row)]
     if within:
@@ -84,14 +98,17 @@ def choose(rows: Sequence[Measured], budgets: Budgets) -> int:
     nearest = min(rows, key=lambda row: max(budgets.excess(row).values()))
     lines = [f"  {line(row)}" for row, on_it in zip(rows, pareto(rows), strict=True) if on_it]
     message = (
-        f"no index is within the budgets. Nearest: {nearest.spec}, which {' and '.join(budgets.excess(nearest))}. "
+        f"no index is within the budgets. Nearest: {nearest.spec}, which "
+        f"{' and '.join(budgets.excess(nearest))}. "
         "Nothing measured beats these in recall and time at once:\n" + "\n".join(lines)
     )
     raise BudgetError(message, table(rows, budgets, None))
 
 
 def pareto(rows: Sequence[Measured]) -> list[bool]:
-    """Return which candidates no other beats: none has a higher recall@10 in no more time, or less time for as high."""
+    """Return which candidates no other beats: none has a higher recall@10 in no more time, or less
+    time for as high.
+    """
 
     def beats(other: Measured, row: Measured) -> bool:
         ours, theirs = (row.recall_at_10, -row.single_ms), (other.recall_at_10, -other.single_ms)
@@ -101,22 +118,34 @@ def pareto(rows: Sequence[Measured]) -> list[bool]:
 
 
 def table(rows: Sequence[Measured], budgets: Budgets, chosen: int | None) -> list[dict[str, Any]]:
-    """Return plain JSON values: each candidate's figures, whether it is within budget, on the Pareto line, chosen."""
+    """Return plain JSON values: each candidate's figures, whether it is within budget, on the
+    Pareto line, chosen.
+    """
     return [
-        {**asdict(row), "within_budget": not budgets.excess(row), "pareto": on_it, "chosen": number == chosen}
+        {
+            **asdict(row),
+            "within_budget": not budgets.excess(row),
+            "pareto": on_it,
+            "chosen": number == chosen,
+        }
         for number, (row, on_it) in enumerate(zip(rows, pareto(rows), strict=True))
     ]
 
 
 def why(rows: Sequence[Measured], budgets: Budgets, chosen: int) -> str:
-    """Explain a choice in two sentences: what it is within, and what was faster and why it wasn't taken."""
+    """Explain a choice in two sentences: what it is within, and what was faster and why it wasn't
+    taken.
+    """
     row = rows[chosen]
     within = sum(not budgets.excess(other) for other in rows)
     limits = [f"recall@10 of {budgets.min_recall:g} or more"]
     limits += [] if budgets.max_ms is None else [f"at most {budgets.max_ms:g} ms"]
     limits += [] if budgets.max_mib is None else [f"at most {budgets.max_mib:g} MiB"]
     first = f"Of {len(rows)} candidates, {within} kept within {', '.join(limits)}, and the fastest is {line(row)}."
-    faster = sorted((other for other in rows if other.single_ms < row.single_ms), key=lambda other: other.single_ms)
+    faster = sorted(
+        (other for other in rows if other.single_ms < row.single_ms),
+        key=lambda other: other.single_ms,
+    )
     tied = [other for other in faster if not budgets.excess(other)]
     if tied:
         first = first.replace("the fastest is", "within 10 % of the fastest the simplest is")

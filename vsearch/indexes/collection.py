@@ -10,8 +10,8 @@ from vsearch.indexes.serials import Where
 class Collection(ABC):
     """A collection or table of vectors in an engine: what RemoteIndex asks of it, and no more.
 
-    A row has a serial, int64, and a vector, float32 (dim,), of unit length. A call that the engine can't answer now
-    raises IndexUnavailable; what is wrong with the collection itself, ValueError.
+    A row has a serial, int64, and a vector, float32 (dim,), of unit length. A call that the engine
+    can't answer now raises IndexUnavailable; what is wrong with the collection itself, ValueError.
 
     Attributes:
         url: where it is, without secrets.
@@ -27,7 +27,9 @@ class Collection(ABC):
 
     @abstractmethod
     def meta(self) -> dict[str, str] | None:
-        """Return what `create` was told; None: there is no such collection. It may be empty: another's collection."""
+        """Return what `create` was told; None: there is no such collection. It may be empty:
+        another's collection.
+        """
 
     @abstractmethod
     def create(self, dim: int, meta: Mapping[str, str]) -> None:
@@ -35,7 +37,9 @@ class Collection(ABC):
 
     @abstractmethod
     def upsert(self, serials: np.ndarray, vectors: np.ndarray) -> None:
-        """Write rows, int64 (m,) and float32 (m, dim), over those of the same serials; then the engine keeps them."""
+        """Write rows, int64 (m,) and float32 (m, dim), over those of the same serials; then the
+        engine keeps them.
+        """
 
     @abstractmethod
     def settle(self, first: int, last: int) -> None:
@@ -43,7 +47,9 @@ class Collection(ABC):
 
     @abstractmethod
     def find(self, queries: np.ndarray, k: int, where: Where) -> tuple[np.ndarray, np.ndarray]:
-        """Return the best rows: scores (cosines, float32 (q, k), best first), serials (int64 (q, k)); unfilled: -1."""
+        """Return the best rows: scores (cosines, float32 (q, k), best first), serials (int64 (q,
+        k)); unfilled: -1.
+        """
 
     @abstractmethod
     def fetch(self, serials: np.ndarray) -> np.ndarray:
@@ -70,7 +76,9 @@ class Collection(ABC):
         """Delete the collection."""
 
 
-def known_names(setting: str, given: Mapping[str, Any], known: Sequence[str], kind: str) -> dict[str, Any]:
+def known_names(
+    setting: str, given: Mapping[str, Any], known: Sequence[str], kind: str
+) -> dict[str, Any]:
     """Return settings as given, once all are known.
 
     Raises:
@@ -78,5 +86,7 @@ def known_names(setting: str, given: Mapping[str, Any], known: Sequence[str], ki
     """
     if unknown := sorted(set(given) - set(known)):
         there = ", ".join(known) or "none"
-        raise ValueError(f"{setting}: {kind} has no {', '.join(map(repr, unknown))}; there are: {there}")
+        raise ValueError(
+            f"{setting}: {kind} has no {', '.join(map(repr, unknown))}; there are: {there}"
+        )
     return dict(given)

@@ -20,7 +20,10 @@ from vsearch.indexes.prefix_bound import Prefix, least, principal_axes, projecti
 FILE = "prefix.npz"
 COMPONENTS = (32, 64, 96, 128, 192, 256)  # tried at build time
 SAMPLE = 8192  # vectors that the principal axes are computed from
-TRIALS, TRIAL_K = 32, 11  # searches that choose; the first hit of an indexed vector is itself, so 11 for the tenth
+TRIALS, TRIAL_K = (
+    32,
+    11,
+)  # searches that choose; the first hit of an indexed vector is itself, so 11 for the tenth
 FEW = 2_000  # vectors below which nothing is gained
 BATCHES = (8, 32, 128)
 FIRST = 64  # vectors beside the k best by the bound that are compared first
@@ -29,17 +32,21 @@ logger = logging.getLogger(__name__)
 
 
 class ExactIndex(Index):
-    """Exact search that skips most of the work: the same hits as FAISS's IndexFlatL2, up to ties within rounding.
+    """Exact search that skips most of the work: the same hits as FAISS's IndexFlatL2, up to ties
+    within rounding.
 
-    Each vector has, beside itself, its first principal components and the length of the rest. From these alone follows
-    a bound that its distance can't fall below, rounding included (see `prefix_bound`). The few vectors of the lowest
-    bounds are compared exactly; the k-th best of their distances is the limit, and every vector whose bound is within
-    the limit is compared too, by FAISS itself. Where the bound doesn't prune enough to pay, it is plain Flat.
+    Each vector has, beside itself, its first principal components and the length of the rest. From
+    these alone follows a bound that its distance can't fall below, rounding included (see
+    `prefix_bound`). The few vectors of the lowest bounds are compared exactly; the k-th best of
+    their distances is the limit, and every vector whose bound is within the limit is compared too,
+    by FAISS itself. Where the bound doesn't prune enough to pay, it is plain Flat.
 
     Args:
-        components: how many; 0: none, plain Flat; None: what is fastest for a sample of the vectors, tried at build
-            time. From which batch size on plain Flat is faster is tried in any case. Hits don't depend on it.
-        threads: of FAISS and of NumPy's BLAS, for building and searching; None: as many as they would take.
+        components: how many; 0: none, plain Flat; None: what is fastest for a sample of the
+            vectors, tried at build time. From which batch size on plain Flat is faster is tried in
+            any case. Hits don't depend on it.
+        threads: of FAISS and of NumPy's BLAS, for building and searching; None: as many as they
+            would take.
 
     Raises:
         ValueError: `components` is negative.
@@ -47,7 +54,10 @@ class ExactIndex(Index):
 
     def __init__(self, components: int | None = None, threads: int | None = None) -> None:
         if components is not None and components < 0:
-            raise ValueError(f"components: {components} is no number of components. 0: plain Flat; null: try some.")
+            raise ValueError(
+                f"components: {components} is no number of components. 0: plain Flat; null: try "
+                "some."
+            )
         self.components, self.threads = components, threads
         self._flat = FaissIndex("Flat", threads=threads)
         self._prefix: Prefix | None = None
@@ -81,14 +91,26 @@ class ExactIndex(Index):
         if self._prefix is not None:
             self._prefix = self._prefix.without(positions)
 
-    def search(self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Return scores (cosines, best first; of equal distances the first position) and positions, each (q, k)."""
+    def search(
+        self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return scores (cosines, best first; of equal distances the first position) and positions,
+        each (q, k).
+        """
         asked = np.ascontiguousarray(queries, dtype=np.float32)
         k = min(k, len(self) if allowed is None else int(allowed.sum()))
-        if self._prefix is None or k < 1 or len(asked) >= self._flat_from or not np.isfinite(asked).all():
+        if (
+            self._prefix is None
+            or k < 1
+            or len(asked) >= self._flat_from
+            or not np.isfinite(asked).all()
+        ):
             return self._flat.search(asked, k, allowed)
         among = None if allowed is None or allowed.all() else np.flatnonzero(allowed)
-        scores, positions = np.empty((len(asked), k), np.float32), np.empty((len(asked), k), np.int64)
+        scores, positions = (
+            np.empty((len(asked), k), np.float32),
+            np.empty((len(asked), k), np.int64),
+        )
         size = max(1, CHUNK_BYTES // (4 * len(self)))
         with self._threads():
             for start in range(0, len(asked), size):
@@ -104,11 +126,15 @@ class ExactIndex(Index):
         return self._flat.vectors(positions)
 
     def save(self, folder: Path) -> list[str]:
-        """Write index.faiss, the flat index, readable by plain FAISS, and prefix.npz, which follows from it."""
+        """Write index.faiss, the flat index, readable by plain FAISS, and prefix.npz, which follows
+        from it.
+        """
         names = self._flat.save(folder)
         settings = {"components": self._p, "flat_from": self._flat_from, "compared": self._compared}
         given = {"wanted": self.components}  # what `build` is to do, beside what it chose
-        arrays = {} if self._prefix is None else {"basis": self._prefix.basis, "rows": self._prefix.rows}
+        arrays = (
+            {} if self._prefix is None else {"basis": self._prefix.basis, "rows": self._prefix.rows}
+        )
         with (folder / FILE).open("wb") as file:
             np.savez(file, settings=np.array(json.dumps({**settings, **given})), **arrays)  # type: ignore[arg-type]
         return [*names, FILE]
@@ -149,9 +175,16 @@ class ExactIndex(Index):
         }
 
     def _nearest(
-        self, query: np.ndarray, nearness: np.ndarray, slack: float, k: int, among: np.ndarray | None
+        self,
+        query: np.ndarray,
+        nearness: np.ndarray,
+        slack: float,
+        k: int,
+        among: np.ndarray | None,
     ) -> tuple[np.ndarray, np.ndarray, int]:
-        """Return scores and positions of the k nearest, each (k,), and how many vectors were compared."""
+        """Return scores and positions of the k nearest, each (k,), and how many vectors were
+        compared.
+        """
         if among is not None:
             nearness = nearness[among]
         sure = len(nearness) - k - FIRST
@@ -170,7 +203,9 @@ class ExactIndex(Index):
         return np.clip(1 - distances_l2sq[best] / 2, -1, 1), positions[best], len(positions)
 
     def _distances(self, query: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        """Return squared L2 distances to (m,) positions, computed as IndexFlatL2 computes those of one query."""
+        """Return squared L2 distances to (m,) positions, computed as IndexFlatL2 computes those of
+        one query.
+        """
         distances_l2sq = np.empty(len(positions), dtype=np.float32)
         if len(positions):  # FAISS refuses none
             pointers = map(faiss.swig_ptr, (query, distances_l2sq, positions))
@@ -183,7 +218,11 @@ class ExactIndex(Index):
         vectors = self._vectors()
         n, dim = vectors.shape
         self._prefix, self._flat_from, self._compared = None, float("inf"), 1.0
-        tried = [p for p in COMPONENTS if 2 * p <= dim] if self.components is None else [min(self.components, dim)]
+        tried = (
+            [p for p in COMPONENTS if 2 * p <= dim]
+            if self.components is None
+            else [min(self.components, dim)]
+        )
         if self.components == 0 or not tried or (self.components is None and n < FEW):
             logger.info("ExactIndex: plain Flat, of %d vectors of %d dimensions.", n, dim)
             return
@@ -209,7 +248,11 @@ class ExactIndex(Index):
         self._prefix = best
         shown = ", ".join(f"{p}: {ms:.2f}" for p, ms in times.items())
         if best is None:
-            logger.warning("ExactIndex: no prefix prunes enough to pay, so it is plain Flat (ms a search: %s).", shown)
+            logger.warning(
+                "ExactIndex: no prefix prunes enough to pay, so it is plain Flat (ms a search: "
+                "%s).",
+                shown,
+            )
             return
         logger.info("ExactIndex: %d components (ms a search, 0 is plain Flat: %s).", self._p, shown)
 
@@ -230,12 +273,15 @@ class ExactIndex(Index):
         if self._prefix is None:
             return 1.0
         projected = self._prefix.ask(queries)
-        each = zip(queries, projected @ self._prefix.rows, self._prefix.slack(projected), strict=True)
+        each = zip(
+            queries, projected @ self._prefix.rows, self._prefix.slack(projected), strict=True
+        )
         k = min(TRIAL_K, len(self))
         return float(median(self._nearest(*one, k, None)[2] for one in each)) / len(self)
 
     def _read_prefix(self, path: Path) -> None:
-        """Take the prefix from its file, once some of its vectors have been compared with the flat index's.
+        """Take the prefix from its file, once some of its vectors have been compared with the flat
+        index's.
 
         Raises:
             ValueError: it isn't of these vectors.
@@ -252,14 +298,18 @@ class ExactIndex(Index):
             held = f"{prefix.rows.shape[1]} vectors of {len(prefix.basis)} dimensions"
             raise ValueError(f"it holds {held}, not {n} of {dim}")
         probe = np.linspace(0, n - 1, 16, dtype=int)
-        if not np.allclose(Prefix.of(self._vectors()[probe], prefix.basis).rows, prefix.rows[:, probe], atol=1e-6):
+        if not np.allclose(
+            Prefix.of(self._vectors()[probe], prefix.basis).rows, prefix.rows[:, probe], atol=1e-6
+        ):
             raise ValueError("it holds other vectors")
         self._prefix = prefix
 
     def _vectors(self) -> np.ndarray:
         """Return the flat index's own vectors, not a copy."""
         index = faiss.downcast_index(self._flat._built())
-        return faiss.rev_swig_ptr(index.get_xb(), index.ntotal * index.d).reshape(index.ntotal, index.d)
+        return faiss.rev_swig_ptr(index.get_xb(), index.ntotal * index.d).reshape(
+            index.ntotal, index.d
+        )
 
     @contextmanager
     def _threads(self) -> Iterator[None]:

@@ -14,10 +14,12 @@ LISTS = "index.ivfdata"  # inverted lists that FAISS merged on the disk
 
 
 def read(path: Path, mmap: bool = False) -> faiss.Index:
-    """Read an index; with `mmap`, flat vectors and inverted lists stay on the disk until they are searched.
+    """Read an index; with `mmap`, flat vectors and inverted lists stay on the disk until they are
+    searched.
 
-    Lists in a file of their own stay there in any case. FAISS 1.15 ends the process when an index of such lists that
-    was opened with IO_FLAG_MMAP is searched, and looks for them from the current folder: they are opened here.
+    Lists in a file of their own stay there in any case. FAISS 1.15 ends the process when an index
+    of such lists that was opened with IO_FLAG_MMAP is searched, and looks for them from the current
+    folder: they are opened here.
 
     Raises:
         RuntimeError: it is no index, or would take far more memory than its file does.
@@ -26,7 +28,9 @@ def read(path: Path, mmap: bool = False) -> faiss.Index:
     with limited(2 * path.stat().st_size):
         if not apart.exists():
             return mend(faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC if mmap else 0))
-        index = mend(faiss.read_index(str(path), faiss.IO_FLAG_SKIP_IVF_DATA | faiss.IO_FLAG_READ_ONLY))
+        index = mend(
+            faiss.read_index(str(path), faiss.IO_FLAG_SKIP_IVF_DATA | faiss.IO_FLAG_READ_ONLY)
+        )
     lists = on_disk(index)
     if lists is not None:
         lists.filename = str(apart)
@@ -35,7 +39,9 @@ def read(path: Path, mmap: bool = False) -> faiss.Index:
 
 
 def in_memory(index: faiss.Index) -> faiss.Index:
-    """Return a memory-mapped index as one that can be changed: FAISS ends the process when the mapped one is."""
+    """Return a memory-mapped index as one that can be changed: FAISS ends the process when the
+    mapped one is.
+    """
     holder, lists = inverted(index), on_disk(index)
     if holder is not None and lists is not None:
         holder.replace_invlists(_copied(lists), True)
@@ -62,7 +68,9 @@ def copy_lists(lists: faiss.OnDiskInvertedLists, folder: Path) -> None:
 
 @contextmanager
 def limited(n_bytes: int) -> Iterator[None]:
-    """Let FAISS allocate at most that for one vector (a MiB at least) while it reads; the limit is put back."""
+    """Let FAISS allocate at most that for one vector (a MiB at least) while it reads; the limit is
+    put back.
+    """
     with LIMIT:
         before = faiss.get_deserialization_vector_byte_limit()
         faiss.set_deserialization_vector_byte_limit(max(1 << 20, n_bytes))

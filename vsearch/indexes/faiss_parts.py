@@ -3,11 +3,15 @@ from collections.abc import Iterator
 import faiss
 import numpy as np
 
-ENOUGH = 39  # vectors a centroid below which FAISS warns (faiss/Clustering.h, min_points_per_centroid)
+ENOUGH = (
+    39  # vectors a centroid below which FAISS warns (faiss/Clustering.h, min_points_per_centroid)
+)
 
 
 def parts(index: faiss.Index) -> Iterator[faiss.Index]:
-    """Return an index and those inside it (behind a transform, refined, as storage, quantizer), outermost first."""
+    """Return an index and those inside it (behind a transform, refined, as storage, quantizer),
+    outermost first.
+    """
     index = faiss.downcast_index(index)
     yield index
     for name in ("index", "base_index", "refine_index", "storage", "quantizer"):
@@ -30,8 +34,8 @@ def check_l2(index: faiss.Index, factory: str) -> None:
     for part in parts(index):
         if isinstance(part, faiss.IndexLSH | faiss.IndexIVFSpectralHash):
             raise ValueError(
-                f"factory: {factory} counts bits that differ ({type(part).__name__}), and no cosine follows from that. "
-                "RaBitQ takes as little memory: a bit a dimension."
+                f"factory: {factory} counts bits that differ ({type(part).__name__}), and no "
+                "cosine follows from that. RaBitQ takes as little memory: a bit a dimension."
             )
 
 
@@ -44,7 +48,9 @@ def set_seed(index: faiss.Index, seed: int) -> None:
 
 
 def mend(index: faiss.Index) -> faiss.Index:
-    """Return an index as it was before it was written: FAISS 1.15 forgets a pointer, and decoding would crash."""
+    """Return an index as it was before it was written: FAISS 1.15 forgets a pointer, and decoding
+    would crash.
+    """
     for part in parts(index):
         if isinstance(part, faiss.IndexIVFPQFastScan):
             part.fine_quantizer = part.pq
@@ -52,7 +58,8 @@ def mend(index: faiss.Index) -> faiss.Index:
 
 
 def check_enough(index: faiss.Index, factory: str, n: int, train_sample: int | None) -> None:
-    """Refuse to train more centroids or principal components than there are vectors to train them on.
+    """Refuse to train more centroids or principal components than there are vectors to train them
+    on.
 
     Raises:
         ValueError: says how many there are, how many vectors, and what would do.
@@ -61,17 +68,18 @@ def check_enough(index: faiss.Index, factory: str, n: int, train_sample: int | N
     for step in _transforms(index):
         if isinstance(step, faiss.PCAMatrix) and step.d_out > min(have, step.d_in):
             raise ValueError(
-                f"factory: {factory} wants {step.d_out:,} principal components of vectors of {step.d_in:,} dimensions, "
-                f"with {have:,} vectors to train on: {min(have, step.d_in):,} at most."
+                f"factory: {factory} wants {step.d_out:,} principal components of vectors of "
+                f"{step.d_in:,} dimensions, with {have:,} vectors to train on: "
+                f"{min(have, step.d_in):,} at most."
             )
     rotated = any(isinstance(step, faiss.OPQMatrix) for step in _transforms(index))
     # FAISS learns a rotation with codes of 8 bits, whatever those that follow
     wanted = max(256 if rotated else 0, *(_centroids(part) for part in parts(index)))
     if have < wanted:
         raise ValueError(
-            f"factory: {factory} trains {wanted:,} centroids, with {have:,} vectors to train on. It takes {wanted:,} "
-            f"at least and {ENOUGH * wanted:,} for good ones; with {have:,} vectors, up to {max(1, have // ENOUGH):,} "
-            "centroids are well trained."
+            f"factory: {factory} trains {wanted:,} centroids, with {have:,} vectors to train on. "
+            f"It takes {wanted:,} at least and {ENOUGH * wanted:,} for good ones; with {have:,} "
+            f"vectors, up to {max(1, have // ENOUGH):,} centroids are well trained."
         )
 
 

@@ -3,21 +3,26 @@ import numpy as np
 
 from vsearch.indexes.faiss_parts import parts
 
-NO_REMOVAL = (faiss.IndexNSG, faiss.IndexIVFRaBitQFastScan)  # FAISS links no second time; loses codes of what stays
+NO_REMOVAL = (
+    faiss.IndexNSG,
+    faiss.IndexIVFRaBitQFastScan,
+)  # FAISS links no second time; loses codes of what stays
 
 
 def removed(index: faiss.Index, positions: np.ndarray) -> faiss.Index:
     """Return the index without the vectors at sorted positions, the others closed up.
 
-    Codes close up by themselves. Inverted lists keep what they have and are renumbered. Graphs have no removal: theirs
-    are linked anew from the vectors that stay.
+    Codes close up by themselves. Inverted lists keep what they have and are renumbered. Graphs have
+    no removal: theirs are linked anew from the vectors that stay.
 
     Raises:
         ValueError: this kind can't do it; the index is as it was.
     """
     for part in parts(index):
         if isinstance(part, NO_REMOVAL):
-            raise ValueError(f"FAISS takes nothing out of an {type(part).__name__}. Build it anew without them.")
+            raise ValueError(
+                f"FAISS takes nothing out of an {type(part).__name__}. Build it anew without them."
+            )
     _remove(index, positions)
     return index
 
@@ -37,7 +42,9 @@ def _remove(index: faiss.Index, positions: np.ndarray) -> None:
         index.remove_ids(positions)
     elif isinstance(index, faiss.IndexFastScan):
         index.remove_ids(positions)
-        if not isinstance(index, faiss.IndexRaBitQFastScan):  # it writes its codes, where others only add bits
+        if not isinstance(
+            index, faiss.IndexRaBitQFastScan
+        ):  # it writes its codes, where others only add bits
             _clear(index.get_CodePacker(), index.codes.get(), len(kept))
     else:
         stay = index.reconstruct_batch(kept)
@@ -49,7 +56,9 @@ def _remove(index: faiss.Index, positions: np.ndarray) -> None:
 def _remove_from_lists(index: faiss.IndexIVF, positions: np.ndarray, kept: np.ndarray) -> None:
     n, lists = index.ntotal, faiss.downcast_InvertedLists(index.invlists)
     index.set_direct_map_type(faiss.DirectMap.NoMap)
-    index.direct_map.remove_ids(faiss.IDSelectorBatch(positions), lists)  # as IndexIVF does; IndexIVFPQR refuses
+    index.direct_map.remove_ids(
+        faiss.IDSelectorBatch(positions), lists
+    )  # as IndexIVF does; IndexIVFPQR refuses
     if isinstance(index, faiss.IndexIVFPQR):
         codes = faiss.vector_to_array(index.refine_codes).reshape(n, -1)
         faiss.copy_array_to_vector(codes[kept].ravel(), index.refine_codes)
@@ -65,10 +74,14 @@ def _remove_from_lists(index: faiss.IndexIVF, positions: np.ndarray, kept: np.nd
 
 
 def _clear(packer: faiss.CodePacker, codes: object, n: int) -> None:
-    """Zero what is left behind n packed codes in the last block: FAISS 1.15 adds new codes to those bits."""
+    """Zero what is left behind n packed codes in the last block: FAISS 1.15 adds new codes to those
+    bits.
+    """
     full, rest = divmod(n, packer.nvec)
     if rest:
         nothing = np.zeros(packer.code_size, dtype=np.uint8)
-        blocks = faiss.rev_swig_ptr(codes, (full + 1) * packer.block_size).reshape(-1, packer.block_size)
+        blocks = faiss.rev_swig_ptr(codes, (full + 1) * packer.block_size).reshape(
+            -1, packer.block_size
+        )
         for offset in range(rest, packer.nvec):
             packer.pack_1(nothing, offset, blocks[full:])

@@ -12,8 +12,8 @@ import numpy as np
 from vsearch.indexes.address import address
 from vsearch.indexes.base import IndexUnavailable
 from vsearch.indexes.collection import Collection, known_names
-from vsearch.indexes.remote import RemoteIndex
 from vsearch.indexes.serials import Where
+from vsearch.indexes.vector_store import RemoteIndex
 
 if TYPE_CHECKING:
     from pymilvus import MilvusClient
@@ -32,17 +32,19 @@ class MilvusIndex(RemoteIndex):
     """Vectors in a collection of Milvus, 2.3 or later. Needs the extra: uv sync --extra milvus
 
     Args:
-        url: `milvus://host:19530/collection`; `?secure=true` for TLS, `?db=name` for another database than the default.
-            User and password come from MILVUS_TOKEN (`user:password`) or the URL; they are never written anywhere.
-            `milvus:///folder/file.db/collection` is milvus-lite, which runs in this process: for trying things out, no
-            store to rely on.
-        kind: `FLAT` compares every vector, `IVF_FLAT` those of the nearest lists, `HNSW` walks a graph.
+        url: `milvus://host:19530/collection`; `?secure=true` for TLS, `?db=name` for another
+            database than the default. User and password come from MILVUS_TOKEN (`user:password`) or
+            the URL; they are never written anywhere. `milvus:///folder/file.db/collection` is
+            milvus-lite, which runs in this process: for trying things out, no store to rely on.
+        kind: `FLAT` compares every vector, `IVF_FLAT` those of the nearest lists, `HNSW` walks a
+            graph.
         construction: of IVF_FLAT: `nlist`; of HNSW: `M`, `efConstruction`.
         searching: of IVF_FLAT: `nprobe`; of HNSW: `ef`.
         timeout_s: that a call may take.
         replicas: how many query nodes hold each row: with 2, searches go on when one dies.
-        consistency: `Bounded`: a search may miss what was written in the last seconds, which no index in force needs,
-            since `save` waits until all sees it; `Strong` makes each search wait.
+        consistency: `Bounded`: a search may miss what was written in the last seconds, which no
+            index in force needs, since `save` waits until all sees it; `Strong` makes each search
+            wait.
     """
 
     def __init__(
@@ -57,18 +59,34 @@ class MilvusIndex(RemoteIndex):
     ) -> None:
         if kind not in KINDS:
             raise ValueError(f"kind: {kind!r} is none of {', '.join(KINDS)}")
-        self.kind, self.timeout_s, self.replicas, self.consistency = kind, timeout_s, replicas, consistency
-        build, find = {"IVF_FLAT": (("nlist",), ("nprobe",)), "HNSW": (("M", "efConstruction"), ("ef",))}.get(
-            kind, ((), ())
+        self.kind, self.timeout_s, self.replicas, self.consistency = (
+            kind,
+            timeout_s,
+            replicas,
+            consistency,
         )
+        build, find = {
+            "IVF_FLAT": (("nlist",), ("nprobe",)),
+            "HNSW": (("M", "efConstruction"), ("ef",)),
+        }.get(kind, ((), ()))
         self.construction = known_names("construction", construction or {}, build, kind)
         self.searching = known_names("searching", searching or {}, find, kind)
-        defaults = {"IVF_FLAT": {"nlist": 1024}, "HNSW": {"M": 16, "efConstruction": 200}}.get(kind, {})
-        made = {"index_type": kind, "metric_type": "IP", "params": {**defaults, **self.construction}}
-        self.collection = MilvusCollection(url, made, self.searching, timeout_s, replicas, consistency)
+        defaults = {"IVF_FLAT": {"nlist": 1024}, "HNSW": {"M": 16, "efConstruction": 200}}.get(
+            kind, {}
+        )
+        made = {
+            "index_type": kind,
+            "metric_type": "IP",
+            "params": {**defaults, **self.construction},
+        }
+        self.collection = MilvusCollection(
+            url, made, self.searching, timeout_s, replicas, consistency
+        )
         self.url = self.collection.url
         settings = {**self.construction, **self.searching}
-        self.spec = ", ".join([f"Milvus {kind}", *(f"{name}={value}" for name, value in settings.items())])
+        self.spec = ", ".join(
+            [f"Milvus {kind}", *(f"{name}={value}" for name, value in settings.items())]
+        )
         super().__init__()
 
     @property
@@ -104,7 +122,10 @@ class MilvusCollection(Collection):
     ) -> None:
         where = address(url, "milvus", FORM)
         if not where.host and not where.place.endswith(".db"):
-            raise ValueError(f"url: it should look like {FORM}, or milvus:///folder/file.db/collection for milvus-lite")
+            raise ValueError(
+                f"url: it should look like {FORM}, or milvus:///folder/file.db/collection for "
+                "milvus-lite"
+            )
         secure = where.options.get("secure", "").lower() == "true"
         given = ":".join(filter(None, [where.user, where.password]))
         self.url, self._name, self._timeout_s = where.shown, where.name, timeout_s
@@ -124,7 +145,9 @@ class MilvusCollection(Collection):
             found = self._client.describe_collection(self._name, timeout=self._timeout_s)
             if self._client.list_indexes(self._name):  # none: its making was cut off
                 self._load()
-        self._dim = next((int(one["params"]["dim"]) for one in found["fields"] if "dim" in one["params"]), 0)
+        self._dim = next(
+            (int(one["params"]["dim"]) for one in found["fields"] if "dim" in one["params"]), 0
+        )
         own = found.get("properties", {}).items()
         return {name.removeprefix(PREFIX): value for name, value in own if name.startswith(PREFIX)}
 
@@ -148,9 +171,14 @@ class MilvusCollection(Collection):
     def upsert(self, serials: np.ndarray, vectors: np.ndarray) -> None:
         """Write rows; Milvus has them in its log when this returns."""
         if vectors.shape[1] != self._dim:
-            raise ValueError(f"{self.url} holds vectors of {self._dim} dimensions, not of {vectors.shape[1]}")
+            raise ValueError(
+                f"{self.url} holds vectors of {self._dim} dimensions, not of {vectors.shape[1]}"
+            )
         self._make_index()
-        rows = [{"serial": serial, "embedding": one} for serial, one in zip(serials.tolist(), vectors, strict=True)]
+        rows = [
+            {"serial": serial, "embedding": one}
+            for serial, one in zip(serials.tolist(), vectors, strict=True)
+        ]
         with self._explained():
             self._client.upsert(self._name, rows, timeout=60 + self._timeout_s)
 
@@ -164,7 +192,9 @@ class MilvusCollection(Collection):
             except MilvusException as error:
                 if error.code != TOO_OFTEN:  # it seals what it has by itself, later
                     raise
-        self._wait(lambda: self.count(Where(((first, last),))) > last - first, 60, "shows what was written")
+        self._wait(
+            lambda: self.count(Where(((first, last),))) > last - first, 60, "shows what was written"
+        )
         self._wait(self._indexed, BUILD_S, "has indexed what was written")
 
     def find(self, queries: np.ndarray, k: int, where: Where) -> tuple[np.ndarray, np.ndarray]:
@@ -194,12 +224,18 @@ class MilvusCollection(Collection):
         """Return vectors by their serials, in pieces that fit into a reply."""
         found: dict[int, Any] = {}
         for start in range(0, len(serials), 1000):
-            for row in self._query(Where(listed=serials[start : start + 1000]), ["serial", "embedding"]):
+            for row in self._query(
+                Where(listed=serials[start : start + 1000]), ["serial", "embedding"]
+            ):
                 found[row["serial"]] = row["embedding"]
         lost = [serial for serial in serials.tolist() if serial not in found]
         if lost:
-            raise ValueError(f"{self.url} lacks {len(lost):,} rows of this index, e.g. that of serial {lost[0]}")
-        return np.array([found[serial] for serial in serials.tolist()], dtype=np.float32).reshape(len(serials), -1)
+            raise ValueError(
+                f"{self.url} lacks {len(lost):,} rows of this index, e.g. that of serial {lost[0]}"
+            )
+        return np.array([found[serial] for serial in serials.tolist()], dtype=np.float32).reshape(
+            len(serials), -1
+        )
 
     def count(self, where: Where) -> int:
         """Return how many rows fulfil a condition."""
@@ -209,7 +245,11 @@ class MilvusCollection(Collection):
         """Return all rows' serials."""
         with self._explained():
             pages = self._client.query_iterator(
-                self._name, batch_size=10_000, filter="serial >= 0", output_fields=["serial"], timeout=self._timeout_s
+                self._name,
+                batch_size=10_000,
+                filter="serial >= 0",
+                output_fields=["serial"],
+                timeout=self._timeout_s,
             )
             found = list[int]()
             while page := pages.next():
@@ -232,9 +272,13 @@ class MilvusCollection(Collection):
     def _client(self) -> "MilvusClient":
         from pymilvus import MilvusClient
 
-        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it tells each error at length, and raises it too
+        logging.getLogger("pymilvus").setLevel(
+            logging.CRITICAL
+        )  # it tells each error at length, and raises it too
         token = self._token or environ.get(TOKEN, "")
-        return MilvusClient(self._place, token=token, db_name=self._database, timeout=self._timeout_s)
+        return MilvusClient(
+            self._place, token=token, db_name=self._database, timeout=self._timeout_s
+        )
 
     def _make_index(self) -> None:
         """Make the collection's index and load it, unless that was done."""
@@ -252,25 +296,35 @@ class MilvusCollection(Collection):
         """Have the engine hold the collection ready for searches, unless it does."""
         state = self._client.get_load_state(self._name, timeout=self._timeout_s).get("state")
         if str(state) != "Loaded":
-            self._client.load_collection(self._name, timeout=60 + self._timeout_s, replica_number=self._replicas)
+            self._client.load_collection(
+                self._name, timeout=60 + self._timeout_s, replica_number=self._replicas
+            )
 
     def _query(self, where: Where, fields: list[str]) -> Any:
         with self._explained():
             condition, level = _condition(where), self._consistency
             return self._client.query(
-                self._name, filter=condition, output_fields=fields, consistency_level=level, timeout=self._timeout_s
+                self._name,
+                filter=condition,
+                output_fields=fields,
+                consistency_level=level,
+                timeout=self._timeout_s,
             )
 
     def _indexed(self) -> bool:
         with self._explained():
-            found = self._client.describe_index(self._name, "embedding", timeout=self._timeout_s) or {}
+            found = (
+                self._client.describe_index(self._name, "embedding", timeout=self._timeout_s) or {}
+            )
         return int(found.get("pending_index_rows", 0)) <= 0
 
     def _wait(self, done: Any, most_s: float, what: str) -> None:
         end = time.monotonic() + most_s
         while not done():
             if time.monotonic() > end:
-                raise IndexUnavailable(f"{self.url}: after {most_s:g} s it is not so that Milvus {what}")
+                raise IndexUnavailable(
+                    f"{self.url}: after {most_s:g} s it is not so that Milvus {what}"
+                )
             time.sleep(STEP_S)
 
     @contextmanager
@@ -284,7 +338,11 @@ class MilvusCollection(Collection):
             yield
         except MilvusException as error:
             said = re.sub(r"\s+", " ", str(error.message)).strip(" .")
-            hint = f" Is Milvus running there, and is {TOKEN} right?" if error.code in (1, 2, 5) else ""
+            hint = (
+                f" Is Milvus running there, and is {TOKEN} right?"
+                if error.code in (1, 2, 5)
+                else ""
+            )
             raise IndexUnavailable(f"{self.url}: {said}.{hint}") from error
         except RpcError as error:
             raise IndexUnavailable(
@@ -295,5 +353,7 @@ class MilvusCollection(Collection):
 def _condition(where: Where) -> str:
     if where.listed is not None:
         return f"serial in {where.listed.tolist()}"
-    ranges = " or ".join(f"(serial >= {first} and serial <= {last})" for first, last in where.ranges)
+    ranges = " or ".join(
+        f"(serial >= {first} and serial <= {last})" for first, last in where.ranges
+    )
     return f"({ranges}) and serial not in {where.hidden.tolist()}" if len(where.hidden) else ranges

@@ -7,33 +7,39 @@ import numpy as np
 from vsearch.indexes.address import address
 from vsearch.indexes.collection import Collection, known_names
 from vsearch.indexes.postgres import Server
-from vsearch.indexes.remote import RemoteIndex
 from vsearch.indexes.serials import Where
+from vsearch.indexes.vector_store import RemoteIndex
 
 if TYPE_CHECKING:
     from psycopg import Connection
 
 FORM = "postgresql://host:5432/database/table"
 KINDS = ("exact", "HNSW")
-VECTOR_DIM, HALF_DIM, MOST_DIM = 2_000, 4_000, 16_000  # that HNSW takes as vector and as halfvec, and a table at all
+VECTOR_DIM, HALF_DIM, MOST_DIM = (
+    2_000,
+    4_000,
+    16_000,
+)  # that HNSW takes as vector and as halfvec, and a table at all
 MOST_EF = 1_000  # of hnsw.ef_search: more hits are found by comparing every vector
 COMMENT = "vsearch "
 HNSW_OF = (
-    "SELECT 1 FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid JOIN pg_am ON pg_am.oid = relam "
-    "WHERE indrelid = to_regclass(%s) AND amname = 'hnsw'"
+    "SELECT 1 FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid JOIN pg_am ON pg_am.oid = "
+    "relam WHERE indrelid = to_regclass(%s) AND amname = 'hnsw'"
 )
 
 
 class PgvectorIndex(RemoteIndex):
-    """Vectors in a table of PostgreSQL, searched by its extension pgvector. Needs the extra: uv sync --extra pgvector
+    """Vectors in a table of PostgreSQL, searched by its extension pgvector. Needs the extra: uv
+    sync --extra pgvector
 
-    The table keeps float32, so hits' scores and vectors are exact. HNSW compares `halfvec` where the dim is above
-    2,000, which pgvector's index of float32 doesn't take, and the best are compared again in float32.
+    The table keeps float32, so hits' scores and vectors are exact. HNSW compares `halfvec` where
+    the dim is above 2,000, which pgvector's index of float32 doesn't take, and the best are
+    compared again in float32.
 
     Args:
-        url: `postgresql://host:5432/database/table`; the table may be `schema.table`, and options of libpq may follow
-            (`?sslmode=require`). User and password come from PGUSER, PGPASSWORD, ~/.pgpass, or the URL; they are never
-            written anywhere.
+        url: `postgresql://host:5432/database/table`; the table may be `schema.table`, and options
+            of libpq may follow (`?sslmode=require`). User and password come from PGUSER,
+            PGPASSWORD, ~/.pgpass, or the URL; they are never written anywhere.
         kind: `exact` compares every vector, `HNSW` walks a graph.
         construction: of HNSW: `m`, `ef_construction`.
         searching: of HNSW: `ef_search`, up to 1,000.
@@ -57,7 +63,9 @@ class PgvectorIndex(RemoteIndex):
         self.collection = Table(url, kind == "HNSW", self.construction, self.searching, timeout_s)
         self.url = self.collection.url
         settings = {**self.construction, **self.searching}
-        self.spec = ", ".join([f"pgvector {kind}", *(f"{name}={value}" for name, value in settings.items())])
+        self.spec = ", ".join(
+            [f"pgvector {kind}", *(f"{name}={value}" for name, value in settings.items())]
+        )
         super().__init__()
 
     @property
@@ -69,28 +77,44 @@ class PgvectorIndex(RemoteIndex):
         """Refuse more dimensions than pgvector takes, and a table that is there already."""
         most = MOST_DIM if self.exact else HALF_DIM
         if dim > most:
-            raise ValueError(f"kind: pgvector's {self.kind} takes {most:,} dimensions at most, not {dim:,}")
+            raise ValueError(
+                f"kind: pgvector's {self.kind} takes {most:,} dimensions at most, not {dim:,}"
+            )
         super().check(n, dim)
 
     def settings(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {name: getattr(self, name) for name in ("url", "kind", "construction", "searching", "timeout_s")}
+        return {
+            name: getattr(self, name)
+            for name in ("url", "kind", "construction", "searching", "timeout_s")
+        }
 
 
 class Table(Collection):
-    """A table of (serial, embedding); what it is of stands in its comment. Each write is one transaction."""
+    """A table of (serial, embedding); what it is of stands in its comment. Each write is one
+    transaction.
+    """
 
     most_listed, most_hits = 1_000_000, 1_000_000_000
 
     def __init__(
-        self, url: str, graph: bool, construction: Mapping[str, int], searching: Mapping[str, int], timeout_s: float
+        self,
+        url: str,
+        graph: bool,
+        construction: Mapping[str, int],
+        searching: Mapping[str, int],
+        timeout_s: float,
     ) -> None:
         where = address(url, "postgresql", FORM)
         if not where.place.strip("/"):
-            raise ValueError(f"url: it should look like {FORM}; this one lacks the database or the table")
+            raise ValueError(
+                f"url: it should look like {FORM}; this one lacks the database or the table"
+            )
         self.url, self._graph, self._ef = where.shown, graph, int(searching.get("ef_search", 40))
         self.secret = where.secret
-        self._server = Server(where, timeout_s, {"hnsw.ef_search": self._ef, "hnsw.iterative_scan": "relaxed_order"})
+        self._server = Server(
+            where, timeout_s, {"hnsw.ef_search": self._ef, "hnsw.iterative_scan": "relaxed_order"}
+        )
         self._schema, _, self._name = where.name.rpartition(".")
         self._construction = {name: int(value) for name, value in construction.items()}
         self._dim: int | None = None
@@ -132,13 +156,23 @@ class Table(Collection):
         self._server.patiently(put)
 
     def settle(self, first: int, last: int) -> None:
-        """Make the graph, if there is to be one and it isn't there, and have PostgreSQL count the rows."""
-        told = " WITH (" + ", ".join(f"{name} = {value}" for name, value in self._construction.items()) + ")"
-        index = f"USING hnsw ({self._walked()[0]} {'vector' if self._small() else 'halfvec'}_ip_ops)"
+        """Make the graph, if there is to be one and it isn't there, and have PostgreSQL count the
+        rows.
+        """
+        told = (
+            " WITH ("
+            + ", ".join(f"{name} = {value}" for name, value in self._construction.items())
+            + ")"
+        )
+        index = (
+            f"USING hnsw ({self._walked()[0]} {'vector' if self._small() else 'halfvec'}_ip_ops)"
+        )
 
         def make(it: "Connection") -> None:
             if self._graph and not it.execute(HNSW_OF, [self._quoted]).fetchone():
-                it.execute(f"CREATE INDEX ON {self._quoted} {index}" + (told if self._construction else ""))
+                it.execute(
+                    f"CREATE INDEX ON {self._quoted} {index}" + (told if self._construction else "")
+                )
             it.execute(f"ANALYZE {self._quoted}")
 
         self._server.patiently(make)
@@ -158,7 +192,9 @@ class Table(Collection):
 
         def ask(it: "Connection") -> None:
             for row, query in enumerate(queries):
-                found = it.execute(told, [query, *values, *([query] if graph else [])], binary=True).fetchall()
+                found = it.execute(
+                    told, [query, *values, *([query] if graph else [])], binary=True
+                ).fetchall()
                 serials[row, : len(found)] = [serial for serial, _ in found]
                 scores[row, : len(found)] = [score for _, score in found]
 
@@ -178,11 +214,15 @@ class Table(Collection):
         """Return vectors by their serials."""
         told = f"SELECT serial, embedding FROM {self._quoted} WHERE serial = ANY(%s)"
         found: dict[int, Any] = dict(
-            self._server.run(lambda it: it.execute(told, [serials.tolist()], binary=True).fetchall())
+            self._server.run(
+                lambda it: it.execute(told, [serials.tolist()], binary=True).fetchall()
+            )
         )
         lost = [serial for serial in serials.tolist() if serial not in found]
         if lost:
-            raise ValueError(f"{self.url} lacks {len(lost):,} rows of this index, e.g. that of serial {lost[0]}")
+            raise ValueError(
+                f"{self.url} lacks {len(lost):,} rows of this index, e.g. that of serial {lost[0]}"
+            )
         return np.array([found[serial].to_numpy() for serial in serials.tolist()], dtype=np.float32)
 
     def count(self, where: Where) -> int:
@@ -217,7 +257,11 @@ class Table(Collection):
     def _walked(self) -> tuple[str, str]:
         """Return what the graph is made of, and what a query is cast to."""
         dim = self._known_dim()
-        return ("embedding", "") if self._small() else (f"(embedding::halfvec({dim}))", f"::halfvec({dim})")
+        return (
+            ("embedding", "")
+            if self._small()
+            else (f"(embedding::halfvec({dim}))", f"::halfvec({dim})")
+        )
 
     def _known_dim(self) -> int:
         if self._dim is None:

@@ -14,7 +14,8 @@ T = TypeVar("T")
 
 
 class Server:
-    """Connections to a PostgreSQL database with pgvector, kept for the next call; any thread may ask for one.
+    """Connections to a PostgreSQL database with pgvector, kept for the next call; any thread may
+    ask for one.
 
     Args:
         where: the database.
@@ -23,14 +24,22 @@ class Server:
     """
 
     def __init__(self, where: Address, timeout_s: float, settings: Mapping[str, object]) -> None:
-        user = {name: value for name in ("user", "password") if (value := getattr(where, name)) is not None}
+        user = {
+            name: value
+            for name in ("user", "password")
+            if (value := getattr(where, name)) is not None
+        }
         options = urlencode({**where.options, **user}, quote_via=quote)
-        self._url, self._shown = f"postgresql://{where.host}/{quote(where.place.strip('/'))}?{options}", where.shown
+        self._url, self._shown = (
+            f"postgresql://{where.host}/{quote(where.place.strip('/'))}?{options}",
+            where.shown,
+        )
         self._timeout_s, self._settings = timeout_s, settings
         self._idle: list[Connection] = []
 
     def run(self, call: Callable[["Connection"], T]) -> T:
-        """Return what a call with a connection returns; tried once more where a connection that was kept had ended.
+        """Return what a call with a connection returns; tried once more where a connection that was
+        kept had ended.
 
         Raises:
             IndexUnavailable: PostgreSQL can't be asked, or refuses.
@@ -94,12 +103,22 @@ class Server:
         try:
             import psycopg
         except ImportError as error:
-            raise ValueError("PostgreSQL needs the extra pgvector: uv sync --extra pgvector") from error
+            raise ValueError(
+                "PostgreSQL needs the extra pgvector: uv sync --extra pgvector"
+            ) from error
         try:
             yield
         except psycopg.errors.QueryCanceled as error:
-            raise IndexUnavailable(f"{self._shown}: no answer within {self._timeout_s:g} s (timeout_s)") from error
+            raise IndexUnavailable(
+                f"{self._shown}: no answer within {self._timeout_s:g} s (timeout_s)"
+            ) from error
         except psycopg.Error as error:
-            hint = "" if error.sqlstate else " Is PostgreSQL running there, and are PGUSER and PGPASSWORD right?"
+            hint = (
+                ""
+                if error.sqlstate
+                else " Is PostgreSQL running there, and are PGUSER and PGPASSWORD right?"
+            )
             said = re.sub(r"\s+", " ", str(error)).strip(" .")
-            raise IndexUnavailable(f"{self._shown}: {said}" + (f".{hint}" if hint else "")) from error
+            raise IndexUnavailable(
+                f"{self._shown}: {said}" + (f".{hint}" if hint else "")
+            ) from error

@@ -1,28 +1,33 @@
 """A lower bound on squared L2 distances from a few principal components and the length of the rest.
 
-Let Q (dim, p) have orthonormal columns, Y(v) = Q'v and R(v) = sqrt(|v|^2 - |Y(v)|^2), the length of what Q leaves out.
-Cauchy-Schwarz on the rests gives q.x <= Y(q).Y(x) + R(q) R(x), hence
+Let Q (dim, p) have orthonormal columns, Y(v) = Q'v and R(v) = sqrt(|v|^2 - |Y(v)|^2), the length of
+what Q leaves out. Cauchy-Schwarz on the rests gives q.x <= Y(q).Y(x) + R(q) R(x), hence
 
     |q - x|^2 >= |q|^2 - 2 s(q, x),   s(q, x) = Y(q).Y(x) + R(q) R(x) - |x|^2 / 2 = a(q).a(x),
 
-with a(q) = [Y(q), R(q), 1] and a(x) = [Y(x), R(x), -|x|^2 / 2]: one product of p + 2 numbers a vector. For any vectors,
-not only those of unit length, it is the same as |q - x|^2 >= |Y(q) - Y(x)|^2 + (R(q) - R(x))^2.
+with a(q) = [Y(q), R(q), 1] and a(x) = [Y(x), R(x), -|x|^2 / 2]: one product of p + 2 numbers a
+vector. For any vectors, not only those of unit length, it is the same as |q - x|^2 >= |Y(q) -
+Y(x)|^2 + (R(q) - R(x))^2.
 
-What rounding can do (n operations of unit roundoff u: g_n(u) = n u / (1 - n u); Higham, Accuracy and Stability of
-Numerical Algorithms, ch. 3; u = 2^-24 in float32, 2^-53 in float64; true for any order of summation, and with FMA):
+What rounding can do (n operations of unit roundoff u: g_n(u) = n u / (1 - n u); Higham, Accuracy
+and Stability of Numerical Algorithms, ch. 3; u = 2^-24 in float32, 2^-53 in float64; true for any
+order of summation, and with FMA):
 
-1. B, the basis in float64, is not quite orthonormal. With e = |B'B - I|, its polar factor Q has |B - Q| <= e (every
-   singular value t has |t - 1| <= |t^2 - 1|). A projection computed in float64 is off by at most
-   eta |v|, eta = sqrt(p) g_dim(2^-53) + e; e is measured, its own rounding of at most p g_dim(2^-53) added.
-2. The computed |v|^2 - |y|^2 is below R^2 by at most (2 eta + eta^2 + g_dim + g_p (1 + eta)^2 + 4u) |v|^2, the root's
-   own rounding included, which is below 8 eta |v|^2. That is added before the root: no r is below its R, and as they
-   are >= 0, no product r r below R R.
-3. Products of y are off by at most (2 eta + eta^2) |q| |x|, and |x|^2 / 2 by g_dim |x|^2 / 2: together by less than
-   3 eta |a(q)| |a(x)|, as |a(v)| >= |v|, |a(q)| >= 1 and |a(x)| >= |x|^2 / 2.
-4. Rounding a(q) and a(x) to float32, shortening a prefix and the float32 product of p + 2 terms multiply every term by
-   1 + g_{p+8}(2^-24) at most; the terms' sizes add up to |a(q)| |a(x)| at most (Cauchy-Schwarz again).
+1. B, the basis in float64, is not quite orthonormal. With e = |B'B - I|, its polar factor Q has |B
+   - Q| <= e (every singular value t has |t - 1| <= |t^2 - 1|). A projection computed in float64 is
+   off by at most eta |v|, eta = sqrt(p) g_dim(2^-53) + e; e is measured, its own rounding of at
+   most p g_dim(2^-53) added.
+2. The computed |v|^2 - |y|^2 is below R^2 by at most (2 eta + eta^2 + g_dim + g_p (1 + eta)^2 + 4u)
+   |v|^2, the root's own rounding included, which is below 8 eta |v|^2. That is added before the
+   root: no r is below its R, and as they are >= 0, no product r r below R R.
+3. Products of y are off by at most (2 eta + eta^2) |q| |x|, and |x|^2 / 2 by g_dim |x|^2 / 2:
+   together by less than 3 eta |a(q)| |a(x)|, as |a(v)| >= |v|, |a(q)| >= 1 and |a(x)| >= |x|^2 / 2.
+4. Rounding a(q) and a(x) to float32, shortening a prefix and the float32 product of p + 2 terms
+   multiply every term by 1 + g_{p+8}(2^-24) at most; the terms' sizes add up to |a(q)| |a(x)| at
+   most (Cauchy-Schwarz again).
 
-So the computed s is at most `slack` = (g_{p+8}(2^-24) + 3 eta) |a(q)| max |a(x)| below the s that the bound needs.
+So the computed s is at most `slack` = (g_{p+8}(2^-24) + 3 eta) |a(q)| max |a(x)| below the s that
+the bound needs.
 """
 
 from dataclasses import dataclass
@@ -41,10 +46,12 @@ def gamma(n: int, u: float) -> float:
 
 
 def principal_axes(sample: np.ndarray, components: int, seed: int = 0) -> np.ndarray:
-    """Return the first uncentred principal axes of vectors (m, dim) as orthonormal columns, float64 (dim, components).
+    """Return the first uncentred principal axes of vectors (m, dim) as orthonormal columns, float64
+    (dim, components).
 
-    Randomised subspace iteration (Halko, Martinsson and Tropp 2011, https://arxiv.org/abs/0909.4061, algorithm 4.4).
-    Near enough is enough: the axes decide how much the bound prunes, not whether it holds.
+    Randomised subspace iteration (Halko, Martinsson and Tropp 2011,
+    https://arxiv.org/abs/0909.4061, algorithm 4.4). Near enough is enough: the axes decide how much
+    the bound prunes, not whether it holds.
     """
     dim = sample.shape[1]
     wide = min(dim, components + 16)
@@ -57,7 +64,9 @@ def principal_axes(sample: np.ndarray, components: int, seed: int = 0) -> np.nda
 
 
 def projection_error(basis: np.ndarray) -> float:
-    """Return eta: how far, as a share of a vector's length, its float64 projection on a basis (dim, p) may be off."""
+    """Return eta: how far, as a share of a vector's length, its float64 projection on a basis (dim,
+    p) may be off.
+    """
     dim, p = basis.shape
     rounding = gamma(dim, 2.0**-53)
     departure = np.linalg.norm(basis.T @ basis - np.eye(p)) + p * rounding
@@ -71,7 +80,8 @@ class Prefix:
     Args:
         basis: float64 (dim, p), orthonormal columns.
         eta: how far a projection may be off; see above.
-        rows: float32 (p + 2, n): y, r and -|x|^2 / 2; a vector a column, which a product with one query reads fastest.
+        rows: float32 (p + 2, n): y, r and -|x|^2 / 2; a vector a column, which a product with one
+            query reads fastest.
     """
 
     basis: np.ndarray
@@ -90,16 +100,22 @@ class Prefix:
 
     def appended(self, vectors: np.ndarray) -> "Prefix":
         """Return the prefix with those of float32 (m, dim) vectors behind, on the same axes."""
-        return Prefix(self.basis, self.eta, np.hstack([self.rows, Prefix.of(vectors, self.basis).rows]))
+        return Prefix(
+            self.basis, self.eta, np.hstack([self.rows, Prefix.of(vectors, self.basis).rows])
+        )
 
     def without(self, positions: np.ndarray) -> "Prefix":
         """Return the prefix without the vectors at int (m,) positions."""
         return Prefix(self.basis, self.eta, np.delete(self.rows, positions, axis=1))
 
     def shortened(self, components: int) -> "Prefix":
-        """Return the prefix on the first axes alone: what the others held goes into r. All terms are positive."""
+        """Return the prefix on the first axes alone: what the others held goes into r. All terms
+        are positive.
+        """
         dropped = np.square(self.rows[components:-1], dtype=np.float64).sum(axis=0)
-        rows = np.vstack([self.rows[:components], np.sqrt(dropped).astype(np.float32), self.rows[-1]])
+        rows = np.vstack(
+            [self.rows[:components], np.sqrt(dropped).astype(np.float32), self.rows[-1]]
+        )
         return Prefix(np.ascontiguousarray(self.basis[:, :components]), self.eta, rows)
 
     def ask(self, queries: np.ndarray) -> np.ndarray:
@@ -113,16 +129,21 @@ class Prefix:
         return 1.001 * float(np.sqrt(np.einsum("pn,pn->n", self.rows, self.rows).max(initial=0.0)))
 
     def slack(self, asked: np.ndarray) -> np.ndarray:
-        """Return by how much the float32 product of a(q) (q, p + 2) and `rows` may be too low: float64 (q,)."""
+        """Return by how much the float32 product of a(q) (q, p + 2) and `rows` may be too low:
+        float64 (q,).
+        """
         share = gamma(len(self.rows) + 6, 2.0**-24) + 3 * self.eta
-        return 1.001 * share * self.longest * np.linalg.norm(asked.astype(np.float64), axis=1) + TINY
+        return (
+            1.001 * share * self.longest * np.linalg.norm(asked.astype(np.float64), axis=1) + TINY
+        )
 
 
 def least(square: float, distance_l2sq: float, dim: int, slack: float) -> np.float32:
     """Return the computed s below which no vector is as near as a given distance, rounded down.
 
-    A float32 sum of squared differences is off by g_{dim+2}(2^-24) of itself at most, whatever its order; so a vector
-    whose true or computed distance is within the given, computed one has |q - x|^2 <= distance / (1 - g).
+    A float32 sum of squared differences is off by g_{dim+2}(2^-24) of itself at most, whatever its
+    order; so a vector whose true or computed distance is within the given, computed one has |q -
+    x|^2 <= distance / (1 - g).
 
     Args:
         square: |q|^2, in float64.
@@ -135,7 +156,9 @@ def least(square: float, distance_l2sq: float, dim: int, slack: float) -> np.flo
     return np.nextafter(np.float32((square - limit) / 2 - slack - rounding), np.float32(-np.inf))
 
 
-def _parts(vectors: np.ndarray, basis: np.ndarray, eta: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _parts(
+    vectors: np.ndarray, basis: np.ndarray, eta: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return y (m, p), r (m,) and |v|^2 (m,) in float64."""
     exact = vectors.astype(np.float64)
     y = exact @ basis

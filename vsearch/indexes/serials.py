@@ -3,13 +3,19 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-ROWS = 1 << 20  # serials that a millisecond stands for (int64 lasts until 2248); a larger write takes the next ones too
+ROWS = (
+    1 << 20
+    # serials that a millisecond stands for (int64 lasts until 2248); a larger write takes the next
+    # ones
+    # too
+)
 RANGES = 32  # that a condition may have
 
 
 @dataclass(frozen=True)
 class Where:
-    """Which rows of a collection count: those within one of the ranges but for `hidden`, or those that are listed.
+    """Which rows of a collection count: those within one of the ranges but for `hidden`, or those
+    that are listed.
 
     Attributes:
         ranges: first and last serial of each, rising.
@@ -25,13 +31,15 @@ class Where:
 def first_serial(after: int) -> int:
     """Return the first of a new block of serials: of this millisecond, and above `after`.
 
-    Serials are int64 and never given twice: a later write has higher ones, whatever was deleted in between.
+    Serials are int64 and never given twice: a later write has higher ones, whatever was deleted in
+    between.
     """
     return max(int(time.time() * 1000) * ROWS, after + 1)
 
 
 def where(serials: np.ndarray, limit: int) -> Where | None:
-    """Return the shorter condition that exactly these serials, int64 (m,), rising, fulfil; None: both are too long.
+    """Return the shorter condition that exactly these serials, int64 (m,), rising, fulfil; None:
+    both are too long.
 
     Args:
         serials: m of them, 1 at least.
@@ -50,7 +58,9 @@ def hull(serials: np.ndarray) -> Where:
 
 
 def _ranges(serials: np.ndarray) -> tuple[tuple[tuple[int, int], ...], np.ndarray]:
-    """Return ranges around all serials, cut where most are missing, and after which place each cut is."""
+    """Return ranges around all serials, cut where most are missing, and after which place each cut
+    is.
+    """
     gaps = np.diff(serials) - 1
     wide = np.flatnonzero(gaps > 0)
     cuts = np.sort(wide[np.argsort(gaps[wide], kind="stable")[::-1][: RANGES - 1]])
@@ -59,7 +69,9 @@ def _ranges(serials: np.ndarray) -> tuple[tuple[tuple[int, int], ...], np.ndarra
 
 
 def _missing(serials: np.ndarray, cuts: np.ndarray) -> np.ndarray:
-    """Return the serials, int64 (h,), rising, that are missing between others, but for those at the cuts."""
+    """Return the serials, int64 (h,), rising, that are missing between others, but for those at the
+    cuts.
+    """
     gaps = np.diff(serials) - 1
     gaps[cuts] = 0
     before = np.repeat(serials[:-1], gaps)

@@ -11,11 +11,13 @@ CHUNK_BYTES = 256 << 20  # of float32 vectors held at once
 
 
 class StreamedIndex(Index):
-    """Exact search that reads its vectors from the disk, piece by piece, for galleries larger than memory.
+    """Exact search that reads its vectors from the disk, piece by piece, for galleries larger than
+    memory.
 
-    The k best of each piece are merged by FAISS's ResultHeap. A search reads the whole file once, however many queries
-    it has: made for measuring with all queries at once, not for serving one. Vectors are kept in float16, which moves a
-    coordinate by less than 0.05 %, and brought back to unit length when they are read.
+    The k best of each piece are merged by FAISS's ResultHeap. A search reads the whole file once,
+    however many queries it has: made for measuring with all queries at once, not for serving one.
+    Vectors are kept in float16, which moves a coordinate by less than 0.05 %, and brought back to
+    unit length when they are read.
     """
 
     spec = "exact, streamed from float16"
@@ -24,7 +26,9 @@ class StreamedIndex(Index):
         self._rows = np.empty((0, 0), dtype=np.float16)
 
     def build(self, embeddings: np.ndarray) -> None:
-        """Index unit vectors (n, dim), float32, or float16 such as a memory-mapped file, which is then left there."""
+        """Index unit vectors (n, dim), float32, or float16 such as a memory-mapped file, which is
+        then left there.
+        """
         self._rows = embeddings if embeddings.dtype == np.float16 else embeddings.astype(np.float16)
 
     def add(self, embeddings: np.ndarray) -> None:
@@ -35,12 +39,18 @@ class StreamedIndex(Index):
         """Take out the vectors at int (m,) positions; the others close up."""
         self._rows = np.delete(self._rows, positions, axis=0)
 
-    def search(self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Return scores (cosines, best first) and positions, each (q, k), in one pass over the vectors."""
+    def search(
+        self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return scores (cosines, best first) and positions, each (q, k), in one pass over the
+        vectors.
+        """
         asked = np.ascontiguousarray(queries, dtype=np.float32)
         k = min(k, len(self) if allowed is None else int(allowed.sum()))
         if k == 0:
-            return np.empty((len(asked), 0), dtype=np.float32), np.empty((len(asked), 0), dtype=np.int64)
+            return np.empty((len(asked), 0), dtype=np.float32), np.empty(
+                (len(asked), 0), dtype=np.int64
+            )
         best = ResultHeap(len(asked), k)
         size = max(1, CHUNK_BYTES // (4 * self._rows.shape[1]))
         for start in range(0, len(self), size):

@@ -39,9 +39,11 @@ class Tried:
 def build_all(
     candidates: Sequence[Candidate], vectors: np.ndarray, built: Callable[[], None] = lambda: None
 ) -> list[Tried]:
-    """Build each candidate's index of unit vectors (m, dim) once; return it with each of its settings.
+    """Build each candidate's index of unit vectors (m, dim) once; return it with each of its
+    settings.
 
-    A candidate that can't be built from so few vectors is left out, and logged. `built` is called after each.
+    A candidate that can't be built from so few vectors is left out, and logged. `built` is called
+    after each.
 
     Raises:
         ValueError: none could be built.
@@ -58,7 +60,9 @@ def build_all(
         else:
             build_s = time.perf_counter() - start
             size = stored_bytes(index)
-            found += [Tried(candidate, setting, index, build_s, size) for setting in candidate.settings]
+            found += [
+                Tried(candidate, setting, index, build_s, size) for setting in candidate.settings
+            ]
         built()
     if not found:
         raise ValueError("; ".join(refused))
@@ -73,11 +77,13 @@ def measure(
     clock: Clock = time.perf_counter,
     done: Callable[[], None] = lambda: None,
 ) -> list[Measured]:
-    """Measure recall and times with held-out queries (q, dim) on the vectors (m, dim) that the trial's indexes hold.
+    """Measure recall and times with held-out queries (q, dim) on the vectors (m, dim) that the
+    trial's indexes hold.
 
-    Times are medians over rounds in which all take their turn, so that what slows the machine down slows all. Bytes and
-    times are brought from m vectors to the n that are wanted: bytes grow with n, times as `growth` says. Bytes in
-    memory are those of the files, which FAISS reads as they are. `done` is called after each round.
+    Times are medians over rounds in which all take their turn, so that what slows the machine down
+    slows all. Bytes and times are brought from m vectors to the n that are wanted: bytes grow with
+    n, times as `growth` says. Bytes in memory are those of the files, which FAISS reads as they
+    are. `done` is called after each round.
     """
     exact = queries @ vectors.T
     limits = kth_best(exact, K)
@@ -85,15 +91,23 @@ def measure(
     for one in tried:
         recalls.append(found_share(one.search(queries), exact, limits))
         specs.append(one.index.spec)
-    singles = [[lambda one=one, q=q: one.search(q) for q in queries[: SINGLES + 1, None]] for one in tried]
+    singles = [
+        [lambda one=one, q=q: one.search(q) for q in queries[: SINGLES + 1, None]] for one in tried
+    ]
     batch = np.resize(queries, (BATCH, queries.shape[1]))
     batches = [[lambda one=one: one.search(batch)] for one in tried]
     single_s, batch_s = in_turn(singles, ROUNDS, clock, done), in_turn(batches, ROUNDS, clock, done)
     share = n / len(vectors)
     rows = []
-    for one, spec, recall, alone, together in zip(tried, specs, recalls, single_s, batch_s, strict=True):
+    for one, spec, recall, alone, together in zip(
+        tried, specs, recalls, single_s, batch_s, strict=True
+    ):
         slower, size = 1000 * share ** growth(spec), round(one.bytes * share)
-        rows.append(Measured(spec, recall, slower * alone, slower * together / BATCH, size, size, one.build_s))
+        rows.append(
+            Measured(
+                spec, recall, slower * alone, slower * together / BATCH, size, size, one.build_s
+            )
+        )
     return rows
 
 
@@ -103,9 +117,11 @@ def in_turn(
     clock: Clock = time.perf_counter,
     done: Callable[[], None] = lambda: None,
 ) -> list[float]:
-    """Time several lists of calls, `rounds` times in turn; return the median seconds of a call of each list.
+    """Time several lists of calls, `rounds` times in turn; return the median seconds of a call of
+    each list.
 
-    Of several calls, the first of each round is not counted: it finds other data than its own in the caches.
+    Of several calls, the first of each round is not counted: it finds other data than its own in
+    the caches.
     """
     seconds: list[list[float]] = [[] for _ in calls]
     for _ in range(rounds):
@@ -121,7 +137,9 @@ def in_turn(
 
 
 def growth(spec: str) -> float:
-    """Return the power of n that a search's time grows with: 0 for a graph (log n), 1/2 for 4 sqrt(n) lists, else 1."""
+    """Return the power of n that a search's time grows with: 0 for a graph (log n), 1/2 for 4
+    sqrt(n) lists, else 1.
+    """
     return 0.0 if "HNSW" in spec else 0.5 if "IVF" in spec else 1.0
 
 
@@ -132,7 +150,8 @@ def kth_best(exact: np.ndarray, k: int) -> np.ndarray:
 
 
 def found_share(positions: np.ndarray, exact: np.ndarray, limits: np.ndarray) -> float:
-    """Return the share (0..1) of places (q, k) with a hit that reaches the exact k-th best, so that ties don't matter.
+    """Return the share (0..1) of places (q, k) with a hit that reaches the exact k-th best, so that
+    ties don't matter.
 
     Args:
         positions: int (q, k), -1 where a place is empty.

@@ -7,10 +7,10 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from torchvision.transforms.v2.functional import to_pil_image
 
-from vsearch.catalogs.base import boxes
-from vsearch.datamodule import CatalogDataModule
-from vsearch.images import open_photo
+from vsearch.data.catalogs.base import boxes
+from vsearch.data.photos import open_photo
 from vsearch.reports.grid import CELL
+from vsearch.training.datamodule import CatalogDataModule
 
 
 def boards(loggers: Iterable[Logger]) -> list[SummaryWriter]:
@@ -25,8 +25,12 @@ def show_picture(loggers: Iterable[Logger], name: str, picture: Image.Image, ste
         board.add_image(name, np.asarray(picture), step, dataformats="HWC")
 
 
-def photos_of(batch: tuple[Tensor, Tensor, Tensor], positions: list[int], data: CatalogDataModule) -> list[Image.Image]:
-    """Return photos of a training batch as the network sees them, or their files where it was given maps of them."""
+def photos_of(
+    batch: tuple[Tensor, Tensor, Tensor], positions: list[int], data: CatalogDataModule
+) -> list[Image.Image]:
+    """Return photos of a training batch as the network sees them, or their files where it was given
+    maps of them.
+    """
     inputs, _, rows = batch
     if inputs.dtype.is_floating_point:
         return [photo_of(data, int(rows[position])) for position in positions]
@@ -34,6 +38,8 @@ def photos_of(batch: tuple[Tensor, Tensor, Tensor], positions: list[int], data: 
 
 
 def photo_of(data: CatalogDataModule, row: int) -> Image.Image:
-    """Return the photo of a row of the catalog, no smaller than a cell of the grid where its file is not."""
+    """Return the photo of a row of the catalog, no smaller than a cell of the grid where its file
+    is not.
+    """
     item = data.items.loc[[row]]
     return open_photo(item["path"].iloc[0], boxes(item)[0], side=CELL)

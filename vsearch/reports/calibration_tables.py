@@ -25,6 +25,7 @@ def sentences(found: dict[str, Any]) -> str:
 def bins(found: dict[str, Any]) -> tuple[list[str], Rows]:
     """Return the header and rows of the reliability table: said beside what came true."""
     rows = [
-        [f"{row['hits']:,}", f"{row['probability']:.3f}", f"{row['right']:.3f}"] for row in found["measured"]["bins"]
+        [f"{row['hits']:,}", f"{row['probability']:.3f}", f"{row['right']:.3f}"]
+        for row in found["measured"]["bins"]
     ]
     return ["hits", "mean probability", "share right"], rows

@@ -9,7 +9,9 @@ METRICS = {"precision_at_1": "precision@1", "map_at_r": "MAP@R"}
 
 
 def show_closing(report: dict[str, Any], bundle: Path, console: Console | None = None) -> None:
-    """Print a panel with the numbers that matter, and below it, unbroken, the commands to type next."""
+    """Print a panel with the numbers that matter, and below it, unbroken, the commands to type
+    next.
+    """
     console = console or Console()
     console.print(Panel(Text(numbers(report)), title="Done", title_align="left", expand=False))
     for name, command in next_steps(bundle).items():
@@ -29,7 +31,9 @@ def numbers(report: dict[str, Any]) -> str:
         interval = f"[{found['low']:.3f}, {found['high']:.3f}]"
         lines.append(f"{name} {found['value']:.3f} {interval} ({beside}chance {chance:.3f})")
     index = report["index"]
-    return "\n".join([*lines, f"index: {index['spec']}, recall@10 {index['recall_at_10']:.4f} of exact search"])
+    return "\n".join(
+        [*lines, f"index: {index['spec']}, recall@10 {index['recall_at_10']:.4f} of exact search"]
+    )
 
 
 def next_steps(bundle: Path) -> dict[str, str]:

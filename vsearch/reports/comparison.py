@@ -7,9 +7,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from vsearch.comparing.comparison import Comparison, ComparisonError
-from vsearch.comparing.gates import Verdict
-from vsearch.comparing.runs import Run
+from vsearch.evaluation.comparing.comparison import Comparison, ComparisonError
+from vsearch.evaluation.comparing.gates import Verdict
+from vsearch.evaluation.comparing.runs import Run
 from vsearch.reports.comparison_tables import markdown
 from vsearch.reports.won_lost import won_lost
 
@@ -20,25 +20,37 @@ def summary(comparisons: Sequence[Comparison], verdicts: Sequence[Verdict]) -> d
     """Turn comparisons with one base into plain JSON values.
 
     Returns:
-        queries, labels, gallery: how many; base: a run; runs: those compared with it, each with its notes, changed
-        settings, metrics, further axes (side by side, no test), labels and queries won and lost; gates: the verdicts.
+        queries, labels, gallery: how many; base: a run; runs: those compared with it, each with its
+        notes, changed settings, metrics, further axes (side by side, no test), labels and queries
+        won and lost; gates: the verdicts.
     """
     base = comparisons[0].base
-    names = ["-won-lost.png"] if len(comparisons) == 1 else [f"-won-lost-{i + 1}.png" for i in range(len(comparisons))]
+    names = (
+        ["-won-lost.png"]
+        if len(comparisons) == 1
+        else [f"-won-lost-{i + 1}.png" for i in range(len(comparisons))]
+    )
     return {
         "queries": len(base.queries),
         "labels": int(base.queries["label"].nunique()),
         "gallery": len(base.items),
         "synthetic": bool(base.manifest.get("protocol", {}).get("synthetic", False)),
         "base": _facts(base),
-        "runs": [_entry(one, f"comparison{name}") for one, name in zip(comparisons, names, strict=True)],
+        "runs": [
+            _entry(one, f"comparison{name}") for one, name in zip(comparisons, names, strict=True)
+        ],
         "gates": [{**asdict(one), "passed": one.passed, "text": str(one)} for one in verdicts],
     }
 
 
 def comparison_files(report: dict[str, Any], comparisons: Sequence[Comparison]) -> dict[str, bytes]:
-    """Return comparison.json, comparison.md and a picture for each run that changed a query, by name."""
-    files = {"comparison.json": json.dumps(report, indent=2).encode(), "comparison.md": markdown(report).encode()}
+    """Return comparison.json, comparison.md and a picture for each run that changed a query, by
+    name.
+    """
+    files = {
+        "comparison.json": json.dumps(report, indent=2).encode(),
+        "comparison.md": markdown(report).encode(),
+    }
     for entry, comparison in zip(report["runs"], comparisons, strict=True):
         if (picture := won_lost(comparison)) is not None:
             png = BytesIO()
@@ -51,13 +63,16 @@ def refuse_foreign(folder: Path) -> None:
     """Raise a ComparisonError if a folder to be replaced holds anything but an earlier comparison."""
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     if strangers := [name for name in names if not OWN.fullmatch(name)]:
-        raise ComparisonError(f"{folder} holds other files ({strangers[0]}): give --out a folder of its own.")
+        raise ComparisonError(
+            f"{folder} holds other files ({strangers[0]}): give --out a folder of its own."
+        )
     if folder.exists() and not folder.is_dir():
         raise ComparisonError(f"{folder} is a file: give --out a folder.")
 
 
 def write(folder: Path, files: dict[str, bytes]) -> None:
-    """Write a comparison's folder whole, in place of an earlier one: a temporary sibling, then a rename.
+    """Write a comparison's folder whole, in place of an earlier one: a temporary sibling, then a
+    rename.
 
     Raises:
         ComparisonError: the folder holds something else.
@@ -75,7 +90,12 @@ def write(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def _facts(run: Run) -> dict[str, Any]:
-    return {"name": run.name, "folder": str(run.folder), "model": run.manifest.get("model", {}), "cost": run.cost}
+    return {
+        "name": run.name,
+        "folder": str(run.folder),
+        "model": run.manifest.get("model", {}),
+        "cost": run.cost,
+    }
 
 
 def _entry(comparison: Comparison, picture: str) -> dict[str, Any]:
@@ -86,8 +106,14 @@ def _entry(comparison: Comparison, picture: str) -> dict[str, Any]:
     return {
         **_facts(run),
         "notes": comparison.notes,
-        "settings": {key: {"base": base.settings.get(key), "value": run.settings.get(key)} for key in sorted(changed)},
-        "metrics": {name: {k: asdict(one) for k, one in kinds.items()} for name, kinds in comparison.metrics.items()},
+        "settings": {
+            key: {"base": base.settings.get(key), "value": run.settings.get(key)}
+            for key in sorted(changed)
+        },
+        "metrics": {
+            name: {k: asdict(one) for k, one in kinds.items()}
+            for name, kinds in comparison.metrics.items()
+        },
         "axes": _axes(base, run),
         "labels": {name: comparison.labels(name).to_dict("records") for name in ranked},
         "queries": {name: _counts(comparison.changes(name).tolist()) for name in ranked},

@@ -15,14 +15,15 @@ COSTS = {
     "search_p50_ms": ("ms a search, index alone (p50)", "{:.2f}"),
 }
 METHOD = (
-    "Differences are run minus base: above 0 is better. 95 % intervals and two-sided p-values by the paired bootstrap: "
-    "over all queries for micro (the mean over queries), within labels for macro (the mean over labels). The p-values "
-    "are not corrected for the number of metrics and runs. They say whether other queries of this kind would agree, "
-    "not whether the same recipe trained with another seed would."
+    "Differences are run minus base: above 0 is better. 95 % intervals and two-sided p-values by "
+    "the paired bootstrap: over all queries for micro (the mean over queries), within labels for "
+    "macro (the mean over labels). The p-values are not corrected for the number of metrics and "
+    "runs. They say whether other queries of this kind would agree, not whether the same recipe "
+    "trained with another seed would."
 )
 IN_A_LINE = (
-    "Difference: run minus base [95 % interval]. p: how easily other queries would have turned its sign, not corrected "
-    "for the number of rows. What other seeds would give, no single run says."
+    "Difference: run minus base [95 % interval]. p: how easily other queries would have turned its "
+    "sign, not corrected for the number of rows. What other seeds would give, no single run says."
 )
 BRIEF = ("precision_at_1", "ndcg_at_10")  # of the further axes, in the terminal
 
@@ -33,7 +34,11 @@ def markdown(report: dict[str, Any]) -> str:
     parts = [f"# {', '.join(run['name'] for run in runs)} against {base}", _scope(report), METHOD]
     if report["gates"]:
         parts += ["## Gates", "\n".join(f"- {gate['text']}" for gate in report["gates"])]
-    parts += ["## Cost", "Times are those of each run's own machine.", markdown_table(*costs(report))]
+    parts += [
+        "## Cost",
+        "Times are those of each run's own machine.",
+        markdown_table(*costs(report)),
+    ]
     for run in runs:
         parts += _section(base, run)
     return "\n\n".join([*parts, ""])
@@ -44,17 +49,31 @@ def _section(base: str, run: dict[str, Any]) -> list[str]:
     if run["notes"]:
         parts.append("\n".join(f"- {note}" for note in run["notes"]))
     if run["settings"]:
-        rows = [[key, one["base"] or "-", one["value"] or "-"] for key, one in run["settings"].items()]
+        rows = [
+            [key, one["base"] or "-", one["value"] or "-"] for key, one in run["settings"].items()
+        ]
         parts += ["### Settings that differ", markdown_table(["setting", base, run["name"]], rows)]
     header, rows = scores(base, run, "macro")
-    parts += ["### Metrics", markdown_table(*scores(base, run, "micro")), markdown_table(header, rows)]
+    parts += [
+        "### Metrics",
+        markdown_table(*scores(base, run, "micro")),
+        markdown_table(header, rows),
+    ]
     if any(run["axes"].values()):
         text = "An item is right if it has the query's value of the axis. Over queries, each run's own 95 % interval:"
         parts += ["### Other axes", f"{text} no paired test.", markdown_table(*axes(base, run))]
     for metric, labels in run["labels"].items():
-        parts += [f"### Labels, {metric}", won(run, metric), markdown_table(*classes(base, run["name"], labels))]
+        parts += [
+            f"### Labels, {metric}",
+            won(run, metric),
+            markdown_table(*classes(base, run["name"], labels)),
+        ]
     legend = "The largest changes. The query first; green: right label, red: wrong, grey: the photo is gone."
-    shown = f"{legend}\n\n![queries won and lost]({run['picture']})" if run["picture"] else "No query changed."
+    shown = (
+        f"{legend}\n\n![queries won and lost]({run['picture']})"
+        if run["picture"]
+        else "No query changed."
+    )
     return [*parts, "### Queries won and lost", shown]
 
 
@@ -64,14 +83,29 @@ def scores(base: str, run: dict[str, Any], kind: str) -> tuple[list[str], Rows]:
     for metric, kinds in run["metrics"].items():
         one, change = kinds[kind], kinds[kind]["difference"]
         interval = f"{change['value']:+.3f} [{change['low']:+.3f}, {change['high']:+.3f}]"
-        rows.append([metric, f"{one['base']:.3f}", f"{one['value']:.3f}", interval, f"{change['p_value']:.3f}"])
+        rows.append(
+            [
+                metric,
+                f"{one['base']:.3f}",
+                f"{one['value']:.3f}",
+                interval,
+                f"{change['p_value']:.3f}",
+            ]
+        )
     return [f"metric ({kind})", base, run["name"], "difference", "p"], rows
 
 
 def axes(base: str, run: dict[str, Any]) -> tuple[list[str], Rows]:
     """Return the header and rows of the table of further axes: both runs' values side by side."""
     rows = [
-        [axis, metric, *(f"{one[side]['value']:.3f} [{one[side]['low']:.3f}, {one[side]['high']:.3f}]" for side in one)]
+        [
+            axis,
+            metric,
+            *(
+                f"{one[side]['value']:.3f} [{one[side]['low']:.3f}, {one[side]['high']:.3f}]"
+                for side in one
+            ),
+        ]
         for axis, found in run["axes"].items()
         for metric, one in found.items()
     ]
@@ -93,7 +127,13 @@ def classes(base: str, name: str, labels: list[dict[str, Any]]) -> tuple[list[st
     most = [label for label in labels if label["change"] > 0][:MOST]
     most += [label for label in labels if label["change"] < 0][-MOST:]
     rows = [
-        [one["label"], str(one["queries"]), f"{one['base']:.3f}", f"{one['value']:.3f}", f"{one['change']:+.3f}"]
+        [
+            one["label"],
+            str(one["queries"]),
+            f"{one['base']:.3f}",
+            f"{one['value']:.3f}",
+            f"{one['change']:+.3f}",
+        ]
         for one in most
     ]
     return ["label", "queries", base, name, "change"], rows
@@ -124,7 +164,9 @@ def show(report: dict[str, Any], console: Console | None = None) -> None:
         header, rows = axes(base, run)
         if shown := [row for row in rows if row[1] in BRIEF]:
             _print(console, "Other axes, over queries", header, shown)
-        for line in [won(run, metric) for metric in run["queries"]] + [f"Note: {note}" for note in run["notes"]]:
+        for line in [won(run, metric) for metric in run["queries"]] + [
+            f"Note: {note}" for note in run["notes"]
+        ]:
             console.print(line)
     _print(console, "Cost", *costs(report))
     for gate in report["gates"]:

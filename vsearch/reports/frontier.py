@@ -13,7 +13,8 @@ LEGEND = "Up and to the left is better. Green: chosen; red: breaks a budget. The
 
 
 def frontier(rows: Sequence[dict[str, Any]], title: str = "recall@10 against time") -> Image.Image:
-    """Draw each candidate's recall@10 over the milliseconds of a single search, and the Pareto line.
+    """Draw each candidate's recall@10 over the milliseconds of a single search, and the Pareto
+    line.
 
     Args:
         rows: as `indexes.choice.table` returns them.
@@ -45,13 +46,18 @@ def frontier(rows: Sequence[dict[str, Any]], title: str = "recall@10 against tim
         x, y = place(row["single_ms"], row["recall_at_10"])
         draw.text((x - DOT - 3, y + 2), str(number), fill=_colour(row), font=font, anchor="rt")
         draw.text(
-            (LEFT, HEIGHT - MARGIN + LINES * (number - 1)), f"{number}  {line(row)}", fill=_colour(row), font=font
+            (LEFT, HEIGHT - MARGIN + LINES * (number - 1)),
+            f"{number}  {line(row)}",
+            fill=_colour(row),
+            font=font,
         )
     return sheet
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Return 1, 2 and 5 times powers of ten, from `low` or a little less to `high` or a little more; two at least."""
+    """Return 1, 2 and 5 times powers of ten, from `low` or a little less to `high` or a little
+    more; two at least.
+    """
     powers = range(int(np.floor(np.log10(low))) - 1, int(np.ceil(np.log10(high))) + 2)
     steps = [round(factor * 10.0**power, 12) for power in powers for factor in (1, 2, 5)]
     first = max(number for number, step in enumerate(steps) if step <= low)
@@ -59,7 +65,9 @@ def log_ticks(low: float, high: float) -> list[float]:
     return steps[first : max(last, first + 1) + 1]
 
 
-def _axes(draw: ImageDraw.ImageDraw, font: Any, times: list[float], recalls: list[float], place: Any) -> None:
+def _axes(
+    draw: ImageDraw.ImageDraw, font: Any, times: list[float], recalls: list[float], place: Any
+) -> None:
     for step in times:
         x, _ = place(step, recalls[0])
         draw.line((x, TOP, x, BOTTOM), fill=LINE, width=2)
@@ -68,7 +76,13 @@ def _axes(draw: ImageDraw.ImageDraw, font: Any, times: list[float], recalls: lis
         _, y = place(times[0], step)
         draw.line((LEFT, y, RIGHT, y), fill=LINE, width=2)
         draw.text((LEFT - 12, y), f"{step:g}", fill=INK, font=font, anchor="rm")
-    draw.text(((LEFT + RIGHT) / 2, BOTTOM + 3 * SIZE), "ms a single search", fill=INK, font=font, anchor="mm")
+    draw.text(
+        ((LEFT + RIGHT) / 2, BOTTOM + 3 * SIZE),
+        "ms a single search",
+        fill=INK,
+        font=font,
+        anchor="mm",
+    )
 
 
 def line(row: dict[str, Any]) -> str:

@@ -5,9 +5,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
-from vsearch.catalogs.base import boxes
-from vsearch.datamodule import CatalogDataModule
-from vsearch.images import open_photo
+from vsearch.data.catalogs.base import boxes
+from vsearch.data.photos import open_photo
+from vsearch.training.datamodule import CatalogDataModule
 
 RIGHT, WRONG, QUERY = (22, 163, 74), (220, 38, 38), (100, 116, 139)
 CELL, FRAME, CAPTION, GAP = 96, 4, 16, 8
@@ -36,15 +36,19 @@ def grid(rows: Sequence[Sequence[Shown]]) -> Image.Image:
 def example_grid(hits: np.ndarray, data: CatalogDataModule, n: int = 10, k: int = 8) -> Image.Image:
     """Draw what `n` test queries of as many labels as there are have found.
 
-    `hits` are the positions in the gallery of each query's best hits, int (q, depth), -1 after the last.
+    `hits` are the positions in the gallery of each query's best hits, int (q, depth), -1 after the
+    last.
 
-    The queries are drawn with a fixed seed, not chosen: the grid shows what the index does, good and bad.
+    The queries are drawn with a fixed seed, not chosen: the grid shows what the index does, good
+    and bad.
     """
     asked, gallery = data.queries("test"), data.gallery("test")
     rows = []
     for query in _spread(asked["label"].to_numpy(), n):
         item, found = asked.iloc[query], [gallery.iloc[hit] for hit in hits[query, :k] if hit >= 0]
-        rows.append([_shown(item, None), *(_shown(hit, hit["label"] == item["label"]) for hit in found)])
+        rows.append(
+            [_shown(item, None), *(_shown(hit, hit["label"] == item["label"]) for hit in found)]
+        )
     return grid(rows)
 
 
@@ -62,7 +66,9 @@ def _shown(item: pd.Series, right: bool | None) -> Shown:
 def _draw(sheet: Image.Image, shown: Shown, left: int, top: int) -> None:
     draw = ImageDraw.Draw(sheet)
     colour = QUERY if shown.right is None else RIGHT if shown.right else WRONG
-    draw.rectangle((left, top, left + CELL - 1, top + CELL - 1), fill="white", outline=colour, width=FRAME)
+    draw.rectangle(
+        (left, top, left + CELL - 1, top + CELL - 1), fill="white", outline=colour, width=FRAME
+    )
     inner = CELL - 2 * FRAME
     photo = shown.photo.copy()
     photo.thumbnail((inner, inner))

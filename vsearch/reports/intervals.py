@@ -47,12 +47,16 @@ def chart(title: str, rows: Sequence[Interval]) -> Image.Image:
 
 
 def ticks(low: float, high: float, n: int = 6) -> list[float]:
-    """Return some `n` round values, evenly spaced, from `low` or a little less to `high` or a little more."""
+    """Return some `n` round values, evenly spaced, from `low` or a little less to `high` or a
+    little more.
+    """
     rough = max(high - low, 1e-3) / n
     power = 10 ** np.floor(np.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
     first, last = np.floor(low / step), np.ceil(high / step)
-    return [round(float(number * step), 10) for number in np.arange(first, max(last, first + 1) + 1)]
+    return [
+        round(float(number * step), 10) for number in np.arange(first, max(last, first + 1) + 1)
+    ]
 
 
 def _cut(name: str) -> str:

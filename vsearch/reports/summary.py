@@ -7,15 +7,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from vsearch.axes import AxesScores
-from vsearch.datamodule import CatalogDataModule
-from vsearch.evaluate import Scores
-from vsearch.metrics import means, summarise
+from vsearch.evaluation.axes import AxesScores
+from vsearch.evaluation.metrics import means, summarise
+from vsearch.evaluation.scoring import Scores
+from vsearch.training.datamodule import CatalogDataModule
 
 SKIPPED = 50  # photos that are named; all are in the run's skipped.csv
 
 
-def summary(trained: Scores, untrained: Scores | None, label_names: Sequence[str]) -> dict[str, Any]:
+def summary(
+    trained: Scores, untrained: Scores | None, label_names: Sequence[str]
+) -> dict[str, Any]:
     """Turn scores into the report's numbers, as plain JSON values.
 
     Args:
@@ -24,8 +26,10 @@ def summary(trained: Scores, untrained: Scores | None, label_names: Sequence[str
         label_names: the text of each label code.
 
     Returns:
-        metrics: {trained, untrained: {metric: {micro, macro: {value, low, high}}}, chance: {metric: {micro, macro}}};
-        per_class: one row per label, largest class first; precision_at_1_chance is the label's share of the gallery.
+        metrics: {trained, untrained: {metric: {micro, macro: {value, low, high}}}, chance: {metric:
+            {micro, macro}}};
+        per_class: one row per label, largest class first; precision_at_1_chance is the label's
+            share of the gallery.
     """
     metrics: dict[str, Any] = {"trained": _estimates(trained)}
     if untrained is not None:
@@ -35,12 +39,13 @@ def summary(trained: Scores, untrained: Scores | None, label_names: Sequence[str
 
 
 def axes_summary(trained: AxesScores, untrained: AxesScores | None) -> dict[str, Any]:
-    """Turn the scores of the other axes into the report's numbers, as plain JSON values; nothing without axes.
+    """Turn the scores of the other axes into the report's numbers, as plain JSON values; nothing
+    without axes.
 
     Returns:
-        axes: {column: {values, missing, queries, unanswerable, metrics}}; graded: {attributes, queries, unanswerable,
-        ndcg_at_10}. A metric is {trained, untrained: {value, low, high}, chance}, over queries; an axis without an
-        answerable query has none.
+        axes: {column: {values, missing, queries, unanswerable, metrics}}; graded: {attributes,
+        queries, unanswerable, ndcg_at_10}. A metric is {trained, untrained: {value, low, high},
+        chance}, over queries; an axis without an answerable query has none.
     """
     if not trained.axes:
         return {}
@@ -80,53 +85,78 @@ def data_facts(data: CatalogDataModule) -> dict[str, Any]:
     """Return what the parts are made of, as plain JSON values.
 
     Returns:
-        labels: {label, all, train, val, test} photos of each, the largest first; copies: photos that equal an earlier
-        one; skipped: {id, label, error} of the first photos that could not be read.
+        labels: {label, all, train, val, test} photos of each, the largest first; copies: photos
+        that equal an earlier one; skipped: {id, label, error} of the first photos that could not be
+        read.
     """
     table = pd.crosstab(data.items["label"], data.items["split"])
     sizes = table.assign(all=table.sum(axis=1)).sort_values("all", ascending=False, kind="stable")
     skipped = data.skipped.head(SKIPPED)
     return {
         "labels": [
-            {"label": str(label), **row} for label, row in zip(sizes.index, sizes.to_dict("records"), strict=True)
+            {"label": str(label), **row}
+            for label, row in zip(sizes.index, sizes.to_dict("records"), strict=True)
         ],
         "copies": int(data.content_hashes.duplicated().sum()),
-        "skipped": [] if skipped.empty else skipped[["id", "label", "error"]].astype(str).to_dict("records"),
+        "skipped": []
+        if skipped.empty
+        else skipped[["id", "label", "error"]].astype(str).to_dict("records"),
     }
 
 
 def _seeds(data: CatalogDataModule) -> dict[str, int | None]:
     everything = os.environ.get("PL_GLOBAL_SEED")  # set by Lightning's seed_everything
     drawn = getattr(data.split, "seed", None)
-    return {"everything": int(everything) if everything else None, "split": drawn, "batches": data.seed}
+    return {
+        "everything": int(everything) if everything else None,
+        "split": drawn,
+        "batches": data.seed,
+    }
 
 
 def library_versions() -> dict[str, str]:
     """Return the versions of the libraries that the numbers rest on."""
-    names = ("vsearch", "torch", "torchvision", "lightning", "pytorch-metric-learning", "faiss-cpu", "numpy", "pillow")
+    names = (
+        "vsearch",
+        "torch",
+        "torchvision",
+        "lightning",
+        "pytorch-metric-learning",
+        "faiss-cpu",
+        "numpy",
+        "pillow",
+    )
     return {name: _version(name) for name in names}
 
 
 def _version(name: str) -> str:
     try:
         return version(name)
-    except PackageNotFoundError:  # run from a folder of sources: that must not cost a trained model its bundle
+    except (
+        PackageNotFoundError
+    ):  # run from a folder of sources: that must not cost a trained model its bundle
         return "not installed"
 
 
 def _estimates(scores: Scores) -> dict[str, dict[str, dict[str, float]]]:
     found = summarise(scores.model, scores.labels)
-    return {name: {kind: asdict(value) for kind, value in kinds.items()} for name, kinds in found.items()}
+    return {
+        name: {kind: asdict(value) for kind, value in kinds.items()}
+        for name, kinds in found.items()
+    }
 
 
 def _beside(trained: Scores, untrained: Scores | None) -> dict[str, Any]:
     counts = {"queries": len(trained.labels), "unanswerable": trained.unanswerable}
     if not counts["queries"]:
         return {**counts, "metrics": {}}
-    sides = {"trained": _estimates(trained)} | ({} if untrained is None else {"untrained": _estimates(untrained)})
+    sides = {"trained": _estimates(trained)} | (
+        {} if untrained is None else {"untrained": _estimates(untrained)}
+    )
     expected = means(trained.chance, trained.labels)
     metrics = {
-        metric: {side: found[metric]["micro"] for side, found in sides.items()} | {"chance": expected[metric]["micro"]}
+        metric: {side: found[metric]["micro"] for side, found in sides.items()}
+        | {"chance": expected[metric]["micro"]}
         for metric in trained.model
     }
     return {**counts, "metrics": metrics}
@@ -135,7 +165,9 @@ def _beside(trained: Scores, untrained: Scores | None) -> dict[str, Any]:
 def _per_class(scores: Scores, label_names: Sequence[str]) -> list[dict[str, Any]]:
     table = pd.DataFrame(scores.model).groupby(scores.labels)
     rows = table.mean()
-    rows["precision_at_1_chance"] = pd.Series(scores.chance["precision_at_1"]).groupby(scores.labels).mean()
+    rows["precision_at_1_chance"] = (
+        pd.Series(scores.chance["precision_at_1"]).groupby(scores.labels).mean()
+    )
     rows.insert(0, "queries", table.size())
     rows.insert(0, "label", np.asarray(label_names, dtype=object)[rows.index.to_numpy()])
     ordered = rows.sort_values("queries", ascending=False, kind="stable")

@@ -10,7 +10,9 @@ Rows = list[list[str]]
 
 
 def headline(report: dict[str, Any]) -> tuple[list[str], Rows]:
-    """Return the header and rows of the main table: each metric after and before training, and by chance."""
+    """Return the header and rows of the main table: each metric after and before training, and by
+    chance.
+    """
     metrics = report["metrics"]
     columns = [name for name in ("trained", "untrained") if name in metrics]
     header, rows = ["metric"], [[metric] for metric in metrics["trained"]]
@@ -25,12 +27,17 @@ def headline(report: dict[str, Any]) -> tuple[list[str], Rows]:
 def per_class(report: dict[str, Any]) -> tuple[list[str], Rows]:
     """Return the header and rows of the table of classes."""
     names = ("precision_at_1", "precision_at_1_chance", "precision_at_10", "map_at_r", "ndcg_at_10")
-    rows = [[row["label"], str(row["queries"]), *(f"{row[name]:.3f}" for name in names)] for row in report["per_class"]]
+    rows = [
+        [row["label"], str(row["queries"]), *(f"{row[name]:.3f}" for name in names)]
+        for row in report["per_class"]
+    ]
     return ["label", "queries", *names], rows
 
 
 def axes(report: dict[str, Any]) -> tuple[list[str], Rows]:
-    """Return the header and rows of the table of other axes: a row for each axis and metric, then graded relevance."""
+    """Return the header and rows of the table of other axes: a row for each axis and metric, then
+    graded relevance.
+    """
     groups = {name: axis["metrics"] for name, axis in report["axes"].items()}
     groups["(graded)"] = {"ndcg_at_10": report["graded"]["ndcg_at_10"]}
     rows = [
@@ -44,7 +51,9 @@ def axes(report: dict[str, Any]) -> tuple[list[str], Rows]:
 def axis_counts(report: dict[str, Any]) -> tuple[list[str], Rows]:
     """Return the header and rows of the table of what each axis was measured on."""
     names = ("values", "queries", "missing", "unanswerable")
-    rows = [[column, *(f"{axis[name]:,}" for name in names)] for column, axis in report["axes"].items()]
+    rows = [
+        [column, *(f"{axis[name]:,}" for name in names)] for column, axis in report["axes"].items()
+    ]
     return ["axis", "values", "queries", "without a value", "without an answer"], rows
 
 
@@ -52,20 +61,31 @@ def facts(report: dict[str, Any]) -> Rows:
     """Return pairs of what was measured and how, for people."""
     protocol, model = report["protocol"], report["model"]
     kind = " (SYNTHETIC photos, drawn by vsearch)" if protocol["synthetic"] else ""
-    parts = ", ".join(f"{part} {protocol['parts'].get(part, 0):,}" for part in ("train", "val", "test"))
+    parts = ", ".join(
+        f"{part} {protocol['parts'].get(part, 0):,}" for part in ("train", "val", "test")
+    )
     left_out, measured_on_val = protocol["unanswerable_queries"], protocol["measured_on"] == "val"
     seeds = ", ".join(f"{name} {seed}" for name, seed in protocol["seeds"].items())
     return [
-        ["catalog", f"{protocol['catalog']}{kind}: {protocol['items']:,} items, {protocol['labels']} labels"],
-        ["split", f"{protocol['split']}: {parts}; {protocol['skipped_photos']} broken photos skipped"],
+        [
+            "catalog",
+            f"{protocol['catalog']}{kind}: {protocol['items']:,} items, {protocol['labels']} "
+            "labels",
+        ],
+        [
+            "split",
+            f"{protocol['split']}: {parts}; {protocol['skipped_photos']} broken photos skipped",
+        ],
         [
             "search",
-            f"{protocol['queries']:,} {protocol['measured_on']} photos ({left_out} without an answer left out) search "
-            f"{protocol['gallery']:,} items{'; val chose the epoch: optimistic' if measured_on_val else ''}",
+            f"{protocol['queries']:,} {protocol['measured_on']} photos ({left_out} without an "
+            f"answer left out) search {protocol['gallery']:,} "
+            f"items{'; val chose the epoch: optimistic' if measured_on_val else ''}",
         ],
         [
             "model",
-            f"{model['class_path'].rpartition('.')[2]}, {model['dim']}-d, epoch {model['epoch']}; seeds: {seeds}",
+            f"{model['class_path'].rpartition('.')[2]}, {model['dim']}-d, epoch {model['epoch']}; "
+            f"seeds: {seeds}",
         ],
         ["started from", f"{model['origin']} weights{_missing(model)}"],
         *index_facts(report["index"]),
@@ -85,8 +105,9 @@ def _leakage(report: dict[str, Any]) -> Rows:
     return [
         [
             "random split",
-            f"would have claimed precision@1 {naive['trained']:.3f}{before} instead of {clean['trained']:.3f}: "
-            f"{found['queries_with_copies']:,} of these photos have an exact copy{there}",
+            f"would have claimed precision@1 {naive['trained']:.3f}{before} instead of "
+            f"{clean['trained']:.3f}: {found['queries_with_copies']:,} of these photos have an "
+            f"exact copy{there}",
         ]
     ]
 
@@ -103,8 +124,8 @@ def markdown(report: dict[str, Any]) -> str:
             "# Retrieval report",
             markdown_table(["what", "value"], facts(report)),
             "## Metrics",
-            "With 95 % bootstrap intervals: over queries for micro (the mean over queries), within labels for macro "
-            f"(the mean over labels; {_single(report)}).",
+            "With 95 % bootstrap intervals: over queries for micro (the mean over queries), "
+            f"within labels for macro (the mean over labels; {_single(report)}).",
             markdown_table(*headline(report)),
             *others,
             "## Index",
@@ -118,7 +139,10 @@ def markdown(report: dict[str, Any]) -> str:
 
 
 def _single(report: dict[str, Any]) -> str:
-    alone, labels = sum(row["queries"] == 1 for row in report["per_class"]), len(report["per_class"])
+    alone, labels = (
+        sum(row["queries"] == 1 for row in report["per_class"]),
+        len(report["per_class"]),
+    )
     return f"{alone} of {labels} labels have a single query, which adds nothing to the interval"
 
 
@@ -137,8 +161,9 @@ def _markdown_calibration(report: dict[str, Any]) -> list[str]:
 def _markdown_axes(report: dict[str, Any]) -> list[str]:
     return [
         "## Other axes",
-        "The same searches, with an item counted as right if it has the query's value of the axis; over queries, with "
-        "95 % bootstrap intervals. Graded: an item counts as much as the share of these in which it equals the query: "
+        "The same searches, with an item counted as right if it has the query's value of the "
+        "axis; over queries, with 95 % bootstrap intervals. Graded: an item counts as much as the "
+        "share of these in which it equals the query: "
         f"{', '.join(report['graded']['attributes'])}. A missing value equals nothing.",
         markdown_table(*axis_counts(report)),
         markdown_table(*axes(report)),
@@ -146,7 +171,9 @@ def _markdown_axes(report: dict[str, Any]) -> list[str]:
 
 
 def brief(report: dict[str, Any]) -> tuple[list[str], Rows]:
-    """Return the header and rows of a table narrow enough for a terminal: intervals for the trained model only."""
+    """Return the header and rows of a table narrow enough for a terminal: intervals for the trained
+    model only.
+    """
     metrics = report["metrics"]
     header = ["metric", "trained", "untrained", "chance", "trained, macro"]
     rows = []
@@ -160,7 +187,11 @@ def brief(report: dict[str, Any]) -> tuple[list[str], Rows]:
 def brief_axes(report: dict[str, Any]) -> tuple[list[str], Rows]:
     """Return the header and rows of `axes` that a terminal shows."""
     header, rows = axes(report)
-    return header, [row for row in rows if row[1] in ("precision_at_1", "precision_at_10") or row[0] == "(graded)"]
+    return header, [
+        row
+        for row in rows
+        if row[1] in ("precision_at_1", "precision_at_10") or row[0] == "(graded)"
+    ]
 
 
 def show(report: dict[str, Any], console: Console | None = None) -> None:
@@ -187,4 +218,6 @@ def _untrained(sides: dict[str, Any]) -> str:
 def markdown_table(header: list[str], rows: Rows) -> str:
     """Return a table as Markdown."""
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+    )

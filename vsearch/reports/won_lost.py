@@ -2,10 +2,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
-from vsearch.catalogs.base import boxes
-from vsearch.comparing.comparison import Comparison
-from vsearch.comparing.runs import Run
-from vsearch.images import PhotoError, open_photo
+from vsearch.data.catalogs.base import boxes
+from vsearch.data.photos import PhotoError, open_photo
+from vsearch.evaluation.comparing.comparison import Comparison
+from vsearch.evaluation.comparing.runs import Run
 from vsearch.reports.grid import CELL, GAP, Shown, grid
 
 TITLE = 22  # pixels of a panel's heading
@@ -13,24 +13,33 @@ MISSING = Image.new("RGB", (CELL, CELL), (203, 213, 225))  # stands for a photo 
 
 
 def won_lost(comparison: Comparison, n: int = 5, k: int = 5) -> Image.Image | None:
-    """Draw the `n` queries that won most and the `n` that lost most: left what the base found, right the run.
+    """Draw the `n` queries that won most and the `n` that lost most: left what the base found,
+    right the run.
 
     None if no query changed.
     """
     won, lost = comparison.won_and_lost()
-    kinds = [_kind(comparison, title, found[:n], k) for title, found in (("Won", won), ("Lost", lost)) if len(found)]
+    kinds = [
+        _kind(comparison, title, found[:n], k)
+        for title, found in (("Won", won), ("Lost", lost))
+        if len(found)
+    ]
     return _joined(kinds, down=True) if kinds else None
 
 
 def _kind(comparison: Comparison, title: str, positions: np.ndarray, k: int) -> Image.Image:
     runs = (comparison.base, comparison.run)
-    return _joined([_panel(f"{title}: {run.name} finds", run, positions, k) for run in runs], down=False)
+    return _joined(
+        [_panel(f"{title}: {run.name} finds", run, positions, k) for run in runs], down=False
+    )
 
 
 def _panel(title: str, run: Run, positions: np.ndarray, k: int) -> Image.Image:
     rows = grid([_row(run, position, k) for position in positions])
     panel = Image.new("RGB", (rows.width, rows.height + TITLE), "white")
-    ImageDraw.Draw(panel).text((GAP, GAP // 2), title, fill="black", font=ImageFont.load_default(size=13))
+    ImageDraw.Draw(panel).text(
+        (GAP, GAP // 2), title, fill="black", font=ImageFont.load_default(size=13)
+    )
     panel.paste(rows, (0, TITLE))
     return panel
 
@@ -38,7 +47,10 @@ def _panel(title: str, run: Run, positions: np.ndarray, k: int) -> Image.Image:
 def _row(run: Run, position: int, k: int) -> list[Shown]:
     query = run.queries.iloc[position]
     hits = run.items.iloc[query["hits"][:k]]
-    return [_shown(query, None), *(_shown(hit, hit["label"] == query["label"]) for _, hit in hits.iterrows())]
+    return [
+        _shown(query, None),
+        *(_shown(hit, hit["label"] == query["label"]) for _, hit in hits.iterrows()),
+    ]
 
 
 def _shown(item: pd.Series, right: bool | None) -> Shown:

@@ -1,0 +1,258 @@
+import json
+import shutil
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+from small_service import served_bundle
+from test_torch import photos
+
+from vsearch.bundle.exports import choice
+from vsearch.bundle.exports.choice import choose
+from vsearch.bundle.exports.manifest import LINEAGE
+from vsearch.bundle.exports.proof import BATCH
+from vsearch.bundle.opening import open_bundle
+from vsearch.cli.main import main
+from vsearch.errors import BundleError
+from vsearch.models.runtimes.base import require
+from vsearch.models.runtimes.onnx import OnnxEngine
+from vsearch.models.runtimes.openvino import OpenvinoEngine
+from vsearch.models.runtimes.torch import TorchEngine
+
+ENGINES = {"onnx": OnnxEngine, "openvino": OpenvinoEngine}
+for package in ("onnx", "onnxruntime", "onnxscript", "openvino"):
+    pytest.importorskip(package)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    """A bundle with an export in each format."""
+    folder = served_bundle(tmp_path_factory.mktemp("exported") / "bundle")
+    for name in ENGINES:
+        main(["export", str(folder), "--format", name])
+    return folder
+
+
+@pytest.fixture(params=[*ENGINES])
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def copied(tmp_path, bundle):
+    """A copy, to be changed."""
+    shutil.copytree(bundle, tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
+def chosen(folder, name, precision="auto"):
+    opened = open_bundle(folder)
+    return choose(folder, opened.embedder, opened.manifest, name, precision)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, BATCH + 1])
+def test_it_embeds_batches_of_any_size_as_pytorch_does(bundle, name, n):
+    found = ENGINES[name](bundle / "exports" / name).embed(photos(n))
+    assert (found.dtype, found.shape) == (np.float32, (n, 8))
+    assert np.allclose(found, TorchEngine(open_bundle(bundle).embedder).embed(photos(n)), atol=1e-5)
+
+
+def test_the_answer_of_one_batch_is_not_overwritten_by_the_next(bundle, name):
+    engine = ENGINES[name](bundle / "exports" / name)
+    first = engine.embed(photos(4))
+    kept = first.copy()
+    engine.embed(255 - photos(4))
+    assert np.array_equal(first, kept)
+
+
+def test_its_lineage_says_what_it_is(bundle, name):
+    lineage = json.loads((bundle / "exports" / name / LINEAGE).read_text())
+    assert (lineage["format"], lineage["precision"]) == (name, "float32")
+    assert lineage["model"]["fingerprint"] == open_bundle(bundle).manifest["fingerprint"]
+    assert lineage["proof"]["photos"] == 30 + 8
+    assert lineage["proof"]["lowest_cosine"] > 0.9999
+    assert (
+        lineage["proof"]["precision_at_1"]["torch"] == lineage["proof"]["precision_at_1"]["export"]
+    )
+    assert set(lineage["sha256"]) == {
+        path.name for path in (bundle / "exports" / name).iterdir()
+    } - {LINEAGE}
+
+
+def test_the_files_keep_the_preprocessing(bundle):
+    import onnx
+    import openvino
+
+    wanted = {
+        "size": 16,
+        "mean": [0.5] * 3,
+        "std": [0.5] * 3,
+        "interpolation": "bilinear",
+        "fill": [255] * 3,
+    }
+    metadata = {
+        one.key: one.value for one in onnx.load(bundle / "exports/onnx/model.onnx").metadata_props
+    }
+    read = (
+        openvino.Core()
+        .read_model(bundle / "exports/openvino/model.xml")
+        .get_rt_info(["vsearch", "preprocessing"])
+    )
+    assert json.loads(metadata["preprocessing"]) == json.loads(read.astype(str)) == wanted
+
+
+def test_the_bundle_is_as_whole_as_before(bundle, capsys):
+    main(["index", "verify", str(bundle)])
+    assert "All is well." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "why"),
+    [
+        (["--min-cosine", "1.1"], "lowest_cosine [01].[0-9]+, 1.1 is needed"),
+        (["--min-overlap", "1.1"], "top10_overlap 1.000000, 1.1 is needed"),
+        (["--photos", "nowhere.jpg"], "nowhere.jpg: no such file"),
+        (["--int8", "--min-cosine", "0.5"], "int8 is for ONNX Runtime|lowest_cosine"),
+    ],
+)
+def test_what_is_not_shown_leaves_nothing(tmp_path, bundle, flags, why):
+    kind = "openvino" if "--int8" in flags else "onnx"
+    with pytest.raises(SystemExit, match=why):
+        main(["export", str(bundle), "--format", kind, "--out", str(tmp_path / "made"), *flags])
+    assert not [path for path in tmp_path.iterdir() if path.is_dir()]
+
+
+def test_a_network_that_is_exported_wrongly_is_found_out(tmp_path, bundle, monkeypatch):
+    from vsearch.bundle.exports import graph
+
+    monkeypatch.setattr(
+        graph, "normalise", lambda squares, preprocessing: squares.float() / 255
+    )  # without mean, std
+    with pytest.raises(SystemExit, match="embeds otherwise than PyTorch: lowest_cosine"):
+        main(["export", str(bundle), "--format", "onnx", "--out", str(tmp_path / "made")])
+    assert not [*tmp_path.iterdir()]
+
+
+def test_an_export_is_never_overwritten(bundle, name):
+    with pytest.raises(SystemExit, match="exists already"):
+        main(["export", str(bundle), "--format", name])
+
+
+def test_given_photos_and_another_folder(tmp_path, bundle, capsys):
+    some = [str(path) for path in sorted((bundle.parent / "photos").iterdir())[:3]]
+    left = tmp_path / ".making-made"
+    left.mkdir()  # of one that was killed
+    main(
+        [
+            "export",
+            str(bundle),
+            "--format",
+            "onnx",
+            "--out",
+            str(tmp_path / "made"),
+            "--photos",
+            *some,
+        ]
+    )
+    assert "3 given photos and the bundle's 8 stored ones" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+
+
+def test_int8_is_held_to_its_own_bounds_and_taken_only_when_asked_for(copied):
+    main(
+        [
+            "export",
+            str(copied),
+            "--format",
+            "onnx",
+            "--int8",
+            "--min-cosine",
+            "0.9",
+            "--min-overlap",
+            "0.5",
+        ]
+    )
+    lineage = json.loads((copied / "exports" / "onnx-int8" / LINEAGE).read_text())
+    assert 0.9 < lineage["proof"]["lowest_cosine"] < 1 - 1e-6
+    assert chosen(copied, "onnx", "int8").engine.says == "onnx int8"
+    assert chosen(copied, "auto").engine.precision != "int8"
+
+
+def test_a_named_engine_is_taken(bundle, name, monkeypatch):
+    monkeypatch.setattr(choice, "cpu_has_bfloat16", lambda: False)
+    found = chosen(bundle, name)
+    assert found.engine.says == f"{name} float32"
+    assert found.why.startswith("float32: 1.0000") or found.why.startswith("float32: 0.99999")
+
+
+def test_auto_takes_the_quickest(bundle, monkeypatch):
+    monkeypatch.setattr(choice, "cpu_has_bfloat16", lambda: False)
+    slow = {"torch": 0.02, "onnx": 0.02, "openvino": 0.0}
+    for name, kind in {**ENGINES, "torch": TorchEngine}.items():
+
+        def embed(self, squares, own=kind.embed, pause=slow[name]):
+            time.sleep(pause)
+            return own(self, squares)
+
+        monkeypatch.setattr(kind, "embed", embed)
+    found = chosen(bundle, "auto")
+    assert found.engine.name == "openvino"
+    assert "for 8 photos: torch 2" in found.why
+
+
+def test_an_export_of_another_model_is_refused_with_both_fingerprints(copied, name, tmp_path):
+    other = served_bundle(tmp_path / "other" / "bundle", seed=1)
+    (other / "exports").mkdir()
+    (copied / "exports" / name).rename(other / "exports" / name)
+    both = [open_bundle(folder).manifest["fingerprint"] for folder in (copied, other)]
+    for engine in (name, "auto"):
+        with pytest.raises(
+            BundleError,
+            match=f"of another model: fingerprint {both[0]}, this bundle's is {both[1]}",
+        ):
+            chosen(other, engine)
+
+
+def test_a_damaged_export_is_refused(copied, name):
+    path = max((copied / "exports" / name).iterdir(), key=lambda file: file.stat().st_size)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    for engine in (name, "auto"):
+        with pytest.raises(BundleError, match=f"{path.name} is damaged"):
+            chosen(copied, engine)
+
+
+def test_without_an_export_a_named_engine_is_refused_and_auto_stays(tmp_path, name):
+    folder = served_bundle(tmp_path / "bundle")
+    with pytest.raises(BundleError, match="Make one: python -m vsearch export"):
+        chosen(folder, name)
+    assert chosen(folder, "auto").engine.name == "torch"
+
+
+def test_without_its_package_a_named_engine_is_refused_and_auto_does_without(
+    bundle, name, monkeypatch
+):
+    from vsearch.models.runtimes import onnx, openvino
+
+    module = {"onnx": onnx, "openvino": openvino}[name]
+    monkeypatch.setattr(
+        module, "require", lambda package, extra: require(f"{package}_that_is_not_there", extra)
+    )
+    with pytest.raises(BundleError, match=f"uv sync --extra {name}"):
+        chosen(bundle, name)
+    assert f"`uv sync --extra {name}` installs it" in chosen(bundle, "auto").why
+
+
+def test_items_are_added_by_the_engine_that_is_asked_for(copied, name, tmp_path, capsys):
+    for number, square in enumerate(photos(3)):
+        (tmp_path / "new" / "label").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(square.permute(1, 2, 0).numpy()).save(
+            tmp_path / "new" / "label" / f"{number}.png"
+        )
+    capsys.readouterr()
+    main(["index", "add", str(copied), "--folder", str(tmp_path / "new"), "--engine", name])
+    assert f"Embedded by {name}, float32" in capsys.readouterr().out
+    added = open_bundle(copied).items["path"].str.contains("new").sum()
+    assert added == 3

@@ -1,0 +1,363 @@
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_bundle import write
+
+from vsearch.bundle.opening import open_bundle
+from vsearch.bundle.writing import write_bundle
+from vsearch.cli.main import main
+from vsearch.evaluation.calibration import FILE, Calibration, file_bytes
+
+METADATA = {
+    "price": [1.5, 2.5, None, 4.5, 5.5, 6.5],
+    "name": ["[new] shoe", "b", "c", "d", "e", "f"],
+}
+
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+
+
+@pytest.fixture
+def made(tmp_path) -> Path:
+    write(tmp_path / "bundle", split=["train"] * 6, **METADATA)
+    return tmp_path / "bundle"
+
+
+def photo(made: Path, number: int) -> str:
+    return str(made.parent / "photos" / f"{number}.png")
+
+
+def asked(capsys, *words: str | Path) -> list[dict[str, Any]]:
+    main(["search", *map(str, words), "--json"])
+    return json.loads(capsys.readouterr().out)
+
+
+def table(text: str) -> list[list[str]]:
+    return [
+        [cell.strip() for cell in line.strip("┃│").replace("┃", "│").split("│")]
+        for line in text.splitlines()
+        if line[:1] in "┃│"
+    ]
+
+
+def test_the_table_shows_rank_id_label_percent_and_metadata(made, capsys):
+    main(["search", str(made), photo(made, 0), "-k", "3"])
+    text = capsys.readouterr().out
+    header, *rows = table(text)
+    hits = open_bundle(made).search([photo(made, 0)], 3)[0]
+    assert photo(made, 0) in text
+    assert header == ["rank", "id", "label", "similarity", "metadata"]
+    assert rows[0] == ["1", "0", "a", "100.0 %", "price: 1.5, name: [new] shoe"]
+    assert [row[:2] for row in rows] == [
+        [str(rank), id] for rank, id in zip(hits["rank"], hits["id"], strict=True)
+    ]
+    assert [row[3] for row in rows] == [f"{100 * score:.1f} %" for score in hits["score"]]
+
+
+def test_json_has_what_a_program_needs(made, capsys):
+    (answer,) = asked(capsys, made, photo(made, 2), "-k", "4")
+    first, *others = answer["hits"]
+    assert answer["query"] == photo(made, 2)
+    assert first["metadata"] == {"price": None, "name": "c"}
+    assert (first["rank"], first["id"], first["label"], first["path"]) == (
+        1,
+        "2",
+        "b",
+        photo(made, 2),
+    )
+    assert first["score"] == pytest.approx(1, abs=1e-5)
+    for rank, hit in enumerate(others, start=2):
+        assert set(hit) == {
+            "rank",
+            "id",
+            "label",
+            "score",
+            "path",
+            "similarity_percent",
+            "metadata",
+            "probability",
+        }
+        assert hit["rank"] == rank
+        assert hit["similarity_percent"] == pytest.approx(100 * hit["score"], abs=0.051)
+        assert hit["score"] <= first["score"]
+
+
+def test_the_scores_are_the_cosines_of_the_embeddings(made, capsys):
+    opened = open_bundle(made)
+    vectors = opened.embed([photo(made, number) for number in range(6)])
+    cosines = vectors @ vectors[4]
+    (answer,) = asked(capsys, made, photo(made, 4), "-k", "6")
+    assert [int(hit["id"]) for hit in answer["hits"]] == np.argsort(-cosines).tolist()
+    assert [hit["score"] for hit in answer["hits"]] == pytest.approx(
+        np.sort(cosines)[::-1].tolist(), abs=1e-5
+    )
+
+
+def test_several_photos_are_answered_in_their_order(made, capsys):
+    words = [photo(made, number) for number in (5, 1, 3)]
+    answers = asked(capsys, made, *words, "-k", "1")
+    assert [answer["query"] for answer in answers] == words
+    assert [[hit["id"] for hit in answer["hits"]] for answer in answers] == [["5"], ["1"], ["3"]]
+    main(["search", str(made), *words, "-k", "1"])
+    assert [row[1] for row in table(capsys.readouterr().out) if row[0] == "1"] == ["5", "1", "3"]
+
+
+@pytest.mark.parametrize(("k", "n"), [(["-k", "100"], 6), ([], 6), (["-k", "2"], 2)])
+def test_no_more_hits_than_items(made, capsys, k, n):
+    (answer,) = asked(capsys, made, photo(made, 0), *k)
+    assert [hit["rank"] for hit in answer["hits"]] == list(range(1, n + 1))
+
+
+@pytest.mark.parametrize(
+    ("k", "message"),
+    [(k, f"-k: {k!r} is not a whole number of 1 or more, or all") for k in ("0", "-3", "x", "1.5")],
+)
+def test_a_k_that_asks_for_nothing_is_refused(made, capsys, k, message):
+    with pytest.raises(SystemExit) as ended:
+        main(["search", str(made), photo(made, 0), "-k", k])
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_metadata_called_like_a_columns_of_the_answer_is_kept(tmp_path, capsys):
+    write(tmp_path / "bundle", rank=list("uvwxyz"), score=[10, 20, 30, 40, 50, 60])
+    (answer,) = asked(capsys, tmp_path / "bundle", tmp_path / "photos" / "1.png", "-k", "1")
+    (hit,) = answer["hits"]
+    assert (hit["rank"], hit["score"]) == (1, pytest.approx(1, abs=1e-5))
+    assert hit["metadata"] == {"rank_original": "v", "score_original": 20}
+
+
+def ending(*words: str | Path) -> str:
+    with pytest.raises(SystemExit) as ended:
+        main(["search", *map(str, words)])
+    assert isinstance(ended.value.code, str)  # Python prints it and exits with status 1
+    return ended.value.code
+
+
+def test_a_folder_that_is_no_bundle_ends_with_a_message(made):
+    message = ending(made.parent, photo(made, 0))
+    assert message.startswith("vsearch search: ")
+    assert "is no bundle: it has no manifest.json" in message
+
+
+@pytest.mark.parametrize("name", ["index.faiss", "manifest.json"])
+def test_a_cut_file_ends_with_its_name(made, name):
+    whole = (made / name).read_bytes()
+    (made / name).write_bytes(whole[: len(whole) // 2])
+    assert name in ending(made, photo(made, 0))
+
+
+def test_a_photo_that_is_missing_or_broken_ends_with_its_name(made):
+    assert "nowhere.jpg" in ending(made, photo(made, 0), made / "nowhere.jpg")
+    (made.parent / "text.jpg").write_text("no photo")
+    assert "text.jpg" in ending(made, made.parent / "text.jpg")
+
+
+def test_the_catalogs_photos_are_not_needed(made, capsys):
+    shutil.copy(photo(made, 3), made.parent / "query.png")
+    shutil.rmtree(made.parent / "photos")
+    (answer,) = asked(capsys, made, made.parent / "query.png", "-k", "1")
+    assert answer["hits"][0]["id"] == "3"
+
+
+def found(capsys, *words: str | Path) -> list[str]:
+    (answer,) = asked(capsys, *words)
+    return [hit["id"] for hit in answer["hits"]]
+
+
+def test_where_leaves_the_items_that_meet_it(made, capsys):
+    assert set(
+        found(capsys, made, photo(made, 0), "--where", "price > 2 and not name in (d, f)")
+    ) == {"1", "4"}
+    assert found(capsys, made, photo(made, 0), "--where", 'name = "[new] shoe"') == ["0"]
+    assert found(capsys, made, "--where", "price is missing", photo(made, 0)) == ["2"]
+
+
+def test_a_filter_that_nothing_meets_says_why_beside_the_answer(made, capsys):
+    for words in ([], ["--json"]):
+        main(["search", str(made), photo(made, 0), "--where", "label = d", *words])
+        printed = capsys.readouterr()
+        assert printed.err == "vsearch search: no item has label = d; it has a, b, c\n"
+    (answer,) = json.loads(printed.out)
+    assert answer["hits"] == []
+
+
+def test_all_hits_from_a_score_on(made, capsys):
+    (everything,) = asked(capsys, made, photo(made, 0), "-k", "all")
+    limit = everything["hits"][3]["score"]
+    assert found(capsys, made, photo(made, 0), "-k", "all", "--min-score", limit) == [
+        hit["id"] for hit in everything["hits"] if hit["score"] >= limit
+    ]
+    assert len(found(capsys, made, photo(made, 0), "--min-score", "-1", "-k", "2")) == 2
+
+
+def test_examples_make_one_query(made, capsys):
+    opened = open_bundle(made)
+    words = [
+        made,
+        photo(made, 0),
+        photo(made, 1),
+        "--like",
+        "2",
+        "--unlike",
+        "3",
+        photo(made, 4),
+        "--like",
+        "5",
+    ]
+    (answer,) = asked(capsys, *words)
+    expected = opened.search_examples(
+        [photo(made, 0), photo(made, 1), "2", "5"], ["3", photo(made, 4)]
+    )
+    assert [hit["id"] for hit in answer["hits"]] == expected["id"].tolist()
+    assert (
+        answer["query"] == f"{photo(made, 0)}, {photo(made, 1)}, 2, 5, not 3, not {photo(made, 4)}"
+    )
+    assert (
+        found(capsys, made, "--like", "0", "-k", "2")
+        == opened.search_examples(["0"], k=2)["id"].tolist()
+    )
+
+
+def test_of_a_group_only_the_best_is_shown(made, capsys):
+    (answer,) = asked(capsys, made, photo(made, 0), "--group-by", "label")
+    assert sorted(hit["label"] for hit in answer["hits"]) == ["a", "b", "c"]
+    assert answer["hits"][0]["id"] == "0"
+
+
+def test_of_a_group_only_the_best_is_shown_for_examples_too(made, capsys):
+    for words, n in (
+        (["--like", "0"], 3),
+        (["--like", "0", "--unlike", "5"], 3),
+        (["--like", "4", "5"], 2),
+    ):
+        query = [made, *words, "--group-by", "label"]
+        everything = {hit["id"]: hit["label"] for hit in asked(capsys, made, *words)[0]["hits"]}
+        firsts = [
+            id
+            for i, id in enumerate(everything)
+            if everything[id] not in [*everything.values()][:i]
+        ]
+        assert found(capsys, *query) == firsts
+        assert len(firsts) == n
+        assert found(capsys, *query, "-k", "1") == firsts[:1]
+        assert found(capsys, *query, "--where", "label != a") == [
+            id for id in firsts if everything[id] != "a"
+        ]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--like", "99"], "'99' is neither an item's id nor a photo file"),
+        (["--unlike", "0"], "at least one positive example is needed"),
+        (
+            ["--like", "0", "--where", "price <"],
+            "filter, character 8: expected a value; found the end",
+        ),
+        (["--like", "0", "--where", ""], "filter, character 1: expected a column"),
+        (
+            ["--like", "0", "--where", "__import__('os')"],
+            "filter, character 11: expected an operator",
+        ),
+        (
+            ["--like", "0", "--group-by", "colour"],
+            "no column 'colour'; there are id, path, label, split, price, name",
+        ),
+        (["--like", "0", "--min-score", "80"], "--min-score 80: scores are cosines, -1..1"),
+        ([], "nothing to search with: name a PHOTO, or an item's id with --like"),
+        (["-k", "3"], "nothing to search with"),
+    ],
+)
+def test_mistakes_end_in_one_line(made, words, message):
+    ended = ending(made, *words)
+    assert message in ended
+    assert ended.startswith("vsearch search: ")
+    assert "\n" not in ended
+
+
+def test_a_photo_may_stand_before_and_after_the_options(made, capsys):
+    for words in (
+        [made, photo(made, 1), "-k", "1"],
+        [made, "-k", "1", photo(made, 1)],
+        ["-k", "1", made, photo(made, 1)],
+    ):
+        assert found(capsys, *words) == ["1"]
+
+
+def test_the_help_has_the_grammar(capsys):
+    with pytest.raises(SystemExit):
+        main(["search", "--help"])
+    text = capsys.readouterr().out
+    assert "gender = Women and price < 30" in text
+    assert "season is missing" in text
+
+
+@pytest.fixture
+def calibrated(made) -> Path:
+    """The bundle again, with a calibration whose threshold nothing but a photo itself reaches."""
+    opened = open_bundle(made)
+    found = Calibration(0.9999, 0.1, (-1.0, 1.0), (0.25, 0.75), 20, 15)
+    extra, kept = {FILE: file_bytes(found)}, opened.manifest
+    write_bundle(
+        made.parent / "calibrated",
+        opened.embedder,
+        opened.index,
+        opened.items,
+        {"note": kept["note"]},
+        extra,
+    )
+    return made.parent / "calibrated"
+
+
+def test_each_hit_has_its_probability(calibrated, capsys):
+    (answer,) = asked(capsys, calibrated, photo(calibrated, 0), "-k", "3")
+    assert (answer["good_match"], answer["threshold"]) == (True, 0.9999)
+    for hit in answer["hits"]:
+        assert hit["probability"] == pytest.approx(0.5 + hit["score"] / 4)
+    main(["search", str(calibrated), photo(calibrated, 0)])
+    text = capsys.readouterr().out
+    assert table(text)[0] == ["rank", "id", "label", "similarity", "right with", "metadata"]
+    assert table(text)[1][3:5] == ["100.0 %", "75 %"]
+    assert "No good match" not in text
+
+
+def test_no_good_match_is_said(calibrated, capsys):
+    other = calibrated.parent / "other.png"
+    Image.linear_gradient("L").convert("RGB").save(other)
+    (answer,) = asked(capsys, calibrated, other)
+    assert answer["good_match"] is False
+    main(["search", str(calibrated), str(other)])
+    assert (
+        "No good match: no hit reaches 100.0 %, the calibrated threshold."
+        in capsys.readouterr().out
+    )
+
+
+def test_of_several_examples_behind_a_filter_and_without_a_calibration_nothing_is_said(
+    calibrated, made, capsys
+):
+    for words in (
+        [calibrated, "--like", "0"],
+        [calibrated, photo(made, 0), "--where", "id != 9"],
+        [made, photo(made, 0)],
+    ):
+        (answer,) = asked(capsys, *words)
+        assert (answer["good_match"], answer["threshold"]) == (None, None)
+        assert {hit["probability"] for hit in answer["hits"]} == {None}
+        main(["search", *map(str, words)])
+        text = capsys.readouterr().out
+        assert "right with" not in text
+        assert "No good match" not in text
+
+
+def test_a_damaged_calibration_ends_with_its_name(calibrated):
+    (calibrated / FILE).write_text("{}")
+    assert FILE in ending(calibrated, photo(calibrated, 0))

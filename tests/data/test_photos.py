@@ -1,0 +1,546 @@
+import io
+import struct
+import warnings
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vsearch.data.photos import (
+    FORMATS,
+    MAX_PIXELS,
+    PhotoError,
+    Preprocessing,
+    load,
+    normalise,
+    open_photo,
+    pixel_hash,
+    read_square,
+    to_square,
+)
+
+PREPROCESSING = Preprocessing(size=8, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+GREYS = np.array([[0, 257, 32896, 65535]])  # 16-bit: 257 times 0, 1, 128, 255
+PICTURE = np.random.default_rng(0).integers(0, 256, (6, 4, 3), dtype=np.uint8)
+
+
+def encode(photo: Image.Image | np.ndarray, form: str = "PNG", **options: Any) -> bytes:
+    image = photo if isinstance(photo, Image.Image) else Image.fromarray(photo)
+    stream = io.BytesIO()
+    image.save(stream, form, **options)
+    return stream.getvalue()
+
+
+def png(
+    width: int, height: int, bits: int, colour: int, rows: bytes, transparent: bytes | None = None
+) -> bytes:
+    """A PNG by hand, for what Pillow can't write."""
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0))]
+    chunks += [] if transparent is None else [(b"tRNS", transparent)]
+    chunks += [(b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    body = (
+        struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(body)
+
+
+def tiff(width: int, bits: int, photometric: int, data: bytes, sample_format: int = 1) -> bytes:
+    """A little-endian, one-row grey TIFF by hand, for what Pillow can't write."""
+    tags = {
+        256: width,
+        257: 1,
+        258: bits,
+        259: 1,
+        262: photometric,
+        273: 0,
+        277: 1,
+        278: 1,
+        279: len(data),
+    }
+    tags[339] = sample_format
+    tags[273] = 8 + 2 + 12 * len(tags) + 4
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + b"\0\0\0\0" + data
+
+
+def pixels(data: bytes, **options: Any) -> list[list[int]]:
+    return np.asarray(open_photo(data, **options)).reshape(-1, 3).tolist()
+
+
+def grey(*values: int) -> list[list[int]]:
+    return [[value] * 3 for value in values]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_each_allowed_format_opens_in_rgb(form: str) -> None:
+    photo = open_photo(encode(np.full((5, 3, 3), 100, np.uint8), form))
+    assert (photo.mode, photo.size) == ("RGB", (3, 5))
+    assert abs(np.asarray(photo).astype(int) - 100).max() <= 2
+
+
+def test_lossless_rgb_is_untouched() -> None:
+    assert (np.asarray(open_photo(encode(PICTURE))) == PICTURE).all()
+
+
+UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # EXIF 2.3: what undoes each orientation
+    1: lambda a: a,
+    2: np.fliplr,
+    3: lambda a: np.rot90(a, 2),
+    4: np.flipud,
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: np.rot90(a, 2).transpose(1, 0, 2),
+    8: np.rot90,
+}
+
+
+@pytest.mark.parametrize("form", ["PNG", "TIFF"])
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_exif_orientation_against_numpy(orientation: int, form: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    photo = np.asarray(open_photo(encode(PICTURE, form, exif=exif)))
+    np.testing.assert_array_equal(photo, UPRIGHT[orientation](PICTURE))
+
+
+def test_exif_orientation_of_a_jpeg_and_of_16_bits() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert open_photo(encode(PICTURE, "JPEG", exif=exif)).size == (6, 4)
+    assert pixels(encode(GREYS.astype(np.uint16).T, exif=exif)) == grey(255, 128, 1, 0)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_damaged_exif_does_not_cost_the_photo(form: str) -> None:
+    plain = open_photo(encode(PICTURE, form))
+    damaged = open_photo(encode(PICTURE, form, exif=b"Exif\0\0no such thing"))
+    np.testing.assert_array_equal(np.asarray(damaged), np.asarray(plain))
+
+
+def test_orientation_counts_beside_a_damaged_tag() -> None:
+    orientation = struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0)
+    text_for_a_number = struct.pack("<HHI4s", 0x0111, 2, 4, b"abc")
+    exif = (
+        b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + orientation + text_for_a_number + b"\0\0\0\0"
+    )
+    np.testing.assert_array_equal(
+        np.asarray(open_photo(encode(PICTURE, exif=exif))), UPRIGHT[6](PICTURE)
+    )
+
+
+def test_two_photos_in_one_jpeg_give_the_first() -> None:
+    data = encode(PICTURE, "MPO", save_all=True, append_images=[Image.new("RGB", (9, 9))])
+    assert open_photo(data).size == (4, 6)
+
+
+def test_grey_and_one_bit() -> None:
+    assert pixels(encode(np.array([[0, 7, 255]], np.uint8))) == grey(0, 7, 255)
+    assert pixels(encode(np.array([[False, True]]))) == grey(0, 255)
+
+
+def palette_photo() -> Image.Image:
+    image = Image.new("P", (3, 1))
+    image.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
+    image.putdata([0, 1, 2])
+    return image
+
+
+def test_palette_with_and_without_transparency() -> None:
+    red, green, blue, fill = [255, 0, 0], [0, 255, 0], [0, 0, 255], [9, 8, 7]
+    assert pixels(encode(palette_photo())) == [red, green, blue]
+    assert pixels(encode(palette_photo(), transparency=1), fill=(9, 8, 7)) == [red, fill, blue]
+    half = pixels(encode(palette_photo(), transparency=bytes([255, 0, 128])), fill=(9, 8, 7))
+    assert half[:2] == [red, fill]
+    np.testing.assert_allclose(half[2], [4.5, 4, 131.5], atol=1)
+
+
+@pytest.mark.parametrize("form", ["PNG", "TIFF"])
+@pytest.mark.parametrize(("mode", "colour"), [("RGBA", (200, 100, 0)), ("LA", (60,))])
+def test_alpha_is_composited_on_the_fill(mode: str, colour: tuple[int, ...], form: str) -> None:
+    image = Image.new(mode, (3, 1))
+    image.putdata([(*colour, alpha) for alpha in (0, 51, 255)])
+    full = np.array(colour if len(colour) == 3 else colour * 3)
+    fill = np.array([10, 250, 30])
+    for got, share in zip(
+        pixels(encode(image, form), fill=(10, 250, 30)), (0, 0.2, 1), strict=True
+    ):
+        np.testing.assert_allclose(got, share * full + (1 - share) * fill, atol=1)
+
+
+def test_alpha_is_white_behind_unless_told() -> None:
+    assert pixels(encode(Image.new("RGBA", (1, 1), (0, 0, 0, 0)))) == grey(255)
+
+
+@pytest.mark.parametrize(
+    "form", ["JPEG", "TIFF"]
+)  # Pillow's CMYK JPEG is stored inverted, as Adobe does
+@pytest.mark.parametrize(
+    ("cmyk", "rgb"),
+    [((0, 0, 0, 0), (255, 255, 255)), ((0, 255, 255, 0), (255, 0, 0)), ((0, 0, 0, 255), (0, 0, 0))],
+)
+def test_cmyk(cmyk: tuple[int, ...], rgb: tuple[int, ...], form: str) -> None:
+    data = encode(Image.new("CMYK", (8, 8), cmyk), form)
+    assert (b"Adobe" in data) == (form == "JPEG")
+    np.testing.assert_allclose(pixels(data)[0], rgb, atol=3)
+
+
+@pytest.mark.parametrize("form", ["PNG", "TIFF"])
+def test_16_bit_grey_is_scaled(form: str) -> None:
+    assert pixels(encode(GREYS.astype(np.uint16), form)) == grey(0, 1, 128, 255)
+
+
+def test_16_bit_grey_rounds_like_the_naive_quotient() -> None:
+    values = np.arange(0, 65536, 13, dtype=np.uint16)[None]
+    assert pixels(encode(values)) == grey(*(round(int(v) / 257) for v in values[0]))
+
+
+def test_16_bit_big_endian_tiff() -> None:
+    image = Image.frombytes("I;16B", (4, 1), GREYS.astype(">u2").tobytes())
+    assert pixels(encode(image, "TIFF")) == grey(0, 1, 128, 255)
+
+
+def test_16_bit_colour_alpha_and_transparent_grey() -> None:
+    colour = np.stack([GREYS[0], GREYS[0], GREYS[0, ::-1]], axis=-1).astype(">u2").tobytes()
+    assert pixels(png(4, 1, 16, 2, b"\0" + colour)) == [
+        [0, 0, 255],
+        [1, 1, 128],
+        [128, 128, 1],
+        [255, 255, 0],
+    ]
+    alpha = np.array([[65535, 0], [257, 65535]]).astype(">u2").tobytes()
+    assert pixels(png(2, 1, 16, 4, b"\0" + alpha), fill=(9, 9, 9)) == grey(9, 1)
+    clear = png(
+        4, 1, 16, 0, b"\0" + GREYS.astype(">u2").tobytes(), transparent=struct.pack(">H", 32896)
+    )
+    assert pixels(clear, fill=(9, 9, 9)) == grey(0, 1, 9, 255)
+
+
+def test_12_bit_and_inverted_tiff_keep_black_and_white() -> None:
+    assert pixels(tiff(2, 12, 1, bytes([0xFF, 0xF8, 0x00]))) == grey(255, 128)
+    assert pixels(tiff(4, 16, 0, GREYS.astype("<u2").tobytes())) == grey(255, 254, 127, 0)
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.float32])
+def test_unknown_range_is_refused(kind: type) -> None:
+    with pytest.raises(PhotoError, match="black and white are unknown"):
+        open_photo(encode(GREYS.astype(kind), "TIFF"))
+
+
+def test_signed_16_bits_are_refused() -> None:
+    with pytest.raises(PhotoError, match="black and white are unknown"):
+        open_photo(tiff(4, 16, 1, GREYS.astype("<u2").tobytes(), sample_format=2))
+
+
+@pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG"])
+def test_animation_gives_the_first_frame(form: str) -> None:
+    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    data = encode(frames[0], form, save_all=True, append_images=frames[1:])
+    np.testing.assert_allclose(pixels(data), [[255, 0, 0]] * 16, atol=5)
+
+
+VARIANTS: list[tuple[str, dict[str, Any]]] = [(form, {}) for form in FORMATS]
+VARIANTS += [
+    ("JPEG", {"progressive": True}),
+    ("TIFF", {"compression": "tiff_lzw"}),
+    ("WEBP", {"lossless": True}),
+]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@pytest.mark.parametrize(("form", "options"), VARIANTS)
+def test_a_cut_off_photo_is_refused_or_whole(form: str, options: dict[str, Any]) -> None:
+    data = encode(
+        np.random.default_rng(1).integers(0, 256, (24, 24, 3), dtype=np.uint8), form, **options
+    )
+    whole, refused = pixels(data), 0
+    for length in [*range(0, len(data), 29), len(data) - 2, len(data) - 1]:
+        try:
+            assert pixels(data[:length]) == whole
+        except PhotoError:
+            refused += 1
+    assert refused >= len(data) * 0.8 // 29
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+def test_damage_raises_nothing_but_photo_errors(form: str) -> None:
+    rng = np.random.default_rng(2)
+    data = np.frombuffer(encode(PICTURE, form), np.uint8)
+    refused = 0
+    for _ in range(200):
+        damaged = data.copy()
+        damaged[rng.integers(0, len(data), 5)] = rng.integers(0, 256, 5)
+        try:
+            open_photo(damaged.tobytes(), max_pixels=10_000)
+        except PhotoError:
+            refused += 1
+    assert refused > 0
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "side", [9_700, 12_000, 60_000]
+)  # Pillow alone: a warning, a warning, an error
+def test_bomb_is_refused_by_its_header(side: int) -> None:
+    limit = min(MAX_PIXELS, side * side - 1)
+    with pytest.raises(PhotoError, match=r"pixels.*Make it smaller"):
+        open_photo(png(side, side, 8, 2, b""), max_pixels=limit)
+
+
+def test_a_large_photo_opens_without_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)  # from here on Pillow warns
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert open_photo(encode(PICTURE)).size == (4, 6)
+    assert not caught
+
+
+def test_the_warning_filters_of_other_threads_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    pillows_open = Image.open
+
+    def another_thread_filters(*given: Any, **named: Any) -> Image.Image:
+        warnings.simplefilter("ignore", BytesWarning)
+        return pillows_open(*given, **named)
+
+    monkeypatch.setattr(Image, "open", another_thread_filters)
+    open_photo(encode(PICTURE))
+    assert ("ignore", None, BytesWarning, None, 0) in warnings.filters
+
+
+def test_pixel_limit_is_inclusive() -> None:
+    data = encode(PICTURE)
+    assert open_photo(data, max_pixels=24).size == (4, 6)
+    with pytest.raises(PhotoError, match="4 x 6 pixels; 23 "):
+        open_photo(data, max_pixels=23)
+
+
+NOT_PHOTOS = [
+    b"",
+    b"hello",
+    b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+    b"%!PS-Adobe-3.0 EPSF-3.0\n",
+    b"P6 1 1 255\nabc",
+]
+
+
+@pytest.mark.parametrize(
+    "data", [*NOT_PHOTOS, encode(PICTURE, "ICO"), encode(PICTURE, "PPM"), encode(PICTURE, "EPS")]
+)
+def test_other_formats_are_refused_with_the_allowed_ones(data: bytes) -> None:
+    with pytest.raises(PhotoError, match="<bytes>: not one of JPEG, PNG, WEBP, GIF, BMP, TIFF"):
+        open_photo(data)
+
+
+def test_error_names_the_file_and_its_kind(tmp_path: Path) -> None:
+    with pytest.raises(PhotoError, match=r"gone\.jpg: no such file"):
+        open_photo(tmp_path / "gone.jpg")
+    with pytest.raises(PhotoError, match=r"IsADirectoryError|PermissionError"):
+        open_photo(tmp_path)
+    (tmp_path / "half.png").write_bytes(encode(PICTURE)[:-40])
+    with pytest.raises(PhotoError, match=r"half\.png: cannot be read .*intact copy"):
+        open_photo(str(tmp_path / "half.png"))
+
+
+@pytest.mark.filterwarnings(
+    "error::ResourceWarning", "error::pytest.PytestUnraisableExceptionWarning"
+)
+def test_file_is_closed_and_pixels_stay(tmp_path: Path) -> None:
+    path = tmp_path / "photo.png"
+    path.write_bytes(encode(PICTURE))
+    photo = open_photo(path)
+    path.unlink()
+    assert (np.asarray(photo) == PICTURE).all()
+
+
+@pytest.mark.parametrize(
+    ("box", "rows", "columns"),
+    [
+        ((1, 2, 3, 5), slice(2, 5), slice(1, 3)),
+        ((0, 0, 4, 6), slice(0, 6), slice(0, 4)),
+        ((-9, -9, 2, 99), slice(0, 6), slice(0, 2)),  # partly outside: clipped
+        ((1.2, 2.9, 1.3, 3.0), slice(2, 3), slice(1, 2)),  # widened to whole pixels
+    ],
+)
+def test_box(box: tuple[float, float, float, float], rows: slice, columns: slice) -> None:
+    np.testing.assert_array_equal(
+        np.asarray(open_photo(encode(PICTURE), box)), PICTURE[rows, columns]
+    )
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        (4, 0, 9, 6),
+        (-5, 0, 0, 6),
+        (2, 2, 2, 5),
+        (3, 2, 1, 5),
+        (1.5, 2, 1.5, 5),
+        (1, 2.7, 3, 2.2),
+        (0, 0, float("nan"), 3),
+        (0, 0, float("inf"), 3),
+    ],
+)
+def test_empty_or_outside_box_is_refused(box: tuple[float, float, float, float]) -> None:
+    with pytest.raises(PhotoError, match=r"<bytes>: box .* holds no pixel of the photo \(4 x 6\)"):
+        open_photo(encode(PICTURE), box)
+
+
+def test_box_counts_in_the_upright_photo() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photo = open_photo(encode(PICTURE, exif=exif), (4, 1, 6, 3))
+    np.testing.assert_array_equal(np.asarray(photo), np.rot90(PICTURE, -1)[1:3, 4:6])
+
+
+def test_square_of_a_square_photo_is_its_pixels() -> None:
+    square = to_square(Image.fromarray(PICTURE[:4]), Preprocessing(4, (0, 0, 0), (1, 1, 1)))
+    assert (square.dtype, square.shape, square.is_contiguous()) == (torch.uint8, (3, 4, 4), True)
+    np.testing.assert_array_equal(square.permute(1, 2, 0).numpy(), PICTURE[:4])
+
+
+def test_square_keeps_the_aspect_and_pads_in_the_middle() -> None:
+    square = to_square(
+        Image.new("RGB", (40, 20), (1, 2, 3)),
+        Preprocessing(8, (0, 0, 0), (1, 1, 1), fill=(9, 8, 7)),
+    )
+    for channel, (inside, fill) in enumerate([(1, 9), (2, 8), (3, 7)]):
+        rows = [fill] * 2 + [inside] * 4 + [fill] * 2
+        assert square[channel].tolist() == [[value] * 8 for value in rows]
+    portrait = to_square(Image.new("RGB", (20, 40), (1, 2, 3)), PREPROCESSING)
+    assert portrait[0].tolist() == [[255, 255, 1, 1, 1, 1, 255, 255]] * 8
+
+
+@pytest.mark.parametrize(
+    ("size", "shape"), [((1, 500), (8, 1)), ((500, 1), (1, 8)), ((1, 1), (8, 8)), ((2, 4), (8, 4))]
+)
+def test_extreme_photos_keep_a_pixel(size: tuple[int, int], shape: tuple[int, int]) -> None:
+    inside = to_square(Image.new("RGB", size, (0, 0, 0)), PREPROCESSING)[0] == 0
+    assert (int(inside.any(1).sum()), int(inside.any(0).sum())) == shape
+
+
+def test_halving_averages_and_interpolations_differ() -> None:
+    stripes = Image.fromarray(np.tile(np.array([[0, 255]], np.uint8), (16, 8))).convert("RGB")
+    bilinear = to_square(stripes, PREPROCESSING)
+    bicubic = to_square(stripes, Preprocessing(8, (0, 0, 0), (1, 1, 1), "bicubic"))
+    assert (bilinear[:, :, 2:6].float() - 127.5).abs().max() < 20  # antialiased: neither 0 nor 255
+    assert not torch.equal(bilinear, bicubic)
+
+
+def large(width: int, height: int) -> Image.Image:
+    """A smooth picture, as photos are."""
+    return Image.fromarray(PICTURE).resize((width, height), Image.Resampling.BICUBIC)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same(mode: str) -> None:
+    data = encode(large(320, 200).convert(mode), "JPEG", quality=95)
+    assert open_photo(data, side=20).size == (40, 25)
+    assert open_photo(data, side=40).size == (80, 50)
+    assert open_photo(data, side=81).size == (320, 200)
+    preprocessing = Preprocessing(40, (0, 0, 0), (1, 1, 1))
+    small, whole = read_square(data, preprocessing), to_square(open_photo(data), preprocessing)
+    assert (small.float() - whole.float()).abs().mean() < 2
+
+
+def test_a_box_is_cut_from_the_whole_photo() -> None:
+    data = encode(large(320, 200), "JPEG")
+    assert open_photo(data, (0, 0, 160, 100), side=20).size == (160, 100)
+    box = (10.0, 20.0, 170.0, 120.0)
+    assert torch.equal(
+        read_square(data, PREPROCESSING, box), to_square(open_photo(data, box), PREPROCESSING)
+    )
+
+
+def test_other_formats_and_thin_jpegs_are_decoded_whole() -> None:
+    assert open_photo(encode(large(320, 200)), side=20).size == (320, 200)
+    assert open_photo(encode(large(2000, 1), "JPEG"), side=8).size[1] == 1
+
+
+def test_normalise_against_loops() -> None:
+    batch = torch.randint(
+        0, 256, (2, 3, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+    wanted = torch.zeros(2, 3, 4, 4)
+    for i, c, y, x in np.ndindex(2, 3, 4, 4):
+        wanted[i, c, y, x] = (
+            batch[i, c, y, x].item() / 255 - PREPROCESSING.mean[c]
+        ) / PREPROCESSING.std[c]
+    got = normalise(batch, PREPROCESSING)
+    torch.testing.assert_close(got, wanted)
+    assert got.dtype == torch.float32
+    assert torch.equal(got[1], normalise(batch[1], PREPROCESSING))
+
+
+def test_normalise_by_hand_and_twice() -> None:
+    preprocessing = Preprocessing(1, (0.5, 0.0, 1.0), (0.5, 1.0, 2.0))
+    once = normalise(torch.tensor([255, 51, 0], dtype=torch.uint8).view(3, 1, 1), preprocessing)
+    torch.testing.assert_close(once.flatten(), torch.tensor([1.0, 0.2, -0.5]))
+    with pytest.raises(ValueError, match="normalised already"):
+        normalise(once, preprocessing)
+
+
+def test_path_text_and_bytes_give_equal_tensors(tmp_path: Path) -> None:
+    data, path = encode(PICTURE, "JPEG"), tmp_path / "photo.jpg"
+    path.write_bytes(data)
+    tensor = load(data, PREPROCESSING)
+    assert (tensor.dtype, tensor.shape) == (torch.float32, (3, 8, 8))
+    assert torch.equal(tensor, load(path, PREPROCESSING))
+    assert torch.equal(tensor, load(str(path), PREPROCESSING))
+    assert torch.equal(tensor, normalise(to_square(open_photo(data), PREPROCESSING), PREPROCESSING))
+
+
+def test_load_uses_the_box_and_the_fill() -> None:
+    preprocessing = Preprocessing(2, (0, 0, 0), (1, 1, 1), fill=(51, 102, 255))
+    clear = load(encode(Image.new("RGBA", (4, 4), (0, 0, 0, 0))), preprocessing)
+    torch.testing.assert_close(clear[:, 0, 0], torch.tensor([0.2, 0.4, 1.0]))
+    boxed = load(encode(PICTURE), preprocessing, box=(1, 3, 3, 5))
+    torch.testing.assert_close(boxed, torch.from_numpy(PICTURE[3:5, 1:3]).permute(2, 0, 1) / 255)
+
+
+def test_pixel_hash_sees_pixels_and_size_only() -> None:
+    reference = pixel_hash(open_photo(encode(PICTURE)))
+    assert len(reference) == 64
+    assert reference == pixel_hash(open_photo(encode(PICTURE, "BMP")))
+    changed = PICTURE.copy()
+    changed[5, 3, 2] ^= 1
+    assert reference != pixel_hash(Image.fromarray(changed))
+    assert reference != pixel_hash(Image.fromarray(PICTURE.reshape(4, 6, 3)))
+
+
+def test_preprocessing_from_json_equals_and_hashes_alike() -> None:
+    wanted = Preprocessing(8, (0.0, 0.5, 1.0), (1.0, 1.0, 2.0), "bicubic", (1, 2, 3))
+    read: dict[str, Any] = {
+        "mean": [0, 0.5, 1],
+        "std": [1, 1, 2],
+        "interpolation": "bicubic",
+        "fill": [1, 2, 3],
+    }
+    assert Preprocessing(size=8, **read) == wanted
+    assert hash(Preprocessing(size=8, **read)) == hash(wanted)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("size", 0),
+        ("size", 224.0),
+        ("size", True),
+        ("mean", (0.5, 0.5)),
+        ("mean", (0.5, 0.5, float("nan"))),
+        ("std", (1, 1, 0)),
+        ("std", (1, 1, float("inf"))),
+        ("interpolation", "nearest"),
+        ("fill", (0, 0, 256)),
+        ("fill", (0.5, 0.5, 0.5)),
+        ("fill", (0, 0)),
+    ],
+)
+def test_preprocessing_names_the_wrong_field(field: str, value: Any) -> None:
+    good: dict[str, Any] = {"size": 8, "mean": (0, 0, 0), "std": (1, 1, 1)}
+    with pytest.raises(ValueError, match=rf"preprocessing\.{field} must be"):
+        Preprocessing(**{**good, field: value})

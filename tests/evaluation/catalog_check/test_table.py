@@ -1,0 +1,62 @@
+import io
+from pathlib import Path
+
+from planted import Catalog
+from rich.console import Console
+
+from vsearch.cli.catalog_argument import read_source
+from vsearch.evaluation.catalog_check.base import Limits
+from vsearch.evaluation.catalog_check.check import check
+from vsearch.reports.catalog_check import report
+from vsearch.reports.catalog_check_table import closing, example, plain, show
+
+HOSTILE = "[bold red]x[/] \x1b[2J\n\u202e"
+
+
+def shown(catalog: Catalog, **options: Path) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    show(report(check(read_source(catalog.csv()), Limits(), **options)), console)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_kinds_counts_and_examples(tmp_path):
+    catalog = Catalog(tmp_path / "catalog")
+    catalog.copy("red-3", "red-conflict", "blue")
+    text = shown(catalog)
+    assert "43 items, 3 labels" in text
+    assert "red-3, red-conflict: 2 identical photos: blue, red" in text
+    assert "Nothing found: missing, broken, repeated-id, tiny" in text
+    assert "--split lightning_logs" in text
+    assert "--bundle lightning_logs" in text
+
+
+def test_what_a_terminal_would_obey_is_written_out(tmp_path):
+    catalog = Catalog(tmp_path / "catalog")
+    catalog.copy("red-3", HOSTILE, HOSTILE)
+    text = shown(catalog)
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert r"[bold red]x[/] \x1b[2J" in text
+
+
+def test_only_what_cant_be_shown_changes():
+    assert plain("Größe [1] 靴") == "Größe [1] 靴"
+    assert plain("a\tb\x00\u202e") == r"a\x09b\x00\x202e"
+
+
+def test_many_ids_are_cut():
+    finding = {"items": [{"id": f"{number}"} for number in range(7)], "text": "7 copies"}
+    assert example(finding) == "0, 1, 2, 3, and 3 more: 7 copies"
+
+
+def test_next_commands_fit_what_was_found(tmp_path):
+    catalog = Catalog(tmp_path / "a folder")
+    catalog.copy("red-3", "red-copy")
+    catalog.add("bad", "red", b"no photo")
+    split = catalog.split(red_copy="test")
+    lines = closing(report(check(read_source(catalog.csv()), Limits(), split=split)))
+    text = "\n".join(lines)
+    assert f"data check '{catalog.folder / 'items.csv'}' --html check.html" in text
+    assert "StratifiedSplit" in text
+    assert "on_bad_image skip" in text
+    assert "--split" not in text

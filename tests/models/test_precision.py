@@ -1,0 +1,99 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from test_configs import TRIPLET, demo  # noqa: F401  (a fixture)
+
+from vsearch.cli.main import main
+from vsearch.models import precision
+
+has_bfloat16 = precision.cpu_has_bfloat16  # before the fixture that takes it away
+
+
+@pytest.mark.parametrize(("cpu", "gpu", "accelerator", "expected"), [
+    (True, None, "auto", "bf16-mixed"),
+    (True, None, "cpu", "bf16-mixed"),
+    (False, None, "auto", "32-true"),
+    (False, True, "auto", "bf16-mixed"),
+    (False, True, "gpu", "bf16-mixed"),
+    (True, False, "auto", "32-true"),
+    (False, True, "cpu", "32-true"),
+    (True, None, "tpu", "32-true"),
+])  # fmt: skip
+def test_bfloat16_is_taken_where_what_computes_has_it(cpu, gpu, accelerator, expected, monkeypatch):
+    monkeypatch.setattr(precision, "cpu_has_bfloat16", lambda: cpu)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu is not None)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: gpu)
+    assert precision.quickest(accelerator) == expected
+
+
+@pytest.mark.parametrize("name", ["amx_bf16", "avx512_bf16", "bf16"])
+def test_instructions_for_bfloat16_are_known_by_name(name, monkeypatch):
+    monkeypatch.setattr(
+        torch.cpu, "get_capabilities", lambda: {"avx2": True, name: True}, raising=False
+    )
+    assert has_bfloat16()
+    monkeypatch.setattr(
+        torch.cpu, "get_capabilities", lambda: {"avx2": True, name: False}, raising=False
+    )
+    assert not has_bfloat16()
+
+
+def test_an_older_pytorch_that_cannot_tell_has_none(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert not has_bfloat16()
+
+
+def fit(folder: Path, demo: dict[str, Any], *given: str) -> Path:  # noqa: F811
+    """Fit the recipe, made small, in a folder; return the run's."""
+    small = {
+        "model.backbone.init_args.name": "resnet18",
+        "model.backbone.init_args.image_size": "32",
+    }
+    small |= {
+        f"data.catalog.init_args.{name}": str(value) for name, value in demo["init_args"].items()
+    }
+    small |= {
+        "model.backbone.init_args.weights": "null",
+        "data.classes_per_batch": "3",
+        "data.num_workers": "0",
+    }
+    small |= {
+        "trainer.limit_train_batches": "3",
+        "trainer.max_epochs": "1",
+        "trainer.logger.init_args.save_dir": str(folder),
+    }
+    main(
+        [
+            "fit",
+            "--config",
+            str(TRIPLET),
+            *(word for name, value in small.items() for word in (f"--{name}", value)),
+            *given,
+        ]
+    )
+    return folder / "lightning_logs" / "version_0"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), [([], "bf16-mixed"), (["--trainer.precision", "32-true"], "32-true")]
+)
+def test_the_runs_config_says_which_precision_it_had(given, expected, demo, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr("vsearch.cli.trainer.quickest", lambda accelerator: "bf16-mixed")
+    written = yaml.safe_load((fit(tmp_path, demo, *given) / "config.yaml").read_text())
+    assert written["trainer"]["precision"] == expected
+
+
+def test_deterministic_runs_are_equal_bit_by_bit(demo, tmp_path):  # noqa: F811
+    words = ("--trainer.deterministic", "true")
+    try:
+        runs = [
+            fit(tmp_path / name, demo, *words) / "checkpoints" / "last.ckpt"
+            for name in ("one", "other")
+        ]
+    finally:
+        torch.use_deterministic_algorithms(False)
+    one, other = (torch.load(path, weights_only=True)["state_dict"] for path in runs)
+    assert all(torch.equal(value, other[name]) for name, value in one.items())

@@ -1,0 +1,199 @@
+import re
+import shutil
+
+import pages
+import pytest
+from small_service import encoded, picture, served_bundle
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no chromium here: apt-get install chromium (.ci/run does)"
+)
+WAIT_MS = 30_000
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    """A service, whose bodies are at most 100 kB, and its page."""
+    service = pages.service(
+        served_bundle(tmp_path_factory.mktemp("shop") / "bundle"),
+        pages.free_port(),
+        "--max-body-bytes",
+        "100000",
+    )
+    page = pages.page(service.url)
+    try:
+        for process in (service, page):
+            process.start()
+        for process in (service, page):
+            process.wait()
+        yield service, page
+    finally:
+        page.stop()
+        service.stop()
+
+
+@pytest.fixture
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        made = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield made
+        made.close()
+
+
+def opened(browser, url: str, asked: list[str] | None = None, **settings):
+    tab = browser.new_page(**settings)
+    if asked is not None:
+        tab.on("request", lambda request: asked.append(request.url))
+    tab.set_default_timeout(WAIT_MS)
+    tab.goto(url)
+    tab.get_by_role("heading", name="Search by photo").wait_for()
+    return tab
+
+
+def give(tab, name: str, data: bytes) -> None:
+    tab.locator("input[type=file]").set_input_files(
+        {"name": name, "mimeType": "image/png", "buffer": data}
+    )
+
+
+def shows(tab, text: str) -> None:
+    tab.get_by_text(text).first.wait_for()
+
+
+def only_red(tab) -> None:
+    tab.get_by_role("combobox", name="Colour").click()
+    tab.get_by_role("option", name="red (13)").click()
+    tab.keyboard.press("Escape")
+    tab.wait_for_url(re.compile(r"in\.colour=red"))
+    shows(tab, "colour: red")
+    tab.wait_for_function("() => !document.body.innerText.includes('colour: blue')")
+
+
+def test_a_photo_is_searched_refined_and_shared(shop, browser):
+    tab = opened(browser, shop[1].url)
+    give(tab, "p3.png", encoded(picture(3)))
+    tab.get_by_role("img", name=re.compile(r"^Result 1: l0, 100 % similar")).wait_for()
+    shows(tab, "12 results")
+
+    only_red(tab)
+    tab.get_by_role("button", name="More like 1", exact=True).click()
+    tab.wait_for_url(re.compile(r"like=p\d+"))
+    shows(tab, "More like p")
+
+    shared = opened(browser, tab.url)
+    shows(shared, "More like p")
+    shows(shared, "red (13)")
+    shows(shared, "12 results")
+
+    tab.get_by_role("tab", name="Quality").click()
+    shows(tab, "Measured before it was served")
+    tab.get_by_role("tab", name="Search", exact=True).click()
+    tab.get_by_role("button", name="Start over").click()
+    shows(tab, "Give a photo, or begin with a random item")
+    tab.get_by_role("button", name="Random item").click()
+    tab.wait_for_url(re.compile("like=p"))
+
+
+def test_it_fits_a_phone_and_a_keyboard(shop, browser):
+    tab = opened(browser, shop[1].url + "/?like=p3&k=4", viewport={"width": 375, "height": 800})
+    first, second = (tab.get_by_role("button", name=f"More like {n}", exact=True) for n in (1, 2))
+    second.wait_for()
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 375
+    boxes = first.bounding_box(), second.bounding_box()
+    assert boxes[0]["x"] < boxes[1]["x"]  # two side by side
+    assert boxes[1]["x"] + boxes[1]["width"] <= 375
+    assert tab.locator("img:not([alt])").count() == 0
+    first.focus()
+    tab.keyboard.press("Enter")
+    tab.wait_for_url(re.compile(r"like=p3&like=p"))
+
+
+def test_clear_words_when_a_photo_is_refused(shop, browser):
+    tab = opened(browser, shop[1].url)
+    give(tab, "huge.png", encoded(picture(1)) + bytes(200_000))
+    shows(tab, "The photo is too large.")
+    give(tab, "text.jpg", b"I am no photo. " * 20)
+    shows(tab, "This file is not a photo.")
+    give(tab, "broken.png", encoded(picture(1))[:60])
+    shows(tab, "The service can't use this.")
+    give(tab, "p5.png", encoded(picture(5)))
+    tab.get_by_role("img", name=re.compile("^Result 1: l2, 100 %")).wait_for()
+
+
+def test_a_service_that_is_away_for_a_while_costs_neither_photo_nor_filters(shop, browser):
+    service, page = shop
+    tab = opened(browser, page.url)
+    give(tab, "p5.png", encoded(picture(5)))
+    only_red(tab)
+    service.stop()
+    tab.wait_for_timeout(7000)  # the page asks what is served every 5 seconds
+    tab.get_by_role("button", name="More like 2", exact=True).click()
+    shows(tab, "The service can't be reached.")
+    service.start()
+    service.wait()
+    tab.get_by_role("button", name="Try again").first.click()
+    shows(tab, "12 results")
+    shows(tab, "p5.png")
+    shows(tab, "red (13)")
+    assert "in.colour=red" in tab.url
+    assert "like=p" in tab.url
+
+
+def test_back_leads_to_the_search_before(shop, browser):
+    tab = opened(browser, shop[1].url + "/?like=p3&k=12")
+    shows(tab, "12 results")
+    only_red(tab)
+    tab.get_by_role("button", name="More like 1", exact=True).click()
+    tab.wait_for_url(re.compile(r"like=p3&like=p\d+"))
+    shows(tab, "12 results")
+    tab.go_back()
+    tab.wait_for_url(re.compile(r"like=p3&in"))
+    tab.wait_for_function("() => document.body.innerText.split('More like p').length == 2")
+    shows(tab, "red (13)")
+    tab.go_back()
+    tab.wait_for_url(re.compile(r"like=p3&k=12$"))
+    shows(tab, "colour: blue")
+    tab.go_forward()
+    tab.wait_for_url(re.compile(r"like=p3&in"))
+    tab.wait_for_function("() => !document.body.innerText.includes('colour: blue')")
+
+
+def test_the_manual_needs_no_other_host(shop, browser):
+    tab, asked, errors = browser.new_page(), [], []
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.on("pageerror", lambda error: errors.append(error))
+    tab.goto(f"{shop[0].url}/docs")
+    shows(tab, "Finds the items of a catalog that look most like a photo")
+    tab.get_by_text("/v1/search/batch").first.click()
+    shows(tab, "Do several searches, of 10,000 hits in all at most")
+    assert not errors
+    assert all(url.startswith((shop[0].url, "data:", "blob:")) for url in asked)
+
+
+def test_the_manual_fills_a_form_in_so_that_it_is_answered(shop, browser):
+    tab = browser.new_page()
+    tab.goto(f"{shop[0].url}/docs")
+    route = tab.locator("#operations-search-search_by_photo_v1_search_upload_post")
+    route.get_by_text("/v1/search/upload").first.click()
+    route.get_by_role("button", name="Try it out").click()
+    give(route, "p3.png", encoded(picture(3)))
+    with tab.expect_response(lambda reply: reply.url.endswith("/v1/search/upload")) as reply:
+        route.get_by_role("button", name="Execute").click()
+    assert reply.value.status == 200
+    assert {hit["metadata"]["colour"] for hit in reply.value.json()["hits"]} == {"red"}
+
+
+def test_the_page_needs_no_other_host(shop, browser):
+    asked: list[str] = []
+    tab = opened(browser, shop[1].url + "/?like=p3", asked)
+    shows(tab, "12 results")
+    tab.get_by_role("tab", name="Quality").click()
+    shows(tab, "Measured before it was served")
+    icon = tab.locator("link[rel~=icon]").first.get_attribute("href")
+    assert [*asked, icon] == [
+        url for url in [*asked, icon] if url.startswith((shop[1].url, "data:", "blob:", "/"))
+    ]
+    assert "/media/" in icon  # the page's own

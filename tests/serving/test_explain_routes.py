@@ -1,0 +1,24 @@
+import numpy as np
+import pytest
+from small_service import encoded, picture, served_bundle, upload
+from tiny import AveragingBackbone
+
+
+def test_the_parts_of_both_photos_sum_to_the_score(served, tmp_path):
+    client = served(served_bundle(tmp_path / "bundle", backbone=AveragingBackbone()))
+    assert client.get("/v1/info").json()["explains"]
+    reply = upload(client, encoded(picture(3)), "/v1/explain", id="p4").json()
+    hits = upload(client, encoded(picture(3)), k=100).json()["hits"]
+    assert reply["score"] == pytest.approx(
+        next(hit["score"] for hit in hits if hit["id"] == "p4"), abs=1e-4
+    )
+    for side in ("query", "item"):
+        parts = np.array(reply[side]["parts"])
+        assert parts.ndim == 2
+        assert parts.size > 1
+        assert parts.sum() == pytest.approx(reply["score"], abs=1e-4)
+
+
+def test_a_network_that_does_more_than_average_says_that_it_cannot(client):
+    assert not client.get("/v1/info").json()["explains"]
+    assert upload(client, encoded(picture(3)), "/v1/explain", id="p4").status_code == 501

@@ -1,0 +1,206 @@
+"""A real process, real sockets."""
+
+import re
+import signal
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+from process import Process, read, serving
+from small_service import encoded, picture, served_bundle
+from test_photos import BOMB
+
+from vsearch.cli.main import main
+from vsearch.serving.api.opened import open_checked
+
+PHOTO = {"photo": ("a.png", encoded(picture(3)))}
+HEAD = b"POST /v1/search/upload HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+PART = b'--x\r\nContent-Disposition: form-data; name="photo"; filename="a"\r\n\r\n'
+
+
+@pytest.fixture(scope="module")
+def process(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("faults")
+    for number in (1, 2):
+        served_bundle(folder / str(number) / "bundle", seed=number)
+    (folder / "current").symlink_to(folder / "1" / "bundle")
+    with serving(
+        folder / "current", "--max-body-bytes", "200000", "--body-s", "1", VSEARCH_API_KEY="key"
+    ) as started:
+        yield started
+
+
+def alive(process: Process) -> bool:
+    headers = {"X-API-Key": "key"}
+    return (
+        httpx.post(f"{process.url}/v1/search/upload", files=PHOTO, headers=headers).status_code
+        == 200
+    )
+
+
+@pytest.mark.parametrize(
+    ("length", "body", "expected"),
+    [
+        (
+            b"Content-Length: 100\r\n",
+            PART + bytes(5000),
+            (400, 401, 422),
+        ),  # more comes than it says
+        (b"Content-Length: 100000\r\n", PART, (408,)),  # less
+        (b"Content-Length: 99999999999999999999\r\n", PART, (400, 413)),
+        (b"Content-Length: 1000000\r\n", b"", (413,)),
+        (b"Content-Length: -1\r\n", PART, (400,)),
+        (b"Content-Length: 1e3\r\n", PART, (400,)),
+        (b"Content-Length: 10\r\nContent-Length: 20\r\n", PART, (400,)),
+        (b"", b"", (401, 422)),  # none: no body
+        (b"Transfer-Encoding: chunked\r\n", b"FFFFFFF\r\n" + PART + bytes(300_000), (413,)),
+        (b"Transfer-Encoding: chunked\r\n", b"zz\r\n", (400,)),
+        (b"Transfer-Encoding: chunked\r\n", b"10\r\n" + PART[:16], (408,)),
+    ],
+)
+def test_lengths_that_lie(process, length, body, expected):
+    with process.connect(
+        HEAD + b"X-API-Key: key\r\nConnection: close\r\n" + length + b"\r\n" + body
+    ) as connection:
+        answer = read(connection)
+    assert int(answer.split()[1]) in expected, answer
+    assert alive(process)
+
+
+def test_many_bombs_at_once(process):
+    def send(number: int) -> int:
+        photo = {"photo": ("a.png", BOMB)} if number % 8 else PHOTO
+        return httpx.post(
+            f"{process.url}/v1/search/upload", files=photo, headers={"X-API-Key": "key"}, timeout=60
+        ).status_code
+
+    with ThreadPoolExecutor(16) as threads:
+        codes = list(threads.map(send, range(64)))
+    assert (codes.count(422), codes.count(200)) == (56, 8)
+
+
+def test_a_bundle_is_swapped_while_uploads_run(process):
+    headers, done, link = {"X-API-Key": "key"}, threading.Event(), process.bundle
+    found: dict[str, set[tuple[float, ...]]] = {}
+
+    def upload(_: int) -> int:
+        reply = httpx.post(
+            f"{process.url}/v1/search/upload", files=PHOTO, headers=headers, timeout=60
+        )
+        if reply.status_code == 200:
+            scores = tuple(round(hit["score"], 4) for hit in reply.json()["hits"])
+            found.setdefault(reply.headers["X-Vsearch-Fingerprint"], set()).add(scores)
+        return reply.status_code
+
+    def swap() -> list[int]:
+        codes = []
+        for number in range(10):
+            link.unlink()
+            link.symlink_to(link.parent / "21"[number % 2] / "bundle")
+            if number == 5:
+                process.running.send_signal(signal.SIGHUP)
+            codes.append(
+                httpx.post(
+                    f"{process.url}/v1/admin/reload", headers=headers, timeout=60
+                ).status_code
+            )
+        done.set()
+        return codes
+
+    with ThreadPoolExecutor(9) as threads:
+        swaps = threads.submit(swap)
+        codes = list(threads.map(upload, range(200)))
+        while not done.is_set():
+            codes += threads.map(upload, range(8))
+    assert {*codes} == {200}
+    assert swaps.result() == [200] * 10
+    assert len(found) == 2
+    assert [len(scores) for scores in found.values()] == [
+        1,
+        1,
+    ]  # a fingerprint's replies are all of its model
+
+
+def test_sigterm_answers_what_was_taken_in(tmp_path):
+    bundle = served_bundle(tmp_path / "bundle")
+    body = PART + PHOTO["photo"][1] + b"\r\n--x--\r\n"
+    begun = HEAD + f"Content-Length: {len(body)}\r\n\r\n".encode() + body[:-9]
+    with serving(bundle, "--grace-s", "4", "--body-s", "60") as process:
+        stuck, uploads = ([process.connect(begun) for _ in range(count)] for count in (5, 20))
+        while "vsearch_requests_in_flight 26.0" not in httpx.get(f"{process.url}/metrics").text:
+            assert process.running.poll() is None
+        with ThreadPoolExecutor(1) as thread:
+            stopping = thread.submit(process.stop)
+            while process.listens():
+                time.sleep(0.05)
+            for connection in uploads:
+                connection.sendall(body[-9:])
+            assert [read(connection).split()[1] for connection in uploads] == [b"200"] * 20
+            assert 3 < stopping.result() < 4 + 5
+        assert [read(connection).split()[1] for connection in stuck] == [b"503"] * 5
+
+
+def test_a_service_killed_amid_uploads_leaves_the_bundle_as_it_was(tmp_path):
+    bundle = served_bundle(tmp_path / "bundle")
+    before = {path: path.read_bytes() for path in bundle.rglob("*") if path.is_file()}
+    with serving(bundle) as process:
+        half = [process.connect(HEAD + b"Content-Length: 5000\r\n\r\n" + PART) for _ in range(10)]
+        process.running.kill()
+        assert [read(connection) for connection in half] == [b""] * 10
+    open_checked(bundle)
+    assert {path: path.read_bytes() for path in bundle.rglob("*") if path.is_file()} == before
+
+
+def ignores_sighup(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    (mask,) = re.findall(r"^SigIgn:\s*(\w+)$", status, re.M)
+    return bool(int(mask, 16) & 1)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc here")
+def test_sighup_before_the_start_is_through_ends_nothing(tmp_path):
+    process = Process(served_bundle(tmp_path / "bundle"))
+    try:
+        end = time.monotonic() + 60
+        while time.monotonic() < end and not ignores_sighup(process.running.pid):
+            time.sleep(0.01)
+        assert not process.listens()
+        process.running.send_signal(signal.SIGHUP)
+        process.ready()
+    finally:
+        process.running.kill()
+        process.running.wait()
+
+
+def ending(capsys, *words: object) -> str:
+    with pytest.raises(SystemExit) as ended:
+        main(["serve", "--port", "0", *map(str, words)])
+    return str(ended.value.code)
+
+
+def test_what_can_not_be_served_is_refused(tmp_path, capsys, monkeypatch):
+    bundle = served_bundle(tmp_path / "bundle", 12)
+    assert "no manifest.json" in ending(capsys, tmp_path)
+    assert "name the BUNDLE" in ending(capsys)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert f"port {port} of 127.0.0.1 can't be listened at" in ending(
+            capsys, tmp_path, "--port", port
+        )
+    assert "is reached from outside" in ending(capsys, bundle, "--host", "0.0.0.0")
+    assert "no such file" in ending(capsys, bundle, "--settings", tmp_path / "none.yaml")
+    assert "max_batch" in ending(capsys, bundle, "--max-batch", "0")
+    for name in ("model.safetensors", "index.faiss", "items.parquet", "canaries.npz"):
+        kept = (bundle / name).read_bytes()
+        (bundle / name).write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
+        assert name in ending(capsys, bundle)
+        (bundle / name).write_bytes(kept)
+    from tiny import TinyBackbone
+
+    forward = TinyBackbone.forward
+    monkeypatch.setattr(TinyBackbone, "forward", lambda self, photos: forward(self, photos) + 0.5)
+    assert "no longer embeds as it did" in ending(capsys, bundle)

@@ -1,0 +1,117 @@
+import io
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from PIL import Image
+from small_service import served_bundle
+
+# fmt: off
+HOSTILE = [
+    "..", "../..", "../../etc/passwd", "/etc/passwd", "//etc/passwd", "p1/..", "p1/../p2", "./p1", "~", "~root",
+    "..\\..\\windows", "C:\\", "\\\\server\\share", "file:///etc/passwd", "http://127.0.0.1/", "data:,x", "\x00",
+    "p1\x00", "p1\x00.png", "\r\n", "p1\r\nX-Evil: 1", "\x1b[31m", "\x7f", " ", "p1 ", "\t", "\ufeff", "\u202e1p",
+    "\u2215etc", "\u2044etc", "\uff0fetc", "\u29f8", "\uff0e\uff0e\uff0f", "p1\u0301", "\ud7ff", "\U0001f600",
+    "%2e%2e%2f", "photos/../photos/1.png", "p1\\", "p1:", "p1::$DATA", "p1|", "p1>", "p1<", "p1\"", "p1*", "p1?", "p1'",
+    "@p1", "+p1", "-p1", "=1+1", "p1+p2", "P1", "p01", "p1.", "p1.png", "p1.PNG",
+    "%00", "%252e%252e", "%", "%zz", "%c0%af", "%u2215", "?", "#", "?k=1", "p1?size=1", "p1#x", ";",
+    "&", "'", '"', "' or 1=1 --", "${7*7}", "{{7*7}}", "`id`", "$(id)", "|id", "<script>", "*", "p*", "[a-z]",
+    "p1,p2", "None", "null", "nan", "0", "-1", "True", "1e999", "p" * 513, "p" * 5000, "p1/image/image",
+    "photos/1.png", "image", "similar", "x/image", "x/similar", "admin/reload", "manifest.json", "CURRENT",
+    "model.safetensors", "%2e", "..%2f..%2f", "..%5c", "..;/", "....//", "p1%00", "p1%2f", "p1/", "/p1", "//p1",
+    "p1//", "///", ".", "/", "con", "nul", "lpt1", ".git/config", ".env", "~/.ssh/id", "proc/self/environ",
+    "\u2025/", "\u3002\u3002", "\x00/",
+]
+# fmt: on
+
+
+def test_an_item(client):
+    assert client.get("/v1/items/p4").json() == {
+        "id": "p4",
+        "label": "l1",
+        "metadata": {"price": 4.0, "colour": "red"},
+        "image_url": "/v1/items/p4/image",
+    }
+    assert client.get("/v1/items/p6").json()["metadata"]["colour"] is None
+
+
+@pytest.mark.parametrize("written", ["p/9", "p%2F9"])
+def test_an_id_with_a_slash(client, written):
+    assert client.get(f"/v1/items/{written}").json()["id"] == "p/9"
+    assert client.get(f"/v1/items/{written}").json()["image_url"] == "/v1/items/p%2F9/image"
+    assert client.get(f"/v1/items/{written}/image").status_code == 200
+    assert "p/9" not in [
+        hit["id"] for hit in client.get(f"/v1/items/{written}/similar?k=30").json()["hits"]
+    ]
+
+
+def test_what_is_similar_is_what_a_search_by_id_finds(client):
+    found = client.get("/v1/items/p4/similar", params={"k": 3, "where": "price > 8"}).json()["hits"]
+    assert (
+        found
+        == client.post(
+            "/v1/search", json={"positive": [{"id": "p4"}], "k": 3, "where": "price > 8"}
+        ).json()["hits"]
+    )
+
+
+def test_a_thumbnail_is_small_and_a_jpeg(client):
+    reply = client.get("/v1/items/p4/image", params={"size": 16})
+    photo = Image.open(io.BytesIO(reply.content))
+    assert (photo.format, max(photo.size), reply.headers["content-type"]) == (
+        "JPEG",
+        16,
+        "image/jpeg",
+    )
+    assert "max-age" in reply.headers["cache-control"]
+    assert client.get("/v1/items/p4/image", params={"size": 5}).status_code == 422
+
+
+def test_a_photo_that_is_gone_says_nothing_of_its_path(served, tmp_path):
+    client = served(served_bundle(tmp_path / "bundle", 12))
+    (tmp_path / "photos" / "4.png").unlink()
+    reply = client.get("/v1/items/p4/image")
+    assert reply.status_code == 404
+    assert str(tmp_path) not in reply.text
+
+
+def test_hostile_ids_are_unknown_ids(client):
+    assert len(HOSTILE) >= 120
+    bad = {}
+    for id in HOSTILE:
+        for path in ("/v1/items/{}", "/v1/items/{}/image"):
+            reply = client.get(path.format(quote(id, safe="")))
+            if (reply.status_code, reply.headers["content-type"]) != (
+                404,
+                "application/problem+json",
+            ):
+                bad[id, path] = reply.status_code
+        reply = client.post("/v1/search", json={"positive": [{"id": id}]})
+        if reply.status_code not in (404, 422):
+            bad[id, "search"] = reply.status_code
+    assert not bad
+    assert client.get("/v1/items/p1").status_code == 200
+
+
+def test_a_box_of_the_catalog_is_cut_out(served, tmp_path):
+    client = served(
+        served_bundle(tmp_path / "bundle", 12, boxes=[(0, 0, 14, 10), *[(None,) * 4] * 11])
+    )
+    small, whole = (
+        Image.open(io.BytesIO(client.get(f"/v1/items/p{i}/image").content)).size for i in (0, 1)
+    )
+    assert (small, whole) == ((14, 10), (14, 20))
+    assert {*client.get("/v1/items/p0").json()["metadata"]} == {"price", "colour"}
+
+
+def test_photos_that_are_not_there_are_told_of_at_the_start(served, tmp_path, caplog):
+    bundle = served_bundle(tmp_path / "bundle", 60)
+    served(bundle)
+    assert "photos are there" not in caplog.text
+    for photo in (tmp_path / "photos").iterdir():
+        photo.unlink()
+    served(bundle)
+    assert (
+        f"only 0 of 20 items' photos are there, below {Path.cwd()}: start the service where"
+        in caplog.text
+    )

@@ -1,0 +1,232 @@
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+from PIL import Image
+from small_service import encoded, picture
+from streamlit.testing.v1 import AppTest
+
+import vsearch.serving.api
+from vsearch.serving.client.client import Client
+from vsearch.serving.client.failures import Refused, Unreachable
+from vsearch.serving.messages import Problem
+from vsearch.serving.page import service as page_service
+from vsearch.serving.page.sources import NO_PHOTO
+
+
+@pytest.fixture
+def explaining(monkeypatch):
+    """A network that says it can explain; to be asked for before `page`, whose service finds out
+    when it starts.
+    """
+    parts = np.array([[0.25, 0.25], [0.5, -0.1]], np.float32)
+    monkeypatch.setattr("vsearch.serving.api.opened.can_explain", lambda embedder: True)
+    monkeypatch.setattr(
+        "vsearch.serving.api.explain_routes.explain",
+        lambda embedder, query, item: (0.9, parts, parts),
+    )
+
+
+@pytest.fixture
+def page(url, monkeypatch):
+    monkeypatch.setenv("VSEARCH_SERVICE", url)
+    for cached in (page_service.service, page_service.info, page_service._picture):
+        cached.clear()
+    return AppTest.from_file(
+        str(Path(vsearch.serving.api.__path__[0]) / "page.py"), default_timeout=20
+    )
+
+
+def test_only_a_part_of_the_photo_is_searched_with(page):
+    both = Image.new("RGB", (28, 20))
+    both.paste(picture(3), (0, 0))
+    both.paste(picture(4), (14, 0))
+    page.run().file_uploader[0].upload("two.png", encoded(both), "image/png").run()
+    page.slider(key="across").set_value((50, 100)).run()
+    assert not page.exception
+    assert first(page) == "p4"
+    assert "100.0 % similar" in [text.value for text in page.markdown]
+
+
+def test_less_like_a_result_moves_it_away_from_a_photo(page):
+    page.run().file_uploader[0].upload("p3.png", encoded(picture(3)), "image/png").run()
+    page.button(key="less-p3").click().run()
+    assert not page.exception
+    assert "Less like p3" in [caption.value for caption in page.caption]
+    assert page.query_params["unlike"] == "p3"
+    assert "more-p3" not in [button.key for button in page.button]
+
+
+def test_why_shows_both_photos_and_the_score(explaining, page):
+    page.query_params["like"] = "p3"
+    page.run()
+    page.button(key=f"why-{first(page)}").click().run()
+    assert not page.exception
+    assert any(
+        text.value.startswith("**90.0 % similar.**") and "2 x 2 places" in text.value
+        for text in page.markdown
+    )
+
+
+def test_why_tells_that_it_compares_with_one_example_of_several(explaining, page):
+    page.query_params["like"] = ["p3", "p4"]
+    page.run()
+    page.button(key=f"why-{first(page)}").click().run()
+    assert "Your example p3 alone is compared here." in page.caption[-1].value
+    assert f"{page.markdown[1].value.split(' %')[0]} % similar" in page.caption[-1].value
+
+
+def test_a_photo_that_is_not_there_is_missed_in_words(explaining, page, monkeypatch):
+    gone = Refused(
+        Problem(
+            title="Not Found", status=404, detail="This item's photo is missing", request_id="r1"
+        )
+    )
+    monkeypatch.setattr(Client, "image", Mock(side_effect=gone))
+    page.query_params["like"] = "p3"
+    page.run()
+    assert [caption.value for caption in page.caption].count(
+        NO_PHOTO
+    ) == 13  # the example and 12 results
+    page.button(key=f"why-{first(page)}").click().run()
+    assert "one of them is not there" in page.info[-1].value
+    assert not page.error
+
+
+def test_an_empty_file_is_told_of(page):
+    page.run().file_uploader[0].upload("empty.png", b"", "image/png").run()
+    assert "the file is empty" in page.error[0].value
+
+
+def test_start_over_takes_the_filters_out_too(page):
+    page.query_params["like"] = "p3"
+    page.run()
+    page.multiselect(key="in1.colour").set_value(["red"]).run()
+    next(button for button in page.button if button.label == "Start over").click().run()
+    assert page.multiselect(key="in2.colour").value == []
+    assert not page.query_params
+
+
+def test_the_quality_tab_says_it_shortly(page, monkeypatch):
+    served = page_service.Client(page_service.service_url()).info()
+    told = {"threshold": 0.9073441624641418, "error_rate": 0.1, "promise": "At most 10 %."}
+    backbone = {"class_path": "some.TorchvisionBackbone", "init_args": {"name": "resnet50"}}
+    shown = served.model_copy(update={"calibration": told, "model": {"backbone": backbone}})
+    monkeypatch.setattr(Client, "info", lambda self: shown)
+    page.session_state["tab"] = "Quality"
+    page.run()
+    assert not page.exception
+    calibrated, what = (
+        table.value.set_index("what")["value"].to_dict() for table in page.table[-2:]
+    )
+    assert calibrated == {"threshold": "0.9073", "error rate": "0.1", "promise": "At most 10 %."}
+    assert what["network"] == "resnet50"
+
+
+def test_nothing_is_searched_under_the_other_tab_and_nothing_is_lost(page, monkeypatch):
+    searches = []
+    monkeypatch.setattr(
+        Client, "search_photo", lambda *given, **wishes: searches.append(wishes) or 1 / 0
+    )
+    page.session_state["tab"] = "Quality"
+    page.run().file_uploader[0].upload("p3.png", encoded(picture(3)), "image/png").run()
+    assert not page.exception
+    assert not searches
+    assert page.file_uploader[0].value.name == "p3.png"
+
+
+def first(page):
+    return next(
+        button.key.removeprefix("more-") for button in page.button if button.label == "More like 1"
+    )
+
+
+def test_an_example_that_is_gone_can_be_taken_out(page):
+    page.query_params["like"] = "gone"
+    page.run()
+    assert "That is not there." in page.error[0].value
+    page.button(key="remove-gone").click().run()
+    assert not page.error
+    assert not page.exception
+
+
+@pytest.mark.parametrize(("name", "value"), [("like", "x" * 600), ("in.colour", "x" * 3000)])
+def test_a_link_that_asks_for_too_much_is_told_so(page, name, value):
+    page.query_params["like"] = "p3"
+    page.query_params[name] = value
+    page.run()
+    assert not page.exception
+    assert "The service can't use this." in page.error[0].value
+
+
+def test_without_a_service_it_says_so_and_how_to_start_one(page, monkeypatch):
+    monkeypatch.setenv("VSEARCH_SERVICE", "http://127.0.0.1:9")
+    page_service.service.clear()
+    page.run()
+    assert "The service can't be reached." in page.error[0].value
+    assert "python -m vsearch serve" in page.error[0].value
+    assert [button.label for button in page.button] == ["Try again"]
+
+
+def test_the_page_needs_neither_lightning_nor_torch():
+    code = (
+        "import sys, vsearch.serving.client.client, vsearch.serving.page.quality, "
+        "vsearch.serving.page.results\n"
+        "import vsearch.serving.page.sidebar, vsearch.cli.commands.ui\n"
+        "print([name for name in ('torch', 'lightning', 'faiss', 'fastapi') if name in "
+        "sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr
+
+
+@contextmanager
+def away():
+    """A time in which the service can't be reached."""
+    page_service.info.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("info", "search", "search_photo", "embed", "items"):
+            patch.setattr(Client, name, Mock(side_effect=Unreachable("no answer")))
+        yield
+    page_service.info.clear()
+
+
+def test_photo_and_filters_outlive_a_service_that_is_away(page):
+    page.run().file_uploader[0].upload("p3.png", encoded(picture(3)), "image/png").run()
+    page.multiselect(key="in1.colour").set_value(["red"]).run()
+    with away():
+        page.button(key=f"more-{first(page)}").click().run()
+        assert "The service can't be reached." in page.error[0].value
+        next(button for button in page.button if button.label == "Random item").click().run()
+        assert not page.exception
+        assert page.multiselect(key="in1.colour").value == ["red"]
+    page.button(key="again-search").click().run()
+    assert not page.error
+    assert page.multiselect(key="in1.colour").value == ["red"]
+    assert page.file_uploader[0].value.name == "p3.png"
+
+
+def test_the_browsers_back_brings_back_examples_and_filters(page):
+    page.query_params["like"] = "p3"
+    page.run()
+    page.multiselect(key="in1.colour").set_value(["red"]).run()
+    page.button(key=f"more-{first(page)}").click().run()
+    assert len(page.query_params["like"]) == 2
+    del page.query_params["in.colour"]
+    page.query_params["like"] = ["p3"]
+    page.run()
+    assert page.multiselect(key="in2.colour").value == []
+    assert [caption.value for caption in page.caption if "More like" in caption.value] == [
+        "More like p3"
+    ]
+    assert dict(page.query_params) == {"like": "p3"}
+
+
+def test_of_several_keys_the_page_sends_the_first(page, monkeypatch):
+    monkeypatch.setenv("VSEARCH_API_KEY", " one, two")
+    page_service.service.clear()
+    assert page_service.service()._http.headers["X-API-Key"] == "one"

@@ -1,0 +1,87 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vsearch.serving.client.calls import Box
+from vsearch.serving.messages import Heatmap
+from vsearch.serving.page.pictures import Picture, bounds, marked, overlay, picture, region
+
+
+def encoded(image, kind="JPEG", **settings):
+    file = io.BytesIO()
+    image.save(file, kind, **settings)
+    return file.getvalue()
+
+
+def test_a_large_photo_is_shown_small_and_its_own_size_is_kept():
+    found = picture(encoded(Image.new("RGB", (2000, 1000), (9, 200, 9))))
+    assert found.size == (2000, 1000)
+    assert found.shown.size == (640, 320)
+
+
+def test_a_photo_that_was_turned_is_upright_and_so_are_its_sides():
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    found = picture(encoded(Image.new("RGB", (80, 40)), exif=turned))
+    assert found.size == found.shown.size == (40, 80)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"text",
+        encoded(Image.new("RGB", (40, 40)))[:300],
+        encoded(Image.new("1", (9000, 9000)), "PNG"),
+    ],
+)
+def test_what_can_not_be_shown_is_not(data):
+    assert picture(data) is None
+
+
+def test_a_region_in_percent_is_one_in_pixels_of_the_photo():
+    photo = Picture(Image.new("RGB", (64, 32)), (2000, 1000))
+    assert region(photo, (0, 100), (0, 100)) is None
+    assert region(photo, (25, 75), (10, 60)) == Box(500, 100, 1000, 500)
+
+
+def test_outside_of_the_region_it_is_darker():
+    photo = Picture(Image.new("RGB", (64, 32), (200, 200, 200)), (640, 320))
+    found = np.asarray(marked(photo, Box(320, 0, 320, 160)))[..., 0]
+    assert found[:16, 32:].min() == 200
+    assert found[16:].max() == found[:, :32].max() == 70
+    assert marked(photo, None) is photo.shown
+
+
+def test_heat_lies_where_the_network_saw_the_part():
+    grey = Image.new("RGB", (80, 40), (128, 128, 128))
+    heat = Heatmap(
+        parts=[[0.0, 0.0], [0.0, 0.5]], box=(0, -0.5, 1, 1.5)
+    )  # a square around a wide photo
+    found = np.asarray(overlay(grey, heat, bounds(heat))).astype(int)
+    red = found[..., 0] - found[..., 2]
+    assert red[30:, 60:].min() > 50
+    assert abs(red[:10, :20]).max() == 0
+
+
+def test_what_speaks_against_is_cold_and_faint_parts_are_faint():
+    grey = Image.new("RGB", (40, 40), (128, 128, 128))
+    heat = Heatmap(parts=[[-0.5, 0.1]], box=(0, 0, 1, 1))
+    found = np.asarray(overlay(grey, heat, bounds(heat))).astype(int)
+    assert found[20, 2, 2] - found[20, 2, 0] > 50
+    assert 0 < found[20, 38, 0] - found[20, 38, 2] < 50
+
+
+def test_where_all_parts_raise_the_score_the_least_is_grey_and_the_most_red():
+    grey = Image.new("RGB", (40, 40), (128, 128, 128))
+    heat, other = (Heatmap(parts=[parts], box=(0, 0, 1, 1)) for parts in ([0.2, 0.3], [0.25, 0.25]))
+    assert bounds(heat, other) == (0.2, 0.3)
+    found = np.asarray(overlay(grey, heat, bounds(heat, other))).astype(int)
+    assert abs(found[20, 2, 0] - found[20, 2, 2]) < 5
+    assert found[20, 38, 0] - found[20, 38, 2] > 100
+
+
+def test_equal_parts_are_all_shown():
+    assert bounds(Heatmap(parts=[[0.9]], box=(0, 0, 1, 1))) == (0, 0.9)

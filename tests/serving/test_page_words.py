@@ -1,0 +1,53 @@
+import pytest
+
+from vsearch.serving.client.failures import Busy, Refused, TooSlow, Unexpected, Unreachable
+from vsearch.serving.messages import Problem
+from vsearch.serving.page.words import likely, words
+
+
+def problem(status, detail="cut *off*"):
+    return Problem(title="No", status=status, detail=detail, request_id="r1")
+
+
+@pytest.mark.parametrize(
+    ("error", "said", "advice"),
+    [
+        (Unreachable("refused"), "can't be reached", "Is it running at http://shop?"),
+        (TooSlow("slow"), "slow", "smaller photo"),
+        (Busy(problem(503), 7.2), "busy", "Try again in 7 seconds"),
+        (Busy(problem(503), None), "busy", "Try again in a moment"),
+        (Unexpected("another"), "not the service", "`--service URL`"),
+        (
+            Refused(Problem(title="No", status=404, detail="of a proxy")),
+            "not the service",
+            "at http://shop",
+        ),
+        (Refused(problem(404)), "not there", "start over"),
+        (Refused(problem(413)), "too large", "smaller one"),
+        (Refused(problem(415)), "not a photo", "JPEG"),
+        (Refused(problem(422)), "can't use this", r"cut \*off\* (request r1)"),
+        (Refused(problem(500)), "could not answer", "request r1"),
+    ],
+)
+def test_each_failure_has_words_and_advice(error, said, advice):
+    found = words(error, "http://shop")
+    assert said in found[0]
+    assert advice in found[1]
+
+
+def test_what_the_service_says_is_text_and_no_markup():
+    found = words(Refused(problem(422, "[x](http://evil) <b> $a$ :red[b]")), "http://shop")[1]
+    assert r"\[x\]\(http\://evil\) \<b\> \$a\$ \:red\[b\]" in found
+
+
+@pytest.mark.parametrize(
+    ("probability", "said"),
+    [
+        (0.873, "  \n87 % likely right"),
+        (0.9996, "  \nover 99 % likely right"),
+        (0.0, "  \n1 % likely right"),
+        (None, ""),
+    ],
+)
+def test_nothing_is_certain(probability, said):
+    assert likely(probability) == said

@@ -1,0 +1,95 @@
+import json
+
+import pytest
+import torch
+from tiny import TinyBackbone
+from torch import nn
+
+from vsearch.class_paths import SpecError, build, describe
+from vsearch.models.backbones.base import Backbone
+from vsearch.models.heads.base import Head
+from vsearch.models.heads.mlp import MLPHead
+
+
+class Pool(nn.Module):
+    def __init__(self, p: float = 3.0) -> None:
+        super().__init__()
+        self.p = p
+
+
+class Pooled(nn.Module):
+    def __init__(self, pool: Pool, sizes: list[int], weights: str | None = None) -> None:
+        super().__init__()
+        self.pool, self.sizes = pool, tuple(sizes)
+
+
+def test_what_is_described_is_built_again_with_its_nested_objects():
+    entry = json.loads(json.dumps(describe(Pooled(Pool(2.5), [1, 2], "some.pth"))))
+    assert entry["init_args"]["weights"] is None
+    again = build({**entry, "origin": "ignored"})
+    assert type(again) is Pooled
+    assert (again.pool.p, again.sizes) == (2.5, (1, 2))
+
+
+def test_a_head_and_a_backbone_describe_themselves():
+    assert describe(MLPHead(16, 8)) == {
+        "class_path": "vsearch.models.heads.mlp.MLPHead",
+        "init_args": {"dim": 16, "hidden": 8},
+    }
+    assert isinstance(build(TinyBackbone(5).spec(), Backbone), TinyBackbone)
+
+
+class Bare(nn.Module):
+    """Without a constructor of its own."""
+
+
+def test_a_class_without_a_constructor_has_no_arguments():
+    assert describe(Bare())["init_args"] == {}
+
+
+def test_an_argument_that_is_not_kept_is_an_error():
+    class Forgetful(nn.Module):
+        def __init__(self, depth: int = 1) -> None:
+            super().__init__()
+
+    with pytest.raises(
+        AttributeError, match=r"Forgetful must keep its constructor arguments \['depth'\]"
+    ):
+        describe(Forgetful())
+
+
+def test_a_value_that_no_config_has_is_an_error():
+    layer = Pool()
+    layer.p = {1, 2}
+    with pytest.raises(TypeError, match="set can't be described"):
+        describe(layer)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("nowhere.Gone", "nowhere.Gone can't be imported"),
+        ("torch.nn.Gone", "torch.nn.Gone can't be imported"),
+        ("Short", "Short can't be imported"),
+        ("torch.nn.Linear", "torch.nn.Linear is no Head"),
+        ("torch.nn.init", "torch.nn.init is no Head"),
+    ],
+)
+def test_a_wrong_class_path_is_refused(path, message):
+    with pytest.raises(SpecError, match=message):
+        build({"class_path": path, "init_args": {}}, Head)
+
+
+def test_only_modules_are_built_inside_others():
+    inner = {"class_path": "subprocess.Popen", "init_args": {"args": ["true"]}}
+    with pytest.raises(SpecError, match="is no Module"):
+        build(
+            {"class_path": f"{Pooled.__module__}.Pooled", "init_args": {"pool": inner, "sizes": []}}
+        )
+
+
+def test_tensors_are_not_described():
+    layer = Pool()
+    layer.p = torch.zeros(2)
+    with pytest.raises(TypeError, match="Tensor can't be described"):
+        describe(layer)

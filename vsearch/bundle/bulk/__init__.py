@@ -1,0 +1,1 @@
+"""Embedding and indexing catalogs too large for one process."""

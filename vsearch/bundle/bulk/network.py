@@ -1,0 +1,41 @@
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vsearch.bundle.bulk.plan import Network
+from vsearch.bundle.exports.choice import WantedName, choose
+from vsearch.bundle.generations.manifest import read_fitted
+from vsearch.bundle.opening import check_canaries, checked_embedder
+from vsearch.errors import BundleError
+from vsearch.models.embedder import Embedder
+from vsearch.models.runtimes.base import Engine
+from vsearch.models.runtimes.torch import TorchEngine
+
+
+def decide(bundle: Path, name: WantedName, begun: Network | None) -> tuple[Network, Engine, str]:
+    """Return what is to compute, opened, and why: what a folder was begun with, or what is wanted
+    for a new one.
+
+    Raises:
+        BundleError: the bundle is damaged, there is no such engine, or the folder was begun with
+            another.
+    """
+    fitted = read_fitted(bundle)
+    embedder = checked_embedder(bundle, fitted)
+    check_canaries(bundle, embedder, fitted)
+    if begun is not None:
+        if name not in ("auto", begun.engine):
+            raise BundleError(f"the folder was begun with --network {begun.engine}, not {name}.")
+        return begun, open_engine(bundle, embedder, fitted, begun), "as the folder was begun"
+    if torch.cuda.is_available() and name in ("auto", "torch"):
+        return Network("torch", "float32"), TorchEngine(embedder), "float32, on the GPU"
+    chosen = choose(bundle, embedder, fitted, name, "auto")
+    return Network(chosen.engine.name, chosen.engine.precision), chosen.engine, chosen.why
+
+
+def open_engine(
+    bundle: Path, embedder: Embedder, fitted: dict[str, Any], network: Network
+) -> Engine:
+    """Open an engine of a bundle by its name and precision."""
+    return choose(bundle, embedder, fitted, network.engine, network.precision).engine

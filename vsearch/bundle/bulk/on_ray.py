@@ -1,0 +1,121 @@
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import torch
+
+from vsearch.bundle.bulk.network import open_engine
+from vsearch.bundle.bulk.photos import decode, embed
+from vsearch.bundle.bulk.plan import Network
+from vsearch.bundle.bulk.writer import Writer
+from vsearch.bundle.generations.manifest import read_fitted
+from vsearch.bundle.opening import checked_embedder
+from vsearch.data.catalogs.base import BOX, boxes
+from vsearch.errors import BundleError
+from vsearch.models.runtimes.torch import TorchEngine
+from vsearch.optional_packages import require
+
+OBJECT_STORE_BYTES = 512 << 20  # of a Ray that is started here; on a cluster Ray decides
+
+
+def run(
+    bundle: Path,
+    network: Network,
+    items: pd.DataFrame,
+    writer: Writer,
+    batch_size: int,
+    actors: int | None,
+) -> None:
+    """Embed photos with Ray Data: actors decode and compute, this process writes the parts.
+
+    Where RAY_ADDRESS names a cluster, that is used, else a Ray is started on this machine. The
+    bundle, the photos and the packages must be in the same place on every node; the folder only
+    here. Blocks are as large as parts.
+
+    Args:
+        bundle: its folder.
+        network: what computes.
+        items: of the rows that are still to be embedded; their index has the catalog's rows.
+        writer: what takes the embeddings.
+        batch_size: photos that are computed at a time.
+        actors: how many networks; None: one a GPU, or one a core.
+
+    Raises:
+        BundleError: Ray isn't installed, or stopped with an error.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        ray = require("ray", "ray")
+        data = require("ray.data", "ray")
+    except ImportError as error:
+        raise BundleError(str(error)) from error
+    own = {} if os.environ.get("RAY_ADDRESS") else {"object_store_memory": OBJECT_STORE_BYTES}
+    try:
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, **own)
+    except Exception as error:  # of many kinds, from plain ones on
+        raise BundleError(f"Ray can't be started or reached: {error}") from error
+    try:
+        _quiet(data)
+        gpus = int(ray.cluster_resources().get("GPU", 0)) if network.engine == "torch" else 0
+        pool = data.ActorPoolStrategy(size=actors or gpus or int(ray.cluster_resources()["CPU"]))
+        made = data.from_arrow(_blocks(items, writer.parts.manifest["part_size"])).map_batches(
+            _Embedding,
+            fn_constructor_args=(str(bundle.absolute()), network),
+            batch_size=batch_size,
+            compute=pool,
+            num_gpus=1 if gpus else None,
+        )
+        for batch in made.iter_batches(batch_size=None):
+            writer.add(batch["row"], batch["vector"], batch["hash"], batch["error"])
+    except ray.exceptions.RayError as error:
+        raise BundleError(f"Ray stopped: {error}") from error
+    finally:
+        ray.shutdown()
+
+
+class _Embedding:
+    """A network in a process of its own, of one thread unless Ray gives it more cores."""
+
+    def __init__(self, bundle: str, network: Network) -> None:
+        fitted = read_fitted(Path(bundle))
+        embedder = checked_embedder(Path(bundle), fitted)
+        self.engine = open_engine(Path(bundle), embedder, fitted, network)
+        self.preprocessing, self.dim = embedder.preprocessing, embedder.dim
+        self.on_gpu = torch.cuda.is_available() and isinstance(self.engine, TorchEngine)
+        if self.on_gpu and isinstance(self.engine, TorchEngine):
+            self.engine.network.to("cuda")
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
+        corners = boxes(pd.DataFrame({name: batch[name] for name in BOX}))
+        sources = [*zip(batch["path"].tolist(), corners, strict=True)]
+        photos = decode(batch["row"].tolist(), sources, self.preprocessing, 1)
+        if self.on_gpu:
+            photos.squares = photos.squares.to("cuda")
+        vectors = embed(self.engine, photos)
+        if not len(vectors):
+            vectors = np.zeros((len(photos.rows), self.dim), dtype=np.float32)
+        return {
+            "row": photos.rows,
+            "vector": vectors,
+            "hash": photos.hashes,
+            "error": photos.errors,
+        }
+
+
+def _blocks(items: pd.DataFrame, size: int) -> list[pa.Table]:
+    corners = {
+        name: items[name].astype(float) if name in items else np.full(len(items), np.nan)
+        for name in BOX
+    }
+    whole = pa.table({"row": items.index.to_numpy(), "path": items["path"].tolist(), **corners})
+    return [whole.slice(start, size) for start in range(0, len(whole), size)]
+
+
+def _quiet(data: Any) -> None:
+    context = data.DataContext.get_current()
+    context.enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)

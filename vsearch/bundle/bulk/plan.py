@@ -1,0 +1,120 @@
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from vsearch.bundle.generations.manifest import check_model
+from vsearch.data.catalogs.base import BOX, REQUIRED, boxes, refuse
+from vsearch.data.embedding_parts import ERRORS, MANIFEST, PARTS, SCHEMA, Parts, open_parts
+from vsearch.data.io.atomic import MAKING, replace_file
+from vsearch.errors import BundleError
+from vsearch.models.runtimes.base import Name, Precision
+
+
+@dataclass(frozen=True)
+class Network:
+    """What computes: a library and a precision. A folder keeps to the one that it was begun with."""
+
+    engine: Name
+    precision: Precision
+
+
+def begin(
+    folder: Path, model: dict[str, Any], items: pd.DataFrame, source: str, part_size: int
+) -> Parts | None:
+    """Return the folder as it was begun, if it was, for this model and catalog; None: it is to be
+    begun.
+
+    Raises:
+        CatalogError: ids are repeated, or it isn't a folder that `embed` writes.
+        BundleError: it was begun with another model, catalog or size of parts.
+    """
+    refuse(
+        items,
+        items["id"].duplicated(keep=False),
+        source,
+        "share their id",
+        "Give every item an id of its own.",
+    )
+    if not (folder / MANIFEST).exists():
+        if folder.exists() and (
+            not folder.is_dir() or any(not path.name.startswith(".") for path in folder.iterdir())
+        ):
+            raise BundleError(
+                f"{folder} is there, and holds something else. Name a new or empty folder."
+            )
+        return None
+    parts = open_parts(folder)
+    check_model(parts.manifest["model"], model, f"{folder}: its embeddings are")
+    theirs, ours = parts.manifest["catalog"], digests(items)
+    if differ := [name for name in ours if ours[name] != theirs.get(name)]:
+        raise BundleError(
+            f"{folder} was begun with another catalog ({theirs.get('source')}: {theirs['items']:,} "
+            f"items; {source}: {len(items):,}). What differs: {', '.join(differ)}. Name a new "
+            "folder, or the catalog as it was."
+        )
+    if parts.manifest["part_size"] != part_size:
+        raise BundleError(
+            f"{folder} was begun with --part-size {parts.manifest['part_size']}, not {part_size}."
+        )
+    return parts
+
+
+def start(
+    folder: Path,
+    model: dict[str, Any],
+    items: pd.DataFrame,
+    source: str,
+    part_size: int,
+    network: Network,
+) -> Parts:
+    """Write a new folder's manifest, unless another process was quicker; return the folder as it
+    was begun.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = {
+        "schema": SCHEMA,
+        "model": model,
+        "network": asdict(network),
+        "catalog": {"source": source, **digests(items)},
+        "part_size": part_size,
+    }
+    if not (folder / MANIFEST).exists():
+        mine = folder / f"{MAKING}{own_name()}{MANIFEST}"
+        replace_file(mine, json.dumps(manifest, indent=2).encode())
+        try:
+            os.link(
+                mine, folder / MANIFEST
+            )  # fails where one is there: all processes keep to the first
+        except FileExistsError:
+            pass
+        finally:
+            mine.unlink()
+    for kind in (PARTS, ERRORS):
+        (folder / kind).mkdir(exist_ok=True)
+    parts = begin(folder, model, items, source, part_size)
+    assert parts is not None
+    return parts
+
+
+def own_name() -> str:
+    """Return a name that no other process has, here or on another machine."""
+    return f"{os.uname().nodename}-{os.getpid()}-"
+
+
+def digests(items: pd.DataFrame) -> dict[str, Any]:
+    """Return how many items a catalog has, and a SHA-256 of each column that decides what is
+    embedded.
+    """
+    columns = {name: "\0".join(items[name]).encode() for name in REQUIRED}
+    if set(BOX) <= set(items.columns):
+        columns["box"] = np.array([box or [np.nan] * len(BOX) for box in boxes(items)]).tobytes()
+    return {
+        "items": len(items),
+        **{name: hashlib.sha256(data).hexdigest() for name, data in columns.items()},
+    }

@@ -1,0 +1,186 @@
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import faiss
+import numpy as np
+
+from vsearch.data.embedding_parts import Parts, read
+from vsearch.data.io.atomic import MAKING, make_folder
+from vsearch.errors import BundleError
+from vsearch.indexes.faiss import FaissIndex
+from vsearch.indexes.faiss_files import LISTS
+from vsearch.indexes.faiss_merging import check_mergeable
+
+TRAINED, MORE, WORK = "trained", "more", "shards"
+PER_CENTROID = 256  # vectors, as FAISS itself takes no more
+
+
+@dataclass(frozen=True)
+class Shards:
+    """An index of a folder of parts, that is built in pieces: trained once, a shard for each run of
+    parts, joined.
+
+    What is whole is kept and found again: `work` is another folder for other parts, another index,
+    another number of shards.
+
+    Attributes:
+        parts: all of them there.
+        index: how it is to be; not built.
+        n: of shards.
+        work: where the trained index and the shards lie.
+    """
+
+    parts: Parts
+    index: FaissIndex
+    n: int
+    work: Path
+
+    def runs(self) -> list[range]:
+        """Return the parts' numbers that each shard stands for."""
+        edges = [len(self.parts) * number // self.n for number in range(self.n + 1)]
+        return [range(*edge) for edge in pairwise(edges)]
+
+    def folder(self, number: int) -> Path:
+        """Return where a shard is, or is to be."""
+        return self.work / f"{number:04d}"
+
+    def missing(self) -> list[int]:
+        """Return the numbers of the shards that aren't there yet."""
+        return [number for number in range(self.n) if not self.folder(number).is_dir()]
+
+    def train(self) -> None:
+        """Train the index on a sample of all embeddings, unless that is done."""
+        place = self.work / TRAINED
+        if place.is_dir():
+            return
+        index = FaissIndex(**settings(self.index))
+        index.train(self.parts.vectors(index.sample(int(self.parts.starts[-1]))))
+        self.work.mkdir(parents=True, exist_ok=True)
+        _make(place, index)
+
+    def add(self, numbers: Sequence[int], processes: int) -> Iterator[int]:
+        """Make shards, each in one of several processes; yield the number of each when it is there.
+
+        Raises:
+            BundleError: the index isn't trained yet, or a process was killed; shards that are there
+                stay.
+        """
+        if not (self.work / TRAINED).is_dir():
+            raise BundleError(
+                f"{self.work}: the index isn't trained yet: --step train comes first."
+            )
+        runs, threads = self.runs(), max(1, (os.cpu_count() or 1) // processes)
+        with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+            jobs = {
+                pool.submit(
+                    make_shard, self.work, self.folder(number), self.parts, runs[number], threads
+                ): number
+                for number in numbers
+            }
+            try:
+                for job in as_completed(jobs):
+                    job.result()
+                    yield jobs[job]
+            except BrokenProcessPool as error:
+                raise BundleError(
+                    "a process that made shards was killed: too little memory for --processes "
+                    f"{processes}? Shards that are whole are kept: give the same command again."
+                ) from error
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def joined(self, more: np.ndarray) -> FaissIndex:
+        """Return the index of all shards, and of further vectors, float32 (m, dim), after them.
+
+        Raises:
+            BundleError: shards are missing.
+            ValueError: a shard is damaged.
+        """
+        if missing := self.missing():
+            raise BundleError(
+                f"{self.work}: {len(missing)} of {self.n} shards are missing; the first is "
+                f"{missing[0]}."
+            )
+        places = [self.folder(number) for number in range(self.n)]
+        if len(more):
+            last = FaissIndex.open(self.work / TRAINED)
+            last.add(more, int(self.parts.starts[-1]))
+            shutil.rmtree(self.work / MORE, ignore_errors=True)
+            _make(self.work / MORE, last)
+            places.append(self.work / MORE)
+        index = FaissIndex(**settings(self.index))
+        (self.work / LISTS).unlink(missing_ok=True)
+        index.join(places, self.work / LISTS)
+        return index
+
+    def forget(self) -> None:
+        """Delete the trained index and the shards."""
+        shutil.rmtree(self.work)
+        if not any(self.work.parent.iterdir()):
+            self.work.parent.rmdir()
+
+
+def plan(parts: Parts, index: FaissIndex, n: int) -> Shards:
+    """Plan an index of complete parts in at most `n` shards.
+
+    An index without a `train_sample` gets one: FAISS takes 256 vectors for a centroid, and reading
+    all would need as much memory as they take.
+
+    Raises:
+        ValueError: shards of this kind can't be joined, or there are too few vectors to train it.
+    """
+    total, empty = int(parts.starts[-1]), faiss.index_factory(parts.dim, index.factory)
+    check_mergeable(empty, index.factory)
+    if index.train_sample is None and not empty.is_trained:
+        index = FaissIndex(
+            **{**settings(index), "train_sample": PER_CENTROID * max(256, _lists(empty))}
+        )
+    index.check(total, parts.dim)
+    n = max(1, min(n, len(parts)))
+    files = [parts.file(number).stat() for number in range(len(parts))]
+    what = [
+        settings(index),
+        n,
+        parts.manifest,
+        [[file.st_size, file.st_mtime_ns] for file in files],
+    ]
+    digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
+    return Shards(parts, index, n, parts.folder / WORK / digest)
+
+
+def settings(index: FaissIndex) -> dict:
+    """Return the arguments that make an index as this one."""
+    names = ("factory", "train_sample", "seed", "threads", "mmap")
+    return {**{name: getattr(index, name) for name in names}, "search": index.search_parameters}
+
+
+def make_shard(work: Path, folder: Path, parts: Parts, run: range, threads: int) -> None:
+    """Write the shard of a run of parts; in a process of its own."""
+    faiss.omp_set_num_threads(threads)
+    index = FaissIndex.open(work / TRAINED)
+    for number in run:
+        _, vectors = read(parts.file(number))
+        if len(vectors):
+            index.add(vectors, int(parts.starts[number]))
+    _make(folder, index)
+
+
+def _make(folder: Path, index: FaissIndex) -> None:
+    shutil.rmtree(
+        folder.with_name(MAKING + folder.name), ignore_errors=True
+    )  # of a process that was killed
+    make_folder(folder, index.save)  # type: ignore[arg-type]  # its answer is of no use
+
+
+def _lists(index: faiss.Index) -> int:
+    lists = faiss.try_extract_index_ivf(index)
+    return 0 if lists is None else int(lists.nlist)

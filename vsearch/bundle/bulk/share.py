@@ -1,0 +1,33 @@
+import argparse
+import re
+from dataclasses import dataclass
+
+SHARE = re.compile(r"(\d+)/(\d+)")
+
+
+@dataclass(frozen=True)
+class Share:
+    """What is this process's, of several that share parts or shards: the numbers that leave `own`
+    modulo `of`.
+    """
+
+    own: int = 0
+    of: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> "Share":
+        """Read `0/4` .. `3/4`.
+
+        Raises:
+            ArgumentTypeError: it is no such text.
+        """
+        found = SHARE.fullmatch(text)
+        if not found or not int(found[1]) < int(found[2]):
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is no share: of four they are 0/4, 1/4, 2/4 and 3/4"
+            )
+        return cls(int(found[1]), int(found[2]))
+
+    def of_all(self, numbers: list[int]) -> list[int]:
+        """Return those of the numbers that are its own."""
+        return [number for number in numbers if number % self.of == self.own]

@@ -1,0 +1,1 @@
+"""A bundle's network for other runtimes, proven to embed alike."""

@@ -1,0 +1,49 @@
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from vsearch.data.io.atomic import sha256
+from vsearch.errors import BundleError
+
+
+def measured(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return `bytes` and `sha256` of each file in a folder, as a manifest keeps them."""
+    paths = sorted(path for path in folder.iterdir() if path.is_file())
+    return {
+        "bytes": {path.name: path.stat().st_size for path in paths},
+        "sha256": {path.name: sha256(path) for path in paths},
+    }
+
+
+def check_file(folder: Path, name: str, kept: dict[str, Any]) -> None:
+    """Compare a file's length and SHA-256 with those in a manifest.
+
+    Raises:
+        BundleError: it is missing, cut, damaged or foreign; the message names it.
+    """
+    path = folder / name
+    if path.name != name or not path.is_file():
+        raise BundleError(f"{folder}: {name} is missing.")
+    length, wanted = (
+        path.stat().st_size,
+        kept.get("bytes", {}).get(name),
+    )  # older bundles keep no lengths
+    if wanted is not None and length != wanted:
+        raise BundleError(
+            f"{folder}: {name} is damaged or from another bundle ({length:,} bytes, not "
+            f"{wanted:,})."
+        )
+    if sha256(path) != kept["sha256"].get(name):
+        raise BundleError(
+            f"{folder}: {name} is damaged or from another bundle (its SHA-256 is not the "
+            "manifest's)."
+        )
+
+
+def table_bytes(table: pd.DataFrame) -> bytes:
+    """Return a table as a Parquet file's content."""
+    file = BytesIO()
+    table.to_parquet(file, index=False)
+    return file.getvalue()

@@ -1,0 +1,118 @@
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from vsearch.bundle.generations.changes import write_change
+from vsearch.bundle.generations.live import Live, open_state
+from vsearch.bundle.generations.state import State, write_state
+from vsearch.bundle.generations.table_columns import conform
+from vsearch.errors import BundleError
+
+UNIT = 1e-3  # how far a length may be from 1, as an index takes it
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Edited:
+    """What an acknowledged change came to, and the bundle with it."""
+
+    live: Live
+    added: int = 0
+    replaced: int = 0
+    removed: int = 0
+    missing: int = 0
+
+
+def add(live: Live, items: pd.DataFrame, embeddings: np.ndarray) -> Edited:
+    """Add items, or replace those whose id is there; when this returns, the disk has them. Needs
+    `lock.writing`.
+
+    Args:
+        live: what is in force.
+        items: id (text, unique), path, label, metadata.
+        embeddings: theirs, (len(items), dim), of unit length.
+
+    Raises:
+        BundleError: ids are repeated, the embeddings are of another dim, not finite, or not of unit
+            length, or the index refuses them.
+        OSError: it could not be written; nothing has changed.
+    """
+    _check(live, items, embeddings)
+    items = conform(items, live.items)
+    there = set(live.items["id"])
+    replaced = [id for id in items["id"] if id in there]
+    added = len(items) - len(replaced)
+    live = _commit(
+        live, replaced, items, embeddings, f"add: {added:,} new, {len(replaced):,} replaced"
+    )
+    return Edited(live, added=added, replaced=len(replaced))
+
+
+def remove(live: Live, ids: Sequence[str], ignore_missing: bool = False) -> Edited:
+    """Take items out by their ids; when this returns, the disk knows it. Needs `lock.writing`.
+
+    Raises:
+        BundleError: an id isn't there, unless `ignore_missing`, nothing would be left, or the index
+            refuses.
+        OSError: it could not be written; nothing has changed.
+    """
+    there, wanted = set(live.items["id"]), list(dict.fromkeys(ids))
+    missing = [id for id in wanted if id not in there]
+    if missing and not ignore_missing:
+        raise BundleError(
+            f"{len(missing)} of {len(wanted)} ids are not in the bundle: {_first(missing)}. "
+            "Nothing was removed."
+        )
+    removed = [id for id in wanted if id in there]
+    if len(removed) == len(live.items):
+        raise BundleError(
+            "that would take out every item; a bundle must keep one at least. Nothing was removed."
+        )
+    if removed:
+        empty = np.empty((0, live.fitted["dim"]), dtype=np.float32)
+        live = _commit(live, removed, live.items.iloc[:0], empty, f"remove: {len(removed):,} items")
+    return Edited(live, removed=len(removed), missing=len(missing))
+
+
+def _commit(
+    live: Live, removed: list[str], items: pd.DataFrame, embeddings: np.ndarray, what: str
+) -> Live:
+    embeddings = np.ascontiguousarray(embeddings, dtype=np.float32)
+    try:  # as whoever opens the bundle next will; `live.index` stays as it is
+        made = open_state(live.bundle, live.state, live.history, [(removed, items, embeddings)])
+    except BundleError as error:
+        raise BundleError(f"the change can't be made: {error} Nothing was changed.") from error
+    change = write_change(live.bundle, removed, items, embeddings)
+    state = State(live.state.generation, live.state.manifest_sha256, (*live.state.changes, change))
+    return replace(made, state=state, history=write_state(live.bundle, state, live.history, what))
+
+
+def _check(live: Live, items: pd.DataFrame, embeddings: np.ndarray) -> None:
+    dim = live.fitted["dim"]
+    if not len(items):
+        raise BundleError("there are no items to add.")
+    if embeddings.shape != (len(items), dim):
+        raise BundleError(
+            f"{len(items)} items of dim {dim} are needed; the embeddings are {embeddings.shape}."
+        )
+    repeated = [id for id, times in Counter(items["id"]).items() if times > 1]
+    if repeated:
+        raise BundleError(
+            f"ids are repeated: {_first(repeated)}. Give every item an id of its own."
+        )
+    bad = ~(
+        np.abs(np.linalg.norm(embeddings.astype(np.float64), axis=1) - 1) < UNIT
+    )  # NaN is bad too
+    if bad.any():
+        raise BundleError(
+            f"{bad.sum()} embeddings are not of unit length, e.g. that of "
+            f"{items['id'].iloc[bad.argmax()]!r}."
+        )
+
+
+def _first(ids: list[str]) -> str:
+    more = f" and {len(ids) - SHOWN} more" if len(ids) > SHOWN else ""
+    return ", ".join(map(repr, ids[:SHOWN])) + more

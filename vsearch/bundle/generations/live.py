@@ -1,0 +1,171 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from vsearch.bundle.generations.changes import read_change
+from vsearch.bundle.generations.checked_files import check_file
+from vsearch.bundle.generations.layout import CURRENT, ITEMS, MANIFEST, VECTORS
+from vsearch.bundle.generations.manifest import (
+    check_model,
+    explained,
+    folder_of,
+    model_of,
+    read_fitted,
+    read_generation,
+)
+from vsearch.bundle.generations.pending_changes import Content, Net, net
+from vsearch.bundle.generations.state import State, read_state
+from vsearch.class_paths import find
+from vsearch.errors import BundleError
+from vsearch.indexes.base import Index
+
+TINY = 1e-12
+TRIES = 5  # of a reader, when writers are quick enough to take away what it was about to read
+
+
+@dataclass(frozen=True)
+class Live:
+    """A bundle as it stands: the generation in force with the changes on top of it made, in memory.
+
+    Attributes:
+        bundle: its folder.
+        state: what was in force when it was opened.
+        history: see `state.read_state`.
+        fitted: the fit's manifest.
+        manifest: of the generation in force; the fit's for generation 0.
+        index: position i is row i of `items`.
+        items: id, path, label, metadata.
+        net: the changes on top of the generation, added up.
+    """
+
+    bundle: Path
+    state: State
+    history: list[dict[str, Any]]
+    fitted: dict[str, Any]
+    manifest: dict[str, Any]
+    index: Index
+    items: pd.DataFrame
+    net: Net
+
+    @property
+    def folder(self) -> Path:
+        """Where the generation's files lie."""
+        return folder_of(self.bundle, self.state.generation)
+
+    @property
+    def from_generation(self) -> int:
+        """How many of the items the generation itself holds: the first ones."""
+        return len(self.items) - len(self.net.items)
+
+    @property
+    def stored(self) -> bool:
+        """Whether the generation keeps its vectors beside an index that keeps only codes."""
+        return VECTORS in self.manifest["sha256"]
+
+    def vectors(self, positions: np.ndarray) -> np.ndarray:
+        """Return the items' vectors, float32 (m, dim), unit length, as well as they are known.
+
+        Those of changes as they came; the others from vectors.npy (float16) or from the index.
+        """
+        result = np.empty((len(positions), self.fitted["dim"]), dtype=np.float32)
+        old = positions < self.from_generation
+        if old.any():
+            result[old] = self._old_vectors(positions[old])
+        result[~old] = self.net.embeddings[positions[~old] - self.from_generation]
+        return result
+
+    def _old_vectors(self, positions: np.ndarray) -> np.ndarray:
+        if self.stored:
+            kept = self.net.kept(self.from_generation + len(self.net.removed))
+            vectors = np.load(self.folder / VECTORS, mmap_mode="r")[kept[positions]].astype(
+                np.float32
+            )
+        else:
+            vectors = self.index.vectors(positions)
+        return vectors / np.maximum(
+            np.linalg.norm(vectors, axis=1, keepdims=True), TINY
+        )  # codes lose the length too
+
+
+def open_live(bundle: Path) -> Live:
+    """Open what is in force. Every file's length and SHA-256 is checked before anything reads it.
+
+    Raises:
+        BundleError: says which part is missing, damaged or foreign.
+    """
+    for _ in range(TRIES):
+        state, history = _state(bundle)
+        try:
+            return open_state(bundle, state, history)
+        except (BundleError, FileNotFoundError):
+            if _state(bundle)[0] == state:
+                raise
+    raise BundleError(f"{bundle} changes too quickly to be opened.")
+
+
+def open_state(
+    bundle: Path, state: State, history: list[dict[str, Any]], new: Sequence[Content] = ()
+) -> Live:
+    """Open a state, in force or not, with `new` changes made on top that are not written yet.
+
+    Raises:
+        BundleError: as `open_live` does, or the index refuses the changes.
+    """
+    folder = folder_of(bundle, state.generation)
+    with explained(bundle, f"reading {MANIFEST}"):
+        fitted, manifest = manifests(bundle, state)
+        for name in needed(manifest):
+            check_file(folder, name, manifest)
+        kind = find(manifest["index"]["class_path"], Index)
+    with explained(folder, "opening the index"):
+        index = kind.open(folder)
+        index.bind(fitted["fingerprint"])
+    with explained(bundle, "reading the items"):
+        items = pd.read_parquet(folder / ITEMS)
+        if len(index) != len(items):
+            raise BundleError(
+                f"{folder}: the index holds {len(index)} vectors, {ITEMS} {len(items)} items."
+            )
+        made = (read_change(bundle, change) for change in state.changes)
+        changes = net(items["id"], fitted["dim"], chain(made, new))
+    with explained(bundle, "making the changes in the index"):
+        if len(changes.removed):
+            index.remove(changes.removed)
+        if len(changes.items):
+            index.add(changes.embeddings)
+    return Live(bundle, state, history, fitted, manifest, index, changes.applied(items), changes)
+
+
+def manifests(bundle: Path, state: State) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the fit's manifest and that of a state's generation, once they belong together.
+
+    Raises:
+        BundleError: one is missing or damaged, or they are of different models.
+    """
+    if not state.generation:
+        fitted = read_fitted(bundle, state.manifest_sha256 or None)
+        return fitted, fitted
+    manifest = read_generation(bundle, state.generation, state.manifest_sha256)
+    fitted = read_fitted(bundle)
+    check_model(
+        manifest["model"],
+        model_of(fitted),
+        f"{folder_of(bundle, state.generation)}: its vectors are",
+    )
+    return read_fitted(bundle, manifest["fitted_sha256"]), manifest
+
+
+def needed(manifest: dict[str, Any]) -> list[str]:
+    """Return the names of a generation's files that are read."""
+    stored = [VECTORS] if VECTORS in manifest["sha256"] else []
+    return [ITEMS, *manifest["index"]["files"], *stored]
+
+
+def _state(bundle: Path) -> tuple[State, list[dict[str, Any]]]:
+    with explained(bundle, f"reading {CURRENT}"):
+        return read_state(bundle)

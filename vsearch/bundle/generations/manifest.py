@@ -1,0 +1,125 @@
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from vsearch.bundle.generations.layout import GENERATIONS, MANIFEST
+from vsearch.class_paths import SpecError
+from vsearch.data.io.atomic import sha256
+from vsearch.errors import BundleError
+
+SCHEMA, GENERATION_SCHEMA = 2, 1  # of the fitted bundle's manifest, and of a generation's
+WEIGHTS = "model.safetensors"
+BINDING = ("preprocessing", "dim", "normalisation", "metric")
+
+
+def folder_of(bundle: Path, generation: int) -> Path:
+    """Return where a generation's files lie; those of generation 0, as fitted, lie in the bundle
+    itself.
+    """
+    return bundle / GENERATIONS / f"{generation:06d}" if generation else bundle
+
+
+def read_fitted(bundle: Path, digest: str | None = None) -> dict[str, Any]:
+    """Return the manifest that the fit wrote, generation 0's.
+
+    Raises:
+        BundleError: it is missing, damaged (where its SHA-256 is known), or of another schema.
+    """
+    path = bundle / MANIFEST
+    if not path.is_file():
+        raise BundleError(
+            f"{bundle} is no bundle: it has no {MANIFEST}. A fit writes one to "
+            "lightning_logs/version_N/bundle."
+        )
+    return _read(path, SCHEMA, digest)
+
+
+def read_generation(bundle: Path, generation: int, digest: str) -> dict[str, Any]:
+    """Return the manifest of a later generation.
+
+    Raises:
+        BundleError: it is missing, damaged, or of another schema.
+    """
+    path = folder_of(bundle, generation) / MANIFEST
+    if not path.is_file():
+        raise BundleError(f"{bundle}: generation {generation} is not kept there (any more).")
+    return _read(path, GENERATION_SCHEMA, digest)
+
+
+def model_of(fitted: dict[str, Any]) -> dict[str, Any]:
+    """Return what binds vectors to a model, from its manifest: the fingerprint, and the parts it is
+    made of.
+    """
+    parts = {name: fitted[name] for name in BINDING}
+    return {"fingerprint": fitted["fingerprint"], "weights": fitted["sha256"][WEIGHTS], **parts}
+
+
+def check_model(theirs: dict[str, Any], ours: dict[str, Any], whose: str) -> None:
+    """Compare what vectors were made with (`fingerprint`, and what else is known) with a bundle's
+    `model_of`.
+
+    Raises:
+        BundleError: they differ; the message has both fingerprints, and names what differs as far
+            as it is known.
+    """
+    if theirs["fingerprint"] == ours["fingerprint"] and not _differences(theirs, ours):
+        return
+    known = _differences(theirs, ours) or ["something in " + ", ".join(("weights", *BINDING))]
+    raise BundleError(
+        f"{whose} of another model: fingerprint {theirs['fingerprint']}, this bundle's is "
+        f"{ours['fingerprint']}. What differs: {'; '.join(known)}."
+    )
+
+
+def _differences(theirs: dict[str, Any], ours: dict[str, Any]) -> list[str]:
+    found = []
+    for name in ("weights", *BINDING):
+        if name in theirs and theirs[name] != ours[name]:
+            if isinstance(theirs[name], dict) and isinstance(ours[name], dict):
+                keys = [
+                    key
+                    for key in {**ours[name], **theirs[name]}
+                    if theirs[name].get(key) != ours[name].get(key)
+                ]
+                found += [
+                    f"{name}.{key}: {theirs[name].get(key)}, here {ours[name].get(key)}"
+                    for key in keys
+                ]
+            else:
+                found.append(f"{name}: {theirs[name]}, here {ours[name]}")
+    return found
+
+
+def _read(path: Path, schema: int, digest: str | None) -> dict[str, Any]:
+    if digest is not None and sha256(path) != digest:
+        raise BundleError(
+            f"{path} is damaged: it is not what was written (its SHA-256 is another)."
+        )
+    try:
+        manifest = json.loads(path.read_text())
+    except ValueError as error:
+        raise BundleError(f"{path} is damaged: {error}.") from error
+    found = manifest.get("schema") if isinstance(manifest, dict) else None
+    if found != schema:
+        raise BundleError(f"{path}: schema {found}; this vsearch reads schema {schema}.")
+    checked: dict[str, Any] = manifest
+    return checked
+
+
+@contextmanager
+def explained(place: Path | str, doing: str) -> Iterator[None]:
+    """Turn what can go wrong into a BundleError that names the place, and what was being done:
+    `opening the index`.
+
+    What an OSError says is plain as it is; it passes.
+    """
+    try:
+        yield
+    except (BundleError, OSError):
+        raise
+    except (SpecError, ImportError, ValueError) as error:
+        raise BundleError(f"{place}: {error}") from error
+    except Exception as error:  # an index may be anybody's
+        raise BundleError(f"{place}: {doing} failed ({type(error).__name__}: {error}).") from error

@@ -1,0 +1,93 @@
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from vsearch.bundle.generations.layout import CURRENT
+from vsearch.bundle.generations.live import Live, open_state
+from vsearch.bundle.generations.manifest import explained, folder_of, read_generation
+from vsearch.bundle.generations.state import State, is_kept, read_previous, read_state, write_state
+from vsearch.errors import BundleError
+
+History = list[dict[str, Any]]
+
+
+def rollback(bundle: Path) -> tuple[State, Live]:
+    """Undo the last change: an add, a remove, or a new index. Needs `lock.writing`.
+
+    A fold that came by itself changes no item, so the change that it followed is undone with it.
+    What is in force needn't open; if it doesn't, and neither does what was before it, the last
+    state that does is taken. Nothing is deleted before the next generation is written.
+
+    Returns:
+        What was in force, and what is now; this one has been opened and checked before.
+
+    Raises:
+        BundleError: there is nothing before, it is kept no more, or it is damaged.
+        OSError: it could not be written; nothing has changed.
+    """
+    with explained(bundle, f"reading {CURRENT}"):
+        state, history = read_state(bundle)
+    before = _last_whole(bundle, state, history)
+    write_state(
+        bundle, before.state, history, f"rollback: {len(before.items):,} items, {before.index.spec}"
+    )
+    return state, before
+
+
+def _last_whole(bundle: Path, state: State, history: History) -> Live:
+    earlier = _earlier(bundle, state)
+    try:
+        return _open(bundle, next(earlier), history)
+    except BundleError as error:
+        first = error
+    if not _opens(
+        bundle, state, history
+    ):  # else it stays: one that is whole isn't given up for more than one step
+        for one in earlier:
+            if _opens(bundle, one, history):
+                return _open(bundle, one, history)
+    raise first
+
+
+def _earlier(bundle: Path, state: State) -> Iterator[State]:
+    """Yield what was in force before, the last first."""
+    if not (state.generation or state.changes):
+        raise BundleError(f"{bundle} is as it was fitted: there is nothing to roll back.")
+    while state.generation or state.changes:
+        if state.changes:
+            state = replace(state, changes=state.changes[:-1])
+        else:
+            folded = _is_fold(bundle, state)
+            with explained(bundle, "reading what was before"):
+                state = read_previous(folder_of(bundle, state.generation))
+            if folded:
+                state = replace(state, changes=state.changes[:-1])
+        yield state
+
+
+def _is_fold(bundle: Path, state: State) -> bool:
+    try:
+        return bool(
+            read_generation(bundle, state.generation, state.manifest_sha256)["reason"] == "fold"
+        )
+    except BundleError:
+        # its manifest is damaged; a fold changed no item, so what was before is no more than what
+        # is lost
+        return False
+
+
+def _open(bundle: Path, state: State, history: History) -> Live:
+    if not is_kept(bundle, state):
+        raise BundleError(
+            f"generation {state.generation} and what was on top of it are kept no more."
+        )
+    return open_state(bundle, state, history)
+
+
+def _opens(bundle: Path, state: State, history: History) -> bool:
+    try:
+        _open(bundle, state, history)
+    except (BundleError, OSError):
+        return False
+    return True

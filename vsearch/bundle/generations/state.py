@@ -1,0 +1,129 @@
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from vsearch.bundle.generations.layout import CHANGES, CURRENT, GENERATIONS, MANIFEST, PREVIOUS
+from vsearch.data.io.atomic import replace_file, sha256
+from vsearch.errors import BundleError
+
+REMEMBERED = 100  # entries of the history
+
+
+@dataclass(frozen=True)
+class Change:
+    """One acknowledged add or remove: a folder in `changes/`, never changed once it is there.
+
+    Attributes:
+        name: of its folder.
+        created: when, ISO 8601 in UTC.
+        added: how many rows it appends.
+        removed: how many rows it takes out; an item that is replaced counts in both.
+        bytes: length of each file.
+        sha256: of each file.
+    """
+
+    name: str
+    created: str
+    added: int
+    removed: int
+    bytes: dict[str, int]
+    sha256: dict[str, str]
+
+
+@dataclass(frozen=True)
+class State:
+    """What a bundle holds: a generation, and the changes on top of it, in their order.
+
+    All that it names is immutable; so a reader that has read it once has a whole picture, whatever
+    is written next.
+    """
+
+    generation: int
+    manifest_sha256: str
+    changes: tuple[Change, ...] = ()
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> "State":
+        """Return the state that `asdict` made plain."""
+        changes = tuple(Change(**change) for change in values["changes"])
+        return cls(values["generation"], values["manifest_sha256"], changes)
+
+
+def read_state(bundle: Path) -> tuple[State, list[dict[str, Any]]]:
+    """Return the state in force, and the history: one entry a change, with `created` and `what`,
+    oldest first.
+
+    Raises:
+        BundleError: CURRENT is damaged, or missing though there are generations or changes.
+    """
+    path = bundle / CURRENT
+    if not path.is_file():
+        if (bundle / GENERATIONS).exists() or (bundle / CHANGES).exists():
+            raise BundleError(
+                f"{bundle}: {CURRENT} is missing, which says what of {GENERATIONS} is in force."
+            )
+        manifest = bundle / MANIFEST
+        return State(
+            0, sha256(manifest) if manifest.is_file() else ""
+        ), []  # as fitted, by an older vsearch
+    return _read(path)
+
+
+def read_previous(folder: Path) -> State:
+    """Return what was in force before a generation, from its folder.
+
+    Raises:
+        BundleError: that is missing or damaged.
+    """
+    path = folder / PREVIOUS
+    if not path.is_file():
+        raise BundleError(f"{path} is missing, which says what was in force before.")
+    return _read(path)[0]
+
+
+def is_kept(bundle: Path, state: State) -> bool:
+    """Tell whether the folders that a state names are still there."""
+    changes = all((bundle / CHANGES / change.name).is_dir() for change in state.changes)
+    return changes and (
+        not state.generation or (bundle / GENERATIONS / f"{state.generation:06d}").is_dir()
+    )
+
+
+def state_bytes(state: State, history: list[dict[str, Any]]) -> bytes:
+    """Return what CURRENT and PREVIOUS hold: a line of JSON, and a line with its SHA-256."""
+    text = json.dumps({**asdict(state), "history": history[-REMEMBERED:]}).encode()
+    return text + b"\n" + _digest(text)
+
+
+def write_state(
+    bundle: Path, state: State, history: list[dict[str, Any]], what: str
+) -> list[dict[str, Any]]:
+    """Put a state in force, at once and as a whole; return the history with `what` at its end."""
+    entry = {
+        "created": now(),
+        "what": what,
+        "generation": state.generation,
+        "changes": len(state.changes),
+    }
+    replace_file(bundle / CURRENT, state_bytes(state, [*history, entry]))
+    return [*history, entry]
+
+
+def now() -> str:
+    """Return the time, ISO 8601 in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _read(path: Path) -> tuple[State, list[dict[str, Any]]]:
+    text, _, digest = path.read_bytes().partition(b"\n")
+    if digest != _digest(text):
+        raise BundleError(f"{path} is damaged (its SHA-256 is not that in its second line).")
+    values = json.loads(text)
+    return State.of(values), values["history"]
+
+
+def _digest(text: bytes) -> bytes:
+    return hashlib.sha256(text).hexdigest().encode() + b"\n"

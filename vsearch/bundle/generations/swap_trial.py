@@ -1,0 +1,103 @@
+from dataclasses import dataclass
+
+import numpy as np
+
+from vsearch.errors import BundleError
+from vsearch.indexes.base import Index
+
+DEPTH = 10
+
+
+@dataclass(frozen=True)
+class Queries:
+    """What an index is tried with.
+
+    Attributes:
+        embeddings: float32 (q, dim), unit length.
+        labels: text (q,).
+        own: int (q,), each query's own position among the items, which is no hit; -1 where it isn't
+            one of them.
+    """
+
+    embeddings: np.ndarray
+    labels: np.ndarray
+    own: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.own)
+
+
+@dataclass(frozen=True)
+class Shadow:
+    """How a new index answers beside the old one; all between 0 and 1.
+
+    Attributes:
+        overlap_at_10: share of the old index's 10 best that are among the new one's.
+        old: `precision_at_1` and `precision_at_10`: share of hits with the query's label.
+        new: the same of the new index.
+    """
+
+    queries: int
+    overlap_at_10: float
+    old: dict[str, float]
+    new: dict[str, float]
+
+    def check(self, min_overlap: float, max_precision_loss: float) -> None:
+        """Refuse a new index that answers too differently, or worse.
+
+        Raises:
+            BundleError: says by what.
+        """
+        reasons = []
+        if self.overlap_at_10 < min_overlap:
+            reasons.append(f"overlap_at_10 is {self.overlap_at_10:.4f}, below {min_overlap:g}")
+        for name, before in self.old.items():
+            if before - self.new[name] > max_precision_loss:
+                reasons.append(
+                    f"{name} falls by {before - self.new[name]:.4f}, more than "
+                    f"{max_precision_loss:g}"
+                )
+        if reasons:
+            raise BundleError(
+                f"the new index was not put in force: {'; '.join(reasons)}. Nothing was changed."
+            )
+
+
+def shadow(old: Index, new: Index, queries: Queries, labels: np.ndarray) -> Shadow:
+    """Ask two indexes of the same items, text labels (n,), the same queries."""
+    before, after = hits(old, queries), hits(new, queries)
+    old_scores, new_scores = (precisions(one, queries.labels, labels) for one in (before, after))
+    return Shadow(len(queries), overlap(before, after), old_scores, new_scores)
+
+
+def held_out(vectors: np.ndarray, labels: np.ndarray, n: int) -> Queries:
+    """Return a sample of the items as queries that may not find themselves."""
+    rows = np.sort(np.random.default_rng(0).permutation(len(vectors))[:n])
+    return Queries(vectors[rows], labels[rows], rows)
+
+
+def hits(index: Index, queries: Queries) -> np.ndarray:
+    """Return int (q, up to 10): each query's best positions without its own; -1 after the last."""
+    _, positions = index.search(queries.embeddings, DEPTH + 1)
+    positions = np.where(positions == queries.own[:, None], -1, positions)
+    order = np.argsort(positions < 0, axis=1, kind="stable")
+    return np.take_along_axis(positions, order, axis=1)[:, :DEPTH]
+
+
+def overlap(before: np.ndarray, after: np.ndarray) -> float:
+    """Return the share of the `hits` before, int (q, k), that are among those after, mean over the
+    queries.
+    """
+    common = [
+        len(np.intersect1d(a[a >= 0], b[b >= 0])) / max(1, (a >= 0).sum())
+        for a, b in zip(before, after, strict=True)
+    ]
+    return float(np.mean(common))
+
+
+def precisions(found: np.ndarray, wanted: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Return the share of `hits`, int (q, 10), whose label, text (n,), is the query's, text (q,):
+    the best, all ten.
+    """
+    right = (found >= 0) & (labels[found] == wanted[:, None])
+    return {"precision_at_1": float(right[:, 0].mean()), "precision_at_10": float(right.mean())}

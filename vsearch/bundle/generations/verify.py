@@ -1,0 +1,82 @@
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from vsearch.bundle.generations.changes import check_change
+from vsearch.bundle.generations.checked_files import check_file
+from vsearch.bundle.generations.layout import CURRENT, MANIFEST
+from vsearch.bundle.generations.live import manifests, open_state
+from vsearch.bundle.generations.manifest import explained, folder_of
+from vsearch.bundle.generations.state import State, is_kept, read_previous, read_state
+from vsearch.errors import BundleError
+
+
+def verify(bundle: Path) -> Iterator[str]:
+    """Check all that a bundle keeps and is not the model's; say what was checked, one line after
+    each.
+
+    Each kept state's files: the one in force, the one to roll back to, and the bundle as fitted.
+
+    Raises:
+        BundleError: something is missing, damaged or foreign.
+    """
+    with explained(bundle, f"reading {CURRENT}"):
+        state, history = read_state(bundle)
+    yield "CURRENT: whole"
+    for kept in kept_states(bundle, state):
+        yield _check_files(bundle, kept)
+    live = open_state(bundle, state, history)
+    yield f"fingerprint: {live.fitted['fingerprint']}, the same in generation {state.generation}"
+    yield f"items: {len(live.items):,}, as many as vectors in the index"
+    if live.items["id"].duplicated().any():
+        raise BundleError(
+            f"{bundle}: id {live.items['id'][live.items['id'].duplicated()].iloc[0]!r} is there "
+            "twice."
+        )
+    yield "ids: each once"
+    yield _check_vectors(live.vectors, len(live.items), bundle)
+
+
+def _check_files(bundle: Path, state: State) -> str:
+    with explained(bundle, f"reading {MANIFEST}"):
+        _, manifest = manifests(bundle, state)
+        folder = folder_of(bundle, state.generation)
+        for name in manifest["sha256"]:
+            check_file(folder, name, manifest)
+        for change in state.changes:
+            check_change(bundle, change)
+    return (
+        f"generation {state.generation}: {MANIFEST} and {len(manifest['sha256'])} files, "
+        f"{len(state.changes)} changes: lengths and SHA-256"
+    )
+
+
+def kept_states(bundle: Path, state: State) -> list[State]:
+    """Return the state in force, the one to roll back to, and the bundle as fitted, as far as they
+    are kept.
+
+    Raises:
+        BundleError: a manifest is damaged.
+    """
+    if not state.generation:
+        return [state]
+    with explained(bundle, f"reading {MANIFEST}"):
+        _, manifest = manifests(bundle, state)
+    before = read_previous(folder_of(bundle, state.generation))
+    if before.generation and is_kept(bundle, before):  # after a rollback it may be kept no more
+        return [state, before, State(0, manifest["fitted_sha256"])]
+    return [state, before if is_kept(bundle, before) else State(0, manifest["fitted_sha256"])]
+
+
+def _check_vectors(
+    vectors: Callable[[np.ndarray], np.ndarray], n: int, bundle: Path, sample: int = 1000
+) -> str:
+    positions = np.unique(np.linspace(0, n - 1, min(n, sample)).astype(np.int64))
+    try:
+        norms = np.linalg.norm(vectors(positions), axis=1)
+    except ValueError as error:
+        return f"vectors: the index can't give them back ({error})"
+    if not np.isfinite(norms).all():
+        raise BundleError(f"{bundle}: a vector of the index is not finite.")
+    return f"vectors: {len(positions):,} read back, all finite"

@@ -1,0 +1,54 @@
+import numpy as np
+import pandas as pd
+
+from vsearch.bundle import canaries
+from vsearch.bundle.generations.checked_files import check_file
+from vsearch.bundle.generations.live import Live
+from vsearch.bundle.generations.manifest import explained
+from vsearch.bundle.generations.swap_trial import Queries, held_out
+from vsearch.bundle.new_items import embed_photos
+from vsearch.bundle.opening import embedder_of
+
+QUERIES = "queries.parquet"  # of `comparing.runs`: what the run was tested with
+CODES = 0.9999  # cosine below which an index keeps something else than the embedding
+
+
+def trial_queries(live: Live, vectors: np.ndarray, n: int) -> tuple[Queries, str]:
+    """Return up to `n` queries to try an index with, and what they are: the run's test photos, or
+    items held out.
+
+    Raises:
+        BundleError: the run's table of queries is damaged.
+    """
+    if QUERIES in live.fitted["sha256"]:
+        check_file(live.bundle, QUERIES, live.fitted)
+        table = pd.read_parquet(live.bundle / QUERIES)
+        asked = table.iloc[np.sort(np.random.default_rng(0).permutation(len(table))[:n])]
+        found = embed_photos(embedder_of(live), asked, "Embedding test queries")
+        if len(found.items):
+            places = dict(zip(live.items["id"], range(len(live.items)), strict=True))
+            own = np.array([places.get(id, -1) for id in found.items["id"]])
+            text = f"{len(own):,} of the run's test photos; {len(found.left_out):,} can't be read"
+            return Queries(found.embeddings, found.items["label"].to_numpy(), own), text
+    held = held_out(vectors, live.items["label"].to_numpy(), n)
+    return held, f"{len(held):,} of the items, held out: the bundle has no test photos"
+
+
+def codes_warning(live: Live) -> str | None:
+    """Return a warning if an index is about to be built of what is left of the vectors in another
+    index's codes.
+    """
+    if live.stored or canaries.FILE not in live.fitted["sha256"]:
+        return None
+    check_file(live.bundle, canaries.FILE, live.fitted)
+    places = {id: place for place, id in enumerate(live.items["id"][: live.from_generation])}
+    with explained(live.bundle, "reading the vectors"):
+        cosines = canaries.in_index(live.bundle, places, live.vectors)
+    if (
+        not len(cosines) or (middle := float(np.median(cosines))) >= CODES
+    ):  # a few ids may have new photos
+        return None
+    return (
+        "this index keeps codes, not vectors, and the bundle keeps none beside it (cosine "
+        f"{middle:.4f}): what is built of them is less exact than of the photos."
+    )

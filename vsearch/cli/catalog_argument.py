@@ -1,0 +1,88 @@
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser
+
+from vsearch.bundle.new_items import checked
+from vsearch.data.catalogs.base import Catalog, CatalogError
+from vsearch.data.catalogs.folder import FolderCatalog
+from vsearch.data.catalogs.table import TableCatalog
+from vsearch.data.io.object_stores import is_url
+from vsearch.errors import ConfigError
+from vsearch.evaluation.catalog_check.source import Source
+from vsearch.training.checks.config_errors import parse_error
+
+KEY = "data.catalog"
+
+
+def read_source(path: str | Path) -> Source:
+    """Read a folder of labels' folders, a CSV or Parquet table, or the `data.catalog` of a fit's
+    YAML or of a run.
+
+    A folder or table is read whole; a YAML's catalog as a fit reads it, filters and all, except
+    that photos that are missing are no error here.
+
+    Raises:
+        CatalogError: there are no items, or they lack id, path or label.
+        ConfigError: the YAML has no catalog, or one that can't be made.
+    """
+    catalog = (
+        TableCatalog(str(path), min_images_per_label=1) if is_url(path) else _catalog(Path(path))
+    )
+    if isinstance(catalog, TableCatalog) and catalog.missing_photos == "error":
+        catalog.missing_photos = "keep"
+    catalog.prepare()
+    items = checked(catalog.read(), str(path))
+    if isinstance(catalog, FolderCatalog) and items["label"].nunique() == 1:
+        raise CatalogError(
+            f"{path}: all photos lie in one folder, {items['label'].iloc[0]!r}, and a folder "
+            "stands for a label. Name the folder that holds the labels' folders, a table that has "
+            "the labels, or the YAML of a catalog."
+        )
+    counts: dict[str, int] = getattr(catalog, "report", {})
+    left_out = {
+        name: n for name, n in counts.items() if n and name not in ("rows", "items", "small_labels")
+    }
+    return Source(str(path), items, left_out)
+
+
+def _catalog(path: Path) -> Catalog:
+    if path.is_dir():
+        if (path / "config.yaml").is_file():  # a run's folder
+            return _configured(path / "config.yaml")
+        return FolderCatalog(str(path), min_images_per_label=1)
+    if path.suffix.lower() in (".yaml", ".yml"):
+        return _configured(path)
+    return TableCatalog(str(path), min_images_per_label=1)
+
+
+def _configured(path: Path) -> Catalog:
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(Catalog, KEY, required=True)
+    try:
+        made: Catalog = parser.instantiate(
+            parser.parse_object({"data": {"catalog": _entry(path)}})
+        ).data.catalog
+    except ArgumentError as error:
+        raise parse_error(str(error), [], []) from error
+    except CatalogError:
+        raise
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        raise ConfigError(KEY, str(error)) from error
+    return made
+
+
+def _entry(path: Path) -> Any:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(str(path), f"no YAML that can be read: {error}") from error
+    data = values.get("data") if isinstance(values, dict) else None
+    if not isinstance(data, dict) or not data.get("catalog"):
+        raise ConfigError(
+            KEY,
+            f"{path} names none. Take an overlay such as configs/data/folder.yaml, or a run's "
+            "config.yaml.",
+        )
+    return data["catalog"]

@@ -1,0 +1,91 @@
+"""say which of several runs is better, and how sure that is
+
+Compares runs with the first one on the same test queries: the difference of each metric with its
+interval and p-value, labels and queries won and lost, costs. Writes comparison.md, comparison.json
+and pictures. Exit status: 0, 1 if a --fail-if-worse fails, 2 if the runs can't be compared.
+"""
+
+import argparse
+import json
+import math
+import sys
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        type=Path,
+        metavar="RUN",
+        help="run folders or bundles; the first is the base",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="for the files (default: the last run's comparison/)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.add_argument(
+        "--fail-if-worse",
+        nargs="+",
+        action="extend",
+        default=[],
+        type=_limit,
+        metavar="METRIC:DELTA",
+        help="exit with status 1 if a run's mean is lower than the base's by more than DELTA, "
+        "whatever its interval; METRIC_macro takes the mean over labels",
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Compare, write and print; see the module's text for the exit status."""
+    from vsearch.evaluation.comparing.comparison import ComparisonError, compare
+    from vsearch.evaluation.comparing.gates import judge
+    from vsearch.evaluation.comparing.runs import RunError, open_runs
+    from vsearch.reports.comparison import comparison_files, refuse_foreign, summary, write
+    from vsearch.reports.comparison_tables import show
+
+    try:
+        if len(args.runs) < 2:
+            raise ComparisonError(
+                "give two runs or more; the first is what the others are compared with."
+            )
+        base, *others = open_runs(args.runs)
+        places = [run.folder for run in (base, *others)]
+        if again := [place for number, place in enumerate(places) if place in places[:number]]:
+            raise ComparisonError(
+                f"{again[0]} is there twice: a run can't be compared with itself."
+            )
+        out = (args.out or (others[-1].folder / "comparison")).resolve()
+        refuse_foreign(out)
+        comparisons = [compare(base, other) for other in others]
+        verdicts = judge(comparisons, args.fail_if_worse)
+        report = summary(comparisons, verdicts)
+        write(out, comparison_files(report, comparisons))
+    except (RunError, ComparisonError, OSError) as error:
+        print(f"vsearch compare: {error}", file=sys.stderr)
+        sys.exit(2)
+    if args.json:
+        print(json.dumps(report, indent=2))
+    else:
+        show(report)
+        print(f"Comparison: {out}")
+    if not all(verdict.passed for verdict in verdicts):
+        sys.exit(1)
+
+
+def _limit(text: str) -> tuple[str, float]:
+    """Read `METRIC:DELTA`."""
+    metric, _, number = text.rpartition(":")
+    try:
+        delta = float(number)
+    except ValueError:
+        delta = -1
+    if not metric or not 0 <= delta < math.inf:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not METRIC:DELTA with a DELTA of 0 or more: map_at_r:0.01"
+        )
+    return metric, delta

@@ -1,0 +1,173 @@
+"""say what is wrong with a catalog, before any training
+
+CATALOG is a folder with a folder of photos for each label, a CSV or Parquet table (id, path,
+label), or a YAML with `data.catalog`: an overlay such as configs/data/folder.yaml, or a run's
+config.yaml. Every photo is decoded once. Exit status: 0, 1 if there is a finding of a kind in
+--fail-on, 2 if the catalog, split or bundle can't be used.
+"""
+
+import argparse
+import json
+import math
+import sys
+from contextlib import redirect_stdout
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vsearch.evaluation.catalog_check.base import KINDS, Limits
+
+if TYPE_CHECKING:
+    from vsearch.evaluation.catalog_check.check import Checked
+
+STOPPED = 130  # as shells say it of a program that Ctrl-C ended
+LIMITS = {
+    "min_side": ("PIXELS", "photos whose shorter side has fewer are tiny"),
+    "max_aspect": ("RATIO", "photos whose longer side is more than this times the shorter are odd"),
+    "min_spread": (
+        "0..127",
+        "photos whose pixels deviate less, in the most varied channel, are blank",
+    ),
+    "max_plain": ("0..1", "photos of which more is of one colour are blank"),
+    "min_images": ("N", "labels with fewer photos have too few"),
+    "near": ("BITS", "of 256; near copies' perceptual hashes differ in no more"),
+    "difference": (
+        "0..255",
+        "near copies' colours differ by no more, in any field of an 8 x 8 grid",
+    ),
+    "score": ("COSINE", "with a bundle, photos of this score or more may be near copies too"),
+    "score_difference": ("0..255", "as --difference, for those"),
+    "neighbours": ("K", "that must all have another label than a likely mislabel"),
+    "outlier": (
+        "DEVIATIONS",
+        "by which an outlier is farther from its neighbours than its label's median",
+    ),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    text = "say what is wrong with a catalog"
+    check = actions.add_parser("check", help=text, description=__doc__, allow_abbrev=False)
+    check.add_argument("catalog", type=Path, metavar="CATALOG", help="a folder, table or YAML")
+    check.add_argument(
+        "--split", type=Path, metavar="CSV", help="a run's split.csv: what leaks between its parts"
+    )
+    check.add_argument(
+        "--bundle",
+        type=Path,
+        help="its network finds likely mislabels, outliers and more near copies",
+    )
+    check.add_argument(
+        "--json",
+        metavar="FILE",
+        help="write every finding as JSON; - prints it instead of the table",
+    )
+    check.add_argument(
+        "--html", type=Path, metavar="FILE", help="write a page with pictures of the worst findings"
+    )
+    check.add_argument(
+        "--fail-on",
+        type=_kinds,
+        default=[],
+        metavar="KIND[,KIND]",
+        help=f"exit with status 1 if there is one: {', '.join(KINDS)}, or all",
+    )
+    limits = check.add_argument_group("limits")
+    for field in fields(Limits):
+        unit, line = LIMITS[field.name]
+        kind = _whole if field.type is int else _number
+        flag = f"--{field.name.replace('_', '-')}"
+        help = f"{line} (default: {field.default})"
+        limits.add_argument(flag, type=kind, default=field.default, metavar=unit, help=help)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Check, write and print; see the module's text for the exit status."""
+    from vsearch.cli.catalog_argument import read_source
+    from vsearch.data.catalogs.base import CatalogError
+    from vsearch.data.splits import SplitError
+    from vsearch.errors import BundleError, ConfigError
+    from vsearch.evaluation.catalog_check.check import check
+
+    limits = Limits(**{field.name: getattr(args, field.name) for field in fields(Limits)})
+    files = [
+        path for path in (args.html, None if args.json in (None, "-") else Path(args.json)) if path
+    ]
+    try:
+        _refuse_places(files)
+        with redirect_stdout(sys.stderr):  # progress bars: what is printed may be read by programs
+            checked = check(read_source(args.catalog), limits, args.split, args.bundle)
+        found = _write(checked, args)
+    except (BundleError, CatalogError, ConfigError, SplitError, OSError) as error:
+        if isinstance(error, BrokenPipeError):
+            raise  # nobody reads what is printed
+        print(f"vsearch data check: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("vsearch data check: stopped.", file=sys.stderr)
+        sys.exit(STOPPED)
+    if failing := [kind for kind in args.fail_on if found["kinds"][kind]["findings"]]:
+        print(f"vsearch data check: found {', '.join(failing)}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _write(checked: "Checked", args: argparse.Namespace) -> dict[str, Any]:
+    """Write the files, each whole or not at all, and print; return the report."""
+    from vsearch.data.io.atomic import replace_file
+    from vsearch.reports.catalog_check import report
+    from vsearch.reports.catalog_check_table import show
+
+    found = report(checked)
+    text = json.dumps(found, indent=2)
+    if args.html:
+        from vsearch.reports.html.catalog_check import page
+
+        replace_file(args.html, page(checked).encode())
+    if args.json == "-":
+        print(text)
+        return found
+    if args.json:
+        replace_file(Path(args.json), text.encode())
+    show(found)
+    for path in (args.json, args.html):
+        if path:
+            print(f"Written: {path}")
+    return found
+
+
+def _refuse_places(files: list[Path]) -> None:
+    """Say before the work, not after it, that a file can't be written."""
+    for path in files:
+        if path.is_dir():
+            raise IsADirectoryError(f"{path} is a folder: name a file.")
+        if not path.parent.is_dir():
+            raise FileNotFoundError(
+                f"{path.parent} is no folder: make it, or name another for {path.name}."
+            )
+
+
+def _kinds(text: str) -> list[str]:
+    names = [*KINDS] if text == "all" else [word.strip() for word in text.split(",")]
+    if unknown := [name for name in names if name not in KINDS]:
+        raise argparse.ArgumentTypeError(
+            f"{unknown[0]!r} is no kind; there is: {', '.join(KINDS)}, or all"
+        )
+    return names
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of 0 or more")
+    return int(text)
+
+
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of 0 or more")
+    return number

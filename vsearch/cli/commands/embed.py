@@ -1,0 +1,161 @@
+"""embed a large catalog into Parquet parts, on one machine or several; goes on where it was stopped
+
+OUT gets a manifest, which binds it to the bundle's fingerprint and to the catalog;
+parts/000000.parquet and so on, with id, label, embedding and content_hash of --part-size catalog
+rows each; and errors.csv with the photos that can't be read. Given again, after an end of any kind,
+the command makes the parts that are missing. `index add --embeddings OUT` adds them to a bundle,
+`shards` builds an index of them. See docs/large.md.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vsearch.bundle.bulk.share import Share
+from vsearch.cli.arguments import positive
+
+if TYPE_CHECKING:
+    from vsearch.bundle.bulk.writer import Writer
+    from vsearch.data.embedding_parts import Parts
+    from vsearch.evaluation.catalog_check.source import Source
+
+STOPPED = 130  # as shells say it of a program that Ctrl-C ended
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("bundle", type=Path, help="a run's bundle: lightning_logs/version_N/bundle")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--table", help="CSV or Parquet with id, path, label; may be a URL: s3://bucket/items.csv"
+    )
+    source.add_argument("--folder", help="a folder of photos for each label")
+    source.add_argument(
+        "--catalog", metavar="YAML", help="with `data.catalog`: configs/data/fashion.yaml"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FOLDER", help="where the parts are to be"
+    )
+    parser.add_argument(
+        "--engine",
+        choices=("lightning", "ray"),
+        default="lightning",
+        help=(
+            "Lightning's Trainer, on this machine (default), or Ray Data, on this or a cluster "
+            "(RAY_ADDRESS)"
+        ),
+    )
+    parser.add_argument(
+        "--network",
+        choices=("auto", "torch", "onnx", "openvino"),
+        default="auto",
+        help=(
+            "what computes, as `index add --engine` takes it; a folder keeps to the one that it "
+            "was begun with"
+        ),
+    )
+    parser.add_argument(
+        "--share",
+        type=Share.parse,
+        default=Share(),
+        metavar="I/N",
+        help="only every Nth part, from I on: 0/4 .. 3/4",
+    )
+    parser.add_argument(
+        "--part-size", type=positive, default=1024, metavar="ROWS", help="of a part (default: 1024)"
+    )
+    parser.add_argument(
+        "--batch-size", type=positive, default=64, metavar="PHOTOS", help="at a time (default: 64)"
+    )
+    parser.add_argument(
+        "--actors", type=positive, metavar="N", help="ray: networks (default: one a GPU, or a core)"
+    )
+    parser.add_argument(
+        "--retry-errors", action="store_true", help="make parts with broken photos anew"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Embed what is missing; an error ends the program with its message and status 1."""
+    from vsearch.cli.catalog_argument import read_source
+    from vsearch.data.catalogs.base import CatalogError
+    from vsearch.errors import BundleError, ConfigError
+
+    try:
+        _embed(args, read_source(args.table or args.folder or args.catalog))
+    except (BundleError, CatalogError, ConfigError, OSError) as error:
+        if isinstance(error, BrokenPipeError):
+            raise  # nobody reads what is printed
+        sys.exit(f"vsearch embed: {error}")
+    except KeyboardInterrupt:
+        print("vsearch embed: stopped. Give the same command again to go on.", file=sys.stderr)
+        sys.exit(STOPPED)
+
+
+def _embed(args: argparse.Namespace, source: "Source") -> None:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    from vsearch.bundle.bulk.network import decide
+    from vsearch.bundle.bulk.plan import Network, begin, start
+    from vsearch.bundle.bulk.writer import Writer, forget_errors
+    from vsearch.bundle.generations.manifest import model_of, read_fitted
+    from vsearch.errors import BundleError
+
+    if args.actors and args.engine != "ray":
+        raise BundleError("--actors are Ray's: give --engine ray too.")
+    model, items = model_of(read_fitted(args.bundle)), source.items
+    begun = begin(args.out, model, items, source.name, args.part_size)
+    network, engine, why = decide(
+        args.bundle, args.network, Network(**begun.manifest["network"]) if begun else None
+    )
+    parts = begun or start(args.out, model, items, source.name, args.part_size, network)
+    if (
+        first := Network(**parts.manifest["network"])
+    ) != network:  # another process was quicker, and chose otherwise
+        network, engine, why = decide(args.bundle, args.network, first)
+    if args.retry_errors:
+        print(f"{forget_errors(parts, args.share):,} parts with broken photos are made anew.")
+    todo = args.share.of_all(parts.missing())
+    rows = [row for number in todo for row in parts.rows(number)]
+    print(
+        f"{network.engine} computes: {why}. {len(parts):,} parts, of which {len(todo):,} are to be "
+        "made here."
+    )
+    columns = (TextColumn("Embedding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, disable=not rows) as progress:
+        task = progress.add_task("", total=len(rows))
+        writer = Writer(parts, items, lambda n: progress.advance(task, n))
+        if rows and args.engine == "ray":
+            from vsearch.bundle.bulk import on_ray
+
+            on_ray.run(args.bundle, network, items.iloc[rows], writer, args.batch_size, args.actors)
+        elif rows:
+            from vsearch.data.photos import Preprocessing
+            from vsearch.training.distributed import embed_on_lightning as on_lightning
+
+            preprocessing = Preprocessing(**model["preprocessing"])
+            on_lightning.run(engine, preprocessing, items.iloc[rows], writer, args.batch_size)
+    _say(parts, writer)
+
+
+def _say(parts: "Parts", writer: "Writer") -> None:
+    from vsearch.bundle.bulk.writer import clear, list_errors
+
+    missing = len(parts.missing())
+    print(f"Embedded {writer.embedded:,} photos; {writer.broken:,} can't be read.")
+    if missing:
+        print(f"{missing:,} of {len(parts):,} parts are still missing: other shares make them.")
+        return
+    clear(parts)
+    errors = list_errors(parts)
+    print(
+        f"All {len(parts):,} parts are there: {parts.folder}"
+        + (f"; what can't be read: {errors}" if errors else "")
+    )

@@ -1,0 +1,79 @@
+"""write a bundle's network for ONNX Runtime or OpenVINO, proven against PyTorch
+
+The export takes photos as squares, uint8 (B, 3, S, S), of any number B, normalises them itself, and
+gives unit vectors, float32 (B, dim). Up to 500 of the run's test photos, or else of the items', and
+those that the bundle keeps, are embedded with PyTorch in float32 and with the export: if a cosine
+is too low, or if the ten best items that the bundle's index finds are too different, the command
+ends with status 1 and leaves nothing behind. `serve` takes exports from BUNDLE/exports. Needs the
+extra: uv sync --extra onnx, or --extra openvino
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vsearch.bundle.exports.manifest import Export
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("bundle", type=Path, help="a run's bundle: lightning_logs/version_N/bundle")
+    parser.add_argument(
+        "--format", choices=["onnx", "openvino"], required=True, help="for which library"
+    )
+    parser.add_argument(
+        "--int8", action="store_true", help="onnx: 8-bit arithmetic, which costs quality"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="the folder to make (default: in the bundle)"
+    )
+    parser.add_argument(
+        "--photos", type=Path, nargs="+", default=[], metavar="PHOTO", help="prove it with these"
+    )
+    parser.add_argument(
+        "--min-cosine",
+        type=float,
+        metavar="COSINE",
+        help="of each photo (default: 0.9999; int8: 0.95)",
+    )
+    parser.add_argument(
+        "--min-overlap",
+        type=float,
+        metavar="SHARE",
+        help="of the ten best (default: 0.99; int8: 0.8)",
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Export; what is missing, or a bound that is missed, ends the program with its message and
+    status 1.
+    """
+    from vsearch.bundle.exports.export import Wanted, export
+    from vsearch.bundle.exports.proof import FLOAT32, INT8, Bounds
+    from vsearch.data.photos import PhotoError
+    from vsearch.errors import BundleError
+
+    usual = INT8 if args.int8 else FLOAT32
+    bounds = Bounds(
+        usual.lowest_cosine if args.min_cosine is None else args.min_cosine,
+        usual.top10_overlap if args.min_overlap is None else args.min_overlap,
+    )
+    wanted = Wanted(args.format, "int8" if args.int8 else "float32", bounds, args.photos, args.out)
+    try:
+        _show(export(args.bundle, wanted))
+    except (BundleError, PhotoError, OSError) as error:
+        sys.exit(f"vsearch export: {error}")
+
+
+def _show(made: "Export") -> None:
+    proof = made.lineage["proof"]
+    bounds, right = proof["bounds"], proof["precision_at_1"]
+    print(f"Tried with {proof['of']}, beside PyTorch in float32:")
+    print(f"  lowest cosine   {proof['lowest_cosine']:.6f} (at least {bounds['lowest_cosine']:g})")
+    print(f"  median cosine   {proof['median_cosine']:.6f}")
+    print(f"  top-10 overlap  {proof['top10_overlap']:.4f} (at least {bounds['top10_overlap']:g})")
+    if right:
+        print(f"  precision@1     {right['export']:.4f}, PyTorch {right['torch']:.4f}")
+    print(f"{made.folder}: {sum(made.lineage['bytes'].values()) / 1e6:.1f} MB")

@@ -1,0 +1,340 @@
+"""add and remove items of a bundle, check it, build its index anew
+
+A bundle is never changed in place: each change, and each new index, is written beside what is there
+and put in force at once. Whoever has the bundle open keeps what was opened. One command at a time
+may change a bundle.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vsearch.cli.arguments import ids_in, index_of, positive, settings
+
+if TYPE_CHECKING:
+    from vsearch.bundle.generations.live import Live
+    from vsearch.bundle.generations.state import State
+    from vsearch.bundle.generations.swap_trial import Shadow
+    from vsearch.indexes.base import Index
+
+SHOWN = 20  # photos left out that are listed
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    made = {}
+    for name, action in ACTIONS.items():
+        text = (action.__doc__ or "").splitlines()[0]
+        made[name] = actions.add_parser(
+            name, help=text[:1].lower() + text[1:].rstrip("."), description=text
+        )
+        made[name].add_argument(
+            "bundle", type=Path, help="a run's bundle: lightning_logs/version_N/bundle"
+        )
+    made["add"].add_argument(
+        "--table", type=Path, help="CSV or Parquet with id, path, label and metadata"
+    )
+    made["add"].add_argument("--folder", type=Path, help="a folder of photos for each label")
+    made["add"].add_argument(
+        "--embeddings",
+        type=Path,
+        help="a folder that `embed` wrote, or a Parquet with id, label, embedding (`predict`)",
+    )
+    made["add"].add_argument(
+        "--fingerprint", help="of the model that made a Parquet, or the bundle that it is in"
+    )
+    made["add"].add_argument(
+        "--engine",
+        choices=("auto", "torch", "onnx", "openvino"),
+        default="auto",
+        help=(
+            "what embeds the photos: the bundle's exports, PyTorch, or the quickest that embeds as "
+            "it did (default)"
+        ),
+    )
+    made["remove"].add_argument("ids", nargs="*", metavar="ID", help="ids of items")
+    made["remove"].add_argument(
+        "--ids-from", type=Path, metavar="FILE", help="a text file with an id on each line"
+    )
+    made["remove"].add_argument(
+        "--where", metavar="FILTER", help='those that meet it, as in search: "season = Winter"'
+    )
+    made["remove"].add_argument(
+        "--ignore-missing", action="store_true", help="unknown ids are no error"
+    )
+    for name in ("add", "remove"):
+        made[name].add_argument(
+            "--no-fold", action="store_true", help="leave it pending, however much is"
+        )
+    made["describe"].add_argument("--json", action="store_true", help="print JSON")
+    made["copy"].add_argument(
+        "to",
+        metavar="TO",
+        help="milvus://host:19530/name, postgresql://host/database/name, a folder",
+    )
+    for name in ("build", "swap"):
+        kind = made[name].add_mutually_exclusive_group(required=True)
+        kind.add_argument("--index", metavar="CLASS_PATH", help="vsearch.indexes.faiss.FaissIndex")
+        kind.add_argument(
+            "--config", type=Path, metavar="YAML", help="with its `index:`: configs/index/hnsw.yaml"
+        )
+        text = '{"factory": "SQ8"}; replaces a config\'s'
+        made[name].add_argument("--init-args", type=settings, metavar="JSON", help=text)
+    made["copy"].add_argument(
+        "--init-args", type=settings, metavar="JSON", default={}, help='{"kind": "HNSW"}'
+    )
+    for name in ("swap", "copy"):
+        made[name].add_argument(
+            "--min-overlap", type=float, default=0.9, help="of the 10 best (default: 0.9)"
+        )
+        text = "of label precision (default: 0.01)"
+        made[name].add_argument("--max-precision-loss", type=float, default=0.01, help=text)
+        text = "how many to try it with (default: 500)"
+        made[name].add_argument("--queries", type=positive, default=500, help=text)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Do what was asked; an error ends the program with its message and status 1."""
+    from vsearch.data.catalogs.base import CatalogError
+    from vsearch.errors import BundleError
+
+    try:
+        ACTIONS[args.action](args)
+    except (BundleError, CatalogError) as error:
+        sys.exit(f"vsearch index: {error}")
+    except BrokenPipeError:
+        raise  # nobody reads what is printed: no matter of the bundle
+    except OSError as error:
+        sys.exit(f"vsearch index: {error}. The bundle is whole; `describe` says what is in force.")
+
+
+def add(args: argparse.Namespace) -> None:
+    """Add items, or replace those whose id is there."""
+    from vsearch.bundle.generations import edit
+    from vsearch.bundle.generations.live import open_live
+    from vsearch.bundle.generations.writer_lock import writing
+    from vsearch.bundle.new_items import incoming
+
+    with writing(args.bundle):
+        live = open_live(args.bundle)
+        found = incoming(
+            live, args.table, args.folder, args.embeddings, args.fingerprint, args.engine
+        )
+        if found.engine:
+            print(f"Embedded by {found.engine}.")
+        _list(found.left_out)
+        done = edit.add(live, found.items, found.embeddings)
+        print(
+            f"Added {done.added:,} items, replaced {done.replaced:,}; left out "
+            f"{len(found.left_out):,}."
+        )
+        _settle(done.live, args)
+
+
+def remove(args: argparse.Namespace) -> None:
+    """Take items out by their ids or a filter."""
+    from vsearch.bundle.generations import edit
+    from vsearch.bundle.generations.live import open_live
+    from vsearch.bundle.generations.writer_lock import writing
+    from vsearch.errors import BundleError
+
+    ids = [*args.ids, *(ids_in(args.ids_from) if args.ids_from else [])]
+    if not ids and args.where is None:
+        raise BundleError(
+            "name the ids to remove, a file with --ids-from, or a filter with --where."
+        )
+    with writing(args.bundle):
+        live = open_live(args.bundle)
+        if args.where is not None:
+            ids += _met(live, args.where)
+        done = edit.remove(live, ids, args.ignore_missing)
+        print(
+            f"Removed {done.removed:,} items"
+            + (f"; {done.missing:,} ids were not there." if done.missing else ".")
+        )
+        _settle(done.live, args)
+
+
+def verify(args: argparse.Namespace) -> None:
+    """Check every file, the fingerprint, and that the model still embeds as it did."""
+    from vsearch.bundle.generations.manifest import explained, read_fitted
+    from vsearch.bundle.generations.verify import verify as checks
+    from vsearch.bundle.opening import check_canaries, open_embedder
+
+    for line in checks(args.bundle):
+        print(line)
+    fitted = read_fitted(args.bundle)
+    with explained(args.bundle, "opening the network"):
+        embedder = open_embedder(args.bundle, fitted)
+    print(check_canaries(args.bundle, embedder, fitted))
+    print("All is well.")
+
+
+def describe(args: argparse.Namespace) -> None:
+    """Say what the bundle holds: model, index, items, generation, changes, drift, sizes, history."""
+    from vsearch.bundle.generations.description import lines, report
+    from vsearch.bundle.generations.live import open_live
+
+    found = report(open_live(args.bundle))
+    print(json.dumps(found, indent=2) if args.json else "\n".join(lines(found)))
+
+
+def optimize(args: argparse.Namespace) -> None:
+    """Build the same kind of index anew of all live items, changes included."""
+    from vsearch.bundle.generations.live import open_live
+    from vsearch.bundle.generations.rebuild import rebuild
+    from vsearch.bundle.generations.writer_lock import writing
+
+    with writing(args.bundle):
+        live = open_live(args.bundle)
+        _warn_of_codes(live)
+        _promoted(rebuild(live, live.index, "optimize"), live.index)
+
+
+def build(args: argparse.Namespace) -> None:
+    """Build another index of all live items and put it in force."""
+    from vsearch.bundle.generations.live import open_live
+    from vsearch.bundle.generations.rebuild import rebuild
+    from vsearch.bundle.generations.writer_lock import writing
+
+    with writing(args.bundle):
+        live = open_live(args.bundle)
+        _warn_of_codes(live)
+        index = index_of(args)
+        _promoted(rebuild(live, index, "build"), index)
+
+
+def swap(args: argparse.Namespace) -> None:
+    """Build another index, ask both the same queries, and put the new one in force if it answers as
+    well.
+    """
+    from dataclasses import asdict
+
+    from vsearch.bundle.generations.live import open_live
+    from vsearch.bundle.generations.manifest import explained
+    from vsearch.bundle.generations.rebuild import all_vectors, put
+    from vsearch.bundle.generations.swap_trial import shadow
+    from vsearch.bundle.generations.writer_lock import writing
+    from vsearch.bundle.trial_queries import trial_queries
+
+    with writing(args.bundle):
+        live = open_live(args.bundle)
+        _warn_of_codes(live)
+        index, vectors = index_of(args), all_vectors(live)
+        with explained(args.bundle, "building the index"):
+            index.bind(live.fitted["fingerprint"])
+            index.build(vectors)
+        queries, what = trial_queries(live, vectors, args.queries)
+        print(f"Queries: {what}")
+        found = shadow(live.index, index, queries, live.items["label"].to_numpy())
+        _show(found)
+        found.check(args.min_overlap, args.max_precision_loss)
+        _promoted(put(live, index, vectors, "swap", {"shadow": asdict(found)}), index)
+
+
+def copy(args: argparse.Namespace) -> None:
+    """Copy the vectors to another engine and put it in force, or into a new bundle; go on with a
+    copy cut off.
+    """
+    from vsearch.bundle.copying import copy_to, engine_at, move
+    from vsearch.bundle.generations.live import open_live
+    from vsearch.bundle.generations.writer_lock import writing
+
+    def check(found: "Shadow") -> None:
+        _show(found)
+        found.check(args.min_overlap, args.max_precision_loss)
+
+    with writing(args.bundle):
+        live = open_live(args.bundle)
+        _warn_of_codes(live)
+        index = engine_at(args.to, args.init_args)
+        if index is None:
+            made = copy_to(live, Path(args.to), args.queries, check)
+            print(f"{args.to}: a new bundle of {len(made):,} items, {made.spec}")
+            return
+        _promoted(move(live, index, args.queries, check), index)
+        if index.secret:
+            print(
+                "The bundle doesn't hold the URL's user and password: PGUSER and PGPASSWORD, or "
+                "MILVUS_TOKEN, do."
+            )
+
+
+def vacuum(args: argparse.Namespace) -> None:
+    """Delete the rows in the index's engine that nothing which the bundle keeps needs."""
+    from vsearch.bundle.copying import vacuum as delete
+    from vsearch.bundle.generations.live import open_live
+    from vsearch.bundle.generations.writer_lock import writing
+
+    with writing(args.bundle):
+        print(f"Deleted {delete(open_live(args.bundle)):,} rows.")
+
+
+def rollback(args: argparse.Namespace) -> None:
+    """Undo the last change: an add, a remove, or a new index."""
+    from vsearch.bundle.generations.rollback import rollback as undo
+    from vsearch.bundle.generations.writer_lock import writing
+
+    with writing(args.bundle):
+        undone, live = undo(args.bundle)
+        print(f"Before: generation {undone.generation}, {len(undone.changes)} changes on top")
+        print(
+            f"Now:    generation {live.state.generation}, {len(live.items):,} items, "
+            f"{live.index.spec}"
+        )
+
+
+ACTIONS: dict[str, Callable[[argparse.Namespace], None]] = {
+    action.__name__: action
+    for action in (add, remove, verify, describe, optimize, build, swap, copy, vacuum, rollback)
+}
+
+
+def _settle(live: "Live", args: argparse.Namespace) -> None:
+    """Fold what is pending if it is much, and say when the index should be built anew."""
+    from vsearch.bundle.generations.rebuild import advice, due, fold
+
+    if due(live) and not args.no_fold:
+        print(f"Folded {len(live.net):,} changed rows into generation {fold(live).generation}.")
+    if text := advice(live):
+        print(f"Advice: {text}")
+
+
+def _met(live: "Live", where: str) -> list[str]:
+    """Return the ids of the items that meet a filter."""
+    from vsearch.errors import BundleError
+    from vsearch.search.filters.columns import FilterError, Table
+    from vsearch.search.filters.grammar import parse
+
+    try:
+        return live.items["id"][parse(where).mask(Table(live.items))].tolist()
+    except FilterError as error:
+        raise BundleError(f"--where: {error}") from error
+
+
+def _warn_of_codes(live: "Live") -> None:
+    from vsearch.bundle.trial_queries import codes_warning
+
+    if text := codes_warning(live):
+        print(f"Warning: {text}")
+
+
+def _promoted(state: "State", index: "Index") -> None:
+    print(f"Generation {state.generation}: {len(index):,} items, {index.spec}")
+
+
+def _list(left_out: list[str]) -> None:
+    for line in left_out[:SHOWN]:
+        print(f"Left out: {line}")
+    if len(left_out) > SHOWN:
+        print(f"... and {len(left_out) - SHOWN:,} more")
+
+
+def _show(found: "Shadow") -> None:
+    print(f"overlap_at_10 {found.overlap_at_10:.4f}")
+    for name, old in found.old.items():
+        print(f"{name}: old {old:.4f}, new {found.new[name]:.4f}")

@@ -1,0 +1,198 @@
+"""find the items that look most like a photo
+
+Opens the bundle of a run and searches it, once for each photo. With --like or --unlike, all photos
+and ids make one query: the photos and --like count for, --unlike counts against at half the weight,
+and items named by id are left out of the hits. For a single photo without --where the probability
+that a hit's label is right stands beside it, and "no good match" where nothing reaches the
+threshold that the fit calibrated (see report.md).
+
+--where takes conditions on the items' columns, joined by and, or, not and brackets: gender = Women
+  and price < 30          = != < <= > >=; the orders compare numbers only baseColour in (Red, "Navy
+  Blue")       quotes where a value or a column has spaces, brackets, commas or operators season is
+  missing                      an item without a value meets no other condition, nor its opposite
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vsearch.cli.arguments import positive
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from vsearch.evaluation.calibration import Calibration
+    from vsearch.search.searcher import Searcher
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.formatter_class = (
+        argparse.RawDescriptionHelpFormatter
+    )  # keeps the lines of the text above
+    parser.add_argument("bundle", type=Path, help="a run's bundle: lightning_logs/version_N/bundle")
+    photos = parser.add_argument(
+        "photos", nargs="+", metavar="PHOTO", help="photo files to search with"
+    )
+    photos.required = (
+        False  # --like is enough; nargs="*" would refuse photos that stand after an option
+    )
+    parser.add_argument(
+        "-k", type=_number_of_hits, default=10, help="hits for each query, or all (default: 10)"
+    )
+    parser.add_argument(
+        "--where", metavar="FILTER", help='only items that meet it: "gender = Women and price < 30"'
+    )
+    parser.add_argument(
+        "--min-score", type=float, metavar="COSINE", help="only hits of this score or more, -1..1"
+    )
+    parser.add_argument(
+        "--like",
+        nargs="+",
+        action="extend",
+        metavar="ID|PHOTO",
+        help="more of this; items by their id",
+    )
+    parser.add_argument(
+        "--unlike", nargs="+", action="extend", metavar="ID|PHOTO", help="less of this"
+    )
+    parser.add_argument(
+        "--group-by", metavar="COLUMN", help="of items with the same value, show only the best"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Search and print; a bad bundle, photo, example or filter ends the program with its message
+    and status 1.
+    """
+    from vsearch.bundle.opening import BundleError, open_bundle
+    from vsearch.data.photos import PhotoError
+    from vsearch.evaluation import calibration
+    from vsearch.indexes.base import IndexUnavailable
+    from vsearch.search.filters.columns import FilterError
+    from vsearch.search.query_by_example import ExampleError
+
+    _check(args)
+    try:
+        bundle = open_bundle(args.bundle)
+        calibrated = calibration.read(args.bundle, bundle.manifest)
+        answers = [_judged(answer, calibrated) for answer in _answers(bundle, args)]
+        reasons = (
+            bundle.unmet(args.where)
+            if args.where and not any(answer["hits"] for answer in answers)
+            else []
+        )
+    except (BundleError, PhotoError, ExampleError, FilterError, IndexUnavailable) as error:
+        sys.exit(f"vsearch search: {error}")
+    if args.json:
+        print(json.dumps(answers, indent=2))
+    else:
+        _show(answers)
+    for reason in reasons:
+        print(f"vsearch search: {reason}", file=sys.stderr)
+
+
+def _check(args: argparse.Namespace) -> None:
+    if not (args.photos or args.like or args.unlike):
+        sys.exit(
+            "vsearch search: nothing to search with: name a PHOTO, or an item's id with --like"
+        )
+    if args.min_score is not None and not -1 <= args.min_score <= 1:
+        sys.exit(f"vsearch search: --min-score {args.min_score:g}: scores are cosines, -1..1")
+
+
+def _answers(bundle: "Searcher", args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Return each query with its hits, as JSON has them."""
+    photos, like, unlike = args.photos or [], args.like or [], args.unlike or []
+    wishes = {
+        "k": args.k,
+        "where": args.where,
+        "min_score": args.min_score,
+        "group_by": args.group_by,
+    }
+    synthetic = bool(bundle.manifest.get("protocol", {}).get("synthetic"))
+    if like or unlike:
+        table = bundle.search_examples([*map(Path, photos), *like], unlike, **wishes)
+        query = ", ".join([*photos, *like, *(f"not {example}" for example in unlike)])
+        return [{"query": query, "synthetic": synthetic, "one_photo": False, "hits": _hits(table)}]
+    return [
+        {
+            "query": photo,
+            "synthetic": synthetic,
+            "one_photo": args.where is None,
+            "hits": _hits(table),
+        }
+        for photo, table in zip(photos, bundle.search(photos, **wishes), strict=True)
+    ]
+
+
+def _judged(answer: dict[str, Any], calibrated: "Calibration | None") -> dict[str, Any]:
+    """Add what the calibration says of an answer; it holds for one photo among all items, else it
+    says nothing.
+    """
+    hits, known = answer["hits"], calibrated if answer.pop("one_photo") else None
+    chances = known.probability([hit["score"] for hit in hits]) if known else [None] * len(hits)
+    for hit, chance in zip(hits, chances, strict=True):
+        hit["probability"] = None if chance is None else float(chance)
+    good = known.good_match(hits[0]["score"] if hits else None) if known else None
+    return {**answer, "good_match": good, "threshold": known.threshold if known else None}
+
+
+def _hits(table: "pd.DataFrame") -> list[dict[str, Any]]:
+    named = ["rank", "id", "label", "score", "path"]
+    rows = json.loads(
+        table.to_json(orient="records")
+    )  # JSON's own types: no NumPy numbers, null for what is missing
+    return [
+        {name: row[name] for name in named}
+        | {"similarity_percent": round(100 * row["score"], 1)}
+        | {
+            "metadata": {
+                name: value for name, value in row.items() if name not in (*named, "split")
+            }
+        }
+        for row in rows
+    ]
+
+
+def _show(answers: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    for answer in answers:
+        judged = [hit["probability"] is not None for hit in answer["hits"]]
+        table = Table(
+            "rank",
+            "id",
+            "label",
+            "similarity",
+            *(["right with"] if any(judged) else []),
+            "metadata",
+        )
+        for hit in answer["hits"]:
+            metadata = ", ".join(f"{name}: {value}" for name, value in hit["metadata"].items())
+            percents = [f"{hit['similarity_percent']:.1f} %"]
+            if hit["probability"] is not None:
+                percents.append(f"{100 * hit['probability']:.0f} %")
+            table.add_row(str(hit["rank"]), hit["id"], hit["label"], *percents, metadata)
+        print(answer["query"])  # in one piece: a table's title would be broken into lines
+        Console(markup=False).print(table)  # a name may hold [brackets]
+        if answer["good_match"] is False:
+            print(
+                f"No good match: no hit reaches {100 * answer['threshold']:.1f} %, the calibrated "
+                "threshold."
+            )
+        if answer["synthetic"]:
+            print("The photos of this catalog are SYNTHETIC, drawn by vsearch.")
+
+
+def _number_of_hits(text: str) -> int | None:
+    if text == "all":
+        return None
+    try:
+        return positive(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}, or all") from error

@@ -1,0 +1,133 @@
+"""build an index of what `embed` wrote, in shards and processes, and put it in force
+
+The index is trained once, on a sample of the embeddings; the parts are added to copies of it in
+--processes processes, each a shard; the shards are joined to the index that would have been built
+of all at once. The bundle then has the items of the parts beside those that it had; an item that
+both have is replaced. Shards that are whole are kept: given again, the command goes on. Several
+machines take --step train, then --step add --share I/N on each, then --step join. Joins IVF with
+Flat, SQ, PQ or RaBitQ, and those alone; an index with `mmap: true` on the disk. See docs/large.md.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vsearch.bundle.bulk.share import Share
+from vsearch.cli.arguments import index_of, positive, settings
+
+if TYPE_CHECKING:
+    from vsearch.bundle.bulk.shards import Shards
+    from vsearch.data.embedding_parts import Parts
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("bundle", type=Path, help="a run's bundle: lightning_logs/version_N/bundle")
+    parser.add_argument(
+        "--embeddings", type=Path, required=True, metavar="FOLDER", help="what `embed` wrote"
+    )
+    kind = parser.add_mutually_exclusive_group(required=True)
+    kind.add_argument("--index", metavar="CLASS_PATH", help="vsearch.indexes.faiss.FaissIndex")
+    kind.add_argument(
+        "--config", type=Path, metavar="YAML", help="with its `index:`: configs/index/ivf.yaml"
+    )
+    parser.add_argument("--init-args", type=settings, metavar="JSON", help="replaces a config's")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
+        "--table", help="CSV or Parquet with paths and metadata of the items; may be a URL"
+    )
+    source.add_argument("--folder", help="a folder of photos for each label")
+    source.add_argument(
+        "--catalog", metavar="YAML", help="with `data.catalog`; as `embed` was given them"
+    )
+    parser.add_argument(
+        "--shards", type=positive, default=8, metavar="N", help="at most, one a part (default: 8)"
+    )
+    parser.add_argument(
+        "--processes", type=positive, default=2, metavar="N", help="at a time (default: 2)"
+    )
+    parser.add_argument(
+        "--step", choices=("all", "train", "add", "join"), default="all", help="only one of them"
+    )
+    parser.add_argument(
+        "--share",
+        type=Share.parse,
+        default=Share(),
+        metavar="I/N",
+        help="only every Nth shard, from I on: 0/4 .. 3/4; with --step add",
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Train, add and join; an error ends the program with its message and status 1."""
+    from vsearch.data.catalogs.base import CatalogError
+    from vsearch.errors import BundleError, ConfigError
+
+    try:
+        _build(args)
+    except (BundleError, CatalogError, ConfigError, OSError) as error:
+        if isinstance(error, BrokenPipeError):
+            raise  # nobody reads what is printed
+        sys.exit(f"vsearch shards: {error}")
+
+
+def _build(args: argparse.Namespace) -> None:
+    from vsearch.bundle.bulk.shards import plan
+    from vsearch.bundle.generations.manifest import check_model, explained, model_of, read_fitted
+    from vsearch.data.embedding_parts import open_parts
+    from vsearch.errors import BundleError
+    from vsearch.indexes.faiss import FaissIndex
+
+    if args.share != Share() and args.step != "add":
+        raise BundleError("--share goes with --step add: training and joining are one machine's.")
+    parts = open_parts(args.embeddings).whole()
+    check_model(
+        parts.manifest["model"],
+        model_of(read_fitted(args.bundle)),
+        f"{args.embeddings}: its embeddings are",
+    )
+    index = index_of(args)
+    if not isinstance(index, FaissIndex):
+        raise BundleError(
+            f"shards are FAISS's: vsearch.indexes.faiss.FaissIndex, not {type(index).__name__}."
+        )
+    with explained(args.embeddings, "training the index"):
+        shards = plan(parts, index, args.shards)
+        if args.step in ("all", "train"):
+            print(
+                f"Training {shards.index.spec} on "
+                f"{len(shards.index.sample(int(parts.starts[-1]))):,} embeddings."
+            )
+            shards.train()
+        if args.step in ("all", "add"):
+            _add(shards, args)
+    if args.step in ("all", "join"):
+        _join(shards, parts, args)
+
+
+def _add(shards: "Shards", args: argparse.Namespace) -> None:
+    from rich.progress import track
+
+    todo = args.share.of_all(shards.missing())
+    print(f"{shards.n} shards, of which {len(todo)} are to be made here.")
+    for _ in track(shards.add(todo, args.processes), "Adding", total=len(todo), disable=not todo):
+        pass
+
+
+def _join(shards: "Shards", parts: "Parts", args: argparse.Namespace) -> None:
+    from vsearch.bundle.bulk.publishing import publish
+    from vsearch.bundle.generations.live import open_live
+    from vsearch.bundle.generations.writer_lock import writing
+    from vsearch.bundle.new_items import described
+    from vsearch.cli.catalog_argument import read_source
+
+    place = args.table or args.folder or args.catalog
+    items = described(parts.ids(), read_source(place).items if place else None, args.embeddings)
+    with writing(args.bundle):
+        state, index, kept = publish(open_live(args.bundle), shards, items)
+    shards.forget()
+    print(
+        f"Generation {state.generation}: {len(index):,} items, {kept:,} of which it had before, "
+        f"{index.spec}"
+    )

@@ -1,0 +1,245 @@
+"""fit a small grid of overlays, with several seeds, and rank it
+
+A study is a YAML file that names cells: lists of overlays. Each cell with each seed is a normal
+run. What is done already is kept and ranked, so a study that was stopped goes on where it was. All
+other arguments are those of `fit`, for every cell: `--trainer.max_epochs 3`.
+"""
+
+import argparse
+import json
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+from warnings import catch_warnings, filterwarnings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from vsearch.evaluation.studies.jobs import Job
+    from vsearch.evaluation.studies.study import Study
+
+TAIL = 15  # lines of a failed run's log that are shown
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.allow_abbrev = False
+    parser.set_defaults(overrides=[])  # what `vsearch.cli.main` doesn't know
+    parser.add_argument("name", help="a study's file, or the name of one in configs/studies: loss")
+    parser.add_argument(
+        "--config", action="append", required=True, help="shared by all cells; several, as for fit"
+    )
+    parser.add_argument("--seeds", type=_numbers, help="run these instead of the study's: 0,1,2")
+    parser.add_argument(
+        "--cells", type=_names, help="run only these, and the baseline: arcface,cosface"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("studies"), help="where results lie (default: studies)"
+    )
+    parser.add_argument(
+        "--keep-going", action="store_true", help="when a run fails, go on with the others"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run what is not done yet, and rank; an error ends the program with its message and status 1."""
+    from vsearch.evaluation.comparing.runs import RunError
+    from vsearch.evaluation.studies.study import StudyError, read_study
+
+    before = signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
+    )  # so that the child is ended too
+    try:
+        study = read_study(args.name)
+        asked = study.narrowed(args.cells, args.seeds)
+        jobs = _jobs(study, asked, args)
+        wanted = [job for job in jobs if job.cell in asked.cells and job.seed in asked.seeds]
+        study = replace(study, seeds=tuple(sorted({job.seed for job in jobs})))
+        failed = _run(study, jobs, wanted, args.out / study.name, args.keep_going)
+    except (StudyError, RunError) as error:
+        sys.exit(f"vsearch study: {error}")
+    except KeyboardInterrupt:
+        sys.exit("vsearch study: stopped. The same command goes on from here.")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if failed:
+        sys.exit(
+            f"vsearch study: {len(failed)} runs failed; see "
+            f"{', '.join(str(job.log) for job in failed)}"
+        )
+
+
+def _jobs(study: "Study", asked: "Study", args: argparse.Namespace) -> "list[Job]":
+    """Return what is asked for, all cells with the first seed first, then what else there is: that
+    is ranked too.
+    """
+    from vsearch.evaluation.studies.jobs import done, plan, unused_loggers
+
+    folder = args.out / study.name
+    pairs = [(cell, seed) for seed in asked.seeds for cell in asked.cells]
+    pairs = list(dict.fromkeys([*pairs, *done(study, folder)]))
+    fits = {
+        cell: fit_of(study, cell, args.config, args.overrides)
+        for cell in dict.fromkeys(cell for cell, _ in pairs)
+    }
+    words, settings = (
+        {cell: own for cell, (own, _) in fits.items()},
+        {cell: own for cell, (_, own) in fits.items()},
+    )
+    if unused := sorted({name for own in settings.values() for name in unused_loggers(own)}):
+        print(
+            f"Left out, since a study's runs have TensorBoard's logger alone: {', '.join(unused)}"
+        )
+    jobs = plan(study, pairs, words, settings, folder)
+    for job in jobs:
+        job.check()
+    return jobs
+
+
+def fit_of(
+    study: "Study", cell: str, configs: Sequence[str], overrides: Sequence[str]
+) -> tuple[list[str], dict[str, Any]]:
+    """Return a cell's arguments of a fit, the study's monitor included, and all that they come to,
+    nested.
+
+    Raises:
+        StudyError: they are refused.
+    """
+    from vsearch.evaluation.studies.monitor import watching
+
+    words = study.words(cell, configs, overrides)
+    settings = composed(cell, words)
+    if study.monitor and (callbacks := watching(settings["trainer"]["callbacks"], study.monitor)):
+        settings["trainer"]["callbacks"] = callbacks
+        words += ["--config", json.dumps({"trainer": {"callbacks": callbacks}})]
+    return words, settings
+
+
+def composed(cell: str, words: list[str]) -> dict[str, Any]:
+    """Return all that a fit's arguments come to, nested, as its own parser reads them.
+
+    Raises:
+        StudyError: the parser refuses them; it has printed why.
+    """
+    import yaml
+
+    from vsearch.cli.trainer import run
+    from vsearch.evaluation.studies.study import StudyError
+
+    printed = StringIO()
+    try:
+        with redirect_stdout(printed), catch_warnings():
+            filterwarnings(
+                "ignore", "LightningCLI's args parameter"
+            )  # that this isn't the command line's, on purpose
+            run(["fit", *words, "--print_config"])
+    except SystemExit as ended:
+        if ended.code:
+            reason = "see above" if isinstance(ended.code, int) else ended.code
+            raise StudyError(
+                f"the settings of cell {cell!r} are refused ({reason}). Nothing was run."
+            ) from ended
+    settings: dict[str, Any] = yaml.safe_load(printed.getvalue())
+    return settings
+
+
+def _run(
+    study: "Study", jobs: "list[Job]", wanted: "list[Job]", folder: Path, keep_going: bool
+) -> "list[Job]":
+    """Run what is wanted and not done yet, and write the results of all jobs after each; return
+    those that failed.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from vsearch.evaluation.studies.processes import alone
+    from vsearch.reports.study import show
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    failed: list[Job] = []
+    with (
+        alone(folder) as lock,
+        Progress(*columns, console=Console(markup=False, highlight=False)) as bar,
+    ):
+        todo = [job for job in wanted if not job.finished()]
+        task = bar.add_task(study.name, total=len(wanted), completed=len(wanted) - len(todo))
+        for job in todo:
+            bar.update(task, description=f"{job.cell}, seed {job.seed}")
+            if not _fitted(job, lock, bar.console):
+                failed.append(job)
+                _refuse(job, keep_going)
+            _write(study, jobs, failed, folder)
+            bar.advance(task)
+    show(_write(study, jobs, failed, folder))
+    print(f"Results: {folder / 'study.md'}")
+    return failed
+
+
+def _fitted(job: "Job", lock: IO[bytes], console: "Console") -> bool:
+    from vsearch.evaluation.studies.processes import fit
+
+    start, resumed = time.monotonic(), job.checkpoint() is not None
+    status = fit(job, lock)
+    done = status == 0 and job.finished() is not None
+    how = ("resumed, " if resumed else "") + ("done" if done else f"FAILED (status {status})")
+    console.print(f"{job.cell}, seed {job.seed}: {how} in {time.monotonic() - start:.0f} s")
+    return done
+
+
+def _refuse(job: "Job", keep_going: bool) -> None:
+    from vsearch.evaluation.studies.study import StudyError
+
+    if not keep_going:
+        text = job.log.read_text(errors="replace").replace("\r", "\n")
+        lines = [line for line in text.splitlines() if line.strip()][-TAIL:]
+        raise StudyError(
+            f"{job.cell}, seed {job.seed} failed. The end of {job.log}:\n  "
+            + "\n  ".join(lines)
+            + "\n"
+            "The same command goes on from here; with --keep-going the others are run first."
+        )
+
+
+def _write(study: "Study", jobs: "list[Job]", failed: "list[Job]", folder: Path) -> dict[str, Any]:
+    """Write the results of all that is done; return them."""
+    from vsearch.evaluation.comparing.runs import Run, open_runs
+    from vsearch.evaluation.studies.jobs import write_file
+    from vsearch.evaluation.studies.ranking import rank
+    from vsearch.reports.study import study_files
+
+    runs: dict[str, dict[int, Run]] = {}
+    for job in jobs:
+        if place := job.finished():
+            runs.setdefault(job.cell, {})[job.seed] = open_runs([place])[0]
+    seeds = {cell: [job.seed for job in failed if job.cell == cell] for cell in study.cells}
+    result = rank(study, runs, seeds)
+    for name, data in study_files(result).items():
+        write_file(folder / name, data)
+    return result
+
+
+def _numbers(text: str) -> list[int]:
+    words = _names(text)
+    if not all(word.isdecimal() for word in words):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no list of seeds, whole numbers with commas: 0,1,2"
+        )
+    return [int(word) for word in words]
+
+
+def _names(text: str) -> list[str]:
+    words = [word.strip() for word in text.split(",")]
+    if not all(words):
+        raise argparse.ArgumentTypeError(f"{text!r} is no list with commas: one,two")
+    return words

@@ -1,0 +1,73 @@
+"""open a page in the browser that searches by photo
+
+Runs the page (Streamlit), which asks a running service (`vsearch serve BUNDLE`) and nothing else. A
+service that wants a key gets the one in VSEARCH_API_KEY.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+UPLOAD = "largest photo that is taken (default: 9, below the service's own --max-body-bytes)"
+PAGE = Path(__file__).parents[2] / "serving" / "page" / "main.py"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    url = os.environ.get("VSEARCH_SERVICE", "http://127.0.0.1:8000")
+    parser.add_argument(
+        "--service", default=url, metavar="URL", help=f"where the service is (default: {url})"
+    )
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen at (default: 127.0.0.1)"
+    )
+    parser.add_argument("--port", type=int, default=8501, help="port to listen at (default: 8501)")
+    parser.add_argument(
+        "--base-path", default="", metavar="PATH", help="path under which a proxy offers the page"
+    )
+    parser.add_argument("--max-upload-mb", type=int, default=9, metavar="MB", help=UPLOAD)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Become Streamlit; it ends when it is told to (Ctrl-C, SIGTERM)."""
+    from importlib.util import find_spec
+
+    if find_spec("streamlit") is None:
+        sys.exit("vsearch ui: the page needs Streamlit: install the extra, `uv sync --extra ui`")
+    if not _is_address(args.service):
+        sys.exit(
+            f"vsearch ui: --service {args.service}: an address looks like http://127.0.0.1:8000"
+        )
+    if not 0 < args.port < 65536:
+        sys.exit(f"vsearch ui: --port {args.port}: a port is 1 to 65535")
+    os.environ["VSEARCH_SERVICE"] = args.service.rstrip("/")
+    os.execv(sys.executable, command(args))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # no number for a port, brackets that don't close
+        return False
+
+
+def command(args: argparse.Namespace) -> list[str]:
+    """Return the command line that serves the page: nothing watched, sent home, or not meant for
+    visitors.
+    """
+    settings = {
+        "server.address": args.host,
+        "server.port": args.port,
+        "server.baseUrlPath": args.base_path,
+        "server.headless": "true",
+        "server.fileWatcherType": "none",
+        "server.maxUploadSize": args.max_upload_mb,
+        "browser.gatherUsageStats": "false",
+        "client.toolbarMode": "minimal",
+        "client.showErrorDetails": "none",
+    }
+    flags = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
+    return [sys.executable, "-m", "streamlit", "run", str(PAGE), *flags]

@@ -1,0 +1,141 @@
+import csv
+import gzip
+import io
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+import pandas as pd
+
+from vsearch.data.catalogs.base import CatalogError
+from vsearch.data.io.object_stores import PlaceError, open_file
+
+Row = tuple[int, list[str]]  # the number of its first line, counted from 1, and its fields
+BadRows = Literal["repair", "skip", "error"]
+END = "\x1e"  # put after the last line: a row that swallows it holds a quote that is never closed
+
+
+def read_csv(
+    table: str | Path, separator: str, bad_rows: BadRows, text_columns: set[str]
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Read a .csv, .tsv, .gz or .zip (one table inside), and treat the rows with more fields than
+    the header.
+
+    `repair` joins what is too much into the last column, `skip` leaves the row out. `text_columns`
+    are kept as they are written, the others get the type that pandas finds.
+
+    Returns:
+        The table, its index `line` the number of each row's first line (the header is line 1), and
+        how many `rows` the file has, `malformed_rows` of them with too many fields.
+
+    Raises:
+        CatalogError: rows have too many fields and `bad_rows` is `error`; a row has too few fields;
+            a quote is never closed; the file is empty, isn't UTF-8, or is a .zip without exactly
+            one table.
+    """
+    try:
+        with _open(table) as lines:
+            text, numbers, report = _clean(
+                _numbered_rows(lines, separator, table), table, separator, bad_rows
+            )
+    except PlaceError as error:
+        raise CatalogError(f"{table}: {error}") from error
+    except (csv.Error, UnicodeDecodeError, OSError, zipfile.BadZipFile) as error:
+        raise CatalogError(f"{table}: cannot be read as a UTF-8 CSV table: {error}.") from error
+    typed = pd.read_csv(
+        text, low_memory=False, skip_blank_lines=False
+    )  # _numbered_rows has left them out
+    text.seek(0)  # a second time, for pandas can't turn off "NA is nothing" for some columns only
+    as_written = pd.read_csv(
+        text,
+        dtype=str,
+        keep_default_na=False,
+        skip_blank_lines=False,
+        usecols=lambda name: name in text_columns,
+    )
+    return typed.assign(**as_written).set_axis(
+        pd.Index(numbers, dtype="int64", name="line")
+    ), report
+
+
+def _clean(
+    rows: Iterator[Row], table: str | Path, separator: str, bad_rows: BadRows
+) -> tuple[io.StringIO, list[int], dict[str, int]]:
+    _, header = next(rows, (0, []))
+    if not header:
+        raise CatalogError(f"{table}: the file is empty; its first line must name the columns.")
+    last, text, numbers, malformed = len(header) - 1, io.StringIO(newline=""), [], []
+    writer = csv.writer(text)
+    writer.writerow(header)
+    for line, row in rows:
+        if len(row) < len(header):
+            raise CatalogError(
+                f"{table}, line {line}: {len(row)} fields, the header has {len(header)}: {row}."
+            )
+        if len(row) > len(header):
+            malformed.append((line, row))
+            if bad_rows != "repair":
+                continue
+            row = [*row[:last], separator.join(row[last:])]
+        numbers.append(line)
+        writer.writerow(row)
+    if malformed and bad_rows == "error":
+        raise CatalogError(_too_many(table, header, malformed))
+    text.seek(0)
+    skipped = 0 if bad_rows == "repair" else len(malformed)
+    return text, numbers, {"rows": len(numbers) + skipped, "malformed_rows": len(malformed)}
+
+
+def _too_many(table: str | Path, header: list[str], malformed: list[Row]) -> str:
+    line, row = malformed[0]
+    return (
+        f"{table}: {len(malformed)} row(s) have more fields than the header ({len(header)}); the "
+        f"first is line {line}, with {len(row)}: {row}.\n"
+        f"Set bad_rows to 'repair' (the last column, '{header[-1]}', takes the rest with its "
+        "separators) or to 'skip', or quote the fields that hold a separator."
+    )
+
+
+def _numbered_rows(lines: Iterable[str], separator: str, table: str | Path) -> Iterator[Row]:
+    """Yield the rows that aren't blank."""
+    reader = csv.reader(chain(lines, [END]), delimiter=separator)
+    line = following = 1
+    for row in reader:
+        if row == [END]:
+            return
+        line, following = following, reader.line_num + 1
+        if row:
+            yield line, row
+    raise CatalogError(
+        f"{table}: the quote opened in the row that starts at line {line} is never closed."
+    )
+
+
+@contextmanager
+def _open(table: str | Path) -> Iterator[Iterable[str]]:
+    kind = PurePosixPath(str(table)).suffix
+    with open_file(table) as file:
+        if kind == ".zip":
+            with (
+                zipfile.ZipFile(file) as archive,
+                archive.open(_only_table(archive, table)) as member,
+            ):
+                yield io.TextIOWrapper(member, encoding="utf-8-sig", newline="")
+        elif kind == ".gz":
+            with gzip.open(file, "rt", encoding="utf-8-sig", newline="") as lines:
+                yield lines
+        else:
+            yield io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+
+
+def _only_table(archive: zipfile.ZipFile, table: str | Path) -> str:
+    names = [name for name in archive.namelist() if name.lower().endswith((".csv", ".tsv"))]
+    names = [name for name in names if not name.startswith("__MACOSX/")]
+    if len(names) != 1:
+        raise CatalogError(
+            f"{table}: the .zip must hold exactly one .csv or .tsv; it holds {names}."
+        )
+    return names[0]

@@ -1,0 +1,220 @@
+import json
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import ModuleType
+from typing import Any
+
+import pandas as pd
+from rich.progress import track
+
+from vsearch.data.catalogs.base import Catalog, CatalogError, drop_small_labels
+from vsearch.data.catalogs.photo_files import content_of, extension_of
+
+logger = logging.getLogger(__name__)
+
+
+class HuggingFaceCatalog(Catalog):
+    """Items from a Hugging Face dataset. `prepare` downloads it and writes its photos, byte for
+    byte, into `folder`.
+
+    Images are written as they are, broken ones too, and an empty file where there is none:
+    `data.on_bad_image` decides about them. Arrays of whole numbers 0..255, `(H, W)` or `(H, W, 1 to
+    4)`, become PNG. Labels and metadata of the type ClassLabel become their names. Columns of
+    numbers and text stay as metadata, others (further images, lists) don't.
+
+    Args:
+        dataset: the dataset's name on the Hub, a local .parquet file, or a local folder that
+            `datasets` can load.
+        image: column of the photos.
+        label: column of the labels.
+        id: column of the ids; null: the rows' numbers from 0.
+        split: which part to take; null: all of them, with their names in the column `split`.
+        folder: where the photos go. An export made with the same settings is used again, unless the
+            local file or folder that it was made from has changed (its size or its time).
+        min_images_per_label: labels with fewer photos are dropped.
+    """
+
+    def __init__(
+        self,
+        dataset: str,
+        image: str = "image",
+        label: str = "label",
+        id: str | None = None,
+        split: str | None = "train",
+        folder: str = "hf_catalog",
+        min_images_per_label: int = 2,
+    ) -> None:
+        self.settings = {
+            "dataset": dataset,
+            "image": image,
+            "label": label,
+            "id": id,
+            "split": split,
+        }
+        self.dataset, self.image, self.label, self.id, self.split = dataset, image, label, id, split
+        self.folder = Path(folder)
+        self.min_images_per_label = min_images_per_label
+
+    def prepare(self) -> None:
+        """Export the photos and their table, unless `folder` holds them already. A failure changes
+        nothing there.
+
+        Raises:
+            CatalogError: `folder` holds something else, `datasets` isn't installed, a column is
+                missing, or that of the images holds something else.
+        """
+        found, source = self._found(), _state(Path(self.dataset))
+        if found is not None and source in (None, found.get("source")):
+            return
+        splits = self._load(_datasets())
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f"{self.folder.name}.", dir=self.folder.parent) as scratch:
+            export = Path(scratch) / "export"
+            (export / "photos").mkdir(parents=True)
+            self._export(splits, export)
+            (export / "settings.json").write_text(
+                json.dumps({**self.settings, "source": source}, indent=2)
+            )
+            if found is not None:
+                logger.warning(
+                    "%s has changed since it was exported to %s: exported again.",
+                    self.dataset,
+                    self.folder,
+                )
+                self.folder.rename(Path(scratch) / "outdated")
+            export.rename(self.folder)
+
+    def read(self) -> pd.DataFrame:
+        """Return the exported items; CatalogError when `prepare` hasn't been called."""
+        if self._found() is None:
+            raise CatalogError(
+                f"HuggingFaceCatalog: {self.folder} is not exported yet; call prepare() first."
+            )
+        items = pd.read_parquet(self.folder / "items.parquet")
+        items["path"] = [str(self.folder / path) for path in items["path"]]
+        return drop_small_labels(items, self.min_images_per_label)
+
+    def _found(self) -> dict[str, Any] | None:
+        """Return the settings and the source of the export in `folder`; None without one, an error
+        for another one.
+        """
+        if not self.folder.exists():
+            return None
+        file = self.folder / "settings.json"
+        found = json.loads(file.read_text()) if file.is_file() else {}
+        settings = {name: value for name, value in found.items() if name != "source"}
+        if settings != self.settings:
+            raise CatalogError(
+                f"HuggingFaceCatalog: {self.folder} holds {settings or 'something else'}, not "
+                f"{self.settings}. Choose another folder, or delete this one."
+            )
+        return found
+
+    def _load(self, datasets: ModuleType) -> dict[str, Any]:
+        """Return the wanted splits by name, their images not decoded."""
+        if self.dataset.endswith(".parquet"):
+            loaded = datasets.load_dataset("parquet", data_files=self.dataset, split=self.split)
+        else:
+            loaded = datasets.load_dataset(self.dataset, split=self.split)
+        splits = dict(loaded) if self.split is None else {self.split: loaded}
+        for name, rows in splits.items():
+            missing = [
+                column
+                for column in (self.image, self.label, self.id)
+                if column not in (None, *rows.column_names)
+            ]
+            if missing:
+                raise CatalogError(
+                    f"{self.dataset}, split {name}: no column(s) {missing}; it has "
+                    f"{rows.column_names}."
+                )
+        return {name: self._undecoded(rows, datasets) for name, rows in splits.items()}
+
+    def _undecoded(self, rows: Any, datasets: ModuleType) -> Any:
+        """Return the rows with images as `{"bytes", "path"}`; arrays stay arrays."""
+        kind = rows.features[self.image]
+        if not isinstance(kind, datasets.Image | datasets.Value | dict):
+            return rows
+        try:
+            return rows.cast_column(self.image, datasets.Image(decode=False))
+        except Exception as error:  # datasets and Arrow raise many types here
+            raise CatalogError(
+                f"{self.dataset}: column '{self.image}' holds no images, but {kind}."
+            ) from error
+
+    def _export(self, splits: dict[str, Any], export: Path) -> None:
+        tables, first = [], 0
+        for name, rows in splits.items():
+            images = track(rows.select_columns([self.image]), f"Exporting {self.dataset} ({name})")
+            paths = self._write_photos((row[self.image] for row in images), export, first)
+            tables.append(self._table(name, rows, paths, first))
+            first += len(rows)
+        pd.concat(tables, ignore_index=True).to_parquet(export / "items.parquet")
+
+    def _write_photos(self, images: Iterable[Any], export: Path, first: int) -> list[str]:
+        paths, empty = [], []
+        for number, image in enumerate(images, start=first):
+            content = content_of(image)
+            if not content:
+                empty.append(number)
+            paths.append(f"photos/{number}.{extension_of(content)}")
+            (export / paths[-1]).write_bytes(content)
+        if empty:
+            message = "%s: %d of %d rows have no image in '%s', the first is row %d (from 0). Empty files stand for them."
+            logger.warning(
+                message, self.dataset, len(empty), len(paths), self.image, empty[0] - first
+            )
+        return paths
+
+    def _table(self, split: str, rows: Any, paths: list[str], first: int) -> pd.DataFrame:
+        table = _scalars(rows)
+        ids = table[self.id] if self.id else range(first, first + len(rows))
+        items = pd.DataFrame({"id": ids, "path": paths, "label": table[self.label]})
+        if self.split is None:
+            items["split"] = split
+        rest = table.drop(columns={self.id, self.label} & set(table))
+        return items.join(rest.rename(columns={name: f"{name}_original" for name in items}))
+
+
+def _datasets() -> ModuleType:
+    try:
+        import datasets
+    except ImportError as error:
+        raise CatalogError(
+            "HuggingFaceCatalog needs the package datasets: uv sync --extra huggingface"
+        ) from error
+    return datasets
+
+
+def _scalars(rows: Any) -> pd.DataFrame:
+    """Return the columns of numbers and text, class numbers as names."""
+    datasets = _datasets()
+    kinds = {
+        name: kind
+        for name, kind in rows.features.items()
+        if isinstance(kind, datasets.Value | datasets.ClassLabel)
+    }
+    table = rows.select_columns(list(kinds)).to_pandas()
+    for name, kind in kinds.items():
+        if isinstance(kind, datasets.ClassLabel):
+            table[name] = table[name].map(
+                dict(enumerate(kind.names))
+            )  # -1, "no label", becomes empty
+    return table
+
+
+def _state(dataset: Path) -> dict[str, int] | None:
+    """Return what shows that a local file or folder has changed; None if there is none, as for one
+    on the Hub.
+    """
+    if not dataset.exists():
+        return None
+    files = [
+        path.stat()
+        for path in ([dataset] if dataset.is_file() else dataset.rglob("*"))
+        if path.is_file()
+    ]
+    newest = max((file.st_mtime_ns for file in files), default=0)
+    return {"files": len(files), "bytes": sum(file.st_size for file in files), "mtime_ns": newest}

@@ -1,0 +1,257 @@
+import logging
+import os
+import posixpath
+from pathlib import Path, PurePosixPath
+from string import Formatter
+from typing import Literal
+
+import pandas as pd
+
+from vsearch.data.catalogs.base import (
+    REQUIRED,
+    Catalog,
+    CatalogError,
+    are_files,
+    drop_small_labels,
+    is_blank,
+    refuse,
+)
+from vsearch.data.catalogs.csv_repair import BadRows, read_csv
+from vsearch.data.io.object_stores import PlaceError, check_readable, is_url, open_file
+
+FLAGS = ("is_query", "is_gallery")
+FLAG_VALUES = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
+logger = logging.getLogger(__name__)
+
+
+class TableCatalog(Catalog):
+    """Items from a CSV (.csv, .tsv, .csv.gz, .zip with one table) or Parquet table beside the
+    photos.
+
+    Rows are left out in this order: malformed, filtered, without a photo, of a small label. Columns
+    without a use here stay as metadata; one of them that is called id, path or label becomes
+    `id_original` and so on. open-metric-learning's tables work as they are.
+
+    Args:
+        table: the file, or its URL in an object store: `s3://bucket/items.csv` (see
+            `vsearch.data.io.object_stores`).
+        root: the folder, or URL, that paths are relative to and must stay in (links are followed);
+            default: the table's, and photos may also be URLs of an object store.
+        id: column of the ids, kept as text. Null, or no column `id` in the table: the rows' numbers
+            from 0.
+        label: column of the labels, kept as text.
+        path: column of the photo paths, from `root` or absolute.
+        path_pattern: the photo path made from the row's columns, e.g. `images/{id}.jpg`; takes the
+            place of `path`.
+        bad_rows: CSV rows that have more fields than the header: `repair` joins what is too much
+            into the last column, `skip` leaves the row out, `error` stops.
+        filters: which rows to keep, as `pandas.DataFrame.query` expressions, e.g. `masterCategory
+            != 'Free Items'`.
+        min_images_per_label: labels with fewer photos are dropped.
+        missing_photos: rows whose photo isn't there: `drop` leaves them out, `error` stops, `keep`
+            leaves them in, for those who look at the photos themselves, as `data check` does.
+        separator: between the fields of a CSV; default: a tab for .tsv, else a comma.
+
+    Attributes:
+        report: filled by `read`: rows (in the file), malformed_rows, filtered, missing_photos,
+            small_labels (how many labels), small_label_items (their rows) and items (what is left).
+    """
+
+    def __init__(
+        self,
+        table: str,
+        root: str | None = None,
+        id: str | None = "id",
+        label: str = "label",
+        path: str | None = "path",
+        path_pattern: str | None = None,
+        bad_rows: BadRows = "error",
+        filters: list[str] | None = None,
+        min_images_per_label: int = 2,
+        missing_photos: Literal["error", "drop", "keep"] = "error",
+        separator: str | None = None,
+    ) -> None:
+        self.table: str | Path = table if is_url(table) else Path(table)
+        self.own_root = root is None
+        self.root = _place(os.path.dirname(table) if root is None else root)  # noqa: PTH120
+        self.id, self.label = id, label
+        self.path = path if path_pattern is None else None
+        self.path_pattern, self.fields = path_pattern or "", _fields(path_pattern or "")
+        if self.path is None and not self.fields:
+            raise CatalogError(
+                "TableCatalog: give 'path' (a column) or 'path_pattern', e.g. 'images/{id}.jpg'."
+            )
+        used = (label, self.path, None if id == "id" else id, *self.fields)
+        self.needed = {column for column in used if column is not None}
+        self.bad_rows, self.filters, self.missing_photos = bad_rows, filters or [], missing_photos
+        self.min_images_per_label = min_images_per_label
+        self.separator = separator or ("\t" if ".tsv" in PurePosixPath(table).suffixes else ",")
+        self.report: dict[str, int] = {}
+
+    def read(self) -> pd.DataFrame:
+        """Return the items, their index the `line` of the CSV (the header is 1) or the `row` of the
+        Parquet (from 0).
+
+        `report` then says how many rows each step took.
+
+        Raises:
+            CatalogError: the table or a column of it is missing, a row is malformed, a filter
+                fails, a path leads out of `root`, a photo is missing, or `is_query` or `is_gallery`
+                is not true, false or empty.
+        """
+        table = self._load()
+        kept = self._filter(table)
+        items = self._items(kept, self._ids(table))
+        found = self._with_photos(items)
+        large = drop_small_labels(found, self.min_images_per_label)
+        self.report |= {
+            "filtered": len(table) - len(kept),
+            "missing_photos": len(items) - len(found),
+            "small_labels": found["label"].nunique() - large["label"].nunique(),
+            "small_label_items": len(found) - len(large),
+            "items": len(large),
+        }
+        logger.info("%s: %s", self.table, self.report)
+        return large
+
+    def _load(self) -> pd.DataFrame:
+        if isinstance(self.table, Path) and not self.table.is_file():
+            raise CatalogError(f"{self.table}: no such file.")
+        if PurePosixPath(self.table).suffix == ".parquet":
+            table = self._parquet().reset_index(drop=True).rename_axis("row")
+            self.report = {"rows": len(table), "malformed_rows": 0}
+        else:
+            table, self.report = read_csv(
+                self.table, self.separator, self.bad_rows, self.needed | {"id"}
+            )
+        if self.report["malformed_rows"]:
+            logger.warning(
+                "%s: bad_rows=%s for %d rows.",
+                self.table,
+                self.bad_rows,
+                self.report["malformed_rows"],
+            )
+        if missing := sorted(self.needed - set(table.columns)):
+            raise CatalogError(
+                f"{self.table}: no column(s) {missing}; the table has {list(table.columns)}."
+            )
+        return table
+
+    def _parquet(self) -> pd.DataFrame:
+        try:
+            with open_file(self.table) as file:
+                return pd.read_parquet(file)
+        except PlaceError as error:
+            raise CatalogError(f"{self.table}: {error}") from error
+
+    def _filter(self, table: pd.DataFrame) -> pd.DataFrame:
+        for expression in self.filters:
+            try:
+                table = table.query(expression)
+            except Exception as error:  # pandas raises nearly every type here
+                columns = list(table.columns)
+                raise CatalogError(
+                    f"{self.table}: filter {expression!r}: {error}. The columns: {columns}."
+                ) from error
+        return table
+
+    def _ids(self, table: pd.DataFrame) -> pd.Series:
+        return table[self.id] if self.id in table else pd.Series(range(len(table)), table.index)
+
+    def _items(self, table: pd.DataFrame, ids: pd.Series) -> pd.DataFrame:
+        items = pd.DataFrame(
+            {
+                "id": ids.loc[table.index],
+                "path": self._written_paths(table),
+                "label": table[self.label],
+            }
+        )
+        items["path"] = self._inside_root(items)
+        rest = table.drop(
+            columns=[column for column in {self.id, self.path, self.label} if column in table]
+        )
+        for flag in [flag for flag in FLAGS if flag in rest]:
+            rest[flag] = self._booleans(items, rest[flag])
+        return items.join(rest.rename(columns={name: f"{name}_original" for name in REQUIRED}))
+
+    def _written_paths(self, table: pd.DataFrame) -> pd.Series:
+        if self.path is not None:
+            return table[self.path].fillna("").astype(str)
+        rows = zip(*(table[field] for field in self.fields), strict=True)
+        paths = [
+            self.path_pattern.format(**dict(zip(self.fields, row, strict=True))) for row in rows
+        ]
+        return pd.Series(paths, index=table.index, dtype=str)
+
+    def _inside_root(self, items: pd.DataFrame) -> list[str]:
+        """Return URLs, and paths from the current folder. `os.path`, and text alone: pathlib is ten
+        times slower.
+        """
+        normal = os.path.normpath if isinstance(self.root, Path) else _normal
+        root = normal(str(self.root.absolute() if isinstance(self.root, Path) else self.root))
+        paths = [
+            path if is_url(path) else normal(os.path.join(root, path))  # noqa: PTH118
+            for path in items["path"]
+        ]
+        self._check_stores(paths)
+        inside = root.rstrip("/") + "/"
+        outside = [
+            path != root and not path.startswith(inside) and not (self.own_root and is_url(path))
+            for path in paths
+        ]
+        advice = "Correct the paths, or set `root` in a YAML of the catalog to a folder above."
+        refuse(
+            items,
+            pd.Series(outside, items.index, dtype=bool),
+            str(self.table),
+            f"lead out of {self.root}",
+            advice,
+        )
+        return [
+            path if is_url(path) else os.path.join(self.root, path[len(inside) :])  # noqa: PTH118
+            for path in paths
+        ]
+
+    def _check_stores(self, paths: list[str]) -> None:
+        for scheme, path in {
+            path.partition("://")[0]: path for path in paths if is_url(path)
+        }.items():
+            try:
+                check_readable(path)
+            except PlaceError as error:
+                raise CatalogError(
+                    f"{self.table}: photos at {scheme}:// can't be read: {error}"
+                ) from error
+
+    def _booleans(self, items: pd.DataFrame, column: pd.Series) -> pd.Series:
+        flags = column.astype(str).str.strip().str.lower().map(FLAG_VALUES).astype("boolean")
+        unknown = flags.isna() & ~is_blank(column)
+        refuse(
+            items,
+            unknown,
+            str(self.table),
+            f"have an unknown {column.name}",
+            "Write True, False, or nothing.",
+        )
+        return flags
+
+    def _with_photos(self, items: pd.DataFrame) -> pd.DataFrame:
+        found = are_files(items["path"])
+        if self.missing_photos == "error":
+            advice = "Correct the path or path_pattern, or set missing_photos to 'drop'."
+            refuse(items, ~found, str(self.table), "have no photo file", advice)
+        return items if self.missing_photos == "keep" else items[found]
+
+
+def _fields(pattern: str) -> list[str]:
+    return sorted({name for _, name, _, _ in Formatter().parse(pattern) if name is not None})
+
+
+def _place(text: str) -> str | Path:
+    return text if is_url(text) else Path(text)
+
+
+def _normal(url: str) -> str:
+    """Return a URL with `.` and `..` taken out of its path."""
+    scheme, mark, rest = url.partition("://")
+    return scheme + mark + posixpath.normpath(rest)

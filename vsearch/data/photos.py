@@ -1,0 +1,304 @@
+import contextlib
+import hashlib
+import io
+import math
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from vsearch.data.io.object_stores import PlaceError, open_file
+from vsearch.errors import VsearchError
+
+MAX_PIXELS = 100_000_000
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+# a JPEG is decoded smaller down to this many times what is wanted: Pillow's `reducing_gap`, "almost
+# the same"
+GAP = 2
+NO_BOMB_WARNING = ("ignore", None, Image.DecompressionBombWarning, None, 0)
+BITS_PER_SAMPLE, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0  # TIFF 6.0, section 8
+
+Box = tuple[float, float, float, float]  # x_1, y_1, x_2, y_2 in pixels of the upright photo
+Colour = tuple[int, int, int]
+WHITE: Colour = (255, 255, 255)
+
+
+class PhotoError(VsearchError):
+    """A photo cannot be used; the message says which one, why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What turns a photo into the network's input. Lists, as JSON has them, become tuples.
+
+    Raises a ValueError that names the field when a value makes no sense.
+
+    Attributes:
+        size: side of the square, in pixels.
+        mean: mean of red, green and blue, on the scale 0..1.
+        std: their standard deviation, on the same scale, above 0.
+        interpolation: `bilinear` or `bicubic`, as Pillow does them (antialiased).
+        fill: red, green and blue, 0..255, of the padding and behind transparency.
+    """
+
+    size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: str = "bilinear"
+    fill: Colour = WHITE
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mean", tuple(map(float, self.mean)))
+        object.__setattr__(self, "std", tuple(map(float, self.std)))
+        object.__setattr__(self, "fill", tuple(self.fill))
+        _require(
+            type(self.size) is int and self.size > 0,
+            "size",
+            self.size,
+            "a whole number of pixels above 0",
+        )
+        _require(
+            len(self.mean) == 3 and all(map(math.isfinite, self.mean)),
+            "mean",
+            self.mean,
+            "three numbers",
+        )
+        _require(
+            len(self.std) == 3 and all(0 < s < math.inf for s in self.std),
+            "std",
+            self.std,
+            "three above 0",
+        )
+        _require(
+            self.interpolation in INTERPOLATIONS,
+            "interpolation",
+            self.interpolation,
+            f"in {[*INTERPOLATIONS]}",
+        )
+        _require(
+            len(self.fill) == 3 and all(map(_is_byte, self.fill)),
+            "fill",
+            self.fill,
+            "three whole numbers 0..255",
+        )
+
+
+def open_photo(
+    source: str | Path | bytes,
+    box: Box | None = None,
+    fill: Colour = WHITE,
+    max_pixels: int = MAX_PIXELS,
+    side: int | None = None,
+    name: str = "<bytes>",
+) -> Image.Image:
+    """Return the photo (of an animation the first frame) upright and in RGB, cut to `box` if there
+    is one.
+
+    Transparency is laid over `fill`; 16-bit grey is scaled to 8 bits. Colour profiles are ignored.
+    A box is widened to whole pixels and clipped to the photo. Pillow's own limit, 179 million
+    pixels, holds even when `max_pixels` is more.
+
+    With a `side`, what the longest side will be resized to, a JPEG without a box comes out at a
+    half, a quarter or an eighth of its size where that is at least twice the side: far quicker to
+    decode.
+
+    A source is a path, a URL of an object store (see `places`), or a photo's bytes, which errors
+    call by `name`.
+
+    Raises:
+        PhotoError: no such file, a format that is not in FORMATS, damaged or cut off, more than
+            `max_pixels` pixels, values of unknown range (32-bit, signed, float), or a box without a
+            pixel of the photo in it.
+    """
+    try:
+        with io.BytesIO(source) if isinstance(source, bytes) else open_file(source) as stream:
+            photo = _to_rgb(_decode(stream, max_pixels, side if box is None else None), fill)
+        return photo if box is None else _crop(photo, box)
+    except Exception as error:  # Pillow's decoders raise nearly any kind on damaged data
+        raise PhotoError(
+            f"{name if isinstance(source, bytes) else source}: {_reason(error)}"
+        ) from error
+
+
+def read_square(
+    source: str | Path | bytes, preprocessing: Preprocessing, box: Box | None = None
+) -> torch.Tensor:
+    """Return a photo, or the part of it in `box`, as the network sees it, uint8 `(3, size, size)`;
+    see `to_square`.
+
+    Raises:
+        PhotoError: see `open_photo`.
+    """
+    return to_square(
+        open_photo(source, box, preprocessing.fill, side=preprocessing.size), preprocessing
+    )
+
+
+def read_hashed(
+    source: str | Path, preprocessing: Preprocessing, box: Box | None = None
+) -> tuple[torch.Tensor, str]:
+    """Return what `read_square` does, and the `pixel_hash` of the photo, or of the part of it in
+    `box`.
+
+    The source is read once; a large photo is decoded twice, since the hash is of all its pixels.
+
+    Raises:
+        PhotoError: see `open_photo`.
+    """
+    try:
+        with open_file(source) as stream:
+            data = stream.read()
+    except OSError as error:
+        raise PhotoError(f"{source}: {_reason(error)}") from error
+    photo = seen = open_photo(data, box, name=str(source))
+    reduced = box is None and max(photo.size) >= 2 * GAP * preprocessing.size
+    if reduced or preprocessing.fill != WHITE:
+        seen = open_photo(data, box, preprocessing.fill, side=preprocessing.size, name=str(source))
+    return to_square(seen, preprocessing), pixel_hash(photo)
+
+
+def to_square(photo: Image.Image, preprocessing: Preprocessing) -> torch.Tensor:
+    """Return an RGB photo as uint8 `(3, size, size)`: longest side resized to `size`, the rest
+    padded with `fill`.
+
+    The aspect is kept to the nearest pixel (a side has at least one); the photo stands in the
+    middle.
+    """
+    size = preprocessing.size
+    width, height = (max(1, round(side * size / max(photo.size))) for side in photo.size)
+    canvas = Image.new("RGB", (size, size), preprocessing.fill)
+    resized = photo.resize((width, height), INTERPOLATIONS[preprocessing.interpolation])
+    canvas.paste(resized, ((size - width) // 2, (size - height) // 2))
+    return torch.from_numpy(np.array(canvas)).permute(2, 0, 1).contiguous()
+
+
+def normalise(square: torch.Tensor, preprocessing: Preprocessing) -> torch.Tensor:
+    """Return uint8 `(..., 3, size, size)` as float32 of the same shape: `(value / 255 - mean) /
+    std` per colour.
+
+    Raises:
+        ValueError: the values are not uint8, for instance because they are normalised already.
+    """
+    if square.dtype != torch.uint8:
+        raise ValueError(
+            f"normalise takes uint8 values 0..255, got {square.dtype}: is it normalised already?"
+        )
+    mean = torch.tensor(preprocessing.mean, device=square.device).view(3, 1, 1)
+    std = torch.tensor(preprocessing.std, device=square.device).view(3, 1, 1)
+    return (square.to(torch.float32) / 255 - mean) / std
+
+
+def load(
+    source: str | Path | bytes, preprocessing: Preprocessing, box: Box | None = None
+) -> torch.Tensor:
+    """Return the network's input, float32 `(3, size, size)`, for a photo or the part of it in
+    `box`.
+
+    Raises:
+        PhotoError: see `open_photo`.
+    """
+    return normalise(read_square(source, preprocessing, box), preprocessing)
+
+
+def pixel_hash(photo: Image.Image) -> str:
+    """Return the SHA-256 of an RGB photo's size and pixels, in hex: equal for photos that are equal
+    pixel by pixel.
+    """
+    return hashlib.sha256(
+        f"{photo.width}x{photo.height} ".encode() + photo.convert("RGB").tobytes()
+    ).hexdigest()
+
+
+def _require(holds: bool, field: str, value: object, wanted: str) -> None:
+    if not holds:
+        raise ValueError(f"preprocessing.{field} must be {wanted}, got {value!r}.")
+
+
+def _reason(error: Exception) -> str:
+    match error:
+        case PhotoError() | PlaceError():
+            return str(error)
+        case FileNotFoundError():
+            return "no such file. Correct the path."
+        case UnidentifiedImageError():
+            return f"not one of {', '.join(FORMATS)}, or its start is damaged. Convert it, or find an intact copy."
+        case Image.DecompressionBombError():
+            return f"too many pixels ({error}). Make it smaller."
+        case _:
+            return (
+                f"cannot be read ({type(error).__name__}: {error}). Replace it by an intact copy."
+            )
+
+
+def _is_byte(value: object) -> bool:
+    return type(value) is int and 0 <= value <= 255
+
+
+def _decode(stream: BinaryIO | io.BytesIO, max_pixels: int, side: int | None) -> Image.Image:
+    if (
+        NO_BOMB_WARNING not in warnings.filters
+    ):  # for good: catch_warnings would mix up the filters of other threads
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    image = Image.open(stream, formats=FORMATS)
+    if image.width * image.height > max_pixels:
+        raise PhotoError(
+            f"{image.width} x {image.height} pixels; {max_pixels:,} are allowed. Make it smaller."
+        )
+    if side is not None:
+        width, height = (max(1, GAP * side * own // max(image.size)) for own in image.size)
+        image.draft(None, (width, height))
+    image.load()
+    with contextlib.suppress(
+        Exception
+    ):  # damaged EXIF says nothing about the pixels, and it is not written again
+        ImageOps.exif_transpose(image, in_place=True)
+    return image
+
+
+def _to_rgb(image: Image.Image, fill: Colour) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        image = _to_8_bits(image)
+    if image.mode in ("I", "F"):
+        raise PhotoError(
+            "32-bit, signed or float values, whose black and white are unknown. Save it with 8 or "
+            "16 bits."
+        )
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    image = image.convert("RGBA")
+    photo = Image.new("RGB", image.size, fill)
+    photo.paste(image, mask=image)
+    return photo
+
+
+def _to_8_bits(image: Image.Image) -> Image.Image:
+    tags = getattr(
+        image, "tag_v2", {}
+    )  # Pillow hands on a TIFF's 12 bits and inverted greys as they are
+    white = 2 ** tags.get(BITS_PER_SAMPLE, (16,))[0] - 1
+    grey = ((np.asarray(image).astype(np.uint32) * 255 + white // 2) // white).astype(np.uint8)
+    photo = Image.fromarray(255 - grey if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO else grey)
+    if "transparency" in image.info:
+        photo.putalpha(
+            Image.fromarray(np.asarray(image) != image.info["transparency"]).convert("L")
+        )
+    return photo
+
+
+def _crop(photo: Image.Image, box: Box) -> Image.Image:
+    if all(map(math.isfinite, box)) and box[0] < box[2] and box[1] < box[3]:
+        left, top = (max(0, math.floor(value)) for value in box[:2])
+        right, bottom = (
+            min(side, math.ceil(value)) for side, value in zip(photo.size, box[2:], strict=True)
+        )
+        if left < right and top < bottom:
+            return photo.crop((left, top, right, bottom))
+    raise PhotoError(
+        f"box {box} holds no pixel of the photo ({photo.width} x {photo.height}). Correct x_1, "
+        "y_1, x_2, y_2."
+    )

@@ -1,0 +1,86 @@
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+from vsearch.data.catalogs.base import BOX, REQUIRED, Catalog, CatalogError, boxes
+from vsearch.data.decoding import scan
+from vsearch.data.photos import PhotoError
+from vsearch.data.splits import PARTS, Split
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Items:
+    """A catalog that is read, checked and split.
+
+    Attributes:
+        items: those whose photos can be used, numbered from 0, with `split` and `label_code`.
+        content_hashes: of each one's pixels.
+        skipped: id, path, label and error of the others.
+    """
+
+    items: pd.DataFrame
+    content_hashes: pd.Series
+    skipped: pd.DataFrame
+
+
+def read(
+    catalog: Catalog, split: Split, axes: Sequence[str], on_bad_image: Literal["skip", "error"]
+) -> Items:
+    """Read a prepared catalog, decode every photo once, and split what can be used.
+
+    Raises:
+        CatalogError: the catalog can't be read, or lacks one of the axes.
+        PhotoError: photos can't be used.
+        SplitError: the catalog can't be split as asked.
+    """
+    items = catalog.items()
+    _check_axes(items, axes, type(catalog).__name__)
+    found = scan(items, boxes(items))
+    bad = found["error"].notna()
+    skipped = _skipped(items[bad].assign(error=found.loc[bad, "error"]), on_bad_image)
+    if bad.all():
+        raise PhotoError(
+            f"None of the {len(items)} photos can be used. The first: {found['error'].iloc[0]}"
+        )
+    items = items.assign(content_hash=found["content_hash"])[~bad].reset_index(drop=True)
+    content_hashes = items["content_hash"]
+    items["split"] = split.assign(items)
+    items["label_code"], labels = pd.factorize(items["label"], sort=True)
+    counts = ", ".join(f"{part} {(items['split'] == part).sum():,}" for part in PARTS)
+    log.info(
+        "%s: %s items, %s labels (%s)",
+        type(catalog).__name__,
+        f"{len(items):,}",
+        len(labels),
+        counts,
+    )
+    return Items(items.drop(columns="content_hash"), content_hashes, skipped)
+
+
+def _check_axes(items: pd.DataFrame, axes: Sequence[str], catalog: str) -> None:
+    metadata = [column for column in items if column not in (*REQUIRED, *BOX)]
+    if wrong := [axis for axis in axes if axis not in metadata or axes.count(axis) > 1]:
+        raise CatalogError(
+            f"`data.axes`: {wrong} can't be axes. Name columns of metadata, each once; {catalog} "
+            f"has {metadata or 'none'}. For no axes, set it to []."
+        )
+
+
+def _skipped(bad: pd.DataFrame, on_bad_image: Literal["skip", "error"]) -> pd.DataFrame:
+    if bad.empty:
+        return pd.DataFrame()
+    first = "\n  ".join(bad["error"].head(5))
+    if on_bad_image == "error":
+        raise PhotoError(
+            f"{len(bad)} photos can't be used:\n  {first}\nRemove or replace them, or set "
+            "`on_bad_image: skip`."
+        )
+    log.warning(
+        "Skipped %d photos that can't be used (listed in skipped.csv):\n  %s", len(bad), first
+    )
+    return bad[["id", "path", "label", "error"]]

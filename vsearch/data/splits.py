@@ -1,0 +1,336 @@
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from vsearch.data.split_leaks import warn_of_leaks
+from vsearch.errors import VsearchError
+
+PARTS = ("train", "val", "test")
+NAMES = {
+    "train": "train",
+    "val": "val",
+    "validation": "val",
+    "valid": "val",
+    "dev": "val",
+    "test": "test",
+}
+
+
+class SplitError(VsearchError):
+    """A catalog cannot be split as asked; the message says what is wrong, where, and what to do."""
+
+
+class Split(ABC):
+    """Which part each item belongs to. A subclass implements `assign`.
+
+    Attributes:
+        gallery: what a val or test query searches: the train part, or its own part without itself.
+    """
+
+    gallery: Literal["train", "self"] = "train"
+
+    @abstractmethod
+    def assign(self, items: pd.DataFrame) -> pd.Series:
+        """Return "train", "val" or "test" for every row: same index as `items`, named "split".
+
+        `items` has unique text ids in `id`, text in `label`, and maybe `content_hash` (equal for
+        pixel-identical photos, missing for no known copy). Raises SplitError.
+        """
+
+
+class FractionSplit(Split):
+    """What the two drawn splits share: fractions, a seed, and photos that must stay on one side.
+
+    The result depends on the set of items and the seed, not on the order of the rows.
+
+    Args:
+        train: fraction of the items, above 0.
+        val: fraction of the items, above 0: early stopping needs it.
+        test: fraction of the items, may be 0. The three sum to 1.
+        seed: draws another split.
+        group: a column whose equal values stay on one side, a product id for instance; missing
+            means no group.
+        keep_copies_together: keep pixel-identical photos (equal `content_hash`) on one side.
+    """
+
+    def __init__(
+        self,
+        train: float = 0.8,
+        val: float = 0.1,
+        test: float = 0.1,
+        seed: int = 0,
+        group: str | None = None,
+        keep_copies_together: bool = True,
+    ) -> None:
+        if not (train > 0 and val > 0 and test >= 0 and abs(train + val + test - 1) <= 1e-6):
+            raise SplitError(
+                f"train={train}, val={val}, test={test}: train and val must be above 0, test at "
+                "least 0, their sum 1."
+            )
+        self.fractions = np.array([train, val, test] if test > 0 else [train, val])
+        self.seed = seed
+        self.group = group
+        self.keep_copies_together = keep_copies_together
+
+    def assign(self, items: pd.DataFrame) -> pd.Series:
+        """Draw the parts; SplitError when a part that was asked for gets no item, or the catalog
+        has its own split.
+        """
+        if "split" in items:
+            raise SplitError(
+                f"The catalog has a column 'split', which {type(self).__name__} would ignore. Use "
+                "it with `--data.split vsearch.data.splits.ColumnSplit`, or rename the column to "
+                "draw another split."
+            )
+        ordered = items.sort_values("id")
+        part = self._draw(ordered, np.random.default_rng(self.seed))
+        for number in range(len(self.fractions)):
+            if number not in part:
+                raise SplitError(
+                    f"The {PARTS[number]} part stays empty: {len(items)} items of "
+                    f"{items['label'].nunique()} labels are too few, or too many must stay "
+                    f"together. Raise {PARTS[number]}, add photos, or drop group."
+                )
+        return pd.Series(np.array(PARTS)[part], ordered.index, dtype=object, name="split").reindex(
+            items.index
+        )
+
+    @abstractmethod
+    def _draw(self, items: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
+        """Return the place in PARTS of every row, (n,) int."""
+
+
+class StratifiedSplit(FractionSplit):
+    """Every label is divided in the asked fractions; queries of val and test search the train part.
+
+    A label's units are dealt one by one to the part that lacks most items. The first goes to train:
+    a query whose label is not in the gallery has no answer. What rounding leaves over is carried to
+    the next label, so that labels of 5 photos still fill val and test; a part whose share of a
+    label is at least one item, and half a unit of mean size, gets a unit of it. Units too big for
+    the small parts come first, the biggest leading; the others come in random order, so that val
+    and test aren't the catalog's smallest units. A unit of several labels counts for the label of
+    its first id.
+    """
+
+    def _draw(self, items: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
+        unit = units(items, self.group, self.keep_copies_together)
+        label = pd.factorize(items["label"])[0]
+        sizes = np.bincount(unit)
+        owner = label[np.unique(unit, return_index=True)[1]]
+        visit = rng.permutation(owner.max() + 1)[owner]
+        big = _oversize(sizes, owner, self.fractions.min())
+        order = np.lexsort((rng.permutation(len(sizes)), -big, visit))
+        part_of_unit = np.empty(len(sizes), dtype=int)
+        part_of_unit[order] = self._deal_labels(sizes[order], owner[order], rng)
+        unanswerable = ~np.isin(
+            label, label[part_of_unit[unit] == 0]
+        )  # all its photos are copies in another label
+        part_of_unit[unit[unanswerable]] = 0
+        return part_of_unit[unit]
+
+    def _deal_labels(
+        self, sizes: np.ndarray, owner: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        carry = np.zeros(len(self.fractions))
+        dealt = []
+        for block in np.split(sizes, np.flatnonzero(np.diff(owner)) + 1):
+            share = self.fractions * block.sum()
+            room = (
+                share
+                + _bounded(carry, np.maximum(share, block.max()))
+                + 1e-6 * rng.random(len(carry))
+            )
+            room[0] -= block[0]
+            least = max(1, block.mean() / 2) - 1e-9
+            owed = {part for part in range(1, len(carry)) if share[part] >= least}
+            parts = [0, *_deal(block[1:], room, owed)]
+            carry += share - np.bincount(parts, weights=block, minlength=len(carry))
+            dealt += parts
+        return np.array(dealt)
+
+
+class LabelDisjointSplit(FractionSplit):
+    """Every label lies in one part: val and test ask for classes never trained on, and search among
+    themselves.
+
+    The protocol of metric learning (Song et al., "Deep Metric Learning via Lifted Structured
+    Feature Embedding", CVPR 2016). Labels that share a unit go together. In random order, those too
+    big for the small parts first, each goes to the part that lacks most items: filling by relative
+    deficit would favour small labels in val and test.
+    """
+
+    gallery = "self"
+
+    def _draw(self, items: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
+        bundle = _components([*_ties(items, self.group, self.keep_copies_together), items["label"]])
+        sizes = np.bincount(bundle)
+        pairs = np.unique(
+            bundle[items["label"].duplicated().to_numpy()]
+        )  # those with a label of two items
+        if len(pairs) < len(self.fractions):
+            raise SplitError(
+                f"{len(self.fractions)} parts need a label with 2 or more items each, but there "
+                f"are only {len(pairs)} such labels that can be kept apart. Add labels, use a "
+                "StratifiedSplit, or drop group."
+            )
+        target = self.fractions * len(items)
+        big = _oversize(sizes, np.zeros_like(sizes), self.fractions.min())
+        order = np.lexsort(
+            (rng.permutation(len(sizes)), -big, np.isin(np.arange(len(sizes)), pairs))
+        )
+        part = np.empty(len(sizes), dtype=int)
+        room = target + 1e-6 * rng.random(len(target))
+        part[order] = _deal(sizes[order], room, set(range(len(target))))
+        return part[bundle]
+
+
+class ColumnSplit(Split):
+    """The split is a column of the catalog: train, val (validation, valid, dev) or test, in any
+    case.
+
+    It stays as it is; a warning counts the identical photos that it puts into several parts.
+    """
+
+    def __init__(self, column: str = "split", gallery: Literal["train", "self"] = "train") -> None:
+        self.column = column
+        self.gallery = gallery
+
+    def assign(self, items: pd.DataFrame) -> pd.Series:
+        """Read the column; SplitError names the items with another value or none."""
+        if self.column not in items:
+            raise SplitError(
+                f"No column '{self.column}' to split by; the catalog has {list(items.columns)}."
+            )
+        return _parts(items, items[self.column], f"column '{self.column}'")
+
+
+class FileSplit(Split):
+    """The split of an earlier run, read back by id from its `split.csv`; ids only the file has are
+    ignored.
+
+    It stays as it is; a warning counts the identical photos that it puts into several parts.
+    """
+
+    def __init__(self, path: str, gallery: Literal["train", "self"] = "train") -> None:
+        self.path = path
+        self.gallery = gallery
+
+    def assign(self, items: pd.DataFrame) -> pd.Series:
+        """Look every id up; SplitError when the file cannot be used or lacks ids of the catalog."""
+        part_of_id = self._read()
+        lacking = items.loc[~items["id"].isin(part_of_id.index), "id"]
+        if len(lacking):
+            raise SplitError(
+                f"{self.path} lacks {len(lacking)} of the catalog's {len(items)} ids, first "
+                f"{lacking.head().tolist()}. Use the catalog it was written for, add rows for the "
+                "new items, or draw a new split."
+            )
+        return _parts(items, items["id"].map(part_of_id), self.path)
+
+    def _read(self) -> pd.Series:
+        if not Path(self.path).is_file():
+            raise SplitError(f"No split file {self.path}. Give the path of a run's split.csv.")
+        table = pd.read_csv(
+            self.path, dtype=str, keep_default_na=False
+        )  # "007" and "NA" are ids like others
+        if not {"id", "split"} <= set(table.columns):
+            raise SplitError(
+                f"{self.path} has the columns {list(table.columns)}; 'id' and 'split' are needed."
+            )
+        twice = table.loc[table["id"].duplicated(), "id"]
+        if len(twice):
+            raise SplitError(
+                f"{self.path} repeats {len(twice)} ids, first {twice.head(5).tolist()}. Keep one "
+                "row each."
+            )
+        return table.set_index("id")["split"]
+
+
+def write_split(items: pd.DataFrame, parts: pd.Series, path: Path) -> None:
+    """Write `split.csv` with the columns id, label and split, one row per item, for FileSplit to
+    read back.
+    """
+    items[["id", "label"]].assign(split=parts).to_csv(path, index=False)
+
+
+def units(items: pd.DataFrame, group: str | None, keep_copies_together: bool) -> np.ndarray:
+    """Number the sets of items that must stay on one side: (n,) int, 0 to the number of units - 1.
+
+    Items are tied by an equal `content_hash` (if copies are kept together) and by an equal value in
+    the column `group`, and through one another. Missing and empty values tie nothing. Raises
+    SplitError if there's no such column.
+    """
+    return _components(
+        [*_ties(items, group, keep_copies_together), pd.Series(np.arange(len(items)))]
+    )
+
+
+def _ties(items: pd.DataFrame, group: str | None, keep_copies_together: bool) -> list[pd.Series]:
+    if group is not None and group not in items:
+        raise SplitError(f"No column '{group}' to group by; the catalog has {list(items.columns)}.")
+    copies = ["content_hash"] if keep_copies_together and "content_hash" in items else []
+    return [items[column] for column in copies + ([group] if group is not None else [])]
+
+
+def _components(ties: list[pd.Series]) -> np.ndarray:
+    """Connected components of the graph between items and values: linear even when thousands share
+    one value.
+    """
+    rows, nodes = [], []
+    count = size = len(ties[0])
+    for tie in ties:
+        codes, values = pd.factorize(tie.where(tie != ""))
+        rows.append(np.flatnonzero(codes >= 0))
+        nodes.append(codes[codes >= 0] + size)
+        size += len(values)
+    edges = np.concatenate(rows), np.concatenate(nodes)
+    graph = coo_array((np.ones(len(edges[0])), edges), shape=(size, size))
+    return connected_components(graph, directed=False)[1][:count]
+
+
+def _deal(sizes: np.ndarray, room: np.ndarray, owed: set[int]) -> list[int]:
+    """Give each size to the part with most room left, and the last ones to the parts still owed
+    one.
+    """
+    left = room.tolist()
+    dealt = []
+    for remaining, size in zip(range(len(sizes), 0, -1), sizes.tolist(), strict=True):
+        choices = owed if remaining <= len(owed) else range(len(left))
+        part = max(choices, key=left.__getitem__)
+        left[part] -= size
+        owed.discard(part)
+        dealt.append(part)
+    return dealt
+
+
+def _oversize(sizes: np.ndarray, owner: np.ndarray, fraction: float) -> np.ndarray:
+    """Return the sizes above half the fraction of their owner and twice its mean size, 0 for the
+    others.
+    """
+    total, count = np.bincount(owner, weights=sizes)[owner], np.bincount(owner)[owner]
+    return np.where(sizes > total * np.maximum(fraction / 2, 2 / count), sizes, 0)
+
+
+def _bounded(carry: np.ndarray, limit: np.ndarray) -> np.ndarray:
+    """Shrink the carry so that one label pays back at most its own share, or a unit, of any part."""
+    return carry * min(1.0, float((limit / np.maximum(np.abs(carry), 1e-9)).min()))
+
+
+def _parts(items: pd.DataFrame, values: pd.Series, source: str) -> pd.Series:
+    parts = values.map(lambda value: NAMES.get(str(value).strip().lower()))
+    bad = parts.isna()
+    if bad.any():
+        rows = [f"id={items['id'][row]!r} split={values[row]!r}" for row in items.index[bad][:5]]
+        raise SplitError(
+            f"{source}: {bad.sum()} of {len(items)} items are in no part:\n  "
+            + "\n  ".join(rows)
+            + "\n"
+            f"Write one of {list(NAMES)}."
+        )
+    warn_of_leaks(items.assign(split=parts), source)
+    return parts.astype(object).rename("split")

@@ -1,0 +1,1 @@
+"""How well the model and the index find: measured, compared, calibrated."""

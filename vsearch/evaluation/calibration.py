@@ -1,0 +1,202 @@
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from vsearch.bundle.generations.checked_files import check_file
+from vsearch.errors import BundleError
+
+FILE, ERROR_RATE = "calibration.json", 0.1
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a bundle's scores are worth, learnt from held-out queries: photos whose right label is
+    known.
+
+    **The threshold** is split conformal prediction (Vovk, Gammerman & Shafer 2005, "Algorithmic
+    Learning in a Random World"; Lei et al. 2018, "Distribution-Free Predictive Inference for
+    Regression") among the held-out queries whose best hit is right (Mondrian, chapter 4.5 of the
+    first). Of their m best scores it is the k-th lowest, k = floor(error_rate * (m + 1)). A new
+    query's best score is below it only if it is among the k lowest of all m + 1; if the new query
+    and those m are exchangeable, that has a probability of at most k / (m + 1) <= error_rate. So:
+
+    - Guaranteed: of queries whose best hit is right, at most `error_rate` are told "no good match",
+      whatever the model and the scores' distribution. It holds on average over drawings of the
+      held-out queries; for one drawing the rate varies as Beta(k, m + 1 - k) does (Vovk 2012,
+      "Conditional Validity of Inductive Conformal Predictors").
+    - Assumed: the query is exchangeable with the held-out ones, as another photo of the same
+      catalog is, and searches the index that they searched, without filters. Photos of another kind
+      (a customer's phone) are promised nothing.
+    - Not guaranteed: that what reaches the threshold is right. How many wrong best hits fall below
+      it is measured.
+
+    Below 1 / error_rate - 1 right ones (9 for 0.1) k is 0: nothing can be promised, and there is no
+    threshold.
+
+    **The probability** that a hit's label is right rises with its score: isotonic regression of
+    right and wrong on the score (Zadrozny & Elkan 2002, "Transforming Classifier Scores into
+    Accurate Multiclass Probability Estimates"; pool adjacent violators, Ayer et al. 1955). Right
+    counts as (r + 1) / (r + 2) and wrong as 1 / (w + 2) for r right and w wrong hits (Platt 1999,
+    "Probabilistic Outputs for Support Vector Machines"), so that nothing is certain. It is a fit,
+    not a guarantee; the report has its calibration error on queries that it hasn't seen.
+
+    Attributes:
+        threshold: lowest best score, a cosine, that is a good match; None: nothing can be promised.
+        error_rate: see above, 0..1, both excluded.
+        scores: rising cosines, float64 (n,), between which the probability is interpolated; beyond
+            them it is constant.
+        probabilities: those at `scores`, never falling, 0..1.
+        queries: how many held-out queries there were.
+        right: how many of them have a right best hit: m.
+        source: which queries these were.
+    """
+
+    threshold: float | None
+    error_rate: float
+    scores: tuple[float, ...]
+    probabilities: tuple[float, ...]
+    queries: int
+    right: int
+    source: str = ""
+
+    def probability(self, scores: ArrayLike) -> np.ndarray:
+        """Return the probabilities, float64 0..1, that hits of these scores (cosines) have the
+        right label.
+        """
+        return np.interp(np.asarray(scores, dtype=np.float64), self.scores, self.probabilities)
+
+    def good_match(self, best: float | None) -> bool | None:
+        """Say whether a query's best score is a good match; None: there is no threshold.
+
+        Args:
+            best: the cosine; None: nothing was found.
+        """
+        if self.threshold is None:
+            return None
+        return best is not None and best >= self.threshold
+
+    def describe(self) -> dict[str, Any]:
+        """Return threshold, error rate, counts, and what is promised in a sentence, as JSON has
+        them.
+        """
+        known = {
+            name: getattr(self, name)
+            for name in ("threshold", "error_rate", "queries", "right", "source")
+        }
+        return {**known, "promise": self._promise()}
+
+    def _promise(self) -> str:
+        rate = f"{100 * self.error_rate:g} %"
+        if self.threshold is None:
+            return (
+                f"Nothing can be promised about a threshold: the best hits of {self.right} of "
+                f"{self.queries} held-out queries were right, and {rate} needs at least "
+                f"{math.ceil(1 / self.error_rate - 1 - 1e-9)}."
+            )
+        return (
+            f"Of queries like the held-out ones whose best hit is right, at most {rate} score "
+            f"below {self.threshold:.4f} and are told that there is no good match."
+        )
+
+
+def fit(
+    scores: np.ndarray, right: np.ndarray, error_rate: float = ERROR_RATE, source: str = ""
+) -> Calibration:
+    """Calibrate on what held-out queries found.
+
+    Args:
+        scores: cosines, float (q, depth), of each query's hits, best first; NaN where there is no
+            hit.
+        right: bool (q, depth), whether the hit has the query's label.
+        error_rate: how many queries with a right best hit may be told "no good match", 0..1, both
+            excluded.
+        source: which queries these are.
+
+    Raises:
+        ValueError: the error rate is out of its range, or the shapes differ.
+    """
+    check_rate(error_rate)
+    if scores.ndim != 2 or scores.shape != right.shape:
+        raise ValueError(
+            f"scores {scores.shape} and right {right.shape} must be of one shape, (queries, depth)"
+        )
+    there = ~np.isnan(scores)
+    best = scores[:, 0][right[:, 0] & there[:, 0]]
+    knots = _isotonic(scores[there].astype(np.float64), right[there])
+    return Calibration(
+        _threshold(best, error_rate), error_rate, *knots, len(scores), len(best), source
+    )
+
+
+def check_rate(error_rate: float) -> None:
+    """Raise a ValueError for an error rate that is none."""
+    if not 0 < error_rate < 1:
+        raise ValueError(
+            f"error_rate is {error_rate:g}: it must lie between 0 and 1, such as {ERROR_RATE:g}"
+        )
+
+
+def _threshold(best: np.ndarray, error_rate: float) -> float | None:
+    k = math.floor(
+        error_rate * (len(best) + 1) + 1e-9
+    )  # 0.1 * 30 is a little less than 3 in floating point
+    return float(np.sort(best)[k - 1]) if k else None
+
+
+def _isotonic(scores: np.ndarray, right: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the ends of the pooled blocks and their probabilities; 1/2 everywhere without a hit."""
+    from scipy.optimize import (
+        isotonic_regression,  # half a second to import, and searching needs it not
+    )
+
+    if not len(scores):
+        return (0.0,), (0.5,)
+    n_right = np.count_nonzero(right)
+    targets = np.where(right, (n_right + 1) / (n_right + 2), 1 / (len(right) - n_right + 2))
+    distinct, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    means = np.bincount(place, targets) / counts  # equal scores get one probability
+    found = isotonic_regression(means, weights=counts)
+    firsts = found.blocks[:-1]
+    ends = np.unique(np.concatenate([firsts, found.blocks[1:] - 1]))
+    return tuple(distinct[ends].tolist()), tuple(np.clip(found.x[ends], 0, 1).tolist())
+
+
+def file_bytes(calibration: Calibration) -> bytes:
+    """Return what a bundle keeps, as a JSON file."""
+    return json.dumps(
+        {**asdict(calibration), "promise": calibration.describe()["promise"]}, indent=1
+    ).encode()
+
+
+def read(folder: Path, manifest: dict[str, Any]) -> Calibration | None:
+    """Return the calibration that the fit left in a bundle's folder; None where it left none.
+
+    Args:
+        folder: the bundle's.
+        manifest: the fit's, or that of an opened bundle.
+
+    Raises:
+        BundleError: the file is missing or damaged though the manifest names it, or is no
+            calibration.
+    """
+    if FILE not in manifest["sha256"]:
+        return None
+    check_file(folder, FILE, manifest)
+    try:
+        kept = json.loads((folder / FILE).read_text())
+        kept.pop("promise")
+        return Calibration(
+            **{
+                **kept,
+                **{name: tuple(map(float, kept[name])) for name in ("scores", "probabilities")},
+            }
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BundleError(
+            f"{folder}: {FILE} is no calibration that this vsearch can read ({error!r})."
+        ) from error

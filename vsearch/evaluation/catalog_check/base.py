@@ -1,0 +1,119 @@
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """From where on something is a finding. The defaults are what fits photos of products.
+
+    Attributes:
+        min_side: pixels; a photo whose shorter side has fewer is tiny.
+        max_aspect: longer side / shorter side; a photo with more is odd.
+        min_spread: standard deviation over a photo, 0..127.5, of its most varied colour channel;
+            below it is blank.
+        max_plain: share of a photo, 0..1, that is of its commonest colour; above it is blank.
+        min_images: photos; a label with fewer has few. The default split gives val and test a photo
+            each of 10.
+        near: bits of 256 in which the perceptual hashes of near copies differ at most.
+        difference: largest difference, 0..255, of two near copies' colours, each averaged over a
+            64th of the photo.
+        score: cosine from which on two photos may be near copies, if there are embeddings.
+        score_difference: as `difference`, for those.
+        neighbours: how many of a photo's nearest must agree on another label; an outlier is far
+            from as many.
+        outlier: how much farther than its label's median an outlier is, in robust standard
+            deviations of the label.
+    """
+
+    min_side: int = 32
+    max_aspect: float = 4.0
+    min_spread: float = 1.5
+    max_plain: float = 0.999
+    min_images: int = 10
+    near: int = 16
+    difference: float = 8.0
+    score: float = 0.98
+    score_difference: float = 12.0
+    neighbours: int = 10
+    outlier: float = 3.5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong with a catalog.
+
+    Attributes:
+        kind: a name in KINDS.
+        rows: of the items that it is about, the first for an example; rows of the table, from 0.
+        value: what was measured, in the kind's unit; None where there is nothing to measure.
+        text: the same in words.
+        others: rows of items that are no part of it, but explain it: a likely mislabel's
+            neighbours.
+    """
+
+    kind: str
+    rows: tuple[int, ...]
+    value: float | None
+    text: str
+    others: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of finding: what it is, and what to do about it, in a sentence each.
+
+    Attributes:
+        low_is_worse: of two findings, that of the lower value is the worse, or the surer, one.
+    """
+
+    meaning: str
+    advice: str
+    low_is_worse: bool = False
+
+
+KINDS = {
+    "missing": Kind("no photo file", "Correct the path, or drop the row."),
+    "broken": Kind("photos that can't be read", "Replace them by intact copies, or drop them."),
+    "repeated-id": Kind("items that share their id", "Give every item an id of its own."),
+    "tiny": Kind(
+        "photos with too few pixels", "Find larger ones: a network sees little in them.", True
+    ),
+    "blank": Kind("photos of a single colour", "Replace or drop them: they teach nothing.", True),
+    "odd-aspect": Kind(
+        "very long or very high photos", "Cut them to the product: most of the square stays empty."
+    ),
+    "few": Kind(
+        "labels with too few photos", "Add photos, merge labels, or set min_images_per_label.", True
+    ),
+    "conflict": Kind(
+        "identical photos with different labels",
+        "Decide for one label: a network can't tell them apart.",
+    ),
+    "near-conflict": Kind(
+        "near copies with different labels",
+        "Look at them: one label is wrong, or labels overlap.",
+        True,
+    ),
+    "leak": Kind(
+        "identical photos in several parts of the split",
+        "Let vsearch.data.splits.StratifiedSplit draw the parts.",
+    ),
+    "near-leak": Kind(
+        "near copies in several parts of the split",
+        "Name a column that ties them as the split's group.",
+        True,
+    ),
+    "mislabel": Kind(
+        "photos whose neighbours all have another label",
+        "Look at them: correct the labels that are wrong.",
+    ),
+    "outlier": Kind(
+        "photos unlike all others", "Look at them: drop those that show something else."
+    ),
+    "copies": Kind(
+        "identical photos of one label",
+        "They stay in one part of a drawn split; drop them if they are no use.",
+    ),
+    "near-copies": Kind(
+        "near copies of one label", "Drop them, or tie them by the split's group.", True
+    ),
+}

@@ -1,0 +1,67 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from vsearch.bundle.exports.choice import choose
+from vsearch.bundle.generations.live import Live, open_live
+from vsearch.bundle.new_items import embed_photos
+from vsearch.bundle.opening import embedder_of
+from vsearch.errors import BundleError
+from vsearch.models.embedder import Embedder
+from vsearch.models.runtimes.base import Engine
+
+TRIED = 16  # stored embeddings that are compared with new ones before the others are believed
+SAME = 0.99  # cosine of a photo's stored embedding with a new one: less is another photo, or codes
+
+
+def embeddings_of(bundle: Path, items: pd.DataFrame) -> tuple[np.ndarray, str]:
+    """Return unit vectors of items whose photos can be read, float32 (n, dim), by a bundle's
+    network, and a line on it.
+
+    Those that the bundle keeps under the same id and file name are taken from it, if some of them
+    prove to be those of the photos as they are now; the others are embedded, with a progress bar.
+
+    Raises:
+        BundleError: the bundle can't be opened, or a photo that could be read a moment ago can't be
+            embedded.
+    """
+    live = open_live(bundle)
+    embedder = embedder_of(live)
+    chosen = choose(bundle, embedder, live.fitted, "auto", "auto")
+    stored = _stored(live, items)
+    known = np.flatnonzero(stored >= 0)
+    if len(known) and not _still_true(live, embedder, chosen.engine, items, stored):
+        known = known[:0]
+    fresh = np.setdiff1d(np.arange(len(items)), known)
+    vectors = np.empty((len(items), embedder.dim), dtype=np.float32)
+    vectors[known] = live.vectors(stored[known])
+    vectors[fresh] = _embedded(embedder, chosen.engine, items.iloc[fresh])
+    return vectors, f"{len(known):,} embeddings from the bundle, {len(fresh):,} computed"
+
+
+def _stored(live: Live, items: pd.DataFrame) -> np.ndarray:
+    """Return the position in the bundle of each item, int (n,), -1 where there is none."""
+    names = zip(live.items["id"], live.items["path"], strict=True)
+    places = {(id, os.path.basename(path)): place for place, (id, path) in enumerate(names)}  # noqa: PTH119 (quick)
+    ours = zip(items["id"], items["path"], strict=True)
+    found = [places.get((id, os.path.basename(path)), -1) for id, path in ours]  # noqa: PTH119
+    return np.array(found, dtype=np.int64)
+
+
+def _still_true(
+    live: Live, embedder: Embedder, engine: Engine, items: pd.DataFrame, stored: np.ndarray
+) -> bool:
+    """Tell whether a few of the stored embeddings are those of the items' photos."""
+    known = np.flatnonzero(stored >= 0)
+    tried = np.sort(np.random.default_rng(0).permutation(known)[:TRIED])
+    fresh = _embedded(embedder, engine, items.iloc[tried])
+    return bool(((fresh * live.vectors(stored[tried])).sum(1) >= SAME).all())
+
+
+def _embedded(embedder: Embedder, engine: Engine, items: pd.DataFrame) -> np.ndarray:
+    found = embed_photos(embedder, items.reset_index(drop=True), engine=engine)
+    if found.left_out:
+        raise BundleError(f"photos changed while they were checked: {found.left_out[0]}")
+    return found.embeddings

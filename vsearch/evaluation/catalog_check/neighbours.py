@@ -1,0 +1,65 @@
+from dataclasses import dataclass
+
+import numpy as np
+
+from vsearch.evaluation.catalog_check.groups import Pairs
+from vsearch.evaluation.catalog_check.near import confirmed
+from vsearch.indexes.exact import ExactIndex
+
+NONE = -1
+EXTRA = 10  # neighbours looked at beyond those asked for, since near copies among them don't count
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The nearest of each of n embeddings, exactly, without itself.
+
+    Attributes:
+        positions: int (n, m), nearest first; -1 after the last.
+        scores: cosines, float (n, m).
+    """
+
+    positions: np.ndarray
+    scores: np.ndarray
+
+
+def nearest(vectors: np.ndarray, k: int) -> Neighbours:
+    """Search every one of the unit vectors, float32 (n, dim), among all of them."""
+    index = ExactIndex()
+    index.build(vectors)
+    scores, positions = index.search(vectors, min(k + 1, len(vectors)))
+    own = positions == np.arange(len(vectors))[:, None]
+    own[~own.any(1), -1] = True  # more than k copies of it, and itself not among the first
+    shape = (len(vectors), positions.shape[1] - 1)
+    return Neighbours(positions[~own].reshape(shape), scores[~own].reshape(shape))
+
+
+def alike_by_score(found: Neighbours, cells: np.ndarray, score: float, difference: float) -> Pairs:
+    """Return the pairs of this score or more whose photos' cells differ by `difference` at most
+    (see `near`).
+    """
+    one, place = np.nonzero((found.scores >= score) & (found.positions != NONE))
+    other = found.positions[one, place]
+    pairs = np.unique(
+        np.stack([np.minimum(one, other), np.maximum(one, other)], 1), axis=0
+    )  # found from both sides
+    return confirmed(pairs[:, 0], pairs[:, 1], cells, difference)
+
+
+def without_copies(found: Neighbours, group: np.ndarray, k: int) -> Neighbours:
+    """Return the first `k` neighbours that are no copies of the photo, and of several copies the
+    first.
+
+    `group` is the same number, int (n,), for photos that are copies of one another.
+    """
+    positions = np.full((len(group), k), NONE, dtype=np.int64)
+    scores = np.full((len(group), k), np.nan)
+    for row, places in enumerate(found.positions):
+        groups = group[places]
+        first = np.unique(groups, return_index=True)[1]
+        kept = np.sort(first[groups[first] != group[row]])[:k]
+        positions[row, : len(kept)], scores[row, : len(kept)] = (
+            places[kept],
+            found.scores[row, kept],
+        )
+    return Neighbours(positions, scores)

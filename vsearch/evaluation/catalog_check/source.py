@@ -1,0 +1,18 @@
+from dataclasses import dataclass
+
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Source:
+    """The items to check.
+
+    Attributes:
+        name: where they are from.
+        items: id, path, label (text), metadata. Photos may be missing, ids may be repeated.
+        left_out: what the catalog itself leaves out of its table, by its names: {"filtered": 3}.
+    """
+
+    name: str
+    items: pd.DataFrame
+    left_out: dict[str, int]

@@ -1,0 +1,1 @@
+"""Two runs side by side, with the uncertainty of their difference."""

@@ -1,0 +1,69 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vsearch.evaluation.comparing.comparison import Change, Comparison, ComparisonError
+from vsearch.evaluation.metrics import MACRO, which_mean
+
+ROUNDING = 1e-9  # 0.80 - 0.79 is not more than 0.01
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a run may be so much worse than its base.
+
+    Attributes:
+        run: its name.
+        metric: as it was asked for: `map_at_r`, `map_at_r_macro`.
+        allowed: by how much the mean may fall.
+        change: what it did.
+    """
+
+    run: str
+    metric: str
+    allowed: float
+    change: Change
+
+    @property
+    def passed(self) -> bool:
+        """The mean did not fall by more than allowed. The interval has no say in it."""
+        return self.change.difference.value >= -self.allowed - ROUNDING
+
+    @property
+    def sure(self) -> str:
+        """What the interval adds."""
+        low, high = self.change.difference.low, self.change.difference.high
+        if low >= -self.allowed - ROUNDING:
+            return "excludes a larger fall"
+        return "lies wholly beyond it" if high < -self.allowed - ROUNDING else "allows either"
+
+    def __str__(self) -> str:
+        difference = self.change.difference
+        return (
+            f"{'passed' if self.passed else 'FAILED'}: {self.run}: {self.metric} "
+            f"{difference.value:+.4f}, may fall by {self.allowed:g}; its 95 % interval "
+            f"[{difference.low:+.4f}, {difference.high:+.4f}] {self.sure}"
+        )
+
+
+def judge(comparisons: Sequence[Comparison], limits: Sequence[tuple[str, float]]) -> list[Verdict]:
+    """Hold every run to every limit: a metric's name, maybe with `_macro`, and by how much it may
+    fall.
+
+    Raises:
+        ComparisonError: a run lacks the metric; lists those that it has.
+    """
+    return [
+        _verdict(comparison, name, allowed)
+        for comparison in comparisons
+        for name, allowed in limits
+    ]
+
+
+def _verdict(comparison: Comparison, name: str, allowed: float) -> Verdict:
+    metric, kind = which_mean(name)
+    if metric not in comparison.metrics:
+        raise ComparisonError(
+            f"{comparison.run.name} and {comparison.base.name} have no metric {metric!r} in "
+            f"common; they have {', '.join(comparison.metrics)}, each also with {MACRO}."
+        )
+    return Verdict(comparison.run.name, name, allowed, comparison.metrics[metric][kind])

@@ -1,0 +1,166 @@
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import faiss
+import numpy as np
+import threadpoolctl
+
+from vsearch.indexes.auto import AutoIndex
+from vsearch.indexes.base import Index
+from vsearch.indexes.exactness import is_exact
+from vsearch.indexes.trial import found_share, kth_best, stored_bytes
+
+KS = (1, 10, 100)
+BATCHES = (1, 32, 256)
+CALLS, SECONDS = (
+    {1: 200, 32: 50, 256: 20},
+    0.6,
+)  # at most, for each number of queries and of threads
+TOO_LONG = 2.0  # seconds of a first call that is then counted, as the only one
+CHUNK = 16_000_000  # cosines held at once: 64 MB
+SMALL = 16 << 20  # bytes below which what Python itself takes and frees hides the index
+OPENED = """
+import importlib, pathlib, sys
+import faiss, numpy
+def resident():
+    return int(open("/proc/self/statm").read().split()[1])
+kind = getattr(importlib.import_module(sys.argv[1]), sys.argv[2])
+before = resident()
+index = kind.open(pathlib.Path(sys.argv[3]))
+print(resident() - before)
+"""
+
+
+def quality(
+    index: Index, queries: np.ndarray, gallery: np.ndarray, build_s: float
+) -> dict[str, Any]:
+    """Measure a built index with held-out unit vectors (q, dim): what it finds, how fast, and what
+    it takes.
+
+    The index alone: no label, no network. Of an AutoIndex also what it tried and why it chose.
+
+    Returns:
+        spec, exact (does it find what exact search finds by construction?), vectors, bytes (on the
+        disk), memory_bytes, build_s, recall_at_1, recall_at_10, recall_at_100, latency (of
+        `latency`); why and frontier where several were tried.
+    """
+    stored = stored_bytes(index)
+    return {
+        "spec": index.spec,
+        "exact": is_exact(index),
+        "vectors": len(index),
+        "bytes": stored,
+        "memory_bytes": stored if stored < SMALL else resident_bytes(index),
+        "build_s": build_s,
+        **{f"recall_at_{k}": share for k, share in index_recalls(index, queries, gallery).items()},
+        "latency": latency(index, queries),
+        **(index.found if isinstance(index, AutoIndex) else {}),
+    }
+
+
+def index_recalls(
+    index: Index,
+    queries: np.ndarray,
+    gallery: np.ndarray,
+    ks: Sequence[int] = KS,
+    sample: int = 300,
+) -> dict[int, float]:
+    """Return, for each k, the share (0..1) of the exact k best that a search for k finds, over a
+    sample of queries.
+
+    A hit counts when its exact score reaches the exact k-th best, so that ties don't matter.
+    """
+    asked = queries[np.random.default_rng(0).permutation(len(queries))[:sample]]
+    found = dict.fromkeys(ks, 0.0)
+    for part in np.array_split(asked, min(len(asked), 1 + len(asked) * len(gallery) // CHUNK)):
+        exact = part @ gallery.T
+        for k in ks:
+            _, positions = index.search(part, min(k, len(gallery)))
+            found[k] += len(part) * found_share(positions, exact, kth_best(exact, k))
+    return {k: share / len(asked) for k, share in found.items()}
+
+
+def latency(
+    index: Index, queries: np.ndarray, k: int = 10, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, Any]:
+    """Time searches for the `k` best of unit vectors (q, dim), for 1, 32 and 256 at once, with 1, 2
+    and all threads.
+
+    The index alone: no decoding, no network. One call of each kind isn't counted, unless there is
+    time for no other.
+
+    Returns:
+        table: for each number of queries and threads: {batch, threads, calls, p50_ms, p99_ms},
+            milliseconds a call;
+        single_p50_ms, single_p99_ms, batch_p50_ms, batch_p99_ms, batch_size, threads: of it, with
+            all threads.
+    """
+    every = faiss.omp_get_max_threads()
+    rows = []
+    for threads in sorted({1, min(2, every), every}):
+        with limited(threads):
+            rows += [_timed(index, queries, k, batch, threads, clock) for batch in BATCHES]
+    single, batch = (
+        next(row for row in rows if row["threads"] == every and row["batch"] == n)
+        for n in BATCHES[:2]
+    )
+    return {
+        "single_p50_ms": single["p50_ms"],
+        "single_p99_ms": single["p99_ms"],
+        "batch_p50_ms": batch["p50_ms"],
+        "batch_p99_ms": batch["p99_ms"],
+        "batch_size": batch["batch"],
+        "threads": every,
+        "table": rows,
+    }
+
+
+def _timed(
+    index: Index, queries: np.ndarray, k: int, batch: int, threads: int, clock: Callable[[], float]
+) -> dict[str, Any]:
+    calls = queries[np.random.default_rng(0).integers(len(queries), size=(1 + CALLS[batch], batch))]
+    begun, times = clock(), []
+    for asked in calls:
+        start = clock()
+        index.search(asked, k)
+        end = clock()
+        times.append(1000 * (end - start))
+        if end - begun > (SECONDS if len(times) > 1 else TOO_LONG):
+            break
+    counted = times[1:] or times
+    p50, p99 = (float(np.percentile(counted, share)) for share in (50, 99))
+    return {"batch": batch, "threads": threads, "calls": len(counted), "p50_ms": p50, "p99_ms": p99}
+
+
+@contextmanager
+def limited(threads: int) -> Iterator[None]:
+    """Let FAISS and NumPy use so many threads; an index that was given its own number keeps that."""
+    before = faiss.omp_get_max_threads()
+    with threadpoolctl.threadpool_limits(limits=threads, user_api="blas"):
+        faiss.omp_set_num_threads(threads)
+        try:
+            yield
+        finally:
+            faiss.omp_set_num_threads(before)
+
+
+def resident_bytes(index: Index) -> int | None:
+    """Return by how much the resident set of a new process with FAISS and NumPy grows as it opens
+    the index.
+
+    None where that can't be told: without /proc, or if the index's class can't be imported there.
+    """
+    kind = type(index)
+    with TemporaryDirectory() as folder:
+        index.save(Path(folder))
+        command = [sys.executable, "-c", OPENED, kind.__module__, kind.__qualname__, folder]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    return int(done.stdout) * os.sysconf("SC_PAGE_SIZE") if done.returncode == 0 else None

@@ -1,0 +1,58 @@
+from typing import Any
+
+import numpy as np
+
+from vsearch.evaluation.calibration import Calibration
+
+BINS = 10
+
+
+def measured(calibration: Calibration, scores: np.ndarray, right: np.ndarray) -> dict[str, Any]:
+    """Measure a calibration on queries that it hasn't seen, as plain JSON values.
+
+    Args:
+        calibration: fit on other queries.
+        scores: cosines, float (q, depth), of each query's hits, best first; NaN where there is no
+            hit.
+        right: bool (q, depth), whether the hit has the query's label.
+
+    Returns:
+        queries, right: how many there are, and how many of them have a right best hit;
+        right_refused, wrong_refused: the shares of those with a right and with a wrong best hit
+        whose best score is below the threshold, which `error_rate` bounds for the first; None
+        without a threshold or without such queries; and `reliability`'s.
+    """
+    there = ~np.isnan(scores)
+    first = right[:, 0] & there[:, 0]
+    found: dict[str, Any] = {"queries": len(scores), "right": int(np.count_nonzero(first))}
+    for name, among in (("right_refused", first), ("wrong_refused", ~first)):
+        known = calibration.threshold is not None and among.any()
+        found[name] = (
+            float((~(scores[among, 0] >= calibration.threshold)).mean()) if known else None
+        )
+    return found | reliability(calibration.probability(scores[there]), right[there])
+
+
+def reliability(probabilities: np.ndarray, right: np.ndarray) -> dict[str, Any]:
+    """Compare probabilities, float (n,), with what came true, bool (n,), as plain JSON values.
+
+    Returns:
+        hits: n; expected_calibration_error: the mean distance, 0..1, between probability and share
+        of right ones in ten bins of equal width, weighted by their hits (Naeini et al. 2015,
+        "Obtaining Well Calibrated Probabilities Using Bayesian Binning"; Guo et al. 2017, "On
+        Calibration of Modern Neural Networks"), None without hits; bins: hits, mean probability and
+        share of right ones of each that has any.
+    """
+    places = np.minimum((probabilities * BINS).astype(int), BINS - 1)
+    bins = [
+        {
+            "hits": int(np.count_nonzero(own)),
+            "probability": float(probabilities[own].mean()),
+            "right": float(right[own].mean()),
+        }
+        for own in (places == place for place in range(BINS))
+        if own.any()
+    ]
+    gaps = [row["hits"] * abs(row["probability"] - row["right"]) for row in bins]
+    error = sum(gaps) / len(right) if bins else None
+    return {"hits": len(right), "expected_calibration_error": error, "bins": bins}

@@ -1,0 +1,224 @@
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from rich.progress import track
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from vsearch.evaluation.metrics import chance, per_query
+from vsearch.indexes.base import Index
+from vsearch.indexes.faiss import FaissIndex
+
+MAX_DEPTH = 10  # the deepest fixed cut-off of `metrics.per_query`
+CHUNK = 4_000_000  # hits held at once: 4 M x (8 + 4 bytes) = 48 MB, whatever the catalog's size
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Items as vectors.
+
+    Attributes:
+        embeddings: float32 (n, dim), unit length.
+        labels: int (n,), label codes.
+        keys: int (n,); a query never counts hits that share its key (itself, its sequence).
+    """
+
+    embeddings: np.ndarray
+    labels: np.ndarray
+    keys: np.ndarray
+
+    def __post_init__(self) -> None:
+        if not len(self.embeddings) == len(self.labels) == len(self.keys):
+            raise ValueError(
+                f"{len(self.embeddings)} embeddings, {len(self.labels)} labels, {len(self.keys)} "
+                "keys"
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, positions: np.ndarray) -> "Embedded":
+        """Return the items at `positions`."""
+        return Embedded(self.embeddings[positions], self.labels[positions], self.keys[positions])
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What every query got.
+
+    Attributes:
+        model: metric -> float (n,), one value per answerable query.
+        chance: the same metrics' expectation under a random ranking.
+        labels: int (n,), the queries' label codes.
+        answered: int (n,), the positions of these queries among all that were asked, rising.
+        unanswerable: how many queries were left out since the gallery holds nothing of their label.
+    """
+
+    model: dict[str, np.ndarray]
+    chance: dict[str, np.ndarray]
+    labels: np.ndarray
+    answered: np.ndarray
+    unanswerable: int
+
+
+def embed(
+    model: Callable[[Tensor], Tensor],
+    loader: DataLoader,
+    device: torch.device,
+    title: str = "Embedding",
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Embed a loader's photos with a progress bar: embeddings float32 (n, dim), label codes (n,),
+    catalog rows (n,).
+    """
+    n, done = len(loader.dataset), 0  # type: ignore[arg-type]
+    vectors, labels, rows = (
+        np.empty((n, 0), np.float32),
+        np.empty(n, np.int64),
+        np.empty(n, np.int64),
+    )
+    with torch.inference_mode():
+        for photos, batch_labels, batch_rows in track(loader, title):
+            made = model(photos.to(device)).cpu().numpy()
+            if (
+                done == 0
+                # in one piece from the start: pieces that are joined at the end take twice the
+                # memory
+            ):
+                vectors = np.empty((n, made.shape[1]), np.float32)
+            part = slice(done, done + len(made))
+            vectors[part], labels[part], rows[part] = made, batch_labels.numpy(), batch_rows.numpy()
+            done = part.stop
+    return vectors, labels, rows
+
+
+def score(index: Index, queries: Embedded, gallery: Embedded) -> Scores:
+    """Search every query through `index`, which holds `gallery` in its order, and score the ranked
+    hits.
+
+    Memory stays bounded: hits are scored in chunks of queries and only the metrics are kept.
+
+    Raises:
+        ValueError: the index and the gallery differ in size, or no query can be answered.
+    """
+    if len(index) != len(gallery):
+        raise ValueError(f"the index holds {len(index)} vectors, the gallery {len(gallery)} items")
+    excluded, n_relevant = exclusions(queries, gallery)
+    answerable = np.flatnonzero(n_relevant > 0)
+    if len(answerable) == 0:
+        raise ValueError(
+            "no query has an item of its label in the gallery: nothing can be measured"
+        )
+    asked, n_relevant = queries.take(answerable), n_relevant[answerable]
+    depth = int(max(MAX_DEPTH, n_relevant.max()))
+    reach = depth + int(excluded.max())
+    parts = []
+    for chunk in _chunks(len(asked), reach):
+        hits = _hits(index, asked.take(chunk), gallery, reach)[1][:, :depth]
+        parts.append(
+            per_query(relevant(hits, asked.labels[chunk], gallery.labels), n_relevant[chunk])
+        )
+    return Scores(
+        model={name: np.concatenate([part[name] for part in parts]) for name in parts[0]},
+        chance=chance(n_relevant, len(gallery) - excluded[answerable]),
+        labels=asked.labels,
+        answered=answerable,
+        unanswerable=len(queries) - len(asked),
+    )
+
+
+def score_exactly(queries: Embedded, gallery: Embedded) -> Scores:
+    """Score every query by exact search: what the model is worth, whatever index is served."""
+    return score(exact_index(gallery), queries, gallery)
+
+
+def exact_index(gallery: Embedded) -> FaissIndex:
+    """Return an index of the gallery, in its order, that finds exactly the nearest."""
+    index = FaissIndex()
+    index.build(gallery.embeddings)
+    return index
+
+
+def top_hits(
+    index: Index, queries: Embedded, gallery: Embedded, depth: int = MAX_DEPTH
+) -> np.ndarray:
+    """Return int (q, depth): the positions in `gallery` of each query's best hits, best first; -1
+    after the last.
+
+    Hits that share their query's key are taken out. Narrower where the gallery has fewer than
+    `depth` items.
+    """
+    return scored_hits(index, queries, gallery, depth)[1]
+
+
+def scored_hits(
+    index: Index, queries: Embedded, gallery: Embedded, depth: int = MAX_DEPTH
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the scores, float32 (q, depth), that the index gives to the `top_hits`, and these; NaN
+    after the last.
+    """
+    reach = depth + int(_count(gallery.keys[:, None], queries.keys[:, None]).max())
+    parts = [
+        [side[:, :depth].copy() for side in _hits(index, queries.take(chunk), gallery, reach)]
+        for chunk in _chunks(len(queries), reach)
+    ]
+    scores, hits = (np.concatenate(side) for side in zip(*parts, strict=True))
+    return np.where(hits >= 0, scores, np.nan).astype(np.float32), hits
+
+
+def relevant(hits: np.ndarray, query_labels: np.ndarray, gallery_labels: np.ndarray) -> np.ndarray:
+    """Return bool, of the shape of `hits` (q, depth): is the hit there, and of its query's label?"""
+    return (hits >= 0) & (gallery_labels[hits] == query_labels[:, None])
+
+
+def exclusions(queries: Embedded, gallery: Embedded) -> tuple[np.ndarray, np.ndarray]:
+    """Return, per query, how many gallery items share its key, and how many that don't are of its
+    label.
+    """
+    same_key = _count(gallery.keys[:, None], queries.keys[:, None])
+    same_label = _count(gallery.labels[:, None], queries.labels[:, None])
+    both = _count(
+        np.stack([gallery.keys, gallery.labels], axis=1),
+        np.stack([queries.keys, queries.labels], axis=1),
+    )
+    return same_key, same_label - both
+
+
+def half(keys: np.ndarray, seed: int) -> np.ndarray:
+    """Return bool (n,): about half of all, drawn at random, with all or none of those that share a
+    key.
+    """
+    distinct, place = np.unique(keys, return_inverse=True)
+    drawn = np.random.default_rng(seed).permutation(len(distinct)) < (len(distinct) + 1) // 2
+    return drawn[place]
+
+
+def _chunks(n: int, width: int) -> Iterator[np.ndarray]:
+    """Split the positions 0..n - 1 so that each part's table of `width` columns has at most CHUNK
+    cells.
+    """
+    size = max(1, CHUNK // width)
+    return (np.arange(start, min(start + size, n)) for start in range(0, n, size))
+
+
+def _hits(
+    index: Index, queries: Embedded, gallery: Embedded, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return scores, float32 (q, k), and positions, int (q, k), of the hits that count, best first;
+    then -1.
+    """
+    scores, positions = index.search(queries.embeddings, k)
+    counts = (positions >= 0) & (gallery.keys[positions] != queries.keys[:, None])
+    if counts.all():
+        return scores, positions
+    order = np.argsort(~counts, axis=1, kind="stable")  # hits that count first, in their order
+    positions = np.where(counts, positions, -1)
+    return np.take_along_axis(scores, order, axis=1), np.take_along_axis(positions, order, axis=1)
+
+
+def _count(rows: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Return how often each row of `wanted` occurs among `rows`; both int (n, columns)."""
+    _, codes = np.unique(np.concatenate([rows, wanted]), axis=0, return_inverse=True)
+    codes = codes.ravel()
+    return np.bincount(codes[: len(rows)], minlength=codes.max() + 1)[codes[len(rows) :]]

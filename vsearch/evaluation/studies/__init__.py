@@ -1,0 +1,1 @@
+"""Many fits over one question, and which of them is best."""

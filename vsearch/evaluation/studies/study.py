@@ -1,0 +1,190 @@
+import json
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from vsearch.errors import VsearchError
+from vsearch.evaluation.metrics import MACRO, per_query, which_mean
+
+SHIPPED = Path("configs/studies")  # where a study is looked for that is given by its name alone
+METRICS = tuple(per_query(np.ones((1, 10), dtype=bool), np.array([10])))
+KEYS = {"baseline", "seeds", "rank_by", "monitor", "cells"}
+VAL = "val/"  # what a metric's name begins with when it is measured each epoch
+
+
+class StudyError(VsearchError):
+    """A study can't be read, or its cells can't be run or compared."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A question, and the cells whose runs answer it.
+
+    Attributes:
+        name: the stem of its file.
+        question: the comment at the top of its file.
+        baseline: the cell that the others are compared with.
+        seeds: each cell is run once with each.
+        rank_by: a metric of `metrics.per_query`; with `_macro` at its end, the mean over labels.
+        cells: by name, the overlays of each as values of `--config`: paths, or JSON where the study
+            has them inline.
+        monitor: what every cell's best epoch is picked and its fit stopped by, more being better:
+            `val/map_at_r`; None leaves that to each cell's own callbacks.
+    """
+
+    name: str
+    question: str
+    baseline: str
+    seeds: tuple[int, ...]
+    rank_by: str
+    cells: dict[str, list[str]]
+    monitor: str | None = None
+
+    def narrowed(self, cells: Sequence[str] | None, seeds: Sequence[int] | None) -> "Study":
+        """Return the study with some of its cells (the baseline always stays), or with other seeds.
+
+        Raises:
+            StudyError: it has no such cell, or a seed comes twice.
+        """
+        if unknown := sorted(set(cells or ()) - set(self.cells)):
+            raise StudyError(
+                f"{self.name} has no cell {_listed(unknown)}; it has {_listed(self.cells)}."
+            )
+        kept = {
+            name: words
+            for name, words in self.cells.items()
+            if not cells or name in (*cells, self.baseline)
+        }
+        return replace(
+            self, cells=kept, seeds=_seeds(list(seeds), self.name) if seeds else self.seeds
+        )
+
+    def words(self, cell: str, configs: Sequence[str], overrides: Sequence[str]) -> list[str]:
+        """Return the arguments of a fit with a cell's settings: shared configs, the cell's
+        overlays, overrides.
+        """
+        given = (*configs, *self.cells[cell])
+        return [word for config in given for word in ("--config", config)] + list(overrides)
+
+
+def read_study(name: str) -> Study:
+    """Read a study from its file, or from configs/studies by its name.
+
+    Raises:
+        StudyError: there is no such file, or it isn't a study; says where and what to write.
+    """
+    path = Path(name) if Path(name).is_file() else SHIPPED / f"{name}.yaml"
+    if not path.is_file():
+        there = _listed(sorted(file.stem for file in SHIPPED.glob("*.yaml"))) or "none"
+        raise StudyError(
+            f"no study {name}: it is neither a file nor one of those in {SHIPPED}: {there}."
+        )
+    text = path.read_text()
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise StudyError(f"{path} is no YAML: {error}") from error
+    if not isinstance(content, dict) or not {"baseline", "cells"} <= set(content) <= KEYS:
+        raise StudyError(
+            f"{path}: a study has the keys baseline and cells, maybe seeds, rank_by, monitor; no "
+            "others."
+        )
+    cells, baseline = content["cells"], content["baseline"]
+    rank_by, monitor = content.get("rank_by", "map_at_r"), content.get("monitor")
+    if not isinstance(cells, dict) or baseline not in cells:
+        raise StudyError(
+            f"{path}: cells must map names to lists of overlays, and baseline name one of them."
+        )
+    if not _is_metric(rank_by):
+        raise StudyError(
+            f"{path}: rank_by is {rank_by!r}, not one of {_listed(METRICS)} (or that with {MACRO})."
+        )
+    if monitor is not None and not (
+        _is_metric(str(monitor).removeprefix(VAL)) and str(monitor).startswith(VAL)
+    ):
+        raise StudyError(
+            f"{path}: monitor is {monitor!r}, not a metric of the val part such as val/map_at_r."
+        )
+    return Study(
+        name=path.stem,
+        question=_top_comment(text),
+        baseline=baseline,
+        seeds=_seeds(content.get("seeds", [0]), path),
+        rank_by=rank_by,
+        cells=_cells(cells, path),
+        monitor=monitor,
+    )
+
+
+def folder_name(cell: str) -> str:
+    """Return a cell's name as that of a folder: letters, digits, dots and underscores, with hyphens
+    for the rest.
+    """
+    return re.sub(r"[^A-Za-z0-9._]+", "-", cell).strip("-.")
+
+
+def _cells(cells: dict[Any, Any], path: Path) -> dict[str, list[str]]:
+    folders: dict[str, str] = {}
+    for name, overlays in cells.items():
+        if not isinstance(name, str) or "," in name or not folder_name(name):
+            raise StudyError(
+                f"{path}: {name!r} is no name of a cell: letters or digits, no comma, quoted if "
+                "need be."
+            )
+        if not isinstance(overlays, list) or not all(
+            isinstance(overlay, str | dict) for overlay in overlays
+        ):
+            raise StudyError(
+                f"{path}: cell {name!r} must be a list of overlays: paths or mappings; [] for none."
+            )
+        if (other := folders.setdefault(folder_name(name).lower(), name)) != name:
+            raise StudyError(
+                f"{path}: cells {other!r} and {name!r} would share a folder: rename one."
+            )
+    written = {
+        overlay for overlays in cells.values() for overlay in overlays if isinstance(overlay, str)
+    }
+    if missing := sorted(overlay for overlay in written if not (path.parent / overlay).is_file()):
+        raise StudyError(
+            f"{path}: there is no {_listed(missing)} (paths are relative to the study's file)."
+        )
+    return {
+        name: [_overlay(overlay, path) for overlay in overlays] for name, overlays in cells.items()
+    }
+
+
+def _overlay(overlay: str | dict[str, Any], path: Path) -> str:
+    return (
+        json.dumps(overlay)
+        if isinstance(overlay, dict)
+        else os.path.normpath(path.parent / overlay)
+    )
+
+
+def _seeds(seeds: Any, where: object) -> tuple[int, ...]:
+    whole = isinstance(seeds, list) and all(type(seed) is int and seed >= 0 for seed in seeds)
+    if not whole or not seeds or len(set(seeds)) < len(seeds):
+        raise StudyError(
+            f"{where}: seeds must be a list of different whole numbers, 0 or more, not {seeds!r}."
+        )
+    return tuple(seeds)
+
+
+def _is_metric(name: object) -> bool:
+    return isinstance(name, str) and which_mean(name)[0] in METRICS
+
+
+def _top_comment(text: str) -> str:
+    lines = takewhile(lambda line: line.startswith("#"), text.splitlines())
+    return "\n".join(line[1:].removeprefix(" ") for line in lines)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)

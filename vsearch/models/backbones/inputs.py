@@ -1,0 +1,64 @@
+import torch
+
+from vsearch.models.backbones.base import Backbone
+from vsearch.models.backbones.restored import known_dim
+
+MIN_SIDE = 8  # pixels
+
+
+def side(image_size: int | None, own: int) -> int:
+    """Return the side of the square that the network sees, in pixels: `own` where none is asked
+    for.
+
+    Raises:
+        ValueError: it is too small to show anything.
+    """
+    if image_size is not None and image_size < MIN_SIDE:
+        raise ValueError(
+            f"image_size: {image_size} shows nothing: set it to {MIN_SIDE} or more, or null for "
+            f"{own}."
+        )
+    return image_size or own
+
+
+def require_whole_patches(network: str, image_size: int, patch: int) -> None:
+    """Check that a photo can be cut into square patches; both sizes in pixels.
+
+    Raises:
+        ValueError: the image size is no multiple of the patch size.
+    """
+    if image_size % patch:
+        near = max(1, round(image_size / patch)) * patch
+        raise ValueError(
+            f"image_size: {network} takes multiples of its patch size {patch}, such as {near}, not "
+            f"{image_size}."
+        )
+
+
+def measured_dim(backbone: Backbone, network: str, image_size: int) -> int:
+    """Return the number of features that the network makes of a black photo; it is in training mode
+    afterwards.
+
+    A network that is built again (see `restored`) has been measured before.
+
+    Raises:
+        ValueError: it can't take photos of this size, or doesn't make one vector of a photo.
+    """
+    if (known := known_dim()) is not None:
+        return known
+    backbone.eval()
+    try:
+        with torch.no_grad():
+            features = backbone(torch.zeros(1, 3, image_size, image_size))
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise ValueError(
+            f"image_size: {network} can't take photos of {image_size} pixels "
+            f"({str(error).splitlines()[0]})."
+        ) from error
+    backbone.train()
+    if features.ndim != 2:
+        raise ValueError(
+            f"name: {network} makes values of shape {tuple(features.shape[1:])} of a photo, not "
+            "one vector."
+        )
+    return features.shape[1]

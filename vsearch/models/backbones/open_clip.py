@@ -1,0 +1,176 @@
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vsearch.data.photos import Preprocessing
+from vsearch.models.backbones.base import Backbone
+from vsearch.models.backbones.downloads import NOT_FETCHED, give_up_when_silent
+from vsearch.models.backbones.inputs import measured_dim, require_whole_patches, side
+from vsearch.models.backbones.weights import (
+    Origin,
+    Unavailable,
+    freeze_trained,
+    go_without,
+    is_file,
+    load,
+    read,
+)
+from vsearch.optional_packages import require
+
+WORDLESS = {
+    "context_length": 1,
+    "vocab_size": 1,
+    "width": 64,
+    "heads": 1,
+    "layers": 1,
+}  # a text tower to throw away
+POSITIONS = "positional_embedding"
+
+
+class OpenCLIPBackbone(Backbone):
+    """The image tower of a model of open_clip: CLIP, SigLIP, EVA, MobileCLIP, ...
+
+    Args:
+        name: open_clip's name of the architecture, such as `ViT-B-32`; `open_clip.list_models()`
+            has them all.
+        weights: open_clip's tag, such as `laion2b_s34b_b79k`, a local state_dict file of the model
+            or of its image tower alone (`.pth`, `.pt` or `.safetensors`, in open_clip's layout), or
+            null for random weights.
+        freeze: stages of the image tower that are not trained (an error lists them), or `all`.
+            Random weights are never frozen; the attribute has what is.
+        image_size: side in pixels of the square the network sees; null takes the size the model was
+            made for. Position embeddings are interpolated.
+        weights_unavailable: what to do when the weights can't be downloaded: `error`, or `scratch`
+            for random weights and a warning.
+
+    Raises:
+        ImportError: open_clip isn't installed.
+    """
+
+    def __init__(
+        self,
+        name: str = "ViT-B-32",
+        weights: str | None = "laion2b_s34b_b79k",
+        freeze: list[str] = [],  # noqa: B006 (never changed; a list is what YAML gives)
+        image_size: int | None = None,
+        weights_unavailable: Unavailable = "error",
+    ) -> None:
+        super().__init__()
+        library = require("open_clip", "open-clip")
+        config = library.get_model_config(name) if name in library.list_models() else None
+        if config is None:
+            raise ValueError(f"open_clip has no model {name!r}; see open_clip.list_models().")
+        size = side(image_size, config["vision_cfg"].get("image_size", 224))
+        path, (self.origin, self.wanted) = _source(library, name, weights, weights_unavailable)
+        tower = _tower(library, name, config, size)
+        if path is not None:
+            load(tower, _interpolated(tower, _image_part(read(path))), self.origin, name)
+        if hasattr(tower, "set_input_size"):  # timm's
+            tower.set_input_size(size)
+        self.model: nn.Module = tower
+        self.preprocessing = _preprocessing(library, name, weights, size)
+        self.name, self.image_size, self.weights_unavailable = name, size, weights_unavailable
+        self.dim = measured_dim(self, name, size)
+        self.freeze = freeze_trained(self.model, freeze, self.origin)
+
+    def forward(self, photos: Tensor) -> Tensor:
+        """Return features, float (B, dim), of normalised photos, float (B, 3, H, W)."""
+        features = self.model(photos)
+        return (
+            features[0] if isinstance(features, tuple) else features
+        )  # CoCa's tower adds its tokens
+
+
+def _source(
+    library: Any, name: str, weights: str | None, unavailable: Unavailable
+) -> tuple[Path | None, Origin]:
+    """Return the file of the weights, None for random ones, and where they come from."""
+    if weights is None:
+        return None, Origin("random")
+    if is_file(weights):
+        return Path(weights), Origin(f"file {Path(weights).name}")
+    entry = library.get_pretrained_cfg(name, weights)
+    if not entry:
+        tags = ", ".join(library.list_pretrained_tags_by_model(name)) or "none"
+        raise ValueError(
+            f"weights: {weights!r} is neither a .pth, .pt or .safetensors file nor a tag of "
+            f"{name}. Tags: {tags}."
+        )
+    if bool(entry.get("quick_gelu")) != name.endswith("-quickgelu"):
+        other = (
+            name.removesuffix("-quickgelu") if name.endswith("-quickgelu") else f"{name}-quickgelu"
+        )
+        raise ValueError(
+            f"name: the weights {weights} belong to {other}, with another activation; not to "
+            f"{name}."
+        )
+    wanted = f"open_clip {name} {weights}"
+    try:
+        with give_up_when_silent():
+            return Path(library.download_pretrained(entry)), Origin(wanted)
+    except NOT_FETCHED as error:
+        source = (
+            f"huggingface.co/{entry['hf_hub'].strip('/')}"
+            if entry.get("hf_hub")
+            else entry.get("url")
+        )
+        remedy = f"Fetch the file elsewhere, from {source}, and name it in `weights`."
+        return None, go_without(wanted, error, remedy, unavailable)
+
+
+def _tower(library: Any, name: str, config: dict[str, Any], size: int) -> Any:
+    """Return the image tower with random weights."""
+    vision = {**config["vision_cfg"], "timm_model_pretrained": False}
+    if "timm_model_name" not in vision:
+        vision["image_size"] = size
+        if isinstance(vision.get("layers", 12), int):
+            require_whole_patches(name, size, vision.get("patch_size", 16))
+    model = library.CustomTextCLIP(
+        config["embed_dim"], vision, WORDLESS, quick_gelu=config.get("quick_gelu", False)
+    )
+    return model.visual
+
+
+def _image_part(state: dict[str, Any]) -> dict[str, Any]:
+    """Return the image tower's tensors out of those of a whole model."""
+    prefix = "visual."
+    image = {
+        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
+    }
+    return image or state
+
+
+def _interpolated(tower: nn.Module, state: dict[str, Any]) -> dict[str, Any]:
+    """Return the state with position embeddings for the tower's grid: (1 + rows * columns, width),
+    class token first.
+
+    As open_clip does it: bicubic, antialiased.
+    """
+    old = state.get(POSITIONS)
+    grid = getattr(tower, "grid_size", None)
+    if old is None or grid is None or len(old) == 1 + math.prod(grid):
+        return state
+    side = math.isqrt(len(old) - 1)
+    places = old[1:].reshape(1, side, side, -1).permute(0, 3, 1, 2)
+    places = nn.functional.interpolate(
+        places, grid, mode="bicubic", antialias=True, align_corners=False
+    )
+    return {**state, POSITIONS: torch.cat([old[:1], places.flatten(2)[0].T])}
+
+
+def _preprocessing(library: Any, name: str, weights: str | None, size: int) -> Preprocessing:
+    """Return what the tag says; files and random weights take the architecture's first tag, or
+    CLIP's own.
+    """
+    tags = library.list_pretrained_tags_by_model(name)
+    entry = library.get_pretrained_cfg(name, weights or "") or library.get_pretrained_cfg(
+        name, next(iter(tags), "")
+    )
+    mean, std = (
+        entry.get("mean") or library.OPENAI_DATASET_MEAN,
+        entry.get("std") or library.OPENAI_DATASET_STD,
+    )
+    return Preprocessing(size, mean, std, entry.get("interpolation") or "bicubic")

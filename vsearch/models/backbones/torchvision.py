@@ -1,0 +1,234 @@
+import inspect
+import re
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from torch import Tensor, nn
+from torchvision.models import GoogLeNet, Inception3, MaxVit, MNASNet, VisionTransformer
+from torchvision.models.resnet import BasicBlock, Bottleneck
+from torchvision.models.vision_transformer import interpolate_embeddings
+
+from vsearch.data.photos import Preprocessing
+from vsearch.models.backbones.base import Backbone
+from vsearch.models.backbones.downloads import NOT_FETCHED, checkpoint_file, fetch
+from vsearch.models.backbones.inputs import measured_dim, require_whole_patches, side
+from vsearch.models.backbones.weights import (
+    Origin,
+    Unavailable,
+    freeze_trained,
+    go_without,
+    is_file,
+    load,
+    read,
+)
+
+DENSENET = re.compile(
+    r"(denselayer\d+\.(?:norm|conv))\.(?=[12]\.)"
+)  # its weights have a dot that its names lost
+SIDE_CLASSIFIERS = (
+    "aux1.",
+    "aux2.",
+    "AuxLogits.",
+)  # GoogLeNet's and Inception's, for training from scratch
+
+
+class TorchvisionBackbone(Backbone):
+    """A classification network of torchvision without its classifier.
+
+    Args:
+        name: a builder of `torchvision.models`, such as `resnet50`.
+        weights: the name of torchvision's weights (`IMAGENET1K_V2`, `DEFAULT`), a local state_dict
+            file (`.pth`, `.pt` or `.safetensors`, in torchvision's layout, with or without the
+            classifier), or null for random weights.
+        freeze: stages that are not trained, by their names in torchvision (`conv1`, `bn1`,
+            `layer1`, ...), or `all`. Random weights are never frozen: a random stage that cannot
+            learn only destroys the photo. The attribute has what is frozen.
+        image_size: side in pixels of the square the network sees; null takes the size the weights
+            were trained for. Vision transformers take multiples of their patch size, and their
+            position embeddings are interpolated.
+        weights_unavailable: what to do when named weights can't be downloaded: `error`, or
+            `scratch` for random weights and a warning.
+        pool: replaces the average over all places, `(B, C, H, W)` to `(B, C, 1, 1)`; for networks
+            that have one.
+    """
+
+    def __init__(
+        self,
+        name: str = "resnet50",
+        weights: str | None = "DEFAULT",
+        freeze: list[str] = [],  # noqa: B006 (never changed; a list is what YAML gives)
+        image_size: int | None = None,
+        weights_unavailable: Unavailable = "error",
+        pool: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        if name not in torchvision.models.list_models(module=torchvision.models):
+            raise ValueError(
+                f"torchvision has no classification model {name!r}; see "
+                "torchvision.models.list_models()."
+            )
+        self.preprocessing = _preprocessing(name, weights, image_size)
+        self.name, self.image_size, self.weights_unavailable = (
+            name,
+            self.preprocessing.size,
+            weights_unavailable,
+        )
+        self.model = _build(name, self.image_size)
+        state, (self.origin, self.wanted) = _initial_weights(name, weights, weights_unavailable)
+        if state is None:
+            _start_residual_blocks_as_identity(self.model)
+        self.removed = _remove_classifier(self.model)
+        if state is not None:
+            state = _suited(self.model, state)
+            load(
+                self.model,
+                state,
+                self.origin,
+                name,
+                ignored=(f"{self.removed[0]}.", *SIDE_CLASSIFIERS),
+            )
+        if pool is not None:
+            _replace_average(self.model, name, pool)
+        object.__setattr__(
+            self, "pool", pool
+        )  # seen by `spec`, and a part of `model` alone: its weights stand there
+        self.model.to(
+            memory_format=torch.channels_last
+        )  # the layout that convolutions are fastest in, on CPU and GPU
+        self.dim = measured_dim(self, name, self.image_size)
+        self.freeze = freeze_trained(self.model, freeze, self.origin)
+
+    def forward(self, photos: Tensor) -> Tensor:
+        """Return features, float (B, dim), of normalised photos, float (B, 3, H, W)."""
+        return self.model(photos.contiguous(memory_format=torch.channels_last))
+
+    def feature_map(self, photos: Tensor) -> Tensor | None:
+        """Return what goes into the average over all places, float (B, C, h, w); None where there
+        is none.
+        """
+        average = getattr(self.model, "avgpool", None)
+        if not _is_average(average):
+            return None
+        values = photos.contiguous(memory_format=torch.channels_last)
+        for part in self.model.children():  # in the order of use, in those that have an `avgpool`
+            if part is average:
+                break
+            values = part(values)
+        return values
+
+
+def _preprocessing(name: str, weights: str | None, image_size: int | None) -> Preprocessing:
+    entries = torchvision.models.get_model_weights(name)
+    entry = entries[weights] if weights in entries.__members__ else entries.DEFAULT
+    recipe = entry.transforms()
+    size = side(image_size, recipe.crop_size[0])
+    return Preprocessing(size, tuple(recipe.mean), tuple(recipe.std), recipe.interpolation.value)
+
+
+def _build(name: str, image_size: int) -> nn.Module:
+    """Return the network with random weights, for photos of this size where that is built in."""
+    builder = torchvision.models.get_model_builder(name)
+    kind = inspect.signature(builder).return_annotation
+    arguments: dict[str, Any] = {}
+    if kind is VisionTransformer:
+        with torch.device("meta"):  # without memory: to look at
+            patch = builder().patch_size
+        require_whole_patches(name, image_size, patch)
+        arguments = {"image_size": image_size}
+    elif kind is MaxVit:
+        arguments = {"input_size": (image_size, image_size)}
+    elif kind in (GoogLeNet, Inception3):
+        arguments = {
+            "aux_logits": False,
+            "init_weights": True,
+            "transform_input": True,
+        }  # as with weights
+    model = builder(**arguments)
+    if isinstance(
+        model, MNASNet
+    ):  # it refuses a state_dict without its version, which a bundle's file can't hold
+        model._load_from_state_dict = partial(nn.Module._load_from_state_dict, model)
+    return model
+
+
+def _initial_weights(
+    name: str, weights: str | None, unavailable: Unavailable
+) -> tuple[Mapping[str, Any] | None, Origin]:
+    """Return a state_dict, None for random weights, and where it comes from."""
+    if weights is None:
+        return None, Origin("random")
+    if is_file(weights):
+        return read(Path(weights)), Origin(f"file {Path(weights).name}")
+    choices = {entry.name: entry for entry in torchvision.models.get_model_weights(name)}
+    if weights != "DEFAULT" and weights not in choices:
+        raise ValueError(
+            f"weights: {weights!r} is neither a .pth, .pt or .safetensors file nor a weights name "
+            f"of {name}. Names: {', '.join(choices)}, DEFAULT."
+        )
+    entry = (
+        choices[weights]
+        if weights != "DEFAULT"
+        else torchvision.models.get_model_weights(name).DEFAULT
+    )
+    try:
+        file = fetch(entry.url)
+    except NOT_FETCHED as error:
+        remedy = f"Put the file at {checkpoint_file(entry.url)}, or name one in `weights`."
+        return None, go_without(f"torchvision {entry}", error, remedy, unavailable)
+    return read(file), Origin(f"torchvision {entry}")
+
+
+def _start_residual_blocks_as_identity(model: nn.Module) -> None:
+    """Set the last BatchNorm of each residual block to zero, so that a deep random network lets the
+    photo through.
+
+    Goyal et al. 2017, "Accurate, Large Minibatch SGD", section 5.1; torchvision's
+    `zero_init_residual`.
+    """
+    for block in model.modules():
+        if isinstance(block, Bottleneck):
+            nn.init.zeros_(block.bn3.weight)
+        elif isinstance(block, BasicBlock):
+            nn.init.zeros_(block.bn2.weight)
+
+
+def _suited(model: nn.Module, state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return weights under today's names, their position embeddings interpolated to the size of the
+    photos.
+    """
+    named = {DENSENET.sub(r"\1", name): value for name, value in state.items()}
+    if isinstance(model, VisionTransformer) and "encoder.pos_embedding" in named:
+        return interpolate_embeddings(model.image_size, model.patch_size, named)
+    return named
+
+
+def _remove_classifier(model: nn.Module) -> tuple[str, int]:
+    """Take the last layer off, a Linear or SqueezeNet's convolution; return its name and number of
+    parameters.
+    """
+    layers = [
+        (name, layer)
+        for name, layer in model.named_modules()
+        if isinstance(layer, nn.Linear | nn.Conv2d)
+    ]
+    linear = [name for name, layer in layers if isinstance(layer, nn.Linear)]
+    name = linear[-1] if linear else layers[-1][0]
+    parameters = sum(parameter.numel() for parameter in model.get_submodule(name).parameters())
+    model.set_submodule(name, nn.Identity())
+    return name, parameters
+
+
+def _is_average(layer: object) -> bool:
+    return isinstance(layer, nn.AdaptiveAvgPool2d) and layer.output_size in (1, (1, 1))
+
+
+def _replace_average(model: nn.Module, name: str, pool: nn.Module) -> None:
+    if not _is_average(getattr(model, "avgpool", None)):
+        raise ValueError(
+            f"pool: {name} has no average over all places (`avgpool`) that could be replaced."
+        )
+    model.avgpool = pool

@@ -1,0 +1,199 @@
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vsearch.data.photos import Preprocessing
+from vsearch.models.backbones.base import Backbone
+from vsearch.models.backbones.downloads import hub_files
+from vsearch.models.backbones.inputs import measured_dim, require_whole_patches, side
+from vsearch.models.backbones.weights import (
+    UNREADABLE,
+    Origin,
+    Unavailable,
+    freeze_trained,
+    go_without,
+    unreadable,
+)
+from vsearch.optional_packages import require
+
+INTERPOLATION = {2: "bilinear", 3: "bicubic"}  # Pillow's numbers
+UNKNOWN = {
+    "image_mean": (0.485, 0.456, 0.406),
+    "image_std": (0.229, 0.224, 0.225),
+    "resample": 2,
+}  # ImageNet's
+
+
+class TransformersBackbone(Backbone):
+    """An image network of Hugging Face transformers: DINOv2, ViT, or the image tower of CLIP,
+    SigLIP and their like.
+
+    The features are the network's pooled output, where it has none its class token.
+
+    Args:
+        name: a model on the Hub, such as `facebook/dinov2-small`, or a local folder as
+            `save_pretrained` writes it.
+        weights: `DEFAULT` for those of `name`, or null for random ones.
+        freeze: stages that are not trained, by their names in transformers (an error lists them),
+            or `all`. Random weights are never frozen; the attribute has what is.
+        image_size: side in pixels of the square the network sees, a multiple of its patch size;
+            null takes the size that `name` says. Position embeddings are interpolated.
+        weights_unavailable: what to do when the weights can't be downloaded: `error`, or `scratch`
+            for random weights and a warning; that needs `config`, for the architecture would have
+            to be downloaded too.
+        config: the network's configuration; null reads it from `name`. A bundle stores it, and
+            needs no Hub.
+
+    Raises:
+        ImportError: transformers isn't installed.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        weights: str | None = "DEFAULT",
+        freeze: list[str] = [],  # noqa: B006 (never changed; a list is what YAML gives)
+        image_size: int | None = None,
+        weights_unavailable: Unavailable = "error",
+        config: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        library = require("transformers", "transformers")
+        if weights not in ("DEFAULT", None):
+            raise ValueError(
+                f"weights: {weights!r} is neither DEFAULT nor null. Name the weights' folder in "
+                "`name`."
+            )
+        settings = _settings(library, name, config)
+        self.model, recipe, origin = _initial(library, name, settings, weights, weights_unavailable)
+        self.origin, self.wanted = origin
+        size = side(image_size, _size(recipe) or settings.image_size)
+        if isinstance(getattr(settings, "patch_size", None), int):
+            require_whole_patches(name, size, settings.patch_size)
+        self.preprocessing = Preprocessing(
+            size, recipe["image_mean"], recipe["image_std"], INTERPOLATION[recipe["resample"]]
+        )
+        self.name, self.image_size, self.config = name, size, _plain(settings)
+        self.weights_unavailable = weights_unavailable
+        takes = inspect.signature(self.model.forward).parameters
+        self.options = (
+            {"interpolate_pos_encoding": True} if "interpolate_pos_encoding" in takes else {}
+        )
+        self.dim = measured_dim(self, name, size)
+        self.freeze = freeze_trained(self.model, freeze, self.origin)
+
+    def forward(self, photos: Tensor) -> Tensor:
+        """Return features, float (B, dim), of normalised photos, float (B, 3, H, W)."""
+        output = self.model(pixel_values=photos, **self.options)
+        pooled = getattr(output, "pooler_output", None)
+        return output.last_hidden_state[:, 0] if pooled is None else pooled.flatten(1)
+
+
+def _settings(library: Any, name: str, config: dict[str, Any] | None) -> Any:
+    """Return the configuration of the network, or of the image tower if it has several."""
+    try:
+        whole = (
+            library.AutoConfig.from_pretrained(name)
+            if config is None
+            else library.AutoConfig.for_model(**config)
+        )
+    except OSError as error:
+        raise FileNotFoundError(
+            f"name: the architecture of {name} can't be read ({str(error).splitlines()[0]}). Fetch "
+            "the model's folder elsewhere, and name that."
+        ) from error
+    return getattr(whole, "vision_config", whole)
+
+
+def _initial(
+    library: Any, name: str, settings: Any, weights: str | None, unavailable: Unavailable
+) -> tuple[nn.Module, dict[str, Any], Origin]:
+    """Return the network, what is known of its preprocessing, and where its weights come from."""
+    origin = Origin("random")
+    if weights == "DEFAULT":
+        try:
+            recipe = _recipe(library, name)
+            return _trained(library, name, settings), recipe, Origin(f"transformers {name}")
+        except (OSError, *UNREADABLE) as error:
+            origin = _without(name, error, unavailable)
+    known = Path(name, "preprocessor_config.json").is_file()
+    return _network(library, name, settings), _recipe(library, name) if known else UNKNOWN, origin
+
+
+def _without(name: str, error: Exception, unavailable: Unavailable) -> Origin:
+    """Return the origin of random weights after the error that transformers raised, if nothing else
+    is to be done.
+    """
+    wanted = f"transformers {name}"
+    if not isinstance(error, OSError) and (files := hub_files(name)):
+        raise unreadable(wanted, error, files) from error
+    if Path(name).is_dir():
+        why = str(error).splitlines()[0]
+        raise FileNotFoundError(
+            f"name: {name} lacks weights or preprocessor_config.json ({why})."
+        ) from error
+    return go_without(
+        wanted, error, "Fetch the model's folder elsewhere, and name that in `name`.", unavailable
+    )
+
+
+def _network(library: Any, name: str, settings: Any) -> nn.Module:
+    """Return the network with random weights."""
+    try:
+        model = library.AutoModel.from_config(settings)
+    except ValueError as error:
+        raise ValueError(f"name: {name} can't be built: {str(error).splitlines()[0]}") from error
+    if model.main_input_name != "pixel_values":
+        raise ValueError(f"name: {name} is no image network: it takes {model.main_input_name}.")
+    return model.float()
+
+
+def _trained(library: Any, name: str, settings: Any) -> nn.Module:
+    verbosity = library.logging.get_verbosity()
+    # it would list each tensor of the text tower that isn't wanted here
+    library.logging.set_verbosity_error()
+    try:
+        model, found = library.AutoModel.from_pretrained(
+            name, config=settings, dtype=torch.float32, output_loading_info=True
+        )
+    finally:
+        library.logging.set_verbosity(verbosity)
+    lost = sorted(found["missing_keys"])
+    if lost:
+        raise ValueError(f"weights: those of {name} lack {len(lost)} tensors, such as {lost[:3]}.")
+    return model
+
+
+def _recipe(library: Any, name: str) -> dict[str, Any]:
+    """Return the settings of the image processor that belongs to the model."""
+    recipe, _ = library.BaseImageProcessor.get_image_processor_dict(name)
+    if not recipe.get("do_normalize", True):
+        recipe |= {"image_mean": (0, 0, 0), "image_std": (1, 1, 1)}
+    lost = [key for key in UNKNOWN if key not in recipe]
+    if lost or recipe["resample"] not in INTERPOLATION:
+        raise ValueError(
+            f"name: preprocessor_config.json of {name} lacks {lost}, or its resample isn't 2 or 3."
+        )
+    return recipe
+
+
+def _size(recipe: dict[str, Any]) -> int | None:
+    """Return the side in pixels that the image processor cuts or resizes to."""
+    size = recipe.get("crop_size") or recipe.get("size")
+    if isinstance(size, dict):
+        return size.get("height") or size.get("shortest_edge")
+    return size
+
+
+def _plain(settings: Any) -> dict[str, Any]:
+    """Return the whole configuration as JSON values, without where it came from."""
+    values = json.loads(settings.to_json_string(use_diff=False))
+    return {
+        key: value
+        for key, value in values.items()
+        if key not in ("_name_or_path", "transformers_version")
+    }

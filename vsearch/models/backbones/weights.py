@@ -1,0 +1,165 @@
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, Literal, NamedTuple
+from zipfile import BadZipFile
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from vsearch.models.freezing import find, freeze
+
+Unavailable = Literal["error", "scratch"]  # what to do when named weights can't be downloaded
+SUFFIXES = (".pth", ".pt", ".safetensors")
+UNREADABLE = (
+    RuntimeError,
+    EOFError,
+    UnpicklingError,
+    BadZipFile,
+    SafetensorError,
+)  # libraries' words for: damaged
+
+
+class Origin(NamedTuple):
+    """Where initial weights come from.
+
+    Attributes:
+        name: as reports show it; "random" when they were drawn.
+        wanted: the name of those that were asked for and couldn't be downloaded; empty when nothing
+            is missing.
+    """
+
+    name: str
+    wanted: str = ""
+
+
+def is_file(weights: str) -> bool:
+    """Say whether `weights` names a local file rather than weights of a library."""
+    return Path(weights).suffix in SUFFIXES
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return the tensors of a state_dict file by name. Code in it is not run.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it can't be read, or holds something else.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"weights: there is no file {path}.")
+    try:
+        state = _state(path)
+    except Exception as error:  # each format has its own kinds
+        raise unreadable(str(path), error) from error
+    if not isinstance(state, Mapping):
+        raise ValueError(f"weights: {path} holds a {type(state).__name__}, not a state_dict.")
+    return dict(state)
+
+
+def load(
+    model: nn.Module,
+    state: Mapping[str, Any],
+    origin: str,
+    network: str,
+    ignored: tuple[str, ...] = (),
+) -> None:
+    """Copy a state_dict into the model, all of it or nothing.
+
+    Args:
+        model: has the wanted names and shapes.
+        state: tensors by name.
+        origin: what the tensors are, for the error.
+        network: what the model is, for the error.
+        ignored: beginnings of names that may be in `state` and aren't loaded (a classifier's).
+
+    Raises:
+        ValueError: a tensor is missing, unknown or of another shape.
+    """
+    given = (
+        {name: value for name, value in state.items() if not name.startswith(ignored)}
+        if ignored
+        else dict(state)
+    )
+    wanted = model.state_dict()
+    wrong = [name for name in {**wanted, **given} if not _fits(name, wanted, given)]
+    if wrong:
+        raise ValueError(
+            f"weights: {origin} does not fit {network}: {len(wrong)} tensors are missing, unknown "
+            f"or of another shape, such as {wrong[:3]}. Weights of another architecture? A "
+            "state_dict in this network's layout is wanted."
+        )
+    with (
+        torch.no_grad()
+    ):  # not load_state_dict: some networks refuse a state_dict without its version
+        for name, value in given.items():
+            wanted[name].copy_(value)
+
+
+def unreadable(what: str, error: Exception, files: Sequence[Path] = ()) -> ValueError:
+    """Return the error to raise for weights that are there and damaged: to start without them would
+    hide that.
+
+    Args:
+        what: a file, or what reports call the weights.
+        error: the library's.
+        files: what to delete or replace, where `what` doesn't say it.
+    """
+    places = ", ".join(map(str, files)) or "the file"
+    return ValueError(
+        f"weights: {what} can't be read: {_reason(error)}. Delete or replace {places}."
+    )
+
+
+def go_without(wanted: str, error: Exception, remedy: str, unavailable: Unavailable) -> Origin:
+    """Warn that training starts from random weights, if that is what `unavailable` asks for, and
+    return their origin.
+
+    Raises:
+        FileNotFoundError: it doesn't; says which weights are missing, why, and the remedy.
+    """
+    missing = f"weights: {wanted} can't be downloaded ({_reason(error)}). {remedy}"
+    if unavailable == "error":
+        raise FileNotFoundError(
+            f"{missing} `weights_unavailable: scratch` starts from random weights instead."
+        ) from error
+    warnings.warn(
+        f"{missing} Training starts from RANDOM weights with nothing frozen.", stacklevel=4
+    )
+    return Origin("random", wanted)
+
+
+def freeze_trained(model: nn.Module, names: Iterable[str], origin: str) -> list[str]:
+    """Freeze the named stages and return their names; none of random weights, whose stages would
+    destroy the photo.
+
+    Raises:
+        ValueError: a name is no part of the model, whatever its weights.
+    """
+    names = list(names)
+    if origin == "random":
+        find(model, names)
+        return []
+    freeze(model, names)
+    return names
+
+
+def _state(path: Path) -> Any:
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnpicklingError):  # torch advises to run whatever code it holds
+        return "it is no PyTorch file, or holds code beside the weights"
+    return (str(error) or type(error).__name__).splitlines()[0].rstrip(". ")
+
+
+def _fits(name: str, wanted: Mapping[str, Tensor], given: Mapping[str, Any]) -> bool:
+    if name not in given:
+        return name.endswith("num_batches_tracked")  # files older than torch 0.4.1 lack it
+    return name in wanted and wanted[name].shape == getattr(given[name], "shape", None)

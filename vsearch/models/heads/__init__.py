@@ -1,0 +1,1 @@
+"""Layers between a backbone's features and the embedding."""

@@ -1,0 +1,37 @@
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+
+class Head(nn.Module, ABC):
+    """Layers between the backbone's features and the embedding. Plugin base: one subclass, one
+    file.
+
+    A subclass keeps each constructor argument under the argument's own name, so that a bundle can
+    build it again.
+
+    Attributes:
+        dim: length of the embedding.
+    """
+
+    dim: int
+
+    @abstractmethod
+    def attach(self, features: int) -> None:
+        """Make the layers, now that the number of features is known. Called once, before anything
+        else.
+        """
+
+    @abstractmethod
+    def forward(self, features: Tensor) -> Tensor:
+        """Return float (B, dim), not yet normalised, of features, float (B, features)."""
+
+
+def require_width(name: str, width: int) -> None:
+    """Check that a setting is a number of values that a layer can make.
+
+    Raises:
+        ValueError: it isn't; the message begins with the setting's name.
+    """
+    if width < 1:
+        raise ValueError(f"{name}: it must be 1 or more, not {width}.")

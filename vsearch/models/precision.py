@@ -1,0 +1,31 @@
+from typing import Any
+
+import torch
+
+INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "bf16")
+
+
+def cpu_has_bfloat16() -> bool:
+    """Tell whether the CPU has instructions for bfloat16; with an older PyTorch, which can't tell,
+    no.
+    """
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(capabilities.get(name, False) for name in INSTRUCTIONS)
+
+
+def quickest(accelerator: str) -> str:
+    """Return the precision, as Lightning names it, that trains quickest: bfloat16 autocast where
+    the hardware has it.
+
+    Args:
+        accelerator: as the trainer names it: `cpu`, `gpu`, `cuda`, `auto`, ...
+    """
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        has = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        has = (
+            accelerator in ("auto", "cpu")
+            and not torch.backends.mps.is_available()
+            and cpu_has_bfloat16()
+        )
+    return "bf16-mixed" if has else "32-true"

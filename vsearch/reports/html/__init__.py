@@ -1,0 +1,1 @@
+"""The pages that a run writes about itself."""

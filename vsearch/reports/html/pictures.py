@@ -1,0 +1,49 @@
+from dataclasses import dataclass
+
+from vsearch.reports.html.base import Findings
+from vsearch.reports.html.photos import Photos
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One photo of a row: its key among the page's photos, and what is said of it.
+
+    `right`: whether the hit has the query's label; None for the query itself. `score`: its cosine,
+    if that is known.
+    """
+
+    key: str
+    id: str
+    label: str
+    right: bool | None = None
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A query and its best hits."""
+
+    query: Picture
+    hits: list[Picture]
+    note: str = ""
+
+
+def row(findings: Findings, photos: Photos, position: int, depth: int = 8, note: str = "") -> Row:
+    """Return the query at `position` with its `depth` best hits, and ask for their photos."""
+    asked, items = findings.queries.iloc[position], findings.items
+    found = [int(hit) for hit in asked["hits"][:depth]]
+    scores = asked["scores"][:depth] if "scores" in findings.queries else [None] * len(found)
+    query = Picture(
+        photos.want(findings.queries, position, "query"), str(asked["id"]), str(asked["label"])
+    )
+    hits = [
+        Picture(
+            photos.want(items, hit, "item"),
+            str(items["id"].iloc[hit]),
+            str(findings.labels[hit]),
+            bool(findings.labels[hit] == asked["label"]),
+            None if score is None else float(score),
+        )
+        for hit, score in zip(found, scores, strict=True)
+    ]
+    return Row(query, hits, note)

@@ -1,0 +1,78 @@
+import logging
+from dataclasses import dataclass
+
+import faiss
+import numpy as np
+
+FEWEST = 50  # vectors below which PaCMAP's neighbours are nearly all of them
+DIM = 50  # components that PaCMAP starts from: its time grows with them
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Vectors in two dimensions: float64 (n, 2), and what made them so, in a sentence."""
+
+    points: np.ndarray
+    how: str
+
+
+def project(vectors: np.ndarray, seed: int) -> Projection:
+    """Lay float32 (n, dim) vectors out in two dimensions; the same for the same seed.
+
+    PaCMAP (Wang et al. 2021, "Understanding How Dimension Reduction Tools Work", JMLR 22) if its
+    package is there (the extra `map`) and there are enough vectors, else the first two principal
+    components.
+    """
+    if len(vectors) >= FEWEST:
+        try:
+            return Projection(
+                _pacmap(vectors, seed), "PaCMAP: near points are alike, the axes have no unit"
+            )
+        except ImportError:
+            missing = " (PaCMAP shows groups better: install vsearch with the extra `map`)"
+            points, kept = principal(vectors)
+            return Projection(points, _principal_words(kept) + missing)
+    points, kept = principal(vectors)
+    return Projection(points, _principal_words(kept))
+
+
+def principal(vectors: np.ndarray, n: int = 2) -> tuple[np.ndarray, float]:
+    """Return the first principal components, (m, n) of (m, dim), and the share of the variance that
+    they keep, 0..1.
+
+    Each component's largest entry is positive, so that the picture isn't mirrored from one machine
+    to the next. From the m x m table of inner products: a sample has fewer vectors than an
+    embedding has dimensions.
+    """
+    centred = vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64)
+    strength, axes = np.linalg.eigh(centred @ centred.T)
+    strength, axes = np.maximum(strength[::-1], 0), axes[:, ::-1]  # the strongest first
+    points = np.zeros((len(vectors), n))
+    points[:, : len(strength)] = (axes * np.sqrt(strength))[:, :n]
+    largest = points[np.abs(points).argmax(axis=0), np.arange(n)]
+    points *= np.where(largest < 0, -1, 1)
+    total = strength.sum()
+    return points, float(strength[:n].sum() / total) if total > 0 else 1.0
+
+
+def _principal_words(kept: float) -> str:
+    return f"the first two principal components, which keep {100 * kept:.0f} % of the variance"
+
+
+def _pacmap(vectors: np.ndarray, seed: int) -> np.ndarray:
+    import pacmap
+
+    talk, threads = logging.getLogger("pacmap"), faiss.omp_get_max_threads()
+    before = talk.level
+    talk.setLevel(logging.ERROR)  # "random state is set": it is meant to be
+    reduced = principal(vectors, min(DIM, *vectors.shape))[0].round(
+        5
+    )  # other threads round the last digits otherwise
+    try:
+        points = pacmap.PaCMAP(random_state=seed).fit_transform(reduced.astype(np.float32))
+    finally:
+        talk.setLevel(before)
+        faiss.omp_set_num_threads(threads)  # PaCMAP sets it to 1, for everybody
+    if not np.isfinite(points).all():
+        raise ValueError("PaCMAP's points aren't finite")
+    return np.asarray(points, dtype=np.float64)

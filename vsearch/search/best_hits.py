@@ -1,0 +1,81 @@
+import numpy as np
+
+from vsearch.indexes.base import Index
+
+FIRST = 64  # hits asked for at first where nobody says how many there are
+
+Hits = tuple[
+    np.ndarray, np.ndarray
+]  # scores (cosines, float32 (h,), best first) and positions (int64 (h,))
+
+
+def best(
+    index: Index,
+    queries: np.ndarray,
+    k: int | None,
+    allowed: np.ndarray | None = None,
+    min_score: float | None = None,
+    groups: np.ndarray | None = None,
+) -> list[Hits]:
+    """Return each query's best hits, up to `k` (None: all) of those that `allowed`, `min_score` and
+    `groups` leave.
+
+    An index only answers how the k best are called, so it is asked for twice as many until enough
+    are left, or the last one's score is too low, or there are no more.
+
+    Args:
+        index: of n vectors.
+        queries: float32 (q, dim), unit length.
+        k: hits a query, 1 or more.
+        allowed: bool (n,), the positions that may be found; None: all.
+        min_score: the lowest cosine, -1..1, that counts.
+        groups: int (n,); of those that share a number only the best hit is kept. -1: alone.
+
+    Raises:
+        ValueError: `k` or `min_score` is out of its range.
+    """
+    _check(k, min_score)
+    if allowed is None and (k is None or groups is not None):
+        allowed = np.ones(len(index), dtype=bool)  # so that the index fills every place
+    most = len(index) if allowed is None else int(np.count_nonzero(allowed))
+    found: list[Hits] = [(np.zeros(0, np.float32), np.zeros(0, np.int64))] * len(queries)
+    pending, reach = np.arange(len(queries) if most else 0), k or FIRST
+    while len(pending):
+        scores, positions = index.search(queries[pending], min(reach, most), allowed)
+        for row, query in enumerate(pending):
+            found[query] = _left(scores[row], positions[row], k, min_score, groups)
+        enough = np.array([len(found[query][0]) == k for query in pending])
+        ended = (positions[:, -1] < 0) | (scores[:, -1] < (-1 if min_score is None else min_score))
+        pending = pending[~(enough | ended)] if reach < most else pending[:0]
+        reach *= 2
+    return found
+
+
+def _check(k: int | None, min_score: float | None) -> None:
+    if k is not None and k < 1:
+        raise ValueError(f"k is {k}: it must be 1 or more, or None for all hits")
+    if min_score is not None and not -1 <= min_score <= 1:
+        raise ValueError(f"min_score is {min_score:g}: scores are cosines, -1..1")
+
+
+def _left(
+    scores: np.ndarray,
+    positions: np.ndarray,
+    k: int | None,
+    min_score: float | None,
+    groups: np.ndarray | None,
+) -> Hits:
+    """Return what counts of one query's hits, best first."""
+    counts = positions >= 0
+    if min_score is not None:
+        counts &= scores >= min_score
+    kept = np.flatnonzero(counts)
+    if groups is not None:
+        kept = kept[_firsts(groups[positions[kept]])]
+    return scores[kept[:k]], positions[kept[:k]]
+
+
+def _firsts(groups: np.ndarray) -> np.ndarray:
+    """Return where each group comes first, rising; -1 is no group: each one counts."""
+    alone = -1 - np.arange(len(groups))
+    return np.sort(np.unique(np.where(groups < 0, alone, groups), return_index=True)[1])

@@ -1,0 +1,1 @@
+"""The language of `--where`: which items a search may return."""

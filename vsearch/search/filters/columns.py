@@ -1,0 +1,116 @@
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from vsearch.errors import VsearchError
+
+# Text that reads as a number. Not `007`, nor more digits than a float64 tells apart: those are
+# codes.
+NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,15})?")
+
+
+class FilterError(VsearchError):
+    """A filter can't be understood, or doesn't fit the items.
+
+    Attributes:
+        position: the character, from 1, where it went wrong; None: there is no text, only a
+            column's name.
+    """
+
+    def __init__(self, message: str, position: int | None) -> None:
+        super().__init__(
+            message if position is None else f"filter, character {position}: {message}"
+        )
+        self.position = position
+
+
+@dataclass(frozen=True)
+class Word:
+    """A name or a value as it was written, and at which character, from 1."""
+
+    text: str
+    position: int
+
+
+class Column:
+    """The values of one column. NaN, None and blank text are missing.
+
+    Attributes:
+        codes: int (n,), which of the m distinct values each item has; -1: none.
+        numbers: (m,), the distinct values, or None if not all are numbers or text that reads so.
+        truths: whether they are truth values.
+    """
+
+    def __init__(self, values: pd.Series) -> None:
+        try:
+            self.codes, distinct = pd.factorize(values)
+        except TypeError:  # lists and the like have no hash
+            self.codes, distinct = pd.factorize(values.map(str, na_action="ignore"))
+        self._distinct = distinct
+        self.truths = len(distinct) > 0 and all(
+            isinstance(value, bool | np.bool_) for value in distinct
+        )
+        self.numbers: np.ndarray | None = np.asarray(distinct)
+        if self.numbers.dtype.kind not in "iuf":
+            blank = np.array([not text.strip() for text in self.texts] + [True])
+            self.codes = np.where(blank[self.codes], -1, self.codes)
+            self.numbers = self._read()
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """The distinct values as text; truth values as `true` and `false`."""
+        return [str(value).lower() if self.truths else str(value) for value in self._distinct]
+
+    def having(self, marked: np.ndarray) -> np.ndarray:
+        """Return bool (n,): which items have one of the distinct values that bool (m,) marks."""
+        return np.append(marked, False)[self.codes]
+
+    def known(self) -> list[str]:
+        """Return the distinct values that aren't blank; sorted, as numbers if they are."""
+        order = np.argsort(
+            np.array(self.texts) if self.numbers is None else self.numbers, kind="stable"
+        )
+        return [self.texts[number] for number in order if self.texts[number].strip()]
+
+    def groups(self) -> np.ndarray:
+        """Return int (n,): equal for items of equal value, -1 for those without one."""
+        same = pd.factorize(np.array([*self.texts, ""], dtype=object))[0]  # 7 and "7" are one value
+        return np.where(self.codes < 0, -1, same[self.codes])
+
+    def _read(self) -> np.ndarray | None:
+        texts = [text.strip() for text in self.texts]
+        if (
+            self.truths
+            or not any(texts)
+            or not all(NUMBER.fullmatch(text) for text in texts if text)
+        ):
+            return None
+        return np.array([float(text or "nan") for text in texts])
+
+
+class Table:
+    """Items, whose columns are made ready when they are first asked for."""
+
+    def __init__(self, items: pd.DataFrame) -> None:
+        self._items, self._columns = items, dict[str, Column]()
+
+    def column(self, name: str, position: int | None = None) -> Column:
+        """Return a column by its name, which was read at `position`.
+
+        Raises:
+            FilterError: there is none of this name; the message lists those that there are.
+        """
+        if name not in self._columns:
+            names = [str(column) for column in self._items.columns]
+            if name not in names:
+                close = get_close_matches(name, names, n=1)
+                guess = f" (did you mean {close[0]}?)" if close else ""
+                raise FilterError(
+                    f"no column {name!r}{guess}; there are {', '.join(names)}", position
+                )
+            self._columns[name] = Column(self._items.iloc[:, names.index(name)])
+        return self._columns[name]

@@ -1,0 +1,45 @@
+import numpy as np
+
+from vsearch.errors import VsearchError
+
+TINY = 1e-4  # length of a sum of unit vectors below which its direction is rounding
+
+
+class ExampleError(VsearchError):
+    """Examples can't be searched with; the message says which and why."""
+
+
+def combine(
+    positive: np.ndarray,
+    negative: np.ndarray,
+    weight: float = 0.5,
+    positive_weights: np.ndarray | None = None,
+    negative_weights: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return one query, float32 (dim,) of unit length, near the positive examples and away from the
+    negative ones.
+
+    Rocchio, "Relevance feedback in information retrieval", 1971: mean(positive) - weight *
+    mean(negative).
+
+    Args:
+        positive: float32 (p, dim), unit length, p 1 or more.
+        negative: float32 (m, dim), unit length; m may be 0.
+        weight: of the negative examples against the positive ones, 0 or more.
+        positive_weights: (p,), above 0, for a weighted mean; None: all alike.
+        negative_weights: (m,), the same of the negative ones.
+
+    Raises:
+        ExampleError: there is no positive example, or they cancel each other out.
+    """
+    if len(positive) == 0:
+        raise ExampleError("at least one positive example is needed")
+    if not 0 <= weight < np.inf:
+        raise ExampleError(f"the negative examples' weight is {weight:g}: it must be 0 or more")
+    query = np.average(positive.astype(np.float64), axis=0, weights=positive_weights)
+    if len(negative):
+        query -= weight * np.average(negative.astype(np.float64), axis=0, weights=negative_weights)
+    length = np.linalg.norm(query)
+    if length < TINY:
+        raise ExampleError("the examples cancel each other out: no direction is left to search in")
+    return (query / length).astype(np.float32)

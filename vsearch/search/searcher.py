@@ -1,0 +1,208 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from vsearch.data.photos import load
+from vsearch.indexes.base import Index
+from vsearch.models.embedder import Embedder
+from vsearch.search.best_hits import Hits, best
+from vsearch.search.filters.columns import Table
+from vsearch.search.filters.grammar import parse
+from vsearch.search.query_by_example import ExampleError, combine
+
+Photo = str | Path | bytes
+
+
+@dataclass(frozen=True)
+class Searcher:
+    """What a run leaves to be served: a network, the index of its embeddings, the indexed items.
+
+    All searches take the same wishes: `where`, a filter on the items (see
+    vsearch/search/filters/grammar.py), `min_score`, the lowest cosine that counts, -1..1, and
+    `group_by`, a column: of items with equal values only the best is found, and more are searched
+    until `k` are left; items without a value stand for themselves. With `k` None all are found.
+
+    Attributes:
+        embedder: photos to embeddings; in eval mode, on the CPU.
+        index: position i is row i of `items`.
+        items: the indexed items: id, path, label, metadata.
+        manifest: what the bundle is and how good it was measured to be.
+        hidden: columns of `items` that no filter and no grouping knows.
+    """
+
+    embedder: Embedder
+    index: Index
+    items: pd.DataFrame
+    manifest: dict[str, Any]
+    hidden: tuple[str, ...] = ()
+
+    def embed(self, photos: Sequence[Photo]) -> np.ndarray:
+        """Return unit vectors, float32 (n, dim), of photos given by path or by their bytes.
+
+        Raises:
+            PhotoError: a photo can't be used.
+        """
+        batch = torch.stack([load(photo, self.embedder.preprocessing) for photo in photos])
+        with torch.inference_mode():
+            return self.embedder(batch).numpy()
+
+    def search(
+        self,
+        photos: Sequence[Photo],
+        k: int | None = 10,
+        where: str | None = None,
+        min_score: float | None = None,
+        group_by: str | None = None,
+    ) -> list[pd.DataFrame]:
+        """Return, per photo, its `k` best items, best first: the columns of `items` after `rank`
+        and `score` (cosine).
+
+        Metadata that is called rank or score becomes `rank_original` or `score_original`.
+
+        Raises:
+            PhotoError: a photo can't be used.
+            FilterError: `where` can't be understood, or it or `group_by` doesn't fit the items.
+            ValueError: `k` or `min_score` is out of its range.
+        """
+        allowed = self.allowed(where)
+        return self.search_embeddings(self.embed(photos), k, allowed, min_score, group_by)
+
+    def search_examples(
+        self,
+        positive: Sequence[Photo],
+        negative: Sequence[Photo] = (),
+        k: int | None = 10,
+        where: str | None = None,
+        min_score: float | None = None,
+        group_by: str | None = None,
+        weight: float = 0.5,
+    ) -> pd.DataFrame:
+        """Return what `search` does for one query made of several examples: near some, away from
+        others.
+
+        An example is an item's id, or else a photo; items that are examples are left out of the
+        hits. The examples' mean counts, minus `weight` times the mean of the negative ones (Rocchio
+        1971).
+
+        Raises:
+            ExampleError: one is neither an id nor a file, or they leave no direction to search in.
+            PhotoError, FilterError, ValueError: as for `search`.
+        """
+        allowed = self.allowed(where)
+        named = [self._position(example) for example in (*positive, *negative)]
+        vectors = self._vectors((*positive, *negative), named)
+        query = combine(vectors[: len(positive)], vectors[len(positive) :], weight)
+        own = [position for position in named if position is not None]
+        if own:
+            allowed = np.ones(len(self.items), dtype=bool) if allowed is None else allowed
+            allowed[own] = False
+        return self.search_embeddings(query[None], k, allowed, min_score, group_by)[0]
+
+    def search_embeddings(
+        self,
+        queries: np.ndarray,
+        k: int | None = 10,
+        allowed: np.ndarray | None = None,
+        min_score: float | None = None,
+        group_by: str | None = None,
+    ) -> list[pd.DataFrame]:
+        """Return what `search` does for unit vectors, float32 (n, dim), among the items that bool
+        (n,) `allowed` marks.
+
+        Raises:
+            FilterError: `group_by` is no column.
+            ValueError: `k` or `min_score` is out of its range.
+        """
+        return [self._hits(*hits) for hits in self.find(queries, k, allowed, min_score, group_by)]
+
+    def find(
+        self,
+        queries: np.ndarray,
+        k: int | None = 10,
+        allowed: np.ndarray | None = None,
+        min_score: float | None = None,
+        group_by: str | None = None,
+    ) -> list[Hits]:
+        """Return what `search_embeddings` does, as scores and rows of `items`: tables take longer
+        than the search.
+        """
+        groups = None if group_by is None else self._table.column(group_by).groups()
+        return best(self.index, queries, k, allowed, min_score, groups)
+
+    def kept_vectors(self, positions: Sequence[int]) -> np.ndarray:
+        """Return indexed items' unit vectors, float32 (n, dim), as well as the index keeps them.
+
+        Raises:
+            ExampleError: the index can't give vectors back.
+        """
+        try:
+            kept = self.index.vectors(np.array(positions, dtype=np.int64))
+        except ValueError as error:
+            raise ExampleError(f"ids can't be examples here, photos can: {error}") from error
+        return kept / np.linalg.norm(kept, axis=1, keepdims=True)  # codes decode to other lengths
+
+    def allowed(self, where: str | None) -> np.ndarray | None:
+        """Return bool (n,), which items a filter lets through; None without a filter.
+
+        Raises:
+            FilterError: it can't be understood, or doesn't fit the items.
+        """
+        return None if where is None else parse(where).mask(self._table)
+
+    def check(self, where: str | None, group_by: str | None) -> None:
+        """Check that a filter can be understood, and that it and the grouping fit the items.
+
+        Raises:
+            FilterError: as `search`.
+        """
+        self.allowed(where)
+        if group_by is not None:
+            self._table.column(group_by)
+
+    def unmet(self, where: str) -> list[str]:
+        """Return a sentence for each value in a filter that no item has, with those that there are."""
+        return parse(where).unmet(self._table)
+
+    @cached_property
+    def _table(self) -> Table:
+        return Table(self.items.drop(columns=[*self.hidden], errors="ignore"))
+
+    def _position(self, example: Photo) -> int | None:
+        """Return the position of the item whose id this is; None: a photo."""
+        if not isinstance(example, str):
+            return None
+        positions = np.flatnonzero(self.items["id"] == example)
+        if len(positions):
+            return int(positions[0])
+        if not Path(example).is_file():
+            raise ExampleError(f"{example!r} is neither an item's id nor a photo file")
+        return None
+
+    def _vectors(self, examples: Sequence[Photo], positions: Sequence[int | None]) -> np.ndarray:
+        """Return unit vectors, float32 (n, dim): from the index for items, from the network for
+        photos.
+        """
+        vectors = np.zeros((len(examples), self.embedder.dim), dtype=np.float32)
+        known = np.array([position is not None for position in positions], dtype=bool)
+        if known.any():
+            vectors[known] = self.kept_vectors(
+                [position for position in positions if position is not None]
+            )
+        if not known.all():
+            vectors[~known] = self.embed(
+                [example for example, own in zip(examples, known, strict=True) if not own]
+            )
+        return vectors
+
+    def _hits(self, scores: np.ndarray, positions: np.ndarray) -> pd.DataFrame:
+        hits = self.items.iloc[positions].reset_index(drop=True)
+        hits = hits.rename(columns={"rank": "rank_original", "score": "score_original"})
+        hits.insert(0, "rank", np.arange(1, len(hits) + 1))
+        hits.insert(1, "score", scores.astype(float))
+        return hits

@@ -1,0 +1,126 @@
+import hashlib
+import hmac
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+
+from fastapi import Security
+from fastapi.security import APIKeyHeader, HTTPBearer
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+
+from vsearch.serving.api.settings import Settings
+
+REMEMBERED = 10_000  # callers whose rate is known at once
+ADMIN, KEYED = "/v1/admin/", "/v1/"  # paths that want a key
+
+by_header = APIKeyHeader(
+    name="X-API-Key", auto_error=False, description="A key of VSEARCH_API_KEY, where it is set."
+)
+by_bearer = HTTPBearer(auto_error=False, description="The same key, as a bearer token.")
+DESCRIBED = [
+    Security(by_header),
+    Security(by_bearer),
+]  # for the manual: `Access` reads the headers itself
+
+
+class Access:
+    """Who is let in, told from a request's headers, before its body comes.
+
+    Wrong keys count against the rate of the address, so that nobody tries many.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.keys, self.admin_keys = Keys(settings.keys), Keys(settings.admin_keys)
+        self.rate = Rate(settings.rate_per_minute)
+
+    def check(self, path: str, headers: Headers, address: str) -> None:
+        """Check and count a request.
+
+        Raises:
+            HTTPException: 401, no key or a wrong one; 429, too many requests.
+        """
+        if not path.startswith(KEYED):
+            return
+        keys = self.admin_keys if path.startswith(ADMIN) else self.keys
+        key = given_key(headers)
+        if not keys.fit(key):
+            self.rate.count(address)
+            raise HTTPException(
+                401, "The X-API-Key header has no valid key.", {"WWW-Authenticate": "Bearer"}
+            )
+        self.rate.count(
+            _digest(key).hex() if keys.any else address
+        )  # a key that nobody checked is a name of no worth
+
+
+def given_key(headers: Headers) -> str:
+    """Return the key that a request came with; empty: none."""
+    scheme, _, bearer = headers.get("authorization", "").partition(" ")
+    return headers.get("x-api-key") or (bearer.strip() if scheme.lower() == "bearer" else "")
+
+
+class Keys:
+    """Keys that are let in, compared in constant time. Without any everybody is let in."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self._digests = [_digest(key) for key in keys]
+
+    @property
+    def any(self) -> bool:
+        """Whether there are keys."""
+        return bool(self._digests)
+
+    def fit(self, key: str) -> bool:
+        """Return whether a key is let in."""
+        digest = _digest(key)
+        matches = [
+            hmac.compare_digest(digest, known) for known in self._digests
+        ]  # all are compared, always
+        return any(matches) or not matches
+
+
+class Rate:
+    """A token bucket for each caller: a minute's worth at once, then as many as a minute gives
+    back.
+
+    Args:
+        per_minute: requests; 0: no limit.
+        clock: seconds, rising.
+    """
+
+    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.per_minute, self.clock = per_minute, clock
+        self._left: OrderedDict[str, tuple[float, float]] = (
+            OrderedDict()
+        )  # requests left, and when that was
+
+    def count(self, caller: str) -> None:
+        """Count a request.
+
+        Raises:
+            HTTPException: 429, with Retry-After.
+        """
+        wait = self.take(caller)
+        if wait > 0:
+            message = f"More than {self.per_minute} requests a minute. Try again in {wait:.0f} s."
+            raise HTTPException(429, message, {"Retry-After": f"{wait:.0f}"})
+
+    def take(self, caller: str) -> float:
+        """Count a request; return the seconds to wait if it is one too many (whole, 1 or more),
+        else 0.
+        """
+        if not self.per_minute:
+            return 0
+        now = self.clock()
+        left, then = self._left.pop(caller, (float(self.per_minute), now))
+        left = min(self.per_minute, left + (now - then) * self.per_minute / 60)
+        self._left[caller] = (left - 1 if left >= 1 else left, now)
+        if len(self._left) > REMEMBERED:
+            self._left.popitem(last=False)
+        return 0 if left >= 1 else math.ceil((1 - left) * 60 / self.per_minute)
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()

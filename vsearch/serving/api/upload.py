@@ -1,0 +1,60 @@
+from typing import Annotated
+
+from fastapi import File, Form, UploadFile
+from starlette.exceptions import HTTPException
+
+from vsearch.serving.api.examples import WHERE
+from vsearch.serving.api.photos import Region
+from vsearch.serving.messages import K, Score, Wishes
+
+EMPTY = [""]  # what the manual fills in: a form's empty field counts as not given
+Photo = Annotated[
+    UploadFile,
+    File(description="JPEG, PNG, WebP, GIF or BMP; its first bytes count, not its name."),
+]
+
+
+def region(
+    x: Annotated[
+        float | None,
+        Form(
+            ge=0,
+            le=1e6,
+            description="Left of the region, pixels of the upright photo.",
+            examples=EMPTY,
+        ),
+    ] = None,
+    y: Annotated[float | None, Form(ge=0, le=1e6, description="Its top.", examples=EMPTY)] = None,
+    w: Annotated[float | None, Form(gt=0, le=1e6, description="Its width.", examples=EMPTY)] = None,
+    h: Annotated[
+        float | None, Form(gt=0, le=1e6, description="Its height.", examples=EMPTY)
+    ] = None,
+) -> Region | None:
+    """Return the part of the photo that counts; None: all of it.
+
+    Raises:
+        HTTPException: 422, some of the four are missing.
+    """
+    if x is None and y is None and w is None and h is None:
+        return None
+    if x is None or y is None or w is None or h is None:
+        raise HTTPException(422, "A region needs all of x, y, w, h.")
+    return Region(x, y, w, h)
+
+
+def wishes(
+    k: Annotated[K, Form(examples=[5])] = 10,
+    where: Annotated[
+        str | None,
+        Form(max_length=2000, description="A filter, as described above.", examples=[WHERE]),
+    ] = None,
+    min_score: Annotated[Score | None, Form(examples=EMPTY)] = None,
+    group_by: Annotated[
+        str | None,
+        Form(
+            max_length=200, description="Of items equal in this column, the best.", examples=EMPTY
+        ),
+    ] = None,
+) -> Wishes:
+    """Return what all searches take, from a form."""
+    return Wishes(k=k, where=where or None, min_score=min_score, group_by=group_by or None)

@@ -1,0 +1,1 @@
+"""Calls the API from Python, with retries."""

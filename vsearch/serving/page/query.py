@@ -1,0 +1,129 @@
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+DEFAULT_K, MOST_K = 12, 60  # hits that a page shows
+IN, LOW, HIGH = "in.", "from.", "to."  # what a column's name follows in the URL
+MOST_EXAMPLES = 20
+
+
+@dataclass(frozen=True)
+class Query:
+    """A search as the page's URL holds it: all but a photo, which is nobody's business but its
+    owner's.
+
+    Attributes:
+        like: ids of items as examples of what is looked for.
+        unlike: ids of items as examples of what is not.
+        k: hits wanted, 1 to MOST_K.
+        min_percent: lowest similarity in percent, 0 to 100; 0: any.
+        among: for a column, the values that an item may have; of any column that isn't here, all
+            are let through.
+        between: for a column of numbers, the lowest and the highest.
+    """
+
+    like: tuple[str, ...] = ()
+    unlike: tuple[str, ...] = ()
+    k: int = DEFAULT_K
+    min_percent: int = 0
+    among: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    between: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    @classmethod
+    def from_url(cls, params: Mapping[str, list[str]]) -> Self:
+        """Return what a URL asks for. What makes no sense in it is left out: people edit URLs."""
+        among = {
+            name.removeprefix(IN): tuple(values)
+            for name, values in params.items()
+            if name.startswith(IN)
+        }
+        between = {}
+        for name in params:
+            column = name.removeprefix(LOW)
+            low, high = _number(params.get(name)), _number(params.get(HIGH + column))
+            if name.startswith(LOW) and low is not None and high is not None and low <= high:
+                between[column] = (low, high)
+        like = _ids(params.get("like", []))
+        return cls(
+            like=like,
+            unlike=tuple(item for item in _ids(params.get("unlike", [])) if item not in like),
+            k=_whole(params.get("k"), DEFAULT_K, 1, MOST_K),
+            min_percent=_whole(params.get("min"), 0, 0, 100),
+            among=among,
+            between=between,
+        )
+
+    def to_url(self) -> dict[str, list[str]]:
+        """Return the parameters that `from_url` reads; defaults are left out."""
+        found: dict[str, list[str]] = {"like": [*self.like], "unlike": [*self.unlike]}
+        found |= {IN + column: [*values] for column, values in self.among.items()}
+        for column, (low, high) in self.between.items():
+            found |= {LOW + column: [f"{low:.12g}"], HIGH + column: [f"{high:.12g}"]}
+        if self.k != DEFAULT_K:
+            found["k"] = [str(self.k)]
+        if self.min_percent:
+            found["min"] = [str(self.min_percent)]
+        return {name: values for name, values in found.items() if values}
+
+    def more(self, item: str) -> Self:
+        """Return the search for more like an item."""
+        others = tuple(one for one in self.like if one != item)
+        return replace(self.without(item), like=(*others, item)[-MOST_EXAMPLES:])
+
+    def less(self, item: str) -> Self:
+        """Return the search for less like an item."""
+        others = tuple(one for one in self.unlike if one != item)
+        return replace(self.without(item), unlike=(*others, item)[-MOST_EXAMPLES:])
+
+    def without(self, item: str) -> Self:
+        """Return the search in which an item is no example any more."""
+        like, unlike = (
+            tuple(one for one in ids if one != item) for ids in (self.like, self.unlike)
+        )
+        return replace(self, like=like, unlike=unlike)
+
+    @property
+    def where(self) -> str | None:
+        """The filter in the service's language, see `vsearch.search.filters.grammar`; None: no
+        filter.
+        """
+        conditions = [
+            f"{_quoted(column)} in ({', '.join(map(_quoted, values))})"
+            for column, values in self.among.items()
+            if values
+        ]
+        for column, (low, high) in self.between.items():
+            conditions.append(
+                f"{_quoted(column)} >= {low:.12g} and {_quoted(column)} <= {high:.12g}"
+            )
+        return " and ".join(conditions) or None
+
+    @property
+    def wishes(self) -> dict[str, Any]:
+        """What the client's searches take."""
+        return {
+            "k": self.k,
+            "where": self.where,
+            "min_score": self.min_percent / 100 if self.min_percent else None,
+        }
+
+
+def _ids(given: list[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(filter(None, given)))[:MOST_EXAMPLES]
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
+
+
+def _whole(values: list[str] | None, default: int, low: int, high: int) -> int:
+    number = _number(values)
+    return default if number is None else int(min(max(number, low), high))
+
+
+def _number(values: list[str] | None) -> float | None:
+    try:
+        number = float(values[-1]) if values else float("nan")
+    except ValueError:
+        return None
+    return number if abs(number) < float("inf") else None

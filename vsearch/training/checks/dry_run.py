@@ -1,0 +1,131 @@
+import copy
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from pytorch_metric_learning.miners import TripletMarginMiner
+from torch import Tensor, nn
+
+from vsearch.errors import ConfigError
+from vsearch.training.checks.part_errors import inner_parts, refusal
+
+log = logging.getLogger(__name__)
+TRIPLETS = ("all", "hard", "semihard", "easy")  # with another word, the miner picks all
+NO_LOSS_OF_EMBEDDINGS = (
+    "takes no embeddings, labels and mined indices: take one of pytorch_metric_learning.losses, or "
+    "vsearch.training.losses.classifier.ClassifierLoss for cross-entropy"
+)
+OBJECTS = ("distance", "reducer", "embedding_regularizer")
+
+
+def dry_run(
+    loss: nn.Module, miners: Mapping[str, nn.Module | None], embeddings: Tensor, labels: Tensor
+) -> list[tuple[Any, Tensor]]:
+    """Take a step with copies of the loss and of each miner, on unit vectors (B, dim) and label
+    codes (B,).
+
+    What can't be copied isn't tried: a warning, and nothing returned.
+
+    Returns:
+        For each miner, given by its key, what it picks and the gradient of the embeddings, float
+        (B, dim).
+
+    Raises:
+        ConfigError: the miner or the loss fails, they don't go together, or the loss isn't one
+            finite number that depends on the embeddings.
+    """
+    for key, part in {"model.loss": loss, **miners}.items():
+        _check_untyped(key, part)
+    try:
+        loss, miners = copy.deepcopy((loss, dict(miners)))
+    except Exception as error:
+        log.warning(
+            "Loss and miner aren't tried before training, since they can't be copied: %s", error
+        )
+        return []
+    loss.train()
+    return [_step(loss, miner, key, embeddings, labels) for key, miner in miners.items()]
+
+
+def _step(
+    loss: nn.Module, miner: nn.Module | None, key: str, embeddings: Tensor, labels: Tensor
+) -> tuple[Any, Tensor]:
+    mined = None if miner is None else _mine(miner.train(), key, embeddings, labels)
+    try:
+        return mined, _gradient(loss, mined, embeddings, labels)
+    except ConfigError as error:
+        if miner is None:
+            raise
+        _gradient(loss, None, embeddings, labels)  # a loss that fails by itself is refused for that
+        reason = str(error).removeprefix("model.loss: ")
+        raise ConfigError(
+            key, f"the loss can't take what {type(miner).__name__} picks: {reason}"
+        ) from error
+
+
+def _mine(miner: nn.Module, key: str, embeddings: Tensor, labels: Tensor) -> Any:
+    try:
+        mined = miner(embeddings, labels)
+    except Exception as error:
+        raise refusal(key, type(miner), error) from error
+    if (
+        not isinstance(mined, tuple | list)
+        or len(mined) not in (3, 4)
+        or not all(map(torch.is_tensor, mined))
+    ):
+        name = type(miner).__name__
+        raise ConfigError(
+            key, f"{name} returns {_kind(mined)}, not 3 or 4 tensors of indices: is it a miner?"
+        )
+    return mined
+
+
+def _gradient(loss: nn.Module, mined: Any, embeddings: Tensor, labels: Tensor) -> Tensor:
+    name, inputs = type(loss).__name__, embeddings.clone().requires_grad_()
+    try:
+        value = loss(inputs, labels, mined)
+    except Exception as error:
+        if type(loss).__module__ == nn.modules.loss.__name__:
+            raise ConfigError("model.loss", f"torch.nn.{name} {NO_LOSS_OF_EMBEDDINGS}") from error
+        raise refusal("model.loss", type(loss), error) from error
+    if not isinstance(value, Tensor) or value.ndim != 0:
+        raise ConfigError(
+            "model.loss", f"{name} returns {_kind(value)}, not one number: is it a loss?"
+        )
+    if not torch.isfinite(value):
+        raise ConfigError(
+            "model.loss", f"{name} is {value.item()} on a batch of random unit vectors"
+        )
+    gradient = (
+        torch.autograd.grad(value, inputs, allow_unused=True)[0] if value.requires_grad else None
+    )
+    if gradient is None:
+        raise ConfigError(
+            "model.loss", f"{name} has no gradient: it doesn't depend on the embeddings"
+        )
+    return gradient
+
+
+def _check_untyped(key: str, part: nn.Module | None) -> None:
+    """Refuse text in place of an object, and a choice that isn't one: pytorch-metric-learning has
+    no types.
+    """
+    for place, inner in () if part is None else inner_parts(part, key):
+        for name in OBJECTS:
+            if isinstance(value := getattr(inner, name, None), str):
+                raise ConfigError(
+                    f"{place}.init_args.{name}",
+                    f"write it as `class_path: {value}`, not as plain text",
+                )
+        if isinstance(inner, TripletMarginMiner) and inner.type_of_triplets not in TRIPLETS:
+            reason = f"{inner.type_of_triplets!r} is none of {', '.join(TRIPLETS)}"
+            raise ConfigError(f"{place}.init_args.type_of_triplets", reason)
+
+
+def _kind(value: Any) -> str:
+    return (
+        f"a tensor of shape {tuple(value.shape)}"
+        if isinstance(value, Tensor)
+        else f"a {type(value).__name__}"
+    )

@@ -1,0 +1,94 @@
+import math
+from typing import Any
+
+from pytorch_metric_learning.distances import DotProductSimilarity, LpDistance
+from pytorch_metric_learning.distances.base_distance import BaseDistance
+from pytorch_metric_learning.losses import ArcFaceLoss, ContrastiveLoss, TripletMarginLoss
+from torch import nn
+
+from vsearch.errors import ConfigError
+from vsearch.training.checks.part_errors import inner_parts
+
+MARGINS = ("margin", "pos_margin", "neg_margin")
+
+
+def check_margins(loss: nn.Module) -> None:
+    """Refuse margins that unit vectors can't reach, in the loss and in losses within it, and those
+    that mean nothing.
+
+    Embeddings always have unit length. Then Euclidean distances lie in 0..2, their power q in
+    0..2^q, cosine and dot product in -1..1; a triplet's two differ by the width of that range at
+    most. Contrastive margins must lie within the range, and not at the end where no pair counts:
+    positive pairs count while farther than `pos_margin`, negative ones while nearer than
+    `neg_margin`. At the other end every pair counts, at the full width every triplet: that trains.
+    Without a triplet margin, photos that all lie at one point have no loss. ArcFace's margin is in
+    degrees: below 1, it is an angle in radians or another loss's margin.
+
+    Raises:
+        ConfigError: such a margin, or a loss with a margin whose distance has
+            `normalize_embeddings: false`.
+    """
+    for key, part in inner_parts(loss, "model.loss"):
+        _check_meaning(part, f"{key}.init_args.margin")
+        distance = getattr(part, "distance", None)
+        if not isinstance(distance, BaseDistance) or not any(
+            hasattr(part, name) for name in MARGINS
+        ):
+            continue
+        if not distance.normalize_embeddings:
+            raise ConfigError(
+                f"{key}.init_args.distance.init_args.normalize_embeddings",
+                f"{type(part).__name__} has a margin and asks for un-normalised embeddings, but "
+                "they always have unit length here, since search ranks by cosine: remove this "
+                "setting",
+            )
+        limits = _limits(distance)
+        for name, reason in _wrong(part, distance.is_inverted, *limits):
+            raise ConfigError(
+                f"{key}.init_args.{name}",
+                f"{getattr(part, name)} {reason}: {type(distance).__name__} of unit vectors lies "
+                f"in {limits[0]:g}..{limits[1]:g}",
+            )
+
+
+def _check_meaning(loss: Any, key: str) -> None:
+    if isinstance(loss, TripletMarginLoss) and not loss.smooth_loss and loss.margin <= 0:
+        raise ConfigError(
+            key, f"{loss.margin}, which photos that all lie at one point meet: set it above 0"
+        )
+    if isinstance(loss, ArcFaceLoss) and 0 < (degrees := math.degrees(loss.margin)) < 1:
+        raise ConfigError(
+            key, f"{degrees:g} degrees, which is next to nothing: the paper's is 28.6 (0.5 radians)"
+        )
+
+
+def _wrong(loss: Any, inverted: bool, least: float, greatest: float) -> list[tuple[str, str]]:
+    """Return the margins that make no sense, and why."""
+    if isinstance(loss, TripletMarginLoss):
+        return (
+            [("margin", "can't be reached")]
+            if not loss.smooth_loss and loss.margin > greatest - least
+            else []
+        )
+    if not isinstance(loss, ContrastiveLoss):
+        return []
+    sign = -1 if inverted else 1  # lower is nearer then; limits of inverted ones are symmetric
+    near, far = sign * loss.pos_margin, sign * loss.neg_margin
+    wrong = {
+        ("pos_margin", "can't be reached"): near < least,
+        ("neg_margin", "can't be reached"): far > greatest,
+        ("pos_margin", "leaves no pair to pull together"): near >= greatest,
+        ("neg_margin", "leaves no pair to push apart"): far <= least,
+    }
+    return [reason for reason, holds in wrong.items() if holds]
+
+
+def _limits(distance: BaseDistance) -> tuple[float, float]:
+    """Return the least and the greatest value between unit vectors; infinite for distances not
+    known here.
+    """
+    if type(distance) is LpDistance and distance.p == 2:
+        return 0.0, 2.0**distance.power
+    if isinstance(distance, DotProductSimilarity) and distance.power == 1:
+        return -1.0, 1.0
+    return float("-inf"), float("inf")

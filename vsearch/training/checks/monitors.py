@@ -1,0 +1,85 @@
+import difflib
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from vsearch.errors import ConfigError
+from vsearch.training.module import VAL_SCORES, MetricLearner
+
+OURS = {"lightning", "vsearch", "callbacks"}
+LOSSES = ("val/loss", "train/loss", "train/loss_step", "train/loss_epoch")
+SCORES = [f"val/{name}{kind}" for name in VAL_SCORES for kind in ("", "_macro")]
+RIGHT_MODE = {**dict.fromkeys(LOSSES, "min"), **dict.fromkeys(SCORES, "max")}
+log = logging.getLogger(__name__)
+
+
+def check_monitors(module: MetricLearner, trainer: Trainer, diagnosed: Iterable[str]) -> None:
+    """Refuse a metric to look at that nothing logs, and the wrong `mode` for one: it would keep the
+    worst epoch.
+
+    Makes optimizer and schedule once, which shows whether they can be made. A callback that doesn't
+    come with vsearch or Lightning may log what it likes: with one, an unknown metric is a warning.
+    `diagnosed` are the names that `module.diagnose` gives.
+
+    Raises:
+        ConfigError: such a metric, one of val photos that are left out, or what optimizer and
+            schedule refuse.
+    """
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+    looking = _schedules(module)
+    for callback in callbacks:
+        if isinstance(callback, ModelCheckpoint | EarlyStopping):
+            looking.append((f"trainer.callbacks[{type(callback).__name__}].init_args", callback))
+    own = {type(callback).__module__.split(".")[0] for callback in callbacks} <= OURS
+    known = logged(diagnosed)
+    for key, part in looking:
+        if trainer.limit_val_batches == 0 and str(part.monitor).startswith("val/"):
+            raise ConfigError(
+                "trainer.limit_val_batches", f"0, but {key} looks at {part.monitor}: set it above 0"
+            )
+        if part.monitor in known:
+            _check_mode(key, part.monitor, part.mode)
+        elif part.monitor is not None and getattr(part, "strict", True):
+            hint = _hint(part.monitor, known)
+            if own:
+                raise ConfigError(f"{key}.monitor", f"nothing logs {part.monitor!r}; {hint}")
+            log.warning(
+                "%s.monitor: vsearch doesn't log %r, does a callback of yours? If not, %s",
+                key,
+                part.monitor,
+                hint,
+            )
+
+
+def logged(diagnosed: Iterable[str]) -> list[str]:
+    """Return the names of all metrics that a fit logs."""
+    return [*RIGHT_MODE, *diagnosed]
+
+
+def _check_mode(key: str, name: str, mode: str) -> None:
+    right = RIGHT_MODE.get(name, mode)
+    if mode != right:
+        better = "higher" if right == "max" else "lower"
+        raise ConfigError(
+            f"{key}.mode",
+            f"{mode!r} takes the worst {name}, of which {better} is better: set it to {right}",
+        )
+
+
+def _hint(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    return f"did you mean {near[0]}?" if near else f"there is: {', '.join(known)}"
+
+
+def _schedules(module: MetricLearner) -> list[tuple[str, Any]]:
+    """Return what makes the learning rate depend on a metric, with its key."""
+    made: Any = module.configure_optimizers()
+    found = [one["scheduler"] for one in made[1] if isinstance(one["scheduler"], ReduceLROnPlateau)]
+    if any(not getattr(schedule, "monitor", None) for schedule in found):
+        reason = "it has no metric to look at: lightning.pytorch.cli.ReduceLROnPlateau has one"
+        raise ConfigError("model.lr_scheduler", reason)
+    return [("model.lr_scheduler.init_args", schedule) for schedule in found]

@@ -1,0 +1,37 @@
+from typing import Any
+
+from lightning.pytorch import Trainer
+
+from vsearch.errors import ConfigError
+from vsearch.training.module import MetricLearner
+
+LENGTHS = ("max_epochs", "max_steps", "limit_train_batches")
+
+
+def check_training(module: MetricLearner, trainer: Trainer) -> None:
+    """Refuse numbers of trainer, optimizer and schedule with which nothing is trained.
+
+    Makes optimizer and schedule once.
+
+    Raises:
+        ConfigError: such a number.
+    """
+    for name in LENGTHS:
+        if getattr(trainer, name) == 0:
+            raise ConfigError(f"trainer.{name}", "0, so that nothing is trained: set it above 0")
+    if (batches := trainer.accumulate_grad_batches) < 1:
+        raise ConfigError(
+            "trainer.accumulate_grad_batches",
+            f"{batches}: set it to 1 or more; 1 is a step every batch",
+        )
+    made: Any = module.configure_optimizers()
+    if all(
+        group.get("initial_lr", group["lr"]) == 0 for group in made[0][0].param_groups
+    ):  # it may begin at 0
+        raise ConfigError(
+            "model.optimizer.init_args.lr", "0, so that nothing is trained: set it above 0"
+        )
+    for schedule in made[1]:
+        if (gamma := getattr(schedule["scheduler"], "gamma", 1)) <= 0:
+            reason = f"{gamma} leaves no learning rate after the first time: set it above 0"
+            raise ConfigError("model.lr_scheduler.init_args.gamma", reason)

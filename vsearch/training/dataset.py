@@ -1,0 +1,102 @@
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset, get_worker_info
+
+from vsearch.data.catalogs.base import boxes
+from vsearch.data.decoding import in_threads
+from vsearch.data.photos import Preprocessing, read_square
+
+Sample = tuple[Tensor, int, int]
+Batch = tuple[Tensor, Tensor, Tensor]
+Index = int | tuple[int, int]
+
+
+class PhotoDataset(Dataset[Sample]):
+    """Photos of `items` as (square uint8 (3, S, S), label code, row of the item in the catalog).
+
+    They are normalised on the device, by `Embedder.from_batch`: a quarter of the bytes to copy.
+    Indexed by a position, or by (position, seed) to augment the photo with that seed. A DataLoader
+    gets whole batches and wants `as_it_is` for its `collate_fn`.
+    """
+
+    def __init__(
+        self, items: pd.DataFrame, preprocessing: Preprocessing, augment: nn.Module | None = None
+    ) -> None:
+        self.paths, self.boxes = items["path"].tolist(), boxes(items)
+        self.labels, self.rows = items["label_code"].tolist(), items.index.tolist()
+        self.preprocessing, self.augment = preprocessing, augment
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: Index) -> Sample:
+        photos, labels, rows = self.__getitems__([index])
+        return photos[0], int(labels[0]), int(rows[0])
+
+    def __getitems__(self, indices: Sequence[Index]) -> Batch:
+        """Return a batch: photos uint8 (B, 3, S, S), label codes int (B,), catalog rows int (B,).
+
+        The photos are decoded by a thread per core, except in a DataLoader's worker, beside which
+        others work.
+        """
+        pairs = [index if isinstance(index, tuple) else (index, None) for index in indices]
+        positions = [position for position, _ in pairs]
+        decoded = (
+            map(self._square, positions)
+            if get_worker_info()
+            else in_threads(self._square, positions)
+        )
+        squares = [
+            augmented(square, self.augment, seed)
+            for square, (_, seed) in zip(decoded, pairs, strict=True)
+        ]
+        labels, rows = (
+            [values[position] for position in positions] for values in (self.labels, self.rows)
+        )
+        return torch.stack(squares), torch.tensor(labels), torch.tensor(rows)
+
+    def _square(self, position: int) -> Tensor:
+        return read_square(self.paths[position], self.preprocessing, self.boxes[position])
+
+
+def as_it_is(batch: Any) -> Any:
+    """Collate nothing: data sets here make whole batches."""
+    return batch
+
+
+def augmented(square: Tensor, augment: nn.Module | None, seed: int | None) -> Tensor:
+    """Return a square, uint8 (3, S, S), augmented as the seed decides; without one, or `augment`,
+    as it is.
+
+    Not for threads: augmentation draws from PyTorch's one generator, which is put back.
+    """
+    if augment is None or seed is None:
+        return square
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # the CPU's alone
+        return augment(square)
+
+
+def augmented_batch(photos: Tensor, augment: nn.Module, seed: Sequence[int]) -> Tensor:
+    """Return photos, uint8 (B, 3, S, S), augmented together on their device, as the seed decides.
+
+    Args:
+        photos: where they lie decides where it is computed.
+        augment: takes and returns float (B, 3, S, S), 0..1; what leaves that range is cut off.
+        seed: whole numbers; generators are put back.
+    """
+    devices = [photos.device] if photos.is_cuda else []
+    drawn = int(np.random.SeedSequence(seed).generate_state(1)[0])
+    with (
+        torch.random.fork_rng(devices),
+        torch.autocast(photos.device.type, enabled=False),
+        torch.no_grad(),
+    ):
+        torch.manual_seed(drawn)
+        made = augment(photos.float() / 255)
+    return (made.clamp(0, 1) * 255).round().to(torch.uint8)

@@ -1,0 +1,95 @@
+import logging
+import warnings
+from collections.abc import Sequence
+
+import pandas as pd
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch.utils.data import Dataset
+
+from vsearch.bundle.bulk.photos import Photos, Source, decode, embed
+from vsearch.bundle.bulk.writer import Writer
+from vsearch.data.catalogs.base import boxes
+from vsearch.data.photos import Preprocessing
+from vsearch.models.runtimes.base import Engine
+from vsearch.models.runtimes.torch import TorchEngine
+from vsearch.training.loaders import loader, workers
+
+Batch = tuple[list[int], list[Source]]
+
+
+def run(
+    engine: Engine,
+    preprocessing: Preprocessing,
+    items: pd.DataFrame,
+    writer: Writer,
+    batch_size: int,
+) -> None:
+    """Embed the parts that are asked for with Lightning's Trainer, on a GPU where there is one and
+    PyTorch computes.
+
+    Args:
+        engine: what computes.
+        preprocessing: the network's.
+        items: of the rows that are still to be embedded; their index has the catalog's rows.
+        writer: what takes the embeddings.
+        batch_size: photos that are computed at a time.
+    """
+    rows, sources = items.index.tolist(), [*zip(items["path"], boxes(items), strict=True)]
+    batches = [
+        (rows[start : start + batch_size], sources[start : start + batch_size])
+        for start in range(0, len(rows), batch_size)
+    ]
+    on_gpu = torch.cuda.is_available() and isinstance(engine, TorchEngine)
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    trainer = Trainer(
+        accelerator="gpu" if on_gpu else "cpu",
+        devices=1,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[_Interrupt()],
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", ".*does not have many workers"
+        )  # threads decode beside a CPU that computes
+        warnings.filterwarnings("ignore", ".*LeafSpec")  # Lightning 2.6 with a newer PyTorch
+        trainer.predict(
+            _Embedding(engine, writer),
+            loader(_Decoded(batches, preprocessing), workers() if on_gpu else 0, batch_size=None),
+            return_predictions=False,
+        )
+
+
+class _Decoded(Dataset[Photos]):
+    def __init__(self, batches: Sequence[Batch], preprocessing: Preprocessing) -> None:
+        self.batches, self.preprocessing = batches, preprocessing
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, number: int) -> Photos:
+        return decode(*self.batches[number], self.preprocessing)
+
+
+class _Embedding(LightningModule):
+    def __init__(self, engine: Engine, writer: Writer) -> None:
+        super().__init__()
+        self.engine, self.writer = engine, writer
+        if isinstance(engine, TorchEngine):
+            self.network = engine.network  # so that the Trainer moves it
+
+    def predict_step(self, photos: Photos) -> int:
+        self.writer.add(photos.rows, embed(self.engine, photos), photos.hashes, photos.errors)
+        return len(photos.rows)
+
+
+class _Interrupt(Callback):
+    """Lets Ctrl-C through, which the Trainer would make an exit without a word."""
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        if isinstance(exception, KeyboardInterrupt):
+            raise exception

@@ -1,0 +1,57 @@
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import torch.distributed as dist
+from lightning.pytorch import Trainer
+
+Made = TypeVar("Made")
+
+
+class RankZeroError(Exception):
+    """Rank zero failed at what the others wait for. It tells of it; they only end."""
+
+
+def from_rank_zero(trainer: Trainer, make: Callable[[], Made]) -> Made:
+    """Return, on every rank, what rank zero makes, and the others wait for. To be called on all of
+    them.
+
+    Raises:
+        RankZeroError: on the other ranks, where `make` raises on rank zero; there it goes on as it
+            is.
+    """
+    if trainer.world_size == 1:
+        return make()
+    made: Any = None
+    error: Exception | None = None
+    if trainer.is_global_zero:
+        try:
+            made = make()
+        except Exception as raised:
+            error = raised
+    made, reason = trainer.strategy.broadcast((made, repr(error) if error else None))
+    if error is not None:
+        raise error
+    if reason is not None:
+        raise RankZeroError(f"rank zero failed: {reason}")
+    return made
+
+
+def at_rank_zero(
+    trainer: Trainer, batches: Sequence[tuple[np.ndarray, ...]]
+) -> tuple[np.ndarray, ...]:
+    """Return the columns of all ranks' batches on rank zero, in the order that `Shares` took apart;
+    (), on the others.
+
+    Args:
+        trainer: its ranks all call this.
+        batches: tuples of columns, each as long as the others in its batch; as many batches on each
+            rank, at least one.
+    """
+    if trainer.world_size > 1:
+        parts: list[Any] | None = [None] * trainer.world_size if trainer.is_global_zero else None
+        dist.gather_object(batches, parts)
+        if parts is None:
+            return ()
+        batches = [batch for step in zip(*parts, strict=True) for batch in step]
+    return tuple(map(np.concatenate, zip(*batches, strict=True)))

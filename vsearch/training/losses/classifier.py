@@ -1,0 +1,52 @@
+from typing import Any
+
+from torch import Tensor, nn
+
+
+class ClassifierLoss(nn.Module):
+    """Cross-entropy of a linear classifier over the embeddings; the classifier is dropped after
+    training.
+
+    The classifier sees `scale * embedding`. On a unit vector itself a new linear layer's logits
+    stay within about ±0.6: their softmax is near uniform however good the embedding is, and
+    training is spent on growing the layer's weights (Wang et al. 2017, "NormFace: L2 Hypersphere
+    Embedding for Face Verification", Proposition 2).
+
+    Args:
+        num_classes: number of labels; filled in from the catalog.
+        embedding_size: length of the embedding; filled in from the model.
+        scale: length of the vectors that the classifier sees, above 0.
+        label_smoothing: share of the target, 0 to below 1, that is spread over all labels.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        embedding_size: int,
+        scale: float = 16.0,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if scale <= 0:
+            raise ValueError(f"scale: it must be above 0, not {scale}.")
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(
+                f"label_smoothing: it must be from 0 to below 1, not {label_smoothing}."
+            )
+        self.scale = scale
+        self.classifier = nn.Linear(embedding_size, num_classes)
+        self.cross_entropy = nn.CrossEntropyLoss(label_smoothing=label_smoothing)
+
+    def forward(self, embeddings: Tensor, labels: Tensor, mined: Any = None) -> Tensor:
+        """Return the mean cross-entropy of unit vectors, float (B, embedding_size), with label
+        codes, int (B,).
+
+        Raises:
+            ValueError: pairs or triplets were mined, of which a classifier has no use.
+        """
+        if mined is not None:
+            raise ValueError(
+                "ClassifierLoss looks at single photos and can't use what a miner picks: `miner: "
+                "null`."
+            )
+        return self.cross_entropy(self.classifier(self.scale * embeddings), labels)

@@ -1,0 +1,76 @@
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class MatryoshkaLoss(nn.Module):
+    """One loss over several prefixes of the embedding, each brought to unit length: a short prefix
+    can be searched too.
+
+    Kusupati et al. 2022, "Matryoshka Representation Learning". The paper adds the prefixes' losses
+    up; their weighted mean, taken here, keeps the scale of a single loss.
+
+    Args:
+        loss: takes (embeddings, labels, mined indices). What was mined on the whole embedding
+            serves every prefix.
+        dims: lengths of the prefixes; the longest is the whole embedding, since what lies beyond it
+            is never trained.
+        weights: how much each prefix counts, above 0; null for all alike.
+        embedding_size: length of the embedding; filled in from the model. Without it `dims` are
+            checked at the first batch.
+
+    Raises:
+        ValueError: `dims` don't fit the embedding, `weights` don't fit `dims`, or the loss has
+            weights of its own that fit one length only.
+    """
+
+    def __init__(
+        self,
+        loss: nn.Module,
+        dims: list[int],
+        weights: list[float] | None = None,
+        embedding_size: int | None = None,
+    ) -> None:
+        super().__init__()
+        if not dims or min(dims) < 1 or len(set(dims)) < len(dims):
+            raise ValueError(f"dims: they must be different lengths from 1 on, not {dims}.")
+        if weights is not None and (len(weights) != len(dims) or min(weights) <= 0):
+            raise ValueError(
+                f"weights: {weights} must be a weight above 0 for each of the dims {dims}."
+            )
+        if embedding_size is not None:
+            _check_longest(dims, embedding_size)
+        _check_sizes(loss)
+        self.loss, self.dims = loss, list(dims)
+        self.weights = [1.0] * len(dims) if weights is None else list(weights)
+
+    def forward(self, embeddings: Tensor, labels: Tensor, mined: Any = None) -> Tensor:
+        """Return the weighted mean of the prefixes' losses, of embeddings, float (B, dim), with
+        label codes (B,).
+        """
+        _check_longest(self.dims, embeddings.shape[1])
+        prefixes = (nn.functional.normalize(embeddings[:, :dim], dim=1) for dim in self.dims)
+        losses = torch.stack([self.loss(prefix, labels, mined) for prefix in prefixes])
+        weights = losses.new_tensor(self.weights)
+        return (weights * losses).sum() / weights.sum()
+
+
+def _check_longest(dims: list[int], embedding_size: int) -> None:
+    if max(dims) != embedding_size:
+        raise ValueError(
+            f"dims: the longest of {dims} must be the embedding's own {embedding_size}. Change "
+            f"them, or give the model a head of {max(dims)} (`head`)."
+        )
+
+
+def _check_sizes(loss: nn.Module) -> None:
+    """Refuse proxies, class weights and memories: a matrix fits embeddings of one length."""
+    for name, value in chain(loss.named_parameters(), loss.named_buffers()):
+        if value.ndim > 1:
+            raise ValueError(
+                f"loss: {type(loss).__name__} has weights of its own ({name}, "
+                f"{tuple(value.shape)}) that fit one length only. Take a loss over pairs or "
+                "triplets, such as TripletMarginLoss or MultiSimilarityLoss."
+            )

@@ -1,0 +1,43 @@
+import torch
+from torch import nn
+
+from vsearch.models.embedder import Embedder
+
+
+def expected_bytes(embedder: Embedder, loss: nn.Module, batch_size: int) -> int:
+    """Estimate what training holds at its peak: weights, gradients, optimizer state and what
+    backward needs.
+
+    Two tensors of optimizer state are assumed for each trained parameter: Adam's. What backward
+    needs is measured in the network: a forward pass of two photos with autograd's saved tensors
+    counted, scaled to the batch; what the loss computes is left out.
+
+    Args:
+        embedder: in its training state: frozen layers save nothing.
+        loss: its own weights count too.
+        batch_size: photos in a batch.
+    """
+    parameters = [*embedder.parameters(), *loss.parameters()]
+    weights = sum(tensor.nbytes for tensor in (*parameters, *embedder.buffers(), *loss.buffers()))
+    trained = sum(parameter.nbytes for parameter in parameters if parameter.requires_grad)
+    return weights + 3 * trained + _saved_bytes(embedder) * batch_size // 2
+
+
+def _saved_bytes(embedder: Embedder) -> int:
+    """Return the bytes that autograd keeps for the backward pass of two photos."""
+    own = {parameter.data_ptr() for parameter in embedder.parameters()}
+    storages: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.data_ptr() not in own:
+            storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    size, device = embedder.preprocessing.size, next(embedder.parameters()).device
+    was_training = embedder.training
+    embedder.eval()  # BatchNorm's statistics must not see this pass
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        output = embedder(torch.zeros(2, 3, size, size, device=device))
+    del output
+    embedder.train(was_training)
+    return sum(storages.values())

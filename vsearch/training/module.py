@@ -1,0 +1,291 @@
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from pytorch_metric_learning.losses import CrossBatchMemory, TripletMarginLoss
+from torch import Tensor, nn
+
+from vsearch.errors import VsearchError
+from vsearch.evaluation.metrics import means
+from vsearch.evaluation.scoring import Embedded, Scores, score_exactly
+from vsearch.models.backbones.base import Backbone
+from vsearch.models.embedder import Embedder
+from vsearch.models.heads.base import Head
+from vsearch.models.product_convolution import use_products
+from vsearch.training.batch_diagnostics import active_share, geometry
+from vsearch.training.distributed.gather import joint
+from vsearch.training.distributed.ranks import at_rank_zero, from_rank_zero
+from vsearch.training.parameter_groups import parameter_groups, scale_rates
+from vsearch.training.samplers.batches import EpochBatches
+from vsearch.training.samplers.pk import PKPlan
+
+Batch = tuple[
+    Tensor, Tensor, Tensor
+]  # photos uint8 (B, 3, S, S), label codes (B,), catalog rows (B,)
+SHOWN = ("val/loss", "val/precision_at_1", "test/precision_at_1")  # in the progress bar
+VAL_SCORES = ("precision_at_1", "cmc_at_10", "map_at_r", "r_precision")
+
+
+@dataclass(frozen=True)
+class Validated:
+    """What the last validation saw.
+
+    Attributes:
+        queries: the val photos that search; `query_rows`, int (q,), are theirs in the catalog.
+        gallery: those that they find; `gallery_rows`, int (n,), likewise.
+        scores: how well.
+    """
+
+    queries: Embedded
+    query_rows: np.ndarray
+    gallery: Embedded
+    gallery_rows: np.ndarray
+    scores: Scores
+
+
+class DivergedError(VsearchError, RuntimeError):
+    """Training makes no numbers any more."""
+
+
+class MetricLearner(LightningModule):
+    """Learn embeddings in which photos of one label lie together.
+
+    Args:
+        backbone: photos to features.
+        loss: takes (embeddings, labels, mined indices), as pytorch-metric-learning's losses do. Its
+            own weights, if it has any, are trained and checkpointed.
+        miner: picks pairs or triplets from (embeddings, labels); null leaves that to the loss.
+        head: layers between features and embedding; null for none.
+        optimizer: called with groups of trainable parameters.
+        warmup_steps: batches over which the learning rate rises linearly to the optimizer's own; 0
+            for none.
+        lr_scheduler: called with the optimizer; stepped every epoch.
+        lr_factors: learning rates of parts as multiples of the optimizer's own: `loss` (its own
+            weights), `head`, or a part of the backbone by the name that `freeze` takes (`layer3`).
+
+    Attributes:
+        training_miner: mines training batches in place of `miner` where it is set; validation
+            always uses `miner`, so that `val/loss` stays comparable.
+        embeddings, mined: of the last training batch, float32 (B, dim) and what the miner picked,
+            for callbacks. Of several ranks, B counts the photos of all, rank by rank.
+        validated: the last validation, likewise, on rank zero; None before it, or where too few
+            photos could be scored.
+    """
+
+    embeddings: Tensor
+    mined: tuple[Tensor, ...] | None = None
+    validated: Validated | None = None
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        loss: nn.Module,
+        miner: nn.Module | None = None,
+        head: Head | None = None,
+        optimizer: OptimizerCallable = torch.optim.AdamW,
+        warmup_steps: int = 0,
+        lr_scheduler: LRSchedulerCallable | None = None,
+        lr_factors: dict[str, float] | None = None,
+    ) -> None:
+        super().__init__()
+        if warmup_steps < 0:
+            raise ValueError(f"warmup_steps: it must be 0 or more, not {warmup_steps}.")
+        self.embedder, self.loss, self.miner = Embedder(backbone, head), loss, miner
+        self.training_miner: nn.Module | None = None
+        self.optimizer, self.warmup_steps, self.lr_scheduler = optimizer, warmup_steps, lr_scheduler
+        self.lr_factors = lr_factors or {}
+        parameter_groups(
+            self.embedder, self.loss, self.lr_factors
+        )  # a wrong name is an error now, not after reading
+        self._seen: list[tuple[np.ndarray, ...]] = []
+
+    @property
+    def backbone(self) -> Backbone:
+        """The embedder's backbone."""
+        return self.embedder.backbone
+
+    def forward(self, photos: Tensor) -> Tensor:
+        """Return embeddings, float32 (B, dim), L2-normalised, of photos or maps (see
+        `Embedder.from_batch`).
+        """
+        return self.embedder.from_batch(photos)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Return the optimizer over all that is not frozen, with its warm-up per batch and its
+        schedule per epoch.
+        """
+        groups = parameter_groups(self.embedder, self.loss, self.lr_factors)
+        optimizer = self.optimizer(groups)
+        scale_rates(optimizer)
+        schedules: list[dict[str, Any]] = []
+        if self.warmup_steps > 0:
+            warmup = torch.optim.lr_scheduler.LinearLR(
+                optimizer, 0.01, total_iters=self.warmup_steps
+            )
+            schedules.append({"scheduler": warmup, "interval": "step"})
+        if self.lr_scheduler is not None:
+            scheduler = self.lr_scheduler(optimizer)
+            monitor = getattr(scheduler, "monitor", None)  # of Lightning's ReduceLROnPlateau
+            schedules.append({"scheduler": scheduler, "interval": "epoch", "monitor": monitor})
+        return [optimizer], schedules  # type: ignore[return-value]
+
+    def on_train_start(self) -> None:
+        """Set the modes: a fit resumed within an epoch doesn't start that epoch again."""
+        self.train()
+
+    def on_train_epoch_start(self) -> None:
+        """Put what is trained in training mode: Lightning leaves modes as it finds them."""
+        self.train()
+        use_products(self.embedder)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Mine the batch, that of all ranks together, and return its loss."""
+        photos, labels, _ = batch
+        embeddings, labels = joint(self(photos)), joint(labels)
+        with torch.autocast(
+            embeddings.device.type, enabled=False
+        ):  # distances of near vectors need float32
+            miner = self.training_miner or self.miner
+            mined = miner(embeddings, labels) if miner else None
+            loss = self.loss(embeddings, labels, mined)
+            self.embeddings, self.mined = embeddings.detach(), mined
+            values = self.diagnose(self.embeddings, labels, mined)
+        self.log(
+            "train/loss",
+            loss,
+            on_step=True,
+            on_epoch=True,
+            prog_bar=True,
+            batch_size=len(labels),
+            sync_dist=True,
+        )
+        self.log_dict(values, on_step=False, on_epoch=True, batch_size=len(labels), sync_dist=True)
+        return loss
+
+    def diagnose(
+        self, embeddings: Tensor, labels: Tensor, mined: tuple[Tensor, ...] | None
+    ) -> dict[str, Tensor]:
+        """Describe a training batch by what is logged of it; what it has no pairs for is left out."""
+        values = geometry(embeddings, labels)
+        if mined is not None and len(mined) == 3 and isinstance(self.loss, TripletMarginLoss):
+            values["active_triplets"] = active_share(embeddings, mined, self.loss)
+        finite = (
+            torch.stack([*values.values()]).isfinite().tolist()
+        )  # one wait for the GPU, not one for each
+        return {
+            f"train/{name}": value
+            for (name, value), good in zip(values.items(), finite, strict=True)
+            if good
+        }
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Keep the embeddings of one val batch."""
+        photos, labels, rows = batch
+        self._seen.append((self(photos).cpu().numpy(), labels.cpu().numpy(), rows.cpu().numpy()))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log `val/loss` over fixed PK batches and how well val photos find each other.
+
+        Where the catalog flags queries and a gallery, only those search and only those are found.
+
+        Raises:
+            DivergedError: embeddings aren't finite any more.
+        """
+        self._log_seen(self._validate)
+
+    def _validate(
+        self, embeddings: np.ndarray, labels: np.ndarray, rows: np.ndarray
+    ) -> dict[str, float]:
+        """Return what is logged of the whole val part; nothing, {}, where it can't be scored."""
+        if not np.isfinite(embeddings).all():
+            raise DivergedError(
+                f"Training has diverged in epoch {self.current_epoch}: embeddings are no numbers "
+                "any more. Lower the learning rate (`model.optimizer.init_args.lr`), or warm up "
+                "longer (`model.warmup_steps`)."
+            )
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        asked, found = (np.isin(rows, side("val").index) for side in (data.queries, data.gallery))
+        found |= not found.any()  # without flags or `gallery: self` it is the train part
+        pairs = len(labels) >= 2 * data.k and 1 < len(np.unique(labels)) < len(labels)
+        if not pairs or not np.isin(labels[asked], labels[found]).any():
+            rank_zero_warn(
+                "These few val photos can't be scored: that takes 2 labels, and K photos of each."
+            )
+            return {}
+        val = Embedded(embeddings, labels, data.exclusion_keys()[rows])
+        queries, gallery = val.take(np.flatnonzero(asked)), val.take(np.flatnonzero(found))
+        scores = score_exactly(queries, gallery)
+        self.validated = Validated(queries, rows[asked], gallery, rows[found], scores)
+        loss = self._validation_loss(embeddings, labels)
+        return {"val/loss": loss, **_means("val", scores, VAL_SCORES)}
+
+    def _validation_loss(self, embeddings: np.ndarray, labels: np.ndarray) -> float:
+        """Return the mean loss over fixed PK batches of the val part, put together from one
+        embedding of it.
+        """
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        loss, miner = self.loss, self.miner
+        if isinstance(loss, CrossBatchMemory):  # it would remember val photos, and train on them
+            loss, miner = loss.loss, loss.miner
+        vectors, codes = (
+            torch.from_numpy(embeddings).to(self.device),
+            torch.from_numpy(labels).to(self.device),
+        )
+        losses = []
+        for batch in EpochBatches(PKPlan(), labels, data.p, data.k, data.seed):
+            chosen = [position for position, _ in batch]
+            mined = miner(vectors[chosen], codes[chosen]) if miner else None
+            losses.append(float(loss(vectors[chosen], codes[chosen], mined)))
+        return float(np.mean(losses))
+
+    def _log_seen(self, score: Callable[..., dict[str, float]]) -> None:
+        """Log on all ranks how what they have seen together scores on rank zero, which the others
+        wait for.
+        """
+        seen = at_rank_zero(self.trainer, self._seen)
+        self._seen.clear()
+        for name, value in from_rank_zero(self.trainer, lambda: score(*seen)).items():
+            self.log(name, value, prog_bar=name in SHOWN, sync_dist=True)
+
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Keep the embeddings of one batch of queries (loader 0) or of the gallery (loader 1)."""
+        photos, labels, rows = batch
+        side = np.full(len(labels), dataloader_idx)
+        self._seen.append(
+            (self(photos).cpu().numpy(), labels.cpu().numpy(), rows.cpu().numpy(), side)
+        )
+
+    def on_test_epoch_end(self) -> None:
+        """Log how well test queries find items of their label in the gallery, by exact search."""
+        self._log_seen(self._test)
+
+    def _test(
+        self, embeddings: np.ndarray, labels: np.ndarray, rows: np.ndarray, side: np.ndarray
+    ) -> dict[str, float]:
+        keys = self.trainer.datamodule.exclusion_keys()[rows]  # type: ignore[attr-defined]
+        items = Embedded(embeddings, labels, keys)
+        scores = score_exactly(
+            items.take(np.flatnonzero(side == 0)), items.take(np.flatnonzero(side == 1))
+        )
+        return _means("test", scores, scores.model)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
+        """Return the catalog rows (B,) and embeddings, float32 (B, dim), of one batch."""
+        photos, _, rows = batch
+        return rows, self(photos)
+
+
+def _means(stage: str, scores: Scores, names: Iterable[str]) -> dict[str, float]:
+    values = means(scores.model, scores.labels)
+    kinds = {"": "micro", "_macro": "macro"}
+    return {
+        f"{stage}/{name}{ending}": values[name][kind]
+        for name in names
+        for ending, kind in kinds.items()
+    }

@@ -1,0 +1,1 @@
+"""Which training photos meet in a batch."""

@@ -1,0 +1,40 @@
+from abc import ABC, abstractmethod
+
+import numpy as np
+import pandas as pd
+
+
+class BatchPlan(ABC):
+    """Which training photos meet in a batch. A subclass implements `epoch`, and `check` if it needs
+    certain columns.
+
+    Attributes:
+        by_label: whether a batch is made of P labels; if not, P * K is only its size, and P may be
+            any number.
+    """
+
+    by_label: bool = True
+
+    def check(self, items: pd.DataFrame) -> None:  # noqa: B027 (optional hook)
+        """Raise a ValueError that names the setting if `items` can't be planned for; called before
+        training.
+        """
+
+    @abstractmethod
+    def epoch(
+        self, labels: np.ndarray, items: pd.DataFrame, p: int, k: int, rng: np.random.Generator
+    ) -> list[list[int]]:
+        """Return the batches of one epoch as lists of positions, 0 to n - 1.
+
+        An epoch is one pass's worth of the training set: `n // (p * k)` batches of up to `p * k`
+        photos. A photo comes at most once a batch: drawn twice, it would be its own positive. Draws
+        come from `rng` alone, so that a resumed run goes on as it would have.
+
+        Args:
+            labels: int (n,), the label of each position.
+            items: n rows in the order of `labels`, under any index: the catalog's columns.
+            p: classes in a batch, at least 2 and, where the plan is `by_label`, at most as many as
+                there are.
+            k: photos of each class, at least 1.
+            rng: decides every draw.
+        """

@@ -1,0 +1,110 @@
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+from torch.utils.data import Sampler
+
+from vsearch.training.samplers.base import BatchPlan
+
+
+class EpochBatches(Sampler[list[tuple[int, int]]]):
+    """A plan's batches, epoch by epoch, for a DataLoader.
+
+    A batch is a list of (position, seed): the seed drives that photo's augmentation, so that a run
+    repeats exactly, whatever the number of workers, also when resumed.
+
+    Of several ranks, each draws the same batches of world * P classes as one process would, and
+    yields its share: P of the classes whole, where the plan is by label, else a run of the photos.
+    So no photo of a batch is on two ranks.
+
+    Args:
+        plan: which photos meet in a batch.
+        labels: int (n,), the label of each position.
+        p: classes in a rank's batch; lowered to what the photos fill, and of a plan by label to the
+            number of classes.
+        k: photos of each class.
+        seed: with the epoch, decides every draw.
+        epoch: returns the number of the epoch that begins.
+        items: the catalog's columns, a row for each label; for plans that look at them.
+        rank, world: whose share is yielded, of how many.
+
+    Raises:
+        ValueError: there are fewer than 2 classes or fewer than 2*k photos; the plan can't use
+            these items; when iterated: the plan breaks its promise.
+    """
+
+    def __init__(
+        self,
+        plan: BatchPlan,
+        labels: Sequence[int] | np.ndarray,
+        p: int,
+        k: int,
+        seed: int = 0,
+        epoch: Callable[[], int] = lambda: 0,
+        items: pd.DataFrame | None = None,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self.rank, self.world = rank, world
+        self.plan, self.labels, self.k, self.seed, self.epoch = (
+            plan,
+            np.asarray(labels),
+            k,
+            seed,
+            epoch,
+        )
+        self.items = pd.DataFrame(index=range(len(self.labels))) if items is None else items
+        classes = len(np.unique(self.labels))
+        self.p = min(
+            p, (classes if plan.by_label else p * world) // world, len(self.labels) // (k * world)
+        )
+        if self.p * world < 2 or classes < 2:
+            setting = "`data.photos_per_class`: " if classes > 1 else ""
+            n, devices = max(2, world), "" if world == 1 else f" on {world} devices"
+            raise ValueError(
+                f"{setting}Batches of P={p} classes x K={k} photos{devices} need {n} classes and "
+                f"{n}*K photos or more; this part has {classes} classes and {len(self.labels)} "
+                "photos. Lower K, or add photos."
+            )
+        plan.check(self.items)
+
+    @property
+    def joint_p(self) -> int:
+        """Classes in the batch of all ranks together."""
+        return self.p * self.world
+
+    def __len__(self) -> int:
+        return len(self.labels) // (self.joint_p * self.k)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw this epoch from now on, as torch's DistributedSampler has it: for loops other than
+        Lightning's.
+        """
+        self.epoch = lambda: epoch
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        rng = np.random.default_rng([self.seed, self.epoch()])
+        batches = self.plan.epoch(self.labels, self.items, self.joint_p, self.k, rng)
+        if len(batches) != len(self) or any(len(set(batch)) < len(batch) for batch in batches):
+            raise ValueError(
+                f"{type(self.plan).__name__}.epoch must return {len(self)} batches, and a photo at "
+                f"most once in each; it returned {len(batches)} batches."
+            )
+        for batch in batches:
+            seeded = [(position, int(rng.integers(2**63))) for position in batch]
+            yield seeded if self.world == 1 else self._share(seeded)
+
+    def _share(self, batch: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Return this rank's part of a batch: its share of the labels, in the order in which they
+        come.
+        """
+        drawn = [
+            int(self.labels[position]) if self.plan.by_label else position for position, _ in batch
+        ]
+        own = set(np.array_split([*dict.fromkeys(drawn)], self.world)[self.rank].tolist())
+        if not own:
+            raise ValueError(
+                f"{type(self.plan).__name__}.epoch: a batch has too few labels for {self.world} "
+                "devices."
+            )
+        return [one for one, group in zip(batch, drawn, strict=True) if group in own]

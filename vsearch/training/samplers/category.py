@@ -1,0 +1,95 @@
+from itertools import zip_longest
+
+import numpy as np
+import pandas as pd
+
+from vsearch.training.samplers.base import BatchPlan
+
+NO_CATEGORIES = {"id", "path", "label", "label_code", "split", "x_1", "y_1", "x_2", "y_2"}
+
+
+class CategoryPlan(BatchPlan):
+    """PK batches from within few categories: the negatives of a shirt are shirts' neighbours, not
+    watches.
+
+    After open-metric-learning's CategoryBalanceSampler. Each batch draws C categories, without
+    replacement, in proportion to their numbers of labels, so that a label of a small category
+    doesn't come far more often than others; then labels of these categories in turn, P in all, P/C
+    of each if it has them. Categories that have too few are topped up from the other chosen ones,
+    and then from further ones. Each label gives K photos, or all it has.
+
+    A label whose photos are of several categories belongs to the one that most of them are of (on a
+    tie the first by name). Empty values don't count; labels with no other make up a category. A
+    column in which every label is a category of its own gives PK batches.
+
+    Args:
+        column: a metadata column of the catalog, coarser than the label: masterCategory for
+            articleType.
+        categories_per_batch: C; more than there are means all.
+    """
+
+    def __init__(self, column: str, categories_per_batch: int = 2) -> None:
+        self.column, self.categories_per_batch = column, categories_per_batch
+
+    def check(self, items: pd.DataFrame) -> None:
+        """Refuse a column that is missing or empty."""
+        key = "`data.sampler.init_args.column`"
+        if self.categories_per_batch < 1:
+            raise ValueError(
+                f"`data.sampler.init_args.categories_per_batch` is {self.categories_per_batch}: "
+                "set it to 1 or more."
+            )
+        has = f"the catalog has {[column for column in items if column not in NO_CATEGORIES]}."
+        if self.column not in items:
+            raise ValueError(f"{key}: there is no column '{self.column}'; {has}")
+        if not _values(items[self.column]).notna().any():
+            raise ValueError(f"{key}: the column '{self.column}' is empty; {has}")
+
+    def epoch(
+        self, labels: np.ndarray, items: pd.DataFrame, p: int, k: int, rng: np.random.Generator
+    ) -> list[list[int]]:
+        """Draw each batch's categories, the labels of each, and the photos of each label, at
+        random.
+        """
+        codes = np.unique(labels, return_inverse=True)[1]
+        photos = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
+        categories = members(codes, items[self.column])
+        return [
+            [
+                position
+                for label in self._labels(categories, p, rng)
+                for position in rng.choice(
+                    photos[label], min(k, len(photos[label])), replace=False
+                ).tolist()
+            ]
+            for _ in range(len(labels) // (p * k))
+        ]
+
+    def _labels(self, categories: list[np.ndarray], p: int, rng: np.random.Generator) -> list[int]:
+        """Return the labels of one batch."""
+        sizes = np.array([len(category) for category in categories])
+        order = rng.choice(len(categories), len(categories), replace=False, p=sizes / sizes.sum())
+        shuffled = (rng.permutation(categories[category]).tolist() for category in order)
+        chosen = [next(shuffled) for _ in order[: self.categories_per_batch]]
+        drawn = [label for turn in zip_longest(*chosen) for label in turn if label is not None]
+        while len(drawn) < p and (further := next(shuffled, None)):
+            drawn += further
+        return drawn[:p]
+
+
+def members(codes: np.ndarray, column: pd.Series) -> list[np.ndarray]:
+    """Return the labels of each category, given the label (n,), 0 to L - 1, and the category of
+    each photo.
+    """
+    votes = (
+        pd.DataFrame({"label": codes, "category": _values(column).to_numpy()})
+        .groupby(["label", "category"])
+        .size()
+    )
+    best = votes.groupby(level="label").idxmax().str[1].reindex(range(codes.max() + 1))
+    category = pd.factorize(best, use_na_sentinel=False)[0]
+    return np.split(np.argsort(category, kind="stable"), np.cumsum(np.bincount(category))[:-1])
+
+
+def _values(column: pd.Series) -> pd.Series:
+    return column.where(column != "")

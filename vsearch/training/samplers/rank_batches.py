@@ -1,0 +1,36 @@
+from collections.abc import Iterator
+
+import numpy as np
+from torch.utils.data import Sampler
+
+
+class Shares(Sampler[list[int]]):
+    """One rank's share of n positions, in batches: each position once, on one rank, and as many
+    batches on every rank.
+
+    DDP's ranks wait for one another in every batch, and a DistributedSampler repeats positions to
+    make them even. The ranks' first batches, put together, are the first positions in their order,
+    and so on.
+
+    Args:
+        n: positions, at least one for each rank.
+        size: the largest batch.
+        rank, world: whose share, of how many.
+
+    Raises:
+        ValueError: there are fewer positions than ranks.
+    """
+
+    def __init__(self, n: int, size: int, rank: int, world: int) -> None:
+        if n < world:
+            raise ValueError(
+                f"{n} photos can't be shared among {world} devices: train or score on fewer."
+            )
+        self.n, self.steps, self.rank, self.world = n, -(-n // (size * world)), rank, world
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for positions in np.array_split(np.arange(self.n), self.steps):
+            yield np.array_split(positions, self.world)[self.rank].tolist()

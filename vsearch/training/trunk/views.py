@@ -1,0 +1,65 @@
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import torch
+from torch import Tensor, nn
+
+from vsearch.data.photos import Preprocessing
+from vsearch.models.backbones.cut import Cut
+from vsearch.training.dataset import augmented
+
+FORMAT = 2  # of what lies on the disk; another number is another folder
+PLAIN = -1  # in place of a view's number: the photo as it is
+
+
+def trunk_key(cut: Cut, preprocessing: Preprocessing, precision: str) -> str:
+    """Return a name, 64 hexadecimal digits, of all that decides what the trunk makes of a photo.
+
+    Args:
+        cut: whose trunk it is; its layers and weights count.
+        preprocessing: how a photo becomes its input.
+        precision: what it computes in, as the trainer names it.
+    """
+    known = [FORMAT, list(cut.names), str(cut.trunk), asdict(preprocessing), precision]
+    found = hashlib.sha256(json.dumps(known).encode())
+    for name, value in cut.trunk.state_dict().items():
+        found.update(
+            name.encode()
+            + value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data
+        )
+    return found.hexdigest()
+
+
+def view_keys(content_hash: str, views: Sequence[int], augmentation: str, seed: int) -> list[bytes]:
+    """Return a key for each view of a photo.
+
+    Args:
+        content_hash: of the photo's pixels.
+        views: their numbers, from 0, or PLAIN.
+        augmentation: what makes a view of the plain square, as `description` says it.
+        seed: decides the views, with the photo and the number.
+    """
+    drawn = f"{content_hash} {augmentation} {seed}"
+    told = (content_hash if view == PLAIN else f"{drawn} {view}" for view in views)
+    return [hashlib.sha256(text.encode()).hexdigest()[:32].encode() for text in told]
+
+
+def make_view(square: Tensor, view: int, key: bytes, augment: nn.Module | None) -> Tensor:
+    """Return the view of a plain square, uint8 (3, S, S), that `key` decides. Not for threads, as
+    `augmented`.
+    """
+    return augmented(square, augment, None if view == PLAIN else int(key[:15], 16))
+
+
+def description(augment: nn.Module) -> str:
+    """Return a line that says what each part of an augmentation is and has been set to."""
+    return "; ".join(f"{type(part).__qualname__} {_settings(part)}" for part in augment.modules())
+
+
+def _settings(part: nn.Module) -> str:
+    shown = {
+        name: repr(value) for name, value in sorted(vars(part).items()) if not name.startswith("_")
+    }
+    return json.dumps({name: value for name, value in shown.items() if name != "training"})
