@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_cli import Project
+from project import Project
 
 from vsearch.bundle.opening import open_bundle
 from vsearch.cli.main import main

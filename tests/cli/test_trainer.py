@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 import yaml
-from test_cli import Project
+from project import Project
 
 from vsearch.bundle.opening import open_bundle
 from vsearch.cli.trainer import _show_log

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_cli import Project
+from project import Project
 from test_comparison import BASE, BETTER
 from test_runs import LABELS, made
 

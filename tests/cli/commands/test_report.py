@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_cli import Project
+from project import Project
 
 from vsearch.cli.main import main
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from test_cli import ROOT, Project
+from project import ROOT, Project
 from test_runs import LABELS, made
 
 from vsearch.cli.commands.study import composed, fit_of
