@@ -23,7 +23,6 @@ from vsearch.evaluation.reliability import measured
 from vsearch.evaluation.scoring import (
     Embedded,
     Scores,
-    embed,
     exact_index,
     half,
     relevant,
@@ -48,6 +47,7 @@ from vsearch.reports.summary import axes_summary, data_facts, library_versions, 
 from vsearch.reports.tables import show
 from vsearch.training.datamodule import CatalogDataModule
 from vsearch.training.distributed.ranks import from_rank_zero
+from vsearch.training.embedding_loop import embed_loader
 from vsearch.training.module import MetricLearner
 
 Baseline = (
@@ -382,9 +382,8 @@ def _embed(
     """Return the items as vectors, and how many of their photos were decoded and embedded a second."""
     embedder.eval().to(device)
     start = time.perf_counter()
-    vectors, labels, rows = embed(
-        embedder.from_batch, data.loader(items), device, f"Embedding {what}"
-    )
+    made = embed_loader(embedder.from_batch, data.loader(items), device, f"Embedding {what}")
     seconds = time.perf_counter() - start
     embedder.cpu()
-    return Embedded(vectors, labels, data.exclusion_keys()[rows]), len(rows) / seconds
+    embedded = Embedded(made.embeddings, made.labels, data.exclusion_keys()[made.rows])
+    return embedded, len(made.rows) / seconds

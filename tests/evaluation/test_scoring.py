@@ -1,10 +1,8 @@
 import numpy as np
 import pytest
-import torch
-from torch.utils.data import DataLoader, TensorDataset
 
 from vsearch.evaluation import scoring as evaluate
-from vsearch.evaluation.scoring import Embedded, embed, score, scored_hits, top_hits
+from vsearch.evaluation.scoring import Embedded, score, scored_hits, top_hits
 from vsearch.indexes.faiss import FaissIndex
 
 
@@ -118,14 +116,3 @@ def test_chance_counts_without_the_query_itself():
 def test_sides_that_do_not_match_are_refused():
     with pytest.raises(ValueError, match="2 embeddings, 3 labels"):
         Embedded(np.eye(2), np.arange(3), np.arange(2))
-
-
-def test_embed_keeps_the_order():
-    photos = torch.randn(10, 4)
-    loader = DataLoader(
-        TensorDataset(photos, torch.arange(10) % 3, torch.arange(100, 110)), batch_size=4
-    )
-    vectors, labels, rows = embed(lambda batch: batch * 2, loader, torch.device("cpu"))
-    assert np.array_equal(vectors, photos.numpy() * 2)
-    assert labels.tolist() == [i % 3 for i in range(10)]
-    assert rows.tolist() == list(range(100, 110))

@@ -1,11 +1,7 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from rich.progress import track
-from torch import Tensor
-from torch.utils.data import DataLoader
 
 from vsearch.evaluation.metrics import chance, per_query
 from vsearch.indexes.base import Index
@@ -61,36 +57,6 @@ class Scores:
     labels: np.ndarray
     answered: np.ndarray
     unanswerable: int
-
-
-def embed(
-    model: Callable[[Tensor], Tensor],
-    loader: DataLoader,
-    device: torch.device,
-    title: str = "Embedding",
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Embed a loader's photos with a progress bar: embeddings float32 (n, dim), label codes (n,),
-    catalog rows (n,).
-    """
-    n, done = len(loader.dataset), 0  # type: ignore[arg-type]
-    vectors, labels, rows = (
-        np.empty((n, 0), np.float32),
-        np.empty(n, np.int64),
-        np.empty(n, np.int64),
-    )
-    with torch.inference_mode():
-        for photos, batch_labels, batch_rows in track(loader, title):
-            made = model(photos.to(device)).cpu().numpy()
-            if (
-                done == 0
-                # in one piece from the start: pieces that are joined at the end take twice the
-                # memory
-            ):
-                vectors = np.empty((n, made.shape[1]), np.float32)
-            part = slice(done, done + len(made))
-            vectors[part], labels[part], rows[part] = made, batch_labels.numpy(), batch_rows.numpy()
-            done = part.stop
-    return vectors, labels, rows
 
 
 def score(index: Index, queries: Embedded, gallery: Embedded) -> Scores:
