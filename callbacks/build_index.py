@@ -1,4 +1,5 @@
 import time
+from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
 from statistics import median
@@ -18,7 +19,7 @@ from vsearch.evaluation import calibration
 from vsearch.evaluation.axes import Attributes, AxesScores, attributes, score_axes
 from vsearch.evaluation.comparing.runs import CONFIG, QUERIES, query_table
 from vsearch.evaluation.index_quality import quality
-from vsearch.evaluation.naive_split import leakage
+from vsearch.evaluation.naive_split import SplitCatalog, claims_of_a_naive_split
 from vsearch.evaluation.reliability import measured
 from vsearch.evaluation.scoring import (
     Embedded,
@@ -339,11 +340,14 @@ def _restore(module: LightningModule, checkpoint: str) -> int:
 
 
 def _leakage(data: CatalogDataModule, trained: Scores, untrained: Scores | None) -> dict[str, Any]:
-    """Return what `leakage` says; nothing where queries don't search the train part."""
+    """Return what a naive split would claim; nothing where queries don't search the train part."""
     if data.split.gallery != "train" or "is_gallery" in data.items:
         return {}
-    queries, gallery = data.queries("test").index, data.gallery("test").index
-    return leakage(data.items, data.content_hashes, queries, gallery, trained, untrained)
+    queries = data.queries("test").index
+    gallery = data.gallery("test").index
+    catalog = SplitCatalog(data.items, data.content_hashes, queries, gallery)
+    claims = claims_of_a_naive_split(catalog, trained, untrained)
+    return {} if claims is None else asdict(claims)
 
 
 def _attributes(data: CatalogDataModule) -> Attributes:

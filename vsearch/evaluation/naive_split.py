@@ -1,4 +1,4 @@
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -6,56 +6,71 @@ import pandas as pd
 from vsearch.evaluation.scoring import Scores
 
 
-def leakage(
-    items: pd.DataFrame,
-    content_hashes: pd.Series,
-    queries: pd.Index,
-    gallery: pd.Index,
-    trained: Scores,
-    untrained: Scores | None,
-) -> dict[str, Any]:
-    """Say what a random split, which pulls identical photos apart, would have claimed for the same
-    network.
+@dataclass(frozen=True)
+class SplitCatalog:
+    """A catalog whose identical photos lie in one part.
 
-    Args:
-        items: all of the catalog, with `label_code` and `split`.
-        content_hashes: of each item's pixels.
+    Attributes:
+        items: with `label_code` and `split`.
+        content_hashes: of each item's pixels, indexed as `items`.
         queries: rows of `items` that searched.
         gallery: rows of `items` that were searched: the train part.
-        trained: how the queries scored.
-        untrained: the same before training; None if that was not measured.
-
-    Returns:
-        queries that have an exact copy anywhere in the catalog, those whose copy is in the gallery
-        even so, and precision@1 as measured (clean) and as claimed (naive), trained and untrained.
-        Nothing where no query has a copy.
     """
-    rows = queries.to_numpy()[trained.answered]
-    copies, right = count_copies(content_hashes, items["label_code"], rows)
+
+    items: pd.DataFrame
+    content_hashes: pd.Series
+    queries: pd.Index
+    gallery: pd.Index
+
+
+@dataclass(frozen=True)
+class NaiveSplitClaims:
+    """What a random split would have claimed for the same network.
+
+    Attributes:
+        queries_with_copies: queries that have an exact copy anywhere in the catalog.
+        queries_with_copies_in_gallery: those whose copy is in the gallery even so.
+        clean_precision_at_1: as measured, `trained` and maybe `untrained`.
+        naive_precision_at_1: as a random split would have claimed it, likewise.
+    """
+
+    queries_with_copies: int
+    queries_with_copies_in_gallery: int
+    clean_precision_at_1: dict[str, float]
+    naive_precision_at_1: dict[str, float]
+
+
+def claims_of_a_naive_split(
+    catalog: SplitCatalog, trained: Scores, untrained: Scores | None
+) -> NaiveSplitClaims | None:
+    """Say what a random split, which pulls identical photos apart, would have claimed.
+
+    None where no query has a copy. `untrained` is what the queries got before training, if that was
+    measured.
+    """
+    hashes = catalog.content_hashes
+    labels = catalog.items["label_code"]
+    asked = catalog.queries.to_numpy()[trained.answered]
+    copies, right = count_copies(hashes, labels, asked)
     if not copies.any():
-        return {}
-    kept, _ = count_copies(content_hashes, items["label_code"], rows, gallery)
-    share = float((items["split"] == "train").mean())
-    sides = {"trained": trained, "untrained": untrained}
-    measured = {
-        name: side.model["precision_at_1"] for name, side in sides.items() if side is not None
-    }
-    return {
-        "queries_with_copies": int((copies > 0).sum()),
-        "queries_with_copies_in_gallery": int((kept > 0).sum()),
-        "clean_precision_at_1": {name: float(found.mean()) for name, found in measured.items()},
-        "naive_precision_at_1": {
-            name: float(claimed(found, copies, right, share).mean())
-            for name, found in measured.items()
-        },
-    }
+        return None
+
+    in_gallery, _ = count_copies(hashes, labels, asked, catalog.gallery)
+    train_share = float((catalog.items["split"] == "train").mean())
+    clean = {}
+    naive = {}
+    for name, scores in (("trained", trained), ("untrained", untrained)):
+        if scores is not None:
+            measured = scores.model["precision_at_1"]
+            clean[name] = float(measured.mean())
+            naive[name] = float(claimed(measured, copies, right, train_share).mean())
+    return NaiveSplitClaims(int((copies > 0).sum()), int((in_gallery > 0).sum()), clean, naive)
 
 
 def count_copies(
     hashes: pd.Series, labels: pd.Series, rows: np.ndarray, among: pd.Index | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return, for the items in `rows`, how many others have the same pixels, and how many of those
-    the same label.
+    """Count other items with the same pixels, and those of them with the same label, for `rows`.
 
     Args:
         hashes: of each item's pixels, indexed by row.
@@ -63,23 +78,17 @@ def count_copies(
         rows: int (q,).
         among: rows that count; None: all.
     """
-    table = pd.DataFrame(
-        {
-            "hash": hashes,
-            "label": labels,
-            "counts": 1 if among is None else hashes.index.isin(among),
-        }
-    )
-    table["counts"] = table["counts"].astype(int)
-    same = table.groupby("hash")["counts"].transform("sum") - table["counts"]
-    alike = table.groupby(["hash", "label"])["counts"].transform("sum") - table["counts"]
+    counts = np.ones(len(hashes), int) if among is None else hashes.index.isin(among).astype(int)
+    table = pd.DataFrame({"hash": hashes, "label": labels, "counts": counts})
+    same = table.groupby("hash")["counts"].transform("sum") - counts
+    alike = table.groupby(["hash", "label"])["counts"].transform("sum") - counts
     return same.loc[rows].to_numpy(), alike.loc[rows].to_numpy()
 
 
 def claimed(
     precision_at_1: np.ndarray, copies: np.ndarray, right: np.ndarray, train_share: float
 ) -> np.ndarray:
-    """Return what precision@1 of each query is expected to be if its copies may lie in the gallery.
+    """Expect precision@1 of each query if its copies may lie in the gallery.
 
     A random split puts each copy into the train part with probability `train_share`. If any is
     there, the nearest hit is one of them, each as likely as the other: right for those of the
