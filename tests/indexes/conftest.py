@@ -2,7 +2,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from engine_servers import ENGINES, MILVUS, Engine, engine, postgres
+from indexes.index_makers import ENGINES, MILVUS, Engine, engine, postgres
 
 
 @pytest.fixture(scope="session")

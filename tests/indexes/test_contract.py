@@ -7,41 +7,34 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from engine_servers import MODEL, Engine, unit
+from indexes.hits import assert_same_hits, best_of_all
+from indexes.index_makers import MODEL, Engine, unit
 
 N, DIM, Q = 300, 16, 7
 VECTORS, QUERIES = unit(N, DIM), unit(Q, DIM, seed=1)
 HALF = np.random.default_rng(2).random(N) < 0.5
 
 
-def brute(vectors: np.ndarray, queries: np.ndarray, k: int, allowed: np.ndarray | None = None):
-    """The naive oracle: every cosine in float64."""
-    scores = queries.astype(np.float64) @ vectors.astype(np.float64).T
-    if allowed is not None:
-        scores[:, ~allowed] = -np.inf
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    return np.take_along_axis(scores, order, axis=1), order
-
-
 def agrees(
     index, vectors: np.ndarray, k: int = 10, allowed: np.ndarray | None = None, exact: bool = True
 ) -> None:
     """Shapes, types, order and scores; and that an exact index finds what comparing all finds."""
-    expected, order = brute(vectors, QUERIES[:, : vectors.shape[1]], k, allowed)
-    scores, positions = index.search(QUERIES[:, : vectors.shape[1]], k, allowed)
+    queries = QUERIES[:, : vectors.shape[1]]
+    expected, order = best_of_all(queries, vectors, k, allowed)
+    scores, positions = index.search(queries, k, allowed)
     assert scores.shape == positions.shape == expected.shape
     assert scores.dtype == np.float32
     assert positions.dtype == np.int64
     assert (np.diff(scores, axis=1) <= 0).all()
     found = positions >= 0
-    own = np.einsum("qd,qkd->qk", QUERIES[:, : vectors.shape[1]], vectors[positions])
+    own = np.einsum("qd,qkd->qk", queries, vectors[positions])
     np.testing.assert_allclose(scores[found], own[found], atol=2e-6)
     assert all(len(set(row[row >= 0])) == (row >= 0).sum() for row in positions)
     if allowed is not None:
         assert found.all()
         assert allowed[positions].all()
     if exact:
-        np.testing.assert_array_equal(positions, order)
+        assert_same_hits((scores, positions), (expected, order), atol=2e-6)
     else:
         assert (
             np.mean([len(set(a) & set(b)) / k for a, b in zip(positions, order, strict=True)]) > 0.9
@@ -111,11 +104,11 @@ def test_more_hits_than_are_allowed(shared):
 
 
 def test_a_filter_by_the_worst_hits_still_fills_every_place(shared):
-    order = brute(VECTORS, QUERIES[:1], N)[1][0]
+    exact, order = best_of_all(QUERIES[:1], VECTORS, N)
     allowed = np.zeros(N, dtype=bool)
-    allowed[order[-20:]] = True
-    _, positions = shared[0].search(QUERIES[:1], 10, allowed)
-    np.testing.assert_array_equal(positions[0], order[-20:-10])
+    allowed[order[0, -20:]] = True
+    wanted = exact[:, -20:-10], order[:, -20:-10]
+    assert_same_hits(shared[0].search(QUERIES[:1], 10, allowed), wanted, atol=2e-6)
 
 
 def test_vectors_come_back_as_they_were_given(shared):
@@ -135,8 +128,7 @@ def test_many_queries_at_once_find_what_each_finds_alone(shared):
     scores, positions = shared[0].search(asked, 5)
     for row in (0, 31, 59):
         alone = shared[0].search(asked[row : row + 1], 5)
-        np.testing.assert_array_equal(positions[row], alone[1][0])
-        np.testing.assert_allclose(scores[row], alone[0][0], atol=2e-6)
+        assert_same_hits((scores[row : row + 1], positions[row : row + 1]), alone, atol=2e-6)
 
 
 def test_searches_from_many_threads_at_once(shared):
@@ -284,7 +276,7 @@ def test_short_and_long_vectors(engine_, dim):
     vectors = unit(40, dim, seed=7)
     index = engine_.built(vectors)
     scores, positions = index.search(vectors[:5], 3)
-    expected = brute(vectors, vectors[:5], 3)[0]
+    expected, _ = best_of_all(vectors[:5], vectors, 3)
     np.testing.assert_allclose(scores, expected, atol=2e-6)
     np.testing.assert_allclose(index.vectors(positions[:, 0]), vectors[positions[:, 0]], atol=1e-6)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from engine_servers import name
+from indexes.index_makers import name
 from small_service import encoded, picture, served_bundle
 
 from vsearch.bundle.generations.live import open_live

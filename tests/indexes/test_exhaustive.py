@@ -15,6 +15,7 @@ def test_pieces_give_what_one_comparison_gives_ties_included(piece, k, monkeypat
     queries, positions = gallery[:7], np.arange(0, 80, 2)
     scores, found = search_in_pieces(gallery.__getitem__, positions, queries, k)
     expected_scores, expected = search_among(gallery[positions], positions, queries, k)
+    # sixteenths add up without rounding, in any order
     assert np.array_equal(scores, expected_scores)
     assert np.array_equal(found, expected)
 

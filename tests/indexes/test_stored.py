@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from engine_servers import unit
+from indexes.hits import assert_same_hits, best_of_all
+from indexes.index_makers import unit
 
 from vsearch.indexes.collection import Collection
 from vsearch.indexes.serials import Where
@@ -79,23 +80,15 @@ def test_whatever_is_allowed_the_best_of_it_are_found(seed, share, k):
     index, vectors = stored(seed)
     queries = unit(4, 8, seed + 100)
     allowed = None if share is None else np.random.default_rng(seed).random(len(index)) < share
-    exact = queries @ vectors.T
-    if allowed is not None:
-        exact[:, ~allowed] = -2
-    n = len(index) if allowed is None else int(allowed.sum())
-    scores, positions = index.search(queries, k, allowed)
-    order = np.argsort(-exact, axis=1)[:, : min(k, n)]
-    np.testing.assert_array_equal(positions, order)
-    np.testing.assert_allclose(scores, np.take_along_axis(exact, order, axis=1), atol=1e-6)
+    assert_same_hits(index.search(queries, k, allowed), best_of_all(queries, vectors, k, allowed))
 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_behind_a_filter_what_an_approximate_index_misses_is_compared_after_all(seed):
     index, vectors = stored(seed, blind=60)
     queries, allowed = unit(4, 8, seed + 100), np.arange(len(index)) % 3 == 0
-    _, positions = index.search(queries, int(allowed.sum()), allowed)
-    exact = np.where(allowed, queries @ vectors.T, -2)
-    np.testing.assert_array_equal(positions, np.argsort(-exact, axis=1)[:, : allowed.sum()])
+    n = int(allowed.sum())
+    assert_same_hits(index.search(queries, n, allowed), best_of_all(queries, vectors, n, allowed))
 
 
 def test_without_a_filter_what_an_approximate_index_misses_stays_empty():

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from indexes.hits import assert_same_hits
 from killed_shard import make_or_die
 from small_bundle import embedded, fitted, unit_vectors
 
@@ -84,10 +85,7 @@ def one_index(made: Path) -> FaissIndex:
 def check(made: Path, wanted: FaissIndex) -> None:
     opened = open_bundle(made)
     assert opened.items["id"].tolist() == [*(f"e{n}" for n in GOOD), *(f"p{n}" for n in range(30))]
-    for mine, theirs in zip(
-        opened.index.search(QUERIES, 10), wanted.search(QUERIES, 10), strict=True
-    ):
-        np.testing.assert_array_equal(mine, theirs)
+    assert_same_hits(opened.index.search(QUERIES, 10), wanted.search(QUERIES, 10))
     live = open_live(made)
     np.testing.assert_allclose(live.vectors(np.arange(len(GOOD))), VECTORS[GOOD], atol=1e-3)
     assert list(verify(made))
@@ -126,10 +124,7 @@ def test_the_whole_of_a_bundle_s_items_gives_what_index_build_gives(made, capsys
     main(["index", "build", str(made.parent / "other"), *index])
     one, other = open_bundle(made), open_bundle(made.parent / "other")
     assert one.items["id"].tolist() == other.items["id"].tolist()
-    for mine, theirs in zip(
-        one.index.search(QUERIES, 5), other.index.search(QUERIES, 5), strict=True
-    ):
-        np.testing.assert_array_equal(mine, theirs)
+    assert_same_hits(one.index.search(QUERIES, 5), other.index.search(QUERIES, 5))
 
 
 def test_steps_and_shares_and_what_is_whole_is_kept(made, capsys, here):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from engine_servers import name
+from indexes.index_makers import name
 
 from vsearch.bundle.opening import open_bundle
 from vsearch.cli.main import main

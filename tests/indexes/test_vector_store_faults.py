@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from engine_servers import MODEL, name, postgres, unit
+from indexes.index_makers import MODEL, name, postgres, unit
 
 from vsearch.indexes.base import IndexUnavailable
 from vsearch.indexes.milvus import MilvusIndex
