@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from vsearch.data.catalogs.base import is_blank
-from vsearch.evaluation.metrics import chance, per_query
-from vsearch.evaluation.scoring import MAX_DEPTH, Embedded, Scores, exclusions, relevant
+from vsearch.evaluation.metrics import DEPTH, TOP_GAIN, chance, per_query
+from vsearch.evaluation.scoring import Embedded, Scores, exclusions, relevant
 
 METRICS = (
     "precision_at_1",
@@ -18,8 +18,6 @@ METRICS = (
     "ndcg_at_10",
 )
 GRADED = "ndcg_at_10"
-# Entry n: what n hits of gain 1 at the top give, each discounted by log2(1 + its rank).
-DISCOUNTED = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, MAX_DEPTH + 2)))])
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class Attributes:
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis: its scores, how many values the gallery has of it, and how many queries have none."""
+    """One axis: its scores, how many values the gallery has of it, how many queries have none."""
 
     scores: Scores
     values: int
@@ -66,22 +64,19 @@ def attributes(queries: pd.DataFrame, gallery: pd.DataFrame, axes: Sequence[str]
 def score_axes(
     hits: np.ndarray, queries: Embedded, gallery: Embedded, known: Attributes
 ) -> AxesScores:
-    """Score every query's 10 best hits, as `evaluate.top_hits` returns them, on each axis.
+    """Score every query's 10 best hits, as `scoring.top_hits` returns them, on each axis.
 
     On an axis, an item is relevant if it has the query's value there. Queries without a value, or
     whose value the gallery lacks, are counted and left out. The metrics of full depth (`map_at_r`,
     `r_precision`) are left out too: of an axis of two values, half of the gallery is relevant, and
     all of it would have to be searched. So is `recall_at_10`, which stays near 0 there.
     """
-    columns = {name: number for number, name in enumerate(known.names) if name != "label"}
-    axes = {
-        name: _axis(
-            hits,
-            replace(queries, labels=known.queries[:, column]),
-            replace(gallery, labels=known.gallery[:, column]),
-        )
-        for name, column in columns.items()
-    }
+    axes = {}
+    for column, name in enumerate(known.names):
+        if name != "label":
+            axis_queries = replace(queries, labels=known.queries[:, column])
+            axis_gallery = replace(gallery, labels=known.gallery[:, column])
+            axes[name] = _axis(hits, axis_queries, axis_gallery)
     return AxesScores(axes, _graded(hits, queries, gallery, known))
 
 
@@ -94,7 +89,9 @@ def _axis(hits: np.ndarray, queries: Embedded, gallery: Embedded) -> Axis:
     excluded, n_relevant = exclusions(queries, gallery)
     has_value = queries.labels >= 0
     asked = np.flatnonzero(has_value & (n_relevant > 0))
-    values, n_relevant = queries.labels[asked], n_relevant[asked]
+    values = queries.labels[asked]
+    n_relevant = n_relevant[asked]
+
     model = per_query(relevant(hits[asked], values, gallery.labels), n_relevant)
     expected = chance(n_relevant, len(gallery) - excluded[asked])
     scores = Scores(
@@ -104,14 +101,12 @@ def _axis(hits: np.ndarray, queries: Embedded, gallery: Embedded) -> Axis:
         answered=asked,
         unanswerable=int(has_value.sum()) - len(asked),
     )
-    return Axis(
-        scores, len(np.unique(gallery.labels[gallery.labels >= 0])), int((~has_value).sum())
-    )
+    n_values = len(np.unique(gallery.labels[gallery.labels >= 0]))
+    return Axis(scores, n_values, int((~has_value).sum()))
 
 
 def _graded(hits: np.ndarray, queries: Embedded, gallery: Embedded, known: Attributes) -> Scores:
-    """Score hits by nDCG@10 where an item's relevance is the share of attributes in which it equals
-    the query.
+    """Score hits by nDCG@10; an item's relevance is the share of attributes that equal the query's.
 
     Linear gain, discount 1 / log2(1 + rank), over the gain of the best ranking of the whole gallery
     (Järvelin & Kekäläinen 2002). A missing value equals nothing. Gains are counts of attributes:
@@ -120,16 +115,20 @@ def _graded(hits: np.ndarray, queries: Embedded, gallery: Embedded, known: Attri
     """
     counts = _match_counts(known.queries, known.gallery) - _excluded_counts(queries, gallery, known)
     asked = np.flatnonzero(counts[:, 1:].any(axis=1))
-    counts, found = counts[asked], hits[asked]
+    counts = counts[asked]
+    n_gallery = counts.sum(axis=1)
+    levels = np.arange(counts.shape[1])
+
+    found = hits[asked]
     gains = np.where(found >= 0, _matches(known.queries[asked][:, None], known.gallery[found]), 0)
-    levels, n_gallery = np.arange(counts.shape[1]), counts.sum(axis=1)
-    ends = DISCOUNTED[
-        np.minimum(np.cumsum(counts[:, ::-1], axis=1), MAX_DEPTH)
-    ]  # where each level ends, best first
-    best = np.diff(ends, axis=1, prepend=0) @ levels[::-1]
-    expected = counts @ levels / n_gallery * DISCOUNTED[np.minimum(n_gallery, MAX_DEPTH)]
+    discounts = np.diff(TOP_GAIN)[: gains.shape[1]]
+
+    level_ends = np.cumsum(counts[:, ::-1], axis=1)  # in the best ranking, the highest level first
+    level_gains = np.diff(TOP_GAIN[np.minimum(level_ends, DEPTH)], axis=1, prepend=0)
+    best = level_gains @ levels[::-1]
+    expected = counts @ levels / n_gallery * TOP_GAIN[np.minimum(n_gallery, DEPTH)]
     return Scores(
-        model={GRADED: gains @ np.diff(DISCOUNTED)[: gains.shape[1]] / best},
+        model={GRADED: gains @ discounts / best},
         chance={GRADED: expected / best},
         labels=queries.labels[asked],
         answered=asked,
@@ -143,20 +142,18 @@ def _matches(wanted: np.ndarray, found: np.ndarray) -> np.ndarray:
 
 
 def _match_counts(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-    """Return int (q, a + 1): how many items of the gallery match each query in exactly 0..a
-    attributes.
+    """Count the gallery items that match each query in exactly 0..a attributes: int (q, a + 1).
 
     No pairs are formed: for each subset of the attributes, items are grouped by their values of it
-    and counted, and inclusion-exclusion leads from there to exact numbers. Time grows with 2^a (n +
-    q), memory with a (n + q).
+    and counted, and inclusion-exclusion leads from there to exact numbers. Time grows with
+    2^a (n + q), memory with a (n + q).
     """
-    n, n_attributes = len(gallery), queries.shape[1]
-    values = (
-        np.concatenate([gallery, np.where(queries < 0, -2, queries)]) + 2
-    )  # missing here is not missing there
-    totals = np.zeros(
-        (len(queries), n_attributes + 1), dtype=int
-    )  # by size, summed over the subsets of that size
+    n = len(gallery)
+    n_attributes = queries.shape[1]
+    missing_differs = np.where(queries < 0, -2, queries)  # from what is missing in the gallery
+    values = np.concatenate([gallery, missing_differs]) + 2
+    # Column n: how many items share n attributes' values, summed over the subsets of that size.
+    totals = np.zeros((len(queries), n_attributes + 1), dtype=int)
 
     def add(groups: np.ndarray, size: int, first: int) -> None:
         totals[:, size] += np.bincount(groups[:n], minlength=groups.max() + 1)[groups[n:]]
@@ -165,18 +162,19 @@ def _match_counts(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
             add(pd.factorize(finer)[0], size + 1, column + 1)
 
     add(np.zeros(len(values), dtype=int), 0, 0)
-    sizes = range(n_attributes + 1)
-    return totals @ np.array(
-        [[(-1) ** (size + exact) * comb(size, exact) for exact in sizes] for size in sizes]
-    )
+    exactly = np.zeros_like(totals)
+    for exact in range(n_attributes + 1):
+        for size in range(exact, n_attributes + 1):
+            exactly[:, exact] += (-1) ** (size + exact) * comb(size, exact) * totals[:, size]
+    return exactly
 
 
 def _excluded_counts(queries: Embedded, gallery: Embedded, known: Attributes) -> np.ndarray:
     """Return int (q, a + 1): the same counts over the items that share the query's key alone."""
     order = np.argsort(gallery.keys, kind="stable")
-    first, end = (
-        np.searchsorted(gallery.keys[order], queries.keys, side) for side in ("left", "right")
-    )
+    keys = gallery.keys[order]
+    first = np.searchsorted(keys, queries.keys, "left")
+    end = np.searchsorted(keys, queries.keys, "right")
     counts = np.zeros((len(queries), known.queries.shape[1] + 1), dtype=int)
     for nth in range(int((end - first).max())):  # each query's nth excluded item
         has = np.flatnonzero(first + nth < end)

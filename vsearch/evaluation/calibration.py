@@ -10,13 +10,13 @@ from numpy.typing import ArrayLike
 from vsearch.bundle.generations.checked_files import check_file
 from vsearch.errors import BundleError
 
-FILE, ERROR_RATE = "calibration.json", 0.1
+FILE = "calibration.json"
+ERROR_RATE = 0.1
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a bundle's scores are worth, learnt from held-out queries: photos whose right label is
-    known.
+    """What a bundle's scores are worth, learnt from held-out queries, whose right label is known.
 
     **The threshold** is split conformal prediction (Vovk, Gammerman & Shafer 2005, "Algorithmic
     Learning in a Random World"; Lei et al. 2018, "Distribution-Free Predictive Inference for
@@ -65,9 +65,7 @@ class Calibration:
     source: str = ""
 
     def probability(self, scores: ArrayLike) -> np.ndarray:
-        """Return the probabilities, float64 0..1, that hits of these scores (cosines) have the
-        right label.
-        """
+        """Return how probably hits of these scores (cosines) have the right label, 0..1."""
         return np.interp(np.asarray(scores, dtype=np.float64), self.scores, self.probabilities)
 
     def good_match(self, best: float | None) -> bool | None:
@@ -81,14 +79,9 @@ class Calibration:
         return best is not None and best >= self.threshold
 
     def describe(self) -> dict[str, Any]:
-        """Return threshold, error rate, counts, and what is promised in a sentence, as JSON has
-        them.
-        """
-        known = {
-            name: getattr(self, name)
-            for name in ("threshold", "error_rate", "queries", "right", "source")
-        }
-        return {**known, "promise": self._promise()}
+        """Return threshold, error rate, counts, and the promise in a sentence, as JSON values."""
+        names = ("threshold", "error_rate", "queries", "right", "source")
+        return {**{name: getattr(self, name) for name in names}, "promise": self._promise()}
 
     def _promise(self) -> str:
         rate = f"{100 * self.error_rate:g} %"
@@ -127,14 +120,20 @@ def fit(
         )
     there = ~np.isnan(scores)
     best = scores[:, 0][right[:, 0] & there[:, 0]]
-    knots = _isotonic(scores[there].astype(np.float64), right[there])
+    knots, probabilities = _isotonic(scores[there].astype(np.float64), right[there])
     return Calibration(
-        _threshold(best, error_rate), error_rate, *knots, len(scores), len(best), source
+        threshold=_threshold(best, error_rate),
+        error_rate=error_rate,
+        scores=tuple(knots.tolist()),
+        probabilities=tuple(probabilities.tolist()),
+        queries=len(scores),
+        right=len(best),
+        source=source,
     )
 
 
 def check_rate(error_rate: float) -> None:
-    """Raise a ValueError for an error rate that is none."""
+    """Raise a ValueError for an error rate that is out of its range."""
     if not 0 < error_rate < 1:
         raise ValueError(
             f"error_rate is {error_rate:g}: it must lie between 0 and 1, such as {ERROR_RATE:g}"
@@ -142,35 +141,31 @@ def check_rate(error_rate: float) -> None:
 
 
 def _threshold(best: np.ndarray, error_rate: float) -> float | None:
-    k = math.floor(
-        error_rate * (len(best) + 1) + 1e-9
-    )  # 0.1 * 30 is a little less than 3 in floating point
+    # 0.1 * 30 is a little less than 3 in floating point.
+    k = math.floor(error_rate * (len(best) + 1) + 1e-9)
     return float(np.sort(best)[k - 1]) if k else None
 
 
-def _isotonic(scores: np.ndarray, right: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the ends of the pooled blocks and their probabilities; 1/2 everywhere without a hit."""
-    from scipy.optimize import (
-        isotonic_regression,  # half a second to import, and searching needs it not
-    )
+def _isotonic(scores: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pooled blocks' ends and their probabilities; 1/2 everywhere without a hit."""
+    # Half a second to import, which searching need not wait for.
+    from scipy.optimize import isotonic_regression
 
     if not len(scores):
-        return (0.0,), (0.5,)
+        return np.array([0.0]), np.array([0.5])
     n_right = np.count_nonzero(right)
     targets = np.where(right, (n_right + 1) / (n_right + 2), 1 / (len(right) - n_right + 2))
     distinct, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
     means = np.bincount(place, targets) / counts  # equal scores get one probability
     found = isotonic_regression(means, weights=counts)
-    firsts = found.blocks[:-1]
-    ends = np.unique(np.concatenate([firsts, found.blocks[1:] - 1]))
-    return tuple(distinct[ends].tolist()), tuple(np.clip(found.x[ends], 0, 1).tolist())
+    ends = np.unique([found.blocks[:-1], found.blocks[1:] - 1])
+    return distinct[ends], np.clip(found.x[ends], 0, 1)
 
 
 def file_bytes(calibration: Calibration) -> bytes:
     """Return what a bundle keeps, as a JSON file."""
-    return json.dumps(
-        {**asdict(calibration), "promise": calibration.describe()["promise"]}, indent=1
-    ).encode()
+    kept = {**asdict(calibration), "promise": calibration.describe()["promise"]}
+    return json.dumps(kept, indent=1).encode()
 
 
 def read(folder: Path, manifest: dict[str, Any]) -> Calibration | None:
@@ -189,13 +184,10 @@ def read(folder: Path, manifest: dict[str, Any]) -> Calibration | None:
     check_file(folder, FILE, manifest)
     try:
         kept = json.loads((folder / FILE).read_text())
-        kept.pop("promise")
-        return Calibration(
-            **{
-                **kept,
-                **{name: tuple(map(float, kept[name])) for name in ("scores", "probabilities")},
-            }
-        )
+        del kept["promise"]
+        for name in ("scores", "probabilities"):
+            kept[name] = tuple(map(float, kept[name]))
+        return Calibration(**kept)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BundleError(
             f"{folder}: {FILE} is no calibration that this vsearch can read ({error!r})."

@@ -19,10 +19,8 @@ from vsearch.indexes.trial import found_share, kth_best, stored_bytes
 
 KS = (1, 10, 100)
 BATCHES = (1, 32, 256)
-CALLS, SECONDS = (
-    {1: 200, 32: 50, 256: 20},
-    0.6,
-)  # at most, for each number of queries and of threads
+CALLS = {1: 200, 32: 50, 256: 20}  # at most, for each number of queries and of threads
+SECONDS = 0.6  # likewise
 TOO_LONG = 2.0  # seconds of a first call that is then counted, as the only one
 CHUNK = 16_000_000  # cosines held at once: 64 MB
 SMALL = 16 << 20  # bytes below which what Python itself takes and frees hides the index
@@ -41,8 +39,7 @@ print(resident() - before)
 def quality(
     index: Index, queries: np.ndarray, gallery: np.ndarray, build_s: float
 ) -> dict[str, Any]:
-    """Measure a built index with held-out unit vectors (q, dim): what it finds, how fast, and what
-    it takes.
+    """Measure a built index with held-out unit vectors (q, dim): what it finds, how fast, its size.
 
     The index alone: no label, no network. Of an AutoIndex also what it tried and why it chose.
 
@@ -52,6 +49,7 @@ def quality(
         `latency`); why and frontier where several were tried.
     """
     stored = stored_bytes(index)
+    recalls = index_recalls(index, queries, gallery)
     return {
         "spec": index.spec,
         "exact": is_exact(index),
@@ -59,7 +57,7 @@ def quality(
         "bytes": stored,
         "memory_bytes": stored if stored < SMALL else resident_bytes(index),
         "build_s": build_s,
-        **{f"recall_at_{k}": share for k, share in index_recalls(index, queries, gallery).items()},
+        **{f"recall_at_{k}": share for k, share in recalls.items()},
         "latency": latency(index, queries),
         **(index.found if isinstance(index, AutoIndex) else {}),
     }
@@ -72,29 +70,29 @@ def index_recalls(
     ks: Sequence[int] = KS,
     sample: int = 300,
 ) -> dict[int, float]:
-    """Return, for each k, the share (0..1) of the exact k best that a search for k finds, over a
-    sample of queries.
+    """Return for each k the share (0..1) of the exact k best that a search for k finds.
 
-    A hit counts when its exact score reaches the exact k-th best, so that ties don't matter.
+    Over a sample of queries. A hit counts when its exact score reaches the exact k-th best, so that
+    ties don't matter.
     """
     asked = queries[np.random.default_rng(0).permutation(len(queries))[:sample]]
+    pieces = min(len(asked), 1 + len(asked) * len(gallery) // CHUNK)
     found = dict.fromkeys(ks, 0.0)
-    for part in np.array_split(asked, min(len(asked), 1 + len(asked) * len(gallery) // CHUNK)):
-        exact = part @ gallery.T
+    for piece in np.array_split(asked, pieces):
+        exact = piece @ gallery.T
         for k in ks:
-            _, positions = index.search(part, min(k, len(gallery)))
-            found[k] += len(part) * found_share(positions, exact, kth_best(exact, k))
+            _, positions = index.search(piece, min(k, len(gallery)))
+            found[k] += len(piece) * found_share(positions, exact, kth_best(exact, k))
     return {k: share / len(asked) for k, share in found.items()}
 
 
 def latency(
     index: Index, queries: np.ndarray, k: int = 10, clock: Callable[[], float] = time.perf_counter
 ) -> dict[str, Any]:
-    """Time searches for the `k` best of unit vectors (q, dim), for 1, 32 and 256 at once, with 1, 2
-    and all threads.
+    """Time searches for the `k` best of unit vectors (q, dim).
 
-    The index alone: no decoding, no network. One call of each kind isn't counted, unless there is
-    time for no other.
+    For 1, 32 and 256 at once, with 1, 2 and all threads; no decoding, no network. One call of each
+    kind isn't counted, unless there is time for no other.
 
     Returns:
         table: for each number of queries and threads: {batch, threads, calls, p50_ms, p99_ms},
@@ -103,30 +101,31 @@ def latency(
             all threads.
     """
     every = faiss.omp_get_max_threads()
-    rows = []
+    table = []
     for threads in sorted({1, min(2, every), every}):
         with limited(threads):
-            rows += [_timed(index, queries, k, batch, threads, clock) for batch in BATCHES]
-    single, batch = (
-        next(row for row in rows if row["threads"] == every and row["batch"] == n)
-        for n in BATCHES[:2]
-    )
+            for batch in BATCHES:
+                times = _timed(index, queries, k, batch, clock)
+                table.append({"batch": batch, "threads": threads, **times})
+
+    single, batched, _ = [row for row in table if row["threads"] == every]
     return {
         "single_p50_ms": single["p50_ms"],
         "single_p99_ms": single["p99_ms"],
-        "batch_p50_ms": batch["p50_ms"],
-        "batch_p99_ms": batch["p99_ms"],
-        "batch_size": batch["batch"],
+        "batch_p50_ms": batched["p50_ms"],
+        "batch_p99_ms": batched["p99_ms"],
+        "batch_size": batched["batch"],
         "threads": every,
-        "table": rows,
+        "table": table,
     }
 
 
 def _timed(
-    index: Index, queries: np.ndarray, k: int, batch: int, threads: int, clock: Callable[[], float]
+    index: Index, queries: np.ndarray, k: int, batch: int, clock: Callable[[], float]
 ) -> dict[str, Any]:
     calls = queries[np.random.default_rng(0).integers(len(queries), size=(1 + CALLS[batch], batch))]
-    begun, times = clock(), []
+    times = []
+    begun = clock()
     for asked in calls:
         start = clock()
         index.search(asked, k)
@@ -135,13 +134,13 @@ def _timed(
         if end - begun > (SECONDS if len(times) > 1 else TOO_LONG):
             break
     counted = times[1:] or times
-    p50, p99 = (float(np.percentile(counted, share)) for share in (50, 99))
-    return {"batch": batch, "threads": threads, "calls": len(counted), "p50_ms": p50, "p99_ms": p99}
+    p50, p99 = np.percentile(counted, (50, 99)).tolist()
+    return {"calls": len(counted), "p50_ms": p50, "p99_ms": p99}
 
 
 @contextmanager
 def limited(threads: int) -> Iterator[None]:
-    """Let FAISS and NumPy use so many threads; an index that was given its own number keeps that."""
+    """Limit FAISS's and NumPy's threads; an index that was given its own number keeps that."""
     before = faiss.omp_get_max_threads()
     with threadpoolctl.threadpool_limits(limits=threads, user_api="blas"):
         faiss.omp_set_num_threads(threads)
@@ -152,8 +151,7 @@ def limited(threads: int) -> Iterator[None]:
 
 
 def resident_bytes(index: Index) -> int | None:
-    """Return by how much the resident set of a new process with FAISS and NumPy grows as it opens
-    the index.
+    """Return by how much a new process's resident set grows as it opens the index.
 
     None where that can't be told: without /proc, or if the index's class can't be imported there.
     """

@@ -20,17 +20,23 @@ def measured(calibration: Calibration, scores: np.ndarray, right: np.ndarray) ->
         queries, right: how many there are, and how many of them have a right best hit;
         right_refused, wrong_refused: the shares of those with a right and with a wrong best hit
         whose best score is below the threshold, which `error_rate` bounds for the first; None
-        without a threshold or without such queries; and `reliability`'s.
+        without a threshold or without such queries; and those of `reliability`.
     """
     there = ~np.isnan(scores)
     first = right[:, 0] & there[:, 0]
-    found: dict[str, Any] = {"queries": len(scores), "right": int(np.count_nonzero(first))}
-    for name, among in (("right_refused", first), ("wrong_refused", ~first)):
-        known = calibration.threshold is not None and among.any()
-        found[name] = (
-            float((~(scores[among, 0] >= calibration.threshold)).mean()) if known else None
-        )
-    return found | reliability(calibration.probability(scores[there]), right[there])
+
+    def refused(among: np.ndarray) -> float | None:
+        if calibration.threshold is None or not among.any():
+            return None
+        return float((~(scores[among, 0] >= calibration.threshold)).mean())
+
+    return {
+        "queries": len(scores),
+        "right": int(np.count_nonzero(first)),
+        "right_refused": refused(first),
+        "wrong_refused": refused(~first),
+        **reliability(calibration.probability(scores[there]), right[there]),
+    }
 
 
 def reliability(probabilities: np.ndarray, right: np.ndarray) -> dict[str, Any]:
@@ -44,15 +50,14 @@ def reliability(probabilities: np.ndarray, right: np.ndarray) -> dict[str, Any]:
         share of right ones of each that has any.
     """
     places = np.minimum((probabilities * BINS).astype(int), BINS - 1)
-    bins = [
-        {
-            "hits": int(np.count_nonzero(own)),
-            "probability": float(probabilities[own].mean()),
-            "right": float(right[own].mean()),
-        }
-        for own in (places == place for place in range(BINS))
-        if own.any()
-    ]
-    gaps = [row["hits"] * abs(row["probability"] - row["right"]) for row in bins]
-    error = sum(gaps) / len(right) if bins else None
+    bins = []
+    gaps = 0.0
+    for place in np.unique(places):
+        own = places == place
+        hits = int(np.count_nonzero(own))
+        probability = float(probabilities[own].mean())
+        share = float(right[own].mean())
+        bins.append({"hits": hits, "probability": probability, "right": share})
+        gaps += hits * abs(probability - share)
+    error = gaps / len(right) if bins else None
     return {"hits": len(right), "expected_calibration_error": error, "bins": bins}

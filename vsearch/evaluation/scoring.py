@@ -3,11 +3,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vsearch.evaluation.metrics import chance, per_query
+from vsearch.evaluation.metrics import DEPTH, chance, per_query
 from vsearch.indexes.base import Index
 from vsearch.indexes.faiss import FaissIndex
 
-MAX_DEPTH = 10  # the deepest fixed cut-off of `metrics.per_query`
 CHUNK = 4_000_000  # hits held at once: 4 M x (8 + 4 bytes) = 48 MB, whatever the catalog's size
 
 
@@ -60,8 +59,7 @@ class Scores:
 
 
 def score(index: Index, queries: Embedded, gallery: Embedded) -> Scores:
-    """Search every query through `index`, which holds `gallery` in its order, and score the ranked
-    hits.
+    """Search every query through `index`, which holds `gallery` in its order, and score the hits.
 
     Memory stays bounded: hits are scored in chunks of queries and only the metrics are kept.
 
@@ -76,17 +74,18 @@ def score(index: Index, queries: Embedded, gallery: Embedded) -> Scores:
         raise ValueError(
             "no query has an item of its label in the gallery: nothing can be measured"
         )
-    asked, n_relevant = queries.take(answerable), n_relevant[answerable]
-    depth = int(max(MAX_DEPTH, n_relevant.max()))
+    asked = queries.take(answerable)
+    n_relevant = n_relevant[answerable]
+
+    depth = int(max(DEPTH, n_relevant.max()))
     reach = depth + int(excluded.max())
-    parts = []
+    scored = []
     for chunk in _chunks(len(asked), reach):
-        hits = _hits(index, asked.take(chunk), gallery, reach)[1][:, :depth]
-        parts.append(
-            per_query(relevant(hits, asked.labels[chunk], gallery.labels), n_relevant[chunk])
-        )
+        _, hits = _hits(index, asked.take(chunk), gallery, reach)
+        right = relevant(hits[:, :depth], asked.labels[chunk], gallery.labels)
+        scored.append(per_query(right, n_relevant[chunk]))
     return Scores(
-        model={name: np.concatenate([part[name] for part in parts]) for name in parts[0]},
+        model={name: np.concatenate([one[name] for one in scored]) for name in scored[0]},
         chance=chance(n_relevant, len(gallery) - excluded[answerable]),
         labels=asked.labels,
         answered=answerable,
@@ -106,11 +105,8 @@ def exact_index(gallery: Embedded) -> FaissIndex:
     return index
 
 
-def top_hits(
-    index: Index, queries: Embedded, gallery: Embedded, depth: int = MAX_DEPTH
-) -> np.ndarray:
-    """Return int (q, depth): the positions in `gallery` of each query's best hits, best first; -1
-    after the last.
+def top_hits(index: Index, queries: Embedded, gallery: Embedded, depth: int = DEPTH) -> np.ndarray:
+    """Return each query's best hits as positions in `gallery`, int (q, depth), -1 after the last.
 
     Hits that share their query's key are taken out. Narrower where the gallery has fewer than
     `depth` items.
@@ -119,29 +115,28 @@ def top_hits(
 
 
 def scored_hits(
-    index: Index, queries: Embedded, gallery: Embedded, depth: int = MAX_DEPTH
+    index: Index, queries: Embedded, gallery: Embedded, depth: int = DEPTH
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the scores, float32 (q, depth), that the index gives to the `top_hits`, and these; NaN
-    after the last.
-    """
+    """Return the scores of the `top_hits`, float32 (q, depth), NaN after the last, and the hits."""
     reach = depth + int(_count(gallery.keys[:, None], queries.keys[:, None]).max())
-    parts = [
-        [side[:, :depth].copy() for side in _hits(index, queries.take(chunk), gallery, reach)]
-        for chunk in _chunks(len(queries), reach)
-    ]
-    scores, hits = (np.concatenate(side) for side in zip(*parts, strict=True))
-    return np.where(hits >= 0, scores, np.nan).astype(np.float32), hits
+    scores = []
+    positions = []
+    for chunk in _chunks(len(queries), reach):
+        chunk_scores, chunk_positions = _hits(index, queries.take(chunk), gallery, reach)
+        scores.append(chunk_scores[:, :depth].copy())
+        positions.append(chunk_positions[:, :depth].copy())
+
+    hits = np.concatenate(positions)
+    return np.where(hits >= 0, np.concatenate(scores), np.nan).astype(np.float32), hits
 
 
 def relevant(hits: np.ndarray, query_labels: np.ndarray, gallery_labels: np.ndarray) -> np.ndarray:
-    """Return bool, of the shape of `hits` (q, depth): is the hit there, and of its query's label?"""
+    """Return bool, of the shape of `hits` (q, depth): is it there, and of its query's label?"""
     return (hits >= 0) & (gallery_labels[hits] == query_labels[:, None])
 
 
 def exclusions(queries: Embedded, gallery: Embedded) -> tuple[np.ndarray, np.ndarray]:
-    """Return, per query, how many gallery items share its key, and how many that don't are of its
-    label.
-    """
+    """Count, per query, the gallery items that share its key, and the others of its label."""
     same_key = _count(gallery.keys[:, None], queries.keys[:, None])
     same_label = _count(gallery.labels[:, None], queries.labels[:, None])
     both = _count(
@@ -152,18 +147,14 @@ def exclusions(queries: Embedded, gallery: Embedded) -> tuple[np.ndarray, np.nda
 
 
 def half(keys: np.ndarray, seed: int) -> np.ndarray:
-    """Return bool (n,): about half of all, drawn at random, with all or none of those that share a
-    key.
-    """
+    """Draw about half of all at random, bool (n,), with all or none of those that share a key."""
     distinct, place = np.unique(keys, return_inverse=True)
     drawn = np.random.default_rng(seed).permutation(len(distinct)) < (len(distinct) + 1) // 2
     return drawn[place]
 
 
 def _chunks(n: int, width: int) -> Iterator[np.ndarray]:
-    """Split the positions 0..n - 1 so that each part's table of `width` columns has at most CHUNK
-    cells.
-    """
+    """Split the positions 0..n - 1 so that a table of `width` columns has at most CHUNK cells."""
     size = max(1, CHUNK // width)
     return (np.arange(start, min(start + size, n)) for start in range(0, n, size))
 
@@ -171,9 +162,7 @@ def _chunks(n: int, width: int) -> Iterator[np.ndarray]:
 def _hits(
     index: Index, queries: Embedded, gallery: Embedded, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return scores, float32 (q, k), and positions, int (q, k), of the hits that count, best first;
-    then -1.
-    """
+    """Return scores and positions, (q, k), of the hits that count, best first; then -1."""
     scores, positions = index.search(queries.embeddings, k)
     counts = (positions >= 0) & (gallery.keys[positions] != queries.keys[:, None])
     if counts.all():
@@ -187,4 +176,5 @@ def _count(rows: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Return how often each row of `wanted` occurs among `rows`; both int (n, columns)."""
     _, codes = np.unique(np.concatenate([rows, wanted]), axis=0, return_inverse=True)
     codes = codes.ravel()
-    return np.bincount(codes[: len(rows)], minlength=codes.max() + 1)[codes[len(rows) :]]
+    counts = np.bincount(codes[: len(rows)], minlength=codes.max() + 1)
+    return counts[codes[len(rows) :]]
