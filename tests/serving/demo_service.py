@@ -2,13 +2,13 @@ from pathlib import Path
 
 from small_service import served_bundle
 
-from vsearch.serving.api import examples
+from vsearch.serving.api import manual_examples as examples
 
 N = 12
 
 
 def write_demo_bundle(folder: Path) -> Path:
-    """A small bundle with the demo catalog's columns and the ids that the manual and the docs name."""
+    """A small bundle with the demo's columns and the ids that the manual and the docs name."""
     columns = {
         "id": [
             examples.ID,

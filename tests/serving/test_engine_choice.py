@@ -8,7 +8,7 @@ from torch import Tensor
 from vsearch.bundle.exports import choice
 from vsearch.cli.main import main
 from vsearch.errors import BundleError
-from vsearch.serving.api.opened import open_checked
+from vsearch.serving.api.served_bundle import open_checked
 
 
 class Picky(TinyBackbone):
@@ -36,13 +36,13 @@ def cpu(request, monkeypatch):
 def test_auto_takes_bfloat16_where_the_cpu_has_it(tmp_path, cpu):
     opened, checked = open_checked(served_bundle(tmp_path / "bundle"), precision="auto")
     assert opened.precision.startswith("bfloat16: 0.99") is cpu
-    assert (opened.engine.precision == "bfloat16") is cpu
+    assert (opened.runtime.precision == "bfloat16") is cpu
     assert f"engine: torch; precision: {opened.precision}" in checked
 
 
 def test_float32_stays(tmp_path, cpu):
     opened, _ = open_checked(served_bundle(tmp_path / "bundle"), precision="float32")
-    assert (opened.precision, opened.engine.says) == ("float32", "torch float32")
+    assert (opened.precision, opened.runtime.says) == ("float32", "torch float32")
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_a_network_that_cannot_stays_in_float32_or_is_refused(tmp_path, monkeypa
     monkeypatch.setattr(choice, "cpu_has_bfloat16", lambda: True)
     folder = served_bundle(tmp_path / "bundle", backbone=backbone)
     opened, _ = open_checked(folder, precision="auto")
-    assert opened.engine.says == "torch float32"
+    assert opened.runtime.says == "torch float32"
     assert why in opened.precision
     with pytest.raises(BundleError, match=f"bfloat16 can't be had: .*{why}"):
         open_checked(folder, precision="bfloat16")
@@ -61,7 +61,7 @@ def test_a_network_that_cannot_stays_in_float32_or_is_refused(tmp_path, monkeypa
 def test_without_stored_photos_nothing_is_tried(tmp_path):
     opened, _ = open_checked(served_bundle(tmp_path / "bundle"))
     with pytest.raises(BundleError, match="keeps no photos"):
-        choice.choose(tmp_path, opened.bundle.embedder, {"sha256": {}}, "torch", "bfloat16")
+        choice.choose(tmp_path, opened.searcher.embedder, {"sha256": {}}, "torch", "bfloat16")
 
 
 def test_the_service_answers_in_it_and_says_so(served, tmp_path):

@@ -15,10 +15,13 @@ from small_service import encoded, picture, served_bundle
 from test_photos import BOMB
 
 from vsearch.cli.main import main
-from vsearch.serving.api.opened import open_checked
+from vsearch.serving.api.served_bundle import open_checked
 
 PHOTO = {"photo": ("a.png", encoded(picture(3)))}
-HEAD = b"POST /v1/search/upload HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+HEAD = (
+    b"POST /v1/search/upload HTTP/1.1\r\nHost: x\r\n"
+    b"Content-Type: multipart/form-data; boundary=x\r\n"
+)
 PART = b'--x\r\nContent-Disposition: form-data; name="photo"; filename="a"\r\n\r\n'
 
 

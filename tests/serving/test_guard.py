@@ -10,7 +10,7 @@ from small_service import encoded, picture, upload
 from vsearch.serving.api.app import create_app
 from vsearch.serving.api.logs import JsonLines
 from vsearch.serving.api.settings import Settings
-from vsearch.serving.client.calls import own_path
+from vsearch.serving.client import calls
 
 
 def test_a_long_body_is_413_whatever_it_says(served):
@@ -72,7 +72,7 @@ def test_below_a_root_path(served, prefix):
     assert url == "/shop/v1/items/p1/image"
     found = client.get(f"{prefix}/v1/items/p1/similar", params={"k": 1}).json()["hits"][0]
     assert found["thumbnail_url"] == f"/shop/v1/items/{found['id']}/image"
-    for path in (url, own_path(url)):
+    for path in (url, calls.image(url).path):
         assert client.get(path).headers["content-type"] == "image/jpeg"
 
 
@@ -113,7 +113,7 @@ def test_an_error_of_ours_is_a_500_that_tells_nothing(served, monkeypatch, caplo
 
 def slow_service(made, monkeypatch, seconds: float, **settings: object):
     app = create_app(made, Settings(**settings))
-    embedder = app.state.service.now.bundle.embedder
+    embedder = app.state.service.now.searcher.embedder
     forward = embedder.forward
     monkeypatch.setattr(
         embedder, "forward", lambda photos: (time.sleep(seconds), forward(photos))[1]

@@ -7,7 +7,7 @@ from small_service import encoded, picture
 from vsearch.data.catalogs.demo import long_tail, shuffled
 from vsearch.data.catalogs.demo_shapes import SHAPES
 from vsearch.data.splits import StratifiedSplit
-from vsearch.serving.api import examples
+from vsearch.serving.api import manual_examples as examples
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 import subprocess
 import sys
 from contextlib import contextmanager
-from pathlib import Path
 from unittest.mock import Mock
 
 import numpy as np
@@ -10,12 +9,12 @@ from PIL import Image
 from small_service import encoded, picture
 from streamlit.testing.v1 import AppTest
 
-import vsearch.serving.api
+from vsearch.cli.commands.ui import PAGE
 from vsearch.serving.client.client import Client
 from vsearch.serving.client.failures import Refused, Unreachable
 from vsearch.serving.messages import Problem
 from vsearch.serving.page import service as page_service
-from vsearch.serving.page.sources import NO_PHOTO
+from vsearch.serving.page.inputs import NO_PHOTO
 
 
 @pytest.fixture
@@ -24,7 +23,7 @@ def explaining(monkeypatch):
     when it starts.
     """
     parts = np.array([[0.25, 0.25], [0.5, -0.1]], np.float32)
-    monkeypatch.setattr("vsearch.serving.api.opened.can_explain", lambda embedder: True)
+    monkeypatch.setattr("vsearch.serving.api.served_bundle.can_explain", lambda embedder: True)
     monkeypatch.setattr(
         "vsearch.serving.api.explain_routes.explain",
         lambda embedder, query, item: (0.9, parts, parts),
@@ -36,9 +35,7 @@ def page(url, monkeypatch):
     monkeypatch.setenv("VSEARCH_SERVICE", url)
     for cached in (page_service.service, page_service.info, page_service._picture):
         cached.clear()
-    return AppTest.from_file(
-        str(Path(vsearch.serving.api.__path__[0]) / "page.py"), default_timeout=20
-    )
+    return AppTest.from_file(str(PAGE), default_timeout=20)
 
 
 def test_only_a_part_of_the_photo_is_searched_with(page):

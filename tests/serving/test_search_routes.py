@@ -247,7 +247,8 @@ def test_searches_that_make_no_sense(client, wanted, status, said):
 def test_of_many_mistakes_few_are_looked_for(client, wanted, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "vsearch.serving.api.problems._told", lambda error: seen.append(len(error.errors())) or ""
+        "vsearch.serving.api.problems._mistakes",
+        lambda error: seen.append(len(error.errors())) or "",
     )
     assert client.post("/v1/search", json=wanted).status_code == 422
     assert client.post("/v1/search/batch", json={"searches": [wanted] * 2}).status_code == 422

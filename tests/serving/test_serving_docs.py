@@ -19,7 +19,7 @@ CURLS = re.findall(r"^curl .*", (DOCS / "service.md").read_text() + SERVING, re.
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    """A folder with a bundle that looks like the demo's, and the photo that the docs search with."""
+    """A folder with a bundle like the demo's, and the photo that the docs search with."""
     folder = tmp_path_factory.mktemp("demo")
     write_demo_bundle(folder / "bundle")
     (folder / "demo_catalog" / "photos").mkdir(parents=True)

@@ -6,9 +6,8 @@ from fastapi.testclient import TestClient
 from pydantic import ValidationError
 
 from vsearch.cli.main import main
-from vsearch.serving.api.server import CannotServe, serve
+from vsearch.serving.api.server import CannotServe, serve, unknown_variables
 from vsearch.serving.api.settings import Settings, from_flags
-from vsearch.serving.api.startup import strangers
 
 
 def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path, monkeypatch):
@@ -94,7 +93,7 @@ def test_a_wrong_setting_is_named_without_its_value(tmp_path):
 
 def test_a_misspelt_setting_in_the_environment_is_found():
     names = ["VSEARCH_APIKEY", "VSEARCH_API_KEY", "vsearch_port", "VSEARCH_SERVICE", "PATH"]
-    assert strangers(names) == ["VSEARCH_APIKEY"]
+    assert unknown_variables(names) == ["VSEARCH_APIKEY"]
 
 
 def test_all_settings_are_listed(capsys):

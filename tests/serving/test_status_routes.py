@@ -30,7 +30,9 @@ def test_info(client, made):
 
 
 def test_facets_leave_out_what_tells_all_items_apart(client):
-    items = client.app.state.service.now.bundle.items.assign(name=[f"name {i}" for i in range(30)])
+    items = client.app.state.service.now.searcher.items.assign(
+        name=[f"name {i}" for i in range(30)]
+    )
     assert "name" in {one.column for one in facets(items)}
     many = items.loc[items.index.repeat(4)].reset_index(drop=True)
     many["name"] = [f"name {i}" for i in range(120)]
@@ -57,12 +59,15 @@ def test_metrics_count(client):
 
 def test_ready_until_it_is_to_stop(client):
     assert client.get("/readyz").status_code == 200
-    client.app.state.service.draining = True
+    client.app.state.service.stopping = True
     assert (client.get("/readyz").status_code, client.get("/healthz").status_code) == (503, 200)
 
 
 def test_the_service_never_imports_lightning():
-    code = "import sys, vsearch.serving.api.server; print([m for m in sys.modules if m.split('.')[0] in BAD])"
+    code = (
+        "import sys, vsearch.serving.api.server; "
+        "print([m for m in sys.modules if m.split('.')[0] in BAD])"
+    )
     bad = "BAD = ('lightning', 'pytorch_lightning', 'pytorch_metric_learning', 'torchmetrics')\n"
     done = subprocess.run(
         [sys.executable, "-c", bad + code], capture_output=True, text=True, check=True

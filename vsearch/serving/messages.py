@@ -1,15 +1,9 @@
-"""What the service takes and answers: one description for the service, its OpenAPI file, the client
-and the page.
-"""
+"""What the service takes and answers; its OpenAPI file, the client and the page have it too."""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-FINGERPRINT_HEADER = (
-    "X-Vsearch-Fingerprint"  # of the model that answered; on every reply of an open bundle
-)
-REQUEST_ID_HEADER = "X-Request-ID"
 MAX_K = 1000
 MISSPELT = 10  # unknown fields of a message that are told one by one
 
@@ -20,29 +14,28 @@ K = Annotated[int, Field(ge=1, le=MAX_K, description="Hits wanted.")]
 ItemId = Annotated[str, Field(min_length=1, max_length=512)]
 
 
-class Wire(BaseModel):
+class Message(BaseModel):
     """A message that refuses what it doesn't know."""
 
     model_config = ConfigDict(extra="forbid")
 
     @model_validator(mode="before")
     @classmethod
-    def _few(cls, value: Any) -> Any:
-        if (
-            isinstance(value, dict) and len(value) > len(cls.model_fields) + MISSPELT
-        ):  # an error each takes its time
-            raise ValueError(f"more fields than the {len(cls.model_fields)} that there are")
+    def _limit_mistakes(cls, value: Any) -> Any:
+        known = len(cls.model_fields)
+        if isinstance(value, dict) and len(value) > known + MISSPELT:  # each error takes time
+            raise ValueError(f"more fields than the {known} that there are")
         return value
 
 
-class Example(Wire):
+class Example(Message):
     """An item as an example of what is looked for, or of what is not."""
 
     id: ItemId
     weight: Annotated[float, Field(gt=0, le=100)] = 1.0
 
 
-class Wishes(Wire):
+class SearchOptions(Message):
     """What all searches take."""
 
     k: K = 10
@@ -51,9 +44,10 @@ class Wishes(Wire):
     group_by: Annotated[str, Field(max_length=200)] | None = None
 
 
-class SearchRequest(Wishes):
-    """Item ids as examples, an embedding of the same model, or both: it counts as a positive
-    example of weight 1.
+class SearchRequest(SearchOptions):
+    """Item ids as examples, an embedding of the same model, or both.
+
+    The embedding counts as a positive example of weight 1.
     """
 
     positive: Annotated[list[Example], Field(max_length=100, fail_fast=True)] = []
@@ -61,13 +55,13 @@ class SearchRequest(Wishes):
     embedding: Annotated[list[float], Field(max_length=16384, fail_fast=True)] | None = None
 
 
-class BatchRequest(Wire):
+class BatchRequest(Message):
     """Several searches in one request."""
 
     searches: Annotated[list[SearchRequest], Field(min_length=1, max_length=256, fail_fast=True)]
 
 
-class Hit(Wire):
+class Hit(Message):
     """An item that was found.
 
     `probability` is that of its label being right, calibrated when the model was fit; null where it
@@ -85,7 +79,7 @@ class Hit(Wire):
     thumbnail_url: str | None
 
 
-class Took(Wire):
+class Took(Message):
     """Milliseconds, measured in the service; those of a batch are the whole batch's."""
 
     decode: float
@@ -93,7 +87,7 @@ class Took(Wire):
     search: float
 
 
-class SearchReply(Wire):
+class SearchReply(Message):
     """Hits, best first.
 
     `good_match`: whether the best hit reaches the calibrated threshold; null where nothing is
@@ -107,13 +101,13 @@ class SearchReply(Wire):
     took_ms: Took
 
 
-class BatchReply(Wire):
+class BatchReply(Message):
     """A reply for each search, in their order."""
 
     replies: list[SearchReply]
 
 
-class Item(Wire):
+class Item(Message):
     """An indexed item."""
 
     id: str
@@ -122,16 +116,14 @@ class Item(Wire):
     image_url: str | None
 
 
-class ItemsReply(Wire):
-    """Some items in the order of the index, from the one that was asked for on; `total`: how many
-    there are.
-    """
+class ItemsReply(Message):
+    """Some items in the order of the index; `total`: how many there are in all."""
 
     items: list[Item]
     total: int
 
 
-class EmbedReply(Wire):
+class EmbedReply(Message):
     """A unit vector, float32 (dim,)."""
 
     embedding: list[float]
@@ -139,7 +131,7 @@ class EmbedReply(Wire):
     took_ms: Took
 
 
-class Heatmap(Wire):
+class Heatmap(Message):
     """The parts of a score over a photo's positions; all parts sum to the score.
 
     `box`: left, top, right, bottom of what the network saw of the photo, in shares of its width and
@@ -150,7 +142,7 @@ class Heatmap(Wire):
     box: tuple[float, float, float, float]
 
 
-class ExplainReply(Wire):
+class ExplainReply(Message):
     """Why a photo and an item look alike: their score split over the positions of each."""
 
     id: str
@@ -159,9 +151,10 @@ class ExplainReply(Wire):
     item: Heatmap
 
 
-class Facet(Wire):
-    """A column that a filter can use. `values`: the most frequent, with counts; `low`, `high`: of
-    numbers.
+class Facet(Message):
+    """A column that a filter can use.
+
+    `values`: the most frequent, with counts; `low`, `high`: of numbers.
     """
 
     column: str
@@ -172,9 +165,10 @@ class Facet(Wire):
     missing: int = 0
 
 
-class Info(Wire):
-    """The open bundle: model, index, counts, measured quality. `engine` embeds uploads, in
-    `precision`: and why.
+class Info(Message):
+    """The bundle that is served: model, index, counts, measured quality.
+
+    `engine` embeds uploads, in `precision`, which also says why.
     """
 
     fingerprint: str

@@ -13,26 +13,25 @@ from starlette.exceptions import HTTPException
 from vsearch.serving.api.settings import Settings
 
 REMEMBERED = 10_000  # callers whose rate is known at once
-ADMIN, KEYED = "/v1/admin/", "/v1/"  # paths that want a key
+ADMIN = "/v1/admin/"  # paths that want an admin key
+KEYED = "/v1/"  # paths that want a key
 
 by_header = APIKeyHeader(
     name="X-API-Key", auto_error=False, description="A key of VSEARCH_API_KEY, where it is set."
 )
 by_bearer = HTTPBearer(auto_error=False, description="The same key, as a bearer token.")
-DESCRIBED = [
-    Security(by_header),
-    Security(by_bearer),
-]  # for the manual: `Access` reads the headers itself
+DESCRIBED = [Security(by_header), Security(by_bearer)]  # in the manual; `Access` checks
 
 
 class Access:
-    """Who is let in, told from a request's headers, before its body comes.
+    """Decides who is let in by a request's headers, before its body arrives.
 
     Wrong keys count against the rate of the address, so that nobody tries many.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.keys, self.admin_keys = Keys(settings.keys), Keys(settings.admin_keys)
+        self.keys = Keys(settings.keys)
+        self.admin_keys = Keys(settings.admin_keys)
         self.rate = Rate(settings.rate_per_minute)
 
     def check(self, path: str, headers: Headers, address: str) -> None:
@@ -47,12 +46,10 @@ class Access:
         key = given_key(headers)
         if not keys.fit(key):
             self.rate.count(address)
-            raise HTTPException(
-                401, "The X-API-Key header has no valid key.", {"WWW-Authenticate": "Bearer"}
-            )
-        self.rate.count(
-            _digest(key).hex() if keys.any else address
-        )  # a key that nobody checked is a name of no worth
+            detail = "The X-API-Key header has no valid key."
+            raise HTTPException(401, detail, {"WWW-Authenticate": "Bearer"})
+        # without keys in the settings anybody can make one up, so the address counts
+        self.rate.count(_digest(key).hex() if keys.any else address)
 
 
 def given_key(headers: Headers) -> str:
@@ -62,7 +59,7 @@ def given_key(headers: Headers) -> str:
 
 
 class Keys:
-    """Keys that are let in, compared in constant time. Without any everybody is let in."""
+    """Keys that are let in, compared in constant time. Without any, everybody is let in."""
 
     def __init__(self, keys: Sequence[str]) -> None:
         self._digests = [_digest(key) for key in keys]
@@ -75,15 +72,13 @@ class Keys:
     def fit(self, key: str) -> bool:
         """Return whether a key is let in."""
         digest = _digest(key)
-        matches = [
-            hmac.compare_digest(digest, known) for known in self._digests
-        ]  # all are compared, always
+        # a list, not a generator: the time must not tell which key matched
+        matches = [hmac.compare_digest(digest, known) for known in self._digests]
         return any(matches) or not matches
 
 
 class Rate:
-    """A token bucket for each caller: a minute's worth at once, then as many as a minute gives
-    back.
+    """A token bucket for each caller: a minute's worth at once, then what a minute gives back.
 
     Args:
         per_minute: requests; 0: no limit.
@@ -91,10 +86,9 @@ class Rate:
     """
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self.per_minute, self.clock = per_minute, clock
-        self._left: OrderedDict[str, tuple[float, float]] = (
-            OrderedDict()
-        )  # requests left, and when that was
+        self.per_minute = per_minute
+        self.clock = clock
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()  # requests, and when
 
     def count(self, caller: str) -> None:
         """Count a request.
@@ -104,22 +98,22 @@ class Rate:
         """
         wait = self.take(caller)
         if wait > 0:
-            message = f"More than {self.per_minute} requests a minute. Try again in {wait:.0f} s."
-            raise HTTPException(429, message, {"Retry-After": f"{wait:.0f}"})
+            detail = f"More than {self.per_minute} requests a minute. Try again in {wait:.0f} s."
+            raise HTTPException(429, detail, {"Retry-After": f"{wait:.0f}"})
 
     def take(self, caller: str) -> float:
-        """Count a request; return the seconds to wait if it is one too many (whole, 1 or more),
-        else 0.
-        """
+        """Count a request; return the whole seconds to wait if it is one too many, else 0."""
         if not self.per_minute:
             return 0
         now = self.clock()
         left, then = self._left.pop(caller, (float(self.per_minute), now))
         left = min(self.per_minute, left + (now - then) * self.per_minute / 60)
-        self._left[caller] = (left - 1 if left >= 1 else left, now)
+        allowed = left >= 1
+
+        self._left[caller] = (left - allowed, now)
         if len(self._left) > REMEMBERED:
             self._left.popitem(last=False)
-        return 0 if left >= 1 else math.ceil((1 - left) * 60 / self.per_minute)
+        return 0 if allowed else math.ceil((1 - left) * 60 / self.per_minute)
 
 
 def _digest(key: str) -> bytes:

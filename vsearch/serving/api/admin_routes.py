@@ -2,8 +2,8 @@ from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
 
 from vsearch.errors import BundleError
-from vsearch.serving.api.opened import Opened
-from vsearch.serving.api.state import NothingBefore, Service
+from vsearch.serving.api.served_bundle import ServedBundle
+from vsearch.serving.api.service import NothingBefore, Service
 from vsearch.serving.api.status_routes import describe
 from vsearch.serving.messages import Info
 
@@ -12,14 +12,14 @@ router = APIRouter(prefix="/v1/admin", tags=["admin"])
 
 @router.post("/reload")
 async def reload(request: Request) -> Info:
-    """Open the bundle as it stands now, check it and serve it. Requests in work end with the one
-    they started with.
+    """Open the bundle as it stands now, check it and serve it.
 
-    If it can't be served, 409 says why and the present one stays.
+    Requests in work end with the bundle they began with. If the new one can't be served, 409 says
+    why and the present one stays.
     """
     service: Service = request.app.state.service
     try:
-        return _answered(request, await service.reload())
+        return _answer(request, await service.reload())
     except (BundleError, OSError) as error:
         raise HTTPException(409, str(error)) from error
 
@@ -29,11 +29,11 @@ async def rollback(request: Request) -> Info:
     """Serve the bundle that was served before the last reload again."""
     service: Service = request.app.state.service
     try:
-        return _answered(request, await service.rollback())
+        return _answer(request, await service.rollback())
     except NothingBefore as error:
         raise HTTPException(409, str(error)) from error
 
 
-def _answered(request: Request, opened: Opened) -> Info:
-    request.scope["opened"] = opened  # the fingerprint in the header is the new one
-    return describe(opened)
+def _answer(request: Request, bundle: ServedBundle) -> Info:
+    request.state.bundle = bundle  # the fingerprint in the header is the new one
+    return describe(bundle)

@@ -4,6 +4,7 @@ import time
 from asyncio import wrap_future
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -12,12 +13,18 @@ from torch import Tensor
 from vsearch.models.runtimes.base import Engine
 from vsearch.serving.api.problems import Busy
 
-Wanted = tuple[Engine, Tensor, "Future[np.ndarray]"]
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A photo that waits to be embedded by a runtime."""
+
+    runtime: Engine
+    photo: Tensor
+    vector: "Future[np.ndarray]" = field(default_factory=Future)
 
 
 class Batcher:
-    """Embeds photos together that arrive together: one thread takes whatever is waiting, up to
-    `max_batch`.
+    """Embeds photos together that arrive together, in one thread.
 
     While a batch is embedded, the next one gathers. A photo that comes alone is embedded alone, at
     once. After a batch of several, whose senders may all send again, the first photo waits up to
@@ -38,90 +45,81 @@ class Batcher:
         gather_s: float = 0,
         on_batch: Callable[[int], None] = lambda size: None,
     ) -> None:
-        self.max_batch, self.max_waiting, self.gather_s, self.on_batch = (
-            max_batch,
-            max_waiting,
-            gather_s,
-            on_batch,
-        )
-        self._waiting: queue.Queue[Wanted | None] = queue.Queue(max_waiting)
+        self.max_batch = max_batch
+        self.max_waiting = max_waiting
+        self.gather_s = gather_s
+        self.on_batch = on_batch
+        self._queue: queue.Queue[_Waiting | None] = queue.Queue(max_waiting)  # None: the end
         self._thread = threading.Thread(target=self._work, name="embed", daemon=True)
         self._thread.start()
 
     @property
     def waiting(self) -> int:
         """How many photos wait."""
-        return self._waiting.qsize()
+        return self._queue.qsize()
 
-    async def embed(self, engine: Engine, photo: Tensor) -> np.ndarray:
+    async def embed(self, runtime: Engine, photo: Tensor) -> np.ndarray:
         """Return the unit vector, float32 (dim,), of a photo, uint8 (3, size, size).
 
         Raises:
             Busy: `max_waiting` photos wait already.
         """
-        result: Future[np.ndarray] = Future()
+        waiting = _Waiting(runtime, photo)
         try:
-            self._waiting.put_nowait((engine, photo, result))
+            self._queue.put_nowait(waiting)
         except queue.Full as error:
-            raise Busy(
-                f"{self.max_waiting} photos wait to be embedded already. Try again later."
-            ) from error
-        return await wrap_future(result)
+            many = f"{self.max_waiting} photos wait to be embedded already"
+            raise Busy(f"{many}. Try again later.") from error
+        return await wrap_future(waiting.vector)
 
     def close(self) -> None:
         """Let the thread end once all that waits is embedded."""
-        self._waiting.put(None)
+        self._queue.put(None)
         self._thread.join()
 
     def _work(self) -> None:
+        self._ended = False
         size = 1
-        while (first := self._waiting.get()) is not None:
-            batch, last = self._gather(first, size)
-            size = len(batch)
-            for engine in {
-                id(one[0]): one[0] for one in batch
-            }.values():  # two only while bundles are swapped
-                self._embed(
-                    engine, [(photo, result) for own, photo, result in batch if own is engine]
-                )
-            del (
-                first,
-                batch,
-                engine,
-            )  # a bundle that was swapped out is free before the next photo comes
-            if last:
-                return
+        while not self._ended:
+            size = self._embed_next(size)
 
-    def _gather(self, first: Wanted, before: int) -> tuple[list[Wanted], bool]:
-        """Return a batch after one of `before` photos, and whether it is the last."""
-        batch, end = [first], time.monotonic() + self.gather_s
-        while len(batch) < self.max_batch:
-            left = end - time.monotonic() if len(batch) < before else 0
-            try:
-                following = (
-                    self._waiting.get(timeout=left) if left > 0 else self._waiting.get_nowait()
-                )
-            except queue.Empty:
-                break
-            if following is None:
-                return batch, True
+    def _embed_next(self, size_before: int) -> int:
+        """Embed the next batch; return its size.
+
+        It ends with each batch, so that nothing holds a bundle that was swapped out.
+        """
+        batch = self._gather(size_before)
+        for runtime in {id(one.runtime): one.runtime for one in batch}.values():
+            # there are two while bundles are swapped
+            self._embed(runtime, [one for one in batch if one.runtime is runtime])
+        return len(batch)
+
+    def _gather(self, size_before: int) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        following = self._queue.get()
+        end = time.monotonic() + self.gather_s
+        while following is not None:
             batch.append(following)
-        return batch, False
+            if len(batch) == self.max_batch:
+                return batch
+            left = end - time.monotonic() if len(batch) < size_before else 0
+            try:
+                following = self._queue.get(block=left > 0, timeout=max(left, 0))
+            except queue.Empty:
+                return batch
+        self._ended = True
+        return batch
 
-    def _embed(self, engine: Engine, batch: list[tuple[Tensor, "Future[np.ndarray]"]]) -> None:
-        wanted = [
-            (photo, result) for photo, result in batch if result.set_running_or_notify_cancel()
-        ]
+    def _embed(self, runtime: Engine, batch: list[_Waiting]) -> None:
+        wanted = [one for one in batch if one.vector.set_running_or_notify_cancel()]
         if not wanted:
             return
         self.on_batch(len(wanted))
         try:
-            vectors = engine.embed(torch.stack([photo for photo, _ in wanted]))
-        except (
-            Exception
-        ) as error:  # whatever the network raises is the callers', and the thread lives on
-            for _, result in wanted:
-                result.set_exception(error)
+            vectors = runtime.embed(torch.stack([one.photo for one in wanted]))
+        except Exception as error:  # the callers' to handle: the thread must live on
+            for one in wanted:
+                one.vector.set_exception(error)
             return
-        for vector, (_, result) in zip(vectors, wanted, strict=True):
-            result.set_result(vector)
+        for one, vector in zip(wanted, vectors, strict=True):
+            one.vector.set_result(vector)

@@ -1,47 +1,37 @@
 import asyncio
 import logging
 import re
-import time
 import uuid
-from collections.abc import Mapping
 
-from starlette._utils import get_route_path
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vsearch.serving.api.access import ADMIN, Access
+from vsearch.serving.api.headers import REQUEST_ID_HEADER, complete
 from vsearch.serving.api.problems import problem
-from vsearch.serving.api.state import Service
-from vsearch.serving.messages import FINGERPRINT_HEADER, REQUEST_ID_HEADER
+from vsearch.serving.api.service import Service
 
 logger = logging.getLogger("vsearch.access")
-ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")  # of a request, as a client may give it
-PROBES = (
-    "/healthz",
-    "/readyz",
-)  # answered however much is in work: else the service would be restarted
-HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-}
-CLOSED = "default-src 'none'; frame-ancestors 'none'"
-OWN = "default-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; frame-ancestors 'none'"
-POLICIES = {"/docs": OWN, "/docs/oauth2-redirect": OWN}
+REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")  # as a client may give it
+METHODS = ("GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH")  # told apart in the log
+# never refused for load: a probe that fails has the service restarted
+PROBES = ("/healthz", "/readyz")
 
 
 class Guard:
-    """Stands around the app: request ids, keys, limits of size, time and number, headers, one log
-    line a request.
+    """The outermost layer: ids, keys, limits of size, time and number, headers, a log line each.
 
-    Keys and rates are checked before the body comes. Bytes are counted while they come, whatever
-    Content-Length says. No request gets to the app with more than `max_requests` in it; a body has
-    `body_s` to arrive, the whole `request_s`. Logs have no content, and no query.
+    Keys and rates are checked before the body arrives. Bytes are counted while they arrive,
+    whatever Content-Length says. At most `max_requests` are inside at once; a body has `body_s` to
+    arrive, the whole request `request_s`. Logs hold neither content nor queries.
     """
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
-        self.app, self.service, self.access = app, service, Access(service.settings)
+        self.app = app
+        self.service = service
+        self.access = Access(service.settings)
         self.in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,6 +39,7 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+
         self.in_flight += 1
         self.service.metrics.in_flight.set(self.in_flight)
         try:
@@ -59,141 +50,143 @@ class Guard:
 
 
 class _Exchange:
-    """One request and its answer."""
+    """One request and its reply."""
 
     def __init__(self, guard: Guard, scope: Scope, receive: Receive, send: Send) -> None:
-        self.guard, self.service, self.settings = guard, guard.service, guard.service.settings
-        self.scope, self._receive, self._send = scope, receive, send
-        self.path = get_route_path(
-            scope
-        )  # the router's own way: else a root path would lead around the keys
-        self.headers = headers = Headers(scope=scope)
-        given = headers.get(REQUEST_ID_HEADER, "")
-        self.id = scope["request_id"] = given if ID.fullmatch(given) else uuid.uuid4().hex
-        scope["opened"] = self.service.now
-        self.length = headers.get("content-length", "")
-        form = headers.get("content-type", "").lower().startswith("multipart/form-data")
-        self.most = self.settings.max_body_bytes if form else self.settings.max_json_bytes
-        self.most = min(self.most, self.settings.max_body_bytes)
-        self.arrived = not (self.length.strip("0") or "transfer-encoding" in headers)
-        self.bytes_in, self.status = 0, 0
-        self.start = time.perf_counter()
-        self.deadline: asyncio.Timeout | None = None
+        self.guard = guard
+        self.service = guard.service
+        self.settings = guard.service.settings
+        self.scope = scope
+        self._receive = receive
+        self._send = send
+
+        self.headers = Headers(scope=scope)
+        self.path = route_path(scope)
+        self.length = self.headers.get("content-length", "")
+        self.longest = self._longest_body()
+        self.arrived = not (self.length.strip("0") or "transfer-encoding" in self.headers)
+        self.start = asyncio.get_running_loop().time()
+        self.bytes_in = 0
+        self.status = 0
+
+        given_id = self.headers.get(REQUEST_ID_HEADER, "")
+        self.state = Request(scope).state
+        self.state.request_id = given_id if REQUEST_ID.fullmatch(given_id) else uuid.uuid4().hex
+        self.state.bundle = self.service.now
 
     async def run(self) -> None:
         try:
-            await self._limited()
+            await self._answer()
+        except HTTPException as refused:
+            await self._refuse(refused)
         except Exception:
-            logger.exception("failed", extra={"request_id": self.id})
-            await self._refuse(
-                500, "An error of the service, which its log explains under this request_id."
-            )
+            logger.exception("failed", extra={"request_id": self.state.request_id})
+            detail = "The service failed; its log explains it under this request_id."
+            await self._refuse(HTTPException(500, detail))
         except asyncio.CancelledError:
-            await self._refuse(503, "The service is stopping.")
+            await self._refuse(HTTPException(503, "The service is stopping."))
             raise
         finally:
             self._log()
 
-    async def _limited(self) -> None:
-        again = {"Retry-After": str(self.settings.retry_after_s)}
-        if refused := self._unwanted():
-            await self._refuse(refused.status_code, refused.detail, refused.headers)
-        elif self.guard.in_flight > self.settings.max_requests and self.path not in PROBES:
-            await self._refuse(
-                503, f"{self.settings.max_requests} requests are in work already.", again
-            )
-        elif self.length.isdecimal() and int(self.length[:20]) > self.most:
-            await self._refuse(413, self._too_long())
-        else:
-            try:
-                async with asyncio.timeout(self._seconds()) as self.deadline:
-                    await self.guard.app(self.scope, self.receive, self.send)
-            except TimeoutError:
-                if self.arrived:
-                    await self._refuse(
-                        503, f"It took more than {self.settings.request_s:g} s.", again
-                    )
-                else:
-                    await self._refuse(
-                        408, f"The body took more than {self.settings.body_s:g} s to arrive."
-                    )
-
-    def _unwanted(self) -> HTTPException | None:
+    async def _answer(self) -> None:
+        settings = self.settings
+        later = {"Retry-After": str(settings.retry_after_s)}
         address = (self.scope.get("client") or ("",))[0]
-        try:
-            self.guard.access.check(self.path, self.headers, address)
-        except HTTPException as refused:
-            return refused
-        return None
+        self.guard.access.check(self.path, self.headers, address)
 
-    def _seconds(self) -> float | None:
-        if self.path.startswith(ADMIN):  # a bundle of gigabytes takes its time
-            return None
-        return (
-            self.settings.request_s
-            if self.arrived
-            else min(self.settings.body_s, self.settings.request_s)
-        )
+        if self.guard.in_flight > settings.max_requests and self.path not in PROBES:
+            detail = f"The service already works on {settings.max_requests} requests."
+            raise HTTPException(503, detail, later)
+        if self.length.isdecimal() and int(self.length[:20]) > self.longest:
+            raise self._too_long()
+
+        self.deadline = asyncio.timeout_at(self._end())
+        try:
+            async with self.deadline:
+                await self.guard.app(self.scope, self.receive, self.send)
+        except TimeoutError as error:
+            if self.arrived:
+                detail = f"It took more than {settings.request_s:g} s."
+                raise HTTPException(503, detail, later) from error
+            detail = f"The body took more than {settings.body_s:g} s to arrive."
+            raise HTTPException(408, detail) from error
 
     async def receive(self) -> Message:
         message = await self._receive()
         if message["type"] == "http.request":
             self.bytes_in += len(message.get("body", b""))
-            if self.bytes_in > self.most:
-                raise HTTPException(413, self._too_long())
-            if not message.get("more_body", False) and not self.arrived:
+            if self.bytes_in > self.longest:
+                raise self._too_long()
+            if not message.get("more_body", False):
                 self.arrived = True
-                if self.deadline is not None and self.deadline.when() is not None:
-                    spent = time.perf_counter() - self.start
-                    self.deadline.reschedule(
-                        asyncio.get_running_loop().time() + self.settings.request_s - spent
-                    )
+                self.deadline.reschedule(self._end())
         return message
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
-            headers[REQUEST_ID_HEADER] = self.id
-            headers[FINGERPRINT_HEADER] = self.scope[
-                "opened"
-            ].fingerprint  # reload answers with the new one
-            headers.setdefault("Cache-Control", "no-store")
-            for name, value in HEADERS.items():
-                headers[name] = value
-            headers["Cross-Origin-Resource-Policy"] = (
-                "cross-origin" if self.settings.cors_origins else "same-origin"
+            complete(
+                headers,
+                self.path,
+                self.state.bundle.fingerprint,
+                self.state.request_id,
+                cross_origin=bool(self.settings.cors_origins),
             )
-            headers["Content-Security-Policy"] = POLICIES.get(self.path, CLOSED)
             if not self.arrived:
                 headers["Connection"] = "close"  # the rest of the body is not read
         await self._send(message)
 
-    async def _refuse(
-        self, status: int, detail: str, headers: Mapping[str, str] | None = None
-    ) -> None:
-        if not self.status:
-            await problem(status, detail, self.id, headers)(self.scope, self.receive, self.send)
+    def _end(self) -> float | None:
+        """Return when the request is given up, on the event loop's clock."""
+        if self.path.startswith(ADMIN):  # opening a bundle of gigabytes takes its time
+            return None
+        seconds = self.settings.request_s
+        if not self.arrived:
+            seconds = min(seconds, self.settings.body_s)
+        return self.start + seconds
 
-    def _too_long(self) -> str:
-        return f"The request's body is longer than {self.most:,} bytes. Send a smaller photo, or fewer searches at once."
+    def _longest_body(self) -> int:
+        kind = self.headers.get("content-type", "").lower()
+        if kind.startswith("multipart/form-data"):
+            return self.settings.max_body_bytes
+        return min(self.settings.max_json_bytes, self.settings.max_body_bytes)
+
+    def _too_long(self) -> HTTPException:
+        limit = f"The request's body is longer than {self.longest:,} bytes."
+        return HTTPException(413, f"{limit} Send a smaller photo, or fewer searches at once.")
+
+    async def _refuse(self, refused: HTTPException) -> None:
+        if self.status:
+            return  # a reply has begun
+        reply = problem(refused.status_code, refused.detail, self.state.request_id, refused.headers)
+        await reply(self.scope, self.receive, self.send)
 
     def _log(self) -> None:
         route = getattr(self.scope.get("route"), "path_format", None) or "none"
-        took, method = time.perf_counter() - self.start, self.scope["method"]
-        method = (
-            method
-            if method in ("GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH")
-            else "other"
-        )
+        method = self.scope["method"] if self.scope["method"] in METHODS else "other"
+        seconds = asyncio.get_running_loop().time() - self.start
         self.service.metrics.requests.labels(route, method, str(self.status)).inc()
-        self.service.metrics.seconds.labels(route).observe(took)
+        self.service.metrics.seconds.labels(route).observe(seconds)
         values = {
-            "request_id": self.id,
+            "request_id": self.state.request_id,
             "method": method,
             "route": route,
             "status": self.status,
-            "ms": round(1000 * took, 1),
+            "ms": round(1000 * seconds, 1),
             "bytes_in": self.bytes_in,
         }
         logger.info("request", extra=values)
+
+
+def route_path(scope: Scope) -> str:
+    """Return the path as the router sees it, below the root path: the one that needs a key or not.
+
+    A proxy may leave the root path in the path, or take it out (ASGI allows both).
+    """
+    path: str = scope["path"]
+    root = scope.get("root_path", "")
+    if path == root or path.startswith(f"{root}/"):
+        return path[len(root) :]
+    return path

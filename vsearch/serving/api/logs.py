@@ -2,28 +2,22 @@ import json
 import logging
 from datetime import UTC, datetime
 
-KNOWN = frozenset(vars(logging.makeLogRecord({}))) | {
-    "message",
-    "asctime",
-    "color_message",
-    "taskName",
-}
+STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "color_message", "taskName"}
 
 
 class JsonLines(logging.Formatter):
-    """A JSON object a line: time, level, logger, message, what `extra` holds, and the traceback if
-    there is one.
-    """
+    """A JSON object a line: time, level, logger, message, what `extra` holds, any traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
+        time = datetime.fromtimestamp(record.created, UTC)
         values = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "time": time.isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
-            **{name: value for name, value in vars(record).items() if name not in KNOWN},
         }
+        values |= {name: value for name, value in vars(record).items() if name not in STANDARD}
         if record.exc_info:
             values["traceback"] = self.formatException(record.exc_info)
         return json.dumps(values, default=str)
@@ -34,6 +28,5 @@ def log_to_stderr(level: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    logging.getLogger("faiss.loader").setLevel(
-        "WARNING"
-    )  # it tells of each CPU that it has no build for as of a failure
+    # it reports each CPU that it has no build for, as if that were a failure
+    logging.getLogger("faiss.loader").setLevel("WARNING")

@@ -1,6 +1,7 @@
 import io
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 from starlette.exceptions import HTTPException
@@ -26,19 +27,34 @@ class Region:
         """Left, top, right, bottom."""
         return self.x, self.y, self.x + self.w, self.y + self.h
 
+    def within(self, photo: Image.Image) -> "Region":
+        """Return the whole pixels of a photo that the region touches, as a catalog's box is read.
+
+        Raises:
+            PhotoError: there are none.
+        """
+        left = max(0, math.floor(self.x))
+        top = max(0, math.floor(self.y))
+        right = min(photo.width, math.ceil(self.x + self.w))
+        bottom = min(photo.height, math.ceil(self.y + self.h))
+        if left < right and top < bottom:
+            return Region(left, top, right - left, bottom - top)
+        size = f"{photo.width} x {photo.height}"
+        raise PhotoError(f"the region x, y, w, h holds no pixel of the photo ({size}).")
+
 
 @dataclass(frozen=True)
-class Seen:
+class SeenPhoto:
     """A photo as the network gets it.
 
     Attributes:
         square: uint8 (3, size, size).
-        box: left, top, right, bottom of what that shows, in shares of the whole photo's width and
-            height; outside 0..1 where the photo was padded.
+        box: what the square shows, in shares of the whole photo's width and height; outside 0..1
+            where the photo was padded.
     """
 
     square: Tensor
-    box: tuple[float, float, float, float]
+    box: Box
 
 
 def check_kind(data: bytes) -> None:
@@ -52,40 +68,47 @@ def check_kind(data: bytes) -> None:
 
 def decode(
     data: bytes, preprocessing: Preprocessing, region: Region | None, max_pixels: int
-) -> Seen:
+) -> SeenPhoto:
     """Return an uploaded photo, or the part of it in `region`, as the network gets it.
 
     Raises:
         PhotoError: it is broken, has more than `max_pixels`, or nothing of it is in the region.
     """
+    # a region is in pixels of the whole photo, so that must not be decoded at a fraction
+    side = preprocessing.size if region is None else None
     try:
-        side = (
-            preprocessing.size if region is None else None
-        )  # a region is in pixels of the whole photo
         photo = open_photo(data, None, preprocessing.fill, max_pixels, side)
     except PhotoError as error:
         if isinstance(error.__cause__, UnidentifiedImageError):
-            raise PhotoError(
-                "it begins as a photo does, but is damaged. Find an intact copy."
-            ) from error
+            damaged = "it begins as a photo does, but is damaged. Find an intact copy."
+            raise PhotoError(damaged) from error
         raise
     return see(photo, preprocessing, region)
 
 
-def see(photo: Image.Image, preprocessing: Preprocessing, region: Region | None = None) -> Seen:
-    """Return an upright RGB photo, or the part of it in `region`, as the network gets it. Raises as
-    `decode` does.
+def see(
+    photo: Image.Image, preprocessing: Preprocessing, region: Region | None = None
+) -> SeenPhoto:
+    """Return an upright RGB photo, or the part of it in `region`, as the network gets it.
+
+    Raises:
+        PhotoError: nothing of it is in the region.
     """
-    left, top, right, bottom = (0, 0, *photo.size) if region is None else _within(photo, region)
-    part = photo if region is None else photo.crop((left, top, right, bottom))
-    side = max(part.size)
-    x, y = (left + right - side) / 2, (top + bottom - side) / 2
+    shown = Region(0, 0, *photo.size)
+    part = photo
+    if region is not None:
+        shown = region.within(photo)
+        part = photo.crop(shown.box)
+
+    side = max(shown.w, shown.h)
+    left = shown.x - (side - shown.w) / 2
+    top = shown.y - (side - shown.h) / 2
     width, height = photo.size
-    box = (x / width, y / height, (x + side) / width, (y + side) / height)
-    return Seen(to_square(part, preprocessing), box)
+    box = (left / width, top / height, (left + side) / width, (top + side) / height)
+    return SeenPhoto(to_square(part, preprocessing), box)
 
 
-def thumbnail(path: str, box: Box | None, size: int, max_pixels: int) -> bytes:
+def thumbnail(path: Path, box: Box | None, size: int, max_pixels: int) -> bytes:
     """Return an item's photo (cut to its box) as a JPEG whose sides are at most `size` pixels.
 
     Raises:
@@ -96,15 +119,3 @@ def thumbnail(path: str, box: Box | None, size: int, max_pixels: int) -> bytes:
     file = io.BytesIO()
     photo.save(file, "JPEG", quality=85)
     return file.getvalue()
-
-
-def _within(photo: Image.Image, region: Region) -> tuple[int, int, int, int]:
-    """Return the region in whole pixels of the photo, as `open_photo` does with a box."""
-    left, top = max(0, math.floor(region.x)), max(0, math.floor(region.y))
-    right = min(photo.width, math.ceil(region.x + region.w))
-    bottom = min(photo.height, math.ceil(region.y + region.h))
-    if left < right and top < bottom:
-        return left, top, right, bottom
-    raise PhotoError(
-        f"the region x, y, w, h holds no pixel of the photo ({photo.width} x {photo.height})."
-    )

@@ -35,8 +35,7 @@ def problem(
     made = Problem(
         title=HTTPStatus(status).phrase, status=status, detail=detail, request_id=request_id
     )
-    text = json.dumps(made.model_dump(), ensure_ascii=True)
-    return Response(text, status, headers, media_type=MEDIA_TYPE)
+    return Response(json.dumps(made.model_dump()), status, headers, media_type=MEDIA_TYPE)
 
 
 def described(description: str) -> dict[str, Any]:
@@ -47,48 +46,33 @@ def described(description: str) -> dict[str, Any]:
     }
 
 
-def handle(app: FastAPI, retry_after_s: int) -> None:
+def handle(app: FastAPI) -> None:
     """Make an app answer each error that a request may cause as a problem."""
+    app.add_exception_handler(HTTPException, _answer)
+    app.add_exception_handler(RequestValidationError, _answer)
+    app.add_exception_handler(PhotoError, _answer)
+    app.add_exception_handler(FilterError, _answer)
+    app.add_exception_handler(ExampleError, _answer)
+    app.add_exception_handler(Busy, _answer)
+    app.add_exception_handler(IndexUnavailable, _answer)
 
-    def answer(
-        request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None
-    ) -> Response:
-        return problem(status, detail, request.scope.get("request_id"), headers)
 
-    async def http(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        return answer(request, error.status_code, _detail(error), error.headers)
-
-    async def invalid(request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        whole = any(one["loc"] == ("body",) for one in error.errors())
-        if whole and "json" not in request.headers.get("content-type", "").lower():
-            return answer(
-                request, 422, "Send JSON, with the header Content-Type: application/json."
-            )
-        return answer(request, 422, _told(error))
-
-    async def bad(request: Request, error: Exception) -> Response:
-        return answer(request, 422, str(error).removeprefix("<bytes>: "))
-
-    async def busy(request: Request, error: Exception) -> Response:
-        return answer(request, 503, str(error), {"Retry-After": str(retry_after_s)})
-
-    async def unanswered(request: Request, error: Exception) -> Response:
-        logger.error(f"the index engine: {error}")  # where it is, is nobody's business outside
-        return answer(
-            request,
-            503,
-            "The index can't be asked now. Try again later.",
-            {"Retry-After": str(retry_after_s)},
-        )
-
-    app.add_exception_handler(HTTPException, http)
-    app.add_exception_handler(RequestValidationError, invalid)
-    for kind in (PhotoError, FilterError, ExampleError):
-        app.add_exception_handler(kind, bad)
-    app.add_exception_handler(Busy, busy)
-    app.add_exception_handler(IndexUnavailable, unanswered)
+async def _answer(request: Request, error: Exception) -> Response:
+    request_id = request.state.request_id
+    later = {"Retry-After": str(request.app.state.service.settings.retry_after_s)}
+    match error:
+        case HTTPException():
+            return problem(error.status_code, _detail(error), request_id, error.headers)
+        case RequestValidationError():
+            return problem(422, _invalid(request, error), request_id)
+        case Busy():
+            return problem(503, str(error), request_id, later)
+        case IndexUnavailable():
+            logger.error(f"the vector store: {error}")  # clients needn't know where it is
+            detail = "The index can't be asked now. Try again later."
+            return problem(503, detail, request_id, later)
+        case _:
+            return problem(422, str(error).removeprefix("<bytes>: "), request_id)
 
 
 def _detail(error: HTTPException) -> str:
@@ -102,11 +86,19 @@ def _detail(error: HTTPException) -> str:
     return f"This path takes {allowed}: /docs shows what for." if allowed else detail
 
 
-def _told(error: RequestValidationError) -> str:
+def _invalid(request: Request, error: RequestValidationError) -> str:
+    whole_body = any(one["loc"] == ("body",) for one in error.errors())
+    if whole_body and "json" not in request.headers.get("content-type", "").lower():
+        return "Send JSON, with the header Content-Type: application/json."
+    return _mistakes(error)
+
+
+def _mistakes(error: RequestValidationError) -> str:
     """Return what is wrong where, without repeating what was sent."""
-    found = [
-        f"{'.'.join(map(str, one['loc']))}: {NO_FILE if 'UploadFile' in one['msg'] else one['msg']}"
-        for one in error.errors()
-    ]
-    more = [f"and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
-    return "; ".join([*found[:SHOWN], *more])
+    found = []
+    for one in error.errors():
+        field = ".".join(map(str, one["loc"]))
+        found.append(f"{field}: {NO_FILE if 'UploadFile' in one['msg'] else one['msg']}")
+    if len(found) > SHOWN:
+        found[SHOWN:] = [f"and {len(found) - SHOWN} more"]
+    return "; ".join(found)

@@ -1,53 +1,47 @@
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Request
+from fastapi import APIRouter, Body
 from starlette.exceptions import HTTPException
 
-from vsearch.serving.api.examples import (
+from vsearch.serving.api.forms import FormOptions, PhotoFile, PhotoRegion
+from vsearch.serving.api.manual_examples import (
     BATCH,
     BATCH_REPLY,
     EMBED_REPLY,
     SEARCH_REPLY,
     SEARCHES,
-    replies,
+    shown,
 )
-from vsearch.serving.api.photos import Region
-from vsearch.serving.api.upload import Photo, region, wishes
-from vsearch.serving.api.work import Work
+from vsearch.serving.api.steps import RequestSteps
 from vsearch.serving.messages import (
     BatchReply,
     BatchRequest,
     EmbedReply,
     SearchReply,
     SearchRequest,
-    Wishes,
 )
 
-MOST = 10_000  # hits of a batch
+MAX_BATCH_HITS = 10_000
 router = APIRouter(prefix="/v1", tags=["search"])
 
 
-@router.post("/search/upload", responses=replies(SEARCH_REPLY))
+@router.post("/search/upload", responses=shown(SEARCH_REPLY))
 async def search_by_photo(
-    request: Request,
-    photo: Photo,
-    region: Annotated[Region | None, Depends(region)],
-    wishes: Annotated[Wishes, Depends(wishes)],
+    photo: PhotoFile, region: PhotoRegion, options: FormOptions, steps: RequestSteps
 ) -> SearchReply:
     """Find the items that look most like a photo, or like the part of it in `x`, `y`, `w`, `h`.
 
     `curl -F photo=@shoe.jpg -F k=5 --form-string 'where=colour = red'
     http://127.0.0.1:8000/v1/search/upload`
     """
-    work = Work(request)
-    await work.check(wishes)
-    vector = await work.embed(await photo.read(), region)
-    return await work.search(vector[None], wishes, whole_photo=region is None)
+    await steps.check(options)
+    query = await steps.embed(await photo.read(), region)
+    return await steps.search(query, options, calibrated=region is None)
 
 
-@router.post("/search", responses=replies(SEARCH_REPLY))
+@router.post("/search", responses=shown(SEARCH_REPLY))
 async def search(
-    request: Request, wanted: Annotated[SearchRequest, Body(openapi_examples=SEARCHES)]
+    wanted: Annotated[SearchRequest, Body(openapi_examples=SEARCHES)], steps: RequestSteps
 ) -> SearchReply:
     """Find items by examples or by an embedding.
 
@@ -55,28 +49,31 @@ async def search(
     half (Rocchio 1971); each may have a weight. They are left out of the hits. An `embedding` must
     be of the model that answers (see the fingerprint header); it is brought to unit length.
     """
-    return await Work(request).answer(wanted)
+    return await steps.search_examples(wanted)
 
 
-@router.post("/search/batch", responses=replies(BATCH_REPLY))
+@router.post("/search/batch", responses=shown(BATCH_REPLY))
 async def search_batch(
-    request: Request, wanted: Annotated[BatchRequest, Body(openapi_examples=BATCH)]
+    wanted: Annotated[BatchRequest, Body(openapi_examples=BATCH)], steps: RequestSteps
 ) -> BatchReply:
-    """Do several searches, of 10,000 hits in all at most; the first that can't be done refuses them
-    all.
+    """Do several searches, of 10,000 hits in all at most.
+
+    The first one that can't be done refuses them all.
     """
-    if sum(one.k for one in wanted.searches) > MOST:
-        raise HTTPException(422, f"The searches ask for more than {MOST:,} hits together.")
-    work = Work(request)
-    found = [await work.answer(one) for one in wanted.searches]
-    return BatchReply(replies=[one.model_copy(update={"took_ms": work.took}) for one in found])
+    if sum(one.k for one in wanted.searches) > MAX_BATCH_HITS:
+        detail = f"The searches ask for more than {MAX_BATCH_HITS:,} hits together."
+        raise HTTPException(422, detail)
+    replies = [await steps.search_examples(one) for one in wanted.searches]
+    for reply in replies:
+        reply.took_ms = steps.took  # the whole batch's
+    return BatchReply(replies=replies)
 
 
-@router.post("/embed", responses=replies(EMBED_REPLY))
-async def embed(
-    request: Request, photo: Photo, region: Annotated[Region | None, Depends(region)]
-) -> EmbedReply:
-    """Return a photo's embedding: a unit vector, whose dot product with another one is their score."""
-    work = Work(request)
-    vector = await work.embed(await photo.read(), region)
-    return EmbedReply(embedding=vector.tolist(), dim=len(vector), took_ms=work.took)
+@router.post("/embed", responses=shown(EMBED_REPLY))
+async def embed(photo: PhotoFile, region: PhotoRegion, steps: RequestSteps) -> EmbedReply:
+    """Return a photo's embedding: a unit vector.
+
+    The dot product of two embeddings is their score.
+    """
+    embedding = (await steps.embed(await photo.read(), region))[0]
+    return EmbedReply(embedding=embedding.tolist(), dim=len(embedding), took_ms=steps.took)

@@ -1,6 +1,8 @@
 import gc
 import logging
 import os
+import socket
+from collections.abc import Iterable
 from pathlib import Path
 
 import uvicorn
@@ -8,16 +10,18 @@ import yaml
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from vsearch.errors import BundleError
+from vsearch.errors import BundleError, VsearchError
 from vsearch.serving.api.app import create_app
 from vsearch.serving.api.logs import log_to_stderr
 from vsearch.serving.api.settings import LOOPBACK, Settings, from_flags
-from vsearch.serving.api.startup import strangers, told, unusable
 
+PREFIX = "VSEARCH_"
+OF_THE_PAGE = "VSEARCH_SERVICE"
+NO_BUNDLE = "name the BUNDLE: lightning_logs/version_N/bundle, or `bundle` in the settings."
 logger = logging.getLogger("vsearch.serving.api")
 
 
-class CannotServe(Exception):
+class CannotServe(VsearchError):
     """The service can't start; the message says why and what to do."""
 
 
@@ -32,34 +36,26 @@ def serve(bundle: Path | None, flags: list[str], file: Path | None) -> None:
     Raises:
         CannotServe: settings or bundle are no good.
     """
-    settings = _settings(flags, file)
-    if settings.host not in LOOPBACK and not settings.behind_proxy:
-        raise CannotServe(
-            f"host {settings.host} is reached from outside, and uvicorn alone is no match for slow "
-            "or many clients. Put a proxy in front (see docs/service.md) and say --behind-proxy "
-            "true, or listen at 127.0.0.1."
-        )
-    if taken := unusable(settings.host, settings.port):
-        raise CannotServe(taken)
-    log_to_stderr(settings.log_level)
-    for name in strangers(os.environ):
-        logger.warning(f"{name} in the environment is no setting: --list-settings has them all")
 
-    def source() -> Path:
+    def find_bundle() -> Path:
         try:
             found = bundle or _settings(flags, file).bundle
         except CannotServe as error:  # at a reload: the bundle that is served stays
             raise BundleError(str(error)) from error
         if found is None:
-            raise BundleError(
-                "name the BUNDLE: lightning_logs/version_N/bundle, or `bundle` in the settings."
-            )
+            raise BundleError(NO_BUNDLE)
         return found
 
+    settings = _settings(flags, file)
+    check_address(settings)
+    log_to_stderr(settings.log_level)
+    for name in unknown_variables(os.environ):
+        logger.warning(f"{name} in the environment is no setting: --list-settings has them all")
     try:
-        app = create_app(source, settings)
+        app = create_app(find_bundle, settings)
     except (BundleError, OSError) as error:
         raise CannotServe(str(error)) from error
+
     # else each JSON of many lists has the libraries' objects gone through again, 0.5 s and more
     gc.freeze()
     try:
@@ -79,14 +75,46 @@ def serve(bundle: Path | None, flags: list[str], file: Path | None) -> None:
         gc.unfreeze()  # else libraries complain at the end of what they take for leaks
 
 
+def check_address(settings: Settings) -> None:
+    """Check that the service can listen where it should: opening a bundle takes seconds.
+
+    Raises:
+        CannotServe: it can't, or anybody could reach it there without a proxy.
+    """
+    host = settings.host
+    if host not in LOOPBACK and not settings.behind_proxy:
+        raise CannotServe(
+            f"host {host} is reached from outside, and uvicorn alone is no match for slow or many "
+            "clients. Put a proxy in front (see docs/service.md) and say --behind-proxy true, or "
+            "listen at 127.0.0.1."
+        )
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            if os.name == "posix":  # else the port of a service that has just ended seems taken
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, settings.port))
+    except OSError as error:
+        raise CannotServe(
+            f"port {settings.port} of {host} can't be listened at ({error.strerror or error}). "
+            "Another service may be running there: end it, or choose another port with --port."
+        ) from error
+
+
+def unknown_variables(names: Iterable[str]) -> list[str]:
+    """Return those of the environment's names that look like settings and are none."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | {OF_THE_PAGE}
+    return sorted(
+        name for name in names if name.upper().startswith(PREFIX) and name.upper() not in known
+    )
+
+
 def listed() -> list[str]:
     """Return a line for each setting: flag, default, what it is."""
-    fields = Settings.model_fields.items()
-    return [
-        f"--{name.replace('_', '-')}  "
-        f"({field.default if field.default not in (None, '', []) else 'none'})  {field.description}"
-        for name, field in fields
-    ]
+    lines = []
+    for name, field in Settings.model_fields.items():
+        default = "none" if field.default in (None, "", []) else field.default
+        lines.append(f"--{name.replace('_', '-')}  ({default})  {field.description}")
+    return lines
 
 
 def _settings(flags: list[str], file: Path | None) -> Settings:
@@ -94,8 +122,9 @@ def _settings(flags: list[str], file: Path | None) -> Settings:
         _check(file)
     try:
         return from_flags(flags, file)
-    except ValidationError as error:
-        raise CannotServe(f"settings: {told(error)}") from error
+    except ValidationError as error:  # its own text would show values, which may be keys
+        wrong = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+        raise CannotServe(f"settings: {'; '.join(wrong)}") from error
     except SettingsError as error:
         raise CannotServe(f"settings: {error}") from error
 
@@ -107,7 +136,6 @@ def _check(file: Path) -> None:
         found = yaml.safe_load(file.read_text("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise CannotServe(f"{file} is no YAML file that can be read: {error}") from error
-    if found is not None and not (
-        isinstance(found, dict) and all(isinstance(name, str) for name in found)
-    ):
+    named = isinstance(found, dict) and all(isinstance(name, str) for name in found)
+    if found is not None and not named:
         raise CannotServe(f"{file}: settings are lines of `name: value`, such as `port: 8001`.")

@@ -18,8 +18,9 @@ Seconds = Annotated[float, Field(gt=0)]
 
 
 class Settings(BaseSettings):
-    """How the service is run. A flag (`--port 8001`) wins over VSEARCH_PORT, that over the YAML
-    file's `port: 8001`.
+    """How the service is run.
+
+    A flag (`--port 8001`) wins over VSEARCH_PORT, and that over the YAML file's `port: 8001`.
     """
 
     model_config = SettingsConfigDict(env_prefix="VSEARCH_", extra="forbid", cli_kebab_case=True)
@@ -108,20 +109,20 @@ class Settings(BaseSettings):
         default="INFO", description="DEBUG, INFO, WARNING or ERROR"
     )
 
+    @field_validator("root_path")
+    @classmethod
+    def _without_last_slash(cls, value: str) -> str:
+        return value.rstrip("/")
+
     @field_validator("cors_origins", mode="before")
     @classmethod
-    def _separated(cls, value: Any) -> Any:
-        return (
-            [part.strip() for part in value.split(",") if part.strip()]
-            if isinstance(value, str)
-            else value
-        )
+    def _as_list(cls, value: Any) -> Any:
+        return separated(value) if isinstance(value, str) else value
 
     @property
     def keys(self) -> list[str]:
         """Keys that are let in."""
-        text = self.api_key.get_secret_value() if self.api_key else ""
-        return [key.strip() for key in text.split(",") if key.strip()]
+        return separated(self.api_key.get_secret_value()) if self.api_key else []
 
     @property
     def admin_keys(self) -> list[str]:
@@ -139,6 +140,11 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Return where values come from, the strongest first."""
         return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
+
+
+def separated(text: str) -> list[str]:
+    """Return what commas separate."""
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def from_flags(flags: list[str], file: Path | None = None) -> Settings:

@@ -2,11 +2,15 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
 
-from vsearch.serving.api.opened import Opened
-from vsearch.serving.api.problems import problem
-from vsearch.serving.api.state import Service
+from vsearch.serving.api.served_bundle import ServedBundle
+from vsearch.serving.api.service import Service
 from vsearch.serving.messages import Info
+
+MODEL = ("backbone", "head", "preprocessing", "dim", "metric")
+QUALITY = ("metrics", "axes", "protocol")
+INDEX_QUALITY = ("recall_at_10", "latency", "bytes")
 
 open_router = APIRouter(tags=["status"])  # without a key: for probes and Prometheus
 router = APIRouter(prefix="/v1", tags=["status"])
@@ -15,7 +19,7 @@ router = APIRouter(prefix="/v1", tags=["status"])
 @router.get("/info")
 async def info(request: Request) -> Info:
     """Say what is served: model, index, counts, what filters can ask, measured quality."""
-    return describe(request.scope["opened"])
+    return describe(request.state.bundle)
 
 
 @open_router.get("/healthz")
@@ -24,14 +28,12 @@ async def healthz() -> dict[str, str]:
     return {"status": "alive"}
 
 
-@open_router.get("/readyz", response_model=dict[str, str])
-async def readyz(request: Request) -> Any:
-    """Say whether requests should be sent here: a bundle is open, and the service is not about to
-    stop.
-    """
+@open_router.get("/readyz")
+async def readyz(request: Request) -> dict[str, str]:
+    """Say whether requests should be sent here: the service is not about to stop."""
     service: Service = request.app.state.service
-    if service.draining:
-        return problem(503, "The service is stopping.", request.scope.get("request_id"))
+    if service.stopping:
+        raise HTTPException(503, "The service is stopping.")
     return {"status": "ready"}
 
 
@@ -44,34 +46,29 @@ async def metrics(request: Request) -> Response:
     return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
 
-def describe(opened: Opened) -> Info:
+def describe(bundle: ServedBundle) -> Info:
     """Return what a bundle is, for clients."""
-    bundle, manifest = opened.bundle, opened.bundle.manifest
+    searcher = bundle.searcher
+    manifest = searcher.manifest
+    quality: dict[str, Any] = _some(manifest, QUALITY)
+    quality["index"] = _some(manifest["index"], INDEX_QUALITY)
     return Info(
-        fingerprint=opened.fingerprint,
-        generation=opened.generation,
-        model={
-            name: manifest[name] for name in ("backbone", "head", "preprocessing", "dim", "metric")
-        },
-        engine=opened.engine.name,
-        precision=opened.precision,
-        index={"class_path": manifest["index"]["class_path"], **bundle.index.describe()},
-        items=len(bundle.items),
-        labels=int(bundle.items["label"].nunique()),
-        facets=opened.facets,
-        quality={
-            name: manifest[name] for name in ("metrics", "axes", "protocol") if name in manifest
-        }
-        | {
-            "index": {
-                name: manifest["index"][name] for name in QUALITY if name in manifest["index"]
-            }
-        },
-        calibration=opened.calibration.describe() if opened.calibration else None,
+        fingerprint=bundle.fingerprint,
+        generation=bundle.generation,
+        model=_some(manifest, MODEL),
+        engine=bundle.runtime.name,
+        precision=bundle.precision,
+        index={"class_path": manifest["index"]["class_path"], **searcher.index.describe()},
+        items=len(searcher.items),
+        labels=int(searcher.items["label"].nunique()),
+        facets=bundle.facets,
+        quality=quality,
+        calibration=bundle.calibration.describe() if bundle.calibration else None,
         synthetic=bool(manifest.get("protocol", {}).get("synthetic")),
-        explains=opened.explains,
+        explains=bundle.explains,
         versions=manifest.get("model", {}).get("libraries", {}),
     )
 
 
-QUALITY = ("recall_at_10", "latency", "bytes")
+def _some(found: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: found[name] for name in names if name in found}

@@ -1,6 +1,6 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Generic, TypedDict, TypeVar
+from typing import Any, Generic, TypedDict, TypeVar, Unpack
 from urllib.parse import quote
 
 from pydantic import BaseModel, ValidationError
@@ -19,10 +19,8 @@ from vsearch.serving.messages import (
     SearchRequest,
 )
 
-Ids = (
-    Sequence[str] | Mapping[str, float]
-)  # of items; a mapping gives each its weight, else all weigh 1
-Reply = TypeVar("Reply", bound=BaseModel)
+Ids = Sequence[str] | Mapping[str, float]  # of items; a mapping gives each its weight, else 1
+Reply = TypeVar("Reply")
 
 
 @dataclass(frozen=True)
@@ -35,8 +33,8 @@ class Box:
     h: float
 
 
-class Wishes(TypedDict, total=False):
-    """What all searches take, as keyword arguments; `schemas.Wishes` says what they mean."""
+class SearchOptions(TypedDict, total=False):
+    """What all searches take; `messages.SearchOptions` says what it means."""
 
     k: int
     where: str | None
@@ -46,10 +44,10 @@ class Wishes(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Call(Generic[Reply]):
-    """One request: what is asked for, and what it is answered with.
+    """One request, and how its answer is read.
 
     Attributes:
-        reply: the message that a good answer holds.
+        read: makes the reply of a good answer's content.
         query: parameters after the `?`.
         body: a message, sent as JSON.
         photo: the bytes of a photo, sent as a file with `form` beside it.
@@ -57,7 +55,7 @@ class Call(Generic[Reply]):
 
     method: str
     path: str
-    reply: type[Reply]
+    read: Callable[[bytes], Reply]
     query: dict[str, Any] = field(default_factory=dict)
     body: BaseModel | None = None
     photo: bytes | None = None
@@ -75,86 +73,96 @@ class Call(Generic[Reply]):
         return found
 
 
-def search_photo(photo: bytes, box: Box | None, wishes: Wishes) -> Call[SearchReply]:
-    """Ask for the items that look like a photo, or like the part of it in `box`."""
-    return Call(
-        "POST",
-        "/v1/search/upload",
-        SearchReply,
-        photo=photo,
-        form=_given({**_sides(box), **wishes}),
-    )
+def search_photo(
+    photo: bytes, box: Box | None = None, **options: Unpack[SearchOptions]
+) -> Call[SearchReply]:
+    """Return the items that look most like a photo, or like the part of it in `box`."""
+    form = _given({**_sides(box), **options})
+    read = SearchReply.model_validate_json
+    return Call("POST", "/v1/search/upload", read, photo=photo, form=form)
 
 
 def search(
-    positive: Ids, negative: Ids, embedding: Sequence[float] | None, wishes: Wishes
+    positive: Ids = (),
+    negative: Ids = (),
+    embedding: Sequence[float] | None = None,
+    **options: Unpack[SearchOptions],
 ) -> Call[SearchReply]:
-    """Ask for the items near some examples and away from others, or near an embedding."""
-    vector = None if embedding is None else list(embedding)
+    """Return the items near the positive examples and away from the negative ones.
+
+    An embedding counts as a positive example.
+    """
     try:
         request = SearchRequest(
-            positive=_examples(positive), negative=_examples(negative), embedding=vector, **wishes
+            positive=_examples(positive),
+            negative=_examples(negative),
+            embedding=None if embedding is None else list(embedding),
+            **options,
         )
     except ValidationError as error:
         raise unfit(error) from error
-    return Call("POST", "/v1/search", SearchReply, body=request)
+    return Call("POST", "/v1/search", SearchReply.model_validate_json, body=request)
 
 
 def batch(searches: Sequence[SearchRequest]) -> Call[BatchReply]:
-    """Ask for several searches at once."""
+    """Return a reply for each of several searches."""
     try:
         request = BatchRequest(searches=list(searches))
     except ValidationError as error:
         raise unfit(error) from error
-    return Call("POST", "/v1/search/batch", BatchReply, body=request)
+    return Call("POST", "/v1/search/batch", BatchReply.model_validate_json, body=request)
 
 
-def similar(item: str, wishes: Wishes) -> Call[SearchReply]:
-    """Ask for the items that look like an item."""
-    return Call("GET", item_path(item) + "/similar", SearchReply, _given(wishes))
+def similar(item: str, **options: Unpack[SearchOptions]) -> Call[SearchReply]:
+    """Return the items that look most like an item, without the item."""
+    path = f"{item_path(item)}/similar"
+    return Call("GET", path, SearchReply.model_validate_json, _given(options))
 
 
 def item(item: str) -> Call[Item]:
-    """Ask for an item."""
-    return Call("GET", item_path(item), Item)
+    """Return the item with this id."""
+    return Call("GET", item_path(item), Item.model_validate_json)
 
 
-def items(offset: int, limit: int) -> Call[ItemsReply]:
-    """Ask for some items in the order of the index."""
-    return Call("GET", "/v1/gallery", ItemsReply, {"offset": offset, "limit": limit})
+def items(offset: int = 0, limit: int = 10) -> Call[ItemsReply]:
+    """Return some items in the order of the index, and how many there are."""
+    query = {"offset": offset, "limit": limit}
+    return Call("GET", "/v1/gallery", ItemsReply.model_validate_json, query)
 
 
-def embed(photo: bytes, box: Box | None) -> Call[EmbedReply]:
-    """Ask for a photo's embedding."""
-    return Call("POST", "/v1/embed", EmbedReply, photo=photo, form=_sides(box))
+def image(path: str) -> Call[bytes]:
+    """Return a picture, a JPEG, by its `thumbnail_url` or `image_url`.
+
+    Raises:
+        ValueError: the path leads to another host, which would be sent the API key.
+    """
+    if not path.startswith("/") or path.startswith("//"):
+        raise ValueError(f"{path!r} is no path of the service, such as a hit's thumbnail_url")
+    # without the service's root path, which the client's own address has
+    root, items, rest = path.partition("/v1/items/")
+    return Call("GET", items + rest or root, bytes)
 
 
-def explain(item: str, photo: bytes, box: Box | None) -> Call[ExplainReply]:
-    """Ask why a photo and an item look alike."""
-    return Call("POST", "/v1/explain", ExplainReply, photo=photo, form={"id": item, **_sides(box)})
+def embed(photo: bytes, box: Box | None = None) -> Call[EmbedReply]:
+    """Return a photo's embedding."""
+    read = EmbedReply.model_validate_json
+    return Call("POST", "/v1/embed", read, photo=photo, form=_sides(box))
+
+
+def explain(item: str, photo: bytes, box: Box | None = None) -> Call[ExplainReply]:
+    """Return why a photo and an item look alike."""
+    read = ExplainReply.model_validate_json
+    return Call("POST", "/v1/explain", read, photo=photo, form={"id": item, **_sides(box)})
 
 
 def info() -> Call[Info]:
-    """Ask what is served."""
-    return Call("GET", "/v1/info", Info)
+    """Return what is served: model, index, columns, measured quality."""
+    return Call("GET", "/v1/info", Info.model_validate_json)
 
 
 def item_path(item: str) -> str:
     """Return the path of an item; whatever its id holds, it stays one part of the path."""
     return f"/v1/items/{quote(item, safe='')}"
-
-
-def own_path(url: str) -> str:
-    """Return a picture's path as the service gave it, without the root path: a client's own address
-    has that.
-
-    Raises:
-        ValueError: it leads to another host, which would be sent the API key.
-    """
-    if not url.startswith("/") or url.startswith("//"):
-        raise ValueError(f"{url!r} is no path of the service, such as a hit's thumbnail_url")
-    root, items, rest = url.partition("/v1/items/")
-    return items + rest or root
 
 
 def _examples(ids: Ids) -> list[Example]:

@@ -1,25 +1,42 @@
-from collections.abc import Sequence
-from typing import Any, Self, Unpack
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, Concatenate, ParamSpec, Self
 
 import httpx
 import tenacity
 
-import vsearch.serving.client.calls as calls
-import vsearch.serving.client.failures as failures
-from vsearch.serving.client.calls import Box, Call, Ids, Reply, Wishes
+from vsearch.serving.client import calls, failures
+from vsearch.serving.client.calls import Call, Reply
 from vsearch.serving.client.retries import policy
-from vsearch.serving.messages import (
-    BatchReply,
-    EmbedReply,
-    ExplainReply,
-    Info,
-    Item,
-    ItemsReply,
-    SearchReply,
-    SearchRequest,
-)
 
 API_KEY_HEADER = "X-API-Key"
+P = ParamSpec("P")
+
+
+def _sending(ask: Callable[P, Call[Reply]]) -> Callable[Concatenate["Client", P], Reply]:
+    def method(self: "Client", *args: P.args, **kwargs: P.kwargs) -> Reply:
+        return self.send(ask(*args, **kwargs))
+
+    return _described(method, ask)
+
+
+def _awaiting(
+    ask: Callable[P, Call[Reply]],
+) -> Callable[Concatenate["AsyncClient", P], Awaitable[Reply]]:
+    async def method(self: "AsyncClient", *args: P.args, **kwargs: P.kwargs) -> Reply:
+        return await self.send(ask(*args, **kwargs))
+
+    return _described(method, ask)
+
+
+def _described(method: Any, ask: Callable[..., Any]) -> Any:
+    """Give a method the name, the words and the parameters of the call that it sends."""
+    self = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    own = inspect.signature(ask)
+    method.__signature__ = own.replace(parameters=[self, *own.parameters.values()])
+    method.__name__ = ask.__name__
+    method.__doc__ = ask.__doc__
+    return method
 
 
 class Client:
@@ -43,6 +60,17 @@ class Client:
         transport: another way to reach it: a proxy, a certificate, or in tests the app itself.
     """
 
+    search_photo = _sending(calls.search_photo)
+    search = _sending(calls.search)
+    batch = _sending(calls.batch)
+    similar = _sending(calls.similar)
+    item = _sending(calls.item)
+    items = _sending(calls.items)
+    image = _sending(calls.image)
+    embed = _sending(calls.embed)
+    explain = _sending(calls.explain)
+    info = _sending(calls.info)
+
     def __init__(
         self,
         url: str,
@@ -59,66 +87,16 @@ class Client:
         )
         self._retrying = tenacity.Retrying(**policy(attempts, max_wait_s))
 
-    def search_photo(
-        self, photo: bytes, box: Box | None = None, **wishes: Unpack[Wishes]
-    ) -> SearchReply:
-        """Return the items that look most like a photo, or like the part of it in `box`."""
-        return self._send(calls.search_photo(photo, box, wishes))
+    def send(self, call: Call[Reply]) -> Reply:
+        """Send a call, again where that helps, and return what it is answered with."""
+        return self._retrying(self._send_once, call)
 
-    def search(
-        self,
-        positive: Ids = (),
-        negative: Ids = (),
-        embedding: Sequence[float] | None = None,
-        **wishes: Unpack[Wishes],
-    ) -> SearchReply:
-        """Return the items near the positive examples and away from the negative ones, or near an
-        embedding.
-        """
-        return self._send(calls.search(positive, negative, embedding, wishes))
-
-    def batch(self, searches: Sequence[SearchRequest]) -> BatchReply:
-        """Return a reply for each of several searches."""
-        return self._send(calls.batch(searches))
-
-    def similar(self, item: str, **wishes: Unpack[Wishes]) -> SearchReply:
-        """Return the items that look most like an item, without the item."""
-        return self._send(calls.similar(item, wishes))
-
-    def item(self, item: str) -> Item:
-        """Return the item with this id."""
-        return self._send(calls.item(item))
-
-    def items(self, offset: int = 0, limit: int = 10) -> ItemsReply:
-        """Return some items in the order of the index, and how many there are."""
-        return self._send(calls.items(offset, limit))
-
-    def image(self, path: str) -> bytes:
-        """Return a picture by its `thumbnail_url` or `image_url`."""
-        return self._retrying(self._once, "GET", calls.own_path(path), {}).content
-
-    def embed(self, photo: bytes, box: Box | None = None) -> EmbedReply:
-        """Return a photo's embedding."""
-        return self._send(calls.embed(photo, box))
-
-    def explain(self, item: str, photo: bytes, box: Box | None = None) -> ExplainReply:
-        """Return why a photo and an item look alike."""
-        return self._send(calls.explain(item, photo, box))
-
-    def info(self) -> Info:
-        """Return what is served: model, index, columns, measured quality."""
-        return self._send(calls.info())
-
-    def _send(self, call: Call[Reply]) -> Reply:
-        response = self._retrying(self._once, call.method, call.path, call.content)
-        return failures.read(response, call.reply, self.url)
-
-    def _once(self, method: str, path: str, content: dict[str, Any]) -> httpx.Response:
+    def _send_once(self, call: Call[Reply]) -> Reply:
         try:
-            response = self._http.request(method, path, **content)
+            response = self._http.request(call.method, call.path, **call.content)
         except httpx.TransportError as error:
-            raise failures.of_exception(error, self.url) from error
-        return failures.checked(response)
+            raise failures.of_connection(error, self.url) from error
+        return failures.read(response, call.read, self.url)
 
     def __enter__(self) -> Self:
         return self
@@ -128,7 +106,18 @@ class Client:
 
 
 class AsyncClient:
-    """`Client` for asyncio: the same methods, to be awaited, `async with` to close it; see there."""
+    """`Client` for asyncio: the same methods, to be awaited, and `async with` to close it."""
+
+    search_photo = _awaiting(calls.search_photo)
+    search = _awaiting(calls.search)
+    batch = _awaiting(calls.batch)
+    similar = _awaiting(calls.similar)
+    item = _awaiting(calls.item)
+    items = _awaiting(calls.items)
+    image = _awaiting(calls.image)
+    embed = _awaiting(calls.embed)
+    explain = _awaiting(calls.explain)
+    info = _awaiting(calls.info)
 
     def __init__(
         self,
@@ -146,68 +135,17 @@ class AsyncClient:
         )
         self._retrying = tenacity.AsyncRetrying(**policy(attempts, max_wait_s))
 
-    async def search_photo(
-        self, photo: bytes, box: Box | None = None, **wishes: Unpack[Wishes]
-    ) -> SearchReply:
-        """Return the items that look most like a photo, or like the part of it in `box`."""
-        return await self._send(calls.search_photo(photo, box, wishes))
+    async def send(self, call: Call[Reply]) -> Reply:
+        """Send a call, again where that helps, and return what it is answered with."""
+        reply: Reply = await self._retrying(self._send_once, call)
+        return reply
 
-    async def search(
-        self,
-        positive: Ids = (),
-        negative: Ids = (),
-        embedding: Sequence[float] | None = None,
-        **wishes: Unpack[Wishes],
-    ) -> SearchReply:
-        """Return the items near the positive examples and away from the negative ones, or near an
-        embedding.
-        """
-        return await self._send(calls.search(positive, negative, embedding, wishes))
-
-    async def batch(self, searches: Sequence[SearchRequest]) -> BatchReply:
-        """Return a reply for each of several searches."""
-        return await self._send(calls.batch(searches))
-
-    async def similar(self, item: str, **wishes: Unpack[Wishes]) -> SearchReply:
-        """Return the items that look most like an item, without the item."""
-        return await self._send(calls.similar(item, wishes))
-
-    async def item(self, item: str) -> Item:
-        """Return the item with this id."""
-        return await self._send(calls.item(item))
-
-    async def items(self, offset: int = 0, limit: int = 10) -> ItemsReply:
-        """Return some items in the order of the index, and how many there are."""
-        return await self._send(calls.items(offset, limit))
-
-    async def image(self, path: str) -> bytes:
-        """Return a picture by its `thumbnail_url` or `image_url`."""
-        return (await self._retrying(self._once, "GET", calls.own_path(path), {})).content
-
-    async def embed(self, photo: bytes, box: Box | None = None) -> EmbedReply:
-        """Return a photo's embedding."""
-        return await self._send(calls.embed(photo, box))
-
-    async def explain(self, item: str, photo: bytes, box: Box | None = None) -> ExplainReply:
-        """Return why a photo and an item look alike."""
-        return await self._send(calls.explain(item, photo, box))
-
-    async def info(self) -> Info:
-        """Return what is served: model, index, columns, measured quality."""
-        return await self._send(calls.info())
-
-    async def _send(self, call: Call[Reply]) -> Reply:
-        response: httpx.Response = await self._retrying(
-            self._once, call.method, call.path, call.content
-        )
-        return failures.read(response, call.reply, self.url)
-
-    async def _once(self, method: str, path: str, content: dict[str, Any]) -> httpx.Response:
+    async def _send_once(self, call: Call[Reply]) -> Reply:
         try:
-            response = await self._http.request(method, path, **content)
+            response = await self._http.request(call.method, call.path, **call.content)
         except httpx.TransportError as error:
-            raise failures.of_exception(error, self.url) from error
-        return failures.checked(response)
+            raise failures.of_connection(error, self.url) from error
+        return failures.read(response, call.read, self.url)
 
     async def __aenter__(self) -> Self:
         return self

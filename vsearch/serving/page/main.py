@@ -4,14 +4,14 @@ import streamlit as st
 
 from vsearch.serving.client.failures import ServiceError
 from vsearch.serving.messages import Info, SearchReply
+from vsearch.serving.page.inputs import Photo, choose, cut, random_item, wanted
 from vsearch.serving.page.pictures import icon
 from vsearch.serving.page.quality import quality
-from vsearch.serving.page.query import Query
 from vsearch.serving.page.results import results
+from vsearch.serving.page.search import Query
 from vsearch.serving.page.service import known, service, tell
 from vsearch.serving.page.session import forget, put, share, start
 from vsearch.serving.page.sidebar import refine
-from vsearch.serving.page.sources import Photo, choose, cut, random_item, wanted
 
 
 def main() -> None:

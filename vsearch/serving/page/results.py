@@ -3,12 +3,12 @@ from typing import Any
 import streamlit as st
 
 from vsearch.serving.messages import Hit, Info, SearchReply
-from vsearch.serving.page.query import Query
+from vsearch.serving.page.explanation import why
+from vsearch.serving.page.inputs import NO_PHOTO, WIDTH, Photo
+from vsearch.serving.page.search import Query
 from vsearch.serving.page.service import pictures
 from vsearch.serving.page.session import put
-from vsearch.serving.page.sources import NO_PHOTO, WIDTH, Photo
-from vsearch.serving.page.why import why
-from vsearch.serving.page.words import likely, plain
+from vsearch.serving.page.texts import likely, plain
 
 SHOWN = 4  # metadata of a result; the rest is in its details
 

@@ -7,7 +7,7 @@ import streamlit as st
 from vsearch.serving.client.client import Client
 from vsearch.serving.client.failures import ServiceError
 from vsearch.serving.messages import Info
-from vsearch.serving.page.words import words
+from vsearch.serving.page.texts import words
 
 URL, KEY = "VSEARCH_SERVICE", "VSEARCH_API_KEY"  # environment of the page
 DEFAULT_URL = "http://127.0.0.1:8000"

@@ -1,6 +1,6 @@
 import streamlit as st
 
-from vsearch.serving.page.query import Query
+from vsearch.serving.page.search import Query
 
 NOW, SHARED, TURN, FILTERS = "now", "shared", "turn", "filters"
 

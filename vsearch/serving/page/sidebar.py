@@ -3,7 +3,7 @@ from dataclasses import replace
 import streamlit as st
 
 from vsearch.serving.messages import Facet
-from vsearch.serving.page.query import MOST_K, Query
+from vsearch.serving.page.search import MOST_K, Query
 from vsearch.serving.page.session import filters
 
 FEW = 12  # different numbers that are offered one by one

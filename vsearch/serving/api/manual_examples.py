@@ -1,6 +1,4 @@
-"""Worked examples for the OpenAPI file; ids, values and replies are those of the demo catalog's
-bundle.
-"""
+"""Worked examples for the OpenAPI file, all from the demo catalog's bundle."""
 
 from typing import Any
 
@@ -14,9 +12,9 @@ from vsearch.serving.messages import (
     Hit,
     Item,
     ItemsReply,
+    Message,
     SearchReply,
     Took,
-    Wire,
 )
 
 ID, OTHER, UNLIKE = "demo-00081", "demo-00287", "demo-02079"  # indexed, as data.split.seed 0 draws
@@ -48,7 +46,7 @@ BATCH: dict[str, Example] = {
 }
 
 
-def replies(example: Wire) -> dict[int | str, dict[str, Any]]:
+def shown(example: Message) -> dict[int | str, dict[str, Any]]:
     """Return what a route's `responses` take to show an example of a good reply."""
     return {200: {"content": {"application/json": {"example": example.model_dump()}}}}
 

@@ -6,10 +6,10 @@ import streamlit as st
 from vsearch.serving.client.calls import Box, item_path
 from vsearch.serving.messages import Info
 from vsearch.serving.page.pictures import Picture, marked, picture, region
-from vsearch.serving.page.query import Query
+from vsearch.serving.page.search import Query
 from vsearch.serving.page.service import pictures, service
 from vsearch.serving.page.session import put, turn
-from vsearch.serving.page.words import plain
+from vsearch.serving.page.texts import plain
 
 WIDTH = 160  # pixels of a tile: two stand side by side on a phone
 NO_PHOTO = "no photo here"

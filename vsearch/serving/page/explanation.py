@@ -3,11 +3,11 @@ import streamlit as st
 from vsearch.serving.client.calls import item_path
 from vsearch.serving.client.failures import Refused, ServiceError
 from vsearch.serving.messages import Hit
+from vsearch.serving.page.inputs import Photo
 from vsearch.serving.page.pictures import bounds, overlay, picture
-from vsearch.serving.page.query import Query
+from vsearch.serving.page.search import Query
 from vsearch.serving.page.service import service, tell
-from vsearch.serving.page.sources import Photo
-from vsearch.serving.page.words import plain
+from vsearch.serving.page.texts import plain
 
 SIZE = 640  # pixels of the photos that are compared
 

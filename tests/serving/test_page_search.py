@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from vsearch.search.filters.grammar import parse
-from vsearch.serving.page.query import Query
+from vsearch.serving.page.search import Query
 
 ITEMS = pd.DataFrame(
     {"colour": ["red", 'so "called"', "blue) or (x"], "price (EUR)": [1.5, 20.0, 300.0]}

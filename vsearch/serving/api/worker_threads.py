@@ -9,8 +9,11 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Pool:
-    """Threads for blocking work; no more than `max_waiting` may wait for them.
+class WorkerThreads:
+    """Threads for blocking work; no more than `max_waiting` calls may wait for them.
+
+    A call counts until it ends, even if its request was given up: a thread can't be interrupted.
+    anyio's CapacityLimiter forgets it then.
 
     Args:
         what: they do, for names of threads and for messages.
@@ -19,7 +22,8 @@ class Pool:
     """
 
     def __init__(self, what: str, threads: int, max_waiting: int) -> None:
-        self.what, self.most = what, threads + max_waiting
+        self.what = what
+        self.most = threads + max_waiting
         self.pending = 0
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix=what)
 
@@ -31,11 +35,9 @@ class Pool:
         """
         if self.pending >= self.most:
             raise Busy(f"{self.pending} requests wait to {self.what} already. Try again later.")
+        loop = asyncio.get_running_loop()
         self.pending += 1
         future = self._threads.submit(function, *args, **kwargs)
-        loop = (
-            asyncio.get_running_loop()
-        )  # counted down when it really ends: a thread can't be interrupted
         future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._ended))
         return await asyncio.wrap_future(future)
 

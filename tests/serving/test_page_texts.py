@@ -2,7 +2,7 @@ import pytest
 
 from vsearch.serving.client.failures import Busy, Refused, TooSlow, Unexpected, Unreachable
 from vsearch.serving.messages import Problem
-from vsearch.serving.page.words import likely, words
+from vsearch.serving.page.texts import likely, words
 
 
 def problem(status, detail="cut *off*"):

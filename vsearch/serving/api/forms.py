@@ -1,0 +1,56 @@
+"""What an upload's form holds: a photo, the part of it that counts, and options of the search."""
+
+from typing import Annotated
+
+from fastapi import Depends, File, Form, UploadFile
+from starlette.exceptions import HTTPException
+
+from vsearch.serving.api.manual_examples import WHERE
+from vsearch.serving.api.photos import Region
+from vsearch.serving.messages import K, Score, SearchOptions
+
+FILE = "JPEG, PNG, WebP, GIF or BMP; its first bytes count, not its name."
+LEFT = "Left of the region, pixels of the upright photo."
+GROUP_BY = "Of items equal in this column, the best."
+EMPTY = [""]  # what the manual fills in: a form's empty field counts as not given
+LARGEST = 1e6  # pixels
+
+
+async def region(
+    x: Annotated[float | None, Form(ge=0, le=LARGEST, description=LEFT, examples=EMPTY)] = None,
+    y: Annotated[
+        float | None, Form(ge=0, le=LARGEST, description="Its top.", examples=EMPTY)
+    ] = None,
+    w: Annotated[
+        float | None, Form(gt=0, le=LARGEST, description="Its width.", examples=EMPTY)
+    ] = None,
+    h: Annotated[
+        float | None, Form(gt=0, le=LARGEST, description="Its height.", examples=EMPTY)
+    ] = None,
+) -> Region | None:
+    """Return the part of the photo that counts; None: all of it."""
+    if x is None and y is None and w is None and h is None:
+        return None
+    if x is None or y is None or w is None or h is None:
+        raise HTTPException(422, "A region needs all of x, y, w, h.")
+    return Region(x, y, w, h)
+
+
+async def search_options(
+    k: Annotated[K, Form(examples=[5])] = 10,
+    where: Annotated[
+        str | None,
+        Form(max_length=2000, description="A filter, as described above.", examples=[WHERE]),
+    ] = None,
+    min_score: Annotated[Score | None, Form(examples=EMPTY)] = None,
+    group_by: Annotated[
+        str | None, Form(max_length=200, description=GROUP_BY, examples=EMPTY)
+    ] = None,
+) -> SearchOptions:
+    """Return what all searches take."""
+    return SearchOptions(k=k, where=where or None, min_score=min_score, group_by=group_by or None)
+
+
+PhotoFile = Annotated[UploadFile, File(description=FILE)]
+PhotoRegion = Annotated[Region | None, Depends(region)]
+FormOptions = Annotated[SearchOptions, Depends(search_options)]

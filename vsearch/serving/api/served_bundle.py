@@ -1,0 +1,143 @@
+import time
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from vsearch.bundle.exports.choice import WantedName, WantedPrecision, choose
+from vsearch.bundle.opening import check_canaries, open_bundle
+from vsearch.data.catalogs.base import boxes
+from vsearch.data.photos import Box, Preprocessing
+from vsearch.evaluation import calibration
+from vsearch.evaluation.calibration import Calibration
+from vsearch.models.runtimes.base import Engine
+from vsearch.search.explain import can_explain
+from vsearch.search.searcher import Searcher
+from vsearch.serving.api.facets import HIDDEN, facets
+from vsearch.serving.api.rows import Rows
+from vsearch.serving.messages import Facet
+
+PHOTOS_LOOKED_FOR = 20  # at the start
+
+
+@dataclass(frozen=True)
+class ServedBundle:
+    """A bundle that has been checked and is served; requests end with the one they began with.
+
+    Attributes:
+        folder: where it was read; links resolved.
+        searcher: index and items.
+        runtime: embeds what users send.
+        precision: of the runtime, and why: `bfloat16: ...`.
+        calibration: what scores are worth; None where nothing was calibrated.
+        facets: what filters can ask.
+        photos_root: what items' relative paths start from.
+        explains: whether scores can be split over positions.
+    """
+
+    folder: Path
+    searcher: Searcher
+    runtime: Engine
+    precision: str
+    calibration: Calibration | None
+    facets: list[Facet]
+    photos_root: Path | None
+    explains: bool
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the model."""
+        return str(self.searcher.manifest["fingerprint"])
+
+    @property
+    def generation(self) -> int:
+        """Of the index."""
+        return int(self.searcher.manifest["generation"])
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How photos are made fit for the network."""
+        return self.searcher.embedder.preprocessing
+
+    @property
+    def dim(self) -> int:
+        """Of embeddings."""
+        return self.searcher.embedder.dim
+
+    @cached_property
+    def positions(self) -> dict[str, int]:
+        """Each id's row in the items."""
+        return {id: row for row, id in enumerate(self.searcher.items["id"])}
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The items, as replies hold them."""
+        return Rows(self.searcher.items)
+
+    def box(self, position: int) -> Box | None:
+        """Return an item's part of its photo; None: all of it."""
+        return boxes(self.searcher.items.iloc[[position]])[0]
+
+    def photo(self, position: int) -> Path | None:
+        """Return where an item's photo lies; None: it has none."""
+        items = self.searcher.items
+        path = str(items["path"].iat[position]) if "path" in items else ""
+        return (self.photos_root or Path()) / path if path else None
+
+    def missing_photos(self) -> str | None:
+        """Look for the photos of a few items, spread over all; None: they are all there."""
+        count = len(self.searcher.items)
+        paths = [self.photo(row) for row in range(0, count, max(1, count // PHOTOS_LOOKED_FOR))]
+        wanted = [path for path in paths if path is not None]
+        there = sum(path.is_file() for path in wanted)
+        if there == len(wanted):
+            return None
+        below = self.photos_root or Path.cwd()
+        return (
+            f"only {there} of {len(wanted)} items' photos are there, below {below}: start the "
+            "service where the items' paths hold, or name the folder that they start from with "
+            "--photos-root"
+        )
+
+
+def open_checked(
+    folder: Path,
+    photos_root: Path | None = None,
+    precision: WantedPrecision = "float32",
+    engine: WantedName = "torch",
+) -> tuple[ServedBundle, list[str]]:
+    """Open a bundle as it stands and check lengths, SHA-256, fingerprint, and stored photos.
+
+    Returns:
+        It, and a line for each thing that was checked.
+
+    Raises:
+        BundleError: says which part is missing, damaged or foreign, or that the network embeds
+            differently now, or can't do it with this engine in this precision.
+    """
+    start = time.perf_counter()
+    folder = folder.resolve()
+    # no filter may tell where photos lie
+    hidden = tuple(name for name in HIDDEN if name != "id")
+    searcher = replace(open_bundle(folder), hidden=hidden)
+    alike = check_canaries(folder, searcher.embedder, searcher.manifest)
+    chosen = choose(folder, searcher.embedder, searcher.manifest, engine, precision)
+    bundle = ServedBundle(
+        folder=folder,
+        searcher=searcher,
+        runtime=chosen.engine,
+        precision=chosen.why,
+        calibration=calibration.read(folder, searcher.manifest),
+        facets=facets(searcher.items),
+        photos_root=photos_root,
+        explains=can_explain(searcher.embedder),
+    )
+    unique = len(bundle.positions) == len(searcher.items)
+    checked = [
+        f"files: lengths and SHA-256; fingerprint: {bundle.fingerprint}; generation "
+        f"{bundle.generation}",
+        f"items: {len(searcher.items):,}, ids each once: {unique}",
+        alike,
+        f"engine: {chosen.engine.name}; precision: {chosen.why}",
+        f"opened in {time.perf_counter() - start:.1f} s",
+    ]
+    return bundle, checked

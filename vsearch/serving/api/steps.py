@@ -1,0 +1,189 @@
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated
+
+import numpy as np
+from fastapi import Depends, Request
+from starlette.exceptions import HTTPException
+
+from vsearch.search.query_by_example import combine
+from vsearch.serving.api.photos import Region, SeenPhoto, check_kind, decode
+from vsearch.serving.api.replies import search_reply
+from vsearch.serving.api.served_bundle import ServedBundle
+from vsearch.serving.api.service import Service
+from vsearch.serving.messages import SearchOptions, SearchReply, SearchRequest, Took
+
+
+class Steps:
+    """The steps of one request (decode, embed, search), each in its threads, and timed.
+
+    Every step may raise `Busy`: too much waits for it.
+
+    Attributes:
+        service: what all requests share.
+        bundle: the one that was served when the request came.
+        root_path: path under which the service is offered.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self.service: Service = request.app.state.service
+        self.bundle: ServedBundle = request.state.bundle
+        self.root_path = self.service.settings.root_path
+        self._ms = {"decode": 0.0, "embed": 0.0, "search": 0.0}
+
+    @property
+    def took(self) -> Took:
+        """Milliseconds of each step so far, waiting included."""
+        return Took(**{step: round(ms, 2) for step, ms in self._ms.items()})
+
+    def position(self, id: str) -> int:
+        """Return an item's row.
+
+        Raises:
+            HTTPException: 404, there is no such item.
+        """
+        found = self.bundle.positions.get(id)
+        if found is None:
+            raise HTTPException(404, f"No item has the id {id[:100]!r}.")
+        return found
+
+    async def check(self, options: SearchOptions) -> None:
+        """Check the options, before work that would be in vain.
+
+        Raises:
+            FilterError: the filter or the grouping doesn't fit the items.
+        """
+        if options.where is not None or options.group_by is not None:
+            check = self.bundle.searcher.check
+            await self.service.searching.run(check, options.where, options.group_by)
+
+    async def see(self, data: bytes, region: Region | None) -> SeenPhoto:
+        """Return an uploaded photo as the network gets it.
+
+        Raises:
+            HTTPException: 415, it is no photo.
+            PhotoError: it can't be used.
+        """
+        check_kind(data)
+        most = self.service.settings.max_pixels
+        with self._timed("decode"):
+            return await self.service.decoding.run(
+                decode, data, self.bundle.preprocessing, region, most
+            )
+
+    async def embed(self, data: bytes, region: Region | None) -> np.ndarray:
+        """Return an uploaded photo's unit vector, float32 (1, dim). Raises as `see` does."""
+        photo = await self.see(data, region)
+        with self._timed("embed"):
+            vector = await self.service.batcher.embed(self.bundle.runtime, photo.square)
+        return vector[None]
+
+    async def search(
+        self,
+        query: np.ndarray,
+        options: SearchOptions,
+        leave_out: Sequence[int] = (),
+        calibrated: bool = True,
+    ) -> SearchReply:
+        """Return the items nearest to a unit vector, float32 (1, dim).
+
+        Args:
+            leave_out: rows of items that are not to be found.
+            calibrated: the query is one that the calibration was made with: a new, whole photo.
+
+        Raises:
+            FilterError: the filter or the grouping doesn't fit the items.
+        """
+        with self._timed("search"):
+            reply = await self.service.searching.run(
+                self._search, query, options, leave_out, calibrated
+            )
+        reply.took_ms = self.took
+        return reply
+
+    async def search_examples(self, wanted: SearchRequest) -> SearchReply:
+        """Search by ids, by an embedding, or by both.
+
+        Raises:
+            HTTPException: 404, no such item; 422, neither or both, or an embedding that is none.
+            ExampleError: the examples leave no direction to search in.
+            FilterError: as `search`.
+        """
+        if wanted.embedding is None and not wanted.positive:
+            needed = "Send positive examples or an embedding"
+            raise HTTPException(422, f"{needed}; negative examples alone are not enough.")
+        given = np.zeros((0, self.bundle.dim), dtype=np.float32)
+        if wanted.embedding is not None:
+            given = unit_vector(wanted.embedding, self.bundle.dim)
+        near = [self.position(example.id) for example in wanted.positive]
+        far = [self.position(example.id) for example in wanted.negative]
+        if not near and not far:
+            return await self.search(given, wanted)
+
+        query = await self.service.searching.run(self._combined, wanted, near, far, given)
+        return await self.search(query, wanted, near + far, calibrated=False)
+
+    def _combined(
+        self, wanted: SearchRequest, near: list[int], far: list[int], given: np.ndarray
+    ) -> np.ndarray:
+        vectors = self.bundle.searcher.kept_vectors(near + far)
+        positive = np.concatenate([given, vectors[: len(near)]])
+        weights = [1.0] * len(given) + [example.weight for example in wanted.positive]
+        against = [example.weight for example in wanted.negative]
+        query = combine(
+            positive,
+            vectors[len(near) :],
+            positive_weights=np.array(weights),
+            negative_weights=np.array(against) if against else None,
+        )
+        return query[None]
+
+    def _search(
+        self,
+        query: np.ndarray,
+        options: SearchOptions,
+        leave_out: Sequence[int],
+        calibrated: bool,
+    ) -> SearchReply:
+        searcher = self.bundle.searcher
+        allowed = searcher.allowed(options.where)
+        if leave_out:
+            allowed = np.ones(len(searcher.items), dtype=bool) if allowed is None else allowed
+            allowed[leave_out] = False
+        (hits,) = searcher.find(query, options.k, allowed, options.min_score, options.group_by)
+        # behind a filter the calibration, made with all items, says nothing
+        calibrated = calibrated and options.where is None
+        return search_reply(self.bundle, self.root_path, hits, options, self.took, calibrated)
+
+    @contextmanager
+    def _timed(self, step: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        seconds = time.perf_counter() - start
+        self._ms[step] += 1000 * seconds
+        self.service.metrics.steps.labels(step).observe(seconds)
+
+
+def unit_vector(numbers: list[float], dim: int) -> np.ndarray:
+    """Return an embedding that a client sent as a unit vector, float32 (1, dim).
+
+    Raises:
+        HTTPException: 422, it has no direction, or another number of dimensions.
+    """
+    if len(numbers) != dim:
+        given = f"embedding: {len(numbers)} numbers"
+        raise HTTPException(422, f"{given}; this model's embeddings have {dim}.")
+    vector = np.array(numbers, dtype=np.float64)
+    largest = np.abs(vector).max()
+    if not 0 < largest < np.inf:  # NaN neither
+        raise HTTPException(422, "embedding: its numbers must be finite and not all 0.")
+    vector /= largest  # squares of large numbers overflow
+    return (vector / np.linalg.norm(vector)).astype(np.float32)[None]
+
+
+async def _begin(request: Request) -> Steps:
+    return Steps(request)
+
+
+RequestSteps = Annotated[Steps, Depends(_begin)]
