@@ -8,28 +8,27 @@ from vsearch.search.filters.columns import Column, FilterError, Table, Word
 
 VALUE = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?")
 ORDERS = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
-LISTED = 50  # as many distinct values are told
+LISTED = 50  # distinct values that a sentence lists
 
-Truth = tuple[
-    np.ndarray, np.ndarray
-]  # bool (n,) twice: which items meet it, and which meet its opposite
+# Bool (n,) twice: which items meet a condition, and which meet its opposite
+Truth = tuple[np.ndarray, np.ndarray]
 
 
 class Condition(Protocol):
-    """What an item meets or doesn't. Of a missing value neither can be said, as in SQL: then the
-    opposite isn't met.
+    """What an item meets or doesn't. An item whose value is missing meets neither a condition nor
+    its opposite, as in SQL.
     """
 
     def truth(self, table: Table) -> Truth:
-        """Return bool (n,) twice: which items meet it, and which meet its opposite."""
+        """Return which items meet it, and which meet its opposite."""
 
     def unmet(self, table: Table) -> list[str]:
-        """Return a sentence for each value asked for that no item has, with those that there are."""
+        """Return a sentence for each value asked for that no item has, naming those there are."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A column against a value, by an order; or, for `=`, against several of which it must be one."""
+    """A column against a value, by an order; or, for `=`, against several, one of which it is."""
 
     column: Word
     operator: str
@@ -46,16 +45,14 @@ class Comparison:
         column = table.column(self.column.text, self.column.position)
         if self.operator != "=" or column.having(self._equal(column)).any():
             return []
+
+        asked = " or ".join(value.text for value in self.values)
         known = column.known()
-        listed = (
-            f"it has {', '.join(known) or 'no value'}"
-            if len(known) <= LISTED
-            else f"it has {len(known):,} others"
-        )
-        return [
-            f"no item has {self.column.text} = {' or '.join(value.text for value in self.values)}; "
-            f"{listed}"
-        ]
+        if len(known) > LISTED:
+            listed = f"{len(known):,} others"
+        else:
+            listed = ", ".join(known) or "no value"
+        return [f"no item has {self.column.text} = {asked}; it has {listed}"]
 
     def _equal(self, column: Column) -> np.ndarray:
         """Return bool (m,): which of the distinct values are asked for."""
@@ -67,8 +64,9 @@ class Comparison:
     def _ordered(self, column: Column) -> np.ndarray:
         if column.numbers is not None:
             return ORDERS[self.operator](column.numbers, self._number(self.values[0]))
-        if column.known():
-            held = f"{self.column.text} holds text, such as {column.known()[0]!r}"
+        known = column.known()
+        if known:
+            held = f"{self.column.text} holds text, such as {known[0]!r}"
             raise FilterError(f"{self.operator} compares numbers, but {held}", self.column.position)
         return np.zeros(len(column.texts), dtype=bool)
 

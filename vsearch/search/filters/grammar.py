@@ -13,9 +13,9 @@ compared letter by letter. A column of numbers, or of text that all reads as num
 numbers, with every operator; other text only with =, != and in. A missing value (NaN, None, blank
 text) meets only `is missing`: not `price < 30`, nor its opposite, as in SQL.
 
-Written by hand since no library fits: `DataFrame.query` runs code (CVE-2023-46134), a service must
-not; luqum speaks Lucene, pygeofilter geometries, both with no comparison against the types that a
-table turns out to have; lark would be a dependency for six rules.
+The parser is written by hand. `DataFrame.query` runs code (CVE-2023-46134). A grammar for lark is
+no shorter: the messages, the keywords that are no values and the limit on depth, which must hold
+while reading, need code around it, and importing lark takes longer than a search.
 """
 
 import re
@@ -28,11 +28,11 @@ import pandas as pd
 from vsearch.search.filters.columns import FilterError, Table, Word
 from vsearch.search.filters.conditions import Comparison, Condition, Joined, Missing, Not
 
-LENGTH, DEPTH, VALUES = (
-    4000,
-    32,
-    200,
-)  # characters, nested brackets and nots, values compared: a hostile filter's end
+# Limits that end a hostile filter
+LENGTH = 4000  # characters
+DEPTH = 32  # brackets and nots within each other
+VALUES = 200  # values that are compared
+
 KEYWORDS = ("and", "or", "not", "in", "is")
 OPERATORS = ("=", "==", "!=", "<", "<=", ">", ">=")
 TOKEN = re.compile(
@@ -45,9 +45,7 @@ TOKEN = re.compile(
 
 @dataclass(frozen=True)
 class Filter:
-    """Which items are wanted. A `Table` of the items, kept, saves making their columns ready for
-    each filter.
-    """
+    """Which items are wanted. Many filters on the same items should share one `Table` of them."""
 
     condition: Condition
 
@@ -60,9 +58,7 @@ class Filter:
         return self.condition.truth(_table(items))[0]
 
     def unmet(self, items: pd.DataFrame | Table) -> list[str]:
-        """Return, for each value asked for that no item has, a sentence that names those that there
-        are.
-        """
+        """Return a sentence for each value asked for that no item has, naming those there are."""
         return self.condition.unmet(_table(items))
 
 
@@ -72,7 +68,7 @@ def parse(text: str) -> Filter:
     Raises:
         FilterError: says at which character, what was expected there, and what was found.
     """
-    return Filter(_Parser(text).filter())
+    return Filter(_Parser(_tokens(text)).filter())
 
 
 def _table(items: pd.DataFrame | Table) -> Table:
@@ -83,38 +79,54 @@ def _table(items: pd.DataFrame | Table) -> Table:
 class _Token(Word):
     kind: str  # word, quoted, symbol, keyword, end
 
+    def is_(self, text: str) -> bool:
+        return self.kind != "quoted" and self.text.lower() == text
+
 
 def _tokens(text: str) -> list[_Token]:
     if len(text) > LENGTH:
         raise FilterError(f"longer than {LENGTH:,} characters", LENGTH + 1)
-    found, end = [], len(text.rstrip())
+
+    text = text.rstrip()
+    found = []
     at = 0
-    while at < end:
+    while at < len(text):
         match = TOKEN.match(text, at)
         if match is None:
-            raise _unreadable(text, at + len(text[at:]) - len(text[at:].lstrip()))
-        kind = str(match.lastgroup)
-        word = match[kind]
-        if kind == "quoted":
-            word = word[1:-1].replace(word[0] * 2, word[0])
-        if kind == "word" and word.lower() in KEYWORDS:
-            kind, word = "keyword", word.lower()
-        found.append(_Token(word, match.start(match.lastgroup or 0) + 1, kind))
+            raise _unreadable(text, at)
+        found.append(_token(match))
         at = match.end()
-    return [*found, _Token("the end", end + 1, "end")]
+    return [*found, _Token("the end", len(text) + 1, "end")]
+
+
+def _token(match: re.Match[str]) -> _Token:
+    kind = str(match.lastgroup)
+    text = match[kind]
+    position = match.start(kind) + 1
+    if kind == "quoted":
+        quote = text[0]
+        return _Token(text[1:-1].replace(quote * 2, quote), position, kind)
+    if kind == "word" and text.lower() in KEYWORDS:
+        return _Token(text.lower(), position, "keyword")
+    return _Token(text, position, kind)
 
 
 def _unreadable(text: str, at: int) -> FilterError:
-    if text[at] in "\"'":
-        return FilterError(f"the quote {text[at]} is never closed", at + 1)
-    return FilterError(f"unexpected {text[at]!r}: did you mean != or not?", at + 1)
+    rest = text[at:].lstrip()
+    position = len(text) - len(rest) + 1
+    if rest[0] in "\"'":
+        return FilterError(f"the quote {rest[0]} is never closed", position)
+    return FilterError(f"unexpected {rest[0]!r}: did you mean != or not?", position)
 
 
 class _Parser:
     """Recursive descent, one token ahead: a method a rule."""
 
-    def __init__(self, text: str) -> None:
-        self.tokens, self.at, self.depth, self.values = _tokens(text), 0, 0, 0
+    def __init__(self, tokens: list[_Token]) -> None:
+        self.tokens = tokens
+        self.at = 0
+        self.depth = 0
+        self.values = 0
 
     def filter(self) -> Condition:
         condition = self._either()
@@ -130,45 +142,45 @@ class _Parser:
 
     def _joined(self, word: str, rule: Callable[[], Condition]) -> Condition:
         parts = [rule()]
-        while self._take("keyword", word):
+        while self._take(word):
             parts.append(rule())
         return parts[0] if len(parts) == 1 else Joined(word, tuple(parts))
 
     def _negated(self) -> Condition:
         self.depth += 1
         if self.depth > DEPTH:
-            raise FilterError(
-                f"more than {DEPTH} brackets and nots within each other", self._next.position
-            )
+            message = f"more than {DEPTH} brackets and nots within each other"
+            raise FilterError(message, self._next.position)
         condition = self._nested()
         self.depth -= 1
         return condition
 
     def _nested(self) -> Condition:
-        if self._take("keyword", "not"):
+        if self._take("not"):
             return Not(self._negated())
-        if self._take("symbol", "("):
+        if self._take("("):
             condition = self._either()
-            self._need("symbol", ")", "and, or, or )")
+            self._need(")", "and, or, or )")
             return condition
         return self._condition()
 
     def _condition(self) -> Condition:
         column = self._word("a column, 'not' or '('")
-        if self._take("keyword", "is"):
-            opposite = self._take("keyword", "not")
-            self._need("word", "missing", "missing" if opposite else "missing or not missing")
-            return Not(Missing(column)) if opposite else Missing(column)
+        if self._take("is"):
+            return self._missing(column)
         if self._next.kind == "symbol" and self._next.text in OPERATORS:
             return self._compared(column)
-        opposite = self._take("keyword", "not")
-        self._need(
-            "keyword",
-            "in",
-            "in" if opposite else f"an operator after {column.text!r}: = != < <= > >= in is",
-        )
+
+        opposite = self._take("not")
+        operators = f"an operator after {column.text!r}: = != < <= > >= in is"
+        self._need("in", "in" if opposite else operators)
         among = Comparison(column, "=", self._list())
         return Not(among) if opposite else among
+
+    def _missing(self, column: Word) -> Condition:
+        opposite = self._take("not")
+        self._need("missing", "missing" if opposite else "missing or not missing")
+        return Not(Missing(column)) if opposite else Missing(column)
 
     def _compared(self, column: Word) -> Condition:
         operator = self._advance().text
@@ -178,11 +190,11 @@ class _Parser:
         return Comparison(column, "=" if operator == "==" else operator, (value,))
 
     def _list(self) -> tuple[Word, ...]:
-        self._need("symbol", "(", "( and a list of values")
+        self._need("(", "( and a list of values")
         values = [self._value()]
-        while self._take("symbol", ","):
+        while self._take(","):
             values.append(self._value())
-        self._need("symbol", ")", ", or )")
+        self._need(")", ", or )")
         return tuple(values)
 
     def _value(self) -> Word:
@@ -196,13 +208,13 @@ class _Parser:
             raise self._expected(expected)
         return self._advance()
 
-    def _need(self, kind: str, text: str, expected: str) -> None:
-        if not self._take(kind, text):
+    def _need(self, text: str, expected: str) -> None:
+        if not self._take(text):
             raise self._expected(expected)
 
-    def _take(self, kind: str, text: str) -> bool:
+    def _take(self, text: str) -> bool:
         """Go on past the next token if it is this one."""
-        found = self._next.kind == kind and self._next.text.lower() == text
+        found = self._next.is_(text)
         self.at += found
         return found
 
@@ -217,7 +229,6 @@ class _Parser:
     def _expected(self, expected: str) -> FilterError:
         token = self._next
         found = token.text if token.kind == "end" else repr(token.text[:40])
-        advice = (
-            " (a keyword: to mean the word, put it in quotes)" if token.kind == "keyword" else ""
-        )
-        return FilterError(f"expected {expected}; found {found}{advice}", token.position)
+        if token.kind == "keyword":
+            found += " (a keyword: to mean the word, put it in quotes)"
+        return FilterError(f"expected {expected}; found {found}", token.position)
