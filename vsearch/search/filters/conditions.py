@@ -48,10 +48,9 @@ class Comparison:
 
         asked = " or ".join(value.text for value in self.values)
         known = column.known()
+        listed = ", ".join(known) or "no value"
         if len(known) > LISTED:
             listed = f"{len(known):,} others"
-        else:
-            listed = ", ".join(known) or "no value"
         return [f"no item has {self.column.text} = {asked}; it has {listed}"]
 
     def _equal(self, column: Column) -> np.ndarray:
