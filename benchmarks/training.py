@@ -8,12 +8,12 @@ split.csv, of which --items photos are drawn, label by label. Contenders, each a
 with the threads that the machine has:
 
     tutorial  benchmarks/plain_lightning.py: Lightning, pytorch-metric-learning, PIL, float32
-    oml       benchmarks/plain_oml.py: open-metric-learning, in an environment of its own (`uv run
-    --isolated`)
-    best      benchmarks/plain_best.py: photos in one array, bfloat16, channels-last, frozen stages
-    without autograd vsearch   triplet.yaml and finetune.yaml, with the scripts' constant learning
-    rate and way to average triplets cached    the same with extras/trunk_cache.yaml, and an empty
-    cache
+    oml       benchmarks/plain_oml.py: open-metric-learning, in an environment of its own
+    best      benchmarks/plain_best.py: photos in one array, bfloat16, channels-last,
+              frozen stages without autograd
+    vsearch   triplet.yaml and finetune.yaml, with the scripts' constant learning rate
+              and way to average triplets
+    cached    the same with extras/trunk_cache.yaml, and an empty cache
 
 An epoch is training and validation; the first has what is prepared once. Prints seconds, ratios,
 and how well the last epoch's embeddings of test photos find train photos (precision@1 and MAP@R by

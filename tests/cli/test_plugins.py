@@ -17,9 +17,9 @@ from lightning.pytorch import Callback
 from PIL import Image
 from torch import nn
 
-from vsearch.backbones.base import Backbone
-from vsearch.catalogs.base import Catalog
-from vsearch.images import Preprocessing
+from vsearch.models.backbones.base import Backbone
+from vsearch.data.catalogs.base import Catalog
+from vsearch.data.photos import Preprocessing
 from vsearch.indexes.base import Index
 
 

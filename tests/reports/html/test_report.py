@@ -190,7 +190,7 @@ def test_queries_without_hits(findings):
 
 def test_a_wheel_has_the_templates():
     root = Path(report.__file__).parent
-    patterns = tomllib.loads((root.parents[1] / "pyproject.toml").read_text())["tool"][
+    patterns = tomllib.loads((root.parents[2] / "pyproject.toml").read_text())["tool"][
         "setuptools"
     ]["package-data"]
     files = [path for path in root.iterdir() if path.is_file() and path.suffix != ".py"]

@@ -12,6 +12,7 @@ import traceback
 from pathlib import Path
 
 TESTS = Path(__file__).parents[2]
+ROOT = TESTS.parent
 LIMIT_S = 600  # seconds take minutes where much else runs
 STATUSES = "statuses.json"
 
@@ -23,7 +24,7 @@ def run_pairs(folder: Path, *groups: list[str]) -> tuple[list[list[int]], str]:
     Libraries are imported once, by the process that all ranks are forked from.
     """
     words = [sys.executable, __file__, str(folder), *(",".join(names) for names in groups)]
-    paths = os.pathsep.join([str(TESTS), str(TESTS.parent)])
+    paths = os.pathsep.join([str(TESTS / "training"), str(TESTS), str(ROOT)])
     shared = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     started = subprocess.Popen(words, env=shared, start_new_session=True, **pipes)

@@ -6,10 +6,10 @@ and items named by id are left out of the hits. For a single photo without --whe
 that a hit's label is right stands beside it, and "no good match" where nothing reaches the
 threshold that the fit calibrated (see report.md).
 
---where takes conditions on the items' columns, joined by and, or, not and brackets: gender = Women
-  and price < 30          = != < <= > >=; the orders compare numbers only baseColour in (Red, "Navy
-  Blue")       quotes where a value or a column has spaces, brackets, commas or operators season is
-  missing                      an item without a value meets no other condition, nor its opposite
+--where takes conditions on the items' columns, joined by and, or, not and brackets:
+  gender = Women and price < 30     = != < <= > >=; the orders compare numbers only
+  baseColour in (Red, "Navy Blue")  quotes where there are spaces, brackets, commas or operators
+  season is missing                 a missing value meets no other condition, nor its opposite
 """
 
 import argparse

@@ -59,7 +59,7 @@ def page(checked: Checked) -> str:
     ]
     skipped = [name for name, kind in whole["kinds"].items() if not kind["checked"]]
     environment = Environment(
-        loader=PackageLoader("vsearch", "pages"), autoescape=True, trim_blocks=True
+        loader=PackageLoader("vsearch.reports", "html"), autoescape=True, trim_blocks=True
     )
     return environment.get_template("check.html").render(
         headline=headline(whole), kinds=kinds, well=well, skipped=skipped, limits=whole["limits"]

@@ -30,7 +30,7 @@ class TrunkCache:
     """
 
     views: int = 4
-    folder: str = "~/.cache/vsearch/training/trunk"
+    folder: str = "~/.cache/vsearch/trunk"
 
     def __post_init__(self) -> None:
         if self.views < 1:
