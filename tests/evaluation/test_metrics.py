@@ -317,28 +317,36 @@ def test_interval_narrows_with_the_root_of_the_number_of_queries() -> None:
     assert widths[0] / widths[1] == pytest.approx(4, rel=0.2)
 
 
+def hits(rates: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return (rng.random(len(rates)) < rates).astype(float)
+
+
 @pytest.mark.parametrize("mean", ["micro", "macro"])
 def test_interval_holds_the_truth_about_95_times_of_100(mean: str) -> None:
-    rng, labels = np.random.default_rng(5), np.repeat([0, 1, 2], [150, 60, 40])
+    rng = np.random.default_rng(5)
+    labels = np.repeat([0, 1, 2], [150, 60, 40])
     rates = np.array([0.2, 0.5, 0.7])
     truth = rates[labels].mean() if mean == "micro" else rates.mean()
     held = 0
-    for trial in range(400):
-        queries = labels if mean == "macro" else rng.choice(labels, len(labels))
-        values = {"cmc_at_5": (rng.random(len(queries)) < rates[queries]).astype(float)}
-        estimate = summarise(values, queries, resamples=300, seed=trial)["cmc_at_5"][mean]
-        held += estimate.low <= truth <= estimate.high
+    for seed in range(40):  # each measures ten sets of queries, as if they were metrics
+        values = {}
+        for trial in range(10):
+            queries = labels if mean == "macro" else rng.choice(labels, len(labels))
+            values[f"cmc_at_5 {trial}"] = hits(rates[queries], rng)
+        for estimates in summarise(values, labels, resamples=300, seed=seed).values():
+            held += estimates[mean].low <= truth <= estimates[mean].high
     assert 0.915 <= held / 400 <= 0.98
 
 
 def test_macro_interval_holds_the_truth_with_two_to_five_queries_a_label() -> None:
-    rng, labels = np.random.default_rng(11), np.repeat(np.arange(80), np.tile([2, 3, 4, 5], 20))
+    rng = np.random.default_rng(11)
+    labels = np.repeat(np.arange(80), np.tile([2, 3, 4, 5], 20))
     rates = rng.uniform(0.2, 0.9, 80)
     held = 0
-    for trial in range(600):
-        values = {"cmc_at_5": (rng.random(len(labels)) < rates[labels]).astype(float)}
-        estimate = summarise(values, labels, resamples=400, seed=trial)["cmc_at_5"]["macro"]
-        held += estimate.low <= rates.mean() <= estimate.high
+    for seed in range(60):
+        values = {f"cmc_at_5 {trial}": hits(rates[labels], rng) for trial in range(10)}
+        for estimates in summarise(values, labels, resamples=400, seed=seed).values():
+            held += estimates["macro"].low <= rates.mean() <= estimates["macro"].high
     assert 0.92 <= held / 600 <= 0.975  # with n draws a label, not n - 1, it would be about 0.88
 
 

@@ -2,7 +2,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from vsearch.evaluation.comparing.paired import paired
+from vsearch.evaluation.comparing.paired_bootstrap import paired_bootstrap
 from vsearch.evaluation.metrics import summarise
 from vsearch.evaluation.scoring import Scores
 
@@ -34,7 +34,7 @@ def label_quality(served: Scores, exact: Scores | None) -> dict[str, Any]:
         }
     base = {name: exact.model[name] for name in LABELS}
     ours, theirs = summarise(values, served.labels), summarise(base, served.labels)
-    differences = paired(values, base, served.labels)
+    differences = paired_bootstrap(values, base, served.labels)
     return {
         name: {
             "exact": asdict(theirs[name]["micro"]),

@@ -4,7 +4,7 @@ import pytest
 from test_runs import LABELS, made, opened
 
 from vsearch.evaluation.comparing.comparison import ComparisonError, compare
-from vsearch.evaluation.comparing.paired import paired
+from vsearch.evaluation.comparing.paired_bootstrap import paired_bootstrap
 from vsearch.evaluation.comparing.runs import open_runs
 from vsearch.evaluation.metrics import means
 
@@ -22,7 +22,7 @@ def test_values_and_differences_are_those_of_the_queries(tmp_path):
     found = two(tmp_path)
     labels = np.array(LABELS)
     values, base = ({k: np.array(v, float) for k, v in one.items()} for one in (BETTER, BASE))
-    expected = paired(values, base, labels)
+    expected = paired_bootstrap(values, base, labels)
     for metric, kinds in found.metrics.items():
         for kind, change in kinds.items():
             assert change.base == pytest.approx(means(base, labels)[metric][kind])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from test_runs import COST, LABELS, opened
 
-from vsearch.evaluation.comparing.paired import paired
+from vsearch.evaluation.comparing.paired_bootstrap import paired_bootstrap
 from vsearch.evaluation.comparing.runs import Run
 from vsearch.evaluation.studies.ranking import holm, rank
 from vsearch.evaluation.studies.study import METRICS, Study, StudyError
@@ -118,7 +118,7 @@ def test_cells_are_compared_query_by_query_and_seed_by_seed(runs):
         cell: {name: np.stack([own[0].queries[name], own[1].queries[name]]) for name in METRICS}
         for cell, own in runs.items()
     }
-    wanted = paired(values["good"], values["plain"], np.array(MANY))
+    wanted = paired_bootstrap(values["good"], values["plain"], np.array(MANY))
     for metric in METRICS:
         for kind in ("micro", "macro"):
             found = by_cell["good"]["differences"][metric][kind]

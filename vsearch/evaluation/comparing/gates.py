@@ -31,10 +31,10 @@ class Verdict:
     @property
     def sure(self) -> str:
         """What the interval adds."""
-        low, high = self.change.difference.low, self.change.difference.high
-        if low >= -self.allowed - ROUNDING:
+        lowest = -self.allowed - ROUNDING
+        if self.change.difference.low >= lowest:
             return "excludes a larger fall"
-        return "lies wholly beyond it" if high < -self.allowed - ROUNDING else "allows either"
+        return "lies wholly beyond it" if self.change.difference.high < lowest else "allows either"
 
     def __str__(self) -> str:
         difference = self.change.difference
@@ -46,24 +46,27 @@ class Verdict:
 
 
 def judge(comparisons: Sequence[Comparison], limits: Sequence[tuple[str, float]]) -> list[Verdict]:
-    """Hold every run to every limit: a metric's name, maybe with `_macro`, and by how much it may
-    fall.
+    """Hold every run to every limit.
+
+    Args:
+        comparisons: of the runs with their base.
+        limits: a metric's name, maybe with `_macro`, and by how much it may fall.
 
     Raises:
         ComparisonError: a run lacks the metric; lists those that it has.
     """
-    return [
-        _verdict(comparison, name, allowed)
-        for comparison in comparisons
-        for name, allowed in limits
-    ]
+    verdicts = []
+    for comparison in comparisons:
+        for name, allowed in limits:
+            verdicts.append(_verdict(comparison, name, allowed))
+    return verdicts
 
 
 def _verdict(comparison: Comparison, name: str, allowed: float) -> Verdict:
-    metric, kind = which_mean(name)
+    metric, mean = which_mean(name)
     if metric not in comparison.metrics:
         raise ComparisonError(
             f"{comparison.run.name} and {comparison.base.name} have no metric {metric!r} in "
             f"common; they have {', '.join(comparison.metrics)}, each also with {MACRO}."
         )
-    return Verdict(comparison.run.name, name, allowed, comparison.metrics[metric][kind])
+    return Verdict(comparison.run.name, name, allowed, comparison.metrics[metric][mean])

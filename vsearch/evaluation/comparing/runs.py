@@ -1,9 +1,9 @@
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -18,14 +18,9 @@ from vsearch.evaluation.scoring import Scores
 QUERIES = "queries.parquet"
 REPORT = "report.json"  # a bundle's; beside it, a run's own. None is needed
 SPLIT, CONFIG = "split.csv", "config.yaml"
-COLUMNS = (
-    "id",
-    "label",
-    "path",
-    "hits",
-    "scores",
-    *BOX,
-)  # of a table of queries; its other columns are metrics
+Content = TypeVar("Content")
+# Of a table of queries; its other columns are metrics.
+COLUMNS = ("id", "label", "path", "hits", "scores", *BOX)
 
 
 class RunError(VsearchError):
@@ -68,19 +63,15 @@ class Run:
 
     @property
     def cost(self) -> dict[str, float | None]:
-        """What the run and its search cost, as `callbacks.build_index` measured it; None where it
-        didn't.
-        """
+        """What the run and its search cost, as the fit measured it; None where it didn't."""
+        cost = self.manifest.get("cost", {})
+        latency = self.manifest.get("index", {}).get("latency", {})
         names = (
             "trained_parameters",
             "parameters",
             "epoch_s",
             "embed_photos_per_s",
             "bytes_per_vector",
-        )
-        cost, latency = (
-            self.manifest.get("cost", {}),
-            self.manifest.get("index", {}).get("latency", {}),
         )
         return {
             **{name: cost.get(name) for name in names},
@@ -102,15 +93,13 @@ def query_table(
     """
     table = queries.iloc[scores.answered]
     table = table[[name for name in COLUMNS if name in table]].assign(**scores.model)
-    file = BytesIO()
     there = hits[scores.answered] >= 0
-    lists = {
-        name: [
-            row[known].tolist() for row, known in zip(values[scores.answered], there, strict=True)
-        ]
-        for name, values in (("hits", hits), ("scores", cosines))
-    }
-    table.assign(**lists).to_parquet(file, index=False)
+    for name, values in (("hits", hits), ("scores", cosines)):
+        rows = zip(values[scores.answered], there, strict=True)
+        table[name] = [row[known].tolist() for row, known in rows]
+
+    file = BytesIO()
+    table.to_parquet(file, index=False)
     return file.getvalue()
 
 
@@ -121,20 +110,29 @@ def open_runs(folders: Sequence[Path]) -> list[Run]:
         RunError: a folder is no run, or a file of its bundle is missing or damaged.
     """
     bundles = [_bundle(folder) for folder in folders]
-    places = [
-        (bundle.parent if bundle.name == "bundle" else bundle).resolve() for bundle in bundles
-    ]
-    return [
-        Run(
-            name,
-            place,
-            *_read(bundle),
-            _train(place / SPLIT),
-            _axes(bundle / REPORT),
-            _settings(place / CONFIG),
-        )
-        for name, place, bundle in zip(_names(places), places, bundles, strict=True)
-    ]
+    places = []
+    for bundle in bundles:
+        place = bundle.parent if bundle.name == "bundle" else bundle
+        places.append(place.resolve())
+    return [_run(*found) for found in zip(_names(places), places, bundles, strict=True)]
+
+
+def _run(name: str, folder: Path, bundle: Path) -> Run:
+    if not (bundle / QUERIES).is_file():
+        raise RunError(f"{bundle} has no {QUERIES}: its run is older than `compare`. Fit it again.")
+    run = Run(
+        name=name,
+        folder=folder,
+        manifest=_readable(bundle / MANIFEST, _json),
+        queries=_readable(bundle / QUERIES, pd.read_parquet),
+        items=_readable(bundle / ITEMS, pd.read_parquet),
+        train=_if_there(folder / SPLIT, _train),
+        axes=_if_there(bundle / REPORT, _axes) or {},
+        settings=_if_there(folder / CONFIG, _settings) or {},
+    )
+    _check(bundle / QUERIES, run.queries, ("id", "label", "path", "hits"))
+    _check(bundle / ITEMS, run.items, ("id", "label", "path"))
+    return run
 
 
 def _bundle(folder: Path) -> Path:
@@ -156,23 +154,6 @@ def _names(folders: Sequence[Path]) -> list[str]:
     return names
 
 
-def _read(bundle: Path) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
-    if not (bundle / QUERIES).is_file():
-        raise RunError(f"{bundle} has no {QUERIES}: its run is older than `compare`. Fit it again.")
-    name = MANIFEST
-    try:
-        manifest = json.loads((bundle / MANIFEST).read_text())
-        name = QUERIES
-        queries = pd.read_parquet(bundle / QUERIES)
-        name = ITEMS
-        items = pd.read_parquet(bundle / ITEMS)
-    except (OSError, ValueError) as error:
-        raise RunError(f"{bundle / name} can't be read: {' '.join(str(error).split())}") from error
-    _check(bundle / QUERIES, queries, ("id", "label", "path", "hits"))
-    _check(bundle / ITEMS, items, ("id", "label", "path"))
-    return manifest, queries, items
-
-
 def _check(path: Path, table: pd.DataFrame, needed: Sequence[str]) -> None:
     """Refuse a table that lacks columns or rows, repeats an id, or has a query without a value."""
     if lacking := [name for name in needed if name not in table]:
@@ -191,54 +172,53 @@ def _check(path: Path, table: pd.DataFrame, needed: Sequence[str]) -> None:
         )
 
 
-def _train(path: Path) -> pd.DataFrame | None:
-    if not path.is_file():
-        return None
+def _readable(path: Path, read: Callable[[Path], Content]) -> Content:
+    """Return what `read` makes of a file; a RunError names a file that it can't read."""
     try:
-        table = pd.read_csv(
-            path, dtype=str, keep_default_na=False
-        )  # "007" and "NA" are ids like others
-        return table.loc[table["split"] == "train", ["id", "label"]].reset_index(drop=True)
-    except (OSError, ValueError, KeyError) as error:
+        return read(path)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise RunError(f"{path} can't be read: {' '.join(str(error).split())}") from error
+
+
+def _if_there(path: Path, read: Callable[[Path], Content]) -> Content | None:
+    return _readable(path, read) if path.is_file() else None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
+
+
+def _train(path: Path) -> pd.DataFrame:
+    table = pd.read_csv(
+        path, dtype=str, keep_default_na=False
+    )  # "007" and "NA" are ids like others
+    return table.loc[table["split"] == "train", ["id", "label"]].reset_index(drop=True)
 
 
 def _axes(path: Path) -> dict[str, dict[str, dict[str, float]]]:
-    if not path.is_file():
-        return {}
-    try:
-        report = json.loads(path.read_text())
-        found = {name: axis["metrics"] for name, axis in report.get("axes", {}).items()}
-        if "graded" in report:
-            found["(graded)"] = {GRADED: report["graded"][GRADED]}
-        return {
-            name: {metric: one["trained"] for metric, one in axis.items()}
-            for name, axis in found.items()
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"{path} can't be read: {' '.join(str(error).split())}") from error
+    """Read report.json: all of it that is compared."""
+    report = _json(path)
+    axes = {name: axis["metrics"] for name, axis in report.get("axes", {}).items()}
+    if "graded" in report:
+        axes["(graded)"] = {GRADED: report["graded"][GRADED]}
+    trained = {}
+    for name, metrics in axes.items():
+        trained[name] = {metric: sides["trained"] for metric, sides in metrics.items()}
+    return trained
 
 
 def _settings(path: Path) -> dict[str, str]:
-    if not path.is_file():
-        return {}
-    try:
-        settings = yaml.load(path.read_text(), yaml.BaseLoader)  # all values as text
-    except (yaml.YAMLError, ValueError) as error:
-        raise RunError(f"{path} can't be read: {' '.join(str(error).split())}") from error
+    settings = yaml.load(path.read_text(), yaml.BaseLoader)  # all values as text
     return {key: " ".join(str(value).split()) for key, value in leaves(settings)}
 
 
 def leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield (dotted key, value) of each leaf of nested mappings and lists; an empty one is a leaf."""
-    pairs = list(
-        node.items()
-        if isinstance(node, dict)
-        else enumerate(node)
-        if isinstance(node, list)
-        else ()
-    )
-    if not pairs:
+    """Yield (dotted key, value) of each leaf of nested mappings and lists, empty ones too."""
+    if isinstance(node, list):
+        node = dict(enumerate(node)) or node
+    if not isinstance(node, dict) or not node:
         yield key, node
-    for name, value in pairs:
+        return
+    for name, value in node.items():
         yield from leaves(value, f"{key}.{name}" if key else str(name))

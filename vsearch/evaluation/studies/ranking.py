@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from vsearch.evaluation.comparing.paired import paired
+from vsearch.evaluation.comparing.paired_bootstrap import paired_bootstrap
 from vsearch.evaluation.comparing.runs import Run
 from vsearch.evaluation.metrics import means, single_query_labels, which_mean
 from vsearch.evaluation.studies.study import METRICS, Study, StudyError
@@ -21,7 +21,7 @@ def rank(
     baseline.
 
     A cell and the baseline are compared on the same queries with the seeds that both have, by
-    `paired.paired`: a difference has to stand out from that between queries and from that between
+    `paired_bootstrap`: a difference has to stand out from that between queries and from that between
     seeds. The p-values of the study's metric are corrected for the number of cells compared
     (`holm`).
 
@@ -122,7 +122,9 @@ def _estimate(runs: Runs, metric: str, kind: str) -> dict[str, float]:
     """
     values = {metric: _values(runs, list(runs))[metric]}
     found = asdict(
-        paired(values, {metric: np.zeros_like(values[metric])}, _labels(runs))[metric][kind]
+        paired_bootstrap(values, {metric: np.zeros_like(values[metric])}, _labels(runs))[metric][
+            kind
+        ]
     )
     return {name: found[name] for name in ("value", "low", "high")}
 
@@ -158,7 +160,7 @@ def _differences(runs: Runs, base: Runs) -> dict[str, Any]:
     shared = sorted(runs.keys() & base.keys())
     if not shared:
         return {}
-    found = paired(_values(runs, shared), _values(base, shared), _labels(base))
+    found = paired_bootstrap(_values(runs, shared), _values(base, shared), _labels(base))
     return {
         metric: {kind: asdict(value) for kind, value in kinds.items()}
         for metric, kinds in found.items()

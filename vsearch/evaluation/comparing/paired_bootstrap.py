@@ -28,15 +28,14 @@ class Difference:
     p_value: float
 
 
-def paired(
+def paired_bootstrap(
     values: dict[str, np.ndarray],
     base: dict[str, np.ndarray],
     labels: np.ndarray,
     resamples: int = 2000,
     seed: int = 0,
 ) -> dict[str, dict[str, Difference]]:
-    """Compare two runs on the same queries by the paired bootstrap (Efron & Tibshirani 1993,
-    chapters 13 and 15).
+    """Compare two runs on the same queries (Efron & Tibshirani 1993, chapters 13 and 15).
 
     Each query gives one difference; these are drawn anew (`metrics.bootstrap`), so that how hard a
     query is cancels out. The p-value (section 15.4) is twice the smaller share of the resampled
@@ -50,20 +49,37 @@ def paired(
     differences are taken to be about normal; with two, only a very regular one is seen.
 
     Args:
-        values: the run's metrics, as `metrics.per_query` returns, one array `(n_queries,)` each; or
-            `(n_seeds, n_queries)`.
-        base: the same metrics of what it is compared with, of the same seeds and queries in the
-            same order.
-        labels: `(n_queries,)`, the queries' labels, of any type that sorts.
+        values: the run's metrics, as `metrics.per_query` returns, one array (n_queries,) each; or
+            (n_seeds, n_queries).
+        base: the same of what it is compared with, its seeds and queries in the same order.
+        labels: (n_queries,), the queries' labels, of any type that sorts.
         resamples: how often the queries are drawn anew; 40 or more.
         seed: of the draws; same seed, same result.
 
     Returns:
-        `{metric: {"micro": over queries, "macro": over labels, queries drawn within each}}`.
+        By metric: "micro", over queries, and "macro", over labels, queries drawn within each.
 
     Raises:
         ValueError: the two have different metrics, or the lengths differ, or there are no queries.
     """
+    changes = _changes(values, base)
+    average = {metric: change.mean(axis=0) for metric, change in changes.items()}
+    point = means(average, labels)
+    shifts = bootstrap(average, labels, resamples, seed)
+    errors = _seed_errors(changes, labels, resamples, seed)
+
+    result: dict[str, dict[str, Difference]] = {metric: {} for metric in changes}
+    for mean, shift in shifts.items():
+        resampled = shift + errors[mean] + [point[metric][mean] for metric in changes]
+        resampled[np.abs(resampled) < ROUNDING] = 0
+        for metric, draws in zip(changes, resampled.T, strict=True):
+            low, high = _interval(draws)
+            result[metric][mean] = Difference(point[metric][mean], low, high, _p_value(draws))
+    return result
+
+
+def _changes(values: dict[str, np.ndarray], base: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return each metric's differences, (n_seeds, n_queries)."""
     if values.keys() != base.keys():
         raise ValueError(f"one run has the metrics {sorted(values)}, the other {sorted(base)}")
     for metric, value in values.items():
@@ -71,62 +87,42 @@ def paired(
             raise ValueError(
                 f"{metric}: values {value.shape} against {base[metric].shape}: not the same queries"
             )
-    changes = {metric: np.atleast_2d(value - base[metric]) for metric, value in values.items()}
-    average = {metric: change.mean(axis=0) for metric, change in changes.items()}
-    point, shifts = means(average, labels), bootstrap(average, labels, resamples, seed)
-    errors = _seed_errors(changes, labels, resamples, seed)
-    result: dict[str, dict[str, Difference]] = {metric: {} for metric in changes}
-    for mean, shift in shifts.items():
-        resampled = shift + errors[mean] + [point[metric][mean] for metric in changes]
-        resampled[np.abs(resampled) < ROUNDING] = 0
-        found = zip(
-            changes,
-            *(ends.tolist() for ends in (*_interval(resampled), _p_values(resampled))),
-            strict=True,
-        )
-        for metric, low, high, p_value in found:
-            result[metric][mean] = Difference(point[metric][mean], low, high, p_value)
-    return result
+    return {metric: np.atleast_2d(value - base[metric]) for metric, value in values.items()}
 
 
 def _seed_errors(
     changes: dict[str, np.ndarray], labels: np.ndarray, resamples: int, seed: int
 ) -> dict[str, np.ndarray]:
-    """Return `(resamples, n_metrics)` per mean: errors of the mean over seeds, as Student's t
-    spreads them.
-    """
+    """Return, for each mean, errors (resamples, n_metrics) of the mean over seeds."""
     n = len(next(iter(changes.values())))
     if n == 1:
         return {"micro": np.zeros(1), "macro": np.zeros(1)}
-    each = [
-        means({metric: change[number] for metric, change in changes.items()}, labels)
-        for number in range(n)
-    ]
-    quantiles = stdtrit(
-        n - 1, (np.arange(resamples) + 0.5) / resamples
-    )  # even ones: drawn, the ends would be noisy
-    order = np.random.default_rng([seed, n]).permutation(
-        resamples
-    )  # so that they meet the queries' draws at random
+
+    # Quantiles at even steps, since the ends of drawn ones would be noisy; in an order in which
+    # they meet the queries' draws at random.
+    quantiles = stdtrit(n - 1, (np.arange(resamples) + 0.5) / resamples)
+    quantiles = np.random.default_rng([seed, n]).permutation(quantiles)
+
+    by_seed = []
+    for number in range(n):
+        own = {metric: change[number] for metric, change in changes.items()}
+        by_seed.append(means(own, labels))
+
     errors = {}
     for mean in ("micro", "macro"):
-        by_seed = np.array([[found[metric][mean] for metric in changes] for found in each])
-        errors[mean] = quantiles[order][:, None] * by_seed.std(axis=0, ddof=1) / np.sqrt(n)
+        table = np.array([[found[metric][mean] for metric in changes] for found in by_seed])
+        errors[mean] = quantiles[:, None] * table.std(axis=0, ddof=1) / np.sqrt(n)
     return errors
 
 
-def _interval(resampled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ends of each column of (resamples, n_metrics): both above or below 0 just if p is
-    below 0.05.
-    """
-    ordered = np.sort(resampled, axis=0)
-    beyond = max(
-        len(ordered) // ONE_IN - 1, 0
-    )  # the most that 2 * (1 + count) / (1 + resamples) < 0.05 allows
-    return ordered[beyond], ordered[-1 - beyond]
+def _interval(draws: np.ndarray) -> tuple[float, float]:
+    """Return the ends of the interval: both above or both below 0 exactly if p is below 0.05."""
+    ordered = np.sort(draws)
+    # The most that 2 * (1 + count) / (1 + resamples) < 0.05 allows.
+    beyond = max(len(ordered) // ONE_IN - 1, 0)
+    return float(ordered[beyond]), float(ordered[-1 - beyond])
 
 
-def _p_values(resampled: np.ndarray) -> np.ndarray:
-    """Return the two-sided p-value of each column of (resamples, n_metrics)."""
-    below, above = (resampled <= 0).sum(axis=0), (resampled >= 0).sum(axis=0)
-    return np.minimum(1, 2 * (1 + np.minimum(below, above)) / (1 + len(resampled)))
+def _p_value(draws: np.ndarray) -> float:
+    one_sided = min((draws <= 0).sum(), (draws >= 0).sum())
+    return float(min(1, 2 * (1 + one_sided) / (1 + len(draws))))
