@@ -3,7 +3,7 @@ from typing import cast
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from vsearch.reports.boards import boards
+from callbacks.tensorboard import writers
 from vsearch.training.module import MetricLearner
 
 
@@ -29,5 +29,5 @@ class LogClassMetrics(Callback):
         for label in labels[np.argsort(-counts, kind="stable")][: self.most]:
             for metric in self.metrics:
                 value = float(scores.model[metric][scores.labels == label].mean())
-                for board in boards(trainer.loggers):
+                for board in writers(trainer.loggers):
                     board.add_scalar(f"class/{metric}/{names[label]}", value, trainer.global_step)

@@ -2,7 +2,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from vsearch.reports.boards import boards, photos_of, show_picture
+from callbacks.tensorboard import batch_photos, show_picture, writers
 from vsearch.reports.grid import Shown, grid
 
 
@@ -23,10 +23,10 @@ class ShowBatches(Callback):
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Draw the batch."""
-        if batch_idx or trainer.current_epoch % self.every or not boards(trainer.loggers):
+        if batch_idx or trainer.current_epoch % self.every or not writers(trainer.loggers):
             return
         data, labels = trainer.datamodule, batch[1].tolist()  # type: ignore[attr-defined]
-        names, pictures = data.label_names, photos_of(batch, [*range(len(labels))], data)
+        names, pictures = data.label_names, batch_photos(batch, [*range(len(labels))], data)
         rows = [
             [
                 Shown(picture, names[label], None)

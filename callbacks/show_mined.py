@@ -4,7 +4,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from vsearch.reports.boards import boards, photos_of, show_picture
+from callbacks.tensorboard import batch_photos, show_picture, writers
 from vsearch.reports.grid import Shown, grid
 from vsearch.training.module import MetricLearner
 
@@ -35,14 +35,14 @@ class ShowMined(Callback):
             batch_idx
             or trainer.current_epoch % self.every
             or mined is None
-            or not boards(trainer.loggers)
+            or not writers(trainer.loggers)
         ):
             return
         own = module.embeddings[: len(batch[1])]  # rank zero's come first
         cosines, mined = own @ own.T, among(mined, len(own))
         data, rows = trainer.datamodule, []  # type: ignore[attr-defined]
         for anchor, *others in hardest(cosines, mined, self.n):
-            pictures = photos_of(batch, [anchor, *(position for position, _ in others)], data)
+            pictures = batch_photos(batch, [anchor, *(position for position, _ in others)], data)
             shown = [Shown(pictures[0], data.label_names[int(batch[1][anchor])], None)]
             for (position, right), picture in zip(others, pictures[1:], strict=True):
                 shown.append(

@@ -8,12 +8,12 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
+from callbacks.tensorboard import writers
 from vsearch.bundle.generations.live import open_live
 from vsearch.data.catalogs.base import boxes
 from vsearch.data.decoding import in_threads
 from vsearch.data.photos import Box, PhotoError, Preprocessing, read_square
 from vsearch.errors import BundleError
-from vsearch.reports.boards import boards
 
 SPRITE = 8192  # pixels a side of the picture with all thumbnails, above which browsers show nothing
 LARGEST, SMALLEST = 64, 16  # pixels a side of a thumbnail
@@ -44,7 +44,7 @@ class ShowProjector(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Read the bundle and write what the projector opens."""
-        if not trainer.is_global_zero or not (found := boards(trainer.loggers)):
+        if not trainer.is_global_zero or not (found := writers(trainer.loggers)):
             return
         try:
             live = open_live(self.folder)

@@ -3,8 +3,8 @@ from typing import cast
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from callbacks.tensorboard import catalog_photo, show_picture, writers
 from vsearch.evaluation.scoring import exact_index, top_hits
-from vsearch.reports.boards import boards, photo_of, show_picture
 from vsearch.reports.grid import Shown, grid
 from vsearch.training.module import MetricLearner
 
@@ -24,7 +24,7 @@ class ShowWorstQueries(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw them; the module has made its scores by now."""
         seen = cast(MetricLearner, pl_module).validated
-        if seen is None or not boards(trainer.loggers):
+        if seen is None or not writers(trainer.loggers):
             return
         worst = seen.scores.answered[
             np.argsort(seen.scores.model["map_at_r"], kind="stable")[: self.n]
@@ -33,12 +33,16 @@ class ShowWorstQueries(Callback):
         data, rows = trainer.datamodule, []  # type: ignore[attr-defined]
         for query, found in zip(worst, hits, strict=True):
             label = seen.queries.labels[query]
-            row = [Shown(photo_of(data, seen.query_rows[query]), data.label_names[label], None)]
+            row = [
+                Shown(catalog_photo(data, seen.query_rows[query]), data.label_names[label], None)
+            ]
             for hit in found[found >= 0]:
                 own = seen.gallery.labels[hit]
                 row.append(
                     Shown(
-                        photo_of(data, seen.gallery_rows[hit]), data.label_names[own], own == label
+                        catalog_photo(data, seen.gallery_rows[hit]),
+                        data.label_names[own],
+                        own == label,
                     )
                 )
             rows.append(row)

@@ -185,7 +185,9 @@ def test_an_index_that_the_gallery_cannot_fill_is_refused_before_training(colour
 
 
 def test_an_exact_index_is_not_searched_twice(colours, tmp_path, monkeypatch):
-    monkeypatch.setattr("callbacks.build_index.score_exactly", None)  # calling it would fail
+    monkeypatch.setattr(
+        "vsearch.training.final_evaluation.score_exactly", None
+    )  # calling it would fail
     index = Run(colours, tmp_path, epochs=1).json("report.json")["index"]
     assert index["exact"]
     for found in index["labels"].values():
@@ -202,7 +204,7 @@ class Misleading(ExactIndex):
 
 
 def test_the_indexs_errors_are_told_from_the_models(colours, tmp_path, monkeypatch):
-    monkeypatch.setattr("callbacks.build_index.is_exact", lambda index: False)
+    monkeypatch.setattr("vsearch.training.final_evaluation.is_exact", lambda index: False)
     made = Run(colours, tmp_path, callback=BuildIndex(Misleading()))
     best, report = copy.deepcopy(made.initial), made.json("report.json")
     best.load_state_dict(made.weights("best"))
@@ -354,7 +356,7 @@ def test_an_epoch_that_was_cut_short_does_not_count(colours, tmp_path):
     run = trainer(tmp_path, 5, max_steps=4, callbacks=[best, callback])  # an epoch has 3
     run.fit(learner(), data_of(colours))
     assert run.global_step == 4
-    assert len(callback._epochs_s) == 1
+    assert len(callback._epoch_seconds) == 1
 
 
 def test_unseen_labels_are_indexed_among_themselves(colours, tmp_path):

@@ -18,7 +18,7 @@ from callbacks.show_batches import ShowBatches
 from callbacks.show_mined import ShowMined, among, hardest
 from callbacks.show_projector import SPRITE, ShowProjector, drawn, thumbnails
 from callbacks.show_worst_queries import ShowWorstQueries
-from vsearch.reports.boards import photos_of
+from callbacks.tensorboard import batch_photos
 from vsearch.reports.grid import CAPTION, CELL, GAP
 
 
@@ -163,9 +163,9 @@ def test_maps_are_shown_as_their_files_and_photos_as_they_are(run):
     with Image.open(path) as photo:
         pixels = pil_to_tensor(photo.convert("RGB"))
     rows = torch.tensor([5])
-    (shown,) = photos_of((torch.zeros(1, 8, 2, 2), rows, rows), [0], data)
+    (shown,) = batch_photos((torch.zeros(1, 8, 2, 2), rows, rows), [0], data)
     assert torch.equal(pil_to_tensor(shown), pixels)
-    (shown,) = photos_of((255 - pixels[None], rows, rows), [0], data)
+    (shown,) = batch_photos((255 - pixels[None], rows, rows), [0], data)
     assert torch.equal(pil_to_tensor(shown), 255 - pixels)
 
 

@@ -7,7 +7,8 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from vsearch.reports.files import log_to_tensorboard, report_files
+from callbacks.tensorboard import show_report
+from vsearch.reports.files import report_files
 from vsearch.reports.tables import markdown
 
 
@@ -37,7 +38,7 @@ def test_the_frontier_is_drawn_where_several_indexes_were_tried(with_frontier, p
     assert set(files) == {"report.json", "report.md", "results.png", "frontier.png"}
     assert "![frontier](frontier.png)" in files["report.md"].decode()
     board = TensorBoardLogger(tmp_path)
-    log_to_tensorboard([board], with_frontier, picture)
+    show_report([board], with_frontier, picture)
     (shown,) = EventAccumulator(board.log_dir).Reload().Images("test/frontier")
     with (
         Image.open(BytesIO(shown.encoded_image_string)) as logged,
@@ -54,7 +55,7 @@ def test_the_picture_is_kept_pixel_by_pixel(report, picture):
 
 def test_tensorboard_gets_the_test_metrics_the_tables_and_the_picture(report, picture, tmp_path):
     board = TensorBoardLogger(tmp_path)
-    log_to_tensorboard([CSVLogger(tmp_path / "csv"), board], report, picture)
+    show_report([CSVLogger(tmp_path / "csv"), board], report, picture)
     events = EventAccumulator(board.log_dir).Reload()
     values = {
         name: [point.value for point in events.Scalars(name)] for name in events.Tags()["scalars"]
@@ -73,7 +74,7 @@ def test_tensorboard_gets_the_test_metrics_the_tables_and_the_picture(report, pi
 
 def test_tensorboard_gets_the_axes_that_were_measured(with_axes, picture, tmp_path):
     board = TensorBoardLogger(tmp_path)
-    log_to_tensorboard([board], with_axes, picture)
+    show_report([board], with_axes, picture)
     events = EventAccumulator(board.log_dir).Reload()
     names = [
         name
@@ -88,5 +89,5 @@ def test_tensorboard_gets_the_axes_that_were_measured(with_axes, picture, tmp_pa
 
 
 def test_without_tensorboard_nothing_is_written(report, picture, tmp_path):
-    log_to_tensorboard([CSVLogger(tmp_path / "csv")], report, picture)
+    show_report([CSVLogger(tmp_path / "csv")], report, picture)
     assert not list(tmp_path.rglob("events.*"))

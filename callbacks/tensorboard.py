@@ -1,0 +1,71 @@
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from PIL import Image
+from torch.utils.tensorboard import SummaryWriter
+from torchvision.transforms.v2.functional import to_pil_image
+
+from vsearch.data.catalogs.base import boxes
+from vsearch.data.photos import open_photo
+from vsearch.reports.frontier import frontier
+from vsearch.reports.grid import CELL
+from vsearch.reports.tables import markdown
+from vsearch.training.datamodule import CatalogDataModule
+from vsearch.training.dataset import Batch
+
+
+def writers(loggers: Iterable[Logger]) -> list[SummaryWriter]:
+    """Return what writes to TensorBoard, of a trainer's loggers: on rank zero alone."""
+    found = [logger.experiment for logger in loggers if isinstance(logger, TensorBoardLogger)]
+    return [writer for writer in found if isinstance(writer, SummaryWriter)]
+
+
+def show_picture(loggers: Iterable[Logger], name: str, picture: Image.Image, step: int) -> None:
+    """Show a picture in TensorBoard, if the run has it."""
+    for writer in writers(loggers):
+        writer.add_image(name, np.asarray(picture), step, dataformats="HWC")
+
+
+def show_report(loggers: Iterable[Logger], report: dict[str, Any], picture: Image.Image) -> None:
+    """Show the test metrics, the report's tables and a picture of searches in TensorBoard."""
+    rows = report["index"].get("frontier")
+    for writer in writers(loggers):
+        for name, value in _test_metrics(report).items():
+            writer.add_scalar(f"test/{name}", value)
+        writer.add_text("report", markdown(report))
+        writer.add_image("test/results", np.asarray(picture), dataformats="HWC")
+        if rows:
+            writer.add_image("test/frontier", np.asarray(frontier(rows)), dataformats="HWC")
+        writer.flush()
+
+
+def _test_metrics(report: dict[str, Any]) -> dict[str, float]:
+    values = {}
+    for name, kinds in report["metrics"]["trained"].items():
+        values[name] = kinds["micro"]["value"]
+        values[f"{name}_macro"] = kinds["macro"]["value"]
+    for column, axis in report.get("axes", {}).items():
+        for name, found in axis["metrics"].items():
+            values[f"axis/{column}/{name}"] = found["trained"]["value"]
+    if "graded" in report:
+        values["graded/ndcg_at_10"] = report["graded"]["ndcg_at_10"]["trained"]["value"]
+    return values
+
+
+def batch_photos(batch: Batch, positions: list[int], data: CatalogDataModule) -> list[Image.Image]:
+    """Return photos of a training batch as the network sees them.
+
+    With a trunk cache the network sees no photos: then they are shown as their files are.
+    """
+    inputs, _, rows = batch
+    if inputs.dtype.is_floating_point:
+        return [catalog_photo(data, int(rows[position])) for position in positions]
+    return [to_pil_image(inputs[position].cpu()) for position in positions]
+
+
+def catalog_photo(data: CatalogDataModule, row: int) -> Image.Image:
+    """Return the photo of a row of the catalog, no smaller than a cell of the grid if possible."""
+    item = data.items.loc[[row]]
+    return open_photo(item["path"].iloc[0], boxes(item)[0], side=CELL)

@@ -1,0 +1,316 @@
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
+
+from vsearch.evaluation import calibration
+from vsearch.evaluation.axes import AxesScores, attributes, score_axes
+from vsearch.evaluation.calibration import Calibration
+from vsearch.evaluation.index_quality import quality
+from vsearch.evaluation.naive_split import (
+    NaiveSplitClaims,
+    SplitCatalog,
+    claims_of_a_naive_split,
+)
+from vsearch.evaluation.reliability import measured
+from vsearch.evaluation.scoring import (
+    Embedded,
+    Scores,
+    exact_index,
+    half,
+    relevant,
+    score,
+    score_exactly,
+    scored_hits,
+    top_hits,
+)
+from vsearch.indexes.base import Index
+from vsearch.indexes.choice import BudgetError
+from vsearch.indexes.exact import ExactIndex
+from vsearch.indexes.exactness import is_exact
+from vsearch.models.backbones.base import Backbone
+from vsearch.models.embedder import Embedder
+from vsearch.training.datamodule import CatalogDataModule
+from vsearch.training.embedding_loop import embed_loader
+from vsearch.training.module import MetricLearner
+
+
+@dataclass(frozen=True)
+class EmbeddedPhotos:
+    """Photos as vectors, and how many of them were decoded and embedded a second."""
+
+    vectors: Embedded
+    photos_per_s: float
+
+
+@dataclass(frozen=True)
+class TestPhotos:
+    """The test queries and the gallery that they search, as one network embeds them."""
+
+    queries: Embedded
+    gallery: Embedded
+    gallery_photos_per_s: float
+
+
+@dataclass(frozen=True)
+class BuiltIndex:
+    """An index of the gallery.
+
+    Attributes:
+        index: the index that was asked for, or exact search where nothing met its budgets.
+        fingerprint: of the network whose vectors it holds.
+        build_s: seconds that building took.
+        budget_error: why exact search took the place of the index that was asked for.
+    """
+
+    index: Index
+    fingerprint: str
+    build_s: float
+    budget_error: BudgetError | None = None
+
+
+@dataclass(frozen=True)
+class NetworkScores:
+    """How well a network's embeddings find the label, and further axes."""
+
+    labels: Scores
+    axes: AxesScores
+
+
+@dataclass(frozen=True)
+class Hits:
+    """The best hits of every query, best first.
+
+    Attributes:
+        scores: cosines that the index gives, float32 (q, depth); NaN after the last hit.
+        positions: of the hits in the gallery, int (q, depth); -1 after the last hit.
+    """
+
+    scores: np.ndarray
+    positions: np.ndarray
+
+
+@dataclass(frozen=True)
+class MeasuredCalibration:
+    """A calibration, and its quality on queries that it hasn't seen, as plain JSON values."""
+
+    calibration: Calibration
+    quality: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class FinalEvaluation:
+    """How good the model of the best epoch is, and the index of its gallery.
+
+    Attributes:
+        trained: scores of the test queries through the index that is served.
+        exact: the same by exact search; None where the index is exact itself.
+        untrained: the backbone's scores before training, by exact search; None if not measured.
+        hits: what each test query found in the index.
+        gallery: vectors of the gallery, float32 (n, dim).
+        fingerprint: of the network.
+        index: see `evaluation.index_quality.quality`.
+        calibration: what the scores are worth.
+        naive_split: what a random split would have claimed, where copies make a difference.
+        photos_per_s: gallery photos decoded and embedded a second; None with a trunk cache, since
+            nothing is decoded then.
+    """
+
+    trained: NetworkScores
+    exact: Scores | None
+    untrained: NetworkScores | None
+    hits: Hits
+    gallery: np.ndarray
+    fingerprint: str
+    index: dict[str, Any]
+    calibration: MeasuredCalibration
+    naive_split: NaiveSplitClaims | None
+    photos_per_s: float | None
+
+
+def load_best_weights(module: MetricLearner, checkpoint: str) -> int:
+    """Load a checkpoint's weights into the module, without the optimizer's state.
+
+    Returns:
+        the checkpoint's epoch.
+    """
+    saved = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    module.load_state_dict(saved["state_dict"])
+    return int(saved["epoch"])
+
+
+def build_index(index: Index, vectors: np.ndarray, fingerprint: str) -> BuiltIndex:
+    """Index vectors, float32 (n, dim), of the network with this fingerprint.
+
+    Where an AutoIndex finds nothing within its budgets, exact search is built: a trained model must
+    not be lost.
+    """
+    index.bind(fingerprint)
+    start = time.perf_counter()
+    try:
+        index.build(vectors)
+    except BudgetError as error:
+        rank_zero_warn(
+            f"BuildIndex: {error}\n"
+            "Exact search is served instead: loosen a budget for another index."
+        )
+        exact = ExactIndex()
+        exact.build(vectors)
+        return BuiltIndex(exact, fingerprint, time.perf_counter() - start, error)
+    return BuiltIndex(index, fingerprint, time.perf_counter() - start)
+
+
+class FinalEvaluator:
+    """Measures networks, and an index of their embeddings, on the test part of a catalog.
+
+    Args:
+        data: the catalog, split.
+        device: where the networks compute; they are back on the CPU afterwards.
+    """
+
+    def __init__(self, data: CatalogDataModule, device: torch.device) -> None:
+        self.data = data
+        self.device = device
+
+    def embed_test_photos(self, embedder: Embedder, title: str) -> TestPhotos:
+        """Embed the test queries and the gallery; the progress bar says `title`."""
+        queries = self._embed(embedder, self.data.queries("test"), f"queries ({title})")
+        gallery = self._embed(embedder, self.data.gallery("test"), f"gallery ({title})")
+        return TestPhotos(queries.vectors, gallery.vectors, gallery.photos_per_s)
+
+    def score_untrained(self, backbone: Backbone, weights: dict[str, Tensor]) -> NetworkScores:
+        """Score a backbone before training, by exact search; it is left with these weights."""
+        backbone.load_state_dict(weights)
+        photos = self.embed_test_photos(Embedder(backbone), "before training")
+        index = exact_index(photos.gallery)
+        hits = top_hits(index, photos.queries, photos.gallery)
+        labels = score(index, photos.queries, photos.gallery)
+        return NetworkScores(labels, self._score_axes(hits, photos))
+
+    def evaluate(
+        self,
+        embedder: Embedder,
+        photos: TestPhotos,
+        built: BuiltIndex,
+        untrained: NetworkScores | None,
+        error_rate: float,
+    ) -> FinalEvaluation:
+        """Measure the trained network and the index of its gallery.
+
+        Args:
+            embedder: made the photos' embeddings.
+            photos: the test part.
+            built: the index of its gallery.
+            untrained: the scores before training.
+            error_rate: of the calibration's threshold, see `Calibration`.
+        """
+        queries = photos.queries
+        gallery = photos.gallery
+        trained = score(built.index, queries, gallery)
+        hits = Hits(*scored_hits(built.index, queries, gallery))
+        exact = None if is_exact(built.index) else score_exactly(queries, gallery)
+        before = None if untrained is None else untrained.labels
+        return FinalEvaluation(
+            trained=NetworkScores(trained, self._score_axes(hits.positions, photos)),
+            exact=exact,
+            untrained=untrained,
+            hits=hits,
+            gallery=gallery.embeddings,
+            fingerprint=built.fingerprint,
+            index=_index_quality(built, photos),
+            calibration=self._calibrate(embedder, photos, built.index, error_rate),
+            naive_split=self._naive_split(trained, before),
+            photos_per_s=None if self.data.trunk_cache else photos.gallery_photos_per_s,
+        )
+
+    def _embed(self, embedder: Embedder, items: pd.DataFrame, what: str) -> EmbeddedPhotos:
+        embedder.eval().to(self.device)
+        loader = self.data.loader(items)
+
+        start = time.perf_counter()
+        found = embed_loader(embedder.from_batch, loader, self.device, f"Embedding {what}")
+        seconds = time.perf_counter() - start
+
+        embedder.cpu()
+        keys = self.data.exclusion_keys()[found.rows]
+        return EmbeddedPhotos(
+            Embedded(found.embeddings, found.labels, keys), len(found.rows) / seconds
+        )
+
+    def _score_axes(self, hits: np.ndarray, photos: TestPhotos) -> AxesScores:
+        data = self.data
+        known = attributes(data.queries("test"), data.gallery("test"), data.axes)
+        return score_axes(hits, photos.queries, photos.gallery, known)
+
+    def _calibrate(
+        self, embedder: Embedder, photos: TestPhotos, index: Index, error_rate: float
+    ) -> MeasuredCalibration:
+        """Calibrate on some queries, and measure the calibration on others.
+
+        Val photos calibrate where they search the same gallery: so the threshold uses up no test
+        photo. They chose the epoch, which makes them a little better than new photos; the measured
+        rates show how much. Elsewhere half of the test photos calibrate; those that share a key
+        stay together.
+        """
+        if self._val_searches_the_same_gallery():
+            items = self.data.queries("val")
+            held_out = self._embed(embedder, items, "val queries (to calibrate)").vectors
+            rest = photos.queries
+            source = "val photos"
+        else:
+            chosen = half(photos.queries.keys, self.data.seed)
+            held_out = photos.queries.take(np.flatnonzero(chosen))
+            rest = photos.queries.take(np.flatnonzero(~chosen))
+            source = "half of the test photos"
+
+        fitted = calibration.fit(
+            *_scores_and_right(index, held_out, photos.gallery), error_rate, source
+        )
+        return MeasuredCalibration(
+            fitted, measured(fitted, *_scores_and_right(index, rest, photos.gallery))
+        )
+
+    def _val_searches_the_same_gallery(self) -> bool:
+        data = self.data
+        shared = data.part("val").index.intersection(data.part("test").index)
+        return (
+            shared.empty
+            and len(data.queries("val")) > 0
+            and data.gallery("val").index.equals(data.gallery("test").index)
+        )
+
+    def _naive_split(self, trained: Scores, untrained: Scores | None) -> NaiveSplitClaims | None:
+        """Return what a naive split would claim; None where queries don't search the train part."""
+        data = self.data
+        if data.split.gallery != "train" or "is_gallery" in data.items:
+            return None
+        queries = data.queries("test").index
+        gallery = data.gallery("test").index
+        catalog = SplitCatalog(data.items, data.content_hashes, queries, gallery)
+        return claims_of_a_naive_split(catalog, trained, untrained)
+
+
+def _index_quality(built: BuiltIndex, photos: TestPhotos) -> dict[str, Any]:
+    found = quality(
+        built.index, photos.queries.embeddings, photos.gallery.embeddings, built.build_s
+    )
+    if built.budget_error is None:
+        return found
+    reason = str(built.budget_error).splitlines()[0].partition(" Nothing")[0]
+    why = f"Exact search, since {reason}"
+    return {**found, "why": why, "frontier": built.budget_error.frontier}
+
+
+def _scores_and_right(
+    index: Index, queries: Embedded, gallery: Embedded
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the scores of the queries' best hits, and whether these are right."""
+    if not len(queries):  # the other half of a single one
+        return np.zeros((0, 1)), np.zeros((0, 1), dtype=bool)
+    scores, hits = scored_hits(index, queries, gallery)
+    return scores, relevant(hits, queries.labels, gallery.labels)
