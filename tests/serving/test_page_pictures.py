@@ -6,7 +6,7 @@ from PIL import Image
 
 from vsearch.serving.client.calls import Box
 from vsearch.serving.messages import Heatmap
-from vsearch.serving.page.pictures import Picture, bounds, marked, overlay, picture, region
+from vsearch.serving.page.pictures import Bounds, Picture, darken_outside, overlay, picture, region
 
 
 def encoded(image, kind="JPEG", **settings):
@@ -49,10 +49,10 @@ def test_a_region_in_percent_is_one_in_pixels_of_the_photo():
 
 def test_outside_of_the_region_it_is_darker():
     photo = Picture(Image.new("RGB", (64, 32), (200, 200, 200)), (640, 320))
-    found = np.asarray(marked(photo, Box(320, 0, 320, 160)))[..., 0]
+    found = np.asarray(darken_outside(photo, Box(320, 0, 320, 160)))[..., 0]
     assert found[:16, 32:].min() == 200
     assert found[16:].max() == found[:, :32].max() == 70
-    assert marked(photo, None) is photo.shown
+    assert darken_outside(photo, None) is photo.shown
 
 
 def test_heat_lies_where_the_network_saw_the_part():
@@ -60,7 +60,7 @@ def test_heat_lies_where_the_network_saw_the_part():
     heat = Heatmap(
         parts=[[0.0, 0.0], [0.0, 0.5]], box=(0, -0.5, 1, 1.5)
     )  # a square around a wide photo
-    found = np.asarray(overlay(grey, heat, bounds(heat))).astype(int)
+    found = np.asarray(overlay(grey, heat, Bounds.of(heat))).astype(int)
     red = found[..., 0] - found[..., 2]
     assert red[30:, 60:].min() > 50
     assert abs(red[:10, :20]).max() == 0
@@ -69,7 +69,7 @@ def test_heat_lies_where_the_network_saw_the_part():
 def test_what_speaks_against_is_cold_and_faint_parts_are_faint():
     grey = Image.new("RGB", (40, 40), (128, 128, 128))
     heat = Heatmap(parts=[[-0.5, 0.1]], box=(0, 0, 1, 1))
-    found = np.asarray(overlay(grey, heat, bounds(heat))).astype(int)
+    found = np.asarray(overlay(grey, heat, Bounds.of(heat))).astype(int)
     assert found[20, 2, 2] - found[20, 2, 0] > 50
     assert 0 < found[20, 38, 0] - found[20, 38, 2] < 50
 
@@ -77,11 +77,11 @@ def test_what_speaks_against_is_cold_and_faint_parts_are_faint():
 def test_where_all_parts_raise_the_score_the_least_is_grey_and_the_most_red():
     grey = Image.new("RGB", (40, 40), (128, 128, 128))
     heat, other = (Heatmap(parts=[parts], box=(0, 0, 1, 1)) for parts in ([0.2, 0.3], [0.25, 0.25]))
-    assert bounds(heat, other) == (0.2, 0.3)
-    found = np.asarray(overlay(grey, heat, bounds(heat, other))).astype(int)
+    assert Bounds.of(heat, other) == Bounds(0.2, 0.3)
+    found = np.asarray(overlay(grey, heat, Bounds.of(heat, other))).astype(int)
     assert abs(found[20, 2, 0] - found[20, 2, 2]) < 5
     assert found[20, 38, 0] - found[20, 38, 2] > 100
 
 
 def test_equal_parts_are_all_shown():
-    assert bounds(Heatmap(parts=[[0.9]], box=(0, 0, 1, 1))) == (0, 0.9)
+    assert Bounds.of(Heatmap(parts=[[0.9]], box=(0, 0, 1, 1))) == Bounds(0, 0.9)

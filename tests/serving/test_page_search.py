@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from vsearch.search.filters.grammar import parse
-from vsearch.serving.page.search import Query
+from vsearch.serving.page.search import Search
 
 ITEMS = pd.DataFrame(
     {"colour": ["red", 'so "called"', "blue) or (x"], "price (EUR)": [1.5, 20.0, 300.0]}
@@ -10,7 +10,7 @@ ITEMS = pd.DataFrame(
 
 
 def test_a_url_says_the_same_search_again():
-    query = Query(
+    search = Search(
         like=("a", "b/c"),
         unlike=("d&e",),
         k=24,
@@ -18,9 +18,9 @@ def test_a_url_says_the_same_search_again():
         among={"in": ("x", "ä=?")},
         between={"p": (0.1, 2e6)},
     )
-    assert Query.from_url(query.to_url()) == query
-    assert Query.from_url({}) == Query()
-    assert Query().to_url() == {}
+    assert Search.from_url(search.to_url()) == search
+    assert Search.from_url({}) == Search()
+    assert Search().to_url() == {}
 
 
 @pytest.mark.parametrize(
@@ -34,32 +34,32 @@ def test_a_url_says_the_same_search_again():
     ],
 )
 def test_a_url_edited_badly_leaves_the_rest(params, k, percent):
-    query = Query.from_url(params)
-    assert (query.k, query.min_percent, query.between) == (k, percent, {})
+    search = Search.from_url(params)
+    assert (search.k, search.min_percent, search.between) == (k, percent, {})
 
 
 def test_an_example_is_for_or_against_once():
-    assert Query.from_url({"like": ["a", "", "a", "b"], "unlike": ["b", "c", "c"]}) == Query(
+    assert Search.from_url({"like": ["a", "", "a", "b"], "unlike": ["b", "c", "c"]}) == Search(
         ("a", "b"), ("c",)
     )
-    query = Query().more("a").more("b").less("a")
-    assert (query.like, query.unlike) == (("b",), ("a",))
-    assert query.more("a").like == ("b", "a")
-    assert query.without("b").like == ()
-    assert Query().more("a").more("a").like == ("a",)
+    search = Search().more("a").more("b").less("a")
+    assert (search.like, search.unlike) == (("b",), ("a",))
+    assert search.more("a").like == ("b", "a")
+    assert search.without("b").like == ()
+    assert Search().more("a").more("a").like == ("a",)
 
 
 @pytest.mark.parametrize(
-    ("query", "rows"),
+    ("search", "rows"),
     [
-        (Query(), [0, 1, 2]),
-        (Query(among={"colour": ("red", 'so "called"')}), [0, 1]),
-        (Query(among={"colour": ("blue) or (x",)}), [2]),
-        (Query(among={"colour": ()}), [0, 1, 2]),
-        (Query(between={"price (EUR)": (1.5, 20)}), [0, 1]),
-        (Query(among={"colour": ("red",)}, between={"price (EUR)": (2, 20)}), []),
+        (Search(), [0, 1, 2]),
+        (Search(among={"colour": ("red", 'so "called"')}), [0, 1]),
+        (Search(among={"colour": ("blue) or (x",)}), [2]),
+        (Search(among={"colour": ()}), [0, 1, 2]),
+        (Search(between={"price (EUR)": (1.5, 20)}), [0, 1]),
+        (Search(among={"colour": ("red",)}, between={"price (EUR)": (2, 20)}), []),
     ],
 )
-def test_its_filter_lets_through_what_was_chosen(query, rows):
-    mask = [True] * 3 if query.where is None else parse(query.where).mask(ITEMS)
+def test_its_filter_lets_through_what_was_chosen(search, rows):
+    mask = [True] * 3 if search.where is None else parse(search.where).mask(ITEMS)
     assert [*pd.Series(range(3))[mask]] == rows

@@ -2,7 +2,7 @@ import pytest
 
 from vsearch.serving.client.failures import Busy, Refused, TooSlow, Unexpected, Unreachable
 from vsearch.serving.messages import Problem
-from vsearch.serving.page.texts import likely, words
+from vsearch.serving.page.texts import failure_text, likely
 
 
 def problem(status, detail="cut *off*"):
@@ -30,13 +30,15 @@ def problem(status, detail="cut *off*"):
     ],
 )
 def test_each_failure_has_words_and_advice(error, said, advice):
-    found = words(error, "http://shop")
+    found = failure_text(error, "http://shop")
     assert said in found[0]
     assert advice in found[1]
 
 
 def test_what_the_service_says_is_text_and_no_markup():
-    found = words(Refused(problem(422, "[x](http://evil) <b> $a$ :red[b]")), "http://shop")[1]
+    found = failure_text(Refused(problem(422, "[x](http://evil) <b> $a$ :red[b]")), "http://shop")[
+        1
+    ]
     assert r"\[x\]\(http\://evil\) \<b\> \$a\$ \:red\[b\]" in found
 
 

@@ -2,68 +2,66 @@ import streamlit as st
 
 from vsearch.serving.client.calls import item_path
 from vsearch.serving.client.failures import Refused, ServiceError
-from vsearch.serving.messages import Hit
+from vsearch.serving.messages import Heatmap, Hit
 from vsearch.serving.page.inputs import Photo
-from vsearch.serving.page.pictures import bounds, overlay, picture
-from vsearch.serving.page.search import Query
-from vsearch.serving.page.service import service, tell
+from vsearch.serving.page.pictures import Bounds, overlay, picture
+from vsearch.serving.page.search import Search
+from vsearch.serving.page.service import service, show_failure
 from vsearch.serving.page.texts import plain
 
 SIZE = 640  # pixels of the photos that are compared
 
 
 @st.dialog("Why it matched", width="large")
-def why(hit: Hit, query: Query, photo: Photo | None) -> None:
-    """Show which parts of the photo, or else of the first example, and of a result make them alike."""
+def explain(hit: Hit, search: Search, photo: Photo | None) -> None:
+    """Show which parts of the photo, or else of the first example, and of a result are alike."""
+    name = "Your photo" if photo else f"Your example {search.like[0]}"
     try:
-        theirs = service().image(f"{item_path(hit.id)}/image?size={SIZE}")
-        ours = (
-            photo.data
-            if photo
-            else service().image(f"{item_path(query.like[0])}/image?size={SIZE}")
-        )
-        parts = service().explain(hit.id, ours, photo.box if photo else None)
+        theirs = _item_photo(hit.id)
+        ours = photo.data if photo else _item_photo(search.like[0])
+        reply = service().explain(hit.id, ours, photo.box if photo else None)
     except ServiceError as error:
         if isinstance(error, Refused) and error.problem.status == 404:
-            st.info(
-                "Photos are compared, and one of them is not there. The service says: "
-                f"{plain(str(error))}"
-            )
+            missing = "Photos are compared, and one of them is not there."
+            st.info(f"{missing} The service says: {plain(str(error))}")
         else:
-            tell(error, "why")
+            show_failure(error, "why")
         return
-    name = "Your photo" if photo else f"Your example {query.like[0]}"
-    low, high = bounds(parts.query, parts.item)
+
+    bounds = Bounds.of(reply.query, reply.item)
     left, right = st.columns(2)
-    for column, title, data, heatmap in (
-        (left, name, ours, parts.query),
-        (right, hit.id, theirs, parts.item),
-    ):
-        shown = picture(data)
-        with column:
-            if shown:
-                said = f"{title}, brighter red where it is more alike"
-                st.image(
-                    overlay(shown.shown, heatmap, (low, high)),
-                    caption=plain(title),
-                    width="stretch",
-                    alt=said,
-                )
-            else:
-                st.info(f"{plain(title)} can't be shown here.")
+    with left:
+        _show(name, ours, reply.query, bounds)
+    with right:
+        _show(hit.id, theirs, reply.item, bounds)
+    rows = reply.query.parts
     st.write(
-        f"**{100 * parts.score:.1f} % similar.** The score is the sum of these parts, over "
-        f"{len(parts.query.parts)} x {len(parts.query.parts[0])} places that the network tells "
-        f"apart: {_colours(low, high)}"
+        f"**{100 * reply.score:.1f} % similar.** The score is the sum of these parts, over "
+        f"{len(rows)} x {len(rows[0])} places that the network tells apart: {_colours(bounds)}"
     )
-    if len(query.like) + len(query.unlike) + bool(photo) > 1:
+    if len(search.like) + len(search.unlike) + bool(photo) > 1:
         st.caption(
             f"{plain(name)} alone is compared here. With all examples of this search together the "
             f"result is {hit.similarity_percent:.1f} % similar."
         )
 
 
-def _colours(low: float, high: float) -> str:
-    if low > 0:
-        return f"all raise it, from grey, the least ({100 * low:.1f} %), to red, the most ({100 * high:.1f} %)."
+def _item_photo(item: str) -> bytes:
+    return service().image(f"{item_path(item)}/image?size={SIZE}")
+
+
+def _show(title: str, data: bytes, heatmap: Heatmap, bounds: Bounds) -> None:
+    photo = picture(data)
+    if photo is None:
+        st.info(f"{plain(title)} can't be shown here.")
+        return
+    alt = f"{title}, brighter red where it is more alike"
+    shown = overlay(photo.shown, heatmap, bounds)
+    st.image(shown, caption=plain(title), width="stretch", alt=alt)
+
+
+def _colours(bounds: Bounds) -> str:
+    if bounds.low > 0:
+        low, high = 100 * bounds.low, 100 * bounds.high
+        return f"all raise it, from grey, the least ({low:.1f} %), to red, the most ({high:.1f} %)."
     return "red ones raise it, the more so the stronger the colour; blue ones lower it."

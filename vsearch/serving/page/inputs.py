@@ -1,3 +1,5 @@
+"""What is searched with: a photo, a part of it, and items as examples."""
+
 import random
 from dataclasses import dataclass, replace
 
@@ -5,13 +7,13 @@ import streamlit as st
 
 from vsearch.serving.client.calls import Box, item_path
 from vsearch.serving.messages import Info
-from vsearch.serving.page.pictures import Picture, marked, picture, region
-from vsearch.serving.page.search import Query
+from vsearch.serving.page.pictures import Picture, darken_outside, picture, region
+from vsearch.serving.page.search import Search
 from vsearch.serving.page.service import pictures, service
 from vsearch.serving.page.session import put, turn
 from vsearch.serving.page.texts import plain
 
-WIDTH = 160  # pixels of a tile: two stand side by side on a phone
+TILE_WIDTH = 160  # pixels: two stand side by side on a phone
 NO_PHOTO = "no photo here"
 KINDS = ["jpg", "jpeg", "png", "webp", "gif", "bmp"]
 
@@ -31,8 +33,8 @@ class Photo:
     box: Box | None
 
 
-def choose() -> bytes | None:
-    """Draw the ways to give a photo and return the bytes of the one that was given."""
+def choose_photo() -> bytes | None:
+    """Draw the ways to give a photo; return its bytes."""
     upload, camera = st.tabs(["Upload a photo", "Take a photo"], key="source", on_change="rerun")
     with upload:
         file = st.file_uploader("Drop a photo here, or browse", KINDS, key=f"file{turn()}")
@@ -44,8 +46,8 @@ def choose() -> bytes | None:
     return None if given is None else given.getvalue()
 
 
-def cut(data: bytes) -> Photo:
-    """Draw the photo with sliders for the part of it that counts, and return both."""
+def choose_region(data: bytes) -> Photo:
+    """Draw sliders for the part of the photo that counts; return both."""
     shown = picture(data)
     if shown is None:
         st.info("This photo can't be shown here; the service is asked all the same.")
@@ -53,43 +55,44 @@ def cut(data: bytes) -> Photo:
     with st.expander("Search with a part of the photo", icon=":material/crop:"):
         across = st.slider("From left to right", 0, 100, (0, 100), format="%d %%", key="across")
         down = st.slider("From top to bottom", 0, 100, (0, 100), format="%d %%", key="down")
-    across, down = _wide(across), _wide(down)
-    return Photo(data, shown, region(shown, across, down))
+    return Photo(data, shown, region(shown, _wide(across), _wide(down)))
 
 
-def wanted(query: Query, photo: Photo | None, found: Info) -> None:
-    """Draw what is searched with: the photo, and the items that are examples, each with a way to
-    take it out.
-    """
-    ids = [*query.like, *query.unlike]
-    shown = pictures([f"{item_path(item)}/image?size=256" for item in ids], found.fingerprint)
+def show_inputs(search: Search, photo: Photo | None, served: Info) -> None:
+    """Draw the photo, and the items that are examples, each with a way to take it out."""
+    ids = [*search.like, *search.unlike]
+    shown = pictures([f"{item_path(item)}/image?size=256" for item in ids], served.fingerprint)
     with st.container(horizontal=True, key="wanted"):
         if photo and photo.picture:
-            with st.container(border=True, width=WIDTH, gap="xsmall"):
-                part = "" if photo.box is None else ", a part of it"
-                st.image(marked(photo.picture, photo.box), width="stretch", alt=f"Your photo{part}")
-                st.caption(f"Your photo{part}")
+            title = "Your photo" if photo.box is None else "Your photo, a part of it"
+            with st.container(border=True, width=TILE_WIDTH, gap="xsmall"):
+                st.image(darken_outside(photo.picture, photo.box), width="stretch", alt=title)
+                st.caption(title)
         for item, data in zip(ids, shown, strict=True):
-            sort = "More like" if item in query.like else "Less like"
-            with st.container(border=True, width=WIDTH, gap="xsmall"):
-                if data:
-                    st.image(data, width="stretch", alt=f"{sort} {item}")
-                else:
-                    st.caption(NO_PHOTO)
-                st.caption(f"{sort} {plain(item)}")
-                st.button(
-                    "Remove",
-                    key=f"remove-{item}",
-                    help=f"Take {item} out",
-                    on_click=put,
-                    args=[query.without(item)],
-                )
+            with st.container(border=True, width=TILE_WIDTH, gap="xsmall"):
+                _show_example(search, item, data)
 
 
-def random_item(query: Query, found: Info) -> Query:
+def random_item(search: Search, served: Info) -> Search:
     """Return the search for what is like an item drawn at random; filters stay."""
-    drawn = service().items(offset=random.randrange(found.items), limit=1).items
-    return replace(query, like=tuple(item.id for item in drawn), unlike=())
+    drawn = service().items(offset=random.randrange(served.items), limit=1).items
+    return replace(search, like=tuple(item.id for item in drawn), unlike=())
+
+
+def _show_example(search: Search, item: str, data: bytes | None) -> None:
+    kind = "More like" if item in search.like else "Less like"
+    if data:
+        st.image(data, width="stretch", alt=f"{kind} {item}")
+    else:
+        st.caption(NO_PHOTO)
+    st.caption(f"{kind} {plain(item)}")
+    st.button(
+        "Remove",
+        key=f"remove-{item}",
+        help=f"Take {item} out",
+        on_click=put,
+        args=[search.without(item)],
+    )
 
 
 def _wide(ends: tuple[int, int]) -> tuple[int, int]:

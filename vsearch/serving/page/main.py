@@ -1,17 +1,23 @@
-"""The page: `python -m vsearch ui` runs it with Streamlit. It speaks HTTP to the service only."""
+"""The page, which Streamlit runs. It asks the service, over HTTP, and nothing else."""
 
 import streamlit as st
 
 from vsearch.serving.client.failures import ServiceError
 from vsearch.serving.messages import Info, SearchReply
-from vsearch.serving.page.inputs import Photo, choose, cut, random_item, wanted
+from vsearch.serving.page.inputs import Photo, choose_photo, choose_region, random_item, show_inputs
 from vsearch.serving.page.pictures import icon
-from vsearch.serving.page.quality import quality
-from vsearch.serving.page.results import results
-from vsearch.serving.page.search import Query
-from vsearch.serving.page.service import known, service, tell
-from vsearch.serving.page.session import forget, put, share, start
+from vsearch.serving.page.quality import show_quality
+from vsearch.serving.page.results import show_results
+from vsearch.serving.page.search import Search
+from vsearch.serving.page.service import known, service, show_failure
+from vsearch.serving.page.session import begin_anew, put, share, start
 from vsearch.serving.page.sidebar import refine
+
+ADDRESS_HOLDS_ALL = "This page's address holds the search: copy it to share it."
+ADDRESS_HOLDS_FILTERS = (
+    "This page's address holds the filters, not your photo, which the service forgets once it has "
+    "answered."
+)
 
 
 def main() -> None:
@@ -19,76 +25,65 @@ def main() -> None:
     st.set_page_config("vsearch", page_icon=icon(), layout="wide")
     st.title("Search by photo")
     try:
-        found = known()
+        served = known()
         searching, measured = st.tabs(["Search", "Quality"], key="tab", on_change="rerun")
         with measured:
             if measured.open:
-                quality(found)
+                show_quality(served)
         with searching:
-            _search(found, searching.open)
+            _show_search(served, searching.open)
     except ServiceError as error:
-        tell(error, "page")
+        show_failure(error, "page")
 
 
-def _search(found: Info, seen: bool | None) -> None:
-    query = start()
-    data = choose()
+def _show_search(served: Info, open_tab: bool | None) -> None:
+    search = start()
+    data = choose_photo()
     with st.container(horizontal=True):
         if st.button("Random item", icon=":material/shuffle:"):
-            _random(query, found)
-        if (data is not None or query.like or query.unlike) and st.button(
-            "Start over", icon=":material/restart_alt:"
-        ):
-            forget()
+            _random(search, served)
+        begun = data is not None or search.like or search.unlike
+        if begun and st.button("Start over", icon=":material/restart_alt:"):
+            begin_anew()
             st.rerun()
-    photo = None if data is None else cut(data)
+    photo = None if data is None else choose_region(data)
     with st.sidebar:
-        query = refine(query, found.facets)
-    wanted(query, photo, found)
-    share(query)
-    if photo is None and not query.like:
-        st.info(
-            f"{found.items:,} items can be searched. Give a photo, or begin with a random item."
-        )
+        search = refine(search, served.facets)
+    show_inputs(search, photo, served)
+    share(search)
+    if photo is None and not search.like:
+        begin = "Give a photo, or begin with a random item."
+        st.info(f"{served.items:,} items can be searched. {begin}")
         return
-    if (
-        not seen
-    ):  # under the other tab; all the rest is drawn, or Streamlit would forget photo and filters
+    if not open_tab:  # what is above is drawn all the same: Streamlit would forget it
         return
+
     try:
         with st.spinner("Searching"):
-            reply = _found(query, photo)
+            reply = _ask(search, photo)
     except ServiceError as error:
-        tell(error, "search")
+        show_failure(error, "search")
         return
-    results(reply, query, photo, found)
-    st.caption(_shared(photo))
+    show_results(reply, search, photo, served)
+    st.caption(ADDRESS_HOLDS_FILTERS if photo else ADDRESS_HOLDS_ALL)
 
 
-def _random(query: Query, found: Info) -> None:
+def _random(search: Search, served: Info) -> None:
     try:
-        put(random_item(query, found), keep_photo=False)
-    except (
-        ServiceError
-    ) as error:  # told here: Streamlit forgets a photo and filters that are not drawn
-        tell(error, "random")
+        put(random_item(search, served), keep_photo=False)
+    except ServiceError as error:  # told here, so that the rest of the page is drawn and kept
+        show_failure(error, "random")
         return
     st.rerun()
 
 
-def _found(query: Query, photo: Photo | None) -> SearchReply:
+def _ask(search: Search, photo: Photo | None) -> SearchReply:
     if photo is None:
-        return service().search(query.like, query.unlike, **query.wishes)
-    if not (query.like or query.unlike):
-        return service().search_photo(photo.data, photo.box, **query.wishes)
+        return service().search(search.like, search.unlike, **search.options)
+    if not (search.like or search.unlike):
+        return service().search_photo(photo.data, photo.box, **search.options)
     embedding = service().embed(photo.data, photo.box).embedding
-    return service().search(query.like, query.unlike, embedding, **query.wishes)
-
-
-def _shared(photo: Photo | None) -> str:
-    if photo is None:
-        return "This page's address holds the search: copy it to share it."
-    return "This page's address holds the filters, not your photo, which the service forgets once it has answered."
+    return service().search(search.like, search.unlike, embedding, **search.options)
 
 
 main()

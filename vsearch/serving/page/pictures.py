@@ -1,5 +1,7 @@
 import io
 from dataclasses import dataclass
+from itertools import chain
+from typing import Self
 
 from PIL import Image, ImageDraw, ImageOps
 
@@ -7,13 +9,12 @@ from vsearch.serving.client.calls import Box
 from vsearch.serving.messages import Heatmap
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
-MAX_PIXELS = (
-    50_000_000  # the page shows no larger photo; the service may search with it all the same
-)
+MAX_PIXELS = 50_000_000  # no larger photo is shown; the service may search with it all the same
 SIDE = 640  # pixels of what is shown
 DIM = 0.35  # brightness outside of the region
 WARM, COLD = (230, 60, 20), (20, 90, 230)  # parts that raise the score, parts that lower it
 STRONGEST = 0.75  # opacity of the strongest part
+ORIENTATION = 0x0112  # EXIF's tag; from 5 on the sides are swapped
 
 
 @dataclass(frozen=True)
@@ -29,15 +30,35 @@ class Picture:
     size: tuple[int, int]
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """The absolute parts of a score that are shown in grey and at full strength.
+
+    `low` is 0 where a part lowers the score, or where all are equal: then colours say how much,
+    else only how much more than the least; all would be red otherwise.
+    """
+
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, *heatmaps: Heatmap) -> Self:
+        """Return the same bounds for all of some heatmaps."""
+        parts: list[float] = []
+        for heatmap in heatmaps:
+            parts += chain.from_iterable(heatmap.parts)
+        low = min(parts)
+        high = max(map(abs, parts))
+        return cls(low, high) if 0 < low < high else cls(0.0, max(high, 1e-9))
+
+
 def picture(data: bytes) -> Picture | None:
     """Return a photo to be shown; None: the page can't or won't show it."""
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 return None
-            turned = (
-                image.getexif().get(0x0112, 1) >= 5
-            )  # the EXIF orientations that swap the sides
+            turned = image.getexif().get(ORIENTATION, 1) >= 5
             size = image.size[::-1] if turned else image.size
             image.draft("RGB", (2 * SIDE, 2 * SIDE))  # a JPEG is decoded at a fraction of its size
             shown = ImageOps.exif_transpose(image).convert("RGB")
@@ -51,75 +72,46 @@ def region(photo: Picture, across: tuple[int, int], down: tuple[int, int]) -> Bo
     """Return a region given in percent of a photo's width and height; None: all of it."""
     if across == (0, 100) and down == (0, 100):
         return None
-    (left, right), (top, bottom), (width, height) = across, down, photo.size
-    return Box(
-        left * width / 100,
-        top * height / 100,
-        (right - left) * width / 100,
-        (bottom - top) * height / 100,
-    )
+    (left, right), (top, bottom) = across, down
+    x_scale = photo.size[0] / 100
+    y_scale = photo.size[1] / 100
+    return Box(left * x_scale, top * y_scale, (right - left) * x_scale, (bottom - top) * y_scale)
 
 
-def marked(photo: Picture, box: Box | None) -> Image.Image:
+def darken_outside(photo: Picture, box: Box | None) -> Image.Image:
     """Return the photo, darker outside of a region."""
     if box is None:
         return photo.shown
     scale = photo.shown.width / photo.size[0]
-    left, top, right, bottom = (
-        round(value * scale) for value in (box.x, box.y, box.x + box.w, box.y + box.h)
-    )
+    sides = (box.x, box.y, box.x + box.w, box.y + box.h)
+    left, top, right, bottom = (round(side * scale) for side in sides)
     found = photo.shown.point(lambda value: round(value * DIM))
     found.paste(photo.shown.crop((left, top, right, bottom)), (left, top))
     return found
 
 
-def overlay(shown: Image.Image, heatmap: Heatmap, bounds: tuple[float, float]) -> Image.Image:
-    """Return a photo in grey under the parts of a score: warm where they raise it, cold where they
-    lower it.
-
-    Args:
-        shown: RGB.
-        heatmap: of this photo.
-        bounds: absolute parts that are shown in grey and at full strength, see `bounds`; the same
-            for both of a pair.
-    """
-    left, top, right, bottom = (
-        round(share * side) for share, side in zip(heatmap.box, 2 * shown.size, strict=True)
-    )
+def overlay(shown: Image.Image, heatmap: Heatmap, bounds: Bounds) -> Image.Image:
+    """Return a photo in grey, warm where parts of a score raise it, cold where they lower it."""
+    shares = zip(heatmap.box, 2 * shown.size, strict=True)
+    left, top, right, bottom = (round(share * side) for share, side in shares)
     seen = (max(1, right - left), max(1, bottom - top))
     found = shown.convert("L").convert("RGB")
-    low, high = bounds
     for colour, sign in ((WARM, 1), (COLD, -1)):
-        rows = [
-            [
-                round(255 * STRONGEST * min(1, max(0, sign * part - low) / (high - low)))
-                for part in row
-            ]
-            for row in heatmap.parts
-        ]
-        grid = Image.new("L", (len(rows[0]), len(rows)))
-        grid.putdata([value for row in rows for value in row])
+        grid = Image.new("L", (len(heatmap.parts[0]), len(heatmap.parts)))
+        grid.putdata([_opacity(sign * part, bounds) for part in chain(*heatmap.parts)])
         mask = Image.new("L", shown.size)
         mask.paste(grid.resize(seen, Image.Resampling.BICUBIC), (left, top))
         found.paste(colour, mask=mask)
     return found
 
 
-def bounds(*heatmaps: Heatmap) -> tuple[float, float]:
-    """Return the least and the largest absolute part of some heatmaps, the second above the first.
-
-    The least is 0 where a part lowers the score, or where all are equal: then colours say how much,
-    else only how much more than the least; all would be red otherwise.
-    """
-    parts = [part for heatmap in heatmaps for row in heatmap.parts for part in row]
-    low, high = min(parts), max(abs(part) for part in parts)
-    return (low, high) if 0 < low < high else (0.0, max(high, 1e-9))
+def _opacity(part: float, bounds: Bounds) -> int:
+    share = (part - bounds.low) / (bounds.high - bounds.low)
+    return round(255 * STRONGEST * min(1, max(0, share)))
 
 
 def icon() -> Image.Image:
-    """Return a lens, for the browser's tab: Streamlit's own icons are fetched from another host
-    there.
-    """
+    """Return a lens for the browser's tab; Streamlit's own icons come from another host."""
     found = Image.new("RGBA", (64, 64))
     pen = ImageDraw.Draw(found)
     pen.line((38, 38, 58, 58), WARM, width=10)

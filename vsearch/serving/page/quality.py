@@ -5,7 +5,8 @@ import streamlit as st
 from vsearch.serving.messages import Info
 
 ORDER = ("trained", "untrained", "chance")
-SAID = {
+HEADLINES = ("precision_at_1", "precision_at_10", "map_at_r")
+MEANINGS = {
     "precision_at_1": "share of first results with the right label",
     "precision_at_5": "share of the first five with the right label",
     "precision_at_10": "share of the first ten with the right label",
@@ -16,57 +17,46 @@ SAID = {
     "r_precision": "precision at R, the number of right items that there are",
     "ndcg_at_10": "gain of the first ten, earlier ones counting more",
 }
+SYNTHETIC = (
+    "The photos of this catalog are synthetic, drawn by vsearch: its figures say nothing about "
+    "real photos."
+)
 
 
-def quality(found: Info) -> None:
-    """Draw how good the open bundle was measured to be, before it was served."""
-    protocol, index = found.quality.get("protocol", {}), found.quality.get("index", {})
+def show_quality(served: Info) -> None:
+    """Draw how good the bundle that is served was measured to be."""
     st.subheader("Measured before it was served")
-    if found.synthetic:
-        st.info(
-            "The photos of this catalog are synthetic, drawn by vsearch: its figures say nothing "
-            "about real photos."
-        )
-    trained = found.quality.get("metrics", {}).get("trained", {})
+    if served.synthetic:
+        st.info(SYNTHETIC)
+    metrics = served.quality.get("metrics", {})
+    trained = metrics.get("trained", {})
     with st.container(horizontal=True):
-        for name in ("precision_at_1", "precision_at_10", "map_at_r"):
+        for name in HEADLINES:
             if name in trained:
-                st.metric(
-                    name,
-                    f"{trained[name]['micro']['value']:.3f}",
-                    border=True,
-                    width=200,
-                    help=SAID[name],
-                )
+                value = f"{trained[name]['micro']['value']:.3f}"
+                st.metric(name, value, border=True, width=200, help=MEANINGS[name])
+    protocol = served.quality.get("protocol", {})
     if "queries" in protocol:
         st.write(
             f"{protocol['queries']:,} photos that the network had never seen searched "
             f"{protocol['gallery']:,} items. In brackets: 95 % bootstrap interval."
         )
-    if rows := _rows(found.quality.get("metrics", {})):
-        st.table(rows)
-    if found.calibration:
+    if trained:
+        st.table([_row(name, metrics) for name in trained])
+    if served.calibration:
         st.subheader("No good match")
-        st.table(
-            [
-                {"what": name.replace("_", " "), "value": _short(value)}
-                for name, value in found.calibration.items()
-            ]
-        )
+        figures = {name.replace("_", " "): _short(it) for name, it in served.calibration.items()}
+        st.table(_two_columns(figures))
     st.subheader("What is served")
-    st.table(_served(found, index))
+    st.table(_two_columns(_served(served)))
 
 
-def _rows(metrics: dict[str, Any]) -> list[dict[str, str]]:
-    sides = [side for side in ORDER if side in metrics]
-    return [
-        {
-            "metric": name,
-            **{side: _value(metrics[side].get(name, {}).get("micro")) for side in sides},
-        }
-        | {"meaning": SAID.get(name, "")}
-        for name in metrics.get("trained", {})
-    ]
+def _row(name: str, metrics: dict[str, Any]) -> dict[str, str]:
+    row = {"metric": name}
+    for side in ORDER:
+        if side in metrics:
+            row[side] = _value(metrics[side].get(name, {}).get("micro"))
+    return row | {"meaning": MEANINGS.get(name, "")}
 
 
 def _value(found: dict[str, float] | float | None) -> str:
@@ -80,20 +70,25 @@ def _value(found: dict[str, float] | float | None) -> str:
 
 
 def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else "-" if value is None else str(value)
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _served(found: Info, index: dict[str, Any]) -> list[dict[str, str]]:
-    network = found.model.get("backbone", {})
-    what = {
-        "items": f"{found.items:,} with {found.labels:,} labels, generation {found.generation}",
-        "network": str(
-            network.get("init_args", {}).get("name")
-            or network.get("class_path", "").rsplit(".", 1)[-1]
-        ),
-        "dimensions": str(found.model.get("dim", "")),
-        "index": str(found.index.get("spec", found.index.get("class_path", ""))),
-        "index recall@10": f"{index['recall_at_10']:.4f}" if "recall_at_10" in index else "-",
-        "fingerprint": found.fingerprint[:16],
+def _served(served: Info) -> dict[str, str]:
+    network = served.model.get("backbone", {})
+    class_name = network.get("class_path", "").rsplit(".", 1)[-1]
+    index = served.quality.get("index", {})
+    recall = f"{index['recall_at_10']:.4f}" if "recall_at_10" in index else "-"
+    return {
+        "items": f"{served.items:,} with {served.labels:,} labels, generation {served.generation}",
+        "network": str(network.get("init_args", {}).get("name") or class_name),
+        "dimensions": str(served.model.get("dim", "")),
+        "index": str(served.index.get("spec", served.index.get("class_path", ""))),
+        "index recall@10": recall,
+        "fingerprint": served.fingerprint[:16],
     }
-    return [{"what": name, "value": value} for name, value in what.items()]
+
+
+def _two_columns(values: dict[str, str]) -> list[dict[str, str]]:
+    return [{"what": name, "value": value} for name, value in values.items()]

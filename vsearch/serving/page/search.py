@@ -8,18 +8,16 @@ MOST_EXAMPLES = 20
 
 
 @dataclass(frozen=True)
-class Query:
-    """A search as the page's URL holds it: all but a photo, which is nobody's business but its
-    owner's.
+class Search:
+    """A search as the page's URL holds it: all but a photo, which nobody else may see.
 
     Attributes:
         like: ids of items as examples of what is looked for.
         unlike: ids of items as examples of what is not.
         k: hits wanted, 1 to MOST_K.
         min_percent: lowest similarity in percent, 0 to 100; 0: any.
-        among: for a column, the values that an item may have; of any column that isn't here, all
-            are let through.
-        between: for a column of numbers, the lowest and the highest.
+        among: the values that an item may have in a column; any in a column that isn't here.
+        between: the lowest and the highest number that it may have in a column.
     """
 
     like: tuple[str, ...] = ()
@@ -32,17 +30,17 @@ class Query:
     @classmethod
     def from_url(cls, params: Mapping[str, list[str]]) -> Self:
         """Return what a URL asks for. What makes no sense in it is left out: people edit URLs."""
-        among = {
-            name.removeprefix(IN): tuple(values)
-            for name, values in params.items()
-            if name.startswith(IN)
-        }
+        among = {}
         between = {}
-        for name in params:
-            column = name.removeprefix(LOW)
-            low, high = _number(params.get(name)), _number(params.get(HIGH + column))
-            if name.startswith(LOW) and low is not None and high is not None and low <= high:
-                between[column] = (low, high)
+        for name, values in params.items():
+            if name.startswith(IN):
+                among[name.removeprefix(IN)] = tuple(values)
+            elif name.startswith(LOW):
+                column = name.removeprefix(LOW)
+                low = _number(values)
+                high = _number(params.get(HIGH + column))
+                if low is not None and high is not None and low <= high:
+                    between[column] = (low, high)
         like = _ids(params.get("like", []))
         return cls(
             like=like,
@@ -56,9 +54,11 @@ class Query:
     def to_url(self) -> dict[str, list[str]]:
         """Return the parameters that `from_url` reads; defaults are left out."""
         found: dict[str, list[str]] = {"like": [*self.like], "unlike": [*self.unlike]}
-        found |= {IN + column: [*values] for column, values in self.among.items()}
+        for column, values in self.among.items():
+            found[IN + column] = [*values]
         for column, (low, high) in self.between.items():
-            found |= {LOW + column: [f"{low:.12g}"], HIGH + column: [f"{high:.12g}"]}
+            found[LOW + column] = [f"{low:.12g}"]
+            found[HIGH + column] = [f"{high:.12g}"]
         if self.k != DEFAULT_K:
             found["k"] = [str(self.k)]
         if self.min_percent:
@@ -67,45 +67,37 @@ class Query:
 
     def more(self, item: str) -> Self:
         """Return the search for more like an item."""
-        others = tuple(one for one in self.like if one != item)
-        return replace(self.without(item), like=(*others, item)[-MOST_EXAMPLES:])
+        rest = self.without(item)
+        return replace(rest, like=(*rest.like, item)[-MOST_EXAMPLES:])
 
     def less(self, item: str) -> Self:
         """Return the search for less like an item."""
-        others = tuple(one for one in self.unlike if one != item)
-        return replace(self.without(item), unlike=(*others, item)[-MOST_EXAMPLES:])
+        rest = self.without(item)
+        return replace(rest, unlike=(*rest.unlike, item)[-MOST_EXAMPLES:])
 
     def without(self, item: str) -> Self:
         """Return the search in which an item is no example any more."""
-        like, unlike = (
-            tuple(one for one in ids if one != item) for ids in (self.like, self.unlike)
-        )
+        like = tuple(one for one in self.like if one != item)
+        unlike = tuple(one for one in self.unlike if one != item)
         return replace(self, like=like, unlike=unlike)
 
     @property
     def where(self) -> str | None:
-        """The filter in the service's language, see `vsearch.search.filters.grammar`; None: no
-        filter.
-        """
-        conditions = [
-            f"{_quoted(column)} in ({', '.join(map(_quoted, values))})"
-            for column, values in self.among.items()
-            if values
-        ]
+        """The filter in the language of `vsearch.search.filters.grammar`; None: no filter."""
+        conditions = []
+        for column, values in self.among.items():
+            if values:
+                conditions.append(f"{_quoted(column)} in ({', '.join(map(_quoted, values))})")
         for column, (low, high) in self.between.items():
-            conditions.append(
-                f"{_quoted(column)} >= {low:.12g} and {_quoted(column)} <= {high:.12g}"
-            )
+            name = _quoted(column)
+            conditions.append(f"{name} >= {low:.12g} and {name} <= {high:.12g}")
         return " and ".join(conditions) or None
 
     @property
-    def wishes(self) -> dict[str, Any]:
+    def options(self) -> dict[str, Any]:
         """What the client's searches take."""
-        return {
-            "k": self.k,
-            "where": self.where,
-            "min_score": self.min_percent / 100 if self.min_percent else None,
-        }
+        min_score = self.min_percent / 100 if self.min_percent else None
+        return {"k": self.k, "where": self.where, "min_score": min_score}
 
 
 def _ids(given: list[str]) -> tuple[str, ...]:

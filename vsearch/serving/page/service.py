@@ -7,7 +7,7 @@ import streamlit as st
 from vsearch.serving.client.client import Client
 from vsearch.serving.client.failures import ServiceError
 from vsearch.serving.messages import Info
-from vsearch.serving.page.texts import words
+from vsearch.serving.page.texts import failure_text
 
 URL, KEY = "VSEARCH_SERVICE", "VSEARCH_API_KEY"  # environment of the page
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -23,7 +23,7 @@ def service_url() -> str:
 
 @st.cache_resource
 def service() -> Client:
-    """Return the client that all who look at the page share; of several keys it has the first."""
+    """Return the client that all visitors share; of several keys it has the first."""
     key = os.environ.get(KEY, "").split(",")[0].strip()
     return Client(
         service_url(),
@@ -41,8 +41,7 @@ def info() -> Info:
 
 
 def known() -> Info:
-    """Return what is served; while the service is away, what was served before: the page stays as
-    it was.
+    """Return what is served, or was before the service went away: the page stays as it was.
 
     Raises:
         ServiceError: it is away, and was before.
@@ -52,21 +51,19 @@ def known() -> Info:
     except ServiceError:
         if KNOWN not in st.session_state:
             raise
-    found: Info = st.session_state[KNOWN]
-    return found
+    served: Info = st.session_state[KNOWN]
+    return served
 
 
 def pictures(paths: Sequence[str | None], generation: str) -> list[bytes | None]:
-    """Return pictures of items, fetched together; None where there is none, which is no reason to
-    show no results.
-    """
+    """Return pictures of items, fetched together; None for those that can't be had."""
     with ThreadPoolExecutor(PICTURES_AT_ONCE) as pool:
         return [*pool.map(lambda path: _picture_or_none(path, generation), paths)]
 
 
-def tell(error: ServiceError, where: str) -> None:
+def show_failure(error: ServiceError, where: str) -> None:
     """Show what went wrong and what to do about it, with a way to try again."""
-    said, advice = words(error, service_url())
+    said, advice = failure_text(error, service_url())
     st.error(f"**{said}** {advice}", icon=":material/error:")
     st.button("Try again", key=f"again-{where}")
 

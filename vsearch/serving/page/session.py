@@ -1,36 +1,35 @@
 import streamlit as st
 
-from vsearch.serving.page.search import Query
+from vsearch.serving.page.search import Search
 
 NOW, SHARED, TURN, FILTERS = "now", "shared", "turn", "filters"
 
 
-def start() -> Query:
-    """Return the search as it stands: as the page's address has it at first, and after the
-    browser's Back.
+def start() -> Search:
+    """Return the search as it stands.
+
+    At first, and after the browser's Back, it is what the page's address says.
     """
     opened = NOW not in st.session_state
     if opened or st.session_state[SHARED] not in (None, _address()):
-        st.session_state[NOW] = Query.from_url(_params())
+        st.session_state[NOW] = Search.from_url(_params())
         st.session_state[SHARED] = _address()
         st.session_state[FILTERS] = filters() + 1
-    now: Query = st.session_state[NOW]
-    return now
+    search: Search = st.session_state[NOW]
+    return search
 
 
-def put(query: Query, keep_photo: bool = True) -> None:
-    """Search with these examples from now on; called by buttons."""
-    st.session_state[NOW] = query
-    st.session_state[SHARED] = (
-        None  # what the address says does not count before it is written again
-    )
+def put(search: Search, keep_photo: bool = True) -> None:
+    """Search for this from now on; called by buttons."""
+    st.session_state[NOW] = search
+    st.session_state[SHARED] = None  # the address doesn't count before it is written again
     if not keep_photo:
         st.session_state[TURN] = turn() + 1
 
 
-def forget() -> None:
-    """Begin anew: without examples, photo and filters."""
-    put(Query(), keep_photo=False)
+def begin_anew() -> None:
+    """Take out examples, photo and filters."""
+    put(Search(), keep_photo=False)
     st.session_state[FILTERS] = filters() + 1
 
 
@@ -40,19 +39,17 @@ def turn() -> int:
 
 
 def filters() -> int:
-    """Return a number for the keys of the widgets that refine: another one sets them as the search
-    has it.
-    """
+    """Return a number for the keys of the sidebar's widgets: another one resets them."""
     return int(st.session_state.get(FILTERS, 0))
 
 
-def share(query: Query) -> None:
-    """Keep the search, and write it into the page's address if that has another one: each writing
-    is a step of Back.
-    """
-    st.session_state[NOW], st.session_state[SHARED] = query, query.to_url()
-    if _address() != query.to_url():
-        st.query_params.from_dict(query.to_url())
+def share(search: Search) -> None:
+    """Keep the search, and write it into the page's address: each change is a step of Back."""
+    url = search.to_url()
+    st.session_state[NOW] = search
+    st.session_state[SHARED] = url
+    if _address() != url:
+        st.query_params.from_dict(url)
 
 
 def _params() -> dict[str, list[str]]:
@@ -60,4 +57,4 @@ def _params() -> dict[str, list[str]]:
 
 
 def _address() -> dict[str, list[str]]:
-    return Query.from_url(_params()).to_url()
+    return Search.from_url(_params()).to_url()

@@ -14,65 +14,39 @@ REFUSED = {
     422: ("The service can't use this.", "Try another photo, or a simpler search."),
     501: ("This network can't explain its matches.", "Its report says which one it is."),
 }
+OTHER_REFUSAL = ("The service could not answer.", "Try again later.")
+MARKDOWN = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]()<>#+!|~$:-"} | {"\n": " "})
 
 
-def words(error: ServiceError, url: str) -> tuple[str, str]:
-    """Return what went wrong, in one calm sentence, and what the reader can do about it; both in
-    Markdown.
-
-    Args:
-        error: what the client raised.
-        url: where the service is.
-    """
+def failure_text(error: ServiceError, url: str) -> tuple[str, str]:
+    """Return what went wrong with the service at a URL, and what the reader can do; in Markdown."""
     match error:
-        case Busy():
-            wait = (
-                f" in {error.retry_after_s:.0f} seconds" if error.retry_after_s else " in a moment"
-            )
-            return "The service is busy or starting.", f"Try again{wait}. {plain(str(error))}"
-        case Unexpected():
-            return _foreign(url)
-        case Refused() if (
-            error.problem.status == 404 and not error.problem.request_id
-        ):  # the service gives each one
-            return _foreign(url)
-        case Refused():
-            said, advice = REFUSED.get(
-                error.problem.status, ("The service could not answer.", "Try again later.")
-            )
-            number = f" (request {error.problem.request_id})" if error.problem.request_id else ""
+        case Busy(retry_after_s=seconds):
+            wait = f"in {seconds:.0f} seconds" if seconds else "in a moment"
+            return "The service is busy or starting.", f"Try again {wait}. {plain(str(error))}"
+        case Refused(problem=problem) if problem.status != 404 or problem.request_id:
+            said, advice = REFUSED.get(problem.status, OTHER_REFUSAL)
+            number = f" (request {problem.request_id})" if problem.request_id else ""
             return said, f"{advice} It says: {plain(str(error))}{number}"
+        case Unexpected() | Refused():  # each 404 of the service itself has an id
+            other = f"Something else is at {url}, or a vsearch of another version"
+            advice = f"{other}: start the page with `--service URL`."
+            return "What answers is not the service.", advice
         case TooSlow():
-            return (
-                "The service is slow: it did not answer in time.",
-                "Try again, perhaps with a smaller photo.",
-            )
+            advice = "Try again, perhaps with a smaller photo."
+            return "The service is slow: it did not answer in time.", advice
         case _:
-            return (
-                "The service can't be reached.",
-                f"Is it running at {url}? `python -m vsearch serve BUNDLE` starts it.",
-            )
-
-
-def _foreign(url: str) -> tuple[str, str]:
-    return (
-        "What answers is not the service.",
-        f"Something else is at {url}, or a vsearch of another version: start the page with "
-        "`--service URL`.",
-    )
+            advice = f"Is it running at {url}? `python -m vsearch serve BUNDLE` starts it."
+            return "The service can't be reached.", advice
 
 
 def plain(text: str) -> str:
     """Return text in which Markdown has no meaning."""
-    return "".join(
-        f"\\{mark}" if mark in "\\`*_{}[]()<>#+!|~$:-" else mark for mark in text.replace("\n", " ")
-    )
+    return text.translate(MARKDOWN)
 
 
 def likely(probability: float | None) -> str:
-    """Return a further line that says how probable a hit is to be right; empty where that is not
-    known.
-    """
+    """Return a further line: how probable a hit is to be right; empty where that isn't known."""
     if probability is None:
         return ""
     percent = min(99, max(1, round(100 * probability)))  # nothing is certain
