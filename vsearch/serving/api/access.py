@@ -3,7 +3,7 @@ import hmac
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from fastapi import Security
 from fastapi.security import APIKeyHeader, HTTPBearer
@@ -24,14 +24,11 @@ DESCRIBED = [Security(by_header), Security(by_bearer)]  # in the manual; `Access
 
 
 class Access:
-    """Decides who is let in by a request's headers, before its body arrives.
-
-    Wrong keys count against the rate of the address, so that nobody tries many.
-    """
+    """Decides who is let in, by a request's headers; without keys everybody is."""
 
     def __init__(self, settings: Settings) -> None:
-        self.keys = Keys(settings.keys)
-        self.admin_keys = Keys(settings.admin_keys)
+        self.keys = [_digest(key) for key in settings.keys]
+        self.admin_keys = [_digest(key) for key in settings.admin_keys]
         self.rate = Rate(settings.rate_per_minute)
 
     def check(self, path: str, headers: Headers, address: str) -> None:
@@ -43,38 +40,21 @@ class Access:
         if not path.startswith(KEYED):
             return
         keys = self.admin_keys if path.startswith(ADMIN) else self.keys
-        key = given_key(headers)
-        if not keys.fit(key):
-            self.rate.count(address)
+        key = _digest(given_key(headers))
+        # a list, not a generator: the time must not tell which key matched
+        matches = [hmac.compare_digest(key, known) for known in keys]
+        if keys and not any(matches):
+            self.rate.count(address)  # so that nobody tries many keys
             detail = "The X-API-Key header has no valid key."
             raise HTTPException(401, detail, {"WWW-Authenticate": "Bearer"})
         # without keys in the settings anybody can make one up, so the address counts
-        self.rate.count(_digest(key).hex() if keys.any else address)
+        self.rate.count(key.hex() if keys else address)
 
 
 def given_key(headers: Headers) -> str:
     """Return the key that a request came with; empty: none."""
     scheme, _, bearer = headers.get("authorization", "").partition(" ")
     return headers.get("x-api-key") or (bearer.strip() if scheme.lower() == "bearer" else "")
-
-
-class Keys:
-    """Keys that are let in, compared in constant time. Without any, everybody is let in."""
-
-    def __init__(self, keys: Sequence[str]) -> None:
-        self._digests = [_digest(key) for key in keys]
-
-    @property
-    def any(self) -> bool:
-        """Whether there are keys."""
-        return bool(self._digests)
-
-    def fit(self, key: str) -> bool:
-        """Return whether a key is let in."""
-        digest = _digest(key)
-        # a list, not a generator: the time must not tell which key matched
-        matches = [hmac.compare_digest(digest, known) for known in self._digests]
-        return any(matches) or not matches
 
 
 class Rate:

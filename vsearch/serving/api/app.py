@@ -55,14 +55,11 @@ NOT_SWAPPED = "It can't be done; the bundle that is served stays"
 def create_app(
     bundle_folder: Path | Callable[[], Path], settings: Settings | None = None
 ) -> FastAPI:
-    """Return the service of a bundle, which has been opened and checked.
+    """Return the service of a bundle, which is opened and checked, or a BundleError is raised.
 
     Args:
         bundle_folder: where the bundle is, or what tells so, asked again at each reload.
-        settings: how it is run; by default from the environment.
-
-    Raises:
-        BundleError: the bundle is incomplete, damaged or foreign; the message says what.
+        settings: by default from the environment.
     """
     settings = settings or Settings()
     find_bundle = bundle_folder if callable(bundle_folder) else lambda: bundle_folder

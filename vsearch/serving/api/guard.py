@@ -54,7 +54,7 @@ class _Exchange:
 
     def __init__(self, guard: Guard, scope: Scope, receive: Receive, send: Send) -> None:
         self.guard = guard
-        self.service = guard.service
+        self.metrics = guard.service.metrics
         self.settings = guard.service.settings
         self.scope = scope
         self._receive = receive
@@ -72,7 +72,7 @@ class _Exchange:
         given_id = self.headers.get(REQUEST_ID_HEADER, "")
         self.state = Request(scope).state
         self.state.request_id = given_id if REQUEST_ID.fullmatch(given_id) else uuid.uuid4().hex
-        self.state.bundle = self.service.now
+        self.state.bundle = guard.service.now
 
     async def run(self) -> None:
         try:
@@ -167,16 +167,10 @@ class _Exchange:
         route = getattr(self.scope.get("route"), "path_format", None) or "none"
         method = self.scope["method"] if self.scope["method"] in METHODS else "other"
         seconds = asyncio.get_running_loop().time() - self.start
-        self.service.metrics.requests.labels(route, method, str(self.status)).inc()
-        self.service.metrics.seconds.labels(route).observe(seconds)
-        values = {
-            "request_id": self.state.request_id,
-            "method": method,
-            "route": route,
-            "status": self.status,
-            "ms": round(1000 * seconds, 1),
-            "bytes_in": self.bytes_in,
-        }
+        self.metrics.requests.labels(route, method, str(self.status)).inc()
+        self.metrics.seconds.labels(route).observe(seconds)
+        values = {"request_id": self.state.request_id, "method": method, "route": route}
+        values |= {"status": self.status, "ms": round(1000 * seconds, 1), "bytes_in": self.bytes_in}
         logger.info("request", extra=values)
 
 

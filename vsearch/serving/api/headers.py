@@ -17,7 +17,7 @@ MANUAL_PATHS = ("/docs", "/docs/oauth2-redirect")
 def complete(
     headers: MutableHeaders, path: str, fingerprint: str, request_id: str, cross_origin: bool
 ) -> None:
-    """Add what every reply has. `cross_origin`: web pages of other origins may show pictures."""
+    """Add what every reply has; `cross_origin`: other origins' web pages may show pictures."""
     headers[FINGERPRINT_HEADER] = fingerprint
     headers[REQUEST_ID_HEADER] = request_id
     headers.setdefault("Cache-Control", "no-store")

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class Busy(Exception):
-    """As much is waiting as may wait. Ask again later."""
+    """Too much waits already."""
 
 
 def problem(
@@ -48,13 +48,9 @@ def described(description: str) -> dict[str, Any]:
 
 def handle(app: FastAPI) -> None:
     """Make an app answer each error that a request may cause as a problem."""
-    app.add_exception_handler(HTTPException, _answer)
-    app.add_exception_handler(RequestValidationError, _answer)
-    app.add_exception_handler(PhotoError, _answer)
-    app.add_exception_handler(FilterError, _answer)
-    app.add_exception_handler(ExampleError, _answer)
-    app.add_exception_handler(Busy, _answer)
-    app.add_exception_handler(IndexUnavailable, _answer)
+    mistakes = (HTTPException, RequestValidationError, PhotoError, FilterError, ExampleError)
+    for kind in (*mistakes, Busy, IndexUnavailable):
+        app.add_exception_handler(kind, _answer)
 
 
 async def _answer(request: Request, error: Exception) -> Response:

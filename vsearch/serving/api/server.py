@@ -32,9 +32,6 @@ def serve(bundle: Path | None, flags: list[str], file: Path | None) -> None:
         bundle: its folder; None: the settings name it.
         flags: settings, as on a command line.
         file: of settings, in YAML.
-
-    Raises:
-        CannotServe: settings or bundle are no good.
     """
 
     def find_bundle() -> Path:
@@ -76,11 +73,7 @@ def serve(bundle: Path | None, flags: list[str], file: Path | None) -> None:
 
 
 def check_address(settings: Settings) -> None:
-    """Check that the service can listen where it should: opening a bundle takes seconds.
-
-    Raises:
-        CannotServe: it can't, or anybody could reach it there without a proxy.
-    """
+    """Check that the service can listen where it should, before a bundle is opened."""
     host = settings.host
     if host not in LOOPBACK and not settings.behind_proxy:
         raise CannotServe(

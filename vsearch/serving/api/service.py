@@ -24,10 +24,6 @@ class Service:
 
     Args:
         find_bundle: tells the folder of the bundle, at the start and at each reload.
-        settings: how it is run.
-
-    Raises:
-        BundleError: the bundle can't be served; the message says why.
     """
 
     def __init__(self, find_bundle: Callable[[], Path], settings: Settings) -> None:
@@ -52,11 +48,7 @@ class Service:
         self._measure()
 
     async def reload(self) -> ServedBundle:
-        """Open the bundle as it stands now and serve it; if that fails, the present one stays.
-
-        Raises:
-            BundleError: it can't be served.
-        """
+        """Open the bundle as it stands now and serve it; if that raises, the present one stays."""
         async with self._swapping:
             try:
                 bundle = await asyncio.to_thread(self._open)
@@ -70,11 +62,7 @@ class Service:
             return self.now
 
     async def rollback(self) -> ServedBundle:
-        """Serve the bundle before the present one; another call comes back to this one.
-
-        Raises:
-            NothingBefore: there was none.
-        """
+        """Serve the bundle before the present one; another call comes back to this one."""
         async with self._swapping:
             if self.before is None:
                 raise NothingBefore(

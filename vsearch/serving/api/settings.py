@@ -151,9 +151,8 @@ def from_flags(flags: list[str], file: Path | None = None) -> Settings:
     """Return settings of flags, environment and, if there is one, a YAML file.
 
     Raises:
-        pydantic.ValidationError, pydantic_settings.SettingsError: a value makes no sense, or
-            nothing has this name.
-        SystemExit: a flag makes no sense.
+        pydantic.ValidationError, pydantic_settings.SettingsError: a name or a value is wrong.
+        SystemExit: a flag is.
     """
 
     class FromFile(Settings):

@@ -18,12 +18,7 @@ from vsearch.serving.messages import SearchOptions, SearchReply, SearchRequest, 
 class Steps:
     """The steps of one request (decode, embed, search), each in its threads, and timed.
 
-    Every step may raise `Busy`: too much waits for it.
-
-    Attributes:
-        service: what all requests share.
-        bundle: the one that was served when the request came.
-        root_path: path under which the service is offered.
+    Every step may raise `Busy`. `bundle` is the one that was served when the request came.
     """
 
     def __init__(self, request: Request) -> None:
@@ -38,33 +33,20 @@ class Steps:
         return Took(**{step: round(ms, 2) for step, ms in self._ms.items()})
 
     def position(self, id: str) -> int:
-        """Return an item's row.
-
-        Raises:
-            HTTPException: 404, there is no such item.
-        """
+        """Return an item's row, or raise a 404."""
         found = self.bundle.positions.get(id)
         if found is None:
             raise HTTPException(404, f"No item has the id {id[:100]!r}.")
         return found
 
     async def check(self, options: SearchOptions) -> None:
-        """Check the options, before work that would be in vain.
-
-        Raises:
-            FilterError: the filter or the grouping doesn't fit the items.
-        """
+        """Raise a FilterError if the options don't fit the items, before other work is done."""
         if options.where is not None or options.group_by is not None:
             check = self.bundle.searcher.check
             await self.service.searching.run(check, options.where, options.group_by)
 
     async def see(self, data: bytes, region: Region | None) -> SeenPhoto:
-        """Return an uploaded photo as the network gets it.
-
-        Raises:
-            HTTPException: 415, it is no photo.
-            PhotoError: it can't be used.
-        """
+        """Return an uploaded photo as the network gets it, or raise a 415 or a PhotoError."""
         check_kind(data)
         most = self.service.settings.max_pixels
         with self._timed("decode"):
@@ -73,7 +55,7 @@ class Steps:
             )
 
     async def embed(self, data: bytes, region: Region | None) -> np.ndarray:
-        """Return an uploaded photo's unit vector, float32 (1, dim). Raises as `see` does."""
+        """Return an uploaded photo's unit vector, float32 (1, dim)."""
         photo = await self.see(data, region)
         with self._timed("embed"):
             vector = await self.service.batcher.embed(self.bundle.runtime, photo.square)
@@ -91,9 +73,6 @@ class Steps:
         Args:
             leave_out: rows of items that are not to be found.
             calibrated: the query is one that the calibration was made with: a new, whole photo.
-
-        Raises:
-            FilterError: the filter or the grouping doesn't fit the items.
         """
         with self._timed("search"):
             reply = await self.service.searching.run(
@@ -106,9 +85,8 @@ class Steps:
         """Search by ids, by an embedding, or by both.
 
         Raises:
-            HTTPException: 404, no such item; 422, neither or both, or an embedding that is none.
+            HTTPException: 404, no such item; 422, neither, or an embedding that is none.
             ExampleError: the examples leave no direction to search in.
-            FilterError: as `search`.
         """
         if wanted.embedding is None and not wanted.positive:
             needed = "Send positive examples or an embedding"
@@ -166,11 +144,7 @@ class Steps:
 
 
 def unit_vector(numbers: list[float], dim: int) -> np.ndarray:
-    """Return an embedding that a client sent as a unit vector, float32 (1, dim).
-
-    Raises:
-        HTTPException: 422, it has no direction, or another number of dimensions.
-    """
+    """Return an embedding that a client sent as a unit vector, float32 (1, dim), or raise a 422."""
     if len(numbers) != dim:
         given = f"embedding: {len(numbers)} numbers"
         raise HTTPException(422, f"{given}; this model's embeddings have {dim}.")

@@ -12,9 +12,6 @@ async def refuse_unknown(request: Request) -> None:
     """Refuse query parameters and form fields that a route doesn't describe or that come twice.
 
     They would be ignored otherwise, a misspelt filter too.
-
-    Raises:
-        HTTPException: 422, with the names that there are.
     """
     manual = request.app.openapi()
     route = manual["paths"][request.scope["route"].path_format][request.method.lower()]

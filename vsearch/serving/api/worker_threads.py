@@ -10,15 +10,13 @@ T = TypeVar("T")
 
 
 class WorkerThreads:
-    """Threads for blocking work; no more than `max_waiting` calls may wait for them.
+    """Threads for blocking work, for which no more than `max_waiting` calls may wait.
 
     A call counts until it ends, even if its request was given up: a thread can't be interrupted.
-    anyio's CapacityLimiter forgets it then.
+    (anyio's CapacityLimiter would forget it.)
 
     Args:
         what: they do, for names of threads and for messages.
-        threads: how many.
-        max_waiting: calls beside those that run.
     """
 
     def __init__(self, what: str, threads: int, max_waiting: int) -> None:
@@ -28,11 +26,7 @@ class WorkerThreads:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix=what)
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return what a function returns, called in one of the threads.
-
-        Raises:
-            Busy: too many calls wait already.
-        """
+        """Return what a function returns, called in one of the threads, or raise Busy."""
         if self.pending >= self.most:
             raise Busy(f"{self.pending} requests wait to {self.what} already. Try again later.")
         loop = asyncio.get_running_loop()

@@ -44,13 +44,9 @@ class SearchOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Call(Generic[Reply]):
-    """One request, and how its answer is read.
+    """One request, and what reads a good answer to it.
 
-    Attributes:
-        read: makes the reply of a good answer's content.
-        query: parameters after the `?`.
-        body: a message, sent as JSON.
-        photo: the bytes of a photo, sent as a file with `form` beside it.
+    `body` is sent as JSON, `photo` as a file beside the fields of `form`.
     """
 
     method: str

@@ -32,11 +32,7 @@ class Unexpected(ServiceError):
 
 
 class Refused(ServiceError):
-    """The service says no, or would, so that nothing was sent; the message is the problem's detail.
-
-    Attributes:
-        problem: what it said.
-    """
+    """The service says no, or would, so that nothing was sent; the message says why."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.detail)
@@ -44,11 +40,7 @@ class Refused(ServiceError):
 
 
 class Busy(Refused):
-    """Too many requests, or not ready: try again later.
-
-    Attributes:
-        retry_after_s: seconds to wait, if the service said so.
-    """
+    """Too many requests, or not ready: try again later, after as many seconds as it said."""
 
     def __init__(self, problem: Problem, retry_after_s: float | None) -> None:
         super().__init__(problem)
@@ -63,12 +55,7 @@ def of_connection(error: httpx.TransportError, url: str) -> ServiceError:
 
 
 def read(response: httpx.Response, reader: Callable[[bytes], Reply], url: str) -> Reply:
-    """Return the reply that a good answer holds.
-
-    Raises:
-        Refused: its status is none of 200 to 299.
-        Unexpected: it holds another message, or none.
-    """
+    """Return the reply that a good answer holds, or raise a Refused or Unexpected."""
     if not response.is_success:
         raise _refusal(response)
     try:

@@ -9,17 +9,11 @@ BACKOFF = tenacity.wait_random_exponential(multiplier=FIRST_WAIT_S)
 
 
 def policy(attempts: int, max_wait_s: float) -> dict[str, Any]:
-    """Return what `tenacity.Retrying` and `AsyncRetrying` take: try again what is busy or
-    unreachable.
+    """Return what `tenacity` takes to try again, `attempts` times in all, what is busy or away.
 
-    The wait is what the service asked for by Retry-After; if it said nothing, random up to a limit
-    that doubles each time. A wait above `max_wait_s` is not shortened, which would trouble a busy
-    service, but given up: the error says how long it would be. What is too slow is not tried again:
-    the service is at work on it, and would do it twice.
-
-    Args:
-        attempts: requests in all, at least 1.
-        max_wait_s: the longest single wait.
+    The wait is what Retry-After asks for, else random up to a limit that doubles each time. A wait
+    above `max_wait_s` is not shortened but given up: the error says how long it would be. What is
+    too slow is not tried again: the service is at work on it, and would do it twice.
     """
     return {
         "retry": tenacity.retry_if_exception_type((Busy, Unreachable)),
