@@ -35,22 +35,23 @@ def enlarged(path: Path, side: int, rng: np.random.Generator) -> bytes:
     return stream.getvalue()
 
 
-def whole(photo: bytes, preprocessing: Preprocessing) -> torch.Tensor:
+def whole(photo: bytes, preprocessing: Preprocessing) -> np.ndarray:
     """Return what `read_square` does, of all pixels."""
     return to_square(open_photo(photo, fill=preprocessing.fill), preprocessing)
 
 
-def by_torchvision(photo: bytes, preprocessing: Preprocessing) -> torch.Tensor:
+def by_torchvision(photo: bytes, preprocessing: Preprocessing) -> np.ndarray:
     """Return a photo that torchvision decodes and resizes, unpadded: the work, not the same pixels."""
     from torchvision.io import decode_jpeg
     from torchvision.transforms.v2.functional import resize
 
     pixels = decode_jpeg(torch.frombuffer(bytearray(photo), dtype=torch.uint8))
-    return resize(pixels, [preprocessing.size - 1], max_size=preprocessing.size, antialias=True)
+    square = resize(pixels, [preprocessing.size - 1], max_size=preprocessing.size, antialias=True)
+    return square.numpy()
 
 
 def milliseconds(
-    ways: list[Callable[[bytes, Preprocessing], torch.Tensor]],
+    ways: list[Callable[[bytes, Preprocessing], np.ndarray]],
     photos: list[bytes],
     preprocessing: Preprocessing,
     rounds: int,
@@ -89,7 +90,7 @@ def main() -> None:
             [read_square, whole, by_torchvision], photos, preprocessing, args.rounds
         )
         pairs = ((read_square(one, preprocessing), whole(one, preprocessing)) for one in photos)
-        apart = np.mean([float((one.float() - other.float()).abs().mean()) for one, other in pairs])
+        apart = np.mean([np.abs(one.astype(float) - other).mean() for one, other in pairs])
         kilobytes = np.mean([len(one) for one in photos]) / 1000
         print(
             f"| {side} | {kilobytes:.0f} | {' | '.join(f'{ms:.1f}' for ms in took)} | {apart:.2f} |"

@@ -39,11 +39,11 @@ from vsearch.bundle.opening import embedder_of
 from vsearch.data.decoding import in_threads
 from vsearch.data.photos import read_square
 from vsearch.models.embedder import Embedder
-from vsearch.models.precision import cpu_has_bfloat16
-from vsearch.models.runtimes.base import Engine
-from vsearch.models.runtimes.onnx import OnnxEngine
-from vsearch.models.runtimes.openvino import OpenvinoEngine
-from vsearch.models.runtimes.torch import TorchEngine
+from vsearch.models.processor import cpu_has_bfloat16
+from vsearch.models.runtimes.base import Runtime
+from vsearch.models.runtimes.onnx import OnnxRuntime
+from vsearch.models.runtimes.openvino import OpenvinoRuntime
+from vsearch.models.runtimes.torch import TorchRuntime
 
 BATCH = 64
 
@@ -71,10 +71,10 @@ def looped(
         return torch.cat([nn.functional.normalize(network(batch)) for batch in loader]).numpy()
 
 
-def ours(embedder: Embedder, engine: Engine, paths: list[Path]) -> np.ndarray:
+def ours(embedder: Embedder, runtime: Runtime, paths: list[Path]) -> np.ndarray:
     """Embed files as `index add` does."""
     return embed_photos(
-        embedder, pd.DataFrame({"path": [str(path) for path in paths]}), engine.says, engine
+        embedder, pd.DataFrame({"path": [str(path) for path in paths]}), runtime.says, runtime
     ).embeddings
 
 
@@ -94,7 +94,7 @@ def main() -> None:
     side = preprocessing.size
 
     def decoded() -> np.ndarray:
-        return np.stack([*in_threads(lambda path: read_square(path, preprocessing).numpy(), paths)])
+        return np.stack([*in_threads(lambda path: read_square(path, preprocessing), paths)])
 
     normal = [
         v2.ToImage(),
@@ -109,13 +109,15 @@ def main() -> None:
         "loop": lambda: looped(plain, v2.Compose([v2.Resize((side, side)), *normal]), paths),
         "timm": lambda: looped(other, timm.data.create_transform(**told, is_training=False), paths),
     }
-    engines: list[Engine] = [TorchEngine(embedder, cpu_has_bfloat16())]
-    for name, kind in (("onnx", OnnxEngine), ("openvino", OpenvinoEngine)):
+    runtimes: list[Runtime] = [TorchRuntime(embedder, cpu_has_bfloat16())]
+    for name, kind in (("onnx", OnnxRuntime), ("openvino", OpenvinoRuntime)):
         precision = "bfloat16" if name == "openvino" and cpu_has_bfloat16() else "float32"
         if (folder := folder_of(args.bundle, name, precision)).exists():  # type: ignore[arg-type]
-            engines.append(kind(folder, precision))  # type: ignore[arg-type]
-    ways |= {engine.says: lambda engine=engine: ours(embedder, engine, paths) for engine in engines}  # type: ignore[misc]
-    exact = ours(embedder, TorchEngine(embedder), paths)
+            runtimes.append(kind(folder, precision))  # type: ignore[arg-type]
+    ways |= {
+        runtime.says: lambda runtime=runtime: ours(embedder, runtime, paths) for runtime in runtimes
+    }  # type: ignore[misc]
+    exact = ours(embedder, TorchRuntime(embedder), paths)
     times: dict[str, list[float]] = {name: [] for name in (*ways, "decode")}
     cosines = {}
     for number in range(args.rounds + 1):  # the first warms up

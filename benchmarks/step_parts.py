@@ -24,9 +24,10 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.transforms import v2
 
-from vsearch.data.photos import normalise, read_square
+from vsearch.data.photos import read_square
 from vsearch.models.backbones.cut import cut
 from vsearch.models.backbones.torchvision import TorchvisionBackbone
+from vsearch.models.normalising import normalise
 from vsearch.models.precision import quickest
 from vsearch.models.product_convolution import use_products
 
@@ -67,7 +68,7 @@ class Step:
             self.cut.rest.compile()
         self.paths = sorted((folder / "images").glob("*.jpg"))[:PHOTOS]
         self.labels = torch.arange(PHOTOS) % LABELS
-        self.squares = [read_square(path, self.backbone.preprocessing) for path in self.paths]
+        self.squares = self.decode()
         self.photos = self.normalised()
         start = time.perf_counter()
         self.maps = self.frozen().clone()
@@ -81,7 +82,8 @@ class Step:
 
     def decode(self) -> list[Tensor]:
         """Files to squares, one after the other."""
-        return [read_square(path, self.backbone.preprocessing) for path in self.paths]
+        preprocessing = self.backbone.preprocessing
+        return [torch.from_numpy(read_square(path, preprocessing)) for path in self.paths]
 
     def augmented(self) -> list[Tensor]:
         """Each square flipped or not."""

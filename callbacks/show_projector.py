@@ -89,7 +89,7 @@ def thumbnails(items: pd.DataFrame) -> Tensor:
 
     def thumbnail(source: tuple[str, Box | None]) -> Tensor:
         try:
-            return read_square(source[0], square, source[1])
+            return torch.from_numpy(read_square(source[0], square, source[1]))
         except PhotoError:
             return torch.full((3, side, side), 128, dtype=torch.uint8)
 

@@ -3,11 +3,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw
-from torch import Tensor, nn
+from torch import Tensor, from_numpy, nn
 
 from vsearch.data.catalogs.base import Catalog
-from vsearch.data.photos import Preprocessing
+from vsearch.data.photos import Box, Preprocessing, read_square
 from vsearch.models.backbones.base import Backbone
+from vsearch.models.normalising import normalise
 
 COLOURS = {
     "red": (200, 30, 30),
@@ -15,6 +16,13 @@ COLOURS = {
     "blue": (30, 30, 200),
     "grey": (120, 120, 120),
 }
+
+
+def load(
+    source: str | Path | bytes, preprocessing: Preprocessing, box: Box | None = None
+) -> Tensor:
+    """A photo as the network's input, float32 (3, S, S)."""
+    return normalise(from_numpy(read_square(source, preprocessing, box)), preprocessing)
 
 
 class ColourCatalog(Catalog):

@@ -18,7 +18,7 @@ from callbacks.build_index import BuildIndex
 from vsearch.bundle.opening import open_bundle
 from vsearch.bundle.writing import fingerprint
 from vsearch.data.catalogs.base import Catalog
-from vsearch.data.photos import Preprocessing, normalise
+from vsearch.data.photos import Preprocessing
 from vsearch.data.splits import LabelDisjointSplit, StratifiedSplit
 from vsearch.errors import ConfigError
 from vsearch.evaluation import calibration
@@ -27,6 +27,7 @@ from vsearch.evaluation.scoring import Embedded, half, score
 from vsearch.indexes.auto import AutoIndex
 from vsearch.indexes.exact import ExactIndex
 from vsearch.indexes.faiss import FaissIndex
+from vsearch.models.normalising import normalise
 from vsearch.reports.summary import library_versions
 
 

@@ -83,7 +83,7 @@ def test_items_come_and_go_and_a_rollback_undoes_it(made, url, capsys, tmp_path)
         (tmp_path / "new" / "l9").mkdir(parents=True, exist_ok=True)
         picture(100 + number).save(tmp_path / "new" / "l9" / f"{number}.png")
     assert "Added 3 items" in index(
-        capsys, "add", made, "--folder", tmp_path / "new", "--engine", "torch"
+        capsys, "add", made, "--folder", tmp_path / "new", "--runtime", "torch"
     )
     assert rows(made) == N  # pending changes are the bundle's own
     assert "Removed 2 items" in index(capsys, "remove", made, "p0", "p1")

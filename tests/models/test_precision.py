@@ -9,8 +9,6 @@ from test_configs import TRIPLET, demo  # noqa: F401  (a fixture)
 from vsearch.cli.main import main
 from vsearch.models import precision
 
-has_bfloat16 = precision.cpu_has_bfloat16  # before the fixture that takes it away
-
 
 @pytest.mark.parametrize(("cpu", "gpu", "accelerator", "expected"), [
     (True, None, "auto", "bf16-mixed"),
@@ -27,23 +25,6 @@ def test_bfloat16_is_taken_where_what_computes_has_it(cpu, gpu, accelerator, exp
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu is not None)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: gpu)
     assert precision.quickest(accelerator) == expected
-
-
-@pytest.mark.parametrize("name", ["amx_bf16", "avx512_bf16", "bf16"])
-def test_instructions_for_bfloat16_are_known_by_name(name, monkeypatch):
-    monkeypatch.setattr(
-        torch.cpu, "get_capabilities", lambda: {"avx2": True, name: True}, raising=False
-    )
-    assert has_bfloat16()
-    monkeypatch.setattr(
-        torch.cpu, "get_capabilities", lambda: {"avx2": True, name: False}, raising=False
-    )
-    assert not has_bfloat16()
-
-
-def test_an_older_pytorch_that_cannot_tell_has_none(monkeypatch):
-    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
-    assert not has_bfloat16()
 
 
 def fit(folder: Path, demo: dict[str, Any], *given: str) -> Path:  # noqa: F811

@@ -1,10 +1,9 @@
 import pytest
 import torch
 from test_bundle import photos
-from tiny import AveragingBackbone, TinyBackbone
+from tiny import AveragingBackbone, TinyBackbone, load
 from torch import Tensor, nn
 
-from vsearch.data.photos import load
 from vsearch.models.backbones.base import Backbone
 from vsearch.models.backbones.pooling import GeM
 from vsearch.models.backbones.timm import TimmBackbone

@@ -4,23 +4,22 @@ import time
 
 import numpy as np
 import pytest
-import torch
 
-from vsearch.models.runtimes.base import Engine
+from vsearch.models.runtimes.base import Runtime
 from vsearch.serving.api.batching import Batcher
 from vsearch.serving.api.problems import Busy
 
 
-class Mean(Engine):
+class Mean(Runtime):
     """Embeds a photo as its mean, once it may."""
 
     def __init__(self) -> None:
         self.may = threading.Event()
         self.may.set()
 
-    def embed(self, squares: torch.Tensor) -> np.ndarray:
+    def embed(self, photos: np.ndarray) -> np.ndarray:
         self.may.wait(10)
-        return squares.float().mean(dim=(2, 3)).numpy()
+        return photos.mean(axis=(2, 3), dtype=np.float32)
 
 
 @pytest.fixture
@@ -39,8 +38,8 @@ def batches():
         batcher.close()
 
 
-def photo(number: int) -> torch.Tensor:
-    return torch.full((3, 2, 2), number, dtype=torch.uint8)
+def photo(number: int) -> np.ndarray:
+    return np.full((3, 2, 2), number, dtype=np.uint8)
 
 
 async def embedded(

@@ -4,15 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
-from torch import Tensor
 
 from vsearch.data.catalogs.base import boxes
 from vsearch.data.photos import PhotoError, Preprocessing, read_square
 
-Embed = Callable[
-    [Tensor], np.ndarray
-]  # photos, uint8 (n, 3, size, size), to unit vectors, float32 (n, dim)
+# photos, uint8 (n, 3, size, size), to unit vectors, float32 (n, dim)
+Embed = Callable[[np.ndarray], np.ndarray]
 FILE, COUNT = "canaries.npz", 8
 # cosine, from which an embedding is the same: libraries and machines differ in the last digits
 ALIKE = 0.9999
@@ -42,8 +39,8 @@ def draw(items: pd.DataFrame, preprocessing: Preprocessing, embed: Embed) -> byt
         ids.append(str(item["id"]))
     if not ids:
         return None
-    file, pixels = BytesIO(), torch.stack(made)
-    np.savez(file, ids=ids, squares=pixels.numpy(), embeddings=embed(pixels))
+    file, pixels = BytesIO(), np.stack(made)
+    np.savez(file, ids=ids, squares=pixels, embeddings=embed(pixels))
     return file.getvalue()
 
 
@@ -56,10 +53,10 @@ def compare(folder: Path, embed: Embed) -> dict[str, float]:
     return dict(zip(ids, (embed(squares(folder)) * before).sum(axis=1).tolist(), strict=True))
 
 
-def squares(folder: Path) -> Tensor:
+def squares(folder: Path) -> np.ndarray:
     """Return a bundle's canaries, uint8 (n, 3, size, size)."""
     with np.load(folder / FILE, allow_pickle=False) as kept:
-        return torch.from_numpy(kept["squares"])
+        return np.asarray(kept["squares"])
 
 
 def in_index(

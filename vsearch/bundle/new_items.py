@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from rich.progress import track
-from torch import Tensor
 
 from vsearch.bundle.exports.choice import WantedName, choose
 from vsearch.bundle.generations.live import Live
@@ -24,8 +22,8 @@ from vsearch.data.embedding_parts import open_parts
 from vsearch.data.photos import Box, PhotoError, Preprocessing, read_square
 from vsearch.errors import BundleError
 from vsearch.models.embedder import Embedder
-from vsearch.models.runtimes.base import Engine
-from vsearch.models.runtimes.torch import TorchEngine
+from vsearch.models.runtimes.base import Runtime
+from vsearch.models.runtimes.torch import TorchRuntime
 
 BATCH = 64
 CHUNK = 8 * BATCH
@@ -39,13 +37,13 @@ class Intake:
         items: id, path, label, metadata.
         embeddings: theirs, float32 (len(items), dim), unit length.
         left_out: one line for each photo that can't be used.
-        engine: what embedded them, if they were embedded now.
+        runtime: what embedded them, if they were embedded now.
     """
 
     items: pd.DataFrame
     embeddings: np.ndarray
     left_out: list[str]
-    engine: str = ""
+    runtime: str = ""
 
 
 def read_items(table: Path | None, folder: Path | None) -> tuple[pd.DataFrame, list[str]]:
@@ -88,7 +86,10 @@ def checked(items: pd.DataFrame, source: str) -> pd.DataFrame:
 
 
 def embed_photos(
-    embedder: Embedder, items: pd.DataFrame, title: str = "Embedding", engine: Engine | None = None
+    embedder: Embedder,
+    items: pd.DataFrame,
+    title: str = "Embedding",
+    runtime: Runtime | None = None,
 ) -> Intake:
     """Embed items' photos, with a progress bar; those that can't be read are left out.
 
@@ -96,9 +97,9 @@ def embed_photos(
         embedder: whose preprocessing makes photos the network's input.
         items: id, path, label, maybe a box.
         title: of the progress bar.
-        engine: what computes; None: the embedder, in float32.
+        runtime: what computes; None: the embedder, in float32.
     """
-    engine = engine or TorchEngine(embedder)
+    runtime = runtime or TorchRuntime(embedder)
     good, vectors, left_out = [], [np.empty((0, embedder.dim), dtype=np.float32)], []
     sources = [*zip(items["path"], boxes(items), strict=True)]
     for start in track(range(0, len(items), CHUNK), title, disable=len(items) <= BATCH):
@@ -111,13 +112,12 @@ def embed_photos(
             start + number for number, square in enumerate(found) if not isinstance(square, str)
         ]
         squares = [square for square in found if not isinstance(square, str)]
-        vectors += (
-            [engine.embed(batch) for batch in torch.stack(squares).split(BATCH)] if squares else []
-        )
+        for first in range(0, len(squares), BATCH):
+            vectors.append(runtime.embed(np.stack(squares[first : first + BATCH])))
     return Intake(items.iloc[good].reset_index(drop=True), np.concatenate(vectors), left_out)
 
 
-def _square(preprocessing: Preprocessing, source: tuple[str, Box | None]) -> Tensor | str:
+def _square(preprocessing: Preprocessing, source: tuple[str, Box | None]) -> np.ndarray | str:
     """Return a photo as the network sees it, uint8 (3, S, S), or why it can't be used."""
     try:
         return read_square(source[0], preprocessing, source[1])
@@ -180,17 +180,17 @@ def incoming(
     folder: Path | None,
     embeddings: Path | None,
     fingerprint: str | None,
-    engine: WantedName = "auto",
+    runtime: WantedName = "auto",
 ) -> Intake:
     """Return what is to be added: items of a table or a folder, with embeddings from a file or of
     their photos.
 
-    The photos are embedded by the engine that is wanted, in its quickest precision (see
-    `engines.choice.choose`).
+    The photos are embedded by the runtime that is wanted, in its quickest precision (see
+    `runtimes.choice.choose`).
 
     Raises:
         BundleError: the sources make no sense together, the embeddings are of another model, there
-            is no such engine.
+            is no such runtime.
         CatalogError: a source can't be used.
     """
     if (table and folder) or not (table or folder or embeddings):
@@ -204,13 +204,13 @@ def incoming(
     if items is None:
         raise CatalogError("there is nothing to add.")
     embedder = embedder_of(live)
-    chosen = choose(live.bundle, embedder, live.fitted, engine, "auto")
-    found = embed_photos(embedder, items, engine=chosen.engine)
+    chosen = choose(live.bundle, embedder, live.fitted, runtime, "auto")
+    found = embed_photos(embedder, items, runtime=chosen.runtime)
     return Intake(
         found.items,
         found.embeddings,
         [*gone, *found.left_out],
-        f"{chosen.engine.name}, {chosen.why}",
+        f"{chosen.runtime.name}, {chosen.why}",
     )
 
 

@@ -15,7 +15,7 @@ from vsearch.models.backbones.base import Backbone
 from vsearch.models.backbones.restored import restored
 from vsearch.models.embedder import Embedder
 from vsearch.models.heads.base import Head
-from vsearch.models.runtimes.torch import TorchEngine
+from vsearch.models.runtimes.torch import TorchRuntime
 from vsearch.search.searcher import Searcher
 
 
@@ -72,7 +72,7 @@ def check_canaries(folder: Path, embedder: Embedder, manifest: dict[str, Any]) -
         return "canaries: the bundle has none"
     with explained(folder, "embedding the canaries again"):
         check_file(folder, canaries.FILE, manifest)
-        cosines = canaries.compare(folder, TorchEngine(embedder).embed)
+        cosines = canaries.compare(folder, TorchRuntime(embedder).embed)
     worst = min(cosines, key=lambda id: cosines[id])
     if not cosines[worst] >= canaries.ALIKE:  # NaN is bad too
         raise BundleError(

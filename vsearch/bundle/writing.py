@@ -21,7 +21,7 @@ from vsearch.data.photos import Preprocessing
 from vsearch.errors import BundleError
 from vsearch.indexes.base import Index
 from vsearch.models.embedder import Embedder
-from vsearch.models.runtimes.torch import TorchEngine
+from vsearch.models.runtimes.torch import TorchRuntime
 
 
 def fingerprint(weights_sha256: str, preprocessing: Preprocessing, dim: int) -> str:
@@ -116,7 +116,7 @@ def write_bundle(
 
 def _parts(embedder: Embedder, items: pd.DataFrame) -> dict[str, bytes]:
     """Return the files of a bundle that are neither the index nor made of the others."""
-    drawn = canaries.draw(items, embedder.preprocessing, TorchEngine(embedder.eval()).embed)
+    drawn = canaries.draw(items, embedder.preprocessing, TorchRuntime(embedder.eval()).embed)
     return {
         WEIGHTS: _weights(embedder),
         ITEMS: table_bytes(items),

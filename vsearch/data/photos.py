@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vsearch.data.io.object_stores import PlaceError, open_file
@@ -127,7 +126,7 @@ def open_photo(
 
 def read_square(
     source: str | Path | bytes, preprocessing: Preprocessing, box: Box | None = None
-) -> torch.Tensor:
+) -> np.ndarray:
     """Return a photo, or the part of it in `box`, as the network sees it, uint8 `(3, size, size)`;
     see `to_square`.
 
@@ -141,7 +140,7 @@ def read_square(
 
 def read_hashed(
     source: str | Path, preprocessing: Preprocessing, box: Box | None = None
-) -> tuple[torch.Tensor, str]:
+) -> tuple[np.ndarray, str]:
     """Return what `read_square` does, and the `pixel_hash` of the photo, or of the part of it in
     `box`.
 
@@ -162,7 +161,7 @@ def read_hashed(
     return to_square(seen, preprocessing), pixel_hash(photo)
 
 
-def to_square(photo: Image.Image, preprocessing: Preprocessing) -> torch.Tensor:
+def to_square(photo: Image.Image, preprocessing: Preprocessing) -> np.ndarray:
     """Return an RGB photo as uint8 `(3, size, size)`: longest side resized to `size`, the rest
     padded with `fill`.
 
@@ -174,35 +173,7 @@ def to_square(photo: Image.Image, preprocessing: Preprocessing) -> torch.Tensor:
     canvas = Image.new("RGB", (size, size), preprocessing.fill)
     resized = photo.resize((width, height), INTERPOLATIONS[preprocessing.interpolation])
     canvas.paste(resized, ((size - width) // 2, (size - height) // 2))
-    return torch.from_numpy(np.array(canvas)).permute(2, 0, 1).contiguous()
-
-
-def normalise(square: torch.Tensor, preprocessing: Preprocessing) -> torch.Tensor:
-    """Return uint8 `(..., 3, size, size)` as float32 of the same shape: `(value / 255 - mean) /
-    std` per colour.
-
-    Raises:
-        ValueError: the values are not uint8, for instance because they are normalised already.
-    """
-    if square.dtype != torch.uint8:
-        raise ValueError(
-            f"normalise takes uint8 values 0..255, got {square.dtype}: is it normalised already?"
-        )
-    mean = torch.tensor(preprocessing.mean, device=square.device).view(3, 1, 1)
-    std = torch.tensor(preprocessing.std, device=square.device).view(3, 1, 1)
-    return (square.to(torch.float32) / 255 - mean) / std
-
-
-def load(
-    source: str | Path | bytes, preprocessing: Preprocessing, box: Box | None = None
-) -> torch.Tensor:
-    """Return the network's input, float32 `(3, size, size)`, for a photo or the part of it in
-    `box`.
-
-    Raises:
-        PhotoError: see `open_photo`.
-    """
-    return normalise(read_square(source, preprocessing, box), preprocessing)
+    return np.ascontiguousarray(np.array(canvas).transpose(2, 0, 1))
 
 
 def pixel_hash(photo: Image.Image) -> str:

@@ -3,10 +3,11 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from vsearch.data.photos import Preprocessing, normalise
+from vsearch.data.photos import Preprocessing
 from vsearch.models.backbones.base import Backbone
 from vsearch.models.backbones.cut import Cut, cut
 from vsearch.models.heads.base import Head
+from vsearch.models.normalising import normalise
 
 PHOTO_CHANNELS = 3
 

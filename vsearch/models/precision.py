@@ -1,16 +1,6 @@
-from typing import Any
-
 import torch
 
-INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "bf16")
-
-
-def cpu_has_bfloat16() -> bool:
-    """Tell whether the CPU has instructions for bfloat16; with an older PyTorch, which can't tell,
-    no.
-    """
-    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return any(capabilities.get(name, False) for name in INSTRUCTIONS)
+from vsearch.models.processor import cpu_has_bfloat16
 
 
 def quickest(accelerator: str) -> str:

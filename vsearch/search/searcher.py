@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
-from vsearch.data.photos import load
+from vsearch.data.photos import read_square
 from vsearch.indexes.base import Index
 from vsearch.models.embedder import Embedder
+from vsearch.models.runtimes.torch import TorchRuntime
 from vsearch.search.best_hits import Hits, best
 from vsearch.search.filters.columns import Table
 from vsearch.search.filters.grammar import parse
@@ -48,9 +48,8 @@ class Searcher:
         Raises:
             PhotoError: a photo can't be used.
         """
-        batch = torch.stack([load(photo, self.embedder.preprocessing) for photo in photos])
-        with torch.inference_mode():
-            return self.embedder(batch).numpy()
+        squares = [read_square(photo, self.embedder.preprocessing) for photo in photos]
+        return TorchRuntime(self.embedder).embed(np.stack(squares))
 
     def search(
         self,

@@ -168,13 +168,13 @@ class Facet(Message):
 class Info(Message):
     """The bundle that is served: model, index, counts, measured quality.
 
-    `engine` embeds uploads, in `precision`, which also says why.
+    `runtime` embeds uploads, in `precision`, which also says why.
     """
 
     fingerprint: str
     generation: int
     model: dict[str, Any]
-    engine: str
+    runtime: str
     precision: str
     index: dict[str, Any]
     items: int

@@ -52,7 +52,7 @@ class PhotoDataset(Dataset[Sample]):
             else in_threads(self._square, positions)
         )
         squares = [
-            augmented(square, self.augment, seed)
+            augmented(torch.from_numpy(square), self.augment, seed)
             for square, (_, seed) in zip(decoded, pairs, strict=True)
         ]
         labels, rows = (
@@ -60,7 +60,7 @@ class PhotoDataset(Dataset[Sample]):
         )
         return torch.stack(squares), torch.tensor(labels), torch.tensor(rows)
 
-    def _square(self, position: int) -> Tensor:
+    def _square(self, position: int) -> np.ndarray:
         return read_square(self.paths[position], self.preprocessing, self.boxes[position])
 
 

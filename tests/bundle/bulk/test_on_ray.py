@@ -83,7 +83,7 @@ def test_ray_goes_on_with_parts_and_makes_the_same_as_lightning(catalog, tmp_pat
     }
     command = [*before, sys.executable, str(HERE / "ray_run.py"), *words, str(tmp_path / "ray")]
     ended = subprocess.run(
-        [*command, "--engine", "ray", "--actors", "1"],
+        [*command, "--executor", "ray", "--actors", "1"],
         env=settings,
         timeout=LIMIT_S,
         capture_output=True,

@@ -16,11 +16,11 @@ from vsearch.bundle.opening import open_bundle
 from vsearch.cli.main import main
 from vsearch.errors import BundleError
 from vsearch.models.runtimes.base import require
-from vsearch.models.runtimes.onnx import OnnxEngine
-from vsearch.models.runtimes.openvino import OpenvinoEngine
-from vsearch.models.runtimes.torch import TorchEngine
+from vsearch.models.runtimes.onnx import OnnxRuntime
+from vsearch.models.runtimes.openvino import OpenvinoRuntime
+from vsearch.models.runtimes.torch import TorchRuntime
 
-ENGINES = {"onnx": OnnxEngine, "openvino": OpenvinoEngine}
+RUNTIMES = {"onnx": OnnxRuntime, "openvino": OpenvinoRuntime}
 for package in ("onnx", "onnxruntime", "onnxscript", "openvino"):
     pytest.importorskip(package)
 
@@ -29,12 +29,12 @@ for package in ("onnx", "onnxruntime", "onnxscript", "openvino"):
 def bundle(tmp_path_factory):
     """A bundle with an export in each format."""
     folder = served_bundle(tmp_path_factory.mktemp("exported") / "bundle")
-    for name in ENGINES:
+    for name in RUNTIMES:
         main(["export", str(folder), "--format", name])
     return folder
 
 
-@pytest.fixture(params=[*ENGINES])
+@pytest.fixture(params=[*RUNTIMES])
 def name(request):
     return request.param
 
@@ -53,16 +53,18 @@ def chosen(folder, name, precision="auto"):
 
 @pytest.mark.parametrize("n", [1, 2, 7, BATCH + 1])
 def test_it_embeds_batches_of_any_size_as_pytorch_does(bundle, name, n):
-    found = ENGINES[name](bundle / "exports" / name).embed(photos(n))
+    found = RUNTIMES[name](bundle / "exports" / name).embed(photos(n))
     assert (found.dtype, found.shape) == (np.float32, (n, 8))
-    assert np.allclose(found, TorchEngine(open_bundle(bundle).embedder).embed(photos(n)), atol=1e-5)
+    assert np.allclose(
+        found, TorchRuntime(open_bundle(bundle).embedder).embed(photos(n)), atol=1e-5
+    )
 
 
 def test_the_answer_of_one_batch_is_not_overwritten_by_the_next(bundle, name):
-    engine = ENGINES[name](bundle / "exports" / name)
-    first = engine.embed(photos(4))
+    runtime = RUNTIMES[name](bundle / "exports" / name)
+    first = runtime.embed(photos(4))
     kept = first.copy()
-    engine.embed(255 - photos(4))
+    runtime.embed(255 - photos(4))
     assert np.array_equal(first, kept)
 
 
@@ -175,21 +177,21 @@ def test_int8_is_held_to_its_own_bounds_and_taken_only_when_asked_for(copied):
     )
     lineage = json.loads((copied / "exports" / "onnx-int8" / LINEAGE).read_text())
     assert 0.9 < lineage["proof"]["lowest_cosine"] < 1 - 1e-6
-    assert chosen(copied, "onnx", "int8").engine.says == "onnx int8"
-    assert chosen(copied, "auto").engine.precision != "int8"
+    assert chosen(copied, "onnx", "int8").runtime.says == "onnx int8"
+    assert chosen(copied, "auto").runtime.precision != "int8"
 
 
-def test_a_named_engine_is_taken(bundle, name, monkeypatch):
+def test_a_named_runtime_is_taken(bundle, name, monkeypatch):
     monkeypatch.setattr(choice, "cpu_has_bfloat16", lambda: False)
     found = chosen(bundle, name)
-    assert found.engine.says == f"{name} float32"
+    assert found.runtime.says == f"{name} float32"
     assert found.why.startswith("float32: 1.0000") or found.why.startswith("float32: 0.99999")
 
 
 def test_auto_takes_the_quickest(bundle, monkeypatch):
     monkeypatch.setattr(choice, "cpu_has_bfloat16", lambda: False)
     slow = {"torch": 0.02, "onnx": 0.02, "openvino": 0.0}
-    for name, kind in {**ENGINES, "torch": TorchEngine}.items():
+    for name, kind in {**RUNTIMES, "torch": TorchRuntime}.items():
 
         def embed(self, squares, own=kind.embed, pause=slow[name]):
             time.sleep(pause)
@@ -197,7 +199,7 @@ def test_auto_takes_the_quickest(bundle, monkeypatch):
 
         monkeypatch.setattr(kind, "embed", embed)
     found = chosen(bundle, "auto")
-    assert found.engine.name == "openvino"
+    assert found.runtime.name == "openvino"
     assert "for 8 photos: torch 2" in found.why
 
 
@@ -206,12 +208,12 @@ def test_an_export_of_another_model_is_refused_with_both_fingerprints(copied, na
     (other / "exports").mkdir()
     (copied / "exports" / name).rename(other / "exports" / name)
     both = [open_bundle(folder).manifest["fingerprint"] for folder in (copied, other)]
-    for engine in (name, "auto"):
+    for runtime in (name, "auto"):
         with pytest.raises(
             BundleError,
             match=f"of another model: fingerprint {both[0]}, this bundle's is {both[1]}",
         ):
-            chosen(other, engine)
+            chosen(other, runtime)
 
 
 def test_a_damaged_export_is_refused(copied, name):
@@ -219,19 +221,19 @@ def test_a_damaged_export_is_refused(copied, name):
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    for engine in (name, "auto"):
+    for runtime in (name, "auto"):
         with pytest.raises(BundleError, match=f"{path.name} is damaged"):
-            chosen(copied, engine)
+            chosen(copied, runtime)
 
 
-def test_without_an_export_a_named_engine_is_refused_and_auto_stays(tmp_path, name):
+def test_without_an_export_a_named_runtime_is_refused_and_auto_stays(tmp_path, name):
     folder = served_bundle(tmp_path / "bundle")
     with pytest.raises(BundleError, match="Make one: python -m vsearch export"):
         chosen(folder, name)
-    assert chosen(folder, "auto").engine.name == "torch"
+    assert chosen(folder, "auto").runtime.name == "torch"
 
 
-def test_without_its_package_a_named_engine_is_refused_and_auto_does_without(
+def test_without_its_package_a_named_runtime_is_refused_and_auto_does_without(
     bundle, name, monkeypatch
 ):
     from vsearch.models.runtimes import onnx, openvino
@@ -245,14 +247,14 @@ def test_without_its_package_a_named_engine_is_refused_and_auto_does_without(
     assert f"`uv sync --extra {name}` installs it" in chosen(bundle, "auto").why
 
 
-def test_items_are_added_by_the_engine_that_is_asked_for(copied, name, tmp_path, capsys):
+def test_items_are_added_by_the_runtime_that_is_asked_for(copied, name, tmp_path, capsys):
     for number, square in enumerate(photos(3)):
         (tmp_path / "new" / "label").mkdir(parents=True, exist_ok=True)
-        Image.fromarray(square.permute(1, 2, 0).numpy()).save(
+        Image.fromarray(square.transpose(1, 2, 0)).save(
             tmp_path / "new" / "label" / f"{number}.png"
         )
     capsys.readouterr()
-    main(["index", "add", str(copied), "--folder", str(tmp_path / "new"), "--engine", name])
+    main(["index", "add", str(copied), "--folder", str(tmp_path / "new"), "--runtime", name])
     assert f"Embedded by {name}, float32" in capsys.readouterr().out
     added = open_bundle(copied).items["path"].str.contains("new").sum()
     assert added == 3

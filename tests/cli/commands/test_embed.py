@@ -177,8 +177,8 @@ def test_a_folder_of_something_else_is_refused(made, capsys, tmp_path):
     assert "begun with another catalog" in message
     assert "What differs: items, id, path, label" in message
     assert "--part-size 8, not 9" in ending(capsys, made, table, "--part-size", "9")
-    assert "begun with --network torch, not onnx" in ending(
-        capsys, made, table, "--network", "onnx"
+    assert "begun with --runtime torch, not onnx" in ending(
+        capsys, made, table, "--runtime", "onnx"
     )
     message = ending(capsys, made, table, "--out", str(made.parent / "photos"))
     assert "holds something else" in message

@@ -430,11 +430,11 @@ def test_a_plugin_that_knows_nothing_of_this(tmp_path, capsys, monkeypatch):
     sys.modules.pop("my_plugins")
 
 
-def test_an_engine_that_the_bundle_has_no_export_for_is_refused_and_pytorch_is_the_quickest_without(
+def test_a_runtime_that_the_bundle_has_no_export_for_is_refused_and_pytorch_is_the_quickest_without(
     made, capsys
 ):
     assert "openvino" in ending(
-        capsys, "add", made, "--table", csv(made, range(30, 33)), "--engine", "openvino"
+        capsys, "add", made, "--table", csv(made, range(30, 33)), "--runtime", "openvino"
     )
     assert "p31" not in set(open_bundle(made).items["id"])
     assert "Embedded by torch, float32.\n" in index(

@@ -2,22 +2,20 @@ import numpy as np
 import torch
 from tiny import TinyBackbone
 
-from vsearch.data.photos import normalise
 from vsearch.models.embedder import Embedder
-from vsearch.models.runtimes.torch import TorchEngine
+from vsearch.models.normalising import normalise
+from vsearch.models.runtimes.torch import TorchRuntime
 
 
-def photos(n: int, size: int = 16) -> torch.Tensor:
-    return torch.randint(
-        0, 256, (n, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
-    )
+def photos(n: int, size: int = 16) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (n, 3, size, size), dtype=np.uint8)
 
 
 def test_float32_is_the_network_on_normalised_photos():
     embedder = Embedder(TinyBackbone()).eval()
     with torch.inference_mode():
-        wanted = embedder(normalise(photos(5), embedder.preprocessing)).numpy()
-    found = TorchEngine(embedder).embed(photos(5))
+        wanted = embedder(normalise(torch.from_numpy(photos(5)), embedder.preprocessing)).numpy()
+    found = TorchRuntime(embedder).embed(photos(5))
     assert found.dtype == np.float32
     assert np.array_equal(found, wanted)
 
@@ -27,8 +25,8 @@ def test_bfloat16_is_nearly_the_same_and_leaves_the_network_as_it_was():
     embedder = Embedder(TinyBackbone()).eval()
     before = {name: value.clone() for name, value in embedder.state_dict().items()}
     ours, theirs = (
-        TorchEngine(embedder).embed(photos(16)),
-        TorchEngine(embedder, bfloat16=True).embed(photos(16)),
+        TorchRuntime(embedder).embed(photos(16)),
+        TorchRuntime(embedder, bfloat16=True).embed(photos(16)),
     )
     assert theirs.dtype == np.float32
     assert np.allclose(np.linalg.norm(theirs, axis=1), 1, atol=1e-6)
@@ -38,7 +36,7 @@ def test_bfloat16_is_nearly_the_same_and_leaves_the_network_as_it_was():
 
 def test_they_say_how_they_compute():
     embedder = Embedder(TinyBackbone()).eval()
-    assert [TorchEngine(embedder, low).says for low in (False, True)] == [
+    assert [TorchRuntime(embedder, low).says for low in (False, True)] == [
         "torch float32",
         "torch bfloat16",
     ]

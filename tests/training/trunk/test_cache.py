@@ -5,15 +5,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tiny import ChainBackbone, ColourCatalog
+from tiny import ChainBackbone, ColourCatalog, load
 from torch import nn
 from torchvision.transforms import v2
 
 from vsearch.data.catalogs.base import boxes
 from vsearch.data.decoding import scan
-from vsearch.data.photos import load, normalise, open_photo, to_square
+from vsearch.data.photos import open_photo, read_square, to_square
 from vsearch.models.backbones.cut import cut
 from vsearch.models.embedder import Embedder
+from vsearch.models.normalising import normalise
 from vsearch.training.trunk import fill as filling
 from vsearch.training.trunk.cache import TrunkCache, TrunkMaps
 from vsearch.training.trunk.fill import NoRoomError
@@ -78,7 +79,7 @@ def test_the_trunk_is_run_as_frozen_stages_are(backbone, items, tmp_path):
 
 def test_a_seed_chooses_among_the_views_and_each_is_an_augmented_photo(backbone, items, tmp_path):
     cached = maps_of(backbone, tmp_path, FLIP, views=3).augmented(items, items["content_hash"])
-    square = to_square(open_photo(items["path"].iloc[0]), backbone.preprocessing)
+    square = torch.from_numpy(to_square(open_photo(items["path"].iloc[0]), backbone.preprocessing))
     with torch.no_grad():
         both = [
             cut(backbone).trunk(normalise(one, backbone.preprocessing)[None])[0]
@@ -180,7 +181,9 @@ def test_embedder_takes_maps_as_well_as_photos(backbone, items, tmp_path):
     )
     paths = items["path"].iloc[:8]
     photos = torch.stack([load(path, backbone.preprocessing) for path in paths])
-    squares = torch.stack([to_square(open_photo(path), backbone.preprocessing) for path in paths])
+    squares = torch.from_numpy(
+        np.stack([read_square(path, backbone.preprocessing) for path in paths])
+    )
     with torch.no_grad():
         cosines = (embedder.from_batch(maps) * embedder.from_batch(photos)).sum(dim=1)
         assert torch.equal(embedder.from_batch(squares), embedder.from_batch(photos))

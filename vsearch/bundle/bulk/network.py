@@ -9,33 +9,33 @@ from vsearch.bundle.generations.manifest import read_fitted
 from vsearch.bundle.opening import check_canaries, checked_embedder
 from vsearch.errors import BundleError
 from vsearch.models.embedder import Embedder
-from vsearch.models.runtimes.base import Engine
-from vsearch.models.runtimes.torch import TorchEngine
+from vsearch.models.runtimes.base import Runtime
+from vsearch.models.runtimes.torch import TorchRuntime
 
 
-def decide(bundle: Path, name: WantedName, begun: Network | None) -> tuple[Network, Engine, str]:
+def decide(bundle: Path, name: WantedName, begun: Network | None) -> tuple[Network, Runtime, str]:
     """Return what is to compute, opened, and why: what a folder was begun with, or what is wanted
     for a new one.
 
     Raises:
-        BundleError: the bundle is damaged, there is no such engine, or the folder was begun with
+        BundleError: the bundle is damaged, there is no such runtime, or the folder was begun with
             another.
     """
     fitted = read_fitted(bundle)
     embedder = checked_embedder(bundle, fitted)
     check_canaries(bundle, embedder, fitted)
     if begun is not None:
-        if name not in ("auto", begun.engine):
-            raise BundleError(f"the folder was begun with --network {begun.engine}, not {name}.")
-        return begun, open_engine(bundle, embedder, fitted, begun), "as the folder was begun"
+        if name not in ("auto", begun.runtime):
+            raise BundleError(f"the folder was begun with --runtime {begun.runtime}, not {name}.")
+        return begun, open_runtime(bundle, embedder, fitted, begun), "as the folder was begun"
     if torch.cuda.is_available() and name in ("auto", "torch"):
-        return Network("torch", "float32"), TorchEngine(embedder), "float32, on the GPU"
+        return Network("torch", "float32"), TorchRuntime(embedder), "float32, on the GPU"
     chosen = choose(bundle, embedder, fitted, name, "auto")
-    return Network(chosen.engine.name, chosen.engine.precision), chosen.engine, chosen.why
+    return Network(chosen.runtime.name, chosen.runtime.precision), chosen.runtime, chosen.why
 
 
-def open_engine(
+def open_runtime(
     bundle: Path, embedder: Embedder, fitted: dict[str, Any], network: Network
-) -> Engine:
-    """Open an engine of a bundle by its name and precision."""
-    return choose(bundle, embedder, fitted, network.engine, network.precision).engine
+) -> Runtime:
+    """Open a runtime of a bundle by its name and precision."""
+    return choose(bundle, embedder, fitted, network.runtime, network.precision).runtime

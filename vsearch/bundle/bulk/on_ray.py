@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import torch
 
-from vsearch.bundle.bulk.network import open_engine
+from vsearch.bundle.bulk.network import open_runtime
 from vsearch.bundle.bulk.photos import decode, embed
 from vsearch.bundle.bulk.plan import Network
 from vsearch.bundle.bulk.writer import Writer
@@ -16,7 +16,7 @@ from vsearch.bundle.generations.manifest import read_fitted
 from vsearch.bundle.opening import checked_embedder
 from vsearch.data.catalogs.base import BOX, boxes
 from vsearch.errors import BundleError
-from vsearch.models.runtimes.torch import TorchEngine
+from vsearch.models.runtimes.torch import TorchRuntime
 from vsearch.optional_packages import require
 
 OBJECT_STORE_BYTES = 512 << 20  # of a Ray that is started here; on a cluster Ray decides
@@ -60,7 +60,7 @@ def run(
         raise BundleError(f"Ray can't be started or reached: {error}") from error
     try:
         _quiet(data)
-        gpus = int(ray.cluster_resources().get("GPU", 0)) if network.engine == "torch" else 0
+        gpus = int(ray.cluster_resources().get("GPU", 0)) if network.runtime == "torch" else 0
         pool = data.ActorPoolStrategy(size=actors or gpus or int(ray.cluster_resources()["CPU"]))
         made = data.from_arrow(_blocks(items, writer.parts.manifest["part_size"])).map_batches(
             _Embedding,
@@ -83,19 +83,16 @@ class _Embedding:
     def __init__(self, bundle: str, network: Network) -> None:
         fitted = read_fitted(Path(bundle))
         embedder = checked_embedder(Path(bundle), fitted)
-        self.engine = open_engine(Path(bundle), embedder, fitted, network)
+        self.runtime = open_runtime(Path(bundle), embedder, fitted, network)
         self.preprocessing, self.dim = embedder.preprocessing, embedder.dim
-        self.on_gpu = torch.cuda.is_available() and isinstance(self.engine, TorchEngine)
-        if self.on_gpu and isinstance(self.engine, TorchEngine):
-            self.engine.network.to("cuda")
+        if isinstance(self.runtime, TorchRuntime) and torch.cuda.is_available():
+            self.runtime.network.to("cuda")
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
         corners = boxes(pd.DataFrame({name: batch[name] for name in BOX}))
         sources = [*zip(batch["path"].tolist(), corners, strict=True)]
         photos = decode(batch["row"].tolist(), sources, self.preprocessing, 1)
-        if self.on_gpu:
-            photos.squares = photos.squares.to("cuda")
-        vectors = embed(self.engine, photos)
+        vectors = embed(self.runtime, photos)
         if not len(vectors):
             vectors = np.zeros((len(photos.rows), self.dim), dtype=np.float32)
         return {

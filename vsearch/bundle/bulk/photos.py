@@ -3,13 +3,11 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from vsearch.data.decoding import in_threads
 from vsearch.data.io.object_stores import is_url
 from vsearch.data.photos import Box, PhotoError, Preprocessing, read_hashed
-from vsearch.models.runtimes.base import Engine
+from vsearch.models.runtimes.base import Runtime
 
 FETCHING = 32  # threads where photos come from object stores, which are waited for
 Source = tuple[str, Box | None]
@@ -27,7 +25,7 @@ class Photos:
     """
 
     rows: np.ndarray
-    squares: Tensor
+    squares: np.ndarray
     hashes: list[str]
     errors: list[str]
 
@@ -47,28 +45,28 @@ def decode(
     size = preprocessing.size
     return Photos(
         np.asarray(rows, dtype=np.int64),
-        torch.stack(squares) if squares else torch.empty((0, 3, size, size), dtype=torch.uint8),
+        np.stack(squares) if squares else np.empty((0, 3, size, size), dtype=np.uint8),
         [digest for _, digest, _ in found],
         [error for _, _, error in found],
     )
 
 
-def embed(engine: Engine, photos: Photos) -> np.ndarray:
+def embed(runtime: Runtime, photos: Photos) -> np.ndarray:
     """Return the embeddings, float32 (n, dim), of photos; zeros for broken ones; (0, 0) if all are
     broken.
     """
     good = np.array([not error for error in photos.errors], dtype=bool)
     if not good.any():
         return np.empty((0, 0), dtype=np.float32)
-    made = engine.embed(photos.squares)
+    made = runtime.embed(photos.squares)
     vectors = np.zeros((len(good), made.shape[1]), dtype=np.float32)
     vectors[good] = made
     return vectors
 
 
-def _look(preprocessing: Preprocessing, source: Source) -> tuple[Tensor, str, str]:
+def _look(preprocessing: Preprocessing, source: Source) -> tuple[np.ndarray, str, str]:
     try:
         square, digest = read_hashed(source[0], preprocessing, source[1])
         return square, digest, ""
     except PhotoError as error:
-        return torch.empty(0), "", str(error)
+        return np.empty(0), "", str(error)

@@ -20,7 +20,7 @@ from vsearch.models.runtimes.base import Name, Precision
 class Network:
     """What computes: a library and a precision. A folder keeps to the one that it was begun with."""
 
-    engine: Name
+    runtime: Name
     precision: Precision
 
 

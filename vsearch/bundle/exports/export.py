@@ -24,10 +24,10 @@ from vsearch.bundle.opening import embedder_of
 from vsearch.data.io.atomic import MAKING, make_folder
 from vsearch.errors import BundleError
 from vsearch.models.embedder import Embedder
-from vsearch.models.runtimes.base import Engine, Name, Precision
-from vsearch.models.runtimes.onnx import OnnxEngine
-from vsearch.models.runtimes.openvino import OpenvinoEngine
-from vsearch.models.runtimes.torch import TorchEngine
+from vsearch.models.runtimes.base import Name, Precision, Runtime
+from vsearch.models.runtimes.onnx import OnnxRuntime
+from vsearch.models.runtimes.openvino import OpenvinoRuntime
+from vsearch.models.runtimes.torch import TorchRuntime
 
 CALIBRATION = 300  # photos
 PACKAGES = {"onnx": ("torch", "onnx", "onnxruntime"), "openvino": ("torch", "onnx", "openvino")}
@@ -95,7 +95,10 @@ def _fill(made: Path, live: Live, embedder: Embedder, wanted: Wanted) -> None:
             quantise(file, _calibration(live, embedder))
         if wanted.name == "openvino":
             to_openvino(file, made, metadata)
-    before, after = embedded(TorchEngine(embedder), photos), embedded(_opened(made, wanted), photos)
+    before, after = (
+        embedded(TorchRuntime(embedder), photos),
+        embedded(_opened(made, wanted), photos),
+    )
     proof = prove(before, after, photos, live.index, live.items["label"].to_numpy(), wanted.bounds)
     written = {
         "schema": SCHEMA,
@@ -110,8 +113,8 @@ def _fill(made: Path, live: Live, embedder: Embedder, wanted: Wanted) -> None:
     (made / LINEAGE).write_text(json.dumps(written, indent=2))
 
 
-def _opened(folder: Path, wanted: Wanted) -> Engine:
-    kind = OnnxEngine if wanted.name == "onnx" else OpenvinoEngine
+def _opened(folder: Path, wanted: Wanted) -> Runtime:
+    kind = OnnxRuntime if wanted.name == "onnx" else OpenvinoRuntime
     return kind(folder, wanted.precision)
 
 

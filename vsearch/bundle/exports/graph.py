@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vsearch.data.photos import normalise
 from vsearch.models.embedder import Embedder
+from vsearch.models.normalising import normalise
 from vsearch.models.runtimes.base import FILES, INPUT, OUTPUT, require
 
 ROWS = 2  # of the photos it is traced with; of one row the exporter would make a constant

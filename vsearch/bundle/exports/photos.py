@@ -4,8 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
-from torch import Tensor
 
 from vsearch.bundle import canaries
 from vsearch.bundle.generations.checked_files import check_file
@@ -29,7 +27,7 @@ class Held:
         origin: what they are, in words.
     """
 
-    squares: Tensor
+    squares: np.ndarray
     labels: np.ndarray
     own: np.ndarray
     origin: str
@@ -72,12 +70,12 @@ def held(live: Live, preprocessing: Preprocessing, given: Sequence[Path] = ()) -
             f"{live.bundle}: none of its photos is there to prove an export with; name some with "
             "--photos."
         )
-    return Held(torch.stack(squares), np.array(labels, dtype=object), np.array(own), origin)
+    return Held(np.stack(squares), np.array(labels, dtype=object), np.array(own), origin)
 
 
 def readable(
     table: pd.DataFrame, preprocessing: Preprocessing
-) -> tuple[list[Tensor], pd.DataFrame]:
+) -> tuple[list[np.ndarray], pd.DataFrame]:
     """Return the photos of a table that can be read, uint8 (3, S, S) each, and their rows."""
     squares, good = [], []
     for row, (path, box) in enumerate(zip(table.get("path", []), boxes(table), strict=True)):

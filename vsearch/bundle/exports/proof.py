@@ -7,7 +7,7 @@ from vsearch.bundle.exports.photos import Held
 from vsearch.bundle.generations.swap_trial import Queries, hits, overlap, precisions
 from vsearch.errors import BundleError
 from vsearch.indexes.base import Index
-from vsearch.models.runtimes.base import Engine
+from vsearch.models.runtimes.base import Runtime
 
 BATCH = 32
 
@@ -29,11 +29,16 @@ class Bounds:
 FLOAT32, INT8 = Bounds(0.9999, 0.99), Bounds(0.95, 0.8)
 
 
-def embedded(engine: Engine, held: Held) -> np.ndarray:
+def embedded(runtime: Runtime, held: Held) -> np.ndarray:
     """Return the photos' unit vectors, float32 (n, dim), in batches, of which the last one is as
     small as it comes.
     """
-    return np.concatenate([engine.embed(batch) for batch in held.squares.split(BATCH)])
+    return np.concatenate(
+        [
+            runtime.embed(held.squares[start : start + BATCH])
+            for start in range(0, len(held.squares), BATCH)
+        ]
+    )
 
 
 def prove(

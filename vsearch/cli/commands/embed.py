@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, required=True, metavar="FOLDER", help="where the parts are to be"
     )
     parser.add_argument(
-        "--engine",
+        "--executor",
         choices=("lightning", "ray"),
         default="lightning",
         help=(
@@ -47,11 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ),
     )
     parser.add_argument(
-        "--network",
+        "--runtime",
         choices=("auto", "torch", "onnx", "openvino"),
         default="auto",
         help=(
-            "what computes, as `index add --engine` takes it; a folder keeps to the one that it "
+            "what computes, as `index add --runtime` takes it; a folder keeps to the one that it "
             "was begun with"
         ),
     )
@@ -108,31 +108,31 @@ def _embed(args: argparse.Namespace, source: "Source") -> None:
     from vsearch.bundle.generations.manifest import model_of, read_fitted
     from vsearch.errors import BundleError
 
-    if args.actors and args.engine != "ray":
-        raise BundleError("--actors are Ray's: give --engine ray too.")
+    if args.actors and args.executor != "ray":
+        raise BundleError("--actors are Ray's: give --executor ray too.")
     model, items = model_of(read_fitted(args.bundle)), source.items
     begun = begin(args.out, model, items, source.name, args.part_size)
-    network, engine, why = decide(
-        args.bundle, args.network, Network(**begun.manifest["network"]) if begun else None
+    network, runtime, why = decide(
+        args.bundle, args.runtime, Network(**begun.manifest["network"]) if begun else None
     )
     parts = begun or start(args.out, model, items, source.name, args.part_size, network)
     if (
         first := Network(**parts.manifest["network"])
     ) != network:  # another process was quicker, and chose otherwise
-        network, engine, why = decide(args.bundle, args.network, first)
+        network, runtime, why = decide(args.bundle, args.runtime, first)
     if args.retry_errors:
         print(f"{forget_errors(parts, args.share):,} parts with broken photos are made anew.")
     todo = args.share.of_all(parts.missing())
     rows = [row for number in todo for row in parts.rows(number)]
     print(
-        f"{network.engine} computes: {why}. {len(parts):,} parts, of which {len(todo):,} are to be "
+        f"{network.runtime} computes: {why}. {len(parts):,} parts, of which {len(todo):,} are to be "
         "made here."
     )
     columns = (TextColumn("Embedding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, disable=not rows) as progress:
         task = progress.add_task("", total=len(rows))
         writer = Writer(parts, items, lambda n: progress.advance(task, n))
-        if rows and args.engine == "ray":
+        if rows and args.executor == "ray":
             from vsearch.bundle.bulk import on_ray
 
             on_ray.run(args.bundle, network, items.iloc[rows], writer, args.batch_size, args.actors)
@@ -141,7 +141,7 @@ def _embed(args: argparse.Namespace, source: "Source") -> None:
             from vsearch.training.distributed import embed_on_lightning as on_lightning
 
             preprocessing = Preprocessing(**model["preprocessing"])
-            on_lightning.run(engine, preprocessing, items.iloc[rows], writer, args.batch_size)
+            on_lightning.run(runtime, preprocessing, items.iloc[rows], writer, args.batch_size)
     _say(parts, writer)
 
 

@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fingerprint", help="of the model that made a Parquet, or the bundle that it is in"
     )
     made["add"].add_argument(
-        "--engine",
+        "--runtime",
         choices=("auto", "torch", "onnx", "openvino"),
         default="auto",
         help=(
@@ -122,10 +122,10 @@ def add(args: argparse.Namespace) -> None:
     with writing(args.bundle):
         live = open_live(args.bundle)
         found = incoming(
-            live, args.table, args.folder, args.embeddings, args.fingerprint, args.engine
+            live, args.table, args.folder, args.embeddings, args.fingerprint, args.runtime
         )
-        if found.engine:
-            print(f"Embedded by {found.engine}.")
+        if found.runtime:
+            print(f"Embedded by {found.runtime}.")
         _list(found.left_out)
         done = edit.add(live, found.items, found.embeddings)
         print(

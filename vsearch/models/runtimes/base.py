@@ -2,9 +2,9 @@ from abc import ABC, abstractmethod
 from typing import Any, Literal
 
 import numpy as np
-from torch import Tensor
 
-from vsearch import optional_packages as extras
+from vsearch import optional_packages
+from vsearch.data.photos import Preprocessing
 from vsearch.errors import BundleError
 
 Name = Literal["torch", "onnx", "openvino"]
@@ -13,26 +13,31 @@ FILES: dict[Name, tuple[str, ...]] = {
     "onnx": ("model.onnx",),
     "openvino": ("model.xml", "model.bin"),
 }
-INPUT, OUTPUT = "squares", "embeddings"  # of exported models
+# of exported models
+INPUT = "squares"
+OUTPUT = "embeddings"
+METADATA = "preprocessing"
 EXPORTS = "exports"  # a bundle's folder of them: in no manifest, each has its own JSON
 
 
-class Engine(ABC):
+class Runtime(ABC):
     """Photos to embeddings, by one library. Safe to call from one thread at a time.
 
     Attributes:
         name: of the library.
         precision: what it computes in; with int8, what can't be is float32 or bfloat16.
+        preprocessing: what makes a photo its input.
+        dim: length of an embedding.
     """
 
     name: Name
     precision: Precision
+    preprocessing: Preprocessing
+    dim: int
 
     @abstractmethod
-    def embed(self, squares: Tensor) -> np.ndarray:
-        """Return unit vectors, float32 (B, dim), of photos, uint8 (B, 3, S, S), as
-        `images.to_square` makes them.
-        """
+    def embed(self, photos: np.ndarray) -> np.ndarray:
+        """Return unit vectors, float32 (B, dim), of photos, uint8 (B, 3, S, S); see `to_square`."""
 
     @property
     def says(self) -> str:
@@ -41,16 +46,16 @@ class Engine(ABC):
 
 
 def require(module: str, extra: str) -> Any:
-    """Return a package that an engine needs.
+    """Return a package that a runtime needs.
 
     Raises:
         MissingPackage: it isn't installed; says which extra brings it.
     """
     try:
-        return extras.require(module, extra)
+        return optional_packages.require(module, extra)
     except ImportError as error:
         raise MissingPackage(str(error)) from error
 
 
 class MissingPackage(BundleError):
-    """A package that an engine needs is not installed."""
+    """A package that a runtime needs is not installed."""

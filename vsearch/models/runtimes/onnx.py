@@ -1,18 +1,28 @@
+import json
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from vsearch.models.runtimes.base import FILES, INPUT, OUTPUT, Engine, Precision, require
+from vsearch.data.photos import Preprocessing
+from vsearch.models.processor import usual_threads
+from vsearch.models.runtimes.base import (
+    FILES,
+    INPUT,
+    METADATA,
+    OUTPUT,
+    Precision,
+    Runtime,
+    require,
+)
 
 
-class OnnxEngine(Engine):
-    """ONNX Runtime, on the CPU, with as many threads as PyTorch has.
+class OnnxRuntime(Runtime):
+    """ONNX Runtime, on the CPU.
 
     Args:
         folder: an export's.
         precision: of the export, float32 or int8.
+        threads: 0: as many as PyTorch would take.
 
     Raises:
         MissingPackage: onnxruntime is not installed.
@@ -20,16 +30,20 @@ class OnnxEngine(Engine):
 
     name = "onnx"
 
-    def __init__(self, folder: Path, precision: Precision = "float32") -> None:
-        runtime = require("onnxruntime", "onnx")
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
+    def __init__(self, folder: Path, precision: Precision = "float32", threads: int = 0) -> None:
+        library = require("onnxruntime", "onnx")
+        options = library.SessionOptions()
+        options.intra_op_num_threads = threads or usual_threads()
         options.log_severity_level = 3  # errors
-        path, providers = folder / FILES["onnx"][0], ["CPUExecutionProvider"]
-        self.session = runtime.InferenceSession(path, options, providers=providers)
+        path = folder / FILES["onnx"][0]
+        self.session = library.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         self.precision = precision
 
-    def embed(self, squares: Tensor) -> np.ndarray:
+        metadata = self.session.get_modelmeta().custom_metadata_map
+        self.preprocessing = Preprocessing(**json.loads(metadata[METADATA]))
+        self.dim = self.session.get_outputs()[0].shape[1]
+
+    def embed(self, photos: np.ndarray) -> np.ndarray:
         """Return unit vectors, float32 (B, dim), of photos, uint8 (B, 3, S, S)."""
-        (vectors,) = self.session.run([OUTPUT], {INPUT: squares.numpy()})
+        (vectors,) = self.session.run([OUTPUT], {INPUT: photos})
         return np.asarray(vectors)

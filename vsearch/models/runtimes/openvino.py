@@ -1,18 +1,20 @@
+import json
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from vsearch.models.runtimes.base import FILES, Engine, Precision, require
+from vsearch.data.photos import Preprocessing
+from vsearch.models.processor import usual_threads
+from vsearch.models.runtimes.base import FILES, METADATA, Precision, Runtime, require
 
 
-class OpenvinoEngine(Engine):
-    """OpenVINO, on the CPU, with as many threads as PyTorch has.
+class OpenvinoRuntime(Runtime):
+    """OpenVINO, on the CPU.
 
     Args:
         folder: an export's.
         precision: what to compute in, float32 or bfloat16.
+        threads: 0: as many as PyTorch would take.
 
     Raises:
         MissingPackage: openvino is not installed.
@@ -20,18 +22,23 @@ class OpenvinoEngine(Engine):
 
     name = "openvino"
 
-    def __init__(self, folder: Path, precision: Precision = "float32") -> None:
-        openvino = require("openvino", "openvino")
+    def __init__(self, folder: Path, precision: Precision = "float32", threads: int = 0) -> None:
+        library = require("openvino", "openvino")
         config = {
             "INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32",
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "INFERENCE_NUM_THREADS": threads or usual_threads(),
             "PERFORMANCE_HINT": "LATENCY",
         }
-        model = openvino.Core().compile_model(folder / FILES["openvino"][0], "CPU", config)
-        self.request = model.create_infer_request()
+        core = library.Core()
+        model = core.read_model(folder / FILES["openvino"][0])
+        self.request = core.compile_model(model, "CPU", config).create_infer_request()
         self.precision = precision
 
-    def embed(self, squares: Tensor) -> np.ndarray:
+        kept = model.get_rt_info(["vsearch", METADATA]).astype(str)
+        self.preprocessing = Preprocessing(**json.loads(kept))
+        self.dim = model.output(0).partial_shape[1].get_length()
+
+    def embed(self, photos: np.ndarray) -> np.ndarray:
         """Return unit vectors, float32 (B, dim), of photos, uint8 (B, 3, S, S)."""
-        (vectors,) = self.request.infer([squares.numpy()]).values()
+        (vectors,) = self.request.infer([photos]).values()
         return np.array(vectors)  # a copy: the request writes into its own memory again

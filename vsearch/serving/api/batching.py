@@ -7,10 +7,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from vsearch.models.runtimes.base import Engine
+from vsearch.models.runtimes.base import Runtime
 from vsearch.serving.api.problems import Busy
 
 
@@ -18,8 +16,8 @@ from vsearch.serving.api.problems import Busy
 class _Waiting:
     """A photo that waits to be embedded by a runtime."""
 
-    runtime: Engine
-    photo: Tensor
+    runtime: Runtime
+    photo: np.ndarray
     vector: "Future[np.ndarray]" = field(default_factory=Future)
 
 
@@ -58,7 +56,7 @@ class Batcher:
         """How many photos wait."""
         return self._queue.qsize()
 
-    async def embed(self, runtime: Engine, photo: Tensor) -> np.ndarray:
+    async def embed(self, runtime: Runtime, photo: np.ndarray) -> np.ndarray:
         """Return the unit vector, float32 (dim,), of a photo, uint8 (3, size, size).
 
         Raises:
@@ -110,13 +108,13 @@ class Batcher:
         self._ended = True
         return batch
 
-    def _embed(self, runtime: Engine, batch: list[_Waiting]) -> None:
+    def _embed(self, runtime: Runtime, batch: list[_Waiting]) -> None:
         wanted = [one for one in batch if one.vector.set_running_or_notify_cancel()]
         if not wanted:
             return
         self.on_batch(len(wanted))
         try:
-            vectors = runtime.embed(torch.stack([one.photo for one in wanted]))
+            vectors = runtime.embed(np.stack([one.photo for one in wanted]))
         except Exception as error:  # the callers' to handle: the thread must live on
             for one in wanted:
                 one.vector.set_exception(error)

@@ -2,10 +2,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Form
 from starlette.exceptions import HTTPException
-from torch import Tensor
+from torch import Tensor, from_numpy
 
-from vsearch.data.photos import PhotoError, normalise, open_photo
+from vsearch.data.photos import PhotoError, open_photo
 from vsearch.models.embedder import Embedder
+from vsearch.models.normalising import normalise
 from vsearch.search.explain import explain
 from vsearch.serving.api.forms import PhotoFile, PhotoRegion
 from vsearch.serving.api.manual_examples import EXPLAIN_REPLY, ID, shown
@@ -42,7 +43,7 @@ async def why_similar(
 
 
 def _explain(embedder: Embedder, id: str, query: SeenPhoto, item: SeenPhoto) -> ExplainReply:
-    photos = [normalise(seen.square, embedder.preprocessing) for seen in (query, item)]
+    photos = [normalise(from_numpy(seen.square), embedder.preprocessing) for seen in (query, item)]
     score, query_parts, item_parts = explain(embedder, *photos)
     return ExplainReply(
         id=id, score=score, query=_heatmap(query_parts, query), item=_heatmap(item_parts, item)

@@ -3,9 +3,9 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, UnidentifiedImageError
 from starlette.exceptions import HTTPException
-from torch import Tensor
 
 from vsearch.data.photos import Box, PhotoError, Preprocessing, open_photo, to_square
 
@@ -53,7 +53,7 @@ class SeenPhoto:
             where the photo was padded.
     """
 
-    square: Tensor
+    square: np.ndarray
     box: Box
 
 

@@ -9,7 +9,7 @@ from vsearch.data.catalogs.base import boxes
 from vsearch.data.photos import Box, Preprocessing
 from vsearch.evaluation import calibration
 from vsearch.evaluation.calibration import Calibration
-from vsearch.models.runtimes.base import Engine
+from vsearch.models.runtimes.base import Runtime
 from vsearch.search.explain import can_explain
 from vsearch.search.searcher import Searcher
 from vsearch.serving.api.facets import HIDDEN, facets
@@ -36,7 +36,7 @@ class ServedBundle:
 
     folder: Path
     searcher: Searcher
-    runtime: Engine
+    runtime: Runtime
     precision: str
     calibration: Calibration | None
     facets: list[Facet]
@@ -103,7 +103,8 @@ def open_checked(
     folder: Path,
     photos_root: Path | None = None,
     precision: WantedPrecision = "float32",
-    engine: WantedName = "torch",
+    runtime: WantedName = "torch",
+    threads: int = 0,
 ) -> tuple[ServedBundle, list[str]]:
     """Open a bundle as it stands and check lengths, SHA-256, fingerprint, and stored photos.
 
@@ -112,7 +113,7 @@ def open_checked(
 
     Raises:
         BundleError: says which part is missing, damaged or foreign, or that the network embeds
-            differently now, or can't do it with this engine in this precision.
+            differently now, or can't do it with this runtime in this precision.
     """
     start = time.perf_counter()
     folder = folder.resolve()
@@ -120,11 +121,11 @@ def open_checked(
     hidden = tuple(name for name in HIDDEN if name != "id")
     searcher = replace(open_bundle(folder), hidden=hidden)
     alike = check_canaries(folder, searcher.embedder, searcher.manifest)
-    chosen = choose(folder, searcher.embedder, searcher.manifest, engine, precision)
+    chosen = choose(folder, searcher.embedder, searcher.manifest, runtime, precision, threads)
     bundle = ServedBundle(
         folder=folder,
         searcher=searcher,
-        runtime=chosen.engine,
+        runtime=chosen.runtime,
         precision=chosen.why,
         calibration=calibration.read(folder, searcher.manifest),
         facets=facets(searcher.items),
@@ -137,7 +138,7 @@ def open_checked(
         f"{bundle.generation}",
         f"items: {len(searcher.items):,}, ids each once: {unique}",
         alike,
-        f"engine: {chosen.engine.name}; precision: {chosen.why}",
+        f"runtime: {chosen.runtime.name}; precision: {chosen.why}",
         f"opened in {time.perf_counter() - start:.1f} s",
     ]
     return bundle, checked

@@ -4,8 +4,6 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
 from vsearch.serving.api.batching import Batcher
 from vsearch.serving.api.metrics import Metrics
 from vsearch.serving.api.served_bundle import ServedBundle, open_checked
@@ -30,8 +28,6 @@ class Service:
         self.find_bundle = find_bundle
         self.settings = settings
         self.metrics = Metrics()
-        if settings.torch_threads:
-            torch.set_num_threads(settings.torch_threads)
         self.now = self._open()
         self.before: ServedBundle | None = None
         self.stopping = False
@@ -80,7 +76,11 @@ class Service:
     def _open(self) -> ServedBundle:
         settings = self.settings
         bundle, checked = open_checked(
-            self.find_bundle(), settings.photos_root, settings.precision, settings.engine
+            self.find_bundle(),
+            settings.photos_root,
+            settings.precision,
+            settings.runtime,
+            settings.runtime_threads,
         )
         logger.info("bundle checked", extra={"bundle": str(bundle.folder), "checked": checked})
         missing = bundle.missing_photos()

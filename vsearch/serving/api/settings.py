@@ -81,7 +81,7 @@ class Settings(BaseSettings):
     )
     decode_threads: Count = Field(default=2, description="photos decoded at once")
     search_threads: Count = Field(default=2, description="searches at once")
-    engine: WantedName = Field(
+    runtime: WantedName = Field(
         default="auto",
         description="torch, onnx, openvino; auto: the quickest of PyTorch and the bundle's exports",
     )
@@ -92,10 +92,10 @@ class Settings(BaseSettings):
             "float32"
         ),
     )
-    torch_threads: int = Field(
+    runtime_threads: int = Field(
         default=0,
         ge=0,
-        description="threads of the network, whatever the engine; 0: PyTorch's choice",
+        description="threads of the runtime; 0: one for each core",
     )
     body_s: Seconds = Field(
         default=15, description="seconds that a request's body may take to arrive"

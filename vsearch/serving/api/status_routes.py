@@ -56,7 +56,7 @@ def describe(bundle: ServedBundle) -> Info:
         fingerprint=bundle.fingerprint,
         generation=bundle.generation,
         model=_some(manifest, MODEL),
-        engine=bundle.runtime.name,
+        runtime=bundle.runtime.name,
         precision=bundle.precision,
         index={"class_path": manifest["index"]["class_path"], **searcher.index.describe()},
         items=len(searcher.items),

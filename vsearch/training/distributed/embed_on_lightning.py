@@ -11,15 +11,15 @@ from vsearch.bundle.bulk.photos import Photos, Source, decode, embed
 from vsearch.bundle.bulk.writer import Writer
 from vsearch.data.catalogs.base import boxes
 from vsearch.data.photos import Preprocessing
-from vsearch.models.runtimes.base import Engine
-from vsearch.models.runtimes.torch import TorchEngine
+from vsearch.models.runtimes.base import Runtime
+from vsearch.models.runtimes.torch import TorchRuntime
 from vsearch.training.loaders import loader, workers
 
 Batch = tuple[list[int], list[Source]]
 
 
 def run(
-    engine: Engine,
+    runtime: Runtime,
     preprocessing: Preprocessing,
     items: pd.DataFrame,
     writer: Writer,
@@ -29,7 +29,7 @@ def run(
     PyTorch computes.
 
     Args:
-        engine: what computes.
+        runtime: what computes.
         preprocessing: the network's.
         items: of the rows that are still to be embedded; their index has the catalog's rows.
         writer: what takes the embeddings.
@@ -40,7 +40,7 @@ def run(
         (rows[start : start + batch_size], sources[start : start + batch_size])
         for start in range(0, len(rows), batch_size)
     ]
-    on_gpu = torch.cuda.is_available() and isinstance(engine, TorchEngine)
+    on_gpu = torch.cuda.is_available() and isinstance(runtime, TorchRuntime)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     trainer = Trainer(
         accelerator="gpu" if on_gpu else "cpu",
@@ -56,7 +56,7 @@ def run(
         )  # threads decode beside a CPU that computes
         warnings.filterwarnings("ignore", ".*LeafSpec")  # Lightning 2.6 with a newer PyTorch
         trainer.predict(
-            _Embedding(engine, writer),
+            _Embedding(runtime, writer),
             loader(_Decoded(batches, preprocessing), workers() if on_gpu else 0, batch_size=None),
             return_predictions=False,
         )
@@ -74,14 +74,14 @@ class _Decoded(Dataset[Photos]):
 
 
 class _Embedding(LightningModule):
-    def __init__(self, engine: Engine, writer: Writer) -> None:
+    def __init__(self, runtime: Runtime, writer: Writer) -> None:
         super().__init__()
-        self.engine, self.writer = engine, writer
-        if isinstance(engine, TorchEngine):
-            self.network = engine.network  # so that the Trainer moves it
+        self.runtime, self.writer = runtime, writer
+        if isinstance(runtime, TorchRuntime):
+            self.network = runtime.network  # so that the Trainer moves it
 
     def predict_step(self, photos: Photos) -> int:
-        self.writer.add(photos.rows, embed(self.engine, photos), photos.hashes, photos.errors)
+        self.writer.add(photos.rows, embed(self.runtime, photos), photos.hashes, photos.errors)
         return len(photos.rows)
 
 

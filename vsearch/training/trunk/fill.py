@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from vsearch.data.decoding import in_threads
 from vsearch.data.io.locks import one_at_a_time
-from vsearch.data.photos import Box, Preprocessing, normalise, read_square
+from vsearch.data.photos import Box, Preprocessing, read_square
 from vsearch.errors import VsearchError
+from vsearch.models.normalising import normalise
 from vsearch.training.trunk.store import Shard, Store
 from vsearch.training.trunk.views import make_view
 
@@ -58,7 +59,7 @@ class Maker:
 
     def square(self, source: Source) -> Tensor:
         """Return the photo as it is, uint8 (3, S, S)."""
-        return read_square(source.path, self.preprocessing, source.box)
+        return torch.from_numpy(read_square(source.path, self.preprocessing, source.box))
 
     def maps(self, squares: Tensor) -> Tensor:
         """Return float (n, C, h, w) of squares, uint8 (n, 3, S, S)."""

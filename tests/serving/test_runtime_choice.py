@@ -37,7 +37,7 @@ def test_auto_takes_bfloat16_where_the_cpu_has_it(tmp_path, cpu):
     opened, checked = open_checked(served_bundle(tmp_path / "bundle"), precision="auto")
     assert opened.precision.startswith("bfloat16: 0.99") is cpu
     assert (opened.runtime.precision == "bfloat16") is cpu
-    assert f"engine: torch; precision: {opened.precision}" in checked
+    assert f"runtime: torch; precision: {opened.precision}" in checked
 
 
 def test_float32_stays(tmp_path, cpu):
@@ -80,8 +80,8 @@ def test_the_service_answers_with_an_export_and_says_so(served, tmp_path):
     pytest.importorskip("onnxscript")
     folder, photo = served_bundle(tmp_path / "bundle"), encoded(picture(3))
     main(["export", str(folder), "--format", "onnx"])
-    clients = [served(folder, engine=name) for name in ("torch", "onnx")]
-    assert [client.get("/v1/info").json()["engine"] for client in clients] == ["torch", "onnx"]
+    clients = [served(folder, runtime=name) for name in ("torch", "onnx")]
+    assert [client.get("/v1/info").json()["runtime"] for client in clients] == ["torch", "onnx"]
     ours, theirs = (
         upload(client, photo, path="/v1/embed").json()["embedding"] for client in clients
     )

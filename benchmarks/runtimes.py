@@ -1,10 +1,10 @@
-"""Photos a second and latency of each engine on a bundle's photos, in turn, with what each changes
+"""Photos a second and latency of each runtime on a bundle's photos, in turn, with what each changes
 in the results.
 
-    python -m benchmarks.engines BUNDLE [--threads 2] [--rounds 15] [--batch 32] [--processor-time]
+    python -m benchmarks.runtimes BUNDLE [--threads 2] [--rounds 15] [--batch 32] [--processor-time]
 
-The engines: PyTorch in float32 and bfloat16, and the bundle's exports (`vsearch export`), OpenVINO
-in both too. In each round each engine embeds one photo and one batch; medians. Photos are decoded
+The runtimes: PyTorch in float32 and bfloat16, and the bundle's exports (`vsearch export`), OpenVINO
+in both too. In each round each runtime embeds one photo and one batch; medians. Photos are decoded
 before. Cosines and the overlap of the ten best items, through the bundle's own index, are those of
 the run's test photos (or items) beside PyTorch in float32.
 
@@ -27,18 +27,18 @@ from vsearch.bundle.exports.proof import Bounds, embedded, prove
 from vsearch.bundle.generations.live import open_live
 from vsearch.bundle.opening import embedder_of
 from vsearch.models.embedder import Embedder
-from vsearch.models.runtimes.base import Engine, Name, Precision
-from vsearch.models.runtimes.onnx import OnnxEngine
-from vsearch.models.runtimes.openvino import OpenvinoEngine
-from vsearch.models.runtimes.torch import TorchEngine
+from vsearch.models.runtimes.base import Name, Precision, Runtime
+from vsearch.models.runtimes.onnx import OnnxRuntime
+from vsearch.models.runtimes.openvino import OpenvinoRuntime
+from vsearch.models.runtimes.torch import TorchRuntime
 
 ANY = Bounds(-1, 0)
 WARM_UP = 2  # rounds
 
 
-def engines(bundle: Path, embedder: Embedder) -> list[Engine]:
-    """Return all engines that the bundle has."""
-    found: list[Engine] = [TorchEngine(embedder), TorchEngine(embedder, bfloat16=True)]
+def runtimes(bundle: Path, embedder: Embedder) -> list[Runtime]:
+    """Return all runtimes that the bundle has."""
+    found: list[Runtime] = [TorchRuntime(embedder), TorchRuntime(embedder, bfloat16=True)]
     kinds: list[tuple[Name, Precision]] = [
         ("onnx", "float32"),
         ("onnx", "int8"),
@@ -48,23 +48,23 @@ def engines(bundle: Path, embedder: Embedder) -> list[Engine]:
     for name, precision in kinds:
         folder, kind = (
             folder_of(bundle, name, precision),
-            OnnxEngine if name == "onnx" else OpenvinoEngine,
+            OnnxRuntime if name == "onnx" else OpenvinoRuntime,
         )
         found += [kind(folder, precision)] if folder.exists() else []
     return found
 
 
 def seconds(
-    found: list[Engine], squares: torch.Tensor, rounds: int, clock: Callable[[], float]
+    found: list[Runtime], squares: np.ndarray, rounds: int, clock: Callable[[], float]
 ) -> dict[str, float]:
-    """Return each engine's median seconds for these photos; they take turns."""
-    times: dict[str, list[float]] = {engine.says: [] for engine in found}
+    """Return each runtime's median seconds for these photos; they take turns."""
+    times: dict[str, list[float]] = {runtime.says: [] for runtime in found}
     for number in range(rounds + WARM_UP):
-        for engine in found:
+        for runtime in found:
             start = clock()
-            engine.embed(squares)
+            runtime.embed(squares)
             if number >= WARM_UP:
-                times[engine.says].append(clock() - start)
+                times[runtime.says].append(clock() - start)
     return {name: statistics.median(each) for name, each in times.items()}
 
 
@@ -84,7 +84,7 @@ def main() -> None:
     embedder = embedder_of(live)
     photos = held(live, embedder.preprocessing)
     clock = time.process_time if args.processor_time else time.perf_counter
-    found, labels = engines(args.bundle, embedder), live.items["label"].to_numpy()
+    found, labels = runtimes(args.bundle, embedder), live.items["label"].to_numpy()
     before = embedded(found[0], photos)
     one, batch = (seconds(found, photos.squares[:n], args.rounds, clock) for n in (1, args.batch))
     print(
@@ -92,17 +92,17 @@ def main() -> None:
         f"{args.batch}\n"
     )
     print(
-        "| engine | one photo, ms | photos/s | beside torch float32 | lowest cosine | top-10 "
+        "| runtime | one photo, ms | photos/s | beside torch float32 | lowest cosine | top-10 "
         "overlap | precision@1 |"
     )
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for engine in found:
-        proof = prove(before, embedded(engine, photos), photos, live.index, labels, ANY)
+    for runtime in found:
+        proof = prove(before, embedded(runtime, photos), photos, live.index, labels, ANY)
         right = proof["precision_at_1"]["export"] if proof["precision_at_1"] else np.nan
-        ratio = batch[found[0].says] / batch[engine.says]
+        ratio = batch[found[0].says] / batch[runtime.says]
         print(
-            f"| {engine.says} | {1000 * one[engine.says]:.1f} | "
-            f"{args.batch / batch[engine.says]:.0f} | {ratio:.2f} | {proof['lowest_cosine']:.5f} | "
+            f"| {runtime.says} | {1000 * one[runtime.says]:.1f} | "
+            f"{args.batch / batch[runtime.says]:.0f} | {ratio:.2f} | {proof['lowest_cosine']:.5f} | "
             f"{proof['top10_overlap']:.3f} | {right:.3f} |"
         )
 
