@@ -9,8 +9,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from vsearch.bundle.exports.graph import to_onnx, to_openvino
 from vsearch.bundle.exports.int8 import quantise
@@ -118,7 +116,7 @@ def _opened(folder: Path, wanted: Wanted) -> Runtime:
     return kind(folder, wanted.precision)
 
 
-def _calibration(live: Live, embedder: Embedder) -> Tensor:
+def _calibration(live: Live, embedder: Embedder) -> np.ndarray:
     """Return photos of the catalog, drawn evenly."""
     n = len(live.items)
     rows = np.unique(np.linspace(0, n - 1, min(n, CALIBRATION)).astype(np.int64))
@@ -127,4 +125,4 @@ def _calibration(live: Live, embedder: Embedder) -> Tensor:
         raise BundleError(
             f"{live.bundle}: none of the items' photos is there: int8 has to see some."
         )
-    return torch.stack(squares)
+    return np.stack(squares)

@@ -1,17 +1,15 @@
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from vsearch.models.runtimes.base import INPUT, require
 
 BATCH = 10
 
 
-def quantise(file: Path, squares: Tensor) -> None:
+def quantise(file: Path, squares: np.ndarray) -> None:
     """Turn an ONNX file's convolutions and matrix products into 8-bit ones, in place.
 
     By ONNX Runtime's static quantisation: weights per channel, symmetric; the inputs' ranges are
@@ -45,13 +43,14 @@ def quantise(file: Path, squares: Tensor) -> None:
         )
 
 
-def _reader(quantization: Any, squares: Tensor) -> Any:
+def _reader(quantization: Any, squares: np.ndarray) -> Any:
     class Photos(quantization.CalibrationDataReader):
         def __init__(self) -> None:
-            self.batches: Iterator[Tensor] = iter(squares.split(BATCH))
+            starts = range(0, len(squares), BATCH)
+            self.batches = iter([squares[start : start + BATCH] for start in starts])
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             batch = next(self.batches, None)
-            return None if batch is None else {INPUT: batch.numpy()}
+            return None if batch is None else {INPUT: batch}
 
     return Photos()
