@@ -10,13 +10,13 @@ from vsearch.data.catalogs.folder import FolderCatalog
 from vsearch.data.catalogs.table import TableCatalog
 from vsearch.data.io.object_stores import is_url
 from vsearch.errors import ConfigError
-from vsearch.evaluation.catalog_check.source import Source
+from vsearch.evaluation.catalog_check.catalog_items import CatalogItems
 from vsearch.training.checks.config_errors import parse_error
 
 KEY = "data.catalog"
 
 
-def read_source(path: str | Path) -> Source:
+def read_source(path: str | Path) -> CatalogItems:
     """Read a folder of labels' folders, a CSV or Parquet table, or the `data.catalog` of a fit's
     YAML or of a run.
 
@@ -44,7 +44,7 @@ def read_source(path: str | Path) -> Source:
     left_out = {
         name: n for name, n in counts.items() if n and name not in ("rows", "items", "small_labels")
     }
-    return Source(str(path), items, left_out)
+    return CatalogItems(str(path), items, left_out)
 
 
 def _catalog(path: Path) -> Catalog:

@@ -4,8 +4,8 @@ from typing import Any
 
 import pandas as pd
 
-from vsearch.evaluation.catalog_check.base import KINDS, Finding
 from vsearch.evaluation.catalog_check.check import Checked
+from vsearch.evaluation.catalog_check.findings import KINDS, Finding
 
 SCHEMA = 1
 ITEM = ["id", "path", "label"]
@@ -20,14 +20,14 @@ def report(checked: Checked) -> dict[str, Any]:
         advice; findings: kind, value, text, items (id, path, label, maybe part) and neighbours (the
         same) where they explain it.
     """
-    items = checked.source.items
+    items = checked.catalog.items
     return {
         "schema": SCHEMA,
-        "catalog": checked.source.name,
+        "catalog": checked.catalog.name,
         "items": len(items),
         "labels": int(items["label"].nunique()),
         "readable": checked.readable,
-        "left_out": checked.source.left_out,
+        "left_out": checked.catalog.left_out,
         "split": checked.split,
         "embeddings": checked.embeddings,
         "limits": asdict(checked.limits),

@@ -9,7 +9,7 @@ from planted import HUES, Catalog, picture
 
 from vsearch.cli.main import main
 from vsearch.data.io import atomic as files
-from vsearch.evaluation.catalog_check.base import KINDS, Limits
+from vsearch.evaluation.catalog_check.findings import KINDS, Limits
 
 
 @pytest.fixture(autouse=True)

@@ -7,8 +7,8 @@ from planted import HUES, Catalog, picture
 
 from vsearch.cli.catalog_argument import read_source
 from vsearch.data.splits import SplitError
-from vsearch.evaluation.catalog_check.base import KINDS, Finding, Limits
-from vsearch.evaluation.catalog_check.check import check, ordered
+from vsearch.evaluation.catalog_check.check import check
+from vsearch.evaluation.catalog_check.findings import KINDS, Finding, Limits, worst_first
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def found(
 ) -> dict[str, list[list[str]]]:
     """The ids of each finding, by kind."""
     checked = check(read_source(catalog.csv()), limits, **options)
-    ids = checked.source.items["id"]
+    ids = checked.catalog.items["id"]
     result: dict[str, list[list[str]]] = {}
     for finding in checked.findings:
         result.setdefault(finding.kind, []).append(ids.iloc[[*finding.rows]].tolist())
@@ -148,7 +148,7 @@ def test_all_photos_are_broken(tmp_path):
 def test_the_worst_come_first():
     low = [Finding("tiny", (row,), value, "") for row, value in enumerate((9, 3, 5))]
     high = [Finding("odd-aspect", (row,), value, "") for row, value in enumerate((4.5, 8, 6))]
-    assert [(one.kind, one.value) for one in ordered([*high, *low])] == [
+    assert [(one.kind, one.value) for one in worst_first([*high, *low])] == [
         *(("tiny", 3), ("tiny", 5), ("tiny", 9)),
         *(("odd-aspect", 8), ("odd-aspect", 6), ("odd-aspect", 4.5)),
     ]

@@ -4,7 +4,6 @@ import pytest
 from vsearch.evaluation.catalog_check.neighbours import (
     NONE,
     Neighbours,
-    alike_by_score,
     nearest,
     without_copies,
 )
@@ -51,16 +50,3 @@ def test_copies_count_once_and_a_photos_own_not_at_all():
     few = without_copies(found, np.array([0, 0, 1, 0, 0, 0]), 3)
     assert few.positions[0].tolist() == [2, NONE, NONE]
     assert np.isnan(few.scores[0, 1:]).all()
-
-
-def test_pairs_of_a_high_score_are_confirmed_by_their_colours():
-    found = Neighbours(
-        np.array([[1, 2], [0, 2], [0, 1], [0, 1]]),
-        np.array([[0.99, 0.98], [0.99, 0.5], [0.98, 0.5], [0.1, 0]]),
-    )
-    cells = np.array([10, 20, 60, 10], dtype=np.uint8).reshape(4, 1, 1, 1)
-    one = alike_by_score(found, cells, 0.98, 16)
-    assert (one.one.tolist(), one.other.tolist(), one.difference.tolist()) == ([0], [1], [10])
-    both = alike_by_score(found, cells, 0.98, 50)
-    assert (both.one.tolist(), both.other.tolist()) == ([0, 0], [1, 2])
-    assert len(alike_by_score(found, cells, 1.5, 255).one) == 0

@@ -7,8 +7,8 @@ from PIL import Image
 from planted import HUES, Catalog, picture
 
 from vsearch.cli.catalog_argument import read_source
-from vsearch.evaluation.catalog_check.base import Limits
 from vsearch.evaluation.catalog_check.check import Checked, check
+from vsearch.evaluation.catalog_check.findings import Limits
 from vsearch.reports.html import catalog_check as pages
 from vsearch.reports.html.catalog_check import page
 
@@ -110,5 +110,5 @@ def test_a_large_group_is_cut(catalog):
 def test_a_photo_that_went_since_has_no_picture(catalog):
     catalog.add("dot", "red", Image.new("RGB", (1, 1), "red"))
     whole = checked(catalog)
-    Path(whole.source.items["path"].iloc[-1]).unlink()
+    Path(whole.catalog.items["path"].iloc[-1]).unlink()
     assert "no picture" in page(whole)

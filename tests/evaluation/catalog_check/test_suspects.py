@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vsearch.evaluation.catalog_check.base import Limits
+from vsearch.evaluation.catalog_check.findings import Limits
 from vsearch.evaluation.catalog_check.neighbours import NONE, Neighbours
 from vsearch.evaluation.catalog_check.suspects import mislabels, outliers
 

@@ -5,8 +5,8 @@ from planted import Catalog
 from rich.console import Console
 
 from vsearch.cli.catalog_argument import read_source
-from vsearch.evaluation.catalog_check.base import Limits
 from vsearch.evaluation.catalog_check.check import check
+from vsearch.evaluation.catalog_check.findings import Limits
 from vsearch.reports.catalog_check import report
 from vsearch.reports.catalog_check_table import closing, example, plain, show
 

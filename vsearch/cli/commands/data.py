@@ -15,7 +15,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vsearch.evaluation.catalog_check.base import KINDS, Limits
+from vsearch.evaluation.catalog_check.findings import KINDS, Limits
 
 if TYPE_CHECKING:
     from vsearch.evaluation.catalog_check.check import Checked

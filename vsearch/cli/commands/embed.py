@@ -18,7 +18,7 @@ from vsearch.cli.arguments import positive
 if TYPE_CHECKING:
     from vsearch.bundle.bulk.writer import Writer
     from vsearch.data.embedding_parts import Parts
-    from vsearch.evaluation.catalog_check.source import Source
+    from vsearch.evaluation.catalog_check.catalog_items import CatalogItems
 
 STOPPED = 130  # as shells say it of a program that Ctrl-C ended
 
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> None:
         sys.exit(STOPPED)
 
 
-def _embed(args: argparse.Namespace, source: "Source") -> None:
+def _embed(args: argparse.Namespace, source: "CatalogItems") -> None:
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,

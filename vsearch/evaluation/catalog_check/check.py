@@ -1,32 +1,28 @@
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from vsearch.data.splits import ColumnSplit, FileSplit, Split
-from vsearch.evaluation.catalog_check.base import KINDS, Finding, Limits
-from vsearch.evaluation.catalog_check.embeddings import embeddings_of
-from vsearch.evaluation.catalog_check.groups import (
-    Pairs,
+from vsearch.evaluation.catalog_check.catalog_items import CatalogItems
+from vsearch.evaluation.catalog_check.copy_groups import (
     by_content,
     components,
     exact_groups,
     group_findings,
     near_groups,
 )
-from vsearch.evaluation.catalog_check.labels import id_findings, label_findings
-from vsearch.evaluation.catalog_check.look import look
-from vsearch.evaluation.catalog_check.near import alike_by_hash
-from vsearch.evaluation.catalog_check.neighbours import (
-    EXTRA,
-    alike_by_score,
-    nearest,
-    without_copies,
+from vsearch.evaluation.catalog_check.embeddings import embeddings_of
+from vsearch.evaluation.catalog_check.findings import Finding, Limits, worst_first
+from vsearch.evaluation.catalog_check.item_findings import (
+    id_findings,
+    label_findings,
+    photo_findings,
 )
-from vsearch.evaluation.catalog_check.photos import photo_findings
-from vsearch.evaluation.catalog_check.source import Source
+from vsearch.evaluation.catalog_check.near_copies import Pairs, alike_by_hash, alike_by_score
+from vsearch.evaluation.catalog_check.neighbours import EXTRA, nearest, without_copies
+from vsearch.evaluation.catalog_check.photo_facts import read_photo_facts
 from vsearch.evaluation.catalog_check.suspects import mislabels, outliers
 
 
@@ -35,8 +31,8 @@ class Checked:
     """A catalog and what is wrong with it.
 
     Attributes:
-        source: what was checked; `items` have a column `part`, empty for a broken photo, if there
-            is a split.
+        catalog: what was checked; its items have a column `part`, empty for a broken photo, if
+            there is a split.
         limits: from where on something is wrong.
         findings: kind after kind in the order of KINDS, the worst of a kind first.
         readable: how many photos can be read.
@@ -44,7 +40,7 @@ class Checked:
         embeddings: a line on where they are from; None without a bundle.
     """
 
-    source: Source
+    catalog: CatalogItems
     limits: Limits
     findings: list[Finding]
     readable: int
@@ -53,12 +49,12 @@ class Checked:
 
 
 def check(
-    source: Source, limits: Limits, split: Path | None = None, bundle: Path | None = None
+    catalog: CatalogItems, limits: Limits, split: Path | None = None, bundle: Path | None = None
 ) -> Checked:
     """Look at every photo of a catalog once, and say what is wrong with it; with progress bars.
 
     Args:
-        source: the items; a column `split` of theirs is their split, unless there is another.
+        catalog: a column `split` of its items is their split, unless there is another.
         limits: from where on something is a finding.
         split: an earlier run's split.csv.
         bundle: a bundle whose network says which photos look alike.
@@ -67,60 +63,50 @@ def check(
         SplitError: the split lacks items, or has parts of unknown names.
         BundleError: the bundle can't be used.
     """
-    parts = _split(source.items, split)
-    seen = look(source.items)
-    items, good = source.items, seen.good
+    items = catalog.items
+    parts = _split(items, split)
+    facts = read_photo_facts(items)
+    readable = facts.readable
     if parts is not None:
         items = items.assign(part="")
-        items.loc[good, "part"] = parts[0].assign(items.iloc[good]) if len(good) else ""
+        if len(readable):
+            items.loc[readable, "part"] = parts.assign(items.iloc[readable])
+
     findings = [
-        *photo_findings(items, seen, limits),
+        *photo_findings(items, facts, limits),
         *id_findings(items),
-        *label_findings(items, good, limits),
+        *label_findings(items, readable, limits),
+        *group_findings(exact_groups(facts.content_hash), items, near=False),
     ]
-    findings += group_findings(exact_groups(seen.content_hash), items, near=False)
-    blank = {
-        finding.rows[0] for finding in findings if finding.kind == "blank"
-    }  # they are all alike
-    contents = by_content(seen.content_hash, blank)
+    blank = {finding.rows[0] for finding in findings if finding.kind == "blank"}  # all alike
+    contents = by_content(facts.content_hash, blank)
     first = np.array([rows[0] for rows in contents], dtype=np.int64)
-    pairs = alike_by_hash(seen.hashes[first], seen.cells[first], limits.near, limits.difference)
-    line, suspects = None, []
+    cells = facts.cells[first]
+    pairs = alike_by_hash(facts.hashes[first], cells, limits.near, limits.difference)
+
+    origin = None
     if bundle is not None and len(first):
-        vectors, line = embeddings_of(bundle, items.iloc[first])
+        vectors, origin = embeddings_of(bundle, items.iloc[first])
         found = nearest(vectors, limits.neighbours + EXTRA)
-        pairs = Pairs.joined(
-            [pairs, alike_by_score(found, seen.cells[first], limits.score, limits.score_difference)]
-        )
+        by_score = alike_by_score(found, cells, limits.score, limits.score_difference)
+        pairs = Pairs.joined([pairs, by_score])
         others = without_copies(found, components(pairs, len(first)), limits.neighbours)
         labels = items["label"].to_numpy()
-        suspects = [
-            *mislabels(others, contents, labels),
-            *outliers(others, contents, labels, limits),
-        ]
-    findings += [*group_findings(near_groups(pairs, contents), items, near=True), *suspects]
-    checked = Source(source.name, items, source.left_out)
+        findings += mislabels(others, contents, labels)
+        findings += outliers(others, contents, labels, limits)
+    findings += group_findings(near_groups(pairs, contents), items, near=True)
+
     return Checked(
-        checked, limits, ordered(findings), len(good), None if parts is None else parts[1], line
+        catalog=replace(catalog, items=items),
+        limits=limits,
+        findings=worst_first(findings),
+        readable=len(readable),
+        split=None if parts is None else str(split or "the column 'split'"),
+        embeddings=origin,
     )
 
 
-def ordered(findings: Iterable[Finding]) -> list[Finding]:
-    """Return findings kind after kind, as KINDS has them, the worst of a kind first."""
-    names = [*KINDS]
-
-    def place(finding: Finding) -> tuple[int, float, tuple[int, ...]]:
-        value = finding.value or 0.0
-        return (
-            names.index(finding.kind),
-            value if KINDS[finding.kind].low_is_worse else -value,
-            finding.rows,
-        )
-
-    return sorted(findings, key=place)
-
-
-def _split(items: pd.DataFrame, file: Path | None) -> tuple[Split, str] | None:
+def _split(items: pd.DataFrame, file: Path | None) -> Split | None:
     if file is not None:
-        return FileSplit(str(file)), str(file)
-    return (ColumnSplit(), "the column 'split'") if "split" in items else None
+        return FileSplit(str(file))
+    return ColumnSplit() if "split" in items else None

@@ -2,8 +2,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vsearch.evaluation.catalog_check.groups import Pairs
-from vsearch.evaluation.catalog_check.near import confirmed
 from vsearch.indexes.exact import ExactIndex
 
 NONE = -1
@@ -34,21 +32,8 @@ def nearest(vectors: np.ndarray, k: int) -> Neighbours:
     return Neighbours(positions[~own].reshape(shape), scores[~own].reshape(shape))
 
 
-def alike_by_score(found: Neighbours, cells: np.ndarray, score: float, difference: float) -> Pairs:
-    """Return the pairs of this score or more whose photos' cells differ by `difference` at most
-    (see `near`).
-    """
-    one, place = np.nonzero((found.scores >= score) & (found.positions != NONE))
-    other = found.positions[one, place]
-    pairs = np.unique(
-        np.stack([np.minimum(one, other), np.maximum(one, other)], 1), axis=0
-    )  # found from both sides
-    return confirmed(pairs[:, 0], pairs[:, 1], cells, difference)
-
-
 def without_copies(found: Neighbours, group: np.ndarray, k: int) -> Neighbours:
-    """Return the first `k` neighbours that are no copies of the photo, and of several copies the
-    first.
+    """Return the first `k` neighbours that are no copies of the photo; of several copies the first.
 
     `group` is the same number, int (n,), for photos that are copies of one another.
     """
@@ -58,8 +43,6 @@ def without_copies(found: Neighbours, group: np.ndarray, k: int) -> Neighbours:
         groups = group[places]
         first = np.unique(groups, return_index=True)[1]
         kept = np.sort(first[groups[first] != group[row]])[:k]
-        positions[row, : len(kept)], scores[row, : len(kept)] = (
-            places[kept],
-            found.scores[row, kept],
-        )
+        positions[row, : len(kept)] = places[kept]
+        scores[row, : len(kept)] = found.scores[row, kept]
     return Neighbours(positions, scores)

@@ -3,45 +3,47 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from vsearch.evaluation.catalog_check.base import Finding, Limits
+from vsearch.evaluation.catalog_check.findings import Finding, Limits
 from vsearch.evaluation.catalog_check.neighbours import NONE, Neighbours
 
 MANY = 20  # photos that a label needs for its distances to be a distribution
 TO_DEVIATION = 1.4826  # a normal distribution's standard deviation / its median absolute deviation
-LEAST, TINY = (
-    0.1,
-    1e-6,
-)  # alike photos of a label have hardly any deviation: not everything else is far from them
+# Alike photos of a label hardly deviate; not everything else is far from them. The least deviation:
+LEAST_SHARE = 0.1  # of the median
+LEAST = 1e-6
 SHOWN = 5  # neighbours in a finding
 
 
 def mislabels(
     found: Neighbours, contents: Sequence[np.ndarray], labels: np.ndarray
 ) -> Iterator[Finding]:
-    """Yield the items whose nearest neighbours all have one label that isn't theirs; none where a
-    place is empty.
+    """Yield the items whose nearest neighbours all have one label that isn't theirs.
 
     Args:
-        found: of every content, the nearest without copies.
+        found: of every content, the nearest without copies; one with an empty place is passed over.
         contents: each content's rows of items; the first one's label is the content's.
         labels: text (items,).
     """
     own = labels[[rows[0] for rows in contents]]
     for content, places in enumerate(found.positions):
-        if not len(places) or NONE in places or len(other := set(own[places])) > 1:
+        theirs = set(own[places])
+        if NONE in places or len(theirs) != 1:
             continue
+        (other,) = theirs
+        score = float(found.scores[content].mean())
         for row in contents[content].tolist():
-            if labels[row] not in other:
-                mean = float(found.scores[content].mean())
-                text = f"{labels[row]!r}, but its {len(places)} nearest are {own[places[0]]!r} (mean score {mean:.3f})"
-                yield Finding("mislabel", (row,), round(mean, 4), text, _shown(places, contents))
+            if labels[row] != other:
+                text = (
+                    f"{labels[row]!r}, but its {len(places)} nearest are {other!r} (mean score "
+                    f"{score:.3f})"
+                )
+                yield Finding("mislabel", (row,), round(score, 4), text, _shown(places, contents))
 
 
 def outliers(
     found: Neighbours, contents: Sequence[np.ndarray], labels: np.ndarray, limits: Limits
 ) -> Iterator[Finding]:
-    """Yield the contents that are much farther from their neighbours than others of their label
-    are.
+    """Yield the contents that are much farther from their neighbours than others of their label.
 
     The measure is the mean distance (not squared) to the neighbours, of any label: what lies among
     other photos is a mislabel, not an outlier. It is set against the label's median and median
@@ -54,29 +56,29 @@ def outliers(
     scores = np.where(found.positions == NONE, np.nan, found.scores)
     distance = pd.Series(np.sqrt(np.maximum(2 - 2 * scores, 0)).mean(1))
     own = pd.Series(labels[[rows[0] for rows in contents]])
-    large = own.groupby(own).transform("size") >= MANY
-    middle, spread = _spread(distance, own.where(large, ""))
-    far = ((distance - middle) / spread).to_numpy()
+    far = _deviations(distance, own.where(_is_large(own), "")).to_numpy()
     for content in np.flatnonzero(far > limits.outlier).tolist():
-        text = f"{far[content]:.1f} deviations farther from its nearest than is usual for {own[content]!r}"
+        row = int(contents[content][0])
+        text = (
+            f"{far[content]:.1f} deviations farther from its nearest than is usual for "
+            f"{own[content]!r}"
+        )
         places = found.positions[content]
         yield Finding(
-            "outlier",
-            (int(contents[content][0]),),
-            round(float(far[content]), 2),
-            text,
-            _shown(places, contents),
+            "outlier", (row,), round(float(far[content]), 2), text, _shown(places, contents)
         )
 
 
-def _spread(distance: pd.Series, own: pd.Series) -> tuple[pd.Series, pd.Series]:
-    """Return each one's label's median and robust standard deviation, of a tenth of the median or
-    more.
-    """
-    middle = distance.groupby(own).transform("median")
-    spread = TO_DEVIATION * (distance - middle).abs().groupby(own).transform("median")
-    enough = own.groupby(own).transform("size") >= MANY
-    return middle.where(enough), spread.clip(lower=LEAST * middle).clip(lower=TINY)
+def _is_large(groups: pd.Series) -> pd.Series:
+    return groups.groupby(groups).transform("size") >= MANY
+
+
+def _deviations(distance: pd.Series, groups: pd.Series) -> pd.Series:
+    """Return by how many robust standard deviations each lies above its group's median."""
+    middle = distance.groupby(groups).transform("median")
+    spread = TO_DEVIATION * (distance - middle).abs().groupby(groups).transform("median")
+    spread = spread.clip(lower=LEAST_SHARE * middle).clip(lower=LEAST)
+    return ((distance - middle) / spread).where(_is_large(groups))
 
 
 def _shown(places: np.ndarray, contents: Sequence[np.ndarray]) -> tuple[int, ...]:

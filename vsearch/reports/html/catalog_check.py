@@ -21,7 +21,7 @@ class Pictures:
     """Small pictures of a catalog's photos as data URIs, until there are too many bytes of them."""
 
     def __init__(self, checked: Checked) -> None:
-        self._items, self._bytes = checked.source.items, 0
+        self._items, self._bytes = checked.catalog.items, 0
         self._made: dict[int, str] = {}
 
     def __getitem__(self, row: int) -> str:
@@ -80,7 +80,7 @@ def _shown(checked: Checked, kind: str, pictures: Pictures) -> list[Mapping[str,
 
 
 def _photo(checked: Checked, row: int, pictures: Pictures) -> dict[str, str]:
-    item = checked.source.items.iloc[row]
+    item = checked.catalog.items.iloc[row]
     part = str(item.get("part", ""))
     return {
         "id": item["id"],

@@ -4,8 +4,8 @@ import pandas as pd
 
 
 @dataclass(frozen=True)
-class Source:
-    """The items to check.
+class CatalogItems:
+    """All items of a catalog, as they are before any check.
 
     Attributes:
         name: where they are from.

@@ -1,15 +1,15 @@
 import numpy as np
 import pandas as pd
 
-from vsearch.evaluation.catalog_check.groups import (
+from vsearch.evaluation.catalog_check.copy_groups import (
     Group,
-    Pairs,
     by_content,
     components,
     exact_groups,
     group_findings,
     near_groups,
 )
+from vsearch.evaluation.catalog_check.near_copies import Pairs
 
 
 def pairs(*found: tuple[int, int, float]) -> Pairs:

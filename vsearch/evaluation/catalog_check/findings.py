@@ -1,17 +1,17 @@
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Limits:
-    """From where on something is a finding. The defaults are what fits photos of products.
+    """From where on something is a finding. The defaults fit photos of products.
 
     Attributes:
-        min_side: pixels; a photo whose shorter side has fewer is tiny.
-        max_aspect: longer side / shorter side; a photo with more is odd.
-        min_spread: standard deviation over a photo, 0..127.5, of its most varied colour channel;
-            below it is blank.
-        max_plain: share of a photo, 0..1, that is of its commonest colour; above it is blank.
-        min_images: photos; a label with fewer has few. The default split gives val and test a photo
+        min_side: pixels of a photo's shorter side; fewer are tiny.
+        max_aspect: longer side / shorter side; more is odd.
+        min_spread: standard deviation, 0..127.5, of a photo's most varied channel; less is blank.
+        max_plain: share of a photo, 0..1, that is of its commonest colour; more is blank.
+        min_images: photos of a label; fewer are few. The default split gives val and test a photo
             each of 10.
         near: bits of 256 in which the perceptual hashes of near copies differ at most.
         difference: largest difference, 0..255, of two near copies' colours, each averaged over a
@@ -20,8 +20,7 @@ class Limits:
         score_difference: as `difference`, for those.
         neighbours: how many of a photo's nearest must agree on another label; an outlier is far
             from as many.
-        outlier: how much farther than its label's median an outlier is, in robust standard
-            deviations of the label.
+        outlier: robust standard deviations by which an outlier is farther than its label's median.
     """
 
     min_side: int = 32
@@ -43,11 +42,10 @@ class Finding:
 
     Attributes:
         kind: a name in KINDS.
-        rows: of the items that it is about, the first for an example; rows of the table, from 0.
+        rows: of the table's items that it is about, the first for an example.
         value: what was measured, in the kind's unit; None where there is nothing to measure.
         text: the same in words.
-        others: rows of items that are no part of it, but explain it: a likely mislabel's
-            neighbours.
+        others: rows of items that explain it: a likely mislabel's neighbours.
     """
 
     kind: str
@@ -62,7 +60,7 @@ class Kind:
     """A kind of finding: what it is, and what to do about it, in a sentence each.
 
     Attributes:
-        low_is_worse: of two findings, that of the lower value is the worse, or the surer, one.
+        low_is_worse: of two findings, the one with the lower value is worse, or surer.
     """
 
     meaning: str
@@ -117,3 +115,15 @@ KINDS = {
         "near copies of one label", "Drop them, or tie them by the split's group.", True
     ),
 }
+
+
+def worst_first(findings: Iterable[Finding]) -> list[Finding]:
+    """Return findings kind after kind, as KINDS has them, the worst of a kind first."""
+    names = [*KINDS]
+
+    def place(finding: Finding) -> tuple[int, float, tuple[int, ...]]:
+        value = finding.value or 0.0
+        badness = value if KINDS[finding.kind].low_is_worse else -value
+        return names.index(finding.kind), badness, finding.rows
+
+    return sorted(findings, key=place)

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from vsearch.data.photos import open_photo, pixel_hash
-from vsearch.evaluation.catalog_check.look import look, plainness
+from vsearch.evaluation.catalog_check.photo_facts import plainness, read_photo_facts
 
 
 def test_plainness_is_that_of_the_pixels():
@@ -38,20 +38,20 @@ def test_each_photo_is_looked_at(tmp_path):
         "x_2": [None] * 4 + [40],
         "y_2": [None] * 4 + [20],
     }
-    seen = look(pd.DataFrame({"path": paths, **box}))
-    assert seen.good.tolist() == [0, 3, 4]
-    assert [error is None for error in seen.error] == [True, False, False, True, True]
-    assert seen.size.tolist() == [[90, 50], [0, 0], [0, 0], [1, 1], [30, 20]]
-    assert seen.content_hash[:3] == [pixel_hash(photo), None, None]
-    assert seen.content_hash[4] == pixel_hash(open_photo(paths[0], (10, 0, 40, 20)))
-    assert seen.cells[3].tolist() == [[[255, 0, 0]] * 8] * 8
+    facts = read_photo_facts(pd.DataFrame({"path": paths, **box}))
+    assert facts.readable.tolist() == [0, 3, 4]
+    assert [error is None for error in facts.error] == [True, False, False, True, True]
+    assert facts.size.tolist() == [[90, 50], [0, 0], [0, 0], [1, 1], [30, 20]]
+    assert facts.content_hash[:3] == [pixel_hash(photo), None, None]
+    assert facts.content_hash[4] == pixel_hash(open_photo(paths[0], (10, 0, 40, 20)))
+    assert facts.cells[3].tolist() == [[[255, 0, 0]] * 8] * 8
     square = (
         np.asarray(photo.resize((64, 64), Image.Resampling.BILINEAR))
         .reshape(8, 8, 8, 8, 3)
         .mean((1, 3))
     )
-    assert np.abs(seen.cells[0] - square).max() < 1
+    assert np.abs(facts.cells[0] - square).max() < 1
 
 
 def test_no_photos():
-    assert len(look(pd.DataFrame({"path": []})).good) == 0
+    assert len(read_photo_facts(pd.DataFrame({"path": []})).readable) == 0

@@ -1,12 +1,18 @@
 import numpy as np
 import pytest
 
-from vsearch.evaluation.catalog_check import near
-from vsearch.evaluation.catalog_check.near import alike_by_hash, confirmed, worst_difference
+from vsearch.evaluation.catalog_check import near_copies
+from vsearch.evaluation.catalog_check.near_copies import (
+    alike_by_hash,
+    alike_by_score,
+    confirmed,
+    worst_difference,
+)
+from vsearch.evaluation.catalog_check.neighbours import Neighbours
 
 
 def photos(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes and cells, of which a third are near copies of others, by hash, by cells or by both."""
+    """Hashes and cells, a third of them near copies of others, by hash, by cells or by both."""
     rng = np.random.default_rng(0)
     hashes, cells = (
         rng.integers(0, 256, (n, 32), dtype=np.uint8),
@@ -40,8 +46,8 @@ def naive(
 
 @pytest.mark.parametrize(("bits", "difference"), [(0, 0), (4, 5), (8, 10), (3, 255), (256, 4)])
 def test_pairs_are_those_of_two_loops(monkeypatch, bits, difference):
-    monkeypatch.setattr(near, "QUERIES", 7)
-    monkeypatch.setattr(near, "COMPARED", 5)
+    monkeypatch.setattr(near_copies, "QUERIES", 7)
+    monkeypatch.setattr(near_copies, "COMPARED", 5)
     hashes, cells = photos(60)
     found = alike_by_hash(hashes, cells, bits, difference)
     pairs = zip(found.one.tolist(), found.other.tolist(), found.difference.tolist(), strict=True)
@@ -65,3 +71,16 @@ def test_too_few_to_be_alike(n):
     assert len(alike_by_hash(hashes, cells, 16, 8).one) == 0
     none = np.empty(0, dtype=np.int64)
     assert len(confirmed(none, none, cells, 8).one) == 0
+
+
+def test_pairs_of_a_high_score_are_confirmed_by_their_colours():
+    found = Neighbours(
+        np.array([[1, 2], [0, 2], [0, 1], [0, 1]]),
+        np.array([[0.99, 0.98], [0.99, 0.5], [0.98, 0.5], [0.1, 0]]),
+    )
+    cells = np.array([10, 20, 60, 10], dtype=np.uint8).reshape(4, 1, 1, 1)
+    one = alike_by_score(found, cells, 0.98, 16)
+    assert (one.one.tolist(), one.other.tolist(), one.difference.tolist()) == ([0], [1], [10])
+    both = alike_by_score(found, cells, 0.98, 50)
+    assert (both.one.tolist(), both.other.tolist()) == ([0, 0], [1, 2])
+    assert len(alike_by_score(found, cells, 1.5, 255).one) == 0

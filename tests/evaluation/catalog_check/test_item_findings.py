@@ -1,8 +1,8 @@
 import numpy as np
 import pandas as pd
 
-from vsearch.evaluation.catalog_check.base import Limits
-from vsearch.evaluation.catalog_check.labels import id_findings, label_findings
+from vsearch.evaluation.catalog_check.findings import Limits
+from vsearch.evaluation.catalog_check.item_findings import id_findings, label_findings
 
 
 def test_only_photos_that_can_be_read_count():

@@ -1,5 +1,4 @@
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -8,17 +7,18 @@ from rich.progress import track
 
 from vsearch.data.catalogs.base import boxes
 from vsearch.data.decoding import in_threads
-from vsearch.data.photos import Box, PhotoError, open_photo, pixel_hash
+from vsearch.data.photos import PhotoError, open_photo, pixel_hash
 from vsearch.evaluation.catalog_check.phash import BYTES, phash
 
-SIDE, CELLS = 64, 8
-# values of 0..255 around the commonest that count as it: a JPEG's plain areas are never quite so
+SIDE = 64
+CELLS = 8
+# Values of 0..255 around the commonest that count as it: a JPEG's plain areas are never quite so.
 NEAR_COLOUR = 8
 VALUES = np.arange(256)
 
 
 @dataclass(frozen=True)
-class Seen:
+class PhotoFacts:
     """What one look at each of n photos tells. Rows of photos that can't be read hold zeros.
 
     Attributes:
@@ -39,26 +39,15 @@ class Seen:
     cells: np.ndarray
 
     @property
-    def good(self) -> np.ndarray:
-        """Return the rows of photos that can be read, int (m,)."""
-        return np.array(
-            [row for row, error in enumerate(self.error) if error is None], dtype=np.int64
-        )
+    def readable(self) -> np.ndarray:
+        """The rows of photos that can be read, int (m,)."""
+        return np.flatnonzero([error is None for error in self.error])
 
 
-class _Photo(NamedTuple):
-    content_hash: str
-    size: tuple[int, int]
-    spread: float
-    plain: float
-    bits: np.ndarray
-    cells: np.ndarray
-
-
-def look(items: pd.DataFrame) -> Seen:
-    """Decode every photo once, on all cores, with a progress bar; see `Seen`."""
+def read_photo_facts(items: pd.DataFrame) -> PhotoFacts:
+    """Decode every photo once, on all cores, with a progress bar."""
     n = len(items)
-    seen = Seen(
+    facts = PhotoFacts(
         error=[None] * n,
         content_hash=[None] * n,
         size=np.zeros((n, 2), dtype=np.int64),
@@ -67,35 +56,29 @@ def look(items: pd.DataFrame) -> Seen:
         hashes=np.zeros((n, BYTES), dtype=np.uint8),
         cells=np.zeros((n, CELLS, CELLS, 3), dtype=np.uint8),
     )
-    sources = zip(items["path"], boxes(items), strict=True)
-    for row, found in enumerate(track(in_threads(_look, sources), "Looking at photos", total=n)):
-        if isinstance(found, str):
-            seen.error[row] = found
-            continue
-        seen.content_hash[row] = found.content_hash
-        seen.size[row], seen.spread[row], seen.plain[row] = found.size, found.spread, found.plain
-        seen.hashes[row], seen.cells[row] = found.bits, found.cells
-    return seen
+    paths = items["path"].tolist()
+    crops = boxes(items)
 
+    def look(row: int) -> None:
+        try:
+            photo = open_photo(paths[row], crops[row])
+        except PhotoError as error:
+            facts.error[row] = str(error)
+            return
+        small = photo.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+        facts.content_hash[row] = pixel_hash(photo)
+        facts.size[row] = photo.size
+        facts.spread[row], facts.plain[row] = plainness(small)
+        facts.hashes[row] = phash(np.asarray(small))
+        facts.cells[row] = np.asarray(small.resize((CELLS, CELLS), Image.Resampling.BOX))
 
-def _look(source: tuple[str, Box | None]) -> _Photo | str:
-    try:
-        photo = open_photo(*source)
-    except PhotoError as error:
-        return str(error)
-    small = photo.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-    return _Photo(
-        pixel_hash(photo),
-        photo.size,
-        *plainness(small),
-        phash(np.asarray(small)),
-        np.asarray(small.resize((CELLS, CELLS), Image.Resampling.BOX)),
-    )
+    for _ in track(in_threads(look, range(n)), "Looking at photos", total=n):
+        pass
+    return facts
 
 
 def plainness(photo: Image.Image) -> tuple[float, float]:
-    """Return how little there is to see in an RGB photo: its spread and its plain share, each of
-    its liveliest channel.
+    """Return an RGB photo's spread and plain share, each of its liveliest channel.
 
     The spread, 0..127.5, is the standard deviation of a channel; the plain share, 0..1, that of the
     pixels within 8 of the channel's commonest value. Both from the histogram: a fifth of the time
