@@ -39,7 +39,31 @@ def _described(method: Any, ask: Callable[..., Any]) -> Any:
     return method
 
 
-class Client:
+class _Connection:
+    """Where a service is, and how patiently it is asked."""
+
+    http: type[Any]
+    retrying: type[Any]
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | None = None,
+        timeout_s: float = 30.0,
+        attempts: int = 4,
+        max_wait_s: float = 30.0,
+        transport: httpx.BaseTransport | httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.url = url
+        headers = {} if api_key is None else {API_KEY_HEADER: api_key}
+        self._http = self.http(
+            base_url=url, headers=headers, timeout=timeout_s, transport=transport
+        )
+        self._retrying = self.retrying(**policy(attempts, max_wait_s))
+
+
+class Client(_Connection):
     """The service, as Python methods. Threads may share one; `with` closes its connections.
 
     What is busy or can't be reached is tried again, see `vsearch.serving.client.retries`. Each
@@ -60,6 +84,9 @@ class Client:
         transport: another way to reach it: a proxy, a certificate, or in tests the app itself.
     """
 
+    http = httpx.Client
+    retrying = tenacity.Retrying
+
     search_photo = _sending(calls.search_photo)
     search = _sending(calls.search)
     batch = _sending(calls.batch)
@@ -71,25 +98,10 @@ class Client:
     explain = _sending(calls.explain)
     info = _sending(calls.info)
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        api_key: str | None = None,
-        timeout_s: float = 30.0,
-        attempts: int = 4,
-        max_wait_s: float = 30.0,
-        transport: httpx.BaseTransport | None = None,
-    ) -> None:
-        self.url = url
-        self._http = httpx.Client(
-            base_url=url, headers=_headers(api_key), timeout=timeout_s, transport=transport
-        )
-        self._retrying = tenacity.Retrying(**policy(attempts, max_wait_s))
-
     def send(self, call: Call[Reply]) -> Reply:
         """Send a call, again where that helps, and return what it is answered with."""
-        return self._retrying(self._send_once, call)
+        reply: Reply = self._retrying(self._send_once, call)
+        return reply
 
     def _send_once(self, call: Call[Reply]) -> Reply:
         try:
@@ -105,8 +117,11 @@ class Client:
         self._http.close()
 
 
-class AsyncClient:
+class AsyncClient(_Connection):
     """`Client` for asyncio: the same methods, to be awaited, and `async with` to close it."""
+
+    http = httpx.AsyncClient
+    retrying = tenacity.AsyncRetrying
 
     search_photo = _awaiting(calls.search_photo)
     search = _awaiting(calls.search)
@@ -118,22 +133,6 @@ class AsyncClient:
     embed = _awaiting(calls.embed)
     explain = _awaiting(calls.explain)
     info = _awaiting(calls.info)
-
-    def __init__(
-        self,
-        url: str,
-        *,
-        api_key: str | None = None,
-        timeout_s: float = 30.0,
-        attempts: int = 4,
-        max_wait_s: float = 30.0,
-        transport: httpx.AsyncBaseTransport | None = None,
-    ) -> None:
-        self.url = url
-        self._http = httpx.AsyncClient(
-            base_url=url, headers=_headers(api_key), timeout=timeout_s, transport=transport
-        )
-        self._retrying = tenacity.AsyncRetrying(**policy(attempts, max_wait_s))
 
     async def send(self, call: Call[Reply]) -> Reply:
         """Send a call, again where that helps, and return what it is answered with."""
@@ -152,7 +151,3 @@ class AsyncClient:
 
     async def __aexit__(self, *error: object) -> None:
         await self._http.aclose()
-
-
-def _headers(api_key: str | None) -> dict[str, str]:
-    return {} if api_key is None else {API_KEY_HEADER: api_key}

@@ -50,26 +50,23 @@ def _show_hit(hit: Hit, data: bytes | None) -> None:
 
 
 def _show_buttons(hit: Hit, search: Search, photo: Photo | None, explains: bool) -> None:
-    st.button(
-        f"More like {hit.rank}",
-        key=f"more-{hit.id}",
-        on_click=put,
-        args=[search.more(hit.id)],
-        help=f"More like this: {hit.id}",
-        **WIDE,
-    )
+    _example_button("More like", hit, search.more(hit.id))
     if search.like or photo:  # what is not wanted alone says nothing about what is
-        st.button(
-            f"Less like {hit.rank}",
-            key=f"less-{hit.id}",
-            on_click=put,
-            args=[search.less(hit.id)],
-            help=f"Less like this: {hit.id}",
-            **WIDE,
-        )
+        _example_button("Less like", hit, search.less(hit.id))
     comparable = explains and hit.thumbnail_url and (photo or search.like)
     if comparable and st.button(f"Why {hit.rank}?", key=f"why-{hit.id}", **WIDE):
         explain(hit, search, photo)
+
+
+def _example_button(title: str, hit: Hit, search: Search) -> None:
+    st.button(
+        f"{title} {hit.rank}",
+        key=f"{title.split()[0].lower()}-{hit.id}",
+        on_click=put,
+        args=[search],
+        help=f"{title} this: {hit.id}",
+        **WIDE,
+    )
 
 
 def _known(hit: Hit) -> list[str]:
