@@ -23,91 +23,66 @@ class Settings(BaseSettings):
     A flag (`--port 8001`) wins over VSEARCH_PORT, and that over the YAML file's `port: 8001`.
     """
 
-    model_config = SettingsConfigDict(env_prefix="VSEARCH_", extra="forbid", cli_kebab_case=True)
+    model_config = SettingsConfigDict(
+        env_prefix="VSEARCH_", extra="forbid", cli_kebab_case=True, use_attribute_docstrings=True
+    )
 
-    bundle: Path | None = Field(
-        default=None, description="the bundle's folder; read again from the file at each reload"
-    )
-    host: str = Field(
-        default="127.0.0.1",
-        description="address to listen at; others than loopback want behind_proxy",
-    )
-    port: int = Field(
-        default=8000, ge=0, le=65535, description="port to listen at; 0: any that is free"
-    )
-    behind_proxy: bool = Field(
-        default=False, description="a proxy stands in front that limits slow and many connections"
-    )
-    trusted_proxies: str = Field(
-        default="127.0.0.1",
-        description=(
-            "addresses or networks of proxies whose X-Forwarded-For tells the address, "
-            "comma-separated; *: all"
-        ),
-    )
-    root_path: str = Field(default="", description="path under which the proxy offers the service")
-    photos_root: Path | None = Field(
-        default=None, description="folder that the items' relative paths start from"
-    )
-    api_key: SecretStr | None = Field(
-        default=None, description="keys that are let in, separated by commas; none: everybody is"
-    )
-    admin_key: SecretStr | None = Field(
-        default=None, description="key of the admin routes; none: those of api_key open them"
-    )
-    rate_per_minute: int = Field(
-        default=0,
-        ge=0,
-        description="requests a minute of one key, or without api_key of one address; 0: no limit",
-    )
-    cors_origins: Annotated[list[str], NoDecode] = Field(
-        default=[], description="web origins that may call, comma-separated"
-    )
-    max_body_bytes: Count = Field(default=10_000_000, description="longest request body")
-    max_json_bytes: Count = Field(
-        default=1_000_000,
-        description="longest body that is no multipart form; all requests wait while it is parsed",
-    )
-    max_pixels: Count = Field(default=50_000_000, description="most pixels of a photo")
-    max_requests: Count = Field(default=512, description="requests taken in at once; more get 503")
-    max_waiting: Count = Field(
-        default=128, description="photos waiting for a step (decode, embed, search); more get 503"
-    )
-    max_batch: Count = Field(default=16, description="photos embedded together; 1: each alone")
-    gather_ms: float = Field(
-        default=10,
-        ge=0,
-        description="milliseconds that a photo waits for as many others as came together before",
-    )
-    decode_threads: Count = Field(default=2, description="photos decoded at once")
-    search_threads: Count = Field(default=2, description="searches at once")
-    runtime: WantedName = Field(
-        default="auto",
-        description="torch, onnx, openvino; auto: the quickest of PyTorch and the bundle's exports",
-    )
-    precision: WantedPrecision = Field(
-        default="auto",
-        description=(
-            "float32, bfloat16, int8; auto: bfloat16 if the CPU has it and embeddings stay, else "
-            "float32"
-        ),
-    )
-    runtime_threads: int = Field(
-        default=0,
-        ge=0,
-        description="threads of the runtime; 0: one for each core",
-    )
-    body_s: Seconds = Field(
-        default=15, description="seconds that a request's body may take to arrive"
-    )
-    request_s: Seconds = Field(default=30, description="seconds that a request may take in all")
-    grace_s: Seconds = Field(
-        default=15, description="seconds to answer what was taken in, once the service is to stop"
-    )
-    retry_after_s: Count = Field(default=1, description="seconds that Retry-After names with 503")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        default="INFO", description="DEBUG, INFO, WARNING or ERROR"
-    )
+    bundle: Path | None = None
+    """the bundle's folder; read again from the file at each reload"""
+    host: str = "127.0.0.1"
+    """address to listen at; others than loopback want behind_proxy"""
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    """port to listen at; 0: any that is free"""
+    behind_proxy: bool = False
+    """a proxy stands in front that limits slow and many connections"""
+    trusted_proxies: str = "127.0.0.1"
+    """proxies (addresses, networks) whose X-Forwarded-For counts, comma-separated; *: all"""
+    root_path: str = ""
+    """path under which the proxy offers the service"""
+    photos_root: Path | None = None
+    """folder that the items' relative paths start from"""
+    api_key: SecretStr | None = None
+    """keys that are let in, separated by commas; none: everybody is"""
+    admin_key: SecretStr | None = None
+    """key of the admin routes; none: those of api_key open them"""
+    rate_per_minute: Annotated[int, Field(ge=0)] = 0
+    """requests a minute of one key, or without api_key of one address; 0: no limit"""
+    cors_origins: Annotated[list[str], NoDecode] = []
+    """web origins that may call, comma-separated"""
+    max_body_bytes: Count = 10_000_000
+    """longest request body"""
+    max_json_bytes: Count = 1_000_000
+    """longest body that is no multipart form; all requests wait while it is parsed"""
+    max_pixels: Count = 50_000_000
+    """most pixels of a photo"""
+    max_requests: Count = 512
+    """requests taken in at once; more get 503"""
+    max_waiting: Count = 128
+    """photos waiting for a step (decode, embed, search); more get 503"""
+    max_batch: Count = 16
+    """photos embedded together; 1: each alone"""
+    gather_ms: Annotated[float, Field(ge=0)] = 10
+    """milliseconds that a photo waits for as many others as came together before"""
+    decode_threads: Count = 2
+    """photos decoded at once"""
+    search_threads: Count = 2
+    """searches at once"""
+    runtime: WantedName = "auto"
+    """torch, onnx, openvino; auto: the quickest of PyTorch and the bundle's exports"""
+    precision: WantedPrecision = "auto"
+    """float32, bfloat16, int8; auto: bfloat16 if the CPU can and embeddings stay, else float32"""
+    runtime_threads: Annotated[int, Field(ge=0)] = 0
+    """threads of the runtime; 0: one for each core"""
+    body_s: Seconds = 15
+    """seconds that a request's body may take to arrive"""
+    request_s: Seconds = 30
+    """seconds that a request may take in all"""
+    grace_s: Seconds = 15
+    """seconds to answer what was taken in, once the service is to stop"""
+    retry_after_s: Count = 1
+    """seconds that Retry-After names with 503"""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """DEBUG, INFO, WARNING or ERROR"""
 
     @field_validator("root_path")
     @classmethod
