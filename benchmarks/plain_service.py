@@ -36,7 +36,7 @@ async def search(photo: UploadFile) -> dict:
     distances, rows = index.search(embedding, 10)
     return {
         "hits": [
-            {"id": items["id"][i], "distance": float(d)}
+            {"id": items["id"][int(i)].as_py(), "distance": float(d)}
             for d, i in zip(distances[0], rows[0], strict=True)
         ]
     }

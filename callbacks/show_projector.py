@@ -10,8 +10,8 @@ from torch import Tensor
 
 from callbacks.tensorboard import writers
 from vsearch.bundle.generations.live import open_live
-from vsearch.data.catalogs.base import boxes
 from vsearch.data.decoding import in_threads
+from vsearch.data.items import boxes
 from vsearch.data.photos import Box, PhotoError, Preprocessing, read_square
 from vsearch.errors import BundleError
 
@@ -53,7 +53,7 @@ class ShowProjector(Callback):
         except (BundleError, ValueError) as error:
             rank_zero_warn(f"ShowProjector: no embeddings to show: {error}")
             return
-        items = live.items.iloc[chosen]
+        items = live.items.to_pandas().iloc[chosen]
         texts = [[_line(item["label"]), _line(item["id"])] for _, item in items.iterrows()]
         pictures = thumbnails(items)
         for board in found:

@@ -57,10 +57,10 @@ def test_what_is_written_opens_and_every_photo_finds_itself(tmp_path):
         assert torch.equal(value, embedder.state_dict()[name])
     assert not opened.embedder.training
     for path, hits in zip(paths, opened.search(paths, 3), strict=True):
-        assert hits.loc[0, "id"] == path.stem
-        assert hits.loc[0, "score"] == pytest.approx(1, abs=1e-5)
-        assert hits["rank"].tolist() == [1, 2, 3]
-        assert hits["score"].is_monotonic_decreasing
+        assert hits["id"][0].as_py() == path.stem
+        assert hits["score"][0].as_py() == pytest.approx(1, abs=1e-5)
+        assert hits["rank"].to_pylist() == [1, 2, 3]
+        assert hits["score"].to_pandas().is_monotonic_decreasing
 
 
 def test_bytes_and_paths_give_the_same_embedding(made):

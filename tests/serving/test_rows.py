@@ -2,7 +2,6 @@ import json
 
 import numpy as np
 import pandas as pd
-
 from vsearch.serving.api.rows import Rows
 
 TABLE = pd.DataFrame(

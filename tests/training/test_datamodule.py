@@ -10,7 +10,8 @@ from tiny import ColourCatalog, TinyBackbone
 from torch import nn
 from torchvision.transforms import v2
 
-from vsearch.data.catalogs.base import Catalog, CatalogError, boxes
+from vsearch.data.catalogs.base import Catalog, CatalogError
+from vsearch.data.items import boxes
 from vsearch.data.photos import PhotoError, open_photo, to_square
 from vsearch.data.splits import ColumnSplit, LabelDisjointSplit, SplitError, StratifiedSplit
 from vsearch.training.datamodule import CatalogDataModule

@@ -3,9 +3,9 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 
-from vsearch.data.catalogs.base import boxes
+from vsearch.data.items import boxes
 from vsearch.data.photos import PhotoError, Preprocessing, read_square
 
 # photos, uint8 (n, 3, size, size), to unit vectors, float32 (n, dim)
@@ -15,7 +15,7 @@ FILE, COUNT = "canaries.npz", 8
 ALIKE = 0.9999
 
 
-def draw(items: pd.DataFrame, preprocessing: Preprocessing, embed: Embed) -> bytes | None:
+def draw(items: pa.Table, preprocessing: Preprocessing, embed: Embed) -> bytes | None:
     """Return a file with a few items' photos as the network sees them, and their embeddings; None
     without any photo.
 
@@ -27,16 +27,18 @@ def draw(items: pd.DataFrame, preprocessing: Preprocessing, embed: Embed) -> byt
         preprocessing: the network's.
         embed: photos, uint8 (n, 3, size, size), to unit vectors, float32 (n, dim).
     """
-    if "path" not in items:
+    if "path" not in items.column_names:
         return None
     rows = np.unique(np.linspace(0, len(items) - 1, min(COUNT, len(items))).astype(np.int64))
     ids, made = [], []
-    for _, item in items.iloc[rows].iterrows():
+    drawn = items.take(pa.array(rows))
+    paths = drawn["path"].to_pylist()
+    for id, path, box in zip(drawn["id"].to_pylist(), paths, boxes(drawn), strict=True):
         try:
-            made.append(read_square(item["path"], preprocessing, boxes(item.to_frame().T)[0]))
+            made.append(read_square(path, preprocessing, box))
         except PhotoError:
             continue
-        ids.append(str(item["id"]))
+        ids.append(id)
     if not ids:
         return None
     file, pixels = BytesIO(), np.stack(made)

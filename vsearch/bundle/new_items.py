@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from rich.progress import track
 
 from vsearch.bundle.exports.choice import WantedName, choose
@@ -14,11 +15,12 @@ from vsearch.bundle.generations.live import Live
 from vsearch.bundle.generations.manifest import check_model, model_of, read_fitted
 from vsearch.bundle.opening import embedder_of
 from vsearch.data import embedding_parts as parts
-from vsearch.data.catalogs.base import REQUIRED, CatalogError, boxes, is_blank, refuse
+from vsearch.data.catalogs.base import CatalogError, is_blank, refuse
 from vsearch.data.catalogs.folder import FolderCatalog
 from vsearch.data.catalogs.table import TableCatalog
 from vsearch.data.decoding import in_threads
 from vsearch.data.embedding_parts import open_parts
+from vsearch.data.items import REQUIRED, as_table, boxes
 from vsearch.data.photos import Box, PhotoError, Preprocessing, read_square
 from vsearch.errors import BundleError
 from vsearch.models.embedder import Embedder
@@ -40,7 +42,7 @@ class Intake:
         runtime: what embedded them, if they were embedded now.
     """
 
-    items: pd.DataFrame
+    items: pa.Table
     embeddings: np.ndarray
     left_out: list[str]
     runtime: str = ""
@@ -87,7 +89,7 @@ def checked(items: pd.DataFrame, source: str) -> pd.DataFrame:
 
 def embed_photos(
     embedder: Embedder,
-    items: pd.DataFrame,
+    items: "pa.Table | pd.DataFrame",
     title: str = "Embedding",
     runtime: Runtime | None = None,
 ) -> Intake:
@@ -99,9 +101,10 @@ def embed_photos(
         title: of the progress bar.
         runtime: what computes; None: the embedder, in float32.
     """
+    items = as_table(items)
     runtime = runtime or TorchRuntime(embedder)
     good, vectors, left_out = [], [np.empty((0, embedder.dim), dtype=np.float32)], []
-    sources = [*zip(items["path"], boxes(items), strict=True)]
+    sources = [*zip(items["path"].to_pylist(), boxes(items), strict=True)]
     for start in track(range(0, len(items), CHUNK), title, disable=len(items) <= BATCH):
         # all cores decode, then all compute: at once they would wait for one another
         found = [
@@ -114,7 +117,7 @@ def embed_photos(
         squares = [square for square in found if not isinstance(square, str)]
         for first in range(0, len(squares), BATCH):
             vectors.append(runtime.embed(np.stack(squares[first : first + BATCH])))
-    return Intake(items.iloc[good].reset_index(drop=True), np.concatenate(vectors), left_out)
+    return Intake(items.take(pa.array(good, pa.int64())), np.concatenate(vectors), left_out)
 
 
 def _square(preprocessing: Preprocessing, source: tuple[str, Box | None]) -> np.ndarray | str:
@@ -138,7 +141,7 @@ def read_embeddings(place: Path, items: pd.DataFrame | None) -> Intake:
     else:
         folder = parts.open_parts(place).whole()
         rows, vectors = folder.ids(), folder.vectors(np.arange(folder.starts[-1]))
-    return Intake(described(rows, items, place), vectors, [])
+    return Intake(as_table(described(rows, items, place)), vectors, [])
 
 
 def described(rows: pd.DataFrame, items: pd.DataFrame | None, source: Path) -> pd.DataFrame:

@@ -1,5 +1,5 @@
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 
 from vsearch.bundle import canaries
 from vsearch.bundle.generations.checked_files import check_file
@@ -8,6 +8,7 @@ from vsearch.bundle.generations.manifest import explained
 from vsearch.bundle.generations.swap_trial import Queries, held_out
 from vsearch.bundle.new_items import embed_photos
 from vsearch.bundle.opening import embedder_of
+from vsearch.data.items import read_table
 
 QUERIES = "queries.parquet"  # of `comparing.runs`: what the run was tested with
 CODES = 0.9999  # cosine below which an index keeps something else than the embedding
@@ -22,12 +23,13 @@ def trial_queries(live: Live, vectors: np.ndarray, n: int) -> tuple[Queries, str
     """
     if QUERIES in live.fitted["sha256"]:
         check_file(live.bundle, QUERIES, live.fitted)
-        table = pd.read_parquet(live.bundle / QUERIES)
-        asked = table.iloc[np.sort(np.random.default_rng(0).permutation(len(table))[:n])]
+        table = read_table(live.bundle / QUERIES)
+        drawn = np.sort(np.random.default_rng(0).permutation(len(table))[:n])
+        asked = table.take(pa.array(drawn))
         found = embed_photos(embedder_of(live), asked, "Embedding test queries")
         if len(found.items):
-            places = dict(zip(live.items["id"], range(len(live.items)), strict=True))
-            own = np.array([places.get(id, -1) for id in found.items["id"]])
+            places = {id: place for place, id in enumerate(live.items["id"].to_pylist())}
+            own = np.array([places.get(id, -1) for id in found.items["id"].to_pylist()])
             text = f"{len(own):,} of the run's test photos; {len(found.left_out):,} can't be read"
             return Queries(found.embeddings, found.items["label"].to_numpy(), own), text
     held = held_out(vectors, live.items["label"].to_numpy(), n)
@@ -41,7 +43,10 @@ def codes_warning(live: Live) -> str | None:
     if live.stored or canaries.FILE not in live.fitted["sha256"]:
         return None
     check_file(live.bundle, canaries.FILE, live.fitted)
-    places = {id: place for place, id in enumerate(live.items["id"][: live.from_generation])}
+    places = {
+        id: place
+        for place, id in enumerate(live.items["id"].slice(0, live.from_generation).to_pylist())
+    }
     with explained(live.bundle, "reading the vectors"):
         cosines = canaries.in_index(live.bundle, places, live.vectors)
     if (

@@ -3,25 +3,29 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 from safetensors.torch import save
 
 from vsearch.bundle import canaries
-from vsearch.bundle.generations.checked_files import measured, table_bytes
+from vsearch.bundle.generations.checked_files import measured
 from vsearch.bundle.generations.layout import CURRENT, ITEMS, MANIFEST, VECTORS
 from vsearch.bundle.generations.manifest import SCHEMA, WEIGHTS
 from vsearch.bundle.generations.promote import keeps, write_vectors
 from vsearch.bundle.generations.state import State, state_bytes
 from vsearch.class_paths import class_path, describe
 from vsearch.data.io.atomic import sha256, sync
+from vsearch.data.items import as_table, table_bytes
 from vsearch.data.photos import Preprocessing
 from vsearch.errors import BundleError
 from vsearch.indexes.base import Index
 from vsearch.models.embedder import Embedder
 from vsearch.models.runtimes.torch import TorchRuntime
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def fingerprint(weights_sha256: str, preprocessing: Preprocessing, dim: int) -> str:
@@ -48,7 +52,7 @@ def write_bundle(
     folder: Path,
     embedder: Embedder,
     index: Index,
-    items: pd.DataFrame,
+    items: "pa.Table | pd.DataFrame",
     manifest: dict[str, Any],
     extra: dict[str, bytes],
     embeddings: np.ndarray | None = None,
@@ -75,7 +79,7 @@ def write_bundle(
         )
     if len(index) != len(items):
         raise BundleError(f"the index holds {len(index)} vectors, but there are {len(items)} items")
-    files = {**_parts(embedder, items), **extra}
+    files = {**_parts(embedder, as_table(items)), **extra}
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
         made = Path(temporary) / folder.name
@@ -114,7 +118,7 @@ def write_bundle(
     sync(folder.parent)
 
 
-def _parts(embedder: Embedder, items: pd.DataFrame) -> dict[str, bytes]:
+def _parts(embedder: Embedder, items: pa.Table) -> dict[str, bytes]:
     """Return the files of a bundle that are neither the index nor made of the others."""
     drawn = canaries.draw(items, embedder.preprocessing, TorchRuntime(embedder.eval()).embed)
     return {

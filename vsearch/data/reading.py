@@ -5,8 +5,9 @@ from typing import Literal
 
 import pandas as pd
 
-from vsearch.data.catalogs.base import BOX, REQUIRED, Catalog, CatalogError, boxes
+from vsearch.data.catalogs.base import Catalog, CatalogError
 from vsearch.data.decoding import scan
+from vsearch.data.items import BOX, REQUIRED, boxes
 from vsearch.data.photos import PhotoError
 from vsearch.data.splits import PARTS, Split
 

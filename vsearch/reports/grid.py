@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
-from vsearch.data.catalogs.base import boxes
+from vsearch.data.items import boxes
 from vsearch.data.photos import open_photo
 from vsearch.training.datamodule import CatalogDataModule
 

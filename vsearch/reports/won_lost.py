@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
-from vsearch.data.catalogs.base import boxes
+from vsearch.data.items import boxes
 from vsearch.data.photos import PhotoError, open_photo
 from vsearch.evaluation.comparing.comparison import Comparison
 from vsearch.evaluation.comparing.runs import Run

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from vsearch.data.photos import read_square
 from vsearch.indexes.base import Index
@@ -17,6 +18,7 @@ from vsearch.search.filters.grammar import parse
 from vsearch.search.query_by_example import ExampleError, combine
 
 Photo = str | Path | bytes
+RENAMED = {"rank": "rank_original", "score": "score_original"}
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Searcher:
 
     embedder: Embedder
     index: Index
-    items: pd.DataFrame
+    items: pa.Table
     manifest: dict[str, Any]
     hidden: tuple[str, ...] = ()
 
@@ -58,7 +60,7 @@ class Searcher:
         where: str | None = None,
         min_score: float | None = None,
         group_by: str | None = None,
-    ) -> list[pd.DataFrame]:
+    ) -> list[pa.Table]:
         """Return, per photo, its `k` best items, best first: the columns of `items` after `rank`
         and `score` (cosine).
 
@@ -81,7 +83,7 @@ class Searcher:
         min_score: float | None = None,
         group_by: str | None = None,
         weight: float = 0.5,
-    ) -> pd.DataFrame:
+    ) -> pa.Table:
         """Return what `search` does for one query made of several examples: near some, away from
         others.
 
@@ -110,7 +112,7 @@ class Searcher:
         allowed: np.ndarray | None = None,
         min_score: float | None = None,
         group_by: str | None = None,
-    ) -> list[pd.DataFrame]:
+    ) -> list[pa.Table]:
         """Return what `search` does for unit vectors, float32 (n, dim), among the items that bool
         (n,) `allowed` marks.
 
@@ -131,7 +133,7 @@ class Searcher:
         """Return what `search_embeddings` does, as scores and rows of `items`: tables take longer
         than the search.
         """
-        groups = None if group_by is None else self._table.column(group_by).groups()
+        groups = None if group_by is None else self._table.column(group_by).codes
         return best(self.index, queries, k, allowed, min_score, groups)
 
     def kept_vectors(self, positions: Sequence[int]) -> np.ndarray:
@@ -170,15 +172,16 @@ class Searcher:
 
     @cached_property
     def _table(self) -> Table:
-        return Table(self.items.drop(columns=[*self.hidden], errors="ignore"))
+        names = [name for name in self.items.column_names if name not in self.hidden]
+        return Table(self.items.select(names))
 
     def _position(self, example: Photo) -> int | None:
         """Return the position of the item whose id this is; None: a photo."""
         if not isinstance(example, str):
             return None
-        positions = np.flatnonzero(self.items["id"] == example)
-        if len(positions):
-            return int(positions[0])
+        position = int(pc.index(self.items["id"], example).as_py())
+        if position >= 0:
+            return position
         if not Path(example).is_file():
             raise ExampleError(f"{example!r} is neither an item's id nor a photo file")
         return None
@@ -199,9 +202,8 @@ class Searcher:
             )
         return vectors
 
-    def _hits(self, scores: np.ndarray, positions: np.ndarray) -> pd.DataFrame:
-        hits = self.items.iloc[positions].reset_index(drop=True)
-        hits = hits.rename(columns={"rank": "rank_original", "score": "score_original"})
-        hits.insert(0, "rank", np.arange(1, len(hits) + 1))
-        hits.insert(1, "score", scores.astype(float))
-        return hits
+    def _hits(self, scores: np.ndarray, positions: np.ndarray) -> pa.Table:
+        names = [RENAMED.get(name, name) for name in self.items.column_names]
+        hits = self.items.take(pa.array(positions)).rename_columns(names)
+        hits = hits.add_column(0, "rank", pa.array(np.arange(1, len(hits) + 1)))
+        return hits.add_column(1, "score", pa.array(scores.astype(float)))

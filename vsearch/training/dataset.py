@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, get_worker_info
 
-from vsearch.data.catalogs.base import boxes
 from vsearch.data.decoding import in_threads
+from vsearch.data.items import boxes
 from vsearch.data.photos import Preprocessing, read_square
 
 Sample = tuple[Tensor, int, int]

@@ -5,7 +5,8 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from vsearch.bundle.generations.checked_files import measured
 from vsearch.bundle.generations.edit import Edited, add, remove
@@ -22,10 +23,14 @@ def unit(n: int, seed: int = 0) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def rows(start: int, n: int) -> pd.DataFrame:
+def rows(start: int, n: int) -> pa.Table:
     numbers = range(start, start + n)
-    return pd.DataFrame(
-        {"id": [f"p{i}" for i in numbers], "path": "", "label": [f"l{i % 4}" for i in numbers]}
+    return pa.table(
+        {
+            "id": [f"p{i}" for i in numbers],
+            "path": [""] * n,
+            "label": [f"l{i % 4}" for i in numbers],
+        }
     )
 
 
@@ -37,7 +42,7 @@ def fitted(folder: Path, factory: str = "Flat", n: int = N, **model: object) -> 
     index.build(vectors)
     folder.mkdir(parents=True)
     (folder / "model.safetensors").write_bytes(str(model.pop("weights", "weights")).encode() * 10)
-    rows(0, n).to_parquet(folder / "items.parquet", index=False)
+    pq.write_table(rows(0, n), folder / "items.parquet")
     files, contents = index.save(folder), measured(folder)
     size = {
         "size": 32,
@@ -87,4 +92,7 @@ def content(live: Live) -> dict[str, bytes]:
     vectors = live.vectors(np.arange(len(live.items)))
     _, found = live.index.search(vectors, 1)
     assert (found[:, 0] == np.arange(len(vectors))).all()
-    return {id: vector.tobytes() for id, vector in zip(live.items["id"], vectors, strict=True)}
+    return {
+        id: vector.tobytes()
+        for id, vector in zip(live.items["id"].to_pylist(), vectors, strict=True)
+    }

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 import pytest
 from kill_server import fold_now, optimize
 from small import DIM, content, fitted, put_in, rows, take_out, unit
@@ -23,14 +23,18 @@ KINDS = ["Flat", "HNSW8", "IVF4,Flat", "SQ8", "PQ2x2"]
 @pytest.mark.parametrize("factory", KINDS)
 def test_any_order_of_changes_comes_to_what_a_plain_table_comes_to(tmp_path, factory):
     bundle, rng = fitted(tmp_path / "bundle", factory=factory), np.random.default_rng(0)
-    plain = dict(zip(rows(0, 40)["id"], unit(40), strict=True)) if factory in KINDS[:3] else {}
-    ids = list(rows(0, 40)["id"])
+    plain = (
+        dict(zip(rows(0, 40)["id"].to_pylist(), unit(40), strict=True))
+        if factory in KINDS[:3]
+        else {}
+    )
+    ids = rows(0, 40)["id"].to_pylist()
     for turn in range(20):
         start = int(rng.integers(60))
         action = rng.choice(["add", "remove", "fold", "optimize"], p=[0.5, 0.3, 0.1, 0.1])
         if action == "add":
             put_in(bundle, start, 3, seed=turn)
-            new = list(rows(start, 3)["id"])
+            new = rows(start, 3)["id"].to_pylist()
             ids = [id for id in ids if id not in new] + new
             plain |= dict(zip(new, unit(3, turn), strict=True))
         elif action == "remove":
@@ -42,7 +46,7 @@ def test_any_order_of_changes_comes_to_what_a_plain_table_comes_to(tmp_path, fac
         elif open_live(bundle).state.changes:
             fold_now(bundle)
         live = open_live(bundle)
-        assert live.items["id"].tolist() == ids
+        assert live.items["id"].to_pylist() == ids
         assert len(live.index) == len(ids)
         vectors = live.vectors(np.arange(len(ids)))
         known = [place for place, id in enumerate(ids) if id in plain]
@@ -54,10 +58,10 @@ def test_any_order_of_changes_comes_to_what_a_plain_table_comes_to(tmp_path, fac
 
 def test_what_comes_and_goes_leaves_nothing():
     one, two = (["p0"], rows(5, 2), unit(2)), (["p5"], rows(0, 1), unit(1, 3))
-    came = net(rows(0, 3)["id"], DIM, [one, two])
-    assert (came.removed.tolist(), came.items["id"].tolist()) == ([0], ["p6", "p0"])
+    came = net(rows(0, 3)["id"].to_pylist(), DIM, [one, two])
+    assert (came.removed.tolist(), came.items["id"].to_pylist()) == ([0], ["p6", "p0"])
     assert np.array_equal(came.embeddings, [unit(2)[1], unit(1, 3)[0]])
-    none = net(rows(0, 3)["id"], DIM, [])
+    none = net(rows(0, 3)["id"].to_pylist(), DIM, [])
     assert (len(none), none.embeddings.shape) == (0, (0, DIM))
     assert none.applied(rows(0, 3)).equals(rows(0, 3))
 
@@ -67,7 +71,7 @@ def test_changes_that_do_not_fit_are_refused(change):
     with pytest.raises(
         BundleError, match=r"takes out id 'p9', which is not|adds id 'p1', which is"
     ):
-        net(rows(0, 3)["id"], DIM, [change])
+        net(rows(0, 3)["id"].to_pylist(), DIM, [change])
 
 
 @pytest.mark.parametrize(
@@ -76,7 +80,7 @@ def test_changes_that_do_not_fit_are_refused(change):
         (rows(50, 2), unit(3), "2 items of dim 8"),
         (rows(50, 2), unit(2)[:, :4], "2 items of dim 8"),
         (rows(50, 0), unit(0), "no items"),
-        (pd.concat([rows(50, 1), rows(50, 1)]), unit(2), "repeated: 'p50'"),
+        (pa.concat_tables([rows(50, 1), rows(50, 1)]), unit(2), "repeated: 'p50'"),
         (
             rows(50, 2),
             unit(2) * [[1], [2]],
@@ -124,8 +128,8 @@ def test_an_index_that_cannot_grow_keeps_what_it_has(tmp_path):
 def test_all_that_a_generation_holds_may_go_once_others_have_come(tmp_path):
     bundle = fitted(tmp_path / "bundle", "HNSW8")
     put_in(bundle, 40, 2)
-    take_out(bundle, *rows(0, 40)["id"])
-    assert open_live(bundle).items["id"].tolist() == ["p40", "p41"]
+    take_out(bundle, *rows(0, 40)["id"].to_pylist())
+    assert open_live(bundle).items["id"].to_pylist() == ["p40", "p41"]
 
 
 def test_counts_of_a_change(tmp_path):
@@ -168,10 +172,8 @@ def undo(bundle: Path) -> None:
 
 
 def test_columns_keep_their_type():
-    items = pd.DataFrame(
-        {"id": ["a"], "price": [1.5], "size": ["XL"], "sold": [True], "none": [None]}
-    )
-    new = pd.DataFrame(
+    items = pa.table({"id": ["a"], "price": [1.5], "size": ["XL"], "sold": [True], "none": [None]})
+    new = pa.table(
         {
             "id": ["b", "c"],
             "price": ["2", None],
@@ -181,13 +183,13 @@ def test_columns_keep_their_type():
         }
     )
     done = conform(new, items)
-    assert done["price"].tolist()[0] == 2
-    assert done["size"].tolist() == ["42", "43"]
-    assert list(done) == ["id", "price", "size", "new"]
+    assert done["price"].to_pylist()[0] == 2
+    assert done["size"].to_pylist() == ["42", "43"]
+    assert done.column_names == ["id", "price", "size", "new"]
     with pytest.raises(
         BundleError, match="column 'price' holds numbers; item 'b' has 'cheap' there"
     ):
-        conform(new.assign(price=["cheap", "3"]), items)
+        conform(new.set_column(1, "price", pa.array(["cheap", "3"])), items)
 
 
 @pytest.mark.parametrize(

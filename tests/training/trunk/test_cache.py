@@ -9,8 +9,8 @@ from tiny import ChainBackbone, ColourCatalog, load
 from torch import nn
 from torchvision.transforms import v2
 
-from vsearch.data.catalogs.base import boxes
 from vsearch.data.decoding import scan
+from vsearch.data.items import boxes
 from vsearch.data.photos import open_photo, read_square, to_square
 from vsearch.models.backbones.cut import cut
 from vsearch.models.embedder import Embedder

@@ -14,7 +14,7 @@ from vsearch.bundle.bulk.plan import Network
 from vsearch.bundle.bulk.writer import Writer
 from vsearch.bundle.generations.manifest import read_fitted
 from vsearch.bundle.opening import checked_embedder
-from vsearch.data.catalogs.base import BOX, boxes
+from vsearch.data.items import BOX, boxes
 from vsearch.errors import BundleError
 from vsearch.models.runtimes.torch import TorchRuntime
 from vsearch.optional_packages import require

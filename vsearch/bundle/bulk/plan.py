@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from vsearch.bundle.generations.manifest import check_model
-from vsearch.data.catalogs.base import BOX, REQUIRED, boxes, refuse
+from vsearch.data.catalogs.base import refuse
 from vsearch.data.embedding_parts import ERRORS, MANIFEST, PARTS, SCHEMA, Parts, open_parts
 from vsearch.data.io.atomic import MAKING, replace_file
+from vsearch.data.items import BOX, REQUIRED, boxes
 from vsearch.errors import BundleError
 from vsearch.models.runtimes.base import Name, Precision
 

@@ -1,19 +1,21 @@
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from vsearch.bundle.bulk.shards import Shards
 from vsearch.bundle.generations.live import Live
 from vsearch.bundle.generations.manifest import explained
 from vsearch.bundle.generations.promote import promote
 from vsearch.bundle.generations.state import State
-from vsearch.bundle.generations.table_columns import conform
+from vsearch.bundle.generations.table_columns import conform, joined
+from vsearch.data.items import repeated_ids
 from vsearch.errors import BundleError
 from vsearch.indexes.base import Index
 
 
-def publish(live: Live, shards: Shards, new: pd.DataFrame) -> tuple[State, Index, int]:
+def publish(live: Live, shards: Shards, new: pa.Table) -> tuple[State, Index, int]:
     """Join shards, and put what they hold in force with those of the live items that they don't.
     Needs `lock.writing`.
 
@@ -30,10 +32,10 @@ def publish(live: Live, shards: Shards, new: pd.DataFrame) -> tuple[State, Index
         BundleError: ids are repeated, columns don't fit, or shards are missing or damaged.
         OSError: it could not be written; nothing has changed.
     """
-    if new["id"].duplicated().any():
-        raise BundleError(f"ids are repeated, e.g. {new['id'][new['id'].duplicated()].iloc[0]!r}.")
+    if repeated := repeated_ids(new):
+        raise BundleError(f"ids are repeated, e.g. {repeated[0]!r}.")
     new, n = conform(new, live.items), len(new)
-    kept = np.flatnonzero(~live.items["id"].isin(new["id"]))
+    kept = np.flatnonzero(~pc.is_in(live.items["id"], new["id"]).to_numpy())
     carried = live.vectors(kept)
     with explained(shards.work, "joining the shards"):
         index = shards.joined(carried)
@@ -46,7 +48,6 @@ def publish(live: Live, shards: Shards, new: pd.DataFrame) -> tuple[State, Index
         )
         return made
 
-    tables = [new, live.items.iloc[kept]] if len(kept) else [new]
-    items = pd.concat(tables, ignore_index=True)
+    items = joined(new, live.items.take(pa.array(kept)))
     counted = {"built": len(index), "added": 0, "removed": 0}
     return promote(replace(live, items=items), index, vectors, "shards", counted), index, len(kept)

@@ -3,13 +3,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 
 from vsearch.bundle import canaries
 from vsearch.bundle.generations.checked_files import check_file
 from vsearch.bundle.generations.live import Live
 from vsearch.bundle.trial_queries import QUERIES
-from vsearch.data.catalogs.base import boxes
+from vsearch.data.items import boxes, read_table
 from vsearch.data.photos import PhotoError, Preprocessing, read_square
 from vsearch.errors import BundleError
 
@@ -52,9 +52,12 @@ def held(live: Live, preprocessing: Preprocessing, given: Sequence[Path] = ()) -
         rows = np.unique(
             np.linspace(0, max(0, len(table) - 1), min(MOST, len(table))).astype(np.int64)
         )
-        squares, kept = readable(table.iloc[rows], preprocessing)
-        places = {id: row for row, id in enumerate(live.items["id"])}
-        labels, own = kept["label"].tolist(), [places.get(id, -1) for id in kept["id"]]
+        squares, kept = readable(table.take(pa.array(rows)), preprocessing)
+        places = {id: row for row, id in enumerate(live.items["id"].to_pylist())}
+        labels, own = (
+            kept["label"].to_pylist(),
+            [places.get(id, -1) for id in kept["id"].to_pylist()],
+        )
         origin = f"{len(squares):,} {name}"
     if canaries.FILE in live.fitted["sha256"]:
         check_file(live.bundle, canaries.FILE, live.fitted)
@@ -73,24 +76,23 @@ def held(live: Live, preprocessing: Preprocessing, given: Sequence[Path] = ()) -
     return Held(np.stack(squares), np.array(labels, dtype=object), np.array(own), origin)
 
 
-def readable(
-    table: pd.DataFrame, preprocessing: Preprocessing
-) -> tuple[list[np.ndarray], pd.DataFrame]:
+def readable(table: pa.Table, preprocessing: Preprocessing) -> tuple[list[np.ndarray], pa.Table]:
     """Return the photos of a table that can be read, uint8 (3, S, S) each, and their rows."""
     squares, good = [], []
-    for row, (path, box) in enumerate(zip(table.get("path", []), boxes(table), strict=True)):
+    paths = table["path"].to_pylist() if "path" in table.column_names else []
+    for row, (path, box) in enumerate(zip(paths, boxes(table), strict=True)):
         try:
             squares.append(read_square(path, preprocessing, box))
             good.append(row)
         except PhotoError:
             continue
-    return squares, table.iloc[good]
+    return squares, table.take(pa.array(good, pa.int64()))
 
 
-def _table(live: Live) -> tuple[pd.DataFrame, str]:
+def _table(live: Live) -> tuple[pa.Table, str]:
     if QUERIES in live.fitted["sha256"]:
         check_file(live.bundle, QUERIES, live.fitted)
-        table = pd.read_parquet(live.bundle / QUERIES)
-        if any(Path(path).is_file() for path in table["path"]):
+        table = read_table(live.bundle / QUERIES)
+        if any(Path(path).is_file() for path in table["path"].to_pylist()):
             return table, "of the run's test photos"
     return live.items, "of the items' photos"

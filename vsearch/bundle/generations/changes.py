@@ -2,19 +2,20 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 
-from vsearch.bundle.generations.checked_files import check_file, measured, table_bytes
+from vsearch.bundle.generations.checked_files import check_file, measured
 from vsearch.bundle.generations.layout import CHANGES, ITEMS, VECTORS
 from vsearch.bundle.generations.state import Change, now
 from vsearch.data.io.atomic import make_folder, next_number
+from vsearch.data.items import read_table, table_bytes
 from vsearch.errors import BundleError
 
 REMOVED = "removed.json"
 
 
 def write_change(
-    bundle: Path, removed: list[str], items: pd.DataFrame, embeddings: np.ndarray
+    bundle: Path, removed: list[str], items: pa.Table, embeddings: np.ndarray
 ) -> Change:
     """Write a change beside the others; it counts once a state names it.
 
@@ -42,7 +43,7 @@ def write_change(
     return Change(folder.name, now(), len(items), len(removed), kept["bytes"], kept["sha256"])
 
 
-def read_change(bundle: Path, change: Change) -> tuple[list[str], pd.DataFrame, np.ndarray]:
+def read_change(bundle: Path, change: Change) -> tuple[list[str], pa.Table, np.ndarray]:
     """Return the ids that a change takes out, the rows that it appends, and their embeddings (m,
     dim).
 
@@ -53,8 +54,12 @@ def read_change(bundle: Path, change: Change) -> tuple[list[str], pd.DataFrame, 
     check_change(bundle, change)
     removed = json.loads((folder / REMOVED).read_text())
     if not change.added:
-        return removed, pd.DataFrame({"id": []}), np.empty((0, 0), dtype=np.float32)
-    items, embeddings = pd.read_parquet(folder / ITEMS), np.load(folder / VECTORS)
+        return (
+            removed,
+            pa.table({"id": pa.array([], pa.string())}),
+            np.empty((0, 0), dtype=np.float32),
+        )
+    items, embeddings = read_table(folder / ITEMS), np.load(folder / VECTORS)
     if not len(items) == len(embeddings) == change.added:
         raise BundleError(
             f"{folder}: {len(items)} items, {len(embeddings)} embeddings, {change.added} announced."

@@ -1,8 +1,5 @@
-from io import BytesIO
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from vsearch.data.io.atomic import sha256
 from vsearch.errors import BundleError
@@ -40,10 +37,3 @@ def check_file(folder: Path, name: str, kept: dict[str, Any]) -> None:
             f"{folder}: {name} is damaged or from another bundle (its SHA-256 is not the "
             "manifest's)."
         )
-
-
-def table_bytes(table: pd.DataFrame) -> bytes:
-    """Return a table as a Parquet file's content."""
-    file = BytesIO()
-    table.to_parquet(file, index=False)
-    return file.getvalue()

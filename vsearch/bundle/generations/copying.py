@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vsearch.bundle.generations.checked_files import measured, table_bytes
+from vsearch.bundle.generations.checked_files import measured
 from vsearch.bundle.generations.layout import CURRENT, ITEMS, MANIFEST, VECTORS
 from vsearch.bundle.generations.live import Live
 from vsearch.bundle.generations.manifest import explained
@@ -15,6 +15,7 @@ from vsearch.bundle.generations.state import State, state_bytes
 from vsearch.bundle.generations.swap_trial import Queries, Shadow, shadow
 from vsearch.class_paths import class_path
 from vsearch.data.io.atomic import MAKING, make_folder, replace_file, sha256
+from vsearch.data.items import table_bytes
 from vsearch.errors import BundleError
 from vsearch.indexes.base import Index
 from vsearch.indexes.serials import first_serial

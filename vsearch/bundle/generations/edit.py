@@ -1,14 +1,14 @@
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 
 from vsearch.bundle.generations.changes import write_change
 from vsearch.bundle.generations.live import Live, open_state
 from vsearch.bundle.generations.state import State, write_state
 from vsearch.bundle.generations.table_columns import conform
+from vsearch.data.items import repeated_ids
 from vsearch.errors import BundleError
 
 UNIT = 1e-3  # how far a length may be from 1, as an index takes it
@@ -26,7 +26,7 @@ class Edited:
     missing: int = 0
 
 
-def add(live: Live, items: pd.DataFrame, embeddings: np.ndarray) -> Edited:
+def add(live: Live, items: pa.Table, embeddings: np.ndarray) -> Edited:
     """Add items, or replace those whose id is there; when this returns, the disk has them. Needs
     `lock.writing`.
 
@@ -42,8 +42,8 @@ def add(live: Live, items: pd.DataFrame, embeddings: np.ndarray) -> Edited:
     """
     _check(live, items, embeddings)
     items = conform(items, live.items)
-    there = set(live.items["id"])
-    replaced = [id for id in items["id"] if id in there]
+    there = set(live.items["id"].to_pylist())
+    replaced = [id for id in items["id"].to_pylist() if id in there]
     added = len(items) - len(replaced)
     live = _commit(
         live, replaced, items, embeddings, f"add: {added:,} new, {len(replaced):,} replaced"
@@ -59,7 +59,7 @@ def remove(live: Live, ids: Sequence[str], ignore_missing: bool = False) -> Edit
             refuses.
         OSError: it could not be written; nothing has changed.
     """
-    there, wanted = set(live.items["id"]), list(dict.fromkeys(ids))
+    there, wanted = set(live.items["id"].to_pylist()), list(dict.fromkeys(ids))
     missing = [id for id in wanted if id not in there]
     if missing and not ignore_missing:
         raise BundleError(
@@ -73,12 +73,14 @@ def remove(live: Live, ids: Sequence[str], ignore_missing: bool = False) -> Edit
         )
     if removed:
         empty = np.empty((0, live.fitted["dim"]), dtype=np.float32)
-        live = _commit(live, removed, live.items.iloc[:0], empty, f"remove: {len(removed):,} items")
+        live = _commit(
+            live, removed, live.items.slice(0, 0), empty, f"remove: {len(removed):,} items"
+        )
     return Edited(live, removed=len(removed), missing=len(missing))
 
 
 def _commit(
-    live: Live, removed: list[str], items: pd.DataFrame, embeddings: np.ndarray, what: str
+    live: Live, removed: list[str], items: pa.Table, embeddings: np.ndarray, what: str
 ) -> Live:
     embeddings = np.ascontiguousarray(embeddings, dtype=np.float32)
     try:  # as whoever opens the bundle next will; `live.index` stays as it is
@@ -90,7 +92,7 @@ def _commit(
     return replace(made, state=state, history=write_state(live.bundle, state, live.history, what))
 
 
-def _check(live: Live, items: pd.DataFrame, embeddings: np.ndarray) -> None:
+def _check(live: Live, items: pa.Table, embeddings: np.ndarray) -> None:
     dim = live.fitted["dim"]
     if not len(items):
         raise BundleError("there are no items to add.")
@@ -98,8 +100,7 @@ def _check(live: Live, items: pd.DataFrame, embeddings: np.ndarray) -> None:
         raise BundleError(
             f"{len(items)} items of dim {dim} are needed; the embeddings are {embeddings.shape}."
         )
-    repeated = [id for id, times in Counter(items["id"]).items() if times > 1]
-    if repeated:
+    if repeated := repeated_ids(items):
         raise BundleError(
             f"ids are repeated: {_first(repeated)}. Give every item an id of its own."
         )
@@ -109,7 +110,7 @@ def _check(live: Live, items: pd.DataFrame, embeddings: np.ndarray) -> None:
     if bad.any():
         raise BundleError(
             f"{bad.sum()} embeddings are not of unit length, e.g. that of "
-            f"{items['id'].iloc[bad.argmax()]!r}."
+            f"{items['id'][bad.argmax()].as_py()!r}."
         )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 
 from vsearch.bundle.generations.changes import read_change
 from vsearch.bundle.generations.checked_files import check_file
@@ -21,6 +21,7 @@ from vsearch.bundle.generations.manifest import (
 from vsearch.bundle.generations.pending_changes import Content, Net, net
 from vsearch.bundle.generations.state import State, read_state
 from vsearch.class_paths import find
+from vsearch.data.items import read_table
 from vsearch.errors import BundleError
 from vsearch.indexes.base import Index
 
@@ -49,7 +50,7 @@ class Live:
     fitted: dict[str, Any]
     manifest: dict[str, Any]
     index: Index
-    items: pd.DataFrame
+    items: pa.Table
     net: Net
 
     @property
@@ -126,13 +127,13 @@ def open_state(
         index = kind.open(folder)
         index.bind(fitted["fingerprint"])
     with explained(bundle, "reading the items"):
-        items = pd.read_parquet(folder / ITEMS)
+        items = read_table(folder / ITEMS)
         if len(index) != len(items):
             raise BundleError(
                 f"{folder}: the index holds {len(index)} vectors, {ITEMS} {len(items)} items."
             )
         made = (read_change(bundle, change) for change in state.changes)
-        changes = net(items["id"], fitted["dim"], chain(made, new))
+        changes = net(items["id"].to_pylist(), fitted["dim"], chain(made, new))
     with explained(bundle, "making the changes in the index"):
         if len(changes.removed):
             index.remove(changes.removed)

@@ -1,13 +1,14 @@
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 
+from vsearch.bundle.generations.table_columns import joined
 from vsearch.errors import BundleError
 
 Content = tuple[
-    list[str], pd.DataFrame, np.ndarray
+    list[str], pa.Table, np.ndarray
 ]  # of a change: ids that go, rows that come, their embeddings
 
 
@@ -22,7 +23,7 @@ class Net:
     """
 
     removed: np.ndarray
-    items: pd.DataFrame
+    items: pa.Table
     embeddings: np.ndarray
 
     def __len__(self) -> int:
@@ -32,19 +33,14 @@ class Net:
         """Return int (n - r,): the positions that stay, of a generation of `n`."""
         return np.delete(np.arange(n), self.removed)
 
-    def applied(self, items: pd.DataFrame) -> pd.DataFrame:
+    def applied(self, items: pa.Table) -> pa.Table:
         """Return the generation's items with the changes made; the same object if there are none."""
         if not len(self):
             return items
-        stay = items.iloc[self.kept(len(items))]
-        return (
-            pd.concat([stay, self.items], ignore_index=True)
-            if len(self.items)
-            else stay.reset_index(drop=True)
-        )
+        return joined(items.take(pa.array(self.kept(len(items)))), self.items)
 
 
-def net(ids: pd.Series, dim: int, changes: Iterable[Content]) -> Net:
+def net(ids: Sequence[str], dim: int, changes: Iterable[Content]) -> Net:
     """Add changes up: what is added and taken out again leaves nothing.
 
     Args:
@@ -58,10 +54,8 @@ def net(ids: pd.Series, dim: int, changes: Iterable[Content]) -> Net:
     there = dict(zip(ids, range(len(ids)), strict=True))
     removed: list[int] = []
     came: dict[str, tuple[int, int]] = {}
-    tables, embeddings = (
-        [pd.DataFrame({"id": []}).astype(object)],
-        [np.empty((0, dim), dtype=np.float32)],
-    )
+    tables = [pa.table({"id": pa.array([], pa.string())})]
+    embeddings = [np.empty((0, dim), dtype=np.float32)]
     for removals, items, vectors in changes:
         for id in removals:
             if id in came:
@@ -70,7 +64,7 @@ def net(ids: pd.Series, dim: int, changes: Iterable[Content]) -> Net:
                 removed.append(there.pop(id))
             else:
                 raise BundleError(f"a change takes out id {id!r}, which is not there.")
-        for row, id in enumerate(items["id"]):
+        for row, id in enumerate(items["id"].to_pylist()):
             if id in came or id in there:
                 raise BundleError(f"a change adds id {id!r}, which is there already.")
             came[id] = (len(tables), row)
@@ -78,6 +72,5 @@ def net(ids: pd.Series, dim: int, changes: Iterable[Content]) -> Net:
         embeddings.append(vectors if len(items) else embeddings[0])
     starts = np.cumsum([0, *map(len, tables)])
     rows = np.array([starts[table] + row for table, row in came.values()], dtype=np.int64)
-    filled = [table for table in tables if len(table)]
-    added = pd.concat(filled, ignore_index=True).iloc[rows] if filled else tables[0]
+    added = joined(*tables).take(pa.array(rows))
     return Net(np.sort(np.array(removed, dtype=np.int64)), added, np.concatenate(embeddings)[rows])

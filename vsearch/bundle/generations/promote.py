@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from vsearch.bundle.generations.checked_files import measured, table_bytes
+from vsearch.bundle.generations.checked_files import measured
 from vsearch.bundle.generations.layout import (
     CHANGES,
     GENERATIONS,
@@ -20,6 +20,7 @@ from vsearch.bundle.generations.manifest import GENERATION_SCHEMA, folder_of, mo
 from vsearch.bundle.generations.state import State, now, state_bytes, write_state
 from vsearch.class_paths import class_path
 from vsearch.data.io.atomic import MAKING, make_folder, next_number, sha256
+from vsearch.data.items import table_bytes
 from vsearch.indexes.base import Index
 
 Vectors = Callable[[np.ndarray], np.ndarray]

@@ -1,39 +1,67 @@
-import pandas as pd
-from pandas.api.types import is_numeric_dtype
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from vsearch.data.items import REQUIRED
 from vsearch.errors import BundleError
 
 
-def conform(new: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
+def conform(new: pa.Table, items: pa.Table) -> pa.Table:
     """Return new rows such that, put below a bundle's items, each column keeps one type.
 
-    Numbers that come for a column of text become text; columns without any value are left out;
-    unknown ones stay.
+    What comes for a column of text becomes text; text that comes for a column of numbers is read;
+    columns without any value are left out; unknown ones stay.
 
     Raises:
-        BundleError: text comes for a column of numbers; the message names the column and the first
-            such value.
+        BundleError: a value doesn't fit its column; the message names both, and the item.
     """
-    new = new.drop(
-        columns=[
-            name for name in new if name not in ("id", "path", "label") and new[name].isna().all()
-        ]
-    )
-    for name in [str(name) for name in new if name in items]:
-        ours, theirs = items[name], new[name]
-        if _is_number(ours) and not _is_number(theirs):
-            values = pd.to_numeric(theirs, errors="coerce")
-            bad = values.isna() & theirs.notna()
-            if bad.any():
-                row = new[bad].iloc[0]
-                raise BundleError(
-                    f"column {name!r} holds numbers; item {row['id']!r} has {row[name]!r} there."
-                )
-            new = new.assign(**{name: values})
-        elif not _is_number(ours) and _is_number(theirs) and ours.notna().any():
-            new = new.assign(**{name: theirs.astype(object).map(str, na_action="ignore")})
+    for name in new.column_names:
+        place, column = new.column_names.index(name), new[name]
+        if name not in REQUIRED and column.null_count == len(column):
+            new = new.remove_column(place)
+        elif name in items.column_names:
+            new = new.set_column(place, name, _fitting(new, name, items[name].type))
     return new
 
 
-def _is_number(column: pd.Series) -> bool:
-    return is_numeric_dtype(column.infer_objects())
+def joined(*tables: pa.Table) -> pa.Table:
+    """Return tables as one, with the columns of all; values are missing where one has none."""
+    return pa.concat_tables(tables, promote_options="permissive").combine_chunks()
+
+
+def _fitting(new: pa.Table, name: str, kind: pa.DataType) -> pa.ChunkedArray:
+    column = new[name]
+    if pa.types.is_null(kind) or column.type == kind:
+        return column
+    if _is_text(kind) and not _is_text(column.type):
+        texts = [None if value is None else str(value) for value in column.to_pylist()]
+        return pa.chunked_array([pa.array(texts, kind)])
+    if _is_text(column.type) and not _is_text(kind):
+        column = pc.utf8_trim_whitespace(column)
+    for wanted in (kind, pa.float64()) if _is_number(kind) else (kind,):
+        try:
+            return column.cast(wanted)
+        except pa.ArrowInvalid:
+            continue
+        except pa.ArrowNotImplementedError:
+            break
+    raise _misfit(new, name, kind)
+
+
+def _misfit(new: pa.Table, name: str, kind: pa.DataType) -> BundleError:
+    wanted, holds = (pa.float64(), "numbers") if _is_number(kind) else (kind, str(kind))
+    for id, value in zip(new["id"].to_pylist(), new[name], strict=True):
+        try:
+            value.cast(wanted)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            return BundleError(
+                f"column {name!r} holds {holds}; item {id!r} has {value.as_py()!r} there."
+            )
+    return BundleError(f"column {name!r} holds {holds}; {new[name].type} came.")
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind)

@@ -9,6 +9,7 @@ from vsearch.bundle.generations.layout import CURRENT, MANIFEST
 from vsearch.bundle.generations.live import manifests, open_state
 from vsearch.bundle.generations.manifest import explained, folder_of
 from vsearch.bundle.generations.state import State, is_kept, read_previous, read_state
+from vsearch.data.items import repeated_ids
 from vsearch.errors import BundleError
 
 
@@ -29,11 +30,8 @@ def verify(bundle: Path) -> Iterator[str]:
     live = open_state(bundle, state, history)
     yield f"fingerprint: {live.fitted['fingerprint']}, the same in generation {state.generation}"
     yield f"items: {len(live.items):,}, as many as vectors in the index"
-    if live.items["id"].duplicated().any():
-        raise BundleError(
-            f"{bundle}: id {live.items['id'][live.items['id'].duplicated()].iloc[0]!r} is there "
-            "twice."
-        )
+    if repeated := repeated_ids(live.items):
+        raise BundleError(f"{bundle}: id {repeated[0]!r} is there twice.")
     yield "ids: each once"
     yield _check_vectors(live.vectors, len(live.items), bundle)
 

@@ -306,12 +306,15 @@ def _settle(live: "Live", args: argparse.Namespace) -> None:
 
 def _met(live: "Live", where: str) -> list[str]:
     """Return the ids of the items that meet a filter."""
+    import pyarrow as pa
+
     from vsearch.errors import BundleError
-    from vsearch.search.filters.columns import FilterError, Table
+    from vsearch.search.filters.columns import FilterError
     from vsearch.search.filters.grammar import parse
 
     try:
-        return live.items["id"][parse(where).mask(Table(live.items))].tolist()
+        met = parse(where).mask(live.items)
+        return live.items.filter(pa.array(met))["id"].to_pylist()
     except FilterError as error:
         raise BundleError(f"--where: {error}") from error
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from vsearch.cli.arguments import positive
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import pyarrow as pa
 
     from vsearch.evaluation.calibration import Calibration
     from vsearch.search.searcher import Searcher
@@ -141,11 +141,13 @@ def _judged(answer: dict[str, Any], calibrated: "Calibration | None") -> dict[st
     return {**answer, "good_match": good, "threshold": known.threshold if known else None}
 
 
-def _hits(table: "pd.DataFrame") -> list[dict[str, Any]]:
+def _hits(table: "pa.Table") -> list[dict[str, Any]]:
+    import numpy as np
+
+    from vsearch.data.items import plain_rows
+
     named = ["rank", "id", "label", "score", "path"]
-    rows = json.loads(
-        table.to_json(orient="records")
-    )  # JSON's own types: no NumPy numbers, null for what is missing
+    rows = plain_rows(table, np.arange(len(table)))
     return [
         {name: row[name] for name in named}
         | {"similarity_percent": round(100 * row["score"], 1)}

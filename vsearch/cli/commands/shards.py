@@ -121,11 +121,12 @@ def _join(shards: "Shards", parts: "Parts", args: argparse.Namespace) -> None:
     from vsearch.bundle.generations.writer_lock import writing
     from vsearch.bundle.new_items import described
     from vsearch.cli.catalog_argument import read_source
+    from vsearch.data.items import as_table
 
     place = args.table or args.folder or args.catalog
     items = described(parts.ids(), read_source(place).items if place else None, args.embeddings)
     with writing(args.bundle):
-        state, index, kept = publish(open_live(args.bundle), shards, items)
+        state, index, kept = publish(open_live(args.bundle), shards, as_table(items))
     shards.forget()
     print(
         f"Generation {state.generation}: {len(index):,} items, {kept:,} of which it had before, "

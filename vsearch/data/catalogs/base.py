@@ -2,14 +2,12 @@ import logging
 import os
 from abc import ABC, abstractmethod
 
-import numpy as np
 import pandas as pd
 
 from vsearch.data.io.object_stores import is_url
+from vsearch.data.items import BOX, REQUIRED
 from vsearch.errors import VsearchError
 
-REQUIRED = ("id", "path", "label")
-BOX = ("x_1", "y_1", "x_2", "y_2")
 logger = logging.getLogger(__name__)
 
 
@@ -139,17 +137,6 @@ def refuse(items: pd.DataFrame, bad: pd.Series, source: str, what: str, advice: 
 def _place(items: pd.DataFrame, row: object) -> str:
     """Return where the item stands in the source, if the index tells it: `line 7: `, or nothing."""
     return f"{items.index.name} {row}: " if items.index.name else ""
-
-
-def boxes(items: pd.DataFrame) -> list[tuple[float, float, float, float] | None]:
-    """Return each item's box `(x_1, y_1, x_2, y_2)` in pixels, or None where the catalog has none."""
-    if not set(BOX) <= set(items.columns):
-        return [None] * len(items)
-    corners = items[list(BOX)].astype(float)
-    return [
-        None if np.isnan(box).any() else (box[0], box[1], box[2], box[3])
-        for box in corners.to_numpy()
-    ]
 
 
 def is_blank(column: pd.Series) -> pd.Series:

@@ -8,7 +8,6 @@ from typing import Literal
 import pandas as pd
 
 from vsearch.data.catalogs.base import (
-    REQUIRED,
     Catalog,
     CatalogError,
     are_files,
@@ -18,6 +17,7 @@ from vsearch.data.catalogs.base import (
 )
 from vsearch.data.catalogs.csv_repair import BadRows, read_csv
 from vsearch.data.io.object_stores import PlaceError, check_readable, is_url, open_file
+from vsearch.data.items import REQUIRED
 
 FLAGS = ("is_query", "is_gallery")
 FLAG_VALUES = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}

@@ -43,7 +43,7 @@ def embeddings_of(bundle: Path, items: pd.DataFrame) -> tuple[np.ndarray, str]:
 
 def _stored(live: Live, items: pd.DataFrame) -> np.ndarray:
     """Return the position in the bundle of each item, int (n,), -1 where there is none."""
-    names = zip(live.items["id"], live.items["path"], strict=True)
+    names = zip(live.items["id"].to_pylist(), live.items["path"].to_pylist(), strict=True)
     places = {(id, os.path.basename(path)): place for place, (id, path) in enumerate(names)}  # noqa: PTH119 (quick)
     ours = zip(items["id"], items["path"], strict=True)
     found = [places.get((id, os.path.basename(path)), -1) for id, path in ours]  # noqa: PTH119

@@ -5,8 +5,8 @@ import pandas as pd
 from PIL import Image
 from rich.progress import track
 
-from vsearch.data.catalogs.base import boxes
 from vsearch.data.decoding import in_threads
+from vsearch.data.items import boxes
 from vsearch.data.photos import PhotoError, open_photo, pixel_hash
 from vsearch.evaluation.catalog_check.phash import BYTES, phash
 

@@ -10,7 +10,7 @@ import pandas as pd
 import yaml
 
 from vsearch.bundle.generations.layout import ITEMS, MANIFEST
-from vsearch.data.catalogs.base import BOX
+from vsearch.data.items import BOX
 from vsearch.errors import VsearchError
 from vsearch.evaluation.axes import GRADED
 from vsearch.evaluation.scoring import Scores

@@ -6,7 +6,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from PIL import Image
 
-from vsearch.data.catalogs.base import boxes
+from vsearch.data.items import boxes
 from vsearch.data.photos import PhotoError, open_photo
 from vsearch.evaluation.catalog_check.check import Checked
 from vsearch.reports.catalog_check import report

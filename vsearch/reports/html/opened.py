@@ -32,7 +32,7 @@ def read_findings(bundle: Path) -> Findings:
     return Findings(
         json.loads((bundle / REPORT).read_text()),
         pd.read_parquet(bundle / QUERIES),
-        fitted.items,
+        fitted.items.to_pandas(),
         fitted.vectors(np.arange(len(fitted.items))),
         calibration.read(bundle, fitted.fitted),
         read_config(config),

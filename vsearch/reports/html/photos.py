@@ -5,8 +5,8 @@ from typing import Any
 import pandas as pd
 from rich.progress import track
 
-from vsearch.data.catalogs.base import boxes
 from vsearch.data.decoding import in_threads
+from vsearch.data.items import boxes
 from vsearch.data.photos import Box, PhotoError, open_photo
 
 LARGE, SMALL = 88, 48  # pixels of the longest side: in picture rows, and of the map's points

@@ -1,10 +1,10 @@
 import re
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cached_property
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from vsearch.errors import VsearchError
 
@@ -37,7 +37,7 @@ class Word:
 
 
 class Column:
-    """The values of one column. NaN, None and blank text are missing.
+    """The values of one column. NaN, null and blank text are missing.
 
     Attributes:
         codes: int (n,), which of the m distinct values each item has; -1: none.
@@ -45,25 +45,27 @@ class Column:
         truths: whether they are truth values.
     """
 
-    def __init__(self, values: pd.Series) -> None:
-        try:
-            self.codes, distinct = pd.factorize(values)
-        except TypeError:  # lists and the like have no hash
-            self.codes, distinct = pd.factorize(values.map(str, na_action="ignore"))
-        self._distinct = distinct
-        self.truths = len(distinct) > 0 and all(
-            isinstance(value, bool | np.bool_) for value in distinct
-        )
-        self.numbers: np.ndarray | None = np.asarray(distinct)
-        if self.numbers.dtype.kind not in "iuf":
+    def __init__(self, values: pa.ChunkedArray) -> None:
+        if pa.types.is_nested(values.type):  # lists and the like have no hash
+            texts = [None if value is None else str(value) for value in values.to_pylist()]
+            values = pa.chunked_array([pa.array(texts, pa.string())])
+        if pa.types.is_null(values.type):
+            values = values.cast(pa.string())
+        if pa.types.is_floating(values.type):
+            values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
+        encoded = values.combine_chunks().dictionary_encode()
+        self.codes = encoded.indices.fill_null(-1).to_numpy()
+        self.truths = pa.types.is_boolean(values.type)
+        self.numbers: np.ndarray | None = None
+        if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
+            self.numbers = encoded.dictionary.to_numpy()
+            self.texts = [str(number) for number in self.numbers]
+        else:
+            texts = [str(value) for value in encoded.dictionary.to_pylist()]
+            self.texts = [text.lower() for text in texts] if self.truths else texts
             blank = np.array([not text.strip() for text in self.texts] + [True])
             self.codes = np.where(blank[self.codes], -1, self.codes)
             self.numbers = self._read()
-
-    @cached_property
-    def texts(self) -> list[str]:
-        """The distinct values as text; truth values as `true` and `false`."""
-        return [str(value).lower() if self.truths else str(value) for value in self._distinct]
 
     def having(self, marked: np.ndarray) -> np.ndarray:
         """Return bool (n,): which items have one of the distinct values that bool (m,) marks."""
@@ -75,11 +77,6 @@ class Column:
             np.array(self.texts) if self.numbers is None else self.numbers, kind="stable"
         )
         return [self.texts[number] for number in order if self.texts[number].strip()]
-
-    def groups(self) -> np.ndarray:
-        """Return int (n,): equal for items of equal value, -1 for those without one."""
-        same = pd.factorize(np.array([*self.texts, ""], dtype=object))[0]  # 7 and "7" are one value
-        return np.where(self.codes < 0, -1, same[self.codes])
 
     def _read(self) -> np.ndarray | None:
         texts = [text.strip() for text in self.texts]
@@ -95,7 +92,7 @@ class Column:
 class Table:
     """Items, whose columns are made ready when they are first asked for."""
 
-    def __init__(self, items: pd.DataFrame) -> None:
+    def __init__(self, items: pa.Table) -> None:
         self._items, self._columns = items, dict[str, Column]()
 
     def column(self, name: str, position: int | None = None) -> Column:
@@ -105,12 +102,12 @@ class Table:
             FilterError: there is none of this name; the message lists those that there are.
         """
         if name not in self._columns:
-            names = [str(column) for column in self._items.columns]
+            names = self._items.column_names
             if name not in names:
                 close = get_close_matches(name, names, n=1)
                 guess = f" (did you mean {close[0]}?)" if close else ""
                 raise FilterError(
                     f"no column {name!r}{guess}; there are {', '.join(names)}", position
                 )
-            self._columns[name] = Column(self._items.iloc[:, names.index(name)])
+            self._columns[name] = Column(self._items[name])
         return self._columns[name]

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 
 from vsearch.search.filters.columns import FilterError, Table, Word
 from vsearch.search.filters.conditions import Comparison, Condition, Joined, Missing, Not
@@ -49,7 +49,7 @@ class Filter:
 
     condition: Condition
 
-    def mask(self, items: pd.DataFrame | Table) -> np.ndarray:
+    def mask(self, items: pa.Table | Table) -> np.ndarray:
         """Return bool (n,): which items meet it.
 
         Raises:
@@ -57,7 +57,7 @@ class Filter:
         """
         return self.condition.truth(_table(items))[0]
 
-    def unmet(self, items: pd.DataFrame | Table) -> list[str]:
+    def unmet(self, items: pa.Table | Table) -> list[str]:
         """Return a sentence for each value asked for that no item has, naming those there are."""
         return self.condition.unmet(_table(items))
 
@@ -71,7 +71,7 @@ def parse(text: str) -> Filter:
     return Filter(_Parser(_tokens(text)).filter())
 
 
-def _table(items: pd.DataFrame | Table) -> Table:
+def _table(items: pa.Table | Table) -> Table:
     return items if isinstance(items, Table) else Table(items)
 
 

@@ -1,7 +1,7 @@
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 
-from vsearch.data.catalogs.base import BOX
+from vsearch.data.items import BOX
 from vsearch.search.filters.columns import Column
 from vsearch.serving.messages import Facet
 
@@ -9,14 +9,14 @@ HIDDEN = ("id", "path", "split", "is_query", "is_gallery", "sequence", *BOX)
 LISTED = 50  # values of a column that are listed
 
 
-def metadata_columns(items: pd.DataFrame) -> list[str]:
+def metadata_columns(items: pa.Table) -> list[str]:
     """Return the columns that say something about an item: not where its photo lies, nor its part
     in the fit.
     """
-    return [str(name) for name in items.columns if name not in (*HIDDEN, "label")]
+    return [name for name in items.column_names if name not in (*HIDDEN, "label")]
 
 
-def facets(items: pd.DataFrame) -> list[Facet]:
+def facets(items: pa.Table) -> list[Facet]:
     """Return what a filter can ask of each column, the label's first; not of columns that tell all
     items apart.
     """

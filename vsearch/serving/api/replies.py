@@ -4,6 +4,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from vsearch.data.items import plain_rows
 from vsearch.search.best_hits import Hits
 from vsearch.serving.api.facets import HIDDEN
 from vsearch.serving.api.served_bundle import ServedBundle
@@ -31,7 +32,7 @@ def search_reply(
         probabilities = calibration.probability(scores).tolist()
     hits: list[Hit] = []
     for row, score, probability in zip(
-        bundle.rows.at(found[1]), scores.tolist(), probabilities, strict=True
+        plain_rows(bundle.searcher.items, found[1]), scores.tolist(), probabilities, strict=True
     ):
         hit = Hit(
             rank=len(hits) + 1,
@@ -61,7 +62,8 @@ def search_reply(
 def items_at(bundle: ServedBundle, root_path: str, positions: Iterable[int]) -> list[Item]:
     """Return the indexed items at these rows."""
     items = []
-    for row in bundle.rows.at(np.array(list(positions), dtype=np.int64)):
+    rows = np.array(list(positions), dtype=np.int64)
+    for row in plain_rows(bundle.searcher.items, rows):
         url = _image_url(row, root_path)
         items.append(Item(id=row["id"], label=row["label"], metadata=_metadata(row), image_url=url))
     return items

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vsearch.bundle.exports.choice import WantedName, WantedPrecision, choose
 from vsearch.bundle.opening import check_canaries, open_bundle
-from vsearch.data.catalogs.base import boxes
+from vsearch.data.items import boxes
 from vsearch.data.photos import Box, Preprocessing
 from vsearch.evaluation import calibration
 from vsearch.evaluation.calibration import Calibration
@@ -13,7 +13,6 @@ from vsearch.models.runtimes.base import Runtime
 from vsearch.search.explain import can_explain
 from vsearch.search.searcher import Searcher
 from vsearch.serving.api.facets import HIDDEN, facets
-from vsearch.serving.api.rows import Rows
 from vsearch.serving.messages import Facet
 
 PHOTOS_LOOKED_FOR = 20  # at the start
@@ -66,21 +65,16 @@ class ServedBundle:
     @cached_property
     def positions(self) -> dict[str, int]:
         """Each id's row in the items."""
-        return {id: row for row, id in enumerate(self.searcher.items["id"])}
-
-    @cached_property
-    def rows(self) -> Rows:
-        """The items, as replies hold them."""
-        return Rows(self.searcher.items)
+        return {id: row for row, id in enumerate(self.searcher.items["id"].to_pylist())}
 
     def box(self, position: int) -> Box | None:
         """Return an item's part of its photo; None: all of it."""
-        return boxes(self.searcher.items.iloc[[position]])[0]
+        return boxes(self.searcher.items.slice(position, 1))[0]
 
     def photo(self, position: int) -> Path | None:
         """Return where an item's photo lies; None: it has none."""
         items = self.searcher.items
-        path = str(items["path"].iat[position]) if "path" in items else ""
+        path = items["path"][position].as_py() if "path" in items.column_names else ""
         return (self.photos_root or Path()) / path if path else None
 
     def missing_photos(self) -> str | None:

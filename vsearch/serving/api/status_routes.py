@@ -1,5 +1,6 @@
 from typing import Any
 
+import pyarrow.compute as pc
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
@@ -60,7 +61,7 @@ def describe(bundle: ServedBundle) -> Info:
         precision=bundle.precision,
         index={"class_path": manifest["index"]["class_path"], **searcher.index.describe()},
         items=len(searcher.items),
-        labels=int(searcher.items["label"].nunique()),
+        labels=int(pc.count_distinct(searcher.items["label"]).as_py()),
         facets=bundle.facets,
         quality=quality,
         calibration=bundle.calibration.describe() if bundle.calibration else None,

@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 
 from vsearch.bundle.bulk.photos import Photos, Source, decode, embed
 from vsearch.bundle.bulk.writer import Writer
-from vsearch.data.catalogs.base import boxes
+from vsearch.data.items import boxes
 from vsearch.data.photos import Preprocessing
 from vsearch.models.runtimes.base import Runtime
 from vsearch.models.runtimes.torch import TorchRuntime

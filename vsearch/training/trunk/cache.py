@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from vsearch.data.catalogs.base import boxes
+from vsearch.data.items import boxes
 from vsearch.data.photos import Preprocessing
 from vsearch.models.backbones.cut import Cut
 from vsearch.training.dataset import Batch, Index

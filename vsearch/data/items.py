@@ -1,0 +1,85 @@
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Union
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REQUIRED = ("id", "path", "label")
+BOX = ("x_1", "y_1", "x_2", "y_2")
+
+
+def as_table(items: Union[pa.Table, "pd.DataFrame"]) -> pa.Table:
+    """Return items as an Arrow table of plain types.
+
+    Categories become their values, nanoseconds microseconds (Python has no more), and NaN of a
+    DataFrame null.
+    """
+    if not isinstance(items, pa.Table):
+        items = pa.Table.from_pandas(items, preserve_index=False)
+    fields = [pa.field(field.name, _plain_type(field.type)) for field in items.schema]
+    return items.cast(pa.schema(fields), safe=False).combine_chunks()
+
+
+def read_table(path: Path) -> pa.Table:
+    """Return a Parquet file as `as_table` does.
+
+    Raises:
+        OSError, ValueError: it can't be read.
+    """
+    with pq.ParquetFile(path) as file:
+        return as_table(file.read())
+
+
+def table_bytes(items: Union[pa.Table, "pd.DataFrame"]) -> bytes:
+    """Return items as a Parquet file's content."""
+    file = BytesIO()
+    pq.write_table(as_table(items), file)
+    return file.getvalue()
+
+
+def repeated_ids(items: pa.Table) -> list[str]:
+    """Return the ids that are there more than once, each once."""
+    counted = items["id"].value_counts()
+    return counted.filter(pc.greater(counted.field("counts"), 1)).field("values").to_pylist()
+
+
+def boxes(
+    items: Union[pa.Table, "pd.DataFrame"],
+) -> list[tuple[float, float, float, float] | None]:
+    """Return each item's box `(x_1, y_1, x_2, y_2)` in pixels, or None where it has none."""
+    names = items.column_names if isinstance(items, pa.Table) else items.columns
+    if not set(BOX) <= set(names):
+        return [None] * len(items)
+    corners = np.column_stack([np.asarray(items[name]).astype(float) for name in BOX])
+    return [None if np.isnan(box).any() else tuple(box) for box in corners]
+
+
+def plain_rows(items: pa.Table, positions: np.ndarray) -> list[dict[str, Any]]:
+    """Return the rows at int (n,) `positions` with values as JSON has them.
+
+    Missing and infinite ones are None, times are ISO 8601.
+    """
+    rows = items.take(pa.array(positions)).to_pylist()
+    return [{name: _plain_value(value) for name, value in row.items()} for row in rows]
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(kind):
+        return _plain_type(kind.value_type)
+    if pa.types.is_timestamp(kind) and kind.unit == "ns":
+        return pa.timestamp("us", kind.tz)
+    if pa.types.is_duration(kind) and kind.unit == "ns":
+        return pa.duration("us")
+    return kind
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value.isoformat() if hasattr(value, "isoformat") else value
