@@ -114,9 +114,9 @@ def test_the_bundle_holds_the_best_epoch_and_not_the_last(run):
 def test_the_index_holds_the_gallery_in_the_order_of_the_items(run):
     opened = open_bundle(run.bundle)
     gallery = run.data.gallery("test")
-    assert opened.items["id"].tolist() == gallery["id"].tolist()
-    assert set(opened.items["split"]) == {"train"}
-    assert list(opened.items.columns) == ["id", "path", "label", "shelf", "split"]
+    assert opened.items["id"].to_pylist() == gallery["id"].tolist()
+    assert set(opened.items["split"].to_pylist()) == {"train"}
+    assert opened.items.column_names == ["id", "path", "label", "shelf", "split"]
     for item, hits in zip(gallery["id"], opened.search(gallery["path"].tolist(), 3), strict=True):
         assert item in hits.loc[hits["score"] > 1 - 1e-4, "id"].tolist()
 
@@ -313,7 +313,9 @@ def test_each_query_has_its_values_and_its_best_hits(run):
     for query, hits in zip(
         table.itertuples(), opened.search(table["path"].tolist(), 10), strict=True
     ):
-        assert [opened.items["id"].iloc[hit] for hit in query.hits] == hits["id"].tolist()
+        assert [opened.items["id"][int(hit)].as_py() for hit in query.hits] == hits[
+            "id"
+        ].to_pylist()
         right = labels[query.hits] == query.label
         assert (query.precision_at_1, query.precision_at_10) == (
             right[0],
@@ -365,7 +367,7 @@ def test_unseen_labels_are_indexed_among_themselves(colours, tmp_path):
         colours, tmp_path, epochs=1, split=LabelDisjointSplit(0.5, 0.5, 0), classes_per_batch=2
     )
     opened = open_bundle(made.bundle)
-    assert set(opened.items["split"]) == {"val"}
+    assert set(opened.items["split"].to_pylist()) == {"val"}
     assert made.json("manifest.json")["protocol"]["queries"] == len(opened.items) == 40
 
 
@@ -389,7 +391,7 @@ def test_without_a_checkpoint_there_is_no_bundle(colours, tmp_path, arguments):
 
 def test_the_bundles_own_embeddings_are_those_in_the_index(run):
     opened = open_bundle(run.bundle)
-    paths = opened.items["path"].tolist()
+    paths = opened.items["path"].to_pylist()
     scores, positions = opened.index.search(opened.embed(paths), 1)
     assert np.allclose(scores[:, 0], 1, atol=1e-5)
     assert pd.Series(positions[:, 0]).between(0, 47).all()

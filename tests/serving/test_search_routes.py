@@ -67,7 +67,7 @@ def test_another_method_is_told_which_one_it_takes(client):
 def test_an_upload_finds_what_the_bundle_finds(client, made):
     reply = upload(client, encoded(picture(3)), k=5)
     (table,) = open_bundle(made).search([encoded(picture(3))], 5)
-    assert ids(reply) == table["id"].tolist()
+    assert ids(reply) == table["id"].to_pylist()
     first = reply.json()["hits"][0]
     assert (first["rank"], first["id"], first["label"], first["similarity_percent"]) == (
         1,
@@ -77,7 +77,7 @@ def test_an_upload_finds_what_the_bundle_finds(client, made):
     )
     assert first["metadata"] == {"price": 3.0, "colour": "blue"}
     assert [hit["score"] for hit in reply.json()["hits"]] == pytest.approx(
-        table["score"].tolist(), abs=1e-5
+        table["score"].to_pylist(), abs=1e-5
     )
     assert set(reply.json()["took_ms"]) == {"decode", "embed", "search"}
     assert reply.headers["X-Vsearch-Fingerprint"] == open_bundle(made).manifest["fingerprint"]
@@ -167,7 +167,7 @@ def test_what_is_not_said_to_be_json_is_told(client, headers):
 
 def vectors(made, *names: str) -> np.ndarray:
     opened = open_bundle(made)
-    return opened.kept_vectors([opened.items["id"].tolist().index(name) for name in names])
+    return opened.kept_vectors([opened.items["id"].to_pylist().index(name) for name in names])
 
 
 def test_examples_with_weights(client, made):

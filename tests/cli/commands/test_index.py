@@ -46,16 +46,16 @@ def ending(capsys, *words: object) -> str:
 
 def found(made: Path, number: int) -> str:
     (hits,) = open_bundle(made).search([made.parent / "photos" / f"{number}.png"], 1)
-    return hits.loc[0, "id"]
+    return hits["id"][0].as_py()
 
 
 def test_what_meets_a_filter_is_removed(made, capsys):
-    items = open_bundle(made).items
+    items = open_bundle(made).items.to_pandas()
     cheap = items["id"][items["price"] < 5].tolist()
     assert f"Removed {len(cheap) + 1} items." in index(
         capsys, "remove", made, "p9", cheap[0], "--where", "price < 5"
     )
-    assert not {*open_bundle(made).items["id"]} & {"p9", *cheap}
+    assert not {*open_bundle(made).items["id"].to_pylist()} & {"p9", *cheap}
     assert "Removed 0 items." in index(capsys, "remove", made, "--where", "price < 5")
     assert "--where: " in ending(capsys, "remove", made, "--where", "prise < 5")
     assert "a filter with --where" in ending(capsys, "remove", made)
@@ -71,7 +71,7 @@ def test_what_is_added_is_found_and_what_is_removed_is_not(made, capsys):
     assert len(opened.items) == len(opened.index) == 33
     assert not {found(made, 2), found(made, 31)} & {"p2", "p31"}
     assert [found(made, n) for n in (0, 34)] == ["p0", "p34"]
-    assert opened.items["price"].tolist()[-1] == 34
+    assert opened.items["price"].to_pylist()[-1] == 34
 
 
 def test_an_item_that_is_added_again_is_replaced(made, capsys):
@@ -80,7 +80,7 @@ def test_an_item_that_is_added_again_is_replaced(made, capsys):
     frame.to_csv(path, index=False)
     assert "Added 0 items, replaced 1" in index(capsys, "add", made, "--table", path)
     opened = open_bundle(made)
-    (row,) = opened.items[opened.items["id"] == "p5"].to_dict("records")
+    (row,) = (row for row in opened.items.to_pylist() if row["id"] == "p5")
     assert (len(opened.items), row["label"], row["stock"], row["price"]) == (30, "other", 7, 3)
 
 
@@ -316,7 +316,7 @@ def test_vectors_survive_an_index_of_codes(tmp_path, capsys):
     text = index(capsys, "build", made, "--index", FLAT)
     assert "Warning" not in text
     opened = open_bundle(made)
-    exact = opened.embed(opened.items["path"].tolist())
+    exact = opened.embed(opened.items["path"].to_pylist())
     assert np.abs(opened.index.vectors(np.arange(63)) - exact).max() < 1e-3  # float16
     assert not described(capsys, made)["stored_vectors"]
 

@@ -56,7 +56,8 @@ def test_the_table_shows_rank_id_label_percent_and_metadata(made, capsys):
     assert header == ["rank", "id", "label", "similarity", "metadata"]
     assert rows[0] == ["1", "0", "a", "100.0 %", "price: 1.5, name: [new] shoe"]
     assert [row[:2] for row in rows] == [
-        [str(rank), id] for rank, id in zip(hits["rank"], hits["id"], strict=True)
+        [str(rank), id]
+        for rank, id in zip(hits["rank"].to_pylist(), hits["id"].to_pylist(), strict=True)
     ]
     assert [row[3] for row in rows] == [f"{100 * score:.1f} %" for score in hits["score"]]
 
@@ -216,13 +217,13 @@ def test_examples_make_one_query(made, capsys):
     expected = opened.search_examples(
         [photo(made, 0), photo(made, 1), "2", "5"], ["3", photo(made, 4)]
     )
-    assert [hit["id"] for hit in answer["hits"]] == expected["id"].tolist()
+    assert [hit["id"] for hit in answer["hits"]] == expected["id"].to_pylist()
     assert (
         answer["query"] == f"{photo(made, 0)}, {photo(made, 1)}, 2, 5, not 3, not {photo(made, 4)}"
     )
     assert (
         found(capsys, made, "--like", "0", "-k", "2")
-        == opened.search_examples(["0"], k=2)["id"].tolist()
+        == opened.search_examples(["0"], k=2)["id"].to_pylist()
     )
 
 

@@ -84,13 +84,16 @@ def one_index(made: Path) -> FaissIndex:
 
 def check(made: Path, wanted: FaissIndex) -> None:
     opened = open_bundle(made)
-    assert opened.items["id"].tolist() == [*(f"e{n}" for n in GOOD), *(f"p{n}" for n in range(30))]
+    assert opened.items["id"].to_pylist() == [
+        *(f"e{n}" for n in GOOD),
+        *(f"p{n}" for n in range(30)),
+    ]
     assert_same_hits(opened.index.search(QUERIES, 10), wanted.search(QUERIES, 10))
     live = open_live(made)
     np.testing.assert_allclose(live.vectors(np.arange(len(GOOD))), VECTORS[GOOD], atol=1e-3)
     assert list(verify(made))
     (hits,) = opened.search([made.parent / "photos" / "4.png"], 1)
-    assert hits.loc[0, "id"] == "p4"
+    assert hits["id"][0].as_py() == "p4"
 
 
 @pytest.mark.parametrize("settings", [IVF, IVF_ON_DISK])
@@ -160,7 +163,7 @@ def test_paths_and_metadata_come_from_a_table(made, capsys, here):
     )
     table.to_csv(made.parent / "items.csv", index=False)
     shards(capsys, made, "--table", str(made.parent / "items.csv"))
-    items = open_bundle(made).items.set_index("id")
+    items = open_bundle(made).items.to_pandas().set_index("id")
     assert items.loc["e9", ["label", "price"]].tolist() == ["new", 9]
     assert items.loc["e9", "path"].endswith("e9.png")
     assert items.loc["p9", "price"] == 9

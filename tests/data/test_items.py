@@ -2,9 +2,10 @@ import json
 
 import numpy as np
 import pandas as pd
-from vsearch.serving.api.rows import Rows
 
-TABLE = pd.DataFrame(
+from vsearch.data.items import as_table, plain_rows, read_table
+
+FRAME = pd.DataFrame(
     {
         "id": ["a", "b", "c"],
         "rank": [7, 8, 9],
@@ -19,7 +20,7 @@ TABLE = pd.DataFrame(
 
 
 def test_values_are_those_that_json_has():
-    first, second, third = rows = Rows(TABLE).at(np.array([0, 1, 2]))
+    first, second, third = rows = plain_rows(as_table(FRAME), np.array([0, 1, 2]))
     assert first == {
         **{"id": "a", "rank": 7, "price": 1.5, "colour": "red", "sale": True},
         **{"since": "2024-01-02T00:00:00", "stock": 1, "size": "S"},
@@ -30,12 +31,13 @@ def test_values_are_those_that_json_has():
 
 
 def test_rows_come_in_the_order_asked_for():
-    rows = Rows(TABLE)
-    assert [row["id"] for row in rows.at(np.array([2, 0, 2]))] == ["c", "a", "c"]
-    assert rows.at(np.array([], dtype=int)) == []
+    items = as_table(FRAME)
+    assert [row["id"] for row in plain_rows(items, np.array([2, 0, 2]))] == ["c", "a", "c"]
+    assert plain_rows(items, np.array([], dtype=int)) == []
 
 
 def test_they_are_what_pandas_writes_itself(tmp_path):
-    TABLE.drop(columns="since").to_parquet(tmp_path / "t.parquet")
-    table = pd.read_parquet(tmp_path / "t.parquet")
-    assert Rows(table).at(np.arange(3)) == json.loads(table.to_json(orient="records"))
+    FRAME.drop(columns="since").to_parquet(tmp_path / "t.parquet")
+    rows = plain_rows(read_table(tmp_path / "t.parquet"), np.arange(3))
+    frame = pd.read_parquet(tmp_path / "t.parquet")
+    assert rows == json.loads(frame.to_json(orient="records"))
