@@ -90,7 +90,7 @@ def test_a_folder_with_broken_photos(made, capsys):
     text = index(capsys, "add", made, "--folder", made.parent / "more")
     assert "bad.png" in text
     assert "Added 1 items, replaced 0; left out 1." in text
-    assert open_bundle(made).items["id"].tolist()[-1] == "boots/50.png"
+    assert open_bundle(made).items["id"].to_pylist()[-1] == "boots/50.png"
 
 
 def test_a_table_with_missing_photos_says_how_many(made, capsys):
@@ -120,7 +120,7 @@ def test_removing_what_is_not_there(made, capsys):
         )
         assert "bundle is whole" not in message
     assert "would take out every item" in ending(
-        capsys, "remove", made, *open_bundle(made).items["id"]
+        capsys, "remove", made, *open_bundle(made).items["id"].to_pylist()
     )
     assert "name the ids" in ending(capsys, "remove", made)
 
@@ -149,7 +149,7 @@ def test_embeddings_are_added_without_photos(made, capsys):
         made,
     )
     index(capsys, "add", made, *words)
-    items = open_bundle(made).items.set_index("id")
+    items = open_bundle(made).items.to_pandas().set_index("id")
     assert items.loc["p34", "price"] == 34
     assert items.loc["p31", "path"] == ""
 
@@ -252,7 +252,7 @@ def test_many_changes_are_folded_by_themselves(made, capsys, monkeypatch):
     assert "generation 0, 33 items" in index(
         capsys, "rollback", made
     )  # the fold, and the remove before it
-    assert "p2" in set(open_bundle(made).items["id"])
+    assert "p2" in set(open_bundle(made).items["id"].to_pylist())
 
 
 def test_a_removal_from_a_graph_is_folded_at_once(tmp_path, capsys, monkeypatch):
@@ -436,7 +436,7 @@ def test_a_runtime_that_the_bundle_has_no_export_for_is_refused_and_pytorch_is_t
     assert "openvino" in ending(
         capsys, "add", made, "--table", csv(made, range(30, 33)), "--runtime", "openvino"
     )
-    assert "p31" not in set(open_bundle(made).items["id"])
+    assert "p31" not in set(open_bundle(made).items["id"].to_pylist())
     assert "Embedded by torch, float32.\n" in index(
         capsys, "add", made, "--table", csv(made, range(30, 33))
     )

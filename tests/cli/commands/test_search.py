@@ -59,7 +59,9 @@ def test_the_table_shows_rank_id_label_percent_and_metadata(made, capsys):
         [str(rank), id]
         for rank, id in zip(hits["rank"].to_pylist(), hits["id"].to_pylist(), strict=True)
     ]
-    assert [row[3] for row in rows] == [f"{100 * score:.1f} %" for score in hits["score"]]
+    assert [row[3] for row in rows] == [
+        f"{100 * score:.1f} %" for score in hits["score"].to_pylist()
+    ]
 
 
 def test_json_has_what_a_program_needs(made, capsys):

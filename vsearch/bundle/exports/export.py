@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from vsearch.bundle.exports.graph import to_onnx, to_openvino
 from vsearch.bundle.exports.int8 import quantise
@@ -120,7 +121,7 @@ def _calibration(live: Live, embedder: Embedder) -> np.ndarray:
     """Return photos of the catalog, drawn evenly."""
     n = len(live.items)
     rows = np.unique(np.linspace(0, n - 1, min(n, CALIBRATION)).astype(np.int64))
-    squares, _ = readable(live.items.iloc[rows], embedder.preprocessing)
+    squares, _ = readable(live.items.take(pa.array(rows)), embedder.preprocessing)
     if not squares:
         raise BundleError(
             f"{live.bundle}: none of the items' photos is there: int8 has to see some."
