@@ -7,7 +7,7 @@ from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 from torchvision.transforms.v2.functional import to_pil_image
 
-from vsearch.data.catalogs.base import boxes
+from vsearch.data.items import boxes
 from vsearch.data.photos import open_photo
 from vsearch.reports.frontier import frontier
 from vsearch.reports.grid import CELL
