@@ -5,42 +5,36 @@ from vsearch.data.items import BOX
 from vsearch.search.filters.columns import Column
 from vsearch.serving.messages import Facet
 
+# where photos lie, and items' place in the fit
 HIDDEN = ("id", "path", "split", "is_query", "is_gallery", "sequence", *BOX)
-LISTED = 50  # values of a column that are listed
-
-
-def metadata_columns(items: pa.Table) -> list[str]:
-    """Return the columns that say something about an item: not where its photo lies, nor its part
-    in the fit.
-    """
-    return [name for name in items.column_names if name not in (*HIDDEN, "label")]
+LISTED = 50  # values of a column
 
 
 def facets(items: pa.Table) -> list[Facet]:
-    """Return what a filter can ask of each column, the label's first; not of columns that tell all
-    items apart.
+    """Return what a filter can ask of each column, the label's first.
+
+    Columns of text that tell all items apart are left out.
     """
-    found = [facet(name, Column(items[name])) for name in ("label", *metadata_columns(items))]
-    return [one for one in found if one is not None]
+    names = [name for name in items.column_names if name not in (*HIDDEN, "label")]
+    found = [_facet(name, Column(items[name])) for name in ("label", *names)]
+    return [facet for facet in found if facet is not None]
 
 
-def facet(name: str, column: Column) -> Facet | None:
-    """Return a column's values with counts, or the range of its numbers; None: too many different
-    texts.
-    """
+def _facet(name: str, column: Column) -> Facet | None:
     counts = np.bincount(column.codes[column.codes >= 0], minlength=len(column.texts))
-    missing = int(np.count_nonzero(column.codes < 0))
+    facet = Facet(column=name, kind="text", missing=int(np.count_nonzero(column.codes < 0)))
+    many = len(column.texts) > LISTED
     if column.numbers is not None and len(column.numbers):
-        known = column.numbers[np.isfinite(column.numbers.astype(float))]
-        low, high = (float(known.min()), float(known.max())) if len(known) else (None, None)
-        kind, bounds = "number", {"low": low, "high": high}
-    else:
-        kind, bounds = "text", {}
-    if kind == "text" and len(column.texts) > LISTED and counts.max() == 1:
+        facet.kind = "number"
+        finite = column.numbers[np.isfinite(column.numbers)]
+        if len(finite):
+            facet.low = float(finite.min())
+            facet.high = float(finite.max())
+        if many:
+            return facet
+    elif many and counts.max() == 1:
         return None
-    order = np.argsort(-counts, kind="stable")[:LISTED]
-    few = kind == "text" or len(column.texts) <= LISTED
-    values = [(column.texts[at], int(counts[at])) for at in order if counts[at]] if few else []
-    return Facet.model_validate(
-        {"column": name, "kind": kind, "values": values, "missing": missing, **bounds}
-    )
+
+    most_frequent = np.argsort(-counts, kind="stable")[:LISTED]
+    facet.values = [(column.texts[at], int(counts[at])) for at in most_frequent if counts[at]]
+    return facet
