@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from vsearch.bundle.generations.checked_files import measured
 from vsearch.bundle.generations.edit import Edited, add, remove
 from vsearch.bundle.generations.live import Live, open_live
+from vsearch.bundle.generations.manifest import SCHEMA
 from vsearch.bundle.generations.state import State, state_bytes
 from vsearch.bundle.generations.writer_lock import writing
 from vsearch.indexes.faiss import FaissIndex
@@ -61,7 +62,7 @@ def fitted(folder: Path, factory: str = "Flat", n: int = N, **model: object) -> 
         "files": files,
     }
     manifest = {
-        "schema": 2,
+        "schema": SCHEMA,
         "fingerprint": mark,
         **parts,
         "index": described,

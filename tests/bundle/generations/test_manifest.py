@@ -1,4 +1,7 @@
 import json
+import subprocess
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 from small import fitted, put_in
@@ -43,3 +46,37 @@ def test_what_says_enough_passes(tmp_path):
         with pytest.raises(type(error)) as same, explained(tmp_path, "writing"):
             raise error
         assert same.value is error
+
+
+def of_schema(bundle: Path, schema: int) -> Path:
+    path = bundle / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema": schema}))
+    (bundle / "CURRENT").write_bytes(state_bytes(State(0, sha256(path)), []))
+    return bundle
+
+
+def test_an_older_bundle_is_refused_with_the_command_that_makes_it_new(tmp_path):
+    bundle = of_schema(fitted(tmp_path / "version 0" / "bundle"), 2)
+    config = bundle.with_name("config.yaml")
+    config.write_text(
+        "a: vsearch.backbones.timm.TimmBackbone\nb: vsearch.heads.mlp.MLPHead\n"
+        "c: vsearch.catalogs.folder.FolderCatalog\nd: vsearch.splits.StratifiedSplit\n"
+        "e: vsearch.losses.matryoshka.MatryoshkaLoss\nf: vsearch.samplers.random.RandomPlan\n"
+        "g: vsearch.indexes.faiss.FaissIndex\nh: callbacks.build_index.BuildIndex\n"
+    )
+    with pytest.raises(BundleError, match=r"schema 2; this vsearch reads schema 3\.") as refused:
+        open_live(bundle)
+
+    rename, fit = str(refused.value).partition(" Fit it again: ")[2].split(" && ")
+    assert fit == f"python -m vsearch fit --config '{config}'"
+    subprocess.run(rename, shell=True, check=True)
+    for line in config.read_text().splitlines():
+        module, _, name = line.partition(": ")[2].rpartition(".")
+        assert hasattr(import_module(module), name)
+
+
+def test_a_newer_bundle_is_refused(tmp_path):
+    bundle = of_schema(fitted(tmp_path / "bundle"), 4)
+    bundle.with_name("config.yaml").write_text("")
+    with pytest.raises(BundleError, match=r"schema 4; this vsearch reads schema 3\.$"):
+        open_live(bundle)

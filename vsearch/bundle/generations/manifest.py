@@ -1,4 +1,5 @@
 import json
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,14 @@ from vsearch.class_paths import SpecError
 from vsearch.data.io.atomic import sha256
 from vsearch.errors import BundleError
 
-SCHEMA, GENERATION_SCHEMA = 2, 1  # of the fitted bundle's manifest, and of a generation's
+SCHEMA = 3  # of the fitted bundle's manifest
+GENERATION_SCHEMA = 1
+# Schema 2 named classes by other paths; the config of a run that wrote it does too.
+NEW_PATHS = (
+    r"sed -i -E 's/vsearch\.(backbones|heads)\./vsearch.models.\1./; "
+    r"s/vsearch\.(catalogs|splits)\b/vsearch.data.\1/; "
+    r"s/vsearch\.(losses|samplers)\./vsearch.training.\1./'"
+)
 WEIGHTS = "model.safetensors"
 BINDING = ("preprocessing", "dim", "normalisation", "metric")
 
@@ -103,9 +111,20 @@ def _read(path: Path, schema: int, digest: str | None) -> dict[str, Any]:
         raise BundleError(f"{path} is damaged: {error}.") from error
     found = manifest.get("schema") if isinstance(manifest, dict) else None
     if found != schema:
-        raise BundleError(f"{path}: schema {found}; this vsearch reads schema {schema}.")
+        raise BundleError(
+            f"{path}: schema {found}; this vsearch reads schema {schema}.{_remedy(path, found)}"
+        )
     checked: dict[str, Any] = manifest
     return checked
+
+
+def _remedy(path: Path, schema: object) -> str:
+    """Return the command that makes a bundle of an older schema new, where its run has its config."""
+    config = path.absolute().parent.with_name("config.yaml")
+    if not isinstance(schema, int) or schema >= SCHEMA or not config.is_file():
+        return ""
+    quoted = shlex.quote(str(config))
+    return f" Fit it again: {NEW_PATHS} {quoted} && python -m vsearch fit --config {quoted}"
 
 
 @contextmanager
