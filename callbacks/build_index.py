@@ -13,6 +13,7 @@ from callbacks.tensorboard import show_report
 from vsearch.bundle.writing import fingerprint_of, write_bundle
 from vsearch.errors import BundleError, ConfigError
 from vsearch.evaluation import calibration
+from vsearch.evaluation.run_report import RunReport
 from vsearch.indexes.base import Index, IndexUnavailable
 from vsearch.indexes.exact import ExactIndex
 from vsearch.reports.closing import show_closing
@@ -153,18 +154,19 @@ class BuildIndex(Callback):
         trainer: Trainer,
         built: BuiltIndex,
         evaluation: FinalEvaluation,
-        report: dict[str, Any],
+        report: RunReport,
     ) -> None:
         """Write the bundle and show what is in it."""
         module = metric_learner(trainer.lightning_module)
         data = catalog_data(trainer)
+        content = report.to_json()
         picture = example_grid(evaluation.hits.positions, data)
         write_bundle(
             self.folder,
             module.embedder,
             built.index,
             data.gallery("test").drop(columns="label_code"),
-            {name: report[name] for name in IN_MANIFEST},
+            {name: content[name] for name in IN_MANIFEST},
             fit_files(report, evaluation, data, picture, self.folder.parent),
             evaluation.gallery,
         )

@@ -1,5 +1,4 @@
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
@@ -9,6 +8,7 @@ from torchvision.transforms.v2.functional import to_pil_image
 
 from vsearch.data.items import boxes
 from vsearch.data.photos import open_photo
+from vsearch.evaluation.run_report import RunReport
 from vsearch.reports.frontier import frontier
 from vsearch.reports.grid import CELL
 from vsearch.reports.tables import markdown
@@ -28,29 +28,29 @@ def show_picture(loggers: Iterable[Logger], name: str, picture: Image.Image, ste
         writer.add_image(name, np.asarray(picture), step, dataformats="HWC")
 
 
-def show_report(loggers: Iterable[Logger], report: dict[str, Any], picture: Image.Image) -> None:
+def show_report(loggers: Iterable[Logger], report: RunReport, picture: Image.Image) -> None:
     """Show the test metrics, the report's tables and a picture of searches in TensorBoard."""
-    rows = report["index"].get("frontier")
+    candidates = report.index.frontier
     for writer in writers(loggers):
         for name, value in _test_metrics(report).items():
             writer.add_scalar(f"test/{name}", value)
         writer.add_text("report", markdown(report))
         writer.add_image("test/results", np.asarray(picture), dataformats="HWC")
-        if rows:
-            writer.add_image("test/frontier", np.asarray(frontier(rows)), dataformats="HWC")
+        if candidates:
+            writer.add_image("test/frontier", np.asarray(frontier(candidates)), dataformats="HWC")
         writer.flush()
 
 
-def _test_metrics(report: dict[str, Any]) -> dict[str, float]:
+def _test_metrics(report: RunReport) -> dict[str, float]:
     values = {}
-    for name, kinds in report["metrics"]["trained"].items():
-        values[name] = kinds["micro"]["value"]
-        values[f"{name}_macro"] = kinds["macro"]["value"]
-    for column, axis in report.get("axes", {}).items():
-        for name, found in axis["metrics"].items():
-            values[f"axis/{column}/{name}"] = found["trained"]["value"]
-    if "graded" in report:
-        values["graded/ndcg_at_10"] = report["graded"]["ndcg_at_10"]["trained"]["value"]
+    for name, found in report.metrics.trained.items():
+        values[name] = found.micro.value
+        values[f"{name}_macro"] = found.macro.value
+    for column, axis in report.axes.items():
+        for name, one in axis.metrics.items():
+            values[f"axis/{column}/{name}"] = one.trained.value
+    if report.graded is not None and report.graded.ndcg_at_10 is not None:
+        values["graded/ndcg_at_10"] = report.graded.ndcg_at_10.trained.value
     return values
 
 

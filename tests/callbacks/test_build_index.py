@@ -495,7 +495,7 @@ def test_a_report_that_can_not_be_drawn_costs_no_bundle(colours, tmp_path, monke
     def fails(*_):
         raise RuntimeError("no room")
 
-    monkeypatch.setattr("vsearch.reports.html.written.report_page", fails)
+    monkeypatch.setattr("vsearch.reports.html.report.report_html", fails)
     made = Run(colours, tmp_path, epochs=1)
     assert not (made.bundle / "report.html").exists()
     assert open_bundle(made.bundle)

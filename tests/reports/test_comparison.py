@@ -11,7 +11,8 @@ from test_runs import LABELS, made, opened
 from vsearch.evaluation.comparing.comparison import ComparisonError, compare
 from vsearch.evaluation.comparing.gates import judge
 from vsearch.evaluation.comparing.runs import open_runs
-from vsearch.reports.comparison import comparison_files, refuse_foreign, summary, write
+from vsearch.reports.comparison import summary
+from vsearch.reports.comparison_files import comparison_files, refuse_foreign, write
 from vsearch.reports.comparison_tables import classes, show
 
 
@@ -32,7 +33,7 @@ def compared(tmp_path):
 
 
 def test_the_summary_is_plain_json_with_all_that_was_found(compared, tmp_path):
-    report = summary(compared, judge(compared, [("map_at_r", 0.01)]))
+    report = summary(compared, judge(compared, [("map_at_r", 0.01)])).to_json()
     assert json.loads(json.dumps(report)) == report
     assert (report["queries"], report["labels"], report["gallery"], report["synthetic"]) == (
         6,
@@ -73,7 +74,7 @@ def test_further_axes_stand_side_by_side(tmp_path):
     )
     comparisons = [compare(*runs)]
     report, out = summary(comparisons, []), StringIO()
-    found = report["runs"][0]["axes"]
+    found = report.to_json()["runs"][0]["axes"]
     assert {name: list(axis) for name, axis in found.items()} == {
         "colour": ["precision_at_1"],
         "(graded)": ["ndcg_at_10"],
@@ -91,7 +92,7 @@ def test_further_axes_stand_side_by_side(tmp_path):
 def test_without_axes_there_is_no_word_of_them(compared):
     report, out = summary(compared, []), StringIO()
     show(report, Console(file=out, width=160, markup=False))
-    assert report["runs"][0]["axes"] == {}
+    assert report.runs[0].axes == {}
     assert (
         "axes" not in out.getvalue() + comparison_files(report, compared)["comparison.md"].decode()
     )
@@ -99,7 +100,7 @@ def test_without_axes_there_is_no_word_of_them(compared):
 
 def test_settings_are_said_to_differ_only_where_both_are_known(tmp_path):
     base, run = opened(tmp_path / "one", BASE, settings={"a": 1}), opened(tmp_path / "two", BETTER)
-    assert summary([compare(base, run)], [])["runs"][0]["settings"] == {}
+    assert summary([compare(base, run)], []).runs[0].settings == {}
 
 
 def test_the_markdown_says_everything(compared):
@@ -118,7 +119,7 @@ def test_the_markdown_says_everything(compared):
     interval = f"[{change.low:+.3f}, {change.high:+.3f}]"
     assert f"| map_at_r | 0.467 | 0.517 | +0.050 {interval} | {change.p_value:.3f} |" in text
     assert "![queries won and lost](comparison-won-lost.png)" in text
-    assert json.loads(files["comparison.json"]) == report
+    assert json.loads(files["comparison.json"]) == report.to_json()
     assert set(files) == {"comparison.md", "comparison.json", "comparison-won-lost.png"}
 
 
@@ -148,7 +149,7 @@ def test_each_of_several_runs_has_its_section_its_cost_and_its_picture(tmp_path)
     comparisons = [compare(base, other) for other in others]
     report = summary(comparisons, [])
     files = comparison_files(report, comparisons)
-    assert [run["picture"] for run in report["runs"]] == ["comparison-won-lost-1.png", None]
+    assert [run.picture for run in report.runs] == ["comparison-won-lost-1.png", None]
     assert set(files) == {"comparison.md", "comparison.json", "comparison-won-lost-1.png"}
     text = files["comparison.md"].decode()
     assert "# version_1, version_2 against version_0" in text
@@ -174,7 +175,7 @@ def test_synthetic_photos_are_said_to_be(tmp_path):
 def test_the_labels_shown_are_the_ends():
     changes = [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.0, -0.1, -0.2]
     labels = [{"label": str(c), "queries": 1, "base": 0, "value": c, "change": c} for c in changes]
-    _, rows = classes("base", "run", labels)
+    rows = classes("base", "run", labels).rows
     assert [float(row[0]) for row in rows] == [0.9, 0.8, 0.7, 0.6, 0.5, -0.1, -0.2]
 
 

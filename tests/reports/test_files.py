@@ -24,7 +24,7 @@ def refuse(constant: str) -> None:
 def test_the_report_comes_back_as_it_was(report, picture):
     files = report_files(report, picture)
     assert set(files) == {"report.json", "report.md", "results.png"}
-    assert json.loads(files["report.json"], parse_constant=refuse) == report
+    assert json.loads(files["report.json"], parse_constant=refuse) == report.to_json()
 
 
 def test_the_markdown_holds_the_tables_and_shows_the_picture(report, picture):

@@ -1,13 +1,16 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from made_up_report import candidate
 from PIL import ImageColor
 
+from vsearch.evaluation.run_report import Candidate
 from vsearch.reports.frontier import CHOSEN, OTHER, OUT, frontier, log_ticks
 
 
-def row(spec: str, recall: float, ms: float, **said: bool) -> dict:
-    flags = {"within_budget": True, "pareto": False, "chosen": False, **said}
-    return {"spec": spec, "recall_at_10": recall, "single_ms": ms, **flags}
+def row(spec: str, recall: float, ms: float, **said: bool) -> Candidate:
+    return Candidate(**candidate(spec, recall, ms, **{"pareto": False, **said}))
 
 
 def centre(picture, colour: str) -> tuple[float, float]:
@@ -19,7 +22,7 @@ def centre(picture, colour: str) -> tuple[float, float]:
 
 def test_dots_lie_by_recall_and_the_logarithm_of_time():
     rows = [row("", 1.0, 10, chosen=True), row("", 0.9, 1), row("", 0.8, 0.1, within_budget=False)]
-    picture = frontier(rows, "")
+    picture = frontier(rows)
     (x1, y1), (x2, y2), (x3, y3) = (centre(picture, colour) for colour in (CHOSEN, OTHER, OUT))
     assert x1 - x2 == pytest.approx(x2 - x3, abs=2) != 0
     assert y3 - y2 == pytest.approx(y2 - y1, abs=2)
@@ -29,8 +32,8 @@ def test_dots_lie_by_recall_and_the_logarithm_of_time():
 
 def test_the_line_joins_those_that_none_beats():
     rows = [row("", 1.0, 10), row("", 0.8, 0.1)]
-    plain = np.asarray(frontier(rows, "")).astype(int)
-    joined = np.asarray(frontier([{**one, "pareto": True} for one in rows], "")).astype(int)
+    plain = np.asarray(frontier(rows)).astype(int)
+    joined = np.asarray(frontier([replace(one, pareto=True) for one in rows])).astype(int)
     changed = np.argwhere(np.abs(plain[120:780] - joined[120:780]).sum(axis=2) > 0)
     assert len(changed) > 500
     assert np.corrcoef(changed.T)[0, 1] < -0.99  # up to the right

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -42,49 +44,47 @@ def test_an_exact_index_is_scored_once():
         assert values["difference"] is None
 
 
-def sections(index):
-    return [(text, header, rows) for text, header, rows in index_sections(index)]
-
-
 def test_labels_and_times_have_a_table_each(report):
-    (labels, _, rows), (_, header, times) = sections(report["index"])
-    assert rows[0] == [
+    labels, times = index_sections(report.index)
+    assert labels.table.rows[0] == [
         "precision_at_1",
         "0.910 [0.810, 0.960]",
         "0.900 [0.800, 0.950]",
         "-0.0100 [-0.0200, +0.0000]",
     ]
-    assert "there is none" not in labels
-    assert header == ["queries", "threads", "calls", "p50 ms", "p99 ms", "queries/s"]
-    assert times == [
+    assert "there is no difference" not in labels.text
+    assert times.table.header == ["queries", "threads", "calls", "p50 ms", "p99 ms", "queries/s"]
+    assert times.table.rows == [
         ["1", "1", "200", "0.12", "0.25", "8,000"],
         ["256", "4", "3", "16.00", "17.00", "16,000"],
     ]
 
 
 def test_an_exact_index_is_said_to_make_no_difference(report):
-    index = {**report["index"], "exact": True, "labels": {}}
-    index["labels"] = {"map_at_r": {**report["index"]["labels"]["map_at_r"], "difference": None}}
-    text, _, rows = sections(index)[0]
-    assert "This index is exact: there is none." in text
-    assert rows[0][3] == "0"
+    same = {"map_at_r": replace(report.index.labels["map_at_r"], difference=None)}
+    labels, _ = index_sections(replace(report.index, exact=True, labels=same))
+    assert "This index is exact: there is no difference." in labels.text
+    assert labels.table.rows[0][3] == "0"
 
 
 def test_what_was_tried_has_a_table_and_a_reason(with_frontier):
-    text, header, rows = sections(with_frontier["index"])[2]
-    assert text == "Since it is so. Tried with 200 held-out vectors among 800 others."
+    index = with_frontier.index
+    *_, tried = index_sections(index)
+    assert tried.text == "Since it is so. Tried with 200 held-out vectors among 800 others."
+    rows = tried.table.rows
     assert rows[1] == ["**HNSW32**", "0.9900", "0.500", "0.250", "2.0", "1.2", "yes", "yes"]
     assert rows[3] == ["SQ8", "0.9850", "5.000", "2.500", "2.0", "1.2", "no", ""]
-    assert len(header) == len(rows[0])
-    with_frontier["index"]["vectors"] = 5000
-    assert "Times and bytes are brought to all." in sections(with_frontier["index"])[2][0]
-    del with_frontier["index"]["trial"]  # none was within the budgets
-    assert sections(with_frontier["index"])[2][0] == "Since it is so."
+    assert len(tried.table.header) == len(rows[0])
+    *_, tried = index_sections(replace(index, vectors=5000))
+    assert "Times and bytes are scaled up to all vectors." in tried.text
+    *_, tried = index_sections(replace(index, trial=None))  # none was within the budgets
+    assert tried.text == "Since it is so."
 
 
 def test_facts_of_a_choice(with_frontier):
-    known = dict(index_facts(with_frontier["index"]))
+    known = dict(index_facts(with_frontier.index))
     assert known["index"] == "HNSW32, chosen and built in 0.12 s"
     assert known["why this index"] == "Since it is so."
-    with_frontier["index"]["memory_bytes"] = None
-    assert "memory" not in dict(index_facts(with_frontier["index"]))["size"]
+    assert (
+        "memory" not in dict(index_facts(replace(with_frontier.index, memory_bytes=None)))["size"]
+    )

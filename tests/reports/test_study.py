@@ -98,9 +98,9 @@ def test_an_interval_that_touches_zero_shows_no_difference(result, low, high):
 
 
 def test_the_ranking_has_difference_interval_and_both_p_values(result):
-    header, rows = tables(result)["Ranking"]
-    assert header[4] == "difference from triplet"
-    assert rows[0] == [
+    table = tables(result)["Ranking"]
+    assert table.header[4] == "difference from triplet"
+    assert table.rows[0] == [
         "1",
         "arc [face]",
         "2 of 2",
@@ -110,32 +110,32 @@ def test_the_ranking_has_difference_interval_and_both_p_values(result):
         "0.0040",
         "better",
     ]
-    assert rows[3] == ["4", "triplet", "2 of 2", "0.500 ± 0.012", "-", "-", "-", "baseline"]
-    assert rows[4][2] == "1 of 2, failed: 1"
-    assert rows[5] == ["-", "broken", "0 of 2, failed: 0, 1", "-", "-", "-", "-", "-"]
-    assert {len(row) for row in rows} == {len(header)}
+    assert table.rows[3] == ["4", "triplet", "2 of 2", "0.500 ± 0.012", "-", "-", "-", "baseline"]
+    assert table.rows[4][2] == "1 of 2, failed: 1"
+    assert table.rows[5] == ["-", "broken", "0 of 2, failed: 0, 1", "-", "-", "-", "-", "-"]
+    assert {len(row) for row in table.rows} == {len(table.header)}
 
 
 def test_a_macro_metric_ranks_by_its_own_mean(result):
-    header, rows = tables({**result, "rank_by": "map_at_r_macro"})["Ranking"]
-    assert (header[3], rows[0][3]) == ("map_at_r_macro ± spread", "0.600 ± -")
+    table = tables({**result, "rank_by": "map_at_r_macro"})["Ranking"]
+    assert (table.header[3], table.rows[0][3]) == ("map_at_r_macro ± spread", "0.600 ± -")
 
 
 def test_metrics_have_spread_and_untrained_beside_and_a_dash_for_what_is_unknown(result):
-    header, rows = tables(result)["Metrics"]
-    assert header[1:] == [
+    table = tables(result)["Metrics"]
+    assert table.header[1:] == [
         *("precision_at_1 ± spread", "untrained", "map_at_r ± spread", "untrained"),
         *("precision_at_1, macro ± spread", "untrained"),
     ]
-    assert rows[0] == ["arc [face]", *["0.700 ± 0.012", "0.200"] * 2, "0.600 ± -", "-"]
-    assert rows[5] == ["broken", *["-"] * 6]
+    assert table.rows[0] == ["arc [face]", *["0.700 ± 0.012", "0.200"] * 2, "0.600 ± -", "-"]
+    assert table.rows[5] == ["broken", *["-"] * 6]
 
 
 def test_costs_have_their_units(result):
-    header, rows = tables(result)["Cost"]
-    assert rows[0] == ["arc [face]", "random", "15,000,000", "2.5", "12.3", "346", "8,192"]
-    assert rows[6] == ["waiting", *["-"] * 6]
-    assert {len(row) for row in rows} == {len(header)}
+    table = tables(result)["Cost"]
+    assert table.rows[0] == ["arc [face]", "random", "15,000,000", "2.5", "12.3", "346", "8,192"]
+    assert table.rows[6] == ["waiting", *["-"] * 6]
+    assert {len(row) for row in table.rows} == {len(table.header)}
 
 
 def test_the_markdown_says_what_was_asked_and_how_it_was_compared(result):

@@ -1,8 +1,10 @@
 from io import StringIO
 
 import pytest
+from made_up_report import changed, without
 from rich.console import Console
 
+from vsearch.reports.table import Table
 from vsearch.reports.tables import (
     axes,
     axis_counts,
@@ -25,8 +27,8 @@ def rows_of(text: str, first: str) -> list[list[str]]:
 
 
 def test_each_metric_stands_beside_the_untrained_and_chance(report):
-    header, rows = headline(report)
-    assert header == [
+    table = headline(report)
+    assert table.header == [
         "metric",
         "trained (micro)",
         "untrained (micro)",
@@ -35,7 +37,7 @@ def test_each_metric_stands_beside_the_untrained_and_chance(report):
         "untrained (macro)",
         "chance (macro)",
     ]
-    assert rows == [
+    assert table.rows == [
         [
             "precision_at_1",
             "0.900 [0.800, 0.950]",
@@ -58,16 +60,16 @@ def test_each_metric_stands_beside_the_untrained_and_chance(report):
 
 
 def test_without_a_baseline_there_is_no_untrained_column(report):
-    del report["metrics"]["untrained"]
-    header, rows = headline(report)
-    assert header == [
+    report = without(report, "metrics", "untrained")
+    table = headline(report)
+    assert table.header == [
         "metric",
         "trained (micro)",
         "chance (micro)",
         "trained (macro)",
         "chance (macro)",
     ]
-    assert rows[0] == [
+    assert table.rows[0] == [
         "precision_at_1",
         "0.900 [0.800, 0.950]",
         "0.321",
@@ -79,45 +81,51 @@ def test_without_a_baseline_there_is_no_untrained_column(report):
 
 def test_the_report_says_how_many_labels_have_a_single_query(report):
     assert "0 of 2 labels have a single query" in markdown(report)
-    report["per_class"][1]["queries"] = 1
+    report.per_class[1]["queries"] = 1
     assert "1 of 2 labels have a single query, which adds nothing to the interval" in markdown(
         report
     )
 
 
 def test_the_narrow_table_has_the_same_numbers(report):
-    header, rows = brief(report)
-    assert header == ["metric", "trained", "untrained", "chance", "trained, macro"]
-    assert rows[1] == ["map_at_r", "0.700 [0.600, 0.750]", "0.300", "0.123", "0.600"]
-    del report["metrics"]["untrained"]
-    assert brief(report)[1][1] == ["map_at_r", "0.700 [0.600, 0.750]", "-", "0.123", "0.600"]
+    table = brief(report)
+    assert table.header == ["metric", "trained", "untrained", "chance", "trained, macro"]
+    assert table.rows[1] == ["map_at_r", "0.700 [0.600, 0.750]", "0.300", "0.123", "0.600"]
+    report = without(report, "metrics", "untrained")
+    assert brief(report).rows[1] == ["map_at_r", "0.700 [0.600, 0.750]", "-", "0.123", "0.600"]
 
 
 def test_classes_keep_their_order(report):
-    header, rows = per_class(report)
+    table = per_class(report)
     names = ["precision_at_1", "precision_at_1_chance", "precision_at_10", "map_at_r", "ndcg_at_10"]
-    assert header == ["label", "queries", *names]
-    assert rows == [
+    assert table.header == ["label", "queries", *names]
+    assert table.rows == [
         ["red|pink", "200", "0.810", "0.250", "0.620", "0.430", "0.640"],
         ["blue", "30", "0.810", "0.250", "0.620", "0.430", "0.640"],
     ]
 
 
 def test_each_axis_and_metric_has_a_row_and_graded_relevance_the_last(with_axes):
-    header, rows = axes(with_axes)
-    assert header == ["axis", "metric", "trained", "untrained", "chance"]
-    assert rows == [
+    table = axes(with_axes)
+    assert table.header == ["axis", "metric", "trained", "untrained", "chance"]
+    assert table.rows == [
         ["colour", "precision_at_1", "0.710 [0.610, 0.760]", "0.310", "0.160"],
         ["colour", "cmc_at_10", "0.920 [0.820, 0.970]", "0.520", "0.370"],
         ["(graded)", "ndcg_at_10", "0.660 [0.560, 0.710]", "0.260", "0.110"],
     ]
-    assert brief_axes(with_axes) == (header, [rows[0], rows[2]])
-    del with_axes["graded"]["ndcg_at_10"]["untrained"]
-    assert axes(with_axes)[1][2] == ["(graded)", "ndcg_at_10", "0.660 [0.560, 0.710]", "-", "0.110"]
+    assert brief_axes(with_axes) == Table(table.header, [table.rows[0], table.rows[2]])
+    with_axes = without(with_axes, "graded", "ndcg_at_10", "untrained")
+    assert axes(with_axes).rows[2] == [
+        "(graded)",
+        "ndcg_at_10",
+        "0.660 [0.560, 0.710]",
+        "-",
+        "0.110",
+    ]
 
 
 def test_what_an_axis_left_out_is_counted(with_axes):
-    assert axis_counts(with_axes) == (
+    assert axis_counts(with_axes) == Table(
         ["axis", "values", "queries", "without a value", "without an answer"],
         [["colour", "4", "220", "1,234", "3"], ["size", "4", "0", "1,234", "3"]],
     )
@@ -127,19 +135,19 @@ def test_markdown_has_other_axes_only_where_there_are_some(report, with_axes):
     assert "Other axes" not in markdown(report)
     text = markdown(with_axes)
     assert "label, colour, size" in text
-    for row in (*axes(with_axes)[1], *axis_counts(with_axes)[1]):
+    for row in (*axes(with_axes).rows, *axis_counts(with_axes).rows):
         assert row in rows_of(text, row[0])
 
 
 @pytest.mark.parametrize("synthetic", [True, False])
 def test_synthetic_photos_are_called_so_and_only_they(report, synthetic):
-    report["protocol"]["synthetic"] = synthetic
+    report = changed(report, "protocol", "synthetic", value=synthetic)
     assert ("SYNTHETIC" in markdown(report)) == synthetic
-    assert ("SYNTHETIC" in dict(facts(report))["catalog"]) == synthetic
+    assert ("SYNTHETIC" in dict(facts(report).rows)["catalog"]) == synthetic
 
 
 def test_facts_say_what_was_measured_and_how(report):
-    assert dict(facts(report)) == {
+    assert dict(facts(report).rows) == {
         "catalog": "FolderCatalog: 1,234 items, 2 labels",
         "split": "StratifiedSplit: train 1,000, val 0, test 234; 3 broken photos skipped",
         "search": "230 test photos (4 without an answer left out) search 1,000 items",
@@ -155,40 +163,41 @@ def test_facts_say_what_was_measured_and_how(report):
 
 def test_markdown_has_a_row_for_each_metric_class_and_fact(report):
     text = markdown(report)
-    for metric in report["metrics"]["trained"]:
-        chance = report["metrics"]["chance"][metric]
+    for metric in report.metrics.trained:
+        chance = report.metrics.chance[metric]
         row = next(
             row for row in rows_of(text, metric) if len(row) == 7
         )  # the index's table has the same metrics
-        assert (row[3], row[6]) == (f"{chance['micro']:.3f}", f"{chance['macro']:.3f}")
+        assert (row[3], row[6]) == (f"{chance.micro:.3f}", f"{chance.macro:.3f}")
     assert len(rows_of(text, "blue")) == 1
-    for name, value in facts(report):
+    for name, value in facts(report).rows:
         assert rows_of(text, name) == [[name, value]]
 
 
 def test_what_a_random_split_would_have_claimed_stands_beside_what_is_so(report):
-    report["leakage"] = {
+    leakage = {
         "queries_with_copies": 12,
         "queries_with_copies_in_gallery": 0,
         "naive_precision_at_1": {"trained": 0.92, "untrained": 0.55},
         "clean_precision_at_1": {"trained": 0.9, "untrained": 0.5},
     }
-    assert dict(facts(report))["random split"] == (
+    report = changed(report, "leakage", value=leakage)
+    assert dict(facts(report).rows)["random split"] == (
         "would have claimed precision@1 0.920 (untrained 0.550) instead of 0.900: 12 of these "
         "photos have an exact copy"
     )
-    report["leakage"]["queries_with_copies_in_gallery"] = 3
-    assert dict(facts(report))["random split"].endswith(
+    report = changed(report, "leakage", "queries_with_copies_in_gallery", value=3)
+    assert dict(facts(report).rows)["random split"].endswith(
         "; the copies of 3 are in the gallery even so"
     )
-    report["leakage"] = {}
-    assert "random split" not in dict(facts(report))
+    report = changed(report, "leakage", value={})
+    assert "random split" not in dict(facts(report).rows)
 
 
 def test_weights_that_could_not_be_had_are_named(report):
-    report["model"]["wanted"] = "torchvision X.V1"
+    report = changed(report, "model", "wanted", value="torchvision X.V1")
     assert (
-        dict(facts(report))["started from"]
+        dict(facts(report).rows)["started from"]
         == "random weights (torchvision X.V1 could not be downloaded)"
     )
 
@@ -201,10 +210,11 @@ def test_a_label_with_a_bar_stays_in_its_cell(report):
 
 def test_show_fits_a_terminal_of_80_columns_with_every_number_whole(with_axes):
     console = Console(file=StringIO(), width=80)
-    with_axes["axes"]["masterCategory"] = with_axes["axes"]["colour"]
+    colour = with_axes.to_json()["axes"]["colour"]
+    with_axes = changed(with_axes, "axes", "masterCategory", value=colour)
     show(with_axes, console)
     text = console.file.getvalue()
-    for row in (*brief(with_axes)[1], *brief_axes(with_axes)[1]):
+    for row in (*brief(with_axes).rows, *brief_axes(with_axes).rows):
         assert any(all(cell in line for cell in row) for line in text.splitlines()), row
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= 80
@@ -212,6 +222,6 @@ def test_show_fits_a_terminal_of_80_columns_with_every_number_whole(with_axes):
 
 def test_figures_on_val_are_called_optimistic_and_only_they(report):
     assert "optimistic" not in markdown(report)
-    report["protocol"]["measured_on"] = "val"
+    report = changed(report, "protocol", "measured_on", value="val")
     assert "230 val photos" in markdown(report)
     assert "optimistic" in markdown(report)

@@ -1,92 +1,114 @@
-import json
-import re
-from collections.abc import Sequence
-from dataclasses import asdict
-from io import BytesIO
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from vsearch.evaluation.comparing.comparison import Comparison, ComparisonError
+import numpy as np
+
+from vsearch.data.io.json_dataclasses import to_json
+from vsearch.evaluation.comparing.comparison import Change, Comparison
 from vsearch.evaluation.comparing.gates import Verdict
 from vsearch.evaluation.comparing.runs import Run
-from vsearch.reports.comparison_tables import markdown
-from vsearch.reports.won_lost import won_lost
+from vsearch.evaluation.metrics import Estimate
 
-OWN = re.compile(r"comparison(\.md|\.json|-won-lost(-\d+)?\.png)")
+NAMED = 10  # queries won and lost that comparison.json names
 
 
-def summary(comparisons: Sequence[Comparison], verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """Turn comparisons with one base into plain JSON values.
+@dataclass(frozen=True)
+class RunFacts:
+    """A run: its folder, its network and what it cost."""
 
-    Returns:
-        queries, labels, gallery: how many; base: a run; runs: those compared with it, each with its
-        notes, changed settings, metrics, further axes (side by side, no test), labels and queries
-        won and lost; gates: the verdicts.
+    name: str
+    folder: str
+    model: dict[str, Any]
+    cost: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting that differs; None where a run doesn't have it."""
+
+    base: str | None
+    value: str | None
+
+
+@dataclass(frozen=True)
+class Sides:
+    """What the base and the run measured, side by side without a test."""
+
+    base: Estimate
+    value: Estimate
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many queries got better, worse and neither."""
+
+    won: int
+    lost: int
+    same: int
+
+
+@dataclass(frozen=True)
+class ComparedRun(RunFacts):
+    """A run beside the base.
+
+    Attributes:
+        notes: what else differs, or makes the numbers weaker than they look.
+        settings: those that differ, by name.
+        metrics: {metric: {micro, macro}}.
+        axes: {axis: {metric}} of what both measured.
+        labels: {metric: a row for each label: label, queries, base, value, change}.
+        queries: by metric.
+        won: ids of the queries that got better, the largest change first.
+        lost: likewise.
+        picture: the file that shows them.
     """
+
+    notes: list[str]
+    settings: dict[str, Setting]
+    metrics: dict[str, dict[str, Change]]
+    axes: dict[str, dict[str, Sides]]
+    labels: dict[str, list[dict[Hashable, Any]]]
+    queries: dict[str, Counts]
+    won: list[str]
+    lost: list[str]
+    picture: str | None
+
+
+@dataclass(frozen=True)
+class ComparisonReport:
+    """Runs that are compared with one base on the same queries, and the verdicts of the gates."""
+
+    queries: int
+    labels: int
+    gallery: int
+    synthetic: bool
+    base: RunFacts
+    runs: list[ComparedRun]
+    gates: list[Verdict]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of comparison.json."""
+        gates = [{**to_json(one), "passed": one.passed, "text": str(one)} for one in self.gates]
+        return {**to_json(self), "gates": gates}
+
+
+def summary(comparisons: Sequence[Comparison], verdicts: Sequence[Verdict]) -> ComparisonReport:
+    """Sum up comparisons with one base."""
     base = comparisons[0].base
-    names = (
-        ["-won-lost.png"]
-        if len(comparisons) == 1
-        else [f"-won-lost-{i + 1}.png" for i in range(len(comparisons))]
+    runs = []
+    for number, comparison in enumerate(comparisons, start=1):
+        ending = f"-{number}" if len(comparisons) > 1 else ""
+        runs.append(_compared(comparison, f"comparison-won-lost{ending}.png"))
+    return ComparisonReport(
+        queries=len(base.queries),
+        labels=int(base.queries["label"].nunique()),
+        gallery=len(base.items),
+        synthetic=bool(base.manifest.get("protocol", {}).get("synthetic", False)),
+        base=RunFacts(**_facts(base)),
+        runs=runs,
+        gates=[*verdicts],
     )
-    return {
-        "queries": len(base.queries),
-        "labels": int(base.queries["label"].nunique()),
-        "gallery": len(base.items),
-        "synthetic": bool(base.manifest.get("protocol", {}).get("synthetic", False)),
-        "base": _facts(base),
-        "runs": [
-            _entry(one, f"comparison{name}") for one, name in zip(comparisons, names, strict=True)
-        ],
-        "gates": [{**asdict(one), "passed": one.passed, "text": str(one)} for one in verdicts],
-    }
-
-
-def comparison_files(report: dict[str, Any], comparisons: Sequence[Comparison]) -> dict[str, bytes]:
-    """Return comparison.json, comparison.md and a picture for each run that changed a query, by
-    name.
-    """
-    files = {
-        "comparison.json": json.dumps(report, indent=2).encode(),
-        "comparison.md": markdown(report).encode(),
-    }
-    for entry, comparison in zip(report["runs"], comparisons, strict=True):
-        if (picture := won_lost(comparison)) is not None:
-            png = BytesIO()
-            picture.save(png, "PNG")
-            files[entry["picture"]] = png.getvalue()
-    return files
-
-
-def refuse_foreign(folder: Path) -> None:
-    """Raise a ComparisonError if a folder to be replaced holds anything but an earlier comparison."""
-    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    if strangers := [name for name in names if not OWN.fullmatch(name)]:
-        raise ComparisonError(
-            f"{folder} holds other files ({strangers[0]}): give --out a folder of its own."
-        )
-    if folder.exists() and not folder.is_dir():
-        raise ComparisonError(f"{folder} is a file: give --out a folder.")
-
-
-def write(folder: Path, files: dict[str, bytes]) -> None:
-    """Write a comparison's folder whole, in place of an earlier one: a temporary sibling, then a
-    rename.
-
-    Raises:
-        ComparisonError: the folder holds something else.
-    """
-    refuse_foreign(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
-        made = Path(temporary) / "new"
-        made.mkdir()
-        for name, data in files.items():
-            (made / name).write_bytes(data)
-        if folder.exists():
-            folder.rename(Path(temporary) / "old")
-        made.rename(folder)
 
 
 def _facts(run: Run) -> dict[str, Any]:
@@ -98,44 +120,46 @@ def _facts(run: Run) -> dict[str, Any]:
     }
 
 
-def _entry(comparison: Comparison, picture: str) -> dict[str, Any]:
-    base, run, ranked = comparison.base, comparison.run, comparison.ranked
+def _compared(comparison: Comparison, picture: str) -> ComparedRun:
+    base = comparison.base
+    run = comparison.run
+    ids = base.queries["id"]
     won, lost = comparison.won_and_lost()
-    keys = {**base.settings, **run.settings} if base.settings and run.settings else {}
-    changed = [key for key in keys if base.settings.get(key) != run.settings.get(key)]
-    return {
+    return ComparedRun(
         **_facts(run),
-        "notes": comparison.notes,
-        "settings": {
-            key: {"base": base.settings.get(key), "value": run.settings.get(key)}
-            for key in sorted(changed)
+        notes=comparison.notes,
+        settings=_changed_settings(base.settings, run.settings),
+        metrics=comparison.metrics,
+        axes={
+            axis: _both(base.axes[axis], run.axes[axis]) for axis in base.axes if axis in run.axes
         },
-        "metrics": {
-            name: {k: asdict(one) for k, one in kinds.items()}
-            for name, kinds in comparison.metrics.items()
+        labels={
+            metric: comparison.labels(metric).to_dict("records") for metric in comparison.ranked
         },
-        "axes": _axes(base, run),
-        "labels": {name: comparison.labels(name).to_dict("records") for name in ranked},
-        "queries": {name: _counts(comparison.changes(name).tolist()) for name in ranked},
-        "won": base.queries["id"].iloc[won[:10]].tolist(),
-        "lost": base.queries["id"].iloc[lost[:10]].tolist(),
-        "picture": picture if len(won) or len(lost) else None,
-    }
+        queries={metric: _counts(comparison.changes(metric)) for metric in comparison.ranked},
+        won=ids.iloc[won[:NAMED]].tolist(),
+        lost=ids.iloc[lost[:NAMED]].tolist(),
+        picture=picture if len(won) or len(lost) else None,
+    )
 
 
-def _axes(base: Run, run: Run) -> dict[str, Any]:
-    """Return {axis: {metric: {base, value}}} of what both measured."""
+def _changed_settings(base: dict[str, str], run: dict[str, str]) -> dict[str, Setting]:
+    """Return the settings that differ; none where a run kept no settings."""
+    if not base or not run:
+        return {}
+    found = {name: Setting(base.get(name), run.get(name)) for name in sorted({*base, *run})}
+    return {name: one for name, one in found.items() if one.base != one.value}
+
+
+def _both(base: dict[str, dict[str, float]], run: dict[str, dict[str, float]]) -> dict[str, Sides]:
     return {
-        axis: {
-            metric: {"base": one, "value": run.axes[axis][metric]}
-            for metric, one in found.items()
-            if metric in run.axes[axis]
-        }
-        for axis, found in base.axes.items()
-        if axis in run.axes
+        metric: Sides(Estimate(**base[metric]), Estimate(**run[metric]))
+        for metric in base
+        if metric in run
     }
 
 
-def _counts(changes: Sequence[float]) -> dict[str, int]:
-    won, lost = sum(change > 0 for change in changes), sum(change < 0 for change in changes)
-    return {"won": won, "lost": lost, "same": len(changes) - won - lost}
+def _counts(changes: np.ndarray) -> Counts:
+    won = int(np.count_nonzero(changes > 0))
+    lost = int(np.count_nonzero(changes < 0))
+    return Counts(won, lost, len(changes) - won - lost)

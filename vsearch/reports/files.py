@@ -1,35 +1,25 @@
 import json
-from io import BytesIO
-from typing import Any
 
 from PIL import Image
 
+from vsearch.evaluation.run_report import RunReport
 from vsearch.reports.frontier import frontier
+from vsearch.reports.pictures import png
 from vsearch.reports.tables import markdown
 
 
-def report_files(report: dict[str, Any], picture: Image.Image) -> dict[str, bytes]:
-    """Return report.json, report.md and the pictures, as file contents by name: results.png, maybe
-    frontier.png.
+def report_files(report: RunReport, picture: Image.Image) -> dict[str, bytes]:
+    """Return report.json, report.md and the pictures (results.png, and frontier.png where several
+    indexes were tried) as file contents by name.
     """
-    drawn = (
-        " The photos are SYNTHETIC, drawn by vsearch." if report["protocol"]["synthetic"] else ""
-    )
-    legend = f"Query first; green: right label, red: wrong.{drawn}"
+    drawn = " The photos are SYNTHETIC, drawn by vsearch." if report.protocol.synthetic else ""
+    legend = f"The query comes first; green: right label, red: wrong.{drawn}"
     text = f"{markdown(report)}\n## Search results\n\n{legend}\n\n![results](results.png)\n"
-    return {
-        "report.json": json.dumps(report, indent=2).encode(),
+    files = {
+        "report.json": json.dumps(report.to_json(), indent=2).encode(),
         "report.md": text.encode(),
-        "results.png": _png(picture),
-        **(
-            {"frontier.png": _png(frontier(rows))}
-            if (rows := report["index"].get("frontier"))
-            else {}
-        ),
+        "results.png": png(picture),
     }
-
-
-def _png(picture: Image.Image) -> bytes:
-    data = BytesIO()
-    picture.save(data, "PNG")
-    return data.getvalue()
+    if report.index.frontier:
+        files["frontier.png"] = png(frontier(report.index.frontier))
+    return files

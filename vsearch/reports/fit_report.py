@@ -8,10 +8,10 @@ from PIL import Image
 
 from vsearch.evaluation import calibration
 from vsearch.evaluation.comparing.runs import CONFIG, QUERIES, query_table
+from vsearch.evaluation.run_report import RunReport
 from vsearch.reports.files import report_files
-from vsearch.reports.html.base import Findings
-from vsearch.reports.html.opened import read_config
-from vsearch.reports.html.written import page_files
+from vsearch.reports.html.findings import Findings, read_config
+from vsearch.reports.html.report import report_file
 from vsearch.reports.index_tables import label_quality
 from vsearch.reports.summary import axes_summary, data_facts, library_versions, protocol, summary
 from vsearch.training.datamodule import CatalogDataModule
@@ -41,27 +41,30 @@ def fit_report(
     history: TrainingHistory,
     module: MetricLearner,
     data: CatalogDataModule,
-) -> dict[str, Any]:
+) -> RunReport:
     """Return what report.json holds."""
     trained = evaluation.trained
     untrained = evaluation.untrained
     measured = evaluation.calibration
-    return {
+    content = {
         "protocol": protocol(data, trained.labels),
         "model": _model(module, history.chosen),
         "index": {**evaluation.index, "labels": label_quality(trained.labels, evaluation.exact)},
         "cost": _cost(evaluation, history, module),
-        **summary(trained.labels, untrained and untrained.labels, data.label_names),
-        **axes_summary(trained.axes, untrained and untrained.axes),
+        **summary(
+            trained.labels, None if untrained is None else untrained.labels, data.label_names
+        ),
+        **axes_summary(trained.axes, None if untrained is None else untrained.axes),
         "calibration": {**measured.calibration.describe(), "measured": measured.quality},
         "leakage": asdict(evaluation.naive_split) if evaluation.naive_split else {},
         "training": {"epochs": history.epochs, "chosen": history.chosen},
         "data": data_facts(data),
     }
+    return RunReport.from_json(content)
 
 
 def fit_files(
-    report: dict[str, Any],
+    report: RunReport,
     evaluation: FinalEvaluation,
     data: CatalogDataModule,
     picture: Image.Image,
@@ -91,7 +94,7 @@ def fit_files(
     )
     return {
         **report_files(report, picture),
-        **page_files(findings),
+        **report_file(findings),
         QUERIES: queries,
         calibration.FILE: calibration.file_bytes(evaluation.calibration.calibration),
     }

@@ -23,7 +23,7 @@ class Shown:
 
 
 def grid(rows: Sequence[Sequence[Shown]]) -> Image.Image:
-    """Draw one row per query: the query, then its hits, right ones framed green and wrong ones red."""
+    """Draw a row for each query: the query, then its hits, framed green if right, else red."""
     width = max(len(row) for row in rows) * (CELL + GAP) + 2 * GAP
     sheet = Image.new("RGB", (width, len(rows) * (CELL + CAPTION + GAP) + GAP), "white")
     for line, row in enumerate(rows):

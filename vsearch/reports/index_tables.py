@@ -1,14 +1,23 @@
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from vsearch.evaluation.comparing.paired_bootstrap import paired_bootstrap
 from vsearch.evaluation.metrics import summarise
+from vsearch.evaluation.run_report import Candidate, IndexReport
 from vsearch.evaluation.scoring import Scores
+from vsearch.reports.table import Table, interval
 
-Rows = list[list[str]]
-LABELS = ("precision_at_1", "precision_at_10", "cmc_at_10", "map_at_r")
 MIB = 2**20
+LABELS = ("precision_at_1", "precision_at_10", "cmc_at_10", "map_at_r")
+
+
+@dataclass(frozen=True)
+class IndexSection:
+    """What was measured of the index: a text, and the table under it."""
+
+    text: str
+    table: Table
 
 
 def label_quality(served: Scores, exact: Scores | None) -> dict[str, Any]:
@@ -45,126 +54,110 @@ def label_quality(served: Scores, exact: Scores | None) -> dict[str, Any]:
     }
 
 
-def index_facts(index: dict[str, Any]) -> Rows:
+def index_facts(index: IndexReport) -> list[list[str]]:
     """Return pairs of what the index is and how good, for people."""
-    latency = index["latency"]
-    size, threads, each = (
-        latency["batch_size"],
-        latency["threads"],
-        index["bytes"] / index["vectors"],
-    )
-    recalls = ", ".join(f"@{k} {index[f'recall_at_{k}']:.4f}" for k in (1, 10, 100))
-    chosen = "chosen and built" if index.get("frontier") else "built"
-    memory = (
-        ""
-        if index["memory_bytes"] is None
-        else f", {index['memory_bytes'] / MIB:,.1f} MiB in memory"
-    )
+    latency = index.latency
+    chosen = "chosen and built" if index.frontier else "built"
+    size = f"{index.bytes / MIB:,.1f} MiB on the disk"
+    if index.memory_bytes is not None:
+        size += f", {index.memory_bytes / MIB:,.1f} MiB in memory"
+
     rows = [
-        ["index", f"{index['spec']}, {chosen} in {index['build_s']:.2f} s"],
-        ["size", f"{index['bytes'] / MIB:,.1f} MiB on the disk{memory}; {each:,.0f} bytes an item"],
-        ["index recall", f"{recalls} of what exact search finds"],
+        ["index", f"{index.spec}, {chosen} in {index.build_s:.2f} s"],
+        ["size", f"{size}; {index.bytes / index.vectors:,.0f} bytes an item"],
+        [
+            "index recall",
+            f"@1 {index.recall_at_1:.4f}, @10 {index.recall_at_10:.4f}, "
+            f"@100 {index.recall_at_100:.4f} of what exact search finds",
+        ],
         [
             "one search, index alone",
-            f"p50 {latency['single_p50_ms']:.2f} ms, p99 {latency['single_p99_ms']:.2f} ms "
-            f"({threads} threads)",
+            f"p50 {latency.single_p50_ms:.2f} ms, p99 {latency.single_p99_ms:.2f} ms "
+            f"({latency.threads} threads)",
         ],
         [
-            f"{size} at once",
-            f"p50 {latency['batch_p50_ms']:.2f} ms, p99 {latency['batch_p99_ms']:.2f} ms",
+            f"{latency.batch_size} at once",
+            f"p50 {latency.batch_p50_ms:.2f} ms, p99 {latency.batch_p99_ms:.2f} ms",
         ],
     ]
-    return [*rows, ["why this index", index["why"]]] if index.get("why") else rows
+    if index.why:
+        rows.append(["why this index", index.why])
+    return rows
 
 
-def index_sections(index: dict[str, Any]) -> Iterator[tuple[str, list[str], Rows]]:
-    """Yield a text, and the header and rows of the table under it, for each thing that was measured
-    of the index.
-    """
-    yield (
+def index_sections(index: IndexReport) -> Iterator[IndexSection]:
+    """Yield a text and a table for each thing that was measured of the index."""
+    same = " This index is exact: there is no difference." if index.exact else ""
+    yield IndexSection(
         "Label quality by exact search, which is the model's own, and by the index that is "
-        "served; the difference is the index's doing (paired by query, 95 % "
-        f"intervals).{_same(index)}",
-        ["metric", "exact search", "served index", "difference"],
-        [
-            [
-                name,
-                _interval(found["exact"]),
-                _interval(found["served"]),
-                _change(found["difference"]),
-            ]
-            for name, found in index["labels"].items()
-        ],
+        "served. The difference is the index's doing (paired by query, 95 % "
+        f"intervals).{same}",
+        _label_quality(index),
     )
-    yield (
-        "Milliseconds a call of the index alone, for several queries at once and several threads; "
-        "with few calls, the 99th percentile says little.",
-        ["queries", "threads", "calls", "p50 ms", "p99 ms", "queries/s"],
-        [
-            [
-                *(str(row[name]) for name in ("batch", "threads", "calls")),
-                *(f"{row[name]:.2f}" for name in ("p50_ms", "p99_ms")),
-                f"{1000 * row['batch'] / row['p50_ms']:,.0f}",
-            ]
-            for row in index["latency"]["table"]
-        ],
+    yield IndexSection(
+        "Milliseconds a call of the index alone, for several queries at once and several threads. "
+        "With few calls, the 99th percentile says little.",
+        _timings(index),
     )
-    if index.get("frontier"):
-        yield (
-            index["why"] + _trial(index),
-            _FRONTIER,
-            [_candidate(row) for row in index["frontier"]],
-        )
+    if index.frontier:
+        yield IndexSection(f"{index.why}{_trial(index)}", _candidates(index.frontier))
 
 
-_FRONTIER = [
-    "index",
-    "recall@10",
-    "ms",
-    "ms a query in batches",
-    "MiB",
-    "trial built in s",
-    "within budget",
-    "Pareto",
-]
+def _label_quality(index: IndexReport) -> Table:
+    rows = []
+    for metric, found in index.labels.items():
+        change = "0" if found.difference is None else interval(found.difference, "+.4f")
+        rows.append([metric, interval(found.exact), interval(found.served), change])
+    return Table(["metric", "exact search", "served index", "difference"], rows)
 
 
-def _candidate(row: dict[str, Any]) -> list[str]:
-    return [
-        f"**{row['spec']}**" if row["chosen"] else row["spec"],
-        f"{row['recall_at_10']:.4f}",
-        f"{row['single_ms']:.3f}",
-        f"{row['batch_ms']:.3f}",
-        f"{row['memory_bytes'] / MIB:,.1f}",
-        f"{row['build_s']:.1f}",
-        "yes" if row["within_budget"] else "no",
-        "yes" if row["pareto"] else "",
+def _timings(index: IndexReport) -> Table:
+    rows = [
+        [
+            str(row.batch),
+            str(row.threads),
+            str(row.calls),
+            f"{row.p50_ms:.2f}",
+            f"{row.p99_ms:.2f}",
+            f"{1000 * row.batch / row.p50_ms:,.0f}",
+        ]
+        for row in index.latency.table
     ]
+    return Table(["queries", "threads", "calls", "p50 ms", "p99 ms", "queries/s"], rows)
 
 
-def _trial(index: dict[str, Any]) -> str:
-    trial = index.get("trial")
-    if not trial:
+def _candidates(candidates: list[Candidate]) -> Table:
+    header = [
+        "index",
+        "recall@10",
+        "ms",
+        "ms a query in batches",
+        "MiB",
+        "trial built in s",
+        "within budget",
+        "Pareto",
+    ]
+    rows = [
+        [
+            f"**{row.spec}**" if row.chosen else row.spec,
+            f"{row.recall_at_10:.4f}",
+            f"{row.single_ms:.3f}",
+            f"{row.batch_ms:.3f}",
+            f"{row.memory_bytes / MIB:,.1f}",
+            f"{row.build_s:.1f}",
+            "yes" if row.within_budget else "no",
+            "yes" if row.pareto else "",
+        ]
+        for row in candidates
+    ]
+    return Table(header, rows)
+
+
+def _trial(index: IndexReport) -> str:
+    trial = index.trial
+    if trial is None:
         return ""
-    scaled = (
-        " Times and bytes are brought to all."
-        if trial["vectors"] + trial["queries"] < index["vectors"]
-        else ""
-    )
-    return f" Tried with {trial['queries']:,} held-out vectors among {trial['vectors']:,} others.{scaled}"
-
-
-def _same(index: dict[str, Any]) -> str:
-    return " This index is exact: there is none." if index["exact"] else ""
-
-
-def _interval(estimate: dict[str, float]) -> str:
-    return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
-
-
-def _change(found: dict[str, float] | None) -> str:
-    return (
-        "0"
-        if found is None
-        else f"{found['value']:+.4f} [{found['low']:+.4f}, {found['high']:+.4f}]"
-    )
+    text = f" Tried with {trial.queries:,} held-out vectors among {trial.vectors:,} others."
+    if trial.vectors + trial.queries < index.vectors:
+        text += " Times and bytes are scaled up to all vectors."
+    return text

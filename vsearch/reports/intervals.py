@@ -4,9 +4,14 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-WIDTH, ROW, MARGIN, DOT, SIZE = 1400, 56, 32, 9, 24
+WIDTH = 1400
+ROW = 56  # pixels, as all sizes here
+MARGIN = 32
+DOT = 9
+SIZE = 24
 LONGEST = 40  # letters of a name
-INK, LINE = "#0f172a", "#cbd5e1"
+INK = "#0f172a"
+LINE = "#cbd5e1"
 
 
 @dataclass(frozen=True)
@@ -26,37 +31,38 @@ def chart(title: str, rows: Sequence[Interval]) -> Image.Image:
     sheet = Image.new("RGB", (WIDTH, 2 * MARGIN + (len(rows) + 2) * ROW), "white")
     draw = ImageDraw.Draw(sheet)
     draw.text((MARGIN, MARGIN), title, fill=INK, font=font)
+
     names = [_cut(row.name) for row in rows]
-    left = 2 * MARGIN + max(draw.textlength(name, font=font) for name in names)
     steps = ticks(min(row.low for row in rows), max(row.high for row in rows))
+    left = 2 * MARGIN + max(draw.textlength(name, font=font) for name in names)
     scale = (WIDTH - 2 * MARGIN - left) / (steps[-1] - steps[0])
-    top, bottom = MARGIN + ROW, MARGIN + (len(rows) + 1) * ROW
+    top = MARGIN + ROW
+    bottom = top + len(rows) * ROW
 
     def across(value: float) -> float:
         return left + (value - steps[0]) * scale
 
     for step in steps:
-        draw.line((across(step), top, across(step), bottom), fill=LINE, width=2)
-        draw.text((across(step), bottom + SIZE), f"{step:g}", fill=INK, font=font, anchor="mm")
+        x = across(step)
+        draw.line((x, top, x, bottom), fill=LINE, width=2)
+        draw.text((x, bottom + SIZE), f"{step:g}", fill=INK, font=font, anchor="mm")
     for number, row in enumerate(rows):
-        middle, at = top + (number + 0.5) * ROW, across(row.value)
-        draw.text((MARGIN, middle), names[number], fill=row.colour, font=font, anchor="lm")
-        draw.line((across(row.low), middle, across(row.high), middle), fill=row.colour, width=4)
-        draw.ellipse((at - DOT, middle - DOT, at + DOT, middle + DOT), fill=row.colour)
+        x = across(row.value)
+        y = top + (number + 0.5) * ROW
+        draw.text((MARGIN, y), names[number], fill=row.colour, font=font, anchor="lm")
+        draw.line((across(row.low), y, across(row.high), y), fill=row.colour, width=4)
+        draw.ellipse((x - DOT, y - DOT, x + DOT, y + DOT), fill=row.colour)
     return sheet
 
 
 def ticks(low: float, high: float, n: int = 6) -> list[float]:
-    """Return some `n` round values, evenly spaced, from `low` or a little less to `high` or a
-    little more.
-    """
+    """Return some `n` round values, evenly spaced, that cover `low` to `high`."""
     rough = max(high - low, 1e-3) / n
     power = 10 ** np.floor(np.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
-    first, last = np.floor(low / step), np.ceil(high / step)
-    return [
-        round(float(number * step), 10) for number in np.arange(first, max(last, first + 1) + 1)
-    ]
+    first = np.floor(low / step)
+    last = max(np.ceil(high / step), first + 1)
+    return [round(float(number * step), 10) for number in np.arange(first, last + 1)]
 
 
 def _cut(name: str) -> str:

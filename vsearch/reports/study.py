@@ -1,18 +1,23 @@
 import json
-from io import BytesIO
 from typing import Any
 
 from rich.console import Console
-from rich.table import Column, Table
 
 from vsearch.evaluation.comparing.comparison import FEW
+from vsearch.evaluation.comparing.paired_bootstrap import Difference
 from vsearch.evaluation.metrics import which_mean
 from vsearch.reports.intervals import Interval, chart
-from vsearch.reports.tables import Rows, markdown_table
+from vsearch.reports.pictures import png
+from vsearch.reports.table import Table, interval
 
 LEVEL = 0.05
-SHOWN = {"precision_at_1": "micro", "map_at_r": "micro", "precision_at_1, macro": "macro"}
-COLOURS = {"baseline": "#0f172a", "better": "#16a34a", "worse": "#dc2626"}  # the rest is grey
+SHOWN = {  # title: metric, mean
+    "precision_at_1": ("precision_at_1", "micro"),
+    "map_at_r": ("map_at_r", "micro"),
+    "precision_at_1, macro": ("precision_at_1", "macro"),
+}
+COLOURS = {"baseline": "#0f172a", "better": "#16a34a", "worse": "#dc2626"}
+OTHER = "#64748b"
 CHART = "Black: the baseline; green and red: the verdicts better and worse.\n\n![chart](study.png)"
 READ = (
     "Ranked by the test photos themselves: choosing a cell by them is optimistic. Confirm the "
@@ -42,77 +47,70 @@ COST = {
 
 
 def study_files(result: dict[str, Any]) -> dict[str, bytes]:
-    """Return study.md, study.json and study.png of what `ranking.rank` found, as file contents by
-    name.
-    """
+    """Return study.md, study.json and study.png of what `ranking.rank` found, by name."""
     files = {
         "study.md": markdown(result).encode(),
         "study.json": json.dumps(result, indent=2).encode(),
     }
-    measured = [cell for cell in result["cells"] if cell["estimate"]]
-    if measured:
-        png = BytesIO()
-        rows = [
-            Interval(cell["cell"], **cell["estimate"], colour=_colour(result, cell))
-            for cell in measured
-        ]
-        title = (
-            f"{result['rank_by']}, 95 % intervals over {result['queries']:,} queries and the seeds"
+    rows = [
+        Interval(
+            cell["cell"],
+            **cell["estimate"],
+            colour=COLOURS.get(verdict(result, cell), OTHER),
         )
-        chart(title, rows).save(png, "PNG")
-        files["study.png"] = png.getvalue()
+        for cell in result["cells"]
+        if cell["estimate"]
+    ]
+    if rows:
+        scope = f"95 % intervals over {result['queries']:,} queries and the seeds"
+        files["study.png"] = png(chart(f"{result['rank_by']}, {scope}", rows))
     return files
 
 
 def markdown(result: dict[str, Any]) -> str:
     """Return the study as Markdown."""
-    compared = sum(cell["difference"] is not None for cell in result["cells"])
+    cells = result["cells"]
+    compared = sum(cell["difference"] is not None for cell in cells)
     lines = [
         f"# Study: {result['name']}",
         f"```text\n{result['question'] or '-'}\n```",
         _scope(result),
         READ,
     ]
-    for title, (header, rows) in tables(result).items():
-        lines += [f"## {title}", markdown_table(header, rows)]
-    lines += [
+    for title, table in tables(result).items():
+        lines += [f"## {title}", table.markdown()]
+    lines.append(
         f"{METHOD} p (Holm) is corrected for the number of cells compared ({compared}), the "
-        "intervals are not.",
-        *([CHART] if any(cell["estimate"] for cell in result["cells"]) else []),
-        "",
+        "intervals are not."
+    )
+    if any(cell["estimate"] for cell in cells):
+        lines.append(CHART)
+    return "\n\n".join([*lines, ""])
+
+
+def tables(result: dict[str, Any]) -> dict[str, Table]:
+    """Return each table by its title; cells in the order of `result`."""
+    ranking = [
+        "rank",
+        "cell",
+        "seeds",
+        f"{result['rank_by']} ± spread",
+        f"difference from {result['baseline']}",
+        "p",
+        "p (Holm)",
+        "verdict",
     ]
-    return "\n\n".join(lines)
+    metrics = ["cell"]
+    for title in SHOWN:
+        metrics += [f"{title} ± spread", "untrained"]
+    cost = ["cell", "started from", *(title for title, _ in COST.values())]
 
-
-def tables(result: dict[str, Any]) -> dict[str, tuple[list[str], Rows]]:
-    """Return the header and rows of each table, by title; cells in the order of `result`."""
     cells = result["cells"]
-    difference = f"difference from {result['baseline']}"
+    ranked = [_ranked(result, cell, place) for place, cell in enumerate(cells, start=1)]
     return {
-        "Ranking": (
-            [
-                "rank",
-                "cell",
-                "seeds",
-                f"{result['rank_by']} ± spread",
-                difference,
-                "p",
-                "p (Holm)",
-                "verdict",
-            ],
-            [
-                [_place(place, cell), *_ranked(result, cell)]
-                for place, cell in enumerate(cells, start=1)
-            ],
-        ),
-        "Metrics": (
-            ["cell", *(title for name in SHOWN for title in (f"{name} ± spread", "untrained"))],
-            [[cell["cell"], *_metrics(cell)] for cell in cells],
-        ),
-        "Cost": (
-            ["cell", "started from", *(title for title, _ in COST.values())],
-            [[cell["cell"], ", ".join(cell["origins"]) or "-", *_cost(cell)] for cell in cells],
-        ),
+        "Ranking": Table(ranking, ranked),
+        "Metrics": Table(metrics, [_metrics(cell) for cell in cells]),
+        "Cost": Table(cost, [_cost(cell) for cell in cells]),
     }
 
 
@@ -120,19 +118,12 @@ def show(result: dict[str, Any], console: Console | None = None) -> None:
     """Print the tables, and how to read them."""
     console = console or Console(markup=False)
     console.print(f"{_scope(result)}\n{READ}\n{IN_A_LINE}")
-    for title, (header, rows) in tables(result).items():
-        table = Table(
-            *(Column(name, overflow="fold") for name in header), title=title, title_justify="left"
-        )
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
+    for title, table in tables(result).items():
+        table.show(title, console)
 
 
 def verdict(result: dict[str, Any], cell: dict[str, Any]) -> str:
-    """Say in words how a cell compares with the baseline; better or worse only if other seeds would
-    say so too.
-    """
+    """Say how a cell compares with the baseline; better or worse only if other seeds agree."""
     if cell["cell"] == result["baseline"]:
         return "baseline"
     found = cell["difference"]
@@ -147,45 +138,49 @@ def verdict(result: dict[str, Any], cell: dict[str, Any]) -> str:
 
 
 def _scope(result: dict[str, Any]) -> str:
-    drawn = " The photos are SYNTHETIC, drawn by vsearch." if result["synthetic"] else ""
     seeds = ", ".join(map(str, result["seeds"]))
-    few = " So few queries make the intervals too narrow." if result["queries"] < FEW else ""
-    single = f" {result['single_query_labels']} of {result['labels']} labels have a single query, which adds nothing"
-    alone = f"{single} to a macro interval." if result["single_query_labels"] else ""
-    best = (
-        f"by {result['monitor']}"
-        if result["monitor"]
-        else "by its own callbacks, maybe by another metric"
-    )
-    return (
+    best = result["monitor"] or "its own callbacks, maybe by another metric"
+    text = (
         f"{result['queries']:,} queries, the same for every cell; seeds {seeds}. Best epoch of "
-        f"each cell: {best}.{drawn}{few}{alone}"
+        f"each cell: by {best}."
     )
+    if result["synthetic"]:
+        text += " The photos are SYNTHETIC, drawn by vsearch."
+    if result["queries"] < FEW:
+        text += " So few queries make the intervals too narrow."
+    if result["single_query_labels"]:
+        text += (
+            f" {result['single_query_labels']} of {result['labels']} labels have a single query, "
+            "which adds nothing to a macro interval."
+        )
+    return text
 
 
-def _place(number: int, cell: dict[str, Any]) -> str:
-    return str(number) if cell["estimate"] else "-"
-
-
-def _ranked(result: dict[str, Any], cell: dict[str, Any]) -> list[str]:
-    done = f"{len(cell['seeds'])} of {len(result['seeds'])}"
-    seeds = f"{done}, failed: {', '.join(map(str, cell['failed']))}" if cell["failed"] else done
-    metric, kind = which_mean(result["rank_by"])
-    mean, found = _spread(cell["metrics"].get(metric, {}).get(kind, {})), cell["difference"]
-    if found is None:
-        return [cell["cell"], seeds, mean, "-", "-", "-", verdict(result, cell)]
-    change = f"{found['value']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]"
-    p_values = [_number(found[name], ".4f") for name in ("p_value", "holm_p_value")]
-    return [cell["cell"], seeds, mean, change, *p_values, verdict(result, cell)]
+def _ranked(result: dict[str, Any], cell: dict[str, Any], place: int) -> list[str]:
+    seeds = f"{len(cell['seeds'])} of {len(result['seeds'])}"
+    if cell["failed"]:
+        seeds += f", failed: {', '.join(map(str, cell['failed']))}"
+    mean = _spread(_of(cell, *which_mean(result["rank_by"])))
+    found = cell["difference"]
+    compared = ["-", "-", "-"]
+    if found is not None:
+        change = Difference(found["value"], found["low"], found["high"], found["p_value"])
+        holm = _number(found["holm_p_value"], ".4f")
+        compared = [interval(change, "+.3f"), _number(change.p_value, ".4f"), holm]
+    rank = str(place) if cell["estimate"] else "-"
+    return [rank, cell["cell"], seeds, mean, *compared, verdict(result, cell)]
 
 
 def _metrics(cell: dict[str, Any]) -> list[str]:
-    found = [
-        cell["metrics"].get(name.split(",")[0], {}).get(kind, {}) for name, kind in SHOWN.items()
-    ]
-    return [
-        text for values in found for text in (_spread(values), _number(values.get("untrained")))
-    ]
+    texts = [cell["cell"]]
+    for metric, kind in SHOWN.values():
+        values = _of(cell, metric, kind)
+        texts += [_spread(values), _number(values.get("untrained"))]
+    return texts
+
+
+def _of(cell: dict[str, Any], metric: str, kind: str) -> dict[str, Any]:
+    return cell["metrics"].get(metric, {}).get(kind, {})
 
 
 def _spread(values: dict[str, Any]) -> str:
@@ -193,12 +188,9 @@ def _spread(values: dict[str, Any]) -> str:
 
 
 def _cost(cell: dict[str, Any]) -> list[str]:
-    return [_number(cell["cost"].get(name), to) for name, (_, to) in COST.items()]
+    costs = [_number(cell["cost"].get(name), form) for name, (_, form) in COST.items()]
+    return [cell["cell"], ", ".join(cell["origins"]) or "-", *costs]
 
 
-def _number(value: float | None, to: str = ".3f") -> str:
-    return "-" if value is None else format(value, to)
-
-
-def _colour(result: dict[str, Any], cell: dict[str, Any]) -> str:
-    return COLOURS.get(verdict(result, cell), "#64748b")
+def _number(value: float | None, form: str = ".3f") -> str:
+    return "-" if value is None else format(value, form)

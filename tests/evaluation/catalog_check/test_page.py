@@ -9,14 +9,14 @@ from planted import HUES, Catalog, picture
 from vsearch.cli.catalog_argument import read_source
 from vsearch.evaluation.catalog_check.check import Checked, check
 from vsearch.evaluation.catalog_check.findings import Limits
-from vsearch.reports.html import catalog_check as pages
-from vsearch.reports.html.catalog_check import page
+from vsearch.reports.html import catalog_check as module
+from vsearch.reports.html.catalog_check import catalog_check_html
 
 HOSTILE = """<script>alert("1")</script>'&[bold]\x1b[31m"""
 
 
 class Reader(HTMLParser):
-    """The tags and the text of a page."""
+    """The tags and the text of a report."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -45,7 +45,9 @@ def test_pictures_and_words_of_what_is_found(catalog):
     catalog.add("bad", "red", b"no photo")
     catalog.add("wrong", "red", picture(950, HUES["green"]))
     found = Reader(
-        page(checked(catalog, bundle=catalog.bundle(), split=catalog.split(red_3="test")))
+        catalog_check_html(
+            checked(catalog, bundle=catalog.bundle(), split=catalog.split(red_3="test"))
+        )
     )
     for word in (
         "red-conflict",
@@ -64,7 +66,7 @@ def test_pictures_and_words_of_what_is_found(catalog):
 
 def test_it_loads_nothing(catalog):
     catalog.copy("red-3", "red-copy")
-    text = page(checked(catalog))
+    text = catalog_check_html(checked(catalog))
     assert "default-src 'none'" in text
     assert not re.search(r"https?://|url\(|@import", text)
     assert not {"script", "link", "iframe"} & set(Reader(text).tags)
@@ -72,13 +74,13 @@ def test_it_loads_nothing(catalog):
 
 def test_hostile_names_stay_text(catalog):
     catalog.copy("red-3", HOSTILE, HOSTILE)
-    found = Reader(page(checked(catalog)))
+    found = Reader(catalog_check_html(checked(catalog)))
     assert "script" not in found.tags
     assert HOSTILE in found.text
 
 
 def test_nothing_is_wrong(catalog):
-    found = Reader(page(checked(catalog)))
+    found = Reader(catalog_check_html(checked(catalog)))
     assert "Nothing found: missing, broken" in found.text
     assert (
         "Not checked, for want of a split or a bundle: leak, near-leak, mislabel, outlier"
@@ -91,11 +93,11 @@ def test_many_findings_are_a_sample_and_the_pictures_have_a_budget(catalog, monk
     for number in range(40):
         catalog.add(f"small-{number}", "red", picture(500 + number, HUES["red"], (20, 20)))
     whole = checked(catalog)
-    found = Reader(page(whole))
+    found = Reader(catalog_check_html(whole))
     assert "The worst 12 of 40" in found.text
     assert found.tags.count("img") == 12
-    monkeypatch.setattr(pages, "MOST_BYTES", 2000)
-    fewer = Reader(page(whole))
+    monkeypatch.setattr(module, "MOST_BYTES", 2000)
+    fewer = Reader(catalog_check_html(whole))
     assert 0 < fewer.tags.count("img") < 12
     assert fewer.text.count("no picture") + fewer.tags.count("img") == 12
 
@@ -103,7 +105,7 @@ def test_many_findings_are_a_sample_and_the_pictures_have_a_budget(catalog, monk
 def test_a_large_group_is_cut(catalog):
     for number in range(20):
         catalog.copy("red-3", f"copy-{number}")
-    text = Reader(page(checked(catalog))).text
+    text = Reader(catalog_check_html(checked(catalog))).text
     assert "(13 more photos)" in text
 
 
@@ -111,4 +113,4 @@ def test_a_photo_that_went_since_has_no_picture(catalog):
     catalog.add("dot", "red", Image.new("RGB", (1, 1), "red"))
     whole = checked(catalog)
     Path(whole.catalog.items["path"].iloc[-1]).unlink()
-    assert "no picture" in page(whole)
+    assert "no picture" in catalog_check_html(whole)

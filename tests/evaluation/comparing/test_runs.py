@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from made_up_report import made_up_report
 from PIL import Image
 
 from vsearch.evaluation.comparing.runs import Run, RunError, open_runs, query_table
@@ -87,9 +88,14 @@ def report(axes: dict[str, dict[str, float]]) -> dict[str, Any]:
         for name, axis in axes.items()
     }
     graded = found.pop("(graded)", {})
-    return {"axes": {name: {"values": 3, "metrics": axis} for name, axis in found.items()}} | (
-        {"graded": {"attributes": ["label"], **graded}} if graded else {}
-    )
+    counts = {"queries": 6, "unanswerable": 0}
+    content = made_up_report().to_json()
+    content["axes"] = {
+        name: {**counts, "values": 3, "missing": 0, "metrics": axis} for name, axis in found.items()
+    }
+    if graded:
+        content["graded"] = {**counts, "attributes": ["label"], **graded}
+    return content
 
 
 def opened(folder: Path, *arguments: Any, **more: Any) -> Run:

@@ -1,7 +1,7 @@
 import pytest
 from small_findings import make, write_photos
 
-from vsearch.reports.html.base import Findings
+from vsearch.reports.html.findings import Findings
 
 
 @pytest.fixture(scope="session")

@@ -6,13 +6,17 @@ import pandas as pd
 from PIL import Image
 
 from vsearch.evaluation import calibration
+from vsearch.evaluation.run_report import RunReport
 from vsearch.evaluation.scoring import Embedded, exact_index, relevant, score, scored_hits
-from vsearch.reports.html.base import Findings
+from vsearch.reports.html.findings import Findings
 from vsearch.reports.index_tables import label_quality
 from vsearch.reports.summary import summary
 
 TIMES = [{"batch": 1, "threads": 1, "calls": 200, "p50_ms": 0.125, "p99_ms": 0.25}]
-HOSTILE = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked=1'>&amp;\"'{{ 7*7 }}"
+HOSTILE = (
+    "</script><script>window.hacked = 1</script>"
+    "<img src=x onerror='window.hacked=1'>&amp;\"'{{ 7*7 }}"
+)
 
 
 def write_photos(folder: Path, n: int, side: int = 24, noisy: bool = False) -> list[str]:
@@ -61,7 +65,13 @@ def make(
     report = {**_frame(items, queries, names), **summary(scores, scores, names)}
     report["index"]["labels"] = label_quality(scores, None)
     return Findings(
-        report, queries, items, gallery.embeddings, learnt, "seed_everything: 0\n", "f" * 64
+        RunReport.from_json(report),
+        queries,
+        items,
+        gallery.embeddings,
+        learnt,
+        "seed_everything: 0\n",
+        "f" * 64,
     )
 
 
@@ -76,12 +86,6 @@ def _table(kind: str, side: Embedded, names: list[str], photos: list[str]) -> pd
             else ["missing.png"] * n,
         }
     )
-
-
-def candidate(spec: str, recall: float, ms: float, **said: bool) -> dict[str, Any]:
-    size = {"disk_bytes": 2**21, "memory_bytes": 2**21, "build_s": 1.25, "batch_ms": ms / 2}
-    flags = {"within_budget": True, "pareto": True, "chosen": False, **said}
-    return {"spec": spec, "recall_at_10": recall, "single_ms": ms, **size, **flags}
 
 
 def _frame(items: pd.DataFrame, queries: pd.DataFrame, names: list[str]) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from test_module import data_of, learner, trainer
 
 from callbacks.build_index import BuildIndex
 from vsearch.data.catalogs.demo import DemoCatalog
-from vsearch.reports.html.base import Findings
-from vsearch.reports.html.report import report_page
+from vsearch.reports.html.findings import Findings
+from vsearch.reports.html.report import report_html
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(
@@ -45,9 +45,9 @@ def opened(browser, tmp_path):
     """Open a report from the disk; at the end, say whether it complained or asked for anything."""
     complaints, asked, tabs = [], [], []
 
-    def open_page(page: bytes | Findings, **settings):
+    def open_report(made: bytes | Findings, **settings):
         file = tmp_path / "report.html"
-        file.write_bytes(page if isinstance(page, bytes) else report_page(page))
+        file.write_bytes(made if isinstance(made, bytes) else report_html(made))
         tab = browser.new_page(**{"reduced_motion": "reduce", **settings})
         tab.set_default_timeout(WAIT_MS)
         tab.on(
@@ -61,7 +61,7 @@ def opened(browser, tmp_path):
         tabs.append((tab, file.as_uri()))
         return tab
 
-    yield open_page
+    yield open_report
     for tab, _ in tabs:
         tab.close()
     assert complaints == []

@@ -6,31 +6,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_up_report import changed, without
 from small_findings import HOSTILE, make, write_photos
 
+from vsearch.evaluation.run_report import SkippedPhoto
 from vsearch.reports.html import report
-from vsearch.reports.html.report import LIMIT, SECTIONS, report_page
-from vsearch.reports.html.written import page_files
+from vsearch.reports.html.report import LIMIT, SECTIONS, Kind, report_file, report_html
 
 
 def text(findings) -> str:
-    return report_page(findings).decode()
+    return report_html(findings).decode()
 
 
 def block(page: str, name: str) -> dict:
     return json.loads(
         re.search(f'<script type="application/json" id="{name}">(.*?)</script>', page, re.S)[1]
     )
-
-
-def without(findings, *path: str):
-    """The same findings whose report lacks an entry."""
-    found = json.loads(json.dumps(findings.report))
-    node = found
-    for name in path[:-1]:
-        node = node[name]
-    del node[path[-1]]
-    return replace(findings, report=found)
 
 
 def left_out(page: str) -> dict[str, str]:
@@ -48,7 +39,7 @@ def test_every_section_is_drawn(findings):
 
 
 def test_the_same_findings_give_the_same_file(findings):
-    assert report_page(findings) == report_page(findings)
+    assert report_html(findings) == report_html(findings)
 
 
 def test_photos_are_there_once_by_their_keys(findings):
@@ -73,7 +64,7 @@ def test_what_the_catalog_says_is_never_markup(photos):
     hostile = replace(
         found, config=HOSTILE, items=found.items.assign(id=HOSTILE + found.items["id"])
     )
-    hostile.report["data"]["skipped"] = [{"id": HOSTILE, "label": HOSTILE, "error": HOSTILE}]
+    hostile.report.data.skipped[:] = [SkippedPhoto(id=HOSTILE, label=HOSTILE, error=HOSTILE)]
     page = text(hostile)
     ours = page.replace(report.render.__globals__["plotly_js"](), "")
     assert "<script>window.hacked" not in ours
@@ -93,11 +84,14 @@ def _texts(node):
 @pytest.mark.parametrize(
     ("section", "change"),
     [
-        ("training", lambda found: without(found, "training")),
-        ("error_split", lambda found: without(found, "index", "labels")),
+        ("training", lambda found: replace(found, report=without(found.report, "training"))),
+        (
+            "error_split",
+            lambda found: replace(found, report=without(found.report, "index", "labels")),
+        ),
         ("embedding_map", lambda found: replace(found, vectors=None)),
         ("scores", lambda found: replace(found, queries=found.queries.drop(columns="scores"))),
-        ("classes", lambda found: replace(found, report={**found.report, "per_class": []})),
+        ("classes", lambda found: replace(found, report=replace(found.report, per_class=[]))),
     ],
 )
 def test_what_is_missing_is_a_sentence(findings, section, change, caplog):
@@ -115,7 +109,7 @@ def test_without_calibration_there_are_histograms_but_no_threshold(findings):
 
 
 def test_an_old_report_is_drawn_too(findings):
-    old = {name: part for name, part in findings.report.items() if name not in ("training", "data")}
+    old = without(without(findings.report, "training"), "data")
     page = text(replace(findings, report=old, config=None, fingerprint=None))
     assert set(left_out(page)) - {"mislabelled"} == {"training"}
 
@@ -124,7 +118,7 @@ def test_a_section_that_fails_costs_only_itself(findings, monkeypatch, caplog):
     def fails(*_):
         raise RuntimeError("a library says no")
 
-    monkeypatch.setitem(report.SECTIONS, "embedding_map", ("Map of the embedding", fails))
+    monkeypatch.setitem(report.SECTIONS, "embedding_map", Kind("Map of the embedding", fails))
     page = text(findings)
     assert "could not be drawn" in left_out(page)["embedding_map"]
     assert "confusion" not in left_out(page)
@@ -143,7 +137,7 @@ def test_photos_that_are_gone_cost_only_themselves(findings):
 
 
 def test_a_report_that_can_not_be_drawn_costs_no_bundle(findings, caplog):
-    assert page_files(replace(findings, report={})) == {}
+    assert report_file(replace(findings, report=None)) == {}
     assert "written without it" in caplog.text
 
 
@@ -162,7 +156,7 @@ def test_a_large_catalog_stays_under_ten_megabytes(tmp_path):
     noise = write_photos(tmp_path / "noise", 60, side=96, noisy=True)
     names = [f"label {number} " + "long " * 12 for number in range(90)]
     big = make(noise, names, n_items=44_000, n_queries=2_000, spread=1.5)
-    page = report_page(big)
+    page = report_html(big)
     assert 8_000_000 < len(page) <= LIMIT < 10_000_000
     wanted = set(re.findall(r'data-photo="([\w-]+)"', page.decode()))
     photos = block(page.decode(), "photos")
@@ -171,9 +165,9 @@ def test_a_large_catalog_stays_under_ten_megabytes(tmp_path):
 
 
 def test_photos_take_what_is_left(findings):
-    assert len(report_page(findings, LIMIT)) > 5_000_000
-    tight = len(report_page(findings, 0)) + 3_000
-    page = report_page(findings, tight)
+    assert len(report_html(findings, LIMIT)) > 5_000_000
+    tight = len(report_html(findings, 0)) + 3_000
+    page = report_html(findings, tight)
     assert len(page) <= tight
     assert 0 < len(block(page.decode(), "photos")) < len(block(text(findings), "photos"))
 
@@ -208,7 +202,7 @@ def test_what_a_random_split_would_have_claimed_stands_beside_what_is_so(finding
         "naive_precision_at_1": {"trained": 0.913, "untrained": 0.512},
         "clean_precision_at_1": {"trained": 0.871, "untrained": 0.444},
     }
-    page = text(replace(findings, report={**findings.report, "leakage": leakage}))
+    page = text(replace(findings, report=changed(findings.report, "leakage", value=leakage)))
     for words in (
         "12 of the photos",
         "3 of them in the gallery",
@@ -218,4 +212,4 @@ def test_what_a_random_split_would_have_claimed_stands_beside_what_is_so(finding
         "0.444",
     ):
         assert words in page
-    assert "random split" not in text(replace(findings, report={**findings.report, "leakage": {}}))
+    assert "random split" not in text(findings)

@@ -1,12 +1,16 @@
 from collections import Counter
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import numpy as np
 import pandas as pd
 import pytest
-from small_findings import candidate, make
+from made_up_report import candidate, changed
+from small_findings import make
 
 from vsearch.evaluation.calibration import Calibration
+from vsearch.evaluation.comparing.paired_bootstrap import Difference
+from vsearch.evaluation.metrics import Estimate
+from vsearch.evaluation.run_report import LabelQuality
 from vsearch.reports.html import (
     confusion,
     embedding_map,
@@ -17,9 +21,9 @@ from vsearch.reports.html import (
     serving,
     training,
 )
-from vsearch.reports.html.base import Findings, LeftOutError
 from vsearch.reports.html.embedding_map import sample
 from vsearch.reports.html.error_split import split
+from vsearch.reports.html.findings import Findings, LeftOutError
 from vsearch.reports.html.photos import Photos
 
 
@@ -59,14 +63,14 @@ def test_confusions_come_largest_first_with_their_share(photos):
         [("a", "ba"), ("a", "bb"), ("a", "ab"), ("b", "cb"), ("c", "c"), ("a", "ca"), ("a", "")],
     )
     pairs = confusion.section(found, Photos()).values["pairs"]
-    assert [(pair["label"], pair["taken"], pair["n"]) for pair in pairs] == [
+    assert [(pair.label, pair.taken, pair.n) for pair in pairs] == [
         ("a", "b", 2),
         ("a", "c", 1),
         ("b", "c", 1),
     ]
-    assert [pair["share"] for pair in pairs] == [2 / 5, 1 / 5, 1]
-    assert {row.query.id for row in pairs[0]["rows"]} == {"q0", "q1"}
-    assert [hit.right for hit in pairs[0]["rows"][0].hits] == [False, True]
+    assert [pair.share for pair in pairs] == [2 / 5, 1 / 5, 1]
+    assert {row.query.id for row in pairs[0].rows} == {"q0", "q1"}
+    assert [hit.right for hit in pairs[0].rows[0].hits] == [False, True]
 
 
 def test_confusions_against_a_loop(findings):
@@ -76,7 +80,7 @@ def test_confusions_against_a_loop(findings):
         if hits[0] != label:
             counts[label, hits[0]] += 1
     assert section["wrong"] == sum(counts.values()) > 0
-    assert {(pair["label"], pair["taken"]): pair["n"] for pair in section["pairs"]} == counts
+    assert {(pair.label, pair.taken): pair.n for pair in section["pairs"]} == counts
     assert section["kinds"] == len(counts)
 
 
@@ -84,7 +88,7 @@ def test_a_cell_of_the_heat_map_opens_its_pair(findings):
     section = confusion.section(findings, Photos())
     heat = section.figures["heat"]["data"][0]
     ids = {cell for line in heat["customdata"] for cell in line if cell}
-    assert ids == {pair["id"] for pair in section.values["pairs"]}
+    assert ids == {pair.id for pair in section.values["pairs"]}
     assert [sum(line) for line in heat["z"]] == pytest.approx([100] * len(heat["z"]), abs=0.3)
 
 
@@ -119,15 +123,15 @@ def test_best_median_and_worst(photos):
     found = by_hand(photos, [(label, "a") for label in "abcdefg"], map_at_r=values)
     groups = extremes.section(found, Photos()).values["groups"]
     first = {name: rows[0].note for name, rows in groups.items()}
-    assert first == {"best": "1.000", "median": "0.500", "worst": "0.000"}
-    assert [row.note for row in groups["worst"]] == ["0.000", "0.100", "0.400", "0.500", "0.600"]
+    assert first == {"Best": "1.000", "In the middle": "0.500", "Worst": "0.000"}
+    assert [row.note for row in groups["Worst"]] == ["0.000", "0.100", "0.400", "0.500", "0.600"]
 
 
 def test_rows_are_of_other_labels_where_there_are(photos):
     found = by_hand(photos, [(label, "a") for label in "aaaaab"], map_at_r=[0.0, 0, 0, 0, 0, 1])
     groups = extremes.section(found, Photos()).values["groups"]
-    assert {row.query.label for row in groups["worst"][:2]} == {"a", "b"}
-    assert len(groups["worst"]) == 5
+    assert {row.query.label for row in groups["Worst"][:2]} == {"a", "b"}
+    assert len(groups["Worst"]) == 5
 
 
 def test_histograms_count_every_hit_once(findings):
@@ -156,28 +160,25 @@ def test_one_score_alone_is_a_histogram_too(photos):
     )
 
 
-def estimate(value: float, low: float, high: float) -> dict[str, float]:
-    return {"value": value, "low": low, "high": high}
-
-
 def test_the_error_split_adds_up_to_a_perfect_score():
-    change = estimate(-0.05, -0.08, 0.01) | {"p_value": 0.1}
     found = split(
-        {
-            "exact": estimate(0.9, 0.85, 0.94),
-            "served": estimate(0.85, 0.8, 0.9),
-            "difference": change,
-        }
+        LabelQuality(
+            exact=Estimate(0.9, 0.85, 0.94),
+            served=Estimate(0.85, 0.8, 0.9),
+            difference=Difference(-0.05, -0.08, 0.01, p_value=0.1),
+        )
     )
-    assert found["model"] == pytest.approx(estimate(0.1, 0.06, 0.15))
-    assert found["index"] == pytest.approx(estimate(0.05, -0.01, 0.08))
-    assert sum(part["value"] for part in found.values()) == pytest.approx(1)
+    assert astuple(found.model) == pytest.approx((0.1, 0.06, 0.15))
+    assert astuple(found.index) == pytest.approx((0.05, -0.01, 0.08))
+    whole = found.served.value + found.model.value + found.index.value
+    assert whole == pytest.approx(1)
 
 
 def test_an_exact_index_loses_nothing(findings):
-    section = error_split.section(findings, Photos()).values
-    assert section["exact"]
-    assert all(row["index"] == estimate(0, 0, 0) for row in section["rows"])
+    rows = error_split.section(findings, Photos()).values["rows"]
+    assert findings.report.index.exact
+    assert rows
+    assert all(row.index == Estimate(0, 0, 0) for row in rows.values())
 
 
 def test_a_sample_is_stratified_in_every_beginning():
@@ -214,14 +215,8 @@ def test_the_chosen_index_is_marked(findings):
         candidate("PQ8", 0.8, 0.1, within_budget=False),
         candidate("SQ8", 0.98, 5.0, pareto=False),
     ]
-    index = {
-        **findings.report["index"],
-        "frontier": rows,
-        "trial": {"vectors": 800, "queries": 200},
-    }
-    section = serving.section(
-        replace(findings, report={**findings.report, "index": index}), Photos()
-    )
+    report = changed(findings.report, "index", "frontier", value=rows)
+    section = serving.section(replace(findings, report=report), Photos())
     traces = {trace["name"]: trace for trace in section.figures["frontier"]["data"]}
     assert traces["chosen"]["text"] == ["HNSW32"]
     assert traces["breaks a budget"]["text"] == ["PQ8"]
@@ -235,10 +230,8 @@ def test_curves_have_gaps_and_not_zeros(findings):
         {"epoch": 1, "val/loss": None},
         {"epoch": 2, "val/loss": 0.25, "extra/x": 1},
     ]
-    found = replace(
-        findings, report={**findings.report, "training": {"epochs": epochs, "chosen": 2}}
-    )
-    section = training.section(found, Photos())
+    report = changed(findings.report, "training", value={"epochs": epochs, "chosen": 2})
+    section = training.section(replace(findings, report=report), Photos())
     assert section.figures["losses"]["data"][0]["y"] == [0.5, None, 0.25]
     assert section.values["names"] == ["val/loss", "extra/x"]
     assert section.values["table"][0] == [0, 0.5, None]

@@ -45,7 +45,8 @@ def run(args: argparse.Namespace) -> None:
     from vsearch.evaluation.comparing.comparison import ComparisonError, compare
     from vsearch.evaluation.comparing.gates import judge
     from vsearch.evaluation.comparing.runs import RunError, open_runs
-    from vsearch.reports.comparison import comparison_files, refuse_foreign, summary, write
+    from vsearch.reports.comparison import summary
+    from vsearch.reports.comparison_files import comparison_files, refuse_foreign, write
     from vsearch.reports.comparison_tables import show
 
     try:
@@ -69,7 +70,7 @@ def run(args: argparse.Namespace) -> None:
         print(f"vsearch compare: {error}", file=sys.stderr)
         sys.exit(2)
     if args.json:
-        print(json.dumps(report, indent=2))
+        print(json.dumps(report.to_json(), indent=2))
     else:
         show(report)
         print(f"Comparison: {out}")

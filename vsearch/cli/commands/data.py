@@ -122,9 +122,9 @@ def _write(checked: "Checked", args: argparse.Namespace) -> dict[str, Any]:
     found = report(checked)
     text = json.dumps(found, indent=2)
     if args.html:
-        from vsearch.reports.html.catalog_check import page
+        from vsearch.reports.html.catalog_check import catalog_check_html
 
-        replace_file(args.html, page(checked).encode())
+        replace_file(args.html, catalog_check_html(checked).encode())
     if args.json == "-":
         print(text)
         return found

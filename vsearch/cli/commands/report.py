@@ -28,18 +28,18 @@ def run(args: argparse.Namespace) -> None:
     from vsearch.bundle.generations.layout import MANIFEST
     from vsearch.data.io.atomic import replace_file
     from vsearch.errors import BundleError
-    from vsearch.reports.html.opened import read_findings
-    from vsearch.reports.html.report import FILE, report_page
+    from vsearch.reports.html.findings import read_findings
+    from vsearch.reports.html.report import FILE, report_html
 
     bundle = args.bundle if (args.bundle / MANIFEST).is_file() else args.bundle / "bundle"
     out = args.out or bundle.resolve().with_name(FILE)
     try:
         if out.is_dir():
             raise IsADirectoryError(f"{out} is a folder: name a file.")
-        page = report_page(read_findings(bundle))
+        html = report_html(read_findings(bundle))
         out.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(out, page)
+        replace_file(out, html)
     except (BundleError, OSError) as error:
         print(f"vsearch report: {error}", file=sys.stderr)
         sys.exit(2)
-    print(f"Report: {out} ({len(page) / 1e6:.1f} MB)")
+    print(f"Report: {out} ({len(html) / 1e6:.1f} MB)")

@@ -1,6 +1,6 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +12,7 @@ import yaml
 from vsearch.bundle.generations.layout import ITEMS, MANIFEST
 from vsearch.data.items import BOX
 from vsearch.errors import VsearchError
-from vsearch.evaluation.axes import GRADED
+from vsearch.evaluation.run_report import RunReport
 from vsearch.evaluation.scoring import Scores
 
 QUERIES = "queries.parquet"
@@ -198,14 +198,11 @@ def _train(path: Path) -> pd.DataFrame:
 
 def _axes(path: Path) -> dict[str, dict[str, dict[str, float]]]:
     """Read report.json: all of it that is compared."""
-    report = _json(path)
-    axes = {name: axis["metrics"] for name, axis in report.get("axes", {}).items()}
-    if "graded" in report:
-        axes["(graded)"] = {GRADED: report["graded"][GRADED]}
-    trained = {}
-    for name, metrics in axes.items():
-        trained[name] = {metric: sides["trained"] for metric, sides in metrics.items()}
-    return trained
+    report = RunReport.from_json(_json(path))
+    return {
+        axis: {name: asdict(found.trained) for name, found in metrics.items()}
+        for axis, metrics in report.axis_metrics.items()
+    }
 
 
 def _settings(path: Path) -> dict[str, str]:

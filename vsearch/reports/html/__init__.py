@@ -1,1 +1,1 @@
-"""The pages that a run writes about itself."""
+"""The report that a run writes about itself, and that of a checked catalog, as HTML."""

@@ -3,38 +3,30 @@ from typing import Any
 import pandas as pd
 
 from vsearch.evaluation.comparing.runs import leaves
-from vsearch.reports.html.base import Figure, Findings, Section
-from vsearch.reports.html.charts import SERIES, figure, plain
+from vsearch.reports.html.charts import SERIES, bar, figure, plain
+from vsearch.reports.html.findings import Figure, Findings, Section
 from vsearch.reports.html.photos import Photos
 
 PARTS = ("train", "val", "test")
-BARS, SKIPPED = 120, 50  # labels in the chart; skipped photos in the list
+BARS = 120  # labels in the chart
 
 
 def section(findings: Findings, photos: Photos) -> Section:
-    """Return what the run was made of: sizes of parts and labels, copies, photos that were skipped."""
-    report = findings.report
-    data, protocol = report.get("data") or {}, report["protocol"]
-    sizes = data.get("labels") or _gallery_sizes(findings.items)
+    """Return what the run was made of: sizes of parts and labels, copies, skipped photos."""
+    protocol = findings.report.protocol
+    data = findings.report.data
+    sizes = data.labels if data is not None else _gallery_sizes(findings.items)
+    reading = leaves(protocol.catalog_report) if protocol.catalog_report else []
     values = {
-        "protocol": protocol,
         "parts_of_split": [
-            (part, protocol["parts"][part]) for part in PARTS if part in protocol["parts"]
+            (part, protocol.parts[part]) for part in PARTS if part in protocol.parts
         ],
-        "copies": data.get("copies"),
-        "skipped": (data.get("skipped") or [])[:SKIPPED],
         "largest": sizes[0] if sizes else None,
         "smallest": sizes[-1] if sizes else None,
-        "gallery_only": not data.get("labels"),
         "left": max(0, len(sizes) - BARS),
-        "reading": _pairs(protocol.get("catalog_report")),
-        "leakage": report.get("leakage"),
+        "reading": [(name, str(value)) for name, value in reading],
     }
     return Section(values, {"sizes": _bars(sizes[:BARS])} if sizes else {})
-
-
-def _pairs(node: Any) -> list[tuple[str, str]]:
-    return [(key, str(value)) for key, value in leaves(node)] if node else []
 
 
 def _gallery_sizes(items: pd.DataFrame) -> list[dict[str, Any]]:
@@ -45,14 +37,13 @@ def _gallery_sizes(items: pd.DataFrame) -> list[dict[str, Any]]:
 def _bars(sizes: list[dict[str, Any]]) -> Figure:
     names = [f"{number}. {plain(row['label'], 22)}" for number, row in enumerate(sizes, start=1)]
     bars = [
-        {
-            "type": "bar",
-            "name": part,
-            "x": names,
-            "y": [row.get(part, 0) for row in sizes],
-            "marker": {"color": SERIES[number]},
-            "hovertemplate": f"%{{x}}: %{{y}} in {part}<extra></extra>",
-        }
+        bar(
+            part,
+            SERIES[number],
+            x=names,
+            y=[row.get(part, 0) for row in sizes],
+            hovertemplate=f"%{{x}}: %{{y}} in {part}<extra></extra>",
+        )
         for number, part in enumerate((*PARTS, "gallery"))
         if any(part in row for row in sizes)
     ]

@@ -2,40 +2,35 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from vsearch.reports.html.base import Figure
+from vsearch.reports.html.findings import Figure
 
-# Colours are names that the page looks up in its style sheet, once for light and once for dark.
-RIGHT, WRONG, INK, MUTED, ACCENT = (
-    f"var:{name}" for name in ("right", "wrong", "ink", "muted", "accent")
-)
+# Colours are names that charts.js looks up in the style sheet, once for light and once for dark.
+RIGHT = "var:right"
+WRONG = "var:wrong"
+INK = "var:ink"
+MUTED = "var:muted"
+ACCENT = "var:accent"
+CARD = "var:card"
 SERIES = [f"var:series-{number}" for number in range(1, 9)]
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "triangle-down", "x")
 LONGEST = 60  # letters of a name in a chart
 
 
 def plain(text: object, longest: int = LONGEST) -> str:
-    """Return a text as plotly.js shows it letter by letter: it reads tags and entities in what it
-    is given.
-    """
+    """Return a text so that plotly.js, which reads tags and entities, shows it letter by letter."""
     words = str(text)
-    short = escape(words if len(words) <= longest else words[: longest - 1] + "…", quote=False)
-    return short.replace("var:", "var&#58;")  # no colour is meant
+    if len(words) > longest:
+        words = words[: longest - 1] + "…"
+    return escape(words, quote=False).replace("var:", "var&#58;")  # no colour is meant
 
 
 def figure(
     data: Sequence[dict[str, Any]], x: str, y: str, height: int = 340, **layout: Any
 ) -> Figure:
-    """Return a chart with titles for both axes; `layout` is plotly.js's and goes over what is set
-    here.
-    """
-    axes = {
-        f"{axis}axis": {
-            "title": {"text": title},
-            "automargin": True,
-            **layout.pop(f"{axis}axis", {}),
-        }
-        for axis, title in (("x", x), ("y", y))
-    }
+    """Return a chart with titles for both axes; `layout` is plotly.js's and overrides these."""
+    axes = {}
+    for name, title in (("xaxis", x), ("yaxis", y)):
+        axes[name] = {"title": {"text": title}, "automargin": True, **layout.pop(name, {})}
     return {"data": [*data], "layout": {"height": height, **axes, **layout}}
 
 
@@ -43,7 +38,34 @@ def line(
     x: Sequence[float], y: Sequence[float | None], name: str, number: int, **more: Any
 ) -> dict[str, Any]:
     """Return a line with markers, in the `number`-th colour and shape."""
-    colour, symbol = SERIES[number % len(SERIES)], SYMBOLS[number % len(SYMBOLS)]
-    marker = {"color": colour, "symbol": symbol, "size": 8}
-    style = {"mode": "lines+markers", "line": {"color": colour}, "marker": marker}
-    return {"type": "scatter", "x": [*x], "y": [*y], "name": plain(name), **style, **more}
+    colour = SERIES[number % len(SERIES)]
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": plain(name),
+        "x": [*x],
+        "y": [*y],
+        "line": {"color": colour},
+        "marker": {"color": colour, "symbol": SYMBOLS[number % len(SYMBOLS)], "size": 8},
+        **more,
+    }
+
+
+def bar(name: str, colour: str, pattern: str = "", **more: Any) -> dict[str, Any]:
+    """Return bars, hatched with a pattern of plotly.js's."""
+    marker = {"color": colour, "pattern": {"shape": pattern, "solidity": 0.35}}
+    return {"type": "bar", "name": name, "marker": marker, **more}
+
+
+def upright(x: float, text: str, colour: str, dash: str, **label: Any) -> dict[str, Any]:
+    """Return a line over the whole height at `x`, with a text."""
+    return {
+        "type": "line",
+        "x0": x,
+        "x1": x,
+        "y0": 0,
+        "y1": 1,
+        "yref": "paper",
+        "line": {"color": colour, "dash": dash, "width": 2},
+        "label": {"text": text, "font": {"color": colour}, **label},
+    }

@@ -1,13 +1,31 @@
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
-from vsearch.reports.html.base import Figure, Findings, LeftOutError, Section
-from vsearch.reports.html.charts import ACCENT, figure, plain
+from vsearch.reports.html.charts import ACCENT, CARD, figure, plain
+from vsearch.reports.html.findings import Figure, Findings, LeftOutError, Section
 from vsearch.reports.html.photos import Photos
-from vsearch.reports.html.pictures import row
+from vsearch.reports.html.picture_rows import PictureRow, picture_row
 
-PAIRS, EXAMPLES, DEPTH = 20, 2, 6
+PAIRS = 20
+EXAMPLES = 2  # queries of a pair
+DEPTH = 6  # hits of a query
 SHOWN = 14  # labels of the heat map
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A label whose queries have a best hit of another label: `n` of them, `share` of all its
+    queries.
+    """
+
+    id: str
+    label: str
+    taken: str
+    n: int
+    share: float
+    rows: list[PictureRow]
 
 
 def section(findings: Findings, photos: Photos) -> Section:
@@ -17,66 +35,51 @@ def section(findings: Findings, photos: Photos) -> Section:
     queries = findings.queries
     if queries["label"].nunique() < 2 and findings.items["label"].nunique() < 2:
         raise LeftOutError("There is one label only: nothing can be mistaken.")
-    best = pd.Series(
-        [found[0] if len(found) else None for found in findings.hit_labels], dtype=object
+
+    best = [found[0] if len(found) else None for found in findings.hit_labels]
+    table = pd.DataFrame(
+        {"label": queries["label"].to_numpy(dtype=object), "best": pd.Series(best, dtype=object)}
     )
-    table = pd.DataFrame({"label": queries["label"].to_numpy(dtype=object), "best": best})
     wrong = table[table["best"].notna() & (table["best"] != table["label"])]
     if wrong.empty:
         raise LeftOutError("Every query's best hit is right: nothing was mistaken.")
-    counts = (
-        wrong.groupby(["label", "best"], sort=True)
-        .size()
-        .sort_values(ascending=False, kind="stable")
-    )
+
+    counts = wrong.groupby(["label", "best"], sort=True).size()
+    counts = counts.sort_values(ascending=False, kind="stable")
     asked = table["label"].value_counts()
     rng = np.random.default_rng(findings.seed)
     pairs = []
-    for number, (label, taken, n) in enumerate(
-        counts.head(PAIRS).reset_index(name="n").itertuples(index=False)
-    ):
+    most = counts.head(PAIRS).reset_index(name="n")
+    for number, (label, taken, n) in enumerate(most.itertuples(index=False)):
         places = wrong.index[(wrong["label"] == label) & (wrong["best"] == taken)].to_numpy()
         drawn = sorted(rng.permutation(places)[:EXAMPLES])
-        examples = [row(findings, photos, int(place), DEPTH) for place in drawn]
-        share = n / asked[label]
-        pairs.append(
-            {
-                "id": f"pair-{number}",
-                "label": label,
-                "taken": taken,
-                "n": int(n),
-                "share": share,
-                "rows": examples,
-            }
-        )
+        rows = [picture_row(findings, photos, int(place), DEPTH) for place in drawn]
+        pairs.append(Pair(f"pair-{number}", label, taken, int(n), n / asked[label], rows))
     values = {"pairs": pairs, "wrong": len(wrong), "queries": len(table), "kinds": len(counts)}
     return Section(values, {"heat": _heat(table, pairs)})
 
 
-def _heat(table: pd.DataFrame, pairs: list[dict]) -> Figure:
+def _heat(table: pd.DataFrame, pairs: list[Pair]) -> Figure:
     """Draw the shares of the labels that are confused most; a cell knows the pair that it opens."""
-    labels = list(
-        dict.fromkeys(label for pair in pairs for label in (pair["label"], pair["taken"]))
-    )[:SHOWN]
+    labels: list[str] = []
+    for pair in pairs:
+        labels += [name for name in (pair.label, pair.taken) if name not in labels]
+    labels = labels[:SHOWN]
+
     asked = table["label"].value_counts()
     counts = table.groupby(["label", "best"]).size()
-    shares = [
-        [counts.get((label, best), 0) / asked[label] if label in asked else None for best in labels]
-        for label in labels
-    ]
-    known = {(pair["label"], pair["taken"]): pair["id"] for pair in pairs}
-    names = [
-        f"{number}. {plain(label, 24)}" for number, label in enumerate(labels, start=1)
-    ]  # never twice the same
+    known = {(pair.label, pair.taken): pair.id for pair in pairs}
+    names = [f"{number}. {plain(label, 24)}" for number, label in enumerate(labels, start=1)]
     heat = {
         "type": "heatmap",
-        "x": names,
+        "x": names,  # numbered: never twice the same
         "y": names,
         "z": [
-            [None if share is None else round(100 * share, 1) for share in line] for line in shares
+            [_percent(counts.get((label, best), 0), asked.get(label)) for best in labels]
+            for label in labels
         ],
         "customdata": [[known.get((label, best)) for best in labels] for label in labels],
-        "colorscale": [[0, "var:card"], [1, ACCENT]],
+        "colorscale": [[0, CARD], [1, ACCENT]],
         "zmin": 0,
         "zmax": 100,
         "xgap": 1,
@@ -93,3 +96,7 @@ def _heat(table: pd.DataFrame, pairs: list[dict]) -> Figure:
         xaxis={**category, "tickangle": -40},
         yaxis={**category, "autorange": "reversed"},
     )
+
+
+def _percent(n: int, queries: int | None) -> float | None:
+    return None if queries is None else round(100 * n / queries, 1)

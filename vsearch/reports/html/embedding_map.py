@@ -3,13 +3,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from vsearch.reports.html.base import Findings, LeftOutError, Section
 from vsearch.reports.html.charts import MUTED, SERIES, SYMBOLS, figure, plain
+from vsearch.reports.html.findings import Findings, LeftOutError, Section
 from vsearch.reports.html.photos import SMALL, Photos
 from vsearch.reports.html.projection import project
 
-POINTS, NAMED = 1200, 16  # gallery items drawn; labels with a colour and a shape of their own
+POINTS = 1200  # gallery items that are drawn
+NAMED = 16  # labels with a colour and a shape of their own, those with most points
 AT_LEAST = 3  # points of each label, where there is room
+HIDDEN = {
+    "showticklabels": False,
+    "zeroline": False,
+    "showgrid": False,
+    "showline": False,
+    "ticks": "",
+}
+LEGEND = {"orientation": "h", "x": 0, "y": 0, "yanchor": "top", "font": {"size": 12}}
 
 
 def section(findings: Findings, photos: Photos) -> Section:
@@ -18,66 +27,67 @@ def section(findings: Findings, photos: Photos) -> Section:
         raise LeftOutError("The gallery's embeddings aren't there.")
     if len(findings.items) < 3:
         raise LeftOutError("A map takes three items.")
-    labels = findings.labels
-    places = sample(labels, POINTS, findings.seed)
+
+    places = sample(findings.labels, POINTS, findings.seed)
     drawn = project(findings.vectors[places], findings.seed)
-    keys = [photos.want(findings.items, int(place), "item", SMALL) for place in places]
-    table = pd.DataFrame(
-        {
-            "x": drawn.points[:, 0].round(3),
-            "y": drawn.points[:, 1].round(3),
-            "label": labels[places],
-        }
-    )
-    table["id"], table["key"] = findings.items["id"].iloc[places].to_numpy(), keys
-    sizes = table["label"].value_counts(sort=False).sort_values(ascending=False, kind="stable")
+    points = pd.DataFrame(drawn.points.round(3), columns=["x", "y"])
+    points["label"] = findings.labels[places]
+    points["id"] = findings.items["id"].iloc[places].to_numpy()
+    points["key"] = [photos.want(findings.items, int(place), "item", SMALL) for place in places]
+
+    sizes = points["label"].value_counts(sort=False).sort_values(ascending=False, kind="stable")
     named = list(sizes.index[:NAMED])
     traces = [
-        _trace(table[table["label"] == label], label, number) for number, label in enumerate(named)
+        _trace(points[points["label"] == label], label, label_colour_and_shape(rank))
+        for rank, label in enumerate(named)
     ]
-    others = table[~table["label"].isin(named)]
+    others = points[~points["label"].isin(named)]
     if len(others):
-        traces.append(_trace(others, f"{len(sizes) - len(named)} other labels", None))
-    hidden: dict[str, Any] = {
-        "showticklabels": False,
-        "zeroline": False,
-        "showgrid": False,
-        "showline": False,
-        "ticks": "",
+        grey = {"color": MUTED, "symbol": "circle-open", "size": 6}
+        traces.append(_trace(others, f"{len(sizes) - len(named)} other labels", grey))
+
+    square = {**HIDDEN, "scaleanchor": "x"}
+    chart = figure(traces, "", "", 680, xaxis=HIDDEN, yaxis=square, dragmode="pan", legend=LEGEND)
+    values = {
+        "n": len(places),
+        "all": len(findings.labels),
+        "how": drawn.how,
+        "labels": len(sizes),
     }
-    legend = {"orientation": "h", "x": 0, "y": 0, "yanchor": "top", "font": {"size": 12}}
-    square = {**hidden, "scaleanchor": "x"}
-    chart = figure(traces, "", "", 680, xaxis=hidden, yaxis=square, dragmode="pan", legend=legend)
-    values = {"n": len(places), "all": len(labels), "how": drawn.how, "labels": len(sizes)}
     return Section(values, {"map": chart})
+
+
+def label_colour_and_shape(rank: int) -> dict[str, Any]:
+    """Return how the points of a label look; `rank` is 0 for the label with most points.
+
+    The colours are those of the style sheet, --series-1 to --series-8. A second round of them comes
+    with other shapes, so that no two labels look alike.
+    """
+    turn = rank // len(SERIES)
+    return {
+        "color": SERIES[rank % len(SERIES)],
+        "symbol": SYMBOLS[(rank + turn) % len(SYMBOLS)],
+        "size": 7,
+        "opacity": 0.85,
+    }
 
 
 def sample(labels: np.ndarray, n: int, seed: int) -> np.ndarray:
     """Return up to `n` positions, stratified: of each label AT_LEAST, then as many as its share of
     all.
 
-    In an order of which each beginning is stratified, too. The same for the same seed.
+    They are in an order of which each beginning is stratified, too. The same for the same seed.
     """
     order = np.random.default_rng(seed).permutation(len(labels))
     groups = pd.Series(labels[order]).groupby(labels[order])
-    turn, size = groups.cumcount().to_numpy(), groups.transform("size").to_numpy()
+    turn = groups.cumcount().to_numpy()
+    size = groups.transform("size").to_numpy()
     rank = np.lexsort(((turn + 0.5) / size, turn >= AT_LEAST))
     return order[rank][:n]
 
 
-def _trace(points: pd.DataFrame, name: str, number: int | None) -> dict[str, Any]:
-    """Draw a label's points, the `number`-th, or those of all others; a point knows its photo, id
-    and label.
-    """
-    marker: dict[str, Any] = {"color": MUTED, "symbol": "circle-open", "size": 6}
-    if number is not None:
-        symbol = SYMBOLS[(number + number // len(SERIES)) % len(SYMBOLS)]
-        marker = {
-            "color": SERIES[number % len(SERIES)],
-            "symbol": symbol,
-            "size": 7,
-            "opacity": 0.85,
-        }
+def _trace(points: pd.DataFrame, name: str, marker: dict[str, Any]) -> dict[str, Any]:
+    """Draw the points of a label, or of all others; a point knows its photo, label and id."""
     return {
         "type": "scatter",
         "mode": "markers",

@@ -1,77 +1,72 @@
-from typing import Any
+from dataclasses import dataclass
 
-from vsearch.reports.html.base import Figure, Findings, LeftOutError, Section
-from vsearch.reports.html.charts import MUTED, RIGHT, WRONG, figure
+from vsearch.evaluation.comparing.paired_bootstrap import Difference
+from vsearch.evaluation.metrics import Estimate
+from vsearch.evaluation.run_report import LabelQuality
+from vsearch.reports.html.charts import MUTED, RIGHT, WRONG, bar, figure
+from vsearch.reports.html.findings import Figure, Findings, LeftOutError, Section
 from vsearch.reports.html.photos import Photos
 from vsearch.reports.html.render import metric_name
 
-Estimate = dict[str, float]
+PARTS = (  # of a perfect score: name, attribute of Split, colour, pattern
+    ("found", "served", RIGHT, ""),
+    ("the index loses", "index", MUTED, "x"),
+    ("the model loses", "model", WRONG, "/"),
+)
+
+
+@dataclass(frozen=True)
+class Split:
+    """What the served index finds, what the model loses and what the index loses; together 1."""
+
+    served: Estimate
+    model: Estimate
+    index: Estimate
 
 
 def section(findings: Findings, photos: Photos) -> Section:
     """Return how much the model loses, and how much the index loses on top of it."""
-    index = findings.report["index"]
-    if not index.get("labels"):
+    labels = findings.report.index.labels
+    if not labels:
         raise LeftOutError("This bundle doesn't tell the model's errors from the index's.")
-    rows = [{"name": name, **split(found)} for name, found in index["labels"].items()]
-    values = {
-        "rows": rows,
-        "exact": index["exact"],
-        "spec": index["spec"],
-        "queries": len(findings.queries),
-    }
-    return Section(values, {"split": _bars(rows)})
+    rows = {name: split(found) for name, found in labels.items()}
+    return Section({"rows": rows, "queries": len(findings.queries)}, {"split": _bars(rows)})
 
 
-def split(found: dict[str, Any]) -> dict[str, Estimate]:
-    """Return what is served, what the model loses and what the index loses, each {value, low,
-    high}.
+def split(found: LabelQuality) -> Split:
+    """Split a metric's distance to 1.
 
     The model loses what exact search with it lacks of 1; the index, what it finds less than exact
     search does: below 0 where it happens to find more.
-
-    Args:
-        found: a metric of `reports.index_tables.label_quality`.
     """
-    change = found["difference"] or {"value": 0.0, "low": 0.0, "high": 0.0}
-    return {
-        "served": found["served"],
-        "model": _reversed(found["exact"], 1.0),
-        "index": _reversed(change, 0.0),
-    }
+    change = found.difference or Estimate(0.0, 0.0, 0.0)
+    return Split(found.served, _lacking(1.0, found.exact), _lacking(0.0, change))
 
 
-def _reversed(estimate: Estimate, whole: float) -> Estimate:
-    low, high = whole - estimate["high"], whole - estimate["low"]
-    return {"value": whole - estimate["value"], "low": low, "high": high}
+def _lacking(whole: float, found: Estimate | Difference) -> Estimate:
+    return Estimate(whole - found.value, whole - found.high, whole - found.low)
 
 
-def _bars(rows: list[dict[str, Any]]) -> Figure:
-    parts = (
-        ("found", "served", RIGHT, ""),
-        ("the index loses", "index", MUTED, "x"),
-        ("the model loses", "model", WRONG, "/"),
-    )
+def _bars(rows: dict[str, Split]) -> Figure:
+    names = [metric_name(name) for name in rows]
     bars = [
-        {
-            "type": "bar",
-            "orientation": "h",
-            "name": name,
-            "y": [metric_name(row["name"]) for row in rows],
-            "x": [max(0.0, row[part]["value"]) for row in rows],
-            "marker": {"color": colour, "pattern": {"shape": shape, "solidity": 0.35}},
-            "hovertemplate": f"{name}: %{{x:.4f}}<extra></extra>",
-        }
-        for name, part, colour, shape in parts
+        bar(
+            name,
+            colour,
+            pattern,
+            orientation="h",
+            y=names,
+            x=[max(0.0, getattr(row, part).value) for row in rows.values()],
+            hovertemplate=f"{name}: %{{x:.4f}}<extra></extra>",
+        )
+        for name, part, colour, pattern in PARTS
     ]
-    whole = {"range": [0, 1], "dtick": 0.2}
-    order = {"autorange": "reversed", "type": "category"}
     return figure(
         bars,
         "share of a perfect score",
         "",
         120 + 44 * len(rows),
         barmode="stack",
-        xaxis=whole,
-        yaxis=order,
+        xaxis={"range": [0, 1], "dtick": 0.2},
+        yaxis={"autorange": "reversed", "type": "category"},
     )

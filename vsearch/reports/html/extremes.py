@@ -2,42 +2,41 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from vsearch.reports.html.base import Findings, LeftOutError, Section
+from vsearch.reports.html.findings import Findings, LeftOutError, Section
 from vsearch.reports.html.photos import Photos
-from vsearch.reports.html.pictures import Row, row
+from vsearch.reports.html.picture_rows import picture_row
 
-N, METRICS = 5, ("map_at_r", "ndcg_at_10", "precision_at_1")
+ROWS = 5  # of each kind
+METRICS = ("map_at_r", "ndcg_at_10", "precision_at_1")  # the first that the queries have
 
 
 def section(findings: Findings, photos: Photos) -> Section:
-    """Return the queries that found most, those in the middle and those that found least, as rows
-    of pictures.
-    """
+    """Return the queries that found most, those in the middle and those that found least."""
     metric = next((name for name in METRICS if name in findings.queries), None)
     if metric is None:
         raise LeftOutError("This bundle keeps no metric of its queries.")
+
     values = findings.queries[metric].to_numpy(dtype=float)
-    order = np.lexsort(
-        (np.random.default_rng(findings.seed).permutation(len(values)), values)
-    )  # ties drawn
-    middle = np.abs(np.arange(len(order)) - (len(order) - 1) / 2)
-    groups = {
-        "best": order[::-1],
-        "median": order[np.argsort(middle, kind="stable")],
-        "worst": order,
+    ties = np.random.default_rng(findings.seed).permutation(len(values))
+    order = np.lexsort((ties, values))
+    from_middle = np.abs(np.arange(len(order)) - (len(order) - 1) / 2)
+    kinds = {
+        "Best": order[::-1],
+        "In the middle": order[np.argsort(from_middle, kind="stable")],
+        "Worst": order,
     }
     labels = findings.queries["label"].to_numpy()
-    drawn: dict[str, list[Row]] = {}
-    for name, places in groups.items():
-        chosen = _of_other_labels(places, labels)
-        drawn[name] = [
-            row(findings, photos, place, note=f"{values[place]:.3f}") for place in chosen
+    groups = {}
+    for title, places in kinds.items():
+        groups[title] = [
+            picture_row(findings, photos, place, note=f"{values[place]:.3f}")
+            for place in _of_other_labels(places, labels)
         ]
-    return Section({"groups": drawn, "metric": metric})
+    return Section({"groups": groups, "metric": metric})
 
 
-def _of_other_labels(places: Iterable[int], labels: np.ndarray, n: int = N) -> list[int]:
-    """Return the first `n` places whose labels differ, then, where there are fewer labels, those
+def _of_other_labels(places: Iterable[int], labels: np.ndarray) -> list[int]:
+    """Return the first ROWS places whose labels differ, then, where there are fewer labels, those
     skipped.
     """
     first: dict[str, int] = {}
@@ -47,6 +46,6 @@ def _of_other_labels(places: Iterable[int], labels: np.ndarray, n: int = N) -> l
             skipped.append(place)
         else:
             first[labels[place]] = place
-        if len(first) == n:
+        if len(first) == ROWS:
             break
-    return [*first.values(), *skipped][:n]
+    return [*first.values(), *skipped][:ROWS]

@@ -1,10 +1,12 @@
 import numpy as np
 
-from vsearch.reports.html.base import Findings, LeftOutError, Section
+from vsearch.reports.html.findings import Findings, LeftOutError, Section
 from vsearch.reports.html.photos import Photos
-from vsearch.reports.html.pictures import row
+from vsearch.reports.html.picture_rows import picture_row
 
-FEWEST, MOST = 5, 12  # hits that must agree; queries that are shown
+FEWEST = 5  # hits that must agree
+MOST = 12  # queries that are shown
+DEPTH = 6  # hits of each
 
 
 def section(findings: Findings, photos: Photos) -> Section:
@@ -15,24 +17,21 @@ def section(findings: Findings, photos: Photos) -> Section:
             "No query has all its hits agree on one other label: none looks mislabelled."
         )
     if "scores" in findings.queries:
-        scores = findings.queries["scores"]
-        nearness = np.array([-float(np.mean(scores.iloc[place])) for place in found])
-        found = found[np.argsort(nearness, kind="stable")]
-    return Section(
-        {"rows": [row(findings, photos, int(place), 6) for place in found[:MOST]], "n": len(found)},
-    )
+        scores = findings.queries["scores"].iloc[found]
+        found = found[np.argsort([-np.mean(own) for own in scores], kind="stable")]
+    rows = [picture_row(findings, photos, int(place), DEPTH) for place in found[:MOST]]
+    return Section({"rows": rows, "n": len(found)})
 
 
 def suspects(labels: np.ndarray, hits: list[np.ndarray]) -> np.ndarray:
-    """Return int (n,): the queries that have FEWEST hits or more, all of one label that isn't
-    theirs.
+    """Return int (n,): the queries with FEWEST hits or more, all of one label that isn't theirs.
 
     Args:
         labels: of the queries, (q,).
         hits: each query's hits' labels, best first.
     """
     agree = [
-        len(found) >= FEWEST and bool((found == found[0]).all()) and found[0] != label
+        len(found) >= FEWEST and found[0] != label and bool((found == found[0]).all())
         for label, found in zip(labels, hits, strict=True)
     ]
     return np.flatnonzero(np.array(agree, dtype=bool))

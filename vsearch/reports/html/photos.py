@@ -1,28 +1,37 @@
 from base64 import b64encode
+from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
 
 import pandas as pd
+from rich.console import Console
 from rich.progress import track
 
 from vsearch.data.decoding import in_threads
 from vsearch.data.items import boxes
 from vsearch.data.photos import Box, PhotoError, open_photo
 
-LARGE, SMALL = 88, 48  # pixels of the longest side: in picture rows, and of the map's points
+LARGE = 88  # pixels of the longest side in picture rows
+SMALL = 48  # and of the map's points
 QUALITY = 74
 
-Source = tuple[str, Box | None, int]
+
+@dataclass(frozen=True)
+class Wanted:
+    """A photo file, maybe the box that is cut out of it, and the pixels of its longest side."""
+
+    path: str
+    box: Box | None
+    side: int
 
 
 class Photos:
-    """The photos that a page wants to show, in the order in which it wants them; each is kept once."""
+    """The photos that a report shows, each once, in the order in which it asked for them."""
 
     def __init__(self) -> None:
-        self._sources: dict[str, Source] = {}
+        self._wanted: dict[str, Wanted] = {}
 
     def want(self, items: pd.DataFrame, position: int, kind: str, side: int = LARGE) -> str:
-        """Ask for the photo of a row of `items`, and return the key by which the page finds it.
+        """Ask for the photo of a row of `items`, and return the key by which the report finds it.
 
         Args:
             items: a table with `path`, maybe with boxes.
@@ -31,43 +40,38 @@ class Photos:
             side: pixels of the longest side.
         """
         key = f"{kind}-{position}-{side}"
-        if key not in self._sources:
+        if key not in self._wanted:
             row = items.iloc[[position]]
-            self._sources[key] = str(row["path"].iloc[0]), boxes(row)[0], side
+            self._wanted[key] = Wanted(str(row["path"].iloc[0]), boxes(row)[0], side)
         return key
 
     def encoded(self, most_bytes: int) -> dict[str, str]:
-        """Return the photos as JPEG data URIs by their keys, those asked for first, as many as
-        `most_bytes` hold.
+        """Return the photos as JPEG data URIs by their keys, as many as `most_bytes` hold, those
+        asked for first.
 
         A photo that can't be read any more is left out.
         """
         found: dict[str, str] = {}
         made = track(
-            in_threads(_encoded, self._sources.values()), "Thumbnails", total=len(self._sources)
+            in_threads(_encoded, self._wanted.values()),
+            "Thumbnails",
+            total=len(self._wanted),
+            console=Console(stderr=True),
         )
-        left = most_bytes
-        for key, uri in zip(self._sources, made, strict=True):
+        for key, uri in zip(self._wanted, made, strict=True):
             cost = len(key) + len(uri or "") + len('"":"",')
-            if uri is not None and cost <= left:
+            if uri is not None and cost <= most_bytes:
                 found[key] = uri
-                left -= cost
+                most_bytes -= cost
         return found
 
 
-def _encoded(source: Source) -> str | None:
-    path, box, side = source
+def _encoded(wanted: Wanted) -> str | None:
     try:
-        photo = open_photo(path, box, side=side)
+        photo = open_photo(wanted.path, wanted.box, side=wanted.side)
     except PhotoError:
         return None
-    return data_uri(photo, side)
-
-
-def data_uri(photo: Any, side: int) -> str:
-    """Return a Pillow photo as a JPEG data URI whose longest side has at most `side` pixels."""
-    small = photo.copy()
-    small.thumbnail((side, side))
+    photo.thumbnail((wanted.side, wanted.side))
     file = BytesIO()
-    small.save(file, "JPEG", quality=QUALITY, optimize=True)
+    photo.save(file, "JPEG", quality=QUALITY, optimize=True)
     return f"data:image/jpeg;base64,{b64encode(file.getvalue()).decode()}"

@@ -9,7 +9,7 @@ FOLDER = Path(__file__).parent
 
 
 def render(template: str, **values: Any) -> str:
-    """Fill in a template of this package; every value is escaped, unless a template says `| safe`."""
+    """Fill in a template; every value is escaped, unless the template says `| safe`."""
     return environment().get_template(template).render(**values)
 
 

@@ -1,86 +1,119 @@
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from markupsafe import Markup
 
-from vsearch.reports.html.base import Findings, LeftOutError, Section
-from vsearch.reports.html.catalog import section as catalog
-from vsearch.reports.html.classes import section as classes
-from vsearch.reports.html.confusion import section as confusion
-from vsearch.reports.html.embedding_map import section as embedding_map
-from vsearch.reports.html.error_split import section as error_split
-from vsearch.reports.html.extremes import section as extremes
-from vsearch.reports.html.headline import section as headline
-from vsearch.reports.html.mislabelled import section as mislabelled
+from vsearch.reports.html import (
+    catalog,
+    classes,
+    confusion,
+    embedding_map,
+    error_split,
+    extremes,
+    mislabelled,
+    scores,
+    serving,
+    training,
+)
+from vsearch.reports.html.findings import Figure, Findings, LeftOutError, Section
 from vsearch.reports.html.photos import Photos
 from vsearch.reports.html.render import render
-from vsearch.reports.html.scores import section as scores
-from vsearch.reports.html.serving import section as serving
-from vsearch.reports.html.setup import section as setup
-from vsearch.reports.html.training import section as training
 
-FILE, LIMIT = "report.html", 9_800_000  # bytes that the file stays under
-SECTIONS: dict[
-    str, tuple[str, Callable[[Findings, Photos], Section]]
-] = {  # by the name of the template
-    "headline": ("What it finds", headline),
-    "error_split": ("Whose errors", error_split),
-    "extremes": ("Best, median and worst queries", extremes),
-    "confusion": ("What is mistaken for what", confusion),
-    "classes": ("Labels", classes),
-    "mislabelled": ("Labels to look at", mislabelled),
-    "embedding_map": ("Map of the embedding", embedding_map),
-    "scores": ("Scores", scores),
-    "training": ("Training", training),
-    "serving": ("The index", serving),
-    "catalog": ("The data", catalog),
-    "setup": ("The run", setup),
-}
+FILE = "report.html"
+LIMIT = 9_800_000  # bytes that the file stays under
 log = logging.getLogger(__name__)
 
 
-def report_page(findings: Findings, limit: int = LIMIT) -> bytes:
+def template_alone(findings: Findings, photos: Photos) -> Section:
+    """Return nothing: the template shows what the report has."""
+    return Section({})
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A section's title, and what computes the values and charts of its template."""
+
+    title: str
+    draw: Callable[[Findings, Photos], Section] = template_alone
+
+
+SECTIONS = {  # by the name of the template
+    "headline": Kind("What it finds"),
+    "error_split": Kind("Whose errors", error_split.section),
+    "extremes": Kind("Best, median and worst queries", extremes.section),
+    "confusion": Kind("What is mistaken for what", confusion.section),
+    "classes": Kind("Labels", classes.section),
+    "mislabelled": Kind("Labels to look at", mislabelled.section),
+    "embedding_map": Kind("Map of the embedding", embedding_map.section),
+    "scores": Kind("Scores", scores.section),
+    "training": Kind("Training", training.section),
+    "serving": Kind("The index", serving.section),
+    "catalog": Kind("The data", catalog.section),
+    "setup": Kind("The run"),
+}
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A section as HTML and charts, or the reason why it isn't there."""
+
+    name: str
+    title: str
+    html: Markup = field(default_factory=Markup)
+    figures: dict[str, Figure] = field(default_factory=dict)
+    left_out: str = ""
+
+
+def report_html(findings: Findings, limit: int = LIMIT) -> bytes:
     """Draw a run's report as one HTML file of at most `limit` bytes, which needs no other file and
     no network.
 
-    A section that has nothing to show is a sentence; one that can't be drawn, too, and a warning.
+    A section that has nothing to show is a sentence; so is one that can't be drawn, with a warning.
     Photos take what the rest leaves of `limit`: those in picture rows first, then the map's.
     """
     photos = Photos()
-    sections = [_drawn(name, *parts, findings, photos) for name, parts in SECTIONS.items()]
-    bare = _page(findings, sections, {})
-    return _page(findings, sections, photos.encoded(limit - len(bare)))
+    sections = [_drawn(name, findings, photos) for name in SECTIONS]
+    bare = _file(findings, sections, {})
+    return _file(findings, sections, photos.encoded(limit - len(bare)))
 
 
-def _drawn(
-    name: str,
-    title: str,
-    draw: Callable[[Findings, Photos], Section],
-    findings: Findings,
-    photos: Photos,
-) -> dict[str, Any]:
-    """Return a section as the page takes it: its own HTML and figures, or the reason why it isn't
-    there.
+def report_file(findings: Findings) -> dict[str, bytes]:
+    """Return report.html as file content by name; nothing, and a warning, where it can't be drawn.
+
+    A trained model must not be lost because a report can't be drawn.
     """
     try:
-        made = draw(findings, photos)
-        figures = {f"{name}-{part}": drawn for part, drawn in made.figures.items()}
-        html = render(
-            f"{name}.html", **made.values, plots={part: f"{name}-{part}" for part in made.figures}
-        )
-        return {"name": name, "title": title, "html": Markup(html), "figures": figures}
-    except LeftOutError as reason:
-        return {"name": name, "title": title, "left_out": str(reason), "figures": {}}
+        return {FILE: report_html(findings)}
     except Exception as error:  # libraries draw it, from anybody's data
-        log.warning("report.html: the section %r can't be drawn (%r)", title, error)
+        log.warning("%s can't be drawn (%r): the bundle is written without it.", FILE, error)
+        return {}
+
+
+def _drawn(name: str, findings: Findings, photos: Photos) -> Drawn:
+    kind = SECTIONS[name]
+    try:
+        section = kind.draw(findings, photos)
+        plots = {figure: f"{name}-{figure}" for figure in section.figures}
+        html = render(
+            f"{name}.html", report=findings.report, run=findings, plots=plots, **section.values
+        )
+    except LeftOutError as reason:
+        return Drawn(name, kind.title, left_out=str(reason))
+    except Exception as error:  # libraries draw it, from anybody's data
+        log.warning("%s: the section %r can't be drawn (%r)", FILE, kind.title, error)
         sentence = f"This section could not be drawn ({type(error).__name__})."
-        return {"name": name, "title": title, "left_out": sentence, "figures": {}}
+        return Drawn(name, kind.title, left_out=sentence)
+    figures = {plots[figure]: drawn for figure, drawn in section.figures.items()}
+    return Drawn(name, kind.title, Markup(html), figures)
 
 
-def _page(findings: Findings, sections: list[dict[str, Any]], photos: dict[str, str]) -> bytes:
-    figures = {name: drawn for section in sections for name, drawn in section["figures"].items()}
-    page = render(
+def _file(findings: Findings, sections: list[Drawn], photos: dict[str, str]) -> bytes:
+    figures: dict[str, Any] = {}
+    for section in sections:
+        figures |= section.figures
+    html = render(
         "report.html", report=findings.report, sections=sections, figures=figures, photos=photos
     )
-    return page.encode("utf-8", "replace")
+    return html.encode("utf-8", "replace")

@@ -1,10 +1,9 @@
-from typing import Any
-
 import numpy as np
 
+from vsearch.evaluation.calibration import Calibration
 from vsearch.reports.calibration_tables import sentences
-from vsearch.reports.html.base import Figure, Findings, LeftOutError, Section
-from vsearch.reports.html.charts import INK, RIGHT, WRONG, figure, line
+from vsearch.reports.html.charts import INK, RIGHT, WRONG, bar, figure, line, upright
+from vsearch.reports.html.findings import Figure, Findings, LeftOutError, Section
 from vsearch.reports.html.photos import Photos
 
 BINS = 40
@@ -14,85 +13,66 @@ def section(findings: Findings, photos: Photos) -> Section:
     """Return how the scores of right and of wrong hits lie, and the calibrated threshold among
     them.
     """
-    if "scores" not in findings.queries:
+    queries = findings.queries
+    if "scores" not in queries:
         raise LeftOutError("This bundle keeps no scores of its queries' hits.")
-    labels = findings.queries["label"].to_numpy()
-    pairs = [
-        (np.asarray(scores, dtype=float), np.asarray(found == label, dtype=bool))
-        for scores, found, label in zip(
-            findings.queries["scores"], findings.hit_labels, labels, strict=True
-        )
-    ]
-    pairs = [(scores, right) for scores, right in pairs if len(scores)]
-    if not pairs:
+    scores = [np.asarray(own, dtype=float) for own in queries["scores"] if len(own)]
+    if not scores:
         raise LeftOutError("No query found anything.")
-    threshold = None if findings.calibration is None else findings.calibration.threshold
-    first = np.array([scores[0] for scores, _ in pairs]), np.array([right[0] for _, right in pairs])
-    every = (
-        np.concatenate([scores for scores, _ in pairs]),
-        np.concatenate([right for _, right in pairs]),
-    )
+    right = [
+        np.asarray(found == label, dtype=bool)
+        for found, label in zip(findings.hit_labels, queries["label"], strict=True)
+        if len(found)
+    ]
+
+    calibration = findings.calibration
+    threshold = None if calibration is None else calibration.threshold
+    best = np.array([own[0] for own in scores])
+    best_right = np.array([own[0] for own in right])
     figures = {
-        "best_hits": _histogram(*first, threshold),
-        "all_hits": _histogram(*every, None),
+        "best_hits": _histogram(best, best_right, threshold),
+        "all_hits": _histogram(np.concatenate(scores), np.concatenate(right), None),
     }
-    if findings.calibration is not None:
-        figures["probability"] = _probability(findings)
-    said = findings.report.get("calibration")
-    values = {
-        "threshold": threshold,
-        "calibrated": findings.calibration is not None,
-        "promise": sentences(said) if said else None,
-    }
-    return Section(values, figures)
+    if calibration is not None:
+        figures["probability"] = _probability(calibration)
+    said = findings.report.calibration
+    return Section(
+        {"threshold": threshold, "promise": "" if said is None else sentences(said)}, figures
+    )
 
 
 def _histogram(scores: np.ndarray, right: np.ndarray, threshold: float | None) -> Figure:
     edges = np.linspace(min(scores.min(), scores.max() - 1e-3), scores.max(), BINS + 1)
-    middle, width = (edges[:-1] + edges[1:]) / 2, edges[1] - edges[0]
-    bars: list[dict[str, Any]] = [
-        {
-            "type": "bar",
-            "name": name,
-            "x": middle.tolist(),
-            "y": np.histogram(scores[among], edges)[0].tolist(),
-            "width": float(width),
-            "marker": {"color": colour, "pattern": {"shape": shape, "solidity": 0.35}},
-            "hovertemplate": f"cosine %{{x:.3f}}: %{{y}} {name} hits<extra></extra>",
-        }
-        for name, among, colour, shape in (
+    bars = [
+        bar(
+            name,
+            colour,
+            pattern,
+            x=((edges[:-1] + edges[1:]) / 2).tolist(),
+            y=np.histogram(scores[among], edges)[0].tolist(),
+            width=float(edges[1] - edges[0]),
+            hovertemplate=f"cosine %{{x:.3f}}: %{{y}} {name} hits<extra></extra>",
+        )
+        for name, among, colour, pattern in (
             ("right", right, RIGHT, ""),
             ("wrong", ~right, WRONG, "/"),
         )
     ]
-    shapes = [] if threshold is None else [_threshold(threshold)]
+    shapes = []
+    if threshold is not None:
+        place = {"textposition": "end", "textangle": 0, "xanchor": "right", "yanchor": "top"}
+        shapes.append(upright(threshold, f"threshold {threshold:.3f} ", INK, "dash", **place))
     return figure(bars, "score (cosine)", "hits", 320, barmode="stack", shapes=shapes)
 
 
-def _threshold(value: float) -> dict[str, Any]:
-    place = {"textposition": "end", "textangle": 0, "xanchor": "right", "yanchor": "top"}
-    label = {"text": f"threshold {value:.3f} ", "font": {"color": INK}, **place}
-    line = {"color": INK, "dash": "dash", "width": 2}
-    return {
-        "type": "line",
-        "x0": value,
-        "x1": value,
-        "y0": 0,
-        "y1": 1,
-        "yref": "paper",
-        "line": line,
-        "label": label,
-    }
-
-
-def _probability(findings: Findings) -> Figure:
-    assert findings.calibration is not None
-    found = findings.calibration
-    x, y = (
-        [round(score, 5) for score in found.scores],
-        [round(share, 4) for share in found.probabilities],
+def _probability(calibration: Calibration) -> Figure:
+    drawn = line(
+        [round(score, 5) for score in calibration.scores],
+        [round(share, 4) for share in calibration.probabilities],
+        "probability",
+        0,
+        mode="lines",
     )
-    drawn = line(x, y, "probability", 0, mode="lines")
     return figure(
         [drawn],
         "score (cosine)",

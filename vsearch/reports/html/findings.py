@@ -1,11 +1,20 @@
+import json
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from vsearch.bundle.generations.checked_files import check_file
+from vsearch.bundle.generations.live import open_state
+from vsearch.bundle.generations.state import State
+from vsearch.errors import BundleError
+from vsearch.evaluation import calibration
 from vsearch.evaluation.calibration import Calibration
+from vsearch.evaluation.comparing.runs import CONFIG, QUERIES, REPORT
+from vsearch.evaluation.run_report import RunReport
 
 Figure = dict[str, Any]  # {data, layout}, as plotly.js takes them; see `charts`
 
@@ -16,7 +25,7 @@ class LeftOutError(Exception):
 
 @dataclass(frozen=True)
 class Findings:
-    """What a report is drawn from: all of it is in a bundle, too.
+    """What a report is drawn from; a bundle holds all of it.
 
     Attributes:
         report: what report.json holds.
@@ -29,7 +38,7 @@ class Findings:
         fingerprint: the bundle's.
     """
 
-    report: dict[str, Any]
+    report: RunReport
     queries: pd.DataFrame
     items: pd.DataFrame
     vectors: np.ndarray | None = None
@@ -50,12 +59,44 @@ class Findings:
     @property
     def seed(self) -> int:
         """The seed of what is drawn for the report: the run's own, else 0."""
-        return int(self.report["protocol"]["seeds"].get("everything") or 0)
+        return int(self.report.protocol.seeds.get("everything") or 0)
 
 
 @dataclass(frozen=True)
 class Section:
-    """One part of a report: what its template shows, and its charts by their names."""
+    """One section of a report: what its template shows, and its charts by their names."""
 
     values: dict[str, Any]
     figures: dict[str, Figure] = field(default_factory=dict)
+
+
+def read_findings(bundle: Path) -> Findings:
+    """Return what the fit of a bundle found out: its items as they were measured, whatever was
+    changed since.
+
+    Raises:
+        BundleError: a file is missing or damaged; the message says which.
+    """
+    fitted = open_state(bundle, State(0, ""), [])
+    for name in (REPORT, QUERIES):
+        if name not in fitted.fitted["sha256"]:
+            raise BundleError(
+                f"{bundle} has no {name}: nothing was measured when it was written. Fit the run "
+                "again."
+            )
+        check_file(bundle, name, fitted.fitted)
+
+    return Findings(
+        RunReport.from_json(json.loads((bundle / REPORT).read_text())),
+        pd.read_parquet(bundle / QUERIES),
+        fitted.items.to_pandas(),
+        fitted.vectors(np.arange(len(fitted.items))),
+        calibration.read(bundle, fitted.fitted),
+        read_config(bundle.resolve().with_name(CONFIG)),
+        fitted.fitted["fingerprint"],
+    )
+
+
+def read_config(path: Path) -> str | None:
+    """Return a run's configuration, or None where it kept none."""
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None

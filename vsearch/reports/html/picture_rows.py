@@ -1,12 +1,12 @@
 from dataclasses import dataclass
 
-from vsearch.reports.html.base import Findings
+from vsearch.reports.html.findings import Findings
 from vsearch.reports.html.photos import Photos
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One photo of a row: its key among the page's photos, and what is said of it.
+    """One photo of a row: its key among the report's photos, and what is said of it.
 
     `right`: whether the hit has the query's label; None for the query itself. `score`: its cosine,
     if that is known.
@@ -20,7 +20,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Row:
+class PictureRow:
     """A query and its best hits."""
 
     query: Picture
@@ -28,14 +28,17 @@ class Row:
     note: str = ""
 
 
-def row(findings: Findings, photos: Photos, position: int, depth: int = 8, note: str = "") -> Row:
+def picture_row(
+    findings: Findings, photos: Photos, position: int, depth: int = 8, note: str = ""
+) -> PictureRow:
     """Return the query at `position` with its `depth` best hits, and ask for their photos."""
-    asked, items = findings.queries.iloc[position], findings.items
+    asked = findings.queries.iloc[position]
+    items = findings.items
     found = [int(hit) for hit in asked["hits"][:depth]]
-    scores = asked["scores"][:depth] if "scores" in findings.queries else [None] * len(found)
-    query = Picture(
-        photos.want(findings.queries, position, "query"), str(asked["id"]), str(asked["label"])
-    )
+    scores = asked["scores"][:depth] if "scores" in asked else [None] * len(found)
+
+    key = photos.want(findings.queries, position, "query")
+    query = Picture(key, str(asked["id"]), str(asked["label"]))
     hits = [
         Picture(
             photos.want(items, hit, "item"),
@@ -46,4 +49,4 @@ def row(findings: Findings, photos: Photos, position: int, depth: int = 8, note:
         )
         for hit, score in zip(found, scores, strict=True)
     ]
-    return Row(query, hits, note)
+    return PictureRow(query, hits, note)

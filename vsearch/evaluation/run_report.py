@@ -1,0 +1,330 @@
+"""What a run's report.json holds, a dataclass for each section.
+
+A section or value with a default is absent in report.json where it was not measured, and in the
+files of older runs.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from vsearch.data.io.json_dataclasses import from_json, to_json
+from vsearch.evaluation.comparing.paired_bootstrap import Difference
+from vsearch.evaluation.metrics import Estimate
+from vsearch.evaluation.naive_split import NaiveSplitClaims
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """What was searched with, and in what.
+
+    Attributes:
+        catalog: the catalog's class.
+        synthetic: whether vsearch drew the photos.
+        split: the split's class.
+        parts: items of train, val and test.
+        measured_on: the part that searched: `test`, or `val` where there is no other.
+        catalog_report: what reading the catalog found.
+        seeds: `everything`, `split` and `batches`; None where there is none.
+        queries: photos that searched, without `unanswerable_queries`, whose label the gallery
+            lacks.
+        gallery: items that were searched.
+    """
+
+    catalog: str
+    synthetic: bool
+    split: str
+    items: int
+    labels: int
+    parts: dict[str, int]
+    measured_on: str
+    catalog_report: dict[str, Any]
+    seeds: dict[str, int | None]
+    skipped_photos: int
+    queries: int
+    unanswerable_queries: int
+    gallery: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """The network: where its weights came from, and the epoch that was kept.
+
+    `wanted` names the weights that could not be downloaded.
+    """
+
+    class_path: str
+    dim: int
+    origin: str
+    wanted: str | None
+    epoch: int
+    libraries: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """Milliseconds a call of the index alone, for so many queries at once and so many threads."""
+
+    batch: int
+    threads: int
+    calls: int
+    p50_ms: float
+    p99_ms: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latency:
+    """Timings, and of them those of one query and of `batch_size`, with all `threads`."""
+
+    single_p50_ms: float
+    single_p99_ms: float
+    batch_p50_ms: float
+    batch_p99_ms: float
+    batch_size: int
+    threads: int
+    table: list[Timing]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """An index that was tried."""
+
+    spec: str
+    recall_at_10: float
+    single_ms: float
+    batch_ms: float
+    disk_bytes: int
+    memory_bytes: int
+    build_s: float
+    within_budget: bool
+    pareto: bool
+    chosen: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """How many vectors the candidates held, and how many others searched."""
+
+    vectors: int
+    queries: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelQuality:
+    """A label metric by exact search, which is the model's own, and by the index that is served.
+
+    The difference is paired by query; None: the index is exact.
+    """
+
+    exact: Estimate
+    served: Estimate
+    difference: Difference | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexReport:
+    """The index that is served: see `evaluation.index_quality.quality`; `labels` by metric."""
+
+    spec: str
+    exact: bool
+    vectors: int
+    bytes: int
+    memory_bytes: int | None
+    build_s: float
+    recall_at_1: float
+    recall_at_10: float
+    recall_at_100: float
+    latency: Latency
+    labels: dict[str, LabelQuality] = field(default_factory=dict)
+    why: str | None = None
+    frontier: list[Candidate] | None = None
+    trial: Trial | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a run and its search cost; a loss's own parameters count as the network's do."""
+
+    trained_parameters: int
+    parameters: int
+    epoch_s: float | None
+    embed_photos_per_s: float | None
+    bytes_per_vector: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimates:
+    """A metric over queries (micro) and over labels (macro)."""
+
+    micro: Estimate
+    macro: Estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chance:
+    """What a random ranking is expected to get."""
+
+    micro: float
+    macro: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metrics:
+    """Label quality by metric, after and before training, and by chance."""
+
+    trained: dict[str, Estimates]
+    untrained: dict[str, Estimates] | None = None
+    chance: dict[str, Chance]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AxisMetric:
+    """A metric of another axis, over queries."""
+
+    trained: Estimate
+    untrained: Estimate | None = None
+    chance: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class AxisReport:
+    """A further axis: a column of metadata, by which hits are right or wrong.
+
+    Attributes:
+        values: different ones in the gallery.
+        missing: queries without a value.
+        queries: those that were measured.
+        unanswerable: queries whose value the gallery lacks.
+        metrics: by name; empty where no query could be measured.
+    """
+
+    values: int
+    missing: int
+    queries: int
+    unanswerable: int
+    metrics: dict[str, AxisMetric]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradedReport:
+    """Graded relevance: an item counts as much as the share of `attributes` that it shares."""
+
+    attributes: list[str]
+    queries: int
+    unanswerable: int
+    ndcg_at_10: AxisMetric | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReliabilityBin:
+    """Hits of nearly the same probability: its mean, and the share of them that is right."""
+
+    hits: int
+    probability: float
+    right: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reliability:
+    """How the calibration did on queries that it has not seen: see `evaluation.reliability`."""
+
+    queries: int
+    right: int
+    right_refused: float | None
+    wrong_refused: float | None
+    hits: int
+    expected_calibration_error: float | None
+    bins: list[ReliabilityBin]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationReport:
+    """What the scores are worth: see `evaluation.calibration.Calibration`."""
+
+    threshold: float | None
+    error_rate: float
+    queries: int
+    right: int
+    source: str
+    promise: str
+    measured: Reliability
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingReport:
+    """What each epoch logged, by name, and its number as `epoch`; and the epoch that was kept."""
+
+    epochs: list[dict[str, Any]]
+    chosen: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SkippedPhoto:
+    """A photo that could not be read."""
+
+    id: str
+    label: str
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataReport:
+    """What the parts are made of.
+
+    Attributes:
+        labels: `label`, and its photos in `all`, `train`, `val` and `test`; the largest first.
+        copies: photos that equal an earlier one.
+        skipped: the first photos that could not be read.
+    """
+
+    labels: list[dict[str, Any]]
+    copies: int
+    skipped: list[SkippedPhoto]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunReport:
+    """All that a run reports of itself.
+
+    `per_class` has a row for each label, the one with most queries first: label, queries, the mean
+    of each metric, and `precision_at_1_chance`, which is the label's share of the gallery.
+    """
+
+    protocol: Protocol
+    model: Model
+    index: IndexReport
+    cost: Cost | None = None
+    metrics: Metrics
+    per_class: list[dict[str, Any]]
+    axes: dict[str, AxisReport] = field(default_factory=dict)
+    graded: GradedReport | None = None
+    calibration: CalibrationReport | None = None
+    leakage: NaiveSplitClaims | None = None
+    training: TrainingReport | None = None
+    data: DataReport | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of report.json."""
+        return {"leakage": {}, **to_json(self)}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        """Read the content of report.json.
+
+        Raises:
+            TypeError, AttributeError: it is no report.
+        """
+        known = content if content.get("leakage") else {**content, "leakage": None}
+        return from_json(cls, known)
+
+    @property
+    def axis_metrics(self) -> dict[str, dict[str, AxisMetric]]:
+        """The further axes' metrics by axis and name, graded relevance as the axis `(graded)`."""
+        found = {name: axis.metrics for name, axis in self.axes.items()}
+        if self.graded is not None and self.graded.ndcg_at_10 is not None:
+            found["(graded)"] = {"ndcg_at_10": self.graded.ndcg_at_10}
+        return found
+
+    @property
+    def single_query_labels(self) -> int:
+        """How many labels have a single query, which adds nothing to the interval."""
+        return sum(row["queries"] == 1 for row in self.per_class)
