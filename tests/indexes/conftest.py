@@ -26,7 +26,7 @@ def session_engine(request) -> Engine:
         urls[kind] = request.getfixturevalue("lite_url")
     elif kind == "milvus":
         if MILVUS not in os.environ:
-            pytest.skip(f"no Milvus server: set {MILVUS}=host:19530, or see docs/index-engines.md")
+            pytest.skip(f"no Milvus server: set {MILVUS}=host:19530, or see docs/vector-stores.md")
         urls[kind] = f"milvus://{os.environ[MILVUS]}/{{}}"
     return engine(kind, urls)
 

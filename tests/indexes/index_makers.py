@@ -16,7 +16,7 @@ from vsearch.indexes.exact import ExactIndex
 from vsearch.indexes.faiss import FaissIndex
 from vsearch.indexes.milvus import MilvusIndex
 from vsearch.indexes.pgvector import PgvectorIndex
-from vsearch.indexes.vector_store import RemoteIndex
+from vsearch.indexes.vector_store import VectorStoreIndex
 
 MODEL = "a" * 64  # a fingerprint
 # of the environment: host:port of a server whose collections tests may make and delete
@@ -64,12 +64,12 @@ class Engine:
     def __init__(self, kind: str, make: Callable[..., Index]) -> None:
         self.kind, self._make = kind, make
         self.exact, self.remote = "hnsw" not in kind, not kind.startswith("faiss")
-        self._made: list[RemoteIndex] = []
+        self._made: list[VectorStoreIndex] = []
 
     def new(self, model: str = MODEL, **settings: object) -> Index:
         index = self._make(**settings)
         index.bind(model)
-        if isinstance(index, RemoteIndex):
+        if isinstance(index, VectorStoreIndex):
             self._made.append(index)
         return index
 

@@ -1,6 +1,6 @@
 """What every kind of index promises, asked of FAISS and of engines outside the process alike.
 
-A real Milvus too: see docs/index-engines.md.
+A real Milvus too: see docs/vector-stores.md.
 """
 
 from concurrent.futures import ThreadPoolExecutor

@@ -16,7 +16,7 @@ from vsearch.indexes.base import IndexUnavailable
 from vsearch.indexes.exact import ExactIndex
 from vsearch.indexes.milvus import MilvusIndex
 from vsearch.indexes.pgvector import PgvectorIndex, Table
-from vsearch.indexes.vector_store import RemoteIndex
+from vsearch.indexes.vector_store import VectorStoreIndex
 
 N = 30
 
@@ -65,7 +65,7 @@ def test_a_bundle_moves_to_an_engine_and_back_and_answers_as_before(made, url, c
     assert "overlap_at_10 1.0000" in out
     assert "Generation 1: 30 items" in out
     assert not (made / "copying.json").exists()
-    assert isinstance(open_live(made).index, RemoteIndex)
+    assert isinstance(open_live(made).index, VectorStoreIndex)
     assert [answers(made, **wish) for wish in wishes] == before
     assert url.partition("?")[0] in index(capsys, "describe", made, "--json")
     assert "All is well" in index(capsys, "verify", made)
@@ -128,7 +128,7 @@ def test_a_fold_writes_pending_changes_to_the_engine(made, url, capsys, monkeypa
 
 
 def test_a_copy_that_was_cut_off_goes_on_where_it_was(made, url, capsys, monkeypatch):
-    monkeypatch.setattr("vsearch.indexes.stored.BATCH_ROWS", 4)
+    monkeypatch.setattr("vsearch.indexes.stores.rows.BATCH_ROWS", 4)
     monkeypatch.setattr("vsearch.indexes.vector_store.batch", lambda dim: 4)
     sent: list[int] = []
     cut = [3]

@@ -197,7 +197,11 @@ def test_where_nothing_can_be_pruned_it_is_plain_flat_and_says_so(monkeypatch, c
 
 def test_what_is_fastest_is_chosen(monkeypatch):
     monkeypatch.setattr(
-        ExactIndex, "_single_ms", lambda self, queries: 9.0 if self._p == 0 else abs(self._p - 60)
+        ExactIndex,
+        "_single_ms",
+        lambda self, queries: (
+            9.0 if self._chosen_components == 0 else abs(self._chosen_components - 60)
+        ),
     )
     index = built(clustered(2500, 256), None)
     assert index.spec == "Flat, exact by a prefix of 64 components"
@@ -215,10 +219,14 @@ def test_larger_batches_go_to_plain_flat():
 @pytest.mark.parametrize("components", [None, 32])
 def test_an_opened_index_is_built_anew_as_a_new_one(components, monkeypatch, tmp_path):
     monkeypatch.setattr(
-        ExactIndex, "_single_ms", lambda self, queries: 9.0 if self._p == 0 else abs(self._p - 30)
+        ExactIndex,
+        "_single_ms",
+        lambda self, queries: (
+            9.0 if self._chosen_components == 0 else abs(self._chosen_components - 30)
+        ),
     )
     monkeypatch.setattr(
-        exact, "_ms", lambda index, queries: 1.0 if isinstance(index, FaissIndex) else 2.0
+        exact, "_search_ms", lambda index, queries: 1.0 if isinstance(index, FaissIndex) else 2.0
     )
     built(clustered(100, 256), components).save(tmp_path)
     opened = ExactIndex.open(tmp_path)
@@ -283,7 +291,7 @@ def test_threads_are_put_back_and_survive_saving(tmp_path):
     before = blas.info()
     index = built(vectors, 4, threads=1)
     same_hits(index, vectors, vectors[:5], 10)
-    with index._threads():
+    with index._blas_threads():
         assert {library["num_threads"] for library in blas.info()} == {1}
     assert blas.info() == before
     index.save(tmp_path)

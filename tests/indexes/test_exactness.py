@@ -2,7 +2,6 @@ import pytest
 
 from vsearch.indexes.auto import AutoIndex
 from vsearch.indexes.exact import ExactIndex
-from vsearch.indexes.exactness import is_exact
 from vsearch.indexes.faiss import FaissIndex
 
 
@@ -16,11 +15,11 @@ from vsearch.indexes.faiss import FaissIndex
     ],
 )
 def test_what_is_exact_by_construction(index, exact):
-    assert is_exact(index) == exact
+    assert index.exact == exact
     chosen = AutoIndex()
     chosen.chosen = index
-    assert is_exact(chosen) == exact
+    assert chosen.exact == exact
 
 
 def test_an_index_not_chosen_yet_is_not_known_to_be_exact():
-    assert not is_exact(AutoIndex())
+    assert not AutoIndex().exact

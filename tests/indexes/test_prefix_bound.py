@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from indexes.test_faiss import unit
 
-from vsearch.indexes.prefix_bound import Prefix, gamma, least, principal_axes, projection_error
+from vsearch.indexes.prefix_bound import Prefix, bound_at, gamma, principal_axes, projection_error
 
 
 def low_rank(n: int, dim: int, seed: int = 0) -> np.ndarray:
@@ -29,7 +29,7 @@ def excess(prefix: Prefix, vectors: np.ndarray, queries: np.ndarray) -> np.ndarr
     """By how much the float32 bounds lie above the distances in float64, in units of the slack (q,
     n): 1 at most.
     """
-    asked = prefix.ask(queries)
+    asked = prefix.project(queries)
     wide = queries.astype(np.float64)
     bounds = (wide**2).sum(axis=1)[:, None] - 2.0 * (asked @ prefix.rows)
     distances = ((wide[:, None] - vectors[None].astype(np.float64)) ** 2).sum(axis=2)
@@ -58,14 +58,14 @@ def test_axes_that_are_not_orthonormal_cost_slack_and_hide_nothing():
 def test_with_all_components_the_bound_is_the_distance():
     vectors, queries = unit(50, 8), unit(5, 8, seed=1)
     prefix = Prefix.of(vectors, principal_axes(vectors, 8))
-    assert np.abs(prefix.ask(queries) @ prefix.rows - (queries @ vectors.T - 0.5)).max() < 1e-6
+    assert np.abs(prefix.project(queries) @ prefix.rows - (queries @ vectors.T - 0.5)).max() < 1e-6
 
 
 def test_by_hand():
     vectors = np.array([[3, 0], [-3, 0], [0, 1], [0, -1]], np.float32)  # the first axis is x
     query = np.array([[3, 4]], np.float32)
     prefix = Prefix.of(vectors, principal_axes(vectors, 1))
-    bounds = 25 - 2 * (prefix.ask(query) @ prefix.rows)
+    bounds = 25 - 2 * (prefix.project(query) @ prefix.rows)
     assert bounds[0] == pytest.approx(
         [16, 36 + 16, 9 + 9, 9 + 9], abs=1e-4
     )  # |y - y'|^2 + (r - r')^2; the last is 34
@@ -73,7 +73,7 @@ def test_by_hand():
 
 def test_the_slack_is_small_beside_distances():
     prefix = Prefix.of(unit(10, 512), principal_axes(unit(200, 512), 128))
-    assert 1e-6 < prefix.slack(prefix.ask(unit(1, 512)))[0] < 2e-5
+    assert 1e-6 < prefix.slack(prefix.project(unit(1, 512)))[0] < 2e-5
 
 
 @pytest.mark.parametrize("make", [unit, low_rank, near_copies])
@@ -102,7 +102,7 @@ def test_added_removed_and_shortened_are_as_if_made_so():
                                                           axes[:, :3]).rows, atol=1e-6)  # fmt: skip
 
 
-def test_least_is_rounded_down_and_widens_with_the_limit():
-    assert float(least(1.0, 0.5, 2048, 1e-5)) <= 0.25 - 1e-5 - 0.5 * gamma(2050, 2.0**-24) / 2
-    assert least(1.0, 0.5, 2048, 1e-5) > least(1.0, 0.6, 2048, 1e-5) > 0.19
-    assert least(1.0, np.inf, 2048, 1e-5) == -np.inf
+def test_the_bound_at_a_distance_is_rounded_down_and_widens_with_the_limit():
+    assert float(bound_at(0.5, 1.0, 2048, 1e-5)) <= 0.25 - 1e-5 - 0.5 * gamma(2050, 2.0**-24) / 2
+    assert bound_at(0.5, 1.0, 2048, 1e-5) > bound_at(0.6, 1.0, 2048, 1e-5) > 0.19
+    assert bound_at(np.inf, 1.0, 2048, 1e-5) == -np.inf

@@ -3,7 +3,7 @@ import time
 import numpy as np
 import pytest
 
-from vsearch.indexes.serials import RANGES, Where, first_serial, hull, where
+from vsearch.indexes.stores.serials import RANGES, Where, first_serial, hull, where
 
 
 def fulfils(condition: Where, candidates: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from indexes.index_makers import MODEL, name, postgres, unit
 from vsearch.indexes.base import IndexUnavailable
 from vsearch.indexes.milvus import MilvusIndex
 from vsearch.indexes.pgvector import PgvectorIndex
-from vsearch.indexes.vector_store import RemoteIndex
+from vsearch.indexes.vector_store import VectorStoreIndex
 
 VECTORS = unit(50)
 
@@ -24,19 +24,19 @@ def closed_port() -> int:
 
 
 @pytest.fixture(params=["pgvector", "milvus-lite"])
-def index(request) -> RemoteIndex:
+def index(request) -> VectorStoreIndex:
     url = request.getfixturevalue(
         "postgres_url" if request.param == "pgvector" else "lite_url"
     ).format(name())
     return bound((PgvectorIndex if request.param == "pgvector" else MilvusIndex)(url))
 
 
-def bound(index: RemoteIndex, model: str = MODEL) -> RemoteIndex:
+def bound(index: VectorStoreIndex, model: str = MODEL) -> VectorStoreIndex:
     index.bind(model)
     return index
 
 
-def again(index: RemoteIndex) -> RemoteIndex:
+def again(index: VectorStoreIndex) -> VectorStoreIndex:
     return type(index)(index.url)
 
 
@@ -242,9 +242,7 @@ def test_a_collection_whose_making_was_cut_off_gets_its_index_later(lite_url, mo
     url = lite_url.format(name())
     index = bound(MilvusIndex(url, kind="HNSW"))
     index._owner = "mine"
-    index.collection.create(
-        VECTORS.shape[1], index._belonging(VECTORS.shape[1]).meta()
-    )  # and no row
+    index.collection.create(VECTORS.shape[1], index._owned(VECTORS.shape[1]).meta())  # and no row
     later = bound(MilvusIndex(url, kind="HNSW"))
     later._owner = "mine"
     later.build(VECTORS)

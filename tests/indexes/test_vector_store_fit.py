@@ -9,7 +9,7 @@ from indexes.index_makers import name
 
 from vsearch.bundle.opening import open_bundle
 from vsearch.cli.main import main
-from vsearch.indexes.vector_store import RemoteIndex
+from vsearch.indexes.vector_store import VectorStoreIndex
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -61,7 +61,7 @@ def test_a_fit_leaves_a_bundle_whose_vectors_are_in_the_engine(
 ):
     url = request.getfixturevalue(place).format(name())
     made = open_bundle(run(overlay, url))
-    assert isinstance(made.index, RemoteIndex)
+    assert isinstance(made.index, VectorStoreIndex)
     assert len(made.index) == len(made.items) > 0
     photo = made.items["path"].iloc[3]
     assert made.search([photo], 1)[0]["score"][0].as_py() > 0.9999  # another may look the same

@@ -18,7 +18,7 @@ from vsearch.class_paths import build
 from vsearch.errors import BundleError
 from vsearch.indexes.base import Index
 from vsearch.indexes.exact import ExactIndex
-from vsearch.indexes.vector_store import RemoteIndex
+from vsearch.indexes.vector_store import VectorStoreIndex
 
 ENGINES = {
     "milvus": "vsearch.indexes.milvus.MilvusIndex",
@@ -27,7 +27,7 @@ ENGINES = {
 Check = Callable[[Shadow], object]  # refuses a copy that answers too differently
 
 
-def engine_at(url: str, settings: dict[str, Any]) -> RemoteIndex | None:
+def vector_store_at(url: str, settings: dict[str, Any]) -> VectorStoreIndex | None:
     """Return an index, not built yet, in the engine that a URL names; None: it is no such URL, but
     a folder.
 
@@ -44,13 +44,13 @@ def engine_at(url: str, settings: dict[str, Any]) -> RemoteIndex | None:
             )
         return None
     with explained("the copy", "making the index"):
-        index: RemoteIndex = build(
-            {"class_path": path, "init_args": {"url": url, **settings}}, RemoteIndex
+        index: VectorStoreIndex = build(
+            {"class_path": path, "init_args": {"url": url, **settings}}, VectorStoreIndex
         )
         return index
 
 
-def move(live: Live, index: RemoteIndex, queries: int, check: Check) -> State:
+def move(live: Live, index: VectorStoreIndex, queries: int, check: Check) -> State:
     """Copy a bundle's vectors to an engine, and put that in force as a new generation. Needs
     `lock.writing`.
 
@@ -104,7 +104,7 @@ def vacuum(live: Live) -> int:
             another's.
         OSError: the engine can't be asked.
     """
-    if not isinstance(live.index, RemoteIndex):
+    if not isinstance(live.index, VectorStoreIndex):
         raise BundleError(
             f"{live.bundle}: its index is in the bundle's own files: there is nothing to vacuum."
         )

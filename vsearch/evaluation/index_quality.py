@@ -14,7 +14,6 @@ import threadpoolctl
 
 from vsearch.indexes.auto import AutoIndex
 from vsearch.indexes.base import Index
-from vsearch.indexes.exactness import is_exact
 from vsearch.indexes.trial import found_share, kth_best, stored_bytes
 
 KS = (1, 10, 100)
@@ -52,7 +51,7 @@ def quality(
     recalls = index_recalls(index, queries, gallery)
     return {
         "spec": index.spec,
-        "exact": is_exact(index),
+        "exact": index.exact,
         "vectors": len(index),
         "bytes": stored,
         "memory_bytes": stored if stored < SMALL else resident_bytes(index),

@@ -1,22 +1,24 @@
 import json
 import logging
 from collections.abc import Sequence
-from importlib import import_module
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from rich.progress import Progress
 
-from vsearch.class_paths import build, describe
+from vsearch.class_paths import build, class_path, describe, find
 from vsearch.indexes.base import Index
 from vsearch.indexes.candidates import Candidate, candidates, given
 from vsearch.indexes.choice import Budgets, Measured, choose, table, why
+from vsearch.indexes.exhaustive import Hits
 from vsearch.indexes.faiss import FaissIndex
-from vsearch.indexes.trial import ROUNDS, Tried, build_all, measure
+from vsearch.indexes.trial import ROUNDS, Trial, build_all, measure
 
 FILE = "auto.json"
-SAMPLE, HELD_OUT = 50_000, 500
+SAMPLE = 50_000
+HELD_OUT = 500
 FEWEST = 10  # vectors below which there is nothing to try
 logger = logging.getLogger(__name__)
 
@@ -57,10 +59,12 @@ class AutoIndex(Index):
         threads: int | None = None,
     ) -> None:
         self.budgets = Budgets(min_recall, max_ms, max_mib)
-        self.candidates, self.sample, self.seed, self.threads = candidates, sample, seed, threads
-        self._described: list[
-            dict[str, Any]
-        ] = []  # candidates of an opened one, imported when they are needed
+        self.candidates = candidates
+        self.sample = sample
+        self.seed = seed
+        self.threads = threads
+        # An opened index imports its candidates when they are needed
+        self._described: list[dict[str, Any]] = []
         self.chosen: Index | None = None
         self.found: dict[str, Any] = {"why": "", "frontier": [], "trial": {}}
 
@@ -68,6 +72,11 @@ class AutoIndex(Index):
     def spec(self) -> str:  # type: ignore[override]
         """What was chosen."""
         return "auto" if self.chosen is None else f"auto: {self.chosen.spec}"
+
+    @property
+    def exact(self) -> bool:
+        """Whether the chosen index finds the exact hits."""
+        return self.chosen is not None and self.chosen.exact
 
     def build(self, embeddings: np.ndarray) -> None:
         """Try the candidates, and index float32 (n, dim) unit vectors with the best.
@@ -79,33 +88,27 @@ class AutoIndex(Index):
         n, dim = embeddings.shape
         held = min(HELD_OUT, n // 5)
         sample = min(self.sample, n - held)
-        own = self._candidates()
-        offered = (
-            candidates(n, dim, sample, self.seed, self.threads)
-            if own is None
-            else list(map(given, own))
-        )
+        own = [build(entry, Index) for entry in self._described] or self.candidates
+        if own is None:
+            offered = candidates(n, dim, sample, self.seed, self.threads)
+        else:
+            offered = [given(index) for index in own]
         if n < FEWEST:
+            reason = f"{n} vectors are too few to try anything. The simplest was taken."
             self._build(offered[0], offered[0].settings[0], embeddings)
-            self.found = {
-                "why": f"{n} vectors are too few to try anything. The simplest was taken.",
-                "frontier": [],
-            }
-            self.found["trial"] = {"vectors": 0, "queries": 0}
+            self._remember(reason, [], vectors=0, queries=0)
             return
+
         order = np.random.default_rng(self.seed).permutation(n)
-        queries, vectors = embeddings[order[:held]], embeddings[np.sort(order[held:][:sample])]
-        tried, rows = _try(offered, vectors, queries, n)
+        queries = embeddings[order[:held]]
+        vectors = embeddings[np.sort(order[held:][:sample])]
+        trials, rows = _try(offered, vectors, queries, n)
         best = choose(rows, self.budgets)
-        reason, frontier = why(rows, self.budgets, best), table(rows, self.budgets, best)
-        candidate, setting = tried[best].candidate, tried[best].setting
-        del tried, vectors  # before the largest index is built
-        self._build(candidate, setting, embeddings)
-        self.found = {
-            "why": reason,
-            "frontier": frontier,
-            "trial": {"vectors": sample, "queries": held},
-        }
+        chosen = trials[best]
+        del trials, vectors  # before the largest index is built
+        self._build(chosen.candidate, chosen.setting, embeddings)
+        reason = why(rows, self.budgets, best)
+        self._remember(reason, table(rows, self.budgets, best), vectors=sample, queries=held)
         logger.info("AutoIndex: %s", reason)
 
     def add(self, embeddings: np.ndarray) -> None:
@@ -116,9 +119,7 @@ class AutoIndex(Index):
         """Take out the vectors at int (m,) positions; the others close up."""
         self._built().remove(positions)
 
-    def search(
-        self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def search(self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None) -> Hits:
         """Return scores and positions, each (q, k), that the chosen index finds."""
         return self._built().search(queries, k, allowed)
 
@@ -131,10 +132,6 @@ class AutoIndex(Index):
         showed, and why.
         """
         chosen = self._built()
-        entry = {
-            "class_path": f"{type(chosen).__module__}.{type(chosen).__qualname__}",
-            **self._settings(),
-        }
         try:
             described = self._described or [_described(one) for one in self.candidates or []]
         except (AttributeError, TypeError) as error:
@@ -143,9 +140,13 @@ class AutoIndex(Index):
             )
             described = []
         names = chosen.save(folder)
-        (folder / FILE).write_text(
-            json.dumps({**entry, "candidates": described, **self.found}, indent=1)
-        )
+        entry = {
+            "class_path": class_path(type(chosen)),
+            **self._settings(),
+            "candidates": described,
+            **self.found,
+        }
+        (folder / FILE).write_text(json.dumps(entry, indent=1))
         return [*names, FILE]
 
     @classmethod
@@ -157,20 +158,15 @@ class AutoIndex(Index):
         """
         try:
             entry = json.loads((folder / FILE).read_text())
-            module, _, name = entry.pop("class_path").rpartition(".")
+            kind = find(entry.pop("class_path"), Index)
             found = {key: entry.pop(key) for key in ("why", "frontier", "trial")}
             described = entry.pop("candidates", [])
-            opened, kind = cls(**entry), getattr(import_module(module), name)
-        except (
-            OSError,
-            json.JSONDecodeError,
-            KeyError,
-            TypeError,
-            ImportError,
-            AttributeError,
-        ) as error:
+            opened = cls(**entry)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{FILE} is no choice of an index: {error}") from error
-        opened.chosen, opened.found, opened._described = kind.open(folder), found, described
+        opened.chosen = kind.open(folder)
+        opened.found = found
+        opened._described = described
         return opened
 
     def __len__(self) -> int:
@@ -190,12 +186,9 @@ class AutoIndex(Index):
             **self.found,
         }
 
-    def _candidates(self) -> list[Index] | None:
-        return [build(entry, Index) for entry in self._described] or self.candidates
-
     def _settings(self) -> dict[str, Any]:
-        limits = {name: getattr(self.budgets, name) for name in ("min_recall", "max_ms", "max_mib")}
-        return {**limits, "sample": self.sample, "seed": self.seed, "threads": self.threads}
+        others = {"sample": self.sample, "seed": self.seed, "threads": self.threads}
+        return {**asdict(self.budgets), **others}
 
     def _build(
         self, candidate: Candidate, setting: dict[str, float], embeddings: np.ndarray
@@ -206,6 +199,12 @@ class AutoIndex(Index):
             index.set(**setting)  # type: ignore[attr-defined]
         self.chosen = index
 
+    def _remember(
+        self, reason: str, frontier: list[dict[str, Any]], vectors: int, queries: int
+    ) -> None:
+        trial = {"vectors": vectors, "queries": queries}
+        self.found = {"why": reason, "frontier": frontier, "trial": trial}
+
     def _built(self) -> Index:
         if self.chosen is None:
             raise ValueError("the index is empty: build it first")
@@ -214,30 +213,29 @@ class AutoIndex(Index):
 
 def _try(
     offered: Sequence[Candidate], vectors: np.ndarray, queries: np.ndarray, n: int
-) -> tuple[list[Tried], list[Measured]]:
+) -> tuple[list[Trial], list[Measured]]:
     """Build and measure all candidates, with a progress bar."""
     with Progress() as progress:
         building = progress.add_task(f"Building {len(offered)} indexes to try", total=len(offered))
-        tried = build_all(offered, vectors, lambda: progress.advance(building))
-        measuring = progress.add_task(f"Measuring {len(tried)} candidates", total=2 * ROUNDS)
-        return tried, measure(tried, vectors, queries, n, done=lambda: progress.advance(measuring))
+        trials = build_all(offered, vectors, lambda: progress.advance(building))
+        measuring = progress.add_task(f"Measuring {len(trials)} candidates", total=2 * ROUNDS)
+        rows = measure(trials, vectors, queries, n, done=lambda: progress.advance(measuring))
+    return trials, rows
 
 
 def _described(index: Index) -> dict[str, Any]:
-    """Return what builds a candidate again, with its own settings; raises as `spec.describe` does."""
+    """Return what builds a candidate again, with its own settings; raises as `describe` does."""
     if not isinstance(index, FaissIndex):
         return describe(index)
     entry = _pin(index)
-    others = ("train_sample", "seed", "threads", "mmap")
-    return {
-        **entry,
-        "init_args": {**entry["init_args"], **{name: getattr(index, name) for name in others}},
-    }
+    for name in ("train_sample", "seed", "threads", "mmap"):
+        entry["init_args"][name] = getattr(index, name)
+    return entry
 
 
 def _pin(index: Index) -> dict[str, Any]:
     """Return what a config names the chosen index by."""
-    entry: dict[str, Any] = {"class_path": f"{type(index).__module__}.{type(index).__qualname__}"}
+    entry: dict[str, Any] = {"class_path": class_path(type(index))}
     if isinstance(index, FaissIndex):
         entry["init_args"] = {"factory": index.factory, "search": index.search_parameters}
     return entry

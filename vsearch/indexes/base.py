@@ -8,9 +8,7 @@ from vsearch.errors import VsearchError
 
 
 class IndexUnavailable(VsearchError, OSError):
-    """An engine outside this process can't be asked now: not reachable, refuses the password, takes
-    too long.
-    """
+    """A vector store can't be asked now: not reachable, refuses the password, takes too long."""
 
 
 class Index(ABC):
@@ -25,15 +23,19 @@ class Index(ABC):
 
     spec: str
 
+    @property
+    def exact(self) -> bool:
+        """Whether the index finds the exact hits by construction."""
+        return False
+
     def check(self, n: int, dim: int) -> None:  # noqa: B027  (most kinds take any)
-        """Refuse, before anything is trained, what `build` would refuse of n vectors of `dim`
-        dimensions.
+        """Refuse, before anything is trained, n vectors of `dim` dimensions that `build` would.
 
         Raises:
             ValueError: says what doesn't fit, and what would.
         """
 
-    def bind(self, fingerprint: str) -> None:  # noqa: B027  (an index in a bundle's own files is bound by these)
+    def bind(self, fingerprint: str) -> None:  # noqa: B027  (a bundle binds its own files)
         """Say whose vectors these are, before they are built, and once an index was opened.
 
         Raises:
@@ -42,14 +44,12 @@ class Index(ABC):
 
     @abstractmethod
     def build(self, embeddings: np.ndarray) -> None:
-        """Index float32 (n, dim) unit vectors; position i of the index is row i. Replaces what was
-        there.
-        """
+        """Index float32 (n, dim) unit vectors, in the place of what was there."""
 
     @abstractmethod
     def add(self, embeddings: np.ndarray) -> None:
-        """Append float32 (m, dim) unit vectors: they get the positions n .. n + m - 1. Nothing is
-        trained anew.
+        """Append float32 (m, dim) unit vectors, at the positions n .. n + m - 1. Nothing is trained
+        anew.
         """
 
     @abstractmethod
@@ -80,9 +80,6 @@ class Index(ABC):
     def save(self, folder: Path) -> list[str]:
         """Write the index into an existing folder; return the names of its files. The caller syncs
         and renames.
-
-        Raises:
-            OSError: not all of it could be written.
         """
 
     @classmethod
@@ -101,3 +98,18 @@ class Index(ABC):
     def describe(self) -> dict[str, Any]:
         """Return plain JSON values for people: what it is and how it is searched."""
         return {"spec": self.spec, "vectors": len(self)}
+
+
+def as_unit_vectors(embeddings: np.ndarray) -> np.ndarray:
+    """Return vectors as C-contiguous float32 (n, dim), n at least 1.
+
+    Raises:
+        ValueError: there are none, or they are not of unit length.
+    """
+    vectors = np.ascontiguousarray(embeddings, dtype=np.float32)
+    norms = np.linalg.norm(vectors, axis=-1)
+    if vectors.ndim != 2 or len(vectors) == 0 or not np.allclose(norms, 1, atol=1e-3):
+        raise ValueError(
+            f"an index needs unit vectors; got {vectors.shape} with norms {norms.ravel()[:3]} ..."
+        )
+    return vectors

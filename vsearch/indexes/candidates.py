@@ -6,17 +6,21 @@ from itertools import product
 from vsearch.indexes.base import Index
 from vsearch.indexes.exact import ExactIndex
 from vsearch.indexes.faiss import FaissIndex
-from vsearch.indexes.faiss_parts import ENOUGH
+from vsearch.indexes.faiss_kinds import ENOUGH
 
 FEW = 1_000  # vectors below which nothing is gained by searching fewer of them
-IVF_FROM, IVF_TO = 10_000, 1_000_000
+IVF_FROM = 10_000
+IVF_TO = 1_000_000
 PQ_TO = 10_000_000
 NARROW = 32  # dimensions below which product quantization has nothing to split
 COMPONENTS = 128  # that a graph walks on, where vectors are much longer
-# with FAISS's own efConstruction of 40 a graph of a million finds less, however long the search;
+# With FAISS's own efConstruction of 40 a graph of a million finds less, however long the search;
 # 200 as in hnswlib
-THOROUGH_FROM, THOROUGH = 200_000, {"efConstruction": 200.0}
-NPROBE, EF, K_FACTOR = (10, 20, 50), (16, 32, 64, 128, 256), (4, 10, 30, 100)
+THOROUGH = {"efConstruction": 200.0}
+THOROUGH_FROM = 200_000
+NPROBE = (10, 20, 50)
+EF = (16, 32, 64, 128, 256)
+K_FACTOR = (4, 10, 30, 100)
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,7 @@ from typing import Any
 
 from vsearch.errors import VsearchError
 
-# times the fastest's time, within which the simpler candidate is taken: timing noise must not
-# decide
+# Times the fastest's time, within which the simpler candidate is taken: noise must not decide
 TIE = 1.10
 
 
@@ -31,12 +30,21 @@ class Measured:
     memory_bytes: int
     build_s: float
 
+    @property
+    def memory_mib(self) -> float:
+        """MiB in memory."""
+        return self.memory_bytes / 2**20
+
+    def __str__(self) -> str:
+        return (
+            f"{self.spec}: recall@10 {self.recall_at_10:.4f}, {self.single_ms:.3g} ms a search, "
+            f"{self.memory_mib:,.1f} MiB"
+        )
+
 
 @dataclass(frozen=True)
 class Budgets:
-    """What an index may cost, and must find: recall@10, milliseconds of a single search, MiB in
-    memory.
-    """
+    """What an index must find (recall@10) and may take (ms a search, MiB in memory)."""
 
     min_recall: float = 0.99
     max_ms: float | None = None
@@ -50,21 +58,17 @@ class Budgets:
                 raise ValueError(f"{name}: {limit} leaves room for nothing")
 
     def excess(self, row: Measured) -> dict[str, float]:
-        """Return each budget that a candidate breaks, in words, and by how much, as a share of the
-        budget.
-        """
+        """Return each budget that a candidate breaks, in words: by which share of the budget."""
         broken = {}
         if row.recall_at_10 < self.min_recall:
-            broken[f"finds {row.recall_at_10:.4f}, not {self.min_recall:g}"] = (
-                1 - row.recall_at_10 / self.min_recall
-            )
+            words = f"finds {row.recall_at_10:.4f}, not {self.min_recall:g}"
+            broken[words] = 1 - row.recall_at_10 / self.min_recall
         if self.max_ms is not None and row.single_ms > self.max_ms:
-            broken[f"takes {row.single_ms:.3g} ms, not {self.max_ms:g}"] = (
-                row.single_ms / self.max_ms - 1
-            )
-        mib = row.memory_bytes / 2**20
-        if self.max_mib is not None and mib > self.max_mib:
-            broken[f"takes {mib:,.1f} MiB, not {self.max_mib:g}"] = mib / self.max_mib - 1
+            words = f"takes {row.single_ms:.3g} ms, not {self.max_ms:g}"
+            broken[words] = row.single_ms / self.max_ms - 1
+        if self.max_mib is not None and row.memory_mib > self.max_mib:
+            words = f"takes {row.memory_mib:,.1f} MiB, not {self.max_mib:g}"
+            broken[words] = row.memory_mib / self.max_mib - 1
         return broken
 
 
@@ -81,11 +85,10 @@ class BudgetError(VsearchError):
 
 
 def choose(rows: Sequence[Measured], budgets: Budgets) -> int:
-    """Return the position of the best candidate: within the budgets, the fastest for single
-    queries.
+    """Return the position of the best candidate: the fastest for single queries within the budgets.
 
-    Of those that take at most `TIE` times the fastest's time, the first in the list, where simpler
-    and more exact ones stand before others.
+    Of those that take at most `TIE` times the fastest's time, it is the first in the list, where
+    simpler and more exact ones stand before others.
 
     Raises:
         BudgetError: none is within the budgets; lists the Pareto line and the one that misses them
@@ -95,12 +98,13 @@ def choose(rows: Sequence[Measured], budgets: Budgets) -> int:
     if within:
         fastest = min(rows[number].single_ms for number in within)
         return next(number for number in within if rows[number].single_ms <= TIE * fastest)
+
     nearest = min(rows, key=lambda row: max(budgets.excess(row).values()))
-    lines = [f"  {line(row)}" for row, on_it in zip(rows, pareto(rows), strict=True) if on_it]
+    best = [f"  {row}" for row, on_line in zip(rows, pareto(rows), strict=True) if on_line]
     message = (
         f"no index is within the budgets. Nearest: {nearest.spec}, which "
         f"{' and '.join(budgets.excess(nearest))}. "
-        "Nothing measured beats these in recall and time at once:\n" + "\n".join(lines)
+        "Nothing measured beats these in recall and time at once:\n" + "\n".join(best)
     )
     raise BudgetError(message, table(rows, budgets, None))
 
@@ -109,12 +113,12 @@ def pareto(rows: Sequence[Measured]) -> list[bool]:
     """Return which candidates no other beats: none has a higher recall@10 in no more time, or less
     time for as high.
     """
+    return [not any(_beats(other, row) for other in rows) for row in rows]
 
-    def beats(other: Measured, row: Measured) -> bool:
-        ours, theirs = (row.recall_at_10, -row.single_ms), (other.recall_at_10, -other.single_ms)
-        return theirs != ours and theirs[0] >= ours[0] and theirs[1] >= ours[1]
 
-    return [not any(beats(other, row) for other in rows) for row in rows]
+def _beats(one: Measured, other: Measured) -> bool:
+    as_good = one.recall_at_10 >= other.recall_at_10 and one.single_ms <= other.single_ms
+    return as_good and (one.recall_at_10, one.single_ms) != (other.recall_at_10, other.single_ms)
 
 
 def table(rows: Sequence[Measured], budgets: Budgets, chosen: int | None) -> list[dict[str, Any]]:
@@ -125,10 +129,10 @@ def table(rows: Sequence[Measured], budgets: Budgets, chosen: int | None) -> lis
         {
             **asdict(row),
             "within_budget": not budgets.excess(row),
-            "pareto": on_it,
+            "pareto": on_line,
             "chosen": number == chosen,
         }
-        for number, (row, on_it) in enumerate(zip(rows, pareto(rows), strict=True))
+        for number, (row, on_line) in enumerate(zip(rows, pareto(rows), strict=True))
     ]
 
 
@@ -139,25 +143,24 @@ def why(rows: Sequence[Measured], budgets: Budgets, chosen: int) -> str:
     row = rows[chosen]
     within = sum(not budgets.excess(other) for other in rows)
     limits = [f"recall@10 of {budgets.min_recall:g} or more"]
-    limits += [] if budgets.max_ms is None else [f"at most {budgets.max_ms:g} ms"]
-    limits += [] if budgets.max_mib is None else [f"at most {budgets.max_mib:g} MiB"]
-    first = f"Of {len(rows)} candidates, {within} kept within {', '.join(limits)}, and the fastest is {line(row)}."
-    faster = sorted(
-        (other for other in rows if other.single_ms < row.single_ms),
-        key=lambda other: other.single_ms,
-    )
+    if budgets.max_ms is not None:
+        limits.append(f"at most {budgets.max_ms:g} ms")
+    if budgets.max_mib is not None:
+        limits.append(f"at most {budgets.max_mib:g} MiB")
+    kept = f"Of {len(rows)} candidates, {within} kept within {', '.join(limits)}, and"
+
+    faster = [other for other in rows if other.single_ms < row.single_ms]
+    faster.sort(key=lambda other: other.single_ms)
     tied = [other for other in faster if not budgets.excess(other)]
     if tied:
-        first = first.replace("the fastest is", "within 10 % of the fastest the simplest is")
-        return f"{first} A tie with {tied[0].spec} ({tied[0].single_ms:.3g} ms): timing noise is not to decide."
+        return (
+            f"{kept} within 10 % of the fastest the simplest is {row}. A tie with {tied[0].spec} "
+            f"({tied[0].single_ms:.3g} ms): timing noise is not to decide."
+        )
     if not faster:
-        return f"{first} Nothing measured was faster."
+        return f"{kept} the fastest is {row}. Nothing measured was faster."
     best = max(faster, key=lambda other: other.recall_at_10)
-    reason = " and ".join(budgets.excess(best))
-    return f"{first} Of what was faster ({len(faster)}), the most exact is {best.spec}, which {reason}."
-
-
-def line(row: Measured) -> str:
-    """Return a candidate's figures in one line."""
-    mib = row.memory_bytes / 2**20
-    return f"{row.spec}: recall@10 {row.recall_at_10:.4f}, {row.single_ms:.3g} ms a search, {mib:,.1f} MiB"
+    return (
+        f"{kept} the fastest is {row}. Of what was faster ({len(faster)}), the most exact is "
+        f"{best.spec}, which {' and '.join(budgets.excess(best))}."
+    )

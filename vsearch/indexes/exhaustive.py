@@ -4,12 +4,12 @@ import numpy as np
 
 PIECE = 16_384  # vectors held at once: 128 MB of 2,048 dimensions
 
+# Scores (cosines, float32 (q, k), best first) and positions (int64 (q, k))
+Hits = tuple[np.ndarray, np.ndarray]
 
-def search_among(
-    vectors: np.ndarray, positions: np.ndarray, queries: np.ndarray, k: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Compare queries with each of some vectors: scores (cosines, float32 (q, k), best first) and
-    positions (q, k).
+
+def search_among(vectors: np.ndarray, positions: np.ndarray, queries: np.ndarray, k: int) -> Hits:
+    """Compare queries with each of some vectors.
 
     Args:
         vectors: float32 (m, dim), unit length.
@@ -19,22 +19,23 @@ def search_among(
         k: hits a query; lowered to m.
     """
     scores = np.clip(queries @ vectors.T, -1, 1)
-    k = min(k, len(positions))
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    order = _best_first(scores)[:, :k]
     return np.take_along_axis(scores, order, axis=1), positions[order]
 
 
 def search_in_pieces(
     vectors: Callable[[np.ndarray], np.ndarray], positions: np.ndarray, queries: np.ndarray, k: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return what `search_among` does, for vectors that `vectors` fetches by their positions, PIECE
-    at a time.
-    """
+) -> Hits:
+    """Do what `search_among` does, with `vectors` called for PIECE positions at a time."""
     best = search_among(vectors(positions[:PIECE]), positions[:PIECE], queries, k)
     for start in range(PIECE, len(positions), PIECE):
         piece = positions[start : start + PIECE]
         more = search_among(vectors(piece), piece, queries, k)
         scores, found = (np.concatenate(pair, axis=1) for pair in zip(best, more, strict=True))
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        order = _best_first(scores)[:, :k]
         best = np.take_along_axis(scores, order, axis=1), np.take_along_axis(found, order, axis=1)
     return best
+
+
+def _best_first(scores: np.ndarray) -> np.ndarray:
+    return np.argsort(-scores, axis=1, kind="stable")

@@ -7,26 +7,27 @@ from typing import Any, Self
 import faiss
 import numpy as np
 
-from vsearch.indexes.base import Index
-from vsearch.indexes.exhaustive import search_in_pieces
-from vsearch.indexes.faiss_files import LISTS, copy_lists, in_memory, on_disk, read
-from vsearch.indexes.faiss_filtered import among, restricted, whole
-from vsearch.indexes.faiss_merging import merged
-from vsearch.indexes.faiss_parts import (
-    as_written,
+from vsearch.indexes.base import Index, as_unit_vectors
+from vsearch.indexes.exhaustive import Hits, search_in_pieces
+from vsearch.indexes.faiss_files import LISTS, copy_lists, in_memory, merged, on_disk, read
+from vsearch.indexes.faiss_filtered import Found, among, restricted, whole
+from vsearch.indexes.faiss_kinds import (
+    as_stored,
     check_enough,
     check_l2,
     inverted,
     reason,
     set_seed,
 )
-from vsearch.indexes.faiss_removal import removed
+from vsearch.indexes.faiss_removal import remove
 
-FILE, SETTINGS = "index.faiss", "index.json"
-# m of n allowed are few up to m * m = FEW * n: about where HNSW32 takes as long as comparing m
-# (2,048-d) that are given
-# back one by one; or FEW_WHOLE * n, where they lie there whole
-FEW, FEW_WHOLE = 200, 1000
+FILE = "index.faiss"
+SETTINGS = "index.json"
+# m of n allowed are few, and each is compared, up to m * m = FEW * n, where the vectors are given
+# back one by one, or FEW_WHOLE * n, where they lie there whole: about where HNSW32 takes as long
+# (2,048-d)
+FEW = 200
+FEW_WHOLE = 1000
 SEVERAL = 8  # queries from which on a matrix product pays for bringing the vectors together
 
 
@@ -61,15 +62,36 @@ class FaissIndex(Index):
         threads: int | None = None,
         mmap: bool = False,
     ) -> None:
-        self.factory, self.train_sample, self.seed, self.threads = (
-            factory,
-            train_sample,
-            seed,
-            threads,
-        )
-        self.mmap, self._mapped = mmap, False
-        self._describe(dict(search or {}))
+        self.factory = factory
+        self.search_parameters = dict(search or {})
+        self.train_sample = train_sample
+        self.seed = seed
+        self.threads = threads
+        self.mmap = mmap
         self._index: faiss.Index | None = None
+        self._mapped = False
+
+    @property
+    def spec(self) -> str:  # type: ignore[override]
+        """The factory string and the parameters for searching."""
+        told = [f"{name}={value:g}" for name, value in self.search_parameters.items()]
+        return ", ".join([self.factory, *told])
+
+    @property
+    def exact(self) -> bool:
+        """Whether every whole vector is compared."""
+        return self.factory == "Flat"
+
+    @property
+    def built(self) -> faiss.Index:
+        """FAISS's own index.
+
+        Raises:
+            ValueError: there is none yet.
+        """
+        if self._index is None:
+            raise ValueError("the index is empty: build it first")
+        return self._index
 
     def check(self, n: int, dim: int) -> None:
         """Refuse a factory string or search parameters that FAISS doesn't know, and fewer vectors
@@ -88,21 +110,18 @@ class FaissIndex(Index):
                 a search parameter, can't fill such an index, or its distances are no squared L2; or
                 there are fewer vectors than centroids: the message has the number that would do.
         """
-        vectors = self._units(embeddings)
+        vectors = as_unit_vectors(embeddings)
         with self._threads(), self._filling():
             index = self._trained(vectors)
             index.add(vectors)
-        self._index, self._mapped = index, False
+        self._hold(index)
 
     def train(self, embeddings: np.ndarray) -> None:
         """Train on float32 (m, dim) unit vectors, and hold none yet; `sample` says which ones
         `build` takes.
-
-        Raises:
-            ValueError: as `build` does.
         """
         with self._threads(), self._filling():
-            self._index, self._mapped = self._trained(self._units(embeddings)), False
+            self._hold(self._trained(as_unit_vectors(embeddings)))
 
     def sample(self, n: int) -> np.ndarray:
         """Return int (m,), rising: the positions that `build` trains on, of n vectors."""
@@ -111,8 +130,7 @@ class FaissIndex(Index):
         return np.sort(np.random.default_rng(self.seed).permutation(n)[: self.train_sample])
 
     def join(self, shards: Sequence[Path], lists: Path) -> None:
-        """Hold what indexes hold that `train` and `add` made of the same beginning, in order; see
-        `faiss_merging`.
+        """Hold what shards hold, in order, that `train` and `add` made of the same beginning.
 
         Args:
             shards: the folders that they were saved in, one at least.
@@ -124,12 +142,11 @@ class FaissIndex(Index):
         """
         files = [folder / FILE for folder in shards]
         try:
-            self._index = self._set(
-                merged(files, lists if self.mmap else None), self.search_parameters
-            )
+            index = merged(files, lists if self.mmap else None)
         except RuntimeError as error:
             raise ValueError(f"{self.factory}: shards can't be joined: {reason(error)}") from error
-        self._mapped = on_disk(self._index) is not None
+        self._set(index, self.search_parameters)
+        self._hold(index, mapped=on_disk(index) is not None)
 
     def add(self, embeddings: np.ndarray, first: int | None = None) -> None:
         """Append float32 (m, dim) unit vectors, coded with what was trained.
@@ -141,7 +158,8 @@ class FaissIndex(Index):
             ValueError: they are not of unit length, or FAISS adds nothing to this kind.
         """
         with self._threads(), self._filling():
-            index, vectors = self._changeable(), self._units(embeddings)
+            index = self._changeable()
+            vectors = as_unit_vectors(embeddings)
             if first is None or inverted(index) is None:
                 index.add(vectors)
             else:
@@ -154,11 +172,9 @@ class FaissIndex(Index):
             ValueError: FAISS takes nothing out of this kind; the index is as it was.
         """
         with self._threads():
-            self._index = removed(self._changeable(), np.unique(positions).astype(np.int64))
+            remove(self._changeable(), np.unique(positions).astype(np.int64))
 
-    def search(
-        self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def search(self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None) -> Hits:
         """Return scores (cosines, best first) and positions, each (q, k).
 
         When few are `allowed`, each of them is compared; else the index is searched with FAISS's
@@ -170,7 +186,7 @@ class FaissIndex(Index):
         asked = np.ascontiguousarray(queries, dtype=np.float32)
         with self._threads():
             if allowed is None:
-                return self._cosines(self._built().search(asked, max(1, min(k, len(self)))))
+                return _hits(self.built.search(asked, max(1, min(k, len(self)))))
             return self._search_allowed(asked, min(k, int(allowed.sum())), allowed)
 
     def set(self, **parameters: float) -> None:
@@ -179,8 +195,8 @@ class FaissIndex(Index):
         Raises:
             ValueError: this kind takes no such parameter.
         """
-        self._set(self._built(), parameters)
-        self._describe({**self.search_parameters, **parameters})
+        self._set(self.built, parameters)
+        self.search_parameters = {**self.search_parameters, **parameters}
 
     def vectors(self, positions: np.ndarray) -> np.ndarray:
         """Return the vectors at int (m,) positions; decoded, where the kind keeps codes.
@@ -189,7 +205,7 @@ class FaissIndex(Index):
             ValueError: this kind can't give its vectors back.
         """
         try:
-            return as_written(self._built(), np.asarray(positions, dtype=np.int64))
+            return as_stored(self.built, np.asarray(positions, dtype=np.int64))
         except RuntimeError as error:
             raise ValueError(
                 f"{self.factory} can't give its vectors back: {reason(error)}"
@@ -199,29 +215,34 @@ class FaissIndex(Index):
         """Write index.faiss, readable by plain FAISS, index.json with the settings, and lists that
         are on the disk.
         """
-        with (folder / FILE).open(
-            "wb"
-        ) as file:  # by Python: FAISS's own writing can end well on a full disk
-            faiss.write_index(self._built(), faiss.PyCallbackIOWriter(file.write))
-        lists = on_disk(self._built())
-        if lists is not None:
-            copy_lists(lists, folder)
+        # FAISS's own writing can end well on a full disk; Python's can't
+        with (folder / FILE).open("wb") as file:
+            faiss.write_index(self.built, faiss.PyCallbackIOWriter(file.write))
         settings = {
-            name: getattr(self, name)
-            for name in ("factory", "train_sample", "seed", "threads", "mmap")
+            "factory": self.factory,
+            "train_sample": self.train_sample,
+            "seed": self.seed,
+            "threads": self.threads,
+            "mmap": self.mmap,
+            "search": self.search_parameters,
         }
-        (folder / SETTINGS).write_text(json.dumps({**settings, "search": self.search_parameters}))
-        return [FILE, SETTINGS, *([] if lists is None else [LISTS])]
+        (folder / SETTINGS).write_text(json.dumps(settings))
+        lists = on_disk(self.built)
+        if lists is None:
+            return [FILE, SETTINGS]
+        copy_lists(lists, folder)
+        return [FILE, SETTINGS, LISTS]
 
     @classmethod
     def open(cls, folder: Path) -> Self:
         """Open what `save` wrote."""
         try:
             opened = cls(**json.loads((folder / SETTINGS).read_text()))
-            opened._index = opened._set(read(folder / FILE, opened.mmap), opened.search_parameters)
+            index = read(folder / FILE, opened.mmap)
         except (RuntimeError, TypeError, OSError) as error:
             raise ValueError(f"not a FAISS index: {reason(error)}") from error
-        opened._mapped = opened.mmap
+        opened._set(index, opened.search_parameters)
+        opened._hold(index, mapped=opened.mmap)
         return opened
 
     def __len__(self) -> int:
@@ -240,9 +261,10 @@ class FaissIndex(Index):
             ) from error
         check_l2(index, self.factory)
         set_seed(index, self.seed)
-        return self._set(index, self.search_parameters)
+        self._set(index, self.search_parameters)
+        return index
 
-    def _set(self, index: faiss.Index, parameters: dict[str, float]) -> faiss.Index:
+    def _set(self, index: faiss.Index, parameters: dict[str, float]) -> None:
         for name, value in parameters.items():
             try:
                 faiss.ParameterSpace().set_index_parameter(index, name, value)
@@ -250,71 +272,46 @@ class FaissIndex(Index):
                 raise ValueError(
                     f"search: {self.factory} takes no {name!r}: {reason(error)}"
                 ) from error
-        return index
-
-    def _describe(self, search: dict[str, float]) -> None:
-        self.search_parameters = search
-        self.spec = ", ".join(
-            [self.factory, *(f"{name}={value:g}" for name, value in search.items())]
-        )
 
     def _trained(self, vectors: np.ndarray) -> faiss.Index:
         index = self._made(vectors.shape[1])
         if not index.is_trained:
             check_enough(index, self.factory, len(vectors), self.train_sample)
-            few = self.train_sample is not None and self.train_sample < len(vectors)
-            index.train(vectors[self.sample(len(vectors))] if few else vectors)
+            sample = self.sample(len(vectors))
+            index.train(vectors[sample] if len(sample) < len(vectors) else vectors)
         return index
 
-    def _search_allowed(
-        self, queries: np.ndarray, k: int, allowed: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        positions, index = np.flatnonzero(allowed), self._built()
+    def _search_allowed(self, queries: np.ndarray, k: int, allowed: np.ndarray) -> Hits:
+        index = self.built
+        positions = np.flatnonzero(allowed)
         few = FEW if whole(index) is None else FEW_WHOLE
         if len(positions) <= k or len(positions) ** 2 <= few * len(allowed):
-            return self._compared(queries, k, positions)
-        everything = len(positions) == len(allowed)
-        scores, found = self._cosines(
-            index.search(queries, k) if everything else restricted(index, queries, k, allowed)
-        )
+            return self._search_among(queries, k, positions)
+        if len(positions) == len(allowed):
+            scores, found = _hits(index.search(queries, k))
+        else:
+            scores, found = _hits(restricted(index, queries, k, allowed))
+
         short = (found < 0).any(axis=1)
         if short.any():
-            scores[short], found[short] = self._compared(queries[short], k, positions)
+            scores[short], found[short] = self._search_among(queries[short], k, positions)
         return scores, found
 
-    def _compared(
-        self, queries: np.ndarray, k: int, positions: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _search_among(self, queries: np.ndarray, k: int, positions: np.ndarray) -> Hits:
         """Compare queries with each vector at int64 (m,) positions, m at least k."""
-        vectors = whole(self._built())
+        vectors = whole(self.built)
         if vectors is None or k == 0 or len(queries) >= SEVERAL:
             return search_in_pieces(self.vectors, positions, queries, k)
-        return self._cosines(among(vectors, queries, k, positions))
+        return _hits(among(vectors, queries, k, positions))
 
-    def _cosines(self, answer: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        distances_l2sq, positions = answer
-        return np.where(
-            positions >= 0, np.clip(1 - distances_l2sq / 2, -1, 1), np.float32(-1)
-        ), positions
-
-    def _units(self, embeddings: np.ndarray) -> np.ndarray:
-        vectors = np.ascontiguousarray(embeddings, dtype=np.float32)
-        norms = np.linalg.norm(vectors, axis=1)
-        if len(vectors) == 0 or not np.allclose(norms, 1, atol=1e-3):
-            raise ValueError(
-                f"an index needs unit vectors; got {len(vectors)} with norms {norms[:3]} ..."
-            )
-        return vectors
-
-    def _built(self) -> faiss.Index:
-        if self._index is None:
-            raise ValueError("the index is empty: build it first")
-        return self._index
+    def _hold(self, index: faiss.Index, mapped: bool = False) -> None:
+        self._index = index
+        self._mapped = mapped
 
     def _changeable(self) -> faiss.Index:
         if self._mapped:
-            self._index, self._mapped = in_memory(self._built()), False
-        return self._built()
+            self._hold(in_memory(self.built))
+        return self.built
 
     @contextmanager
     def _filling(self) -> Iterator[None]:
@@ -334,3 +331,9 @@ class FaissIndex(Index):
             yield
         finally:
             faiss.omp_set_num_threads(before)
+
+
+def _hits(found: Found) -> Hits:
+    distances_l2sq, positions = found
+    cosines = np.clip(1 - distances_l2sq / 2, -1, 1)
+    return np.where(positions >= 0, cosines, np.float32(-1)), positions

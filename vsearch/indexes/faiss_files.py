@@ -1,13 +1,14 @@
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 
 import faiss
+from faiss.contrib.ondisk import merge_ondisk
 
-from vsearch.indexes.faiss_parts import inverted, mend
+from vsearch.indexes.faiss_kinds import inverted, nested
 
 LIMIT = Lock()  # FAISS has one limit for the whole process
 LISTS = "index.ivfdata"  # inverted lists that FAISS merged on the disk
@@ -24,16 +25,17 @@ def read(path: Path, mmap: bool = False) -> faiss.Index:
     Raises:
         RuntimeError: it is no index, or would take far more memory than its file does.
     """
-    apart = path.with_name(LISTS)
-    with limited(2 * path.stat().st_size):
-        if not apart.exists():
-            return mend(faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC if mmap else 0))
-        index = mend(
-            faiss.read_index(str(path), faiss.IO_FLAG_SKIP_IVF_DATA | faiss.IO_FLAG_READ_ONLY)
-        )
-    lists = on_disk(index)
+    lists_path = path.with_name(LISTS)
+    if lists_path.exists():
+        flags = faiss.IO_FLAG_SKIP_IVF_DATA | faiss.IO_FLAG_READ_ONLY
+    else:
+        flags = faiss.IO_FLAG_MMAP_IFC if mmap else 0
+    with _limited(2 * path.stat().st_size):
+        index = _mended(faiss.read_index(str(path), flags))
+
+    lists = on_disk(index) if lists_path.exists() else None
     if lists is not None:
-        lists.filename = str(apart)
+        lists.filename = str(lists_path)
         lists.do_mmap()
     return index
 
@@ -42,13 +44,14 @@ def in_memory(index: faiss.Index) -> faiss.Index:
     """Return a memory-mapped index as one that can be changed: FAISS ends the process when the
     mapped one is.
     """
-    holder, lists = inverted(index), on_disk(index)
+    holder = inverted(index)
+    lists = on_disk(index)
     if holder is not None and lists is not None:
         holder.replace_invlists(_copied(lists), True)
         return index
     data = faiss.serialize_index(index)
-    with limited(2 * data.nbytes):
-        return mend(faiss.deserialize_index(data))
+    with _limited(2 * data.nbytes):
+        return _mended(faiss.deserialize_index(data))
 
 
 def on_disk(index: faiss.Index) -> faiss.OnDiskInvertedLists | None:
@@ -66,11 +69,35 @@ def copy_lists(lists: faiss.OnDiskInvertedLists, folder: Path) -> None:
         shutil.copyfile(lists.filename, folder / LISTS)
 
 
-@contextmanager
-def limited(n_bytes: int) -> Iterator[None]:
-    """Let FAISS allocate at most that for one vector (a MiB at least) while it reads; the limit is
-    put back.
+def merged(shards: Sequence[Path], lists: Path | None = None) -> faiss.Index:
+    """Return an index of what several have, one after the other, that were trained together.
+
+    Inverted lists must have been filled with the positions that they are to have: FAISS 1.15 would
+    shift those of the second shard by its own length, not by that of the first.
+
+    Args:
+        shards: their files.
+        lists: a file to be made, that inverted lists are merged into; None: in memory. Then the
+            shards are read one by one, and the result alone must fit.
+
+    Raises:
+        RuntimeError: one is no index, or they are of different kinds.
     """
+    index = read(shards[0])
+    if lists is not None and inverted(index) is not None:
+        index.reset()
+        merge_ondisk(index, [*map(str, shards)], str(lists))
+        return index
+    for path in shards[1:]:
+        shard = read(path)
+        index.check_compatible_for_merge(shard)
+        index.merge_from(shard, 0)  # nothing is added to positions
+    return index
+
+
+@contextmanager
+def _limited(n_bytes: int) -> Iterator[None]:
+    """Let FAISS allocate at most that for one vector, or a MiB, while it reads."""
     with LIMIT:
         before = faiss.get_deserialization_vector_byte_limit()
         faiss.set_deserialization_vector_byte_limit(max(1 << 20, n_bytes))
@@ -80,10 +107,19 @@ def limited(n_bytes: int) -> Iterator[None]:
             faiss.set_deserialization_vector_byte_limit(before)
 
 
+def _mended(index: faiss.Index) -> faiss.Index:
+    """Set a pointer that FAISS 1.15 doesn't write, without which decoding crashes."""
+    for one in nested(index):
+        if isinstance(one, faiss.IndexIVFPQFastScan):
+            one.fine_quantizer = one.pq
+    return index
+
+
 def _copied(lists: faiss.OnDiskInvertedLists) -> faiss.InvertedLists:
     made = faiss.ArrayInvertedLists(lists.nlist, lists.code_size)
     for number in range(lists.nlist):
-        if size := lists.list_size(number):
+        size = lists.list_size(number)
+        if size:
             made.add_entries(number, size, lists.get_ids(number), lists.get_codes(number))
     made.this.disown()  # the index's own from here on
     return made

@@ -3,18 +3,15 @@ from math import ceil
 import faiss
 import numpy as np
 
-Answer = tuple[
-    np.ndarray, np.ndarray
-]  # squared L2 distances and positions, each (q, k), as FAISS gives them
+# Squared L2 distances and positions, each (q, k), as FAISS gives them
+Found = tuple[np.ndarray, np.ndarray]
 # times efSearch: a walk among 2,048-d photos that met as many allowed ones found what others find
 ENOUGH = 2
 
 
 def whole(index: faiss.Index) -> faiss.IndexFlat | None:
     """Return the whole vectors that an index keeps by position (a graph's, those compared again),
-    if it does.
-
-    They are the index's own memory: good as long as it is.
+    if it does; they live as long as the index.
     """
     index = faiss.downcast_index(index)
     for kept in (index, getattr(index, "storage", None), getattr(index, "refine_index", None)):
@@ -24,16 +21,13 @@ def whole(index: faiss.Index) -> faiss.IndexFlat | None:
     return None
 
 
-def among(vectors: faiss.IndexFlat, queries: np.ndarray, k: int, positions: np.ndarray) -> Answer:
-    """Compare queries with the vectors at int64 (m,) positions, m at least k, where they lie:
-    nothing is copied.
-    """
-    return _search(
-        vectors, queries, k, faiss.SearchParameters(sel=faiss.IDSelectorArray(positions))
-    )
+def among(vectors: faiss.IndexFlat, queries: np.ndarray, k: int, positions: np.ndarray) -> Found:
+    """Compare queries with the vectors at int64 (m,) positions, m at least k, without a copy."""
+    selector = faiss.IDSelectorArray(positions)
+    return _search(vectors, queries, k, faiss.SearchParameters(sel=selector))
 
 
-def restricted(index: faiss.Index, queries: np.ndarray, k: int, allowed: np.ndarray) -> Answer:
+def restricted(index: faiss.Index, queries: np.ndarray, k: int, allowed: np.ndarray) -> Found:
     """Search among the allowed vectors; a query that the index can't answer well has position -1 in
     its last place.
 
@@ -47,39 +41,34 @@ def restricted(index: faiss.Index, queries: np.ndarray, k: int, allowed: np.ndar
     selector = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
     met = min(max(k, ENOUGH * _kept(index)), n_allowed)
     try:
-        wishes = _parameters(index, selector, k, len(allowed) / max(1, n_allowed), k / met)
-        distances, positions = _search(index, queries, met, wishes)
-    except (
-        RuntimeError
-    ):  # FAISS: "selector not supported", "search params not supported for this index"
+        farther = len(allowed) / max(1, n_allowed)
+        parameters = _parameters(index, selector, k, farther, k / met)
+        distances, positions = _search(index, queries, met, parameters)
+    except RuntimeError:  # this kind takes no selector, or no parameters
         return _overfetched(index, queries, k, allowed)
     positions[positions[:, -1] < 0, k - 1] = -1
     return distances[:, :k], positions[:, :k]
 
 
 def _search(
-    index: faiss.Index, queries: np.ndarray, k: int, wishes: faiss.SearchParameters
-) -> Answer:
+    index: faiss.Index, queries: np.ndarray, k: int, parameters: faiss.SearchParameters
+) -> Found:
     # pytorch-metric-learning imports faiss.contrib.torch_utils, which puts a `search` without
     # params in its place
-    return getattr(index, "search_numpy", index.search)(queries, k, params=wishes)
+    return getattr(index, "search_numpy", index.search)(queries, k, params=parameters)
 
 
-def _overfetched(index: faiss.Index, queries: np.ndarray, k: int, allowed: np.ndarray) -> Answer:
+def _overfetched(index: faiss.Index, queries: np.ndarray, k: int, allowed: np.ndarray) -> Found:
     share = max(float(allowed.mean()), 1e-9)
     distances, positions = index.search(queries, min(index.ntotal, int(2 * k / share) + 1))
     counts = (positions >= 0) & allowed[positions]
-    order = np.argsort(~counts, axis=1, kind="stable")[
-        :, :k
-    ]  # those that count first, in their order
+    order = np.argsort(~counts, axis=1, kind="stable")[:, :k]  # those that count first
     found = np.take_along_axis(np.where(counts, positions, -1), order, axis=1)
     return np.take_along_axis(distances, order, axis=1), found
 
 
 def _kept(index: faiss.Index) -> int:
-    """Return how many vectors a walk through an index's graph keeps without a filter; 0 for other
-    kinds.
-    """
+    """Return how many vectors a walk through a graph keeps without a filter; other kinds: 0."""
     index = faiss.downcast_index(index)
     if isinstance(index, faiss.IndexPreTransform):
         return _kept(index.index)
@@ -91,29 +80,24 @@ def _kept(index: faiss.Index) -> int:
 def _parameters(
     index: faiss.Index, selector: faiss.IDSelector, k: int, farther: float, share: float = 1
 ) -> faiss.SearchParameters:
-    """Return an index's settings for searching `farther`, with a selector, as FAISS takes them for
-    one call.
+    """Return an index's settings for one search, `farther` and with a selector.
 
     `share`: of the hits asked for, how many count; so many times fewer of them are compared again.
     """
     index = faiss.downcast_index(index)
     if isinstance(index, faiss.IndexPreTransform):
-        return faiss.SearchParametersPreTransform(
-            index_params=_parameters(index.index, selector, k, farther)
-        )
+        inner = _parameters(index.index, selector, k, farther)
+        return faiss.SearchParametersPreTransform(index_params=inner)
     if isinstance(index, faiss.IndexRefine):
         inner = _parameters(index.base_index, selector, k, farther)
-        return faiss.IndexRefineSearchParameters(
-            k_factor=max(1, index.k_factor * share), base_index_params=inner
-        )
+        k_factor = max(1, index.k_factor * share)
+        return faiss.IndexRefineSearchParameters(k_factor=k_factor, base_index_params=inner)
     if isinstance(index, faiss.IndexIVF):
-        kind = (
-            faiss.IVFPQSearchParameters
-            if isinstance(index, faiss.IndexIVFPQ)
-            else faiss.SearchParametersIVF
-        )
-        return kind(sel=selector, nprobe=min(index.nlist, ceil(index.nprobe * farther)))
+        nprobe = min(index.nlist, ceil(index.nprobe * farther))
+        if isinstance(index, faiss.IndexIVFPQ):
+            return faiss.IVFPQSearchParameters(sel=selector, nprobe=nprobe)
+        return faiss.SearchParametersIVF(sel=selector, nprobe=nprobe)
     if isinstance(index, faiss.IndexHNSW):
-        wide = ceil(max(index.hnsw.efSearch, k) * farther)
-        return faiss.SearchParametersHNSW(sel=selector, efSearch=min(index.ntotal, wide))
+        ef = min(index.ntotal, ceil(max(index.hnsw.efSearch, k) * farther))
+        return faiss.SearchParametersHNSW(sel=selector, efSearch=ef)
     return faiss.SearchParameters(sel=selector)

@@ -1,16 +1,14 @@
 import faiss
 import numpy as np
 
-from vsearch.indexes.faiss_parts import parts
+from vsearch.indexes.faiss_kinds import nested
 
-NO_REMOVAL = (
-    faiss.IndexNSG,
-    faiss.IndexIVFRaBitQFastScan,
-)  # FAISS links no second time; loses codes of what stays
+# FAISS links an NSG graph no second time, and loses codes of what stays in the other
+NO_REMOVAL = (faiss.IndexNSG, faiss.IndexIVFRaBitQFastScan)
 
 
-def removed(index: faiss.Index, positions: np.ndarray) -> faiss.Index:
-    """Return the index without the vectors at sorted positions, the others closed up.
+def remove(index: faiss.Index, positions: np.ndarray) -> None:
+    """Take out the vectors at sorted positions; the others close up.
 
     Codes close up by themselves. Inverted lists keep what they have and are renumbered. Graphs have
     no removal: theirs are linked anew from the vectors that stay.
@@ -18,19 +16,17 @@ def removed(index: faiss.Index, positions: np.ndarray) -> faiss.Index:
     Raises:
         ValueError: this kind can't do it; the index is as it was.
     """
-    for part in parts(index):
-        if isinstance(part, NO_REMOVAL):
+    for one in nested(index):
+        if isinstance(one, NO_REMOVAL):
             raise ValueError(
-                f"FAISS takes nothing out of an {type(part).__name__}. Build it anew without them."
+                f"FAISS takes nothing out of an {type(one).__name__}. Build it anew without them."
             )
     _remove(index, positions)
-    return index
 
 
 def _remove(index: faiss.Index, positions: np.ndarray) -> None:
     index = faiss.downcast_index(index)
-    n = index.ntotal
-    kept = np.setdiff1d(np.arange(n), positions)
+    kept = np.setdiff1d(np.arange(index.ntotal), positions)
     if isinstance(index, faiss.IndexPreTransform):
         _remove(index.index, positions)
     elif isinstance(index, faiss.IndexRefine):
@@ -42,9 +38,7 @@ def _remove(index: faiss.Index, positions: np.ndarray) -> None:
         index.remove_ids(positions)
     elif isinstance(index, faiss.IndexFastScan):
         index.remove_ids(positions)
-        if not isinstance(
-            index, faiss.IndexRaBitQFastScan
-        ):  # it writes its codes, where others only add bits
+        if not isinstance(index, faiss.IndexRaBitQFastScan):  # it writes codes, others add bits
             _clear(index.get_CodePacker(), index.codes.get(), len(kept))
     else:
         stay = index.reconstruct_batch(kept)
@@ -54,21 +48,22 @@ def _remove(index: faiss.Index, positions: np.ndarray) -> None:
 
 
 def _remove_from_lists(index: faiss.IndexIVF, positions: np.ndarray, kept: np.ndarray) -> None:
-    n, lists = index.ntotal, faiss.downcast_InvertedLists(index.invlists)
+    n = index.ntotal
+    lists = faiss.downcast_InvertedLists(index.invlists)
     index.set_direct_map_type(faiss.DirectMap.NoMap)
-    index.direct_map.remove_ids(
-        faiss.IDSelectorBatch(positions), lists
-    )  # as IndexIVF does; IndexIVFPQR refuses
+    # as IndexIVF removes; IndexIVFPQR refuses
+    index.direct_map.remove_ids(faiss.IDSelectorBatch(positions), lists)
     if isinstance(index, faiss.IndexIVFPQR):
         codes = faiss.vector_to_array(index.refine_codes).reshape(n, -1)
         faiss.copy_array_to_vector(codes[kept].ravel(), index.refine_codes)
-    new = np.full(n, -1, dtype=np.int64)
-    new[kept] = np.arange(len(kept))
+
+    new_ids = np.full(n, -1, dtype=np.int64)
+    new_ids[kept] = np.arange(len(kept))
     for number in range(index.nlist):
         size = lists.list_size(number)
         if size:
             ids = faiss.rev_swig_ptr(lists.get_ids(number), size)
-            ids[:] = new[ids]
+            ids[:] = new_ids[ids]
             if isinstance(index, faiss.IndexIVFFastScan):
                 _clear(index.get_CodePacker(), lists.get_codes(number), size)
 
@@ -80,8 +75,7 @@ def _clear(packer: faiss.CodePacker, codes: object, n: int) -> None:
     full, rest = divmod(n, packer.nvec)
     if rest:
         nothing = np.zeros(packer.code_size, dtype=np.uint8)
-        blocks = faiss.rev_swig_ptr(codes, (full + 1) * packer.block_size).reshape(
-            -1, packer.block_size
-        )
+        blocks = faiss.rev_swig_ptr(codes, (full + 1) * packer.block_size)
+        last = blocks.reshape(-1, packer.block_size)[full:]
         for offset in range(rest, packer.nvec):
-            packer.pack_1(nothing, offset, blocks[full:])
+            packer.pack_1(nothing, offset, last)

@@ -1,34 +1,35 @@
 import logging
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from os import environ
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from vsearch.indexes.address import address
 from vsearch.indexes.base import IndexUnavailable
-from vsearch.indexes.collection import Collection, known_names
-from vsearch.indexes.serials import Where
-from vsearch.indexes.vector_store import RemoteIndex
+from vsearch.indexes.stores.collection import Collection
+from vsearch.indexes.stores.serials import Where
+from vsearch.indexes.stores.url import read_url
+from vsearch.indexes.vector_store import StoreKind, VectorStoreIndex
 
 if TYPE_CHECKING:
     from pymilvus import MilvusClient
 
 FORM = "milvus://host:19530/collection"
-KINDS = ("FLAT", "IVF_FLAT", "HNSW")  # what Milvus 2.3 to 3 share
+DEFAULTS = {"IVF_FLAT": {"nlist": 1024}, "HNSW": {"M": 16, "efConstruction": 200}}
 MOST_DIM = 32_768
 TOKEN = "MILVUS_TOKEN"  # of the environment: user:password, or an API key
 PREFIX = "vsearch."  # of the collection's properties
 STEP_S = 0.1
+FETCHED = 1000  # vectors that fit into a reply
 TOO_OFTEN = 8  # a rate limit, of flushes one in ten seconds
-BUILD_S = 3600.0  # that the engine may take to index what a build has sent; it goes on by itself
+BUILD_S = 3600.0  # that Milvus may take to index what a build has sent; it goes on by itself
 
 
-class MilvusIndex(RemoteIndex):
+class MilvusIndex(VectorStoreIndex):
     """Vectors in a collection of Milvus, 2.3 or later. Needs the extra: uv sync --extra milvus
 
     Args:
@@ -42,10 +43,18 @@ class MilvusIndex(RemoteIndex):
         searching: of IVF_FLAT: `nprobe`; of HNSW: `ef`.
         timeout_s: that a call may take.
         replicas: how many query nodes hold each row: with 2, searches go on when one dies.
-        consistency: `Bounded`: a search may miss what was written in the last seconds, which no
-            index in force needs, since `save` waits until all sees it; `Strong` makes each search
+        consistency: `Bounded`: a search may miss what was written in the last seconds. No index in
+            force needs that: `save` waits until every search sees it. `Strong` makes each search
             wait.
     """
+
+    store = "Milvus"
+    kinds: ClassVar = {  # what Milvus 2.3 to 3 share
+        "FLAT": StoreKind(),
+        "IVF_FLAT": StoreKind(("nlist",), ("nprobe",)),
+        "HNSW": StoreKind(("M", "efConstruction"), ("ef",)),
+    }
+    exact_kind = "FLAT"
 
     def __init__(
         self,
@@ -57,42 +66,19 @@ class MilvusIndex(RemoteIndex):
         replicas: int = 1,
         consistency: str = "Bounded",
     ) -> None:
-        if kind not in KINDS:
-            raise ValueError(f"kind: {kind!r} is none of {', '.join(KINDS)}")
-        self.kind, self.timeout_s, self.replicas, self.consistency = (
-            kind,
-            timeout_s,
-            replicas,
-            consistency,
-        )
-        build, find = {
-            "IVF_FLAT": (("nlist",), ("nprobe",)),
-            "HNSW": (("M", "efConstruction"), ("ef",)),
-        }.get(kind, ((), ()))
-        self.construction = known_names("construction", construction or {}, build, kind)
-        self.searching = known_names("searching", searching or {}, find, kind)
-        defaults = {"IVF_FLAT": {"nlist": 1024}, "HNSW": {"M": 16, "efConstruction": 200}}.get(
-            kind, {}
-        )
-        made = {
-            "index_type": kind,
-            "metric_type": "IP",
-            "params": {**defaults, **self.construction},
-        }
-        self.collection = MilvusCollection(
-            url, made, self.searching, timeout_s, replicas, consistency
-        )
-        self.url = self.collection.url
-        settings = {**self.construction, **self.searching}
-        self.spec = ", ".join(
-            [f"Milvus {kind}", *(f"{name}={value}" for name, value in settings.items())]
-        )
-        super().__init__()
+        self.replicas = replicas
+        self.consistency = consistency
+        super().__init__(url, kind, construction, searching, timeout_s)
 
-    @property
-    def exact(self) -> bool:
-        """Whether every vector is compared."""
-        return self.kind == "FLAT"
+    def _collection(self, url: str) -> "MilvusCollection":
+        index = {
+            "index_type": self.kind,
+            "metric_type": "IP",
+            "params": {**DEFAULTS.get(self.kind, {}), **self.construction},
+        }
+        return MilvusCollection(
+            url, index, self.searching, self.timeout_s, self.replicas, self.consistency
+        )
 
     def check(self, n: int, dim: int) -> None:
         """Refuse more dimensions than Milvus takes, and a collection that is there already."""
@@ -100,42 +86,54 @@ class MilvusIndex(RemoteIndex):
             raise ValueError(f"Milvus takes {MOST_DIM:,} dimensions at most, not {dim:,}")
         super().check(n, dim)
 
-    def settings(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        names = ("url", "kind", "construction", "searching", "timeout_s", "replicas", "consistency")
-        return {name: getattr(self, name) for name in names}
-
 
 class MilvusCollection(Collection):
-    """A collection of (serial, embedding); what it is of stands in its properties."""
+    """A collection of (serial, embedding); its properties say whose it is.
 
-    most_listed, most_hits = 10_000, 16_384
+    Args:
+        url: where it is, secrets included.
+        index: what pymilvus's `add_index` takes beside the field's name.
+        searching: parameters of a search.
+        timeout_s: that a call may take.
+        replicas: query nodes that hold each row.
+        consistency: of searches, in Milvus's words.
+    """
+
+    most_listed = 10_000
+    most_hits = 16_384
 
     def __init__(
         self,
         url: str,
-        made: Mapping[str, Any],
+        index: Mapping[str, Any],
         searching: Mapping[str, int],
         timeout_s: float,
         replicas: int,
         consistency: str,
     ) -> None:
-        where = address(url, "milvus", FORM)
+        where = read_url(url, "milvus", FORM)
         if not where.host and not where.place.endswith(".db"):
             raise ValueError(
                 f"url: it should look like {FORM}, or milvus:///folder/file.db/collection for "
                 "milvus-lite"
             )
-        secure = where.options.get("secure", "").lower() == "true"
-        given = ":".join(filter(None, [where.user, where.password]))
-        self.url, self._name, self._timeout_s = where.shown, where.name, timeout_s
-        self._made, self._searching, self._consistency = dict(made), dict(searching), consistency
-        self._replicas = replicas
+        self.url = where.shown
         self.secret = where.secret
+        self._name = where.name
+        self._index = dict(index)
+        self._searching = dict(searching)
+        self._timeout_s = timeout_s
+        self._patient_s = 60 + timeout_s  # for what writes
+        self._replicas = replicas
+        self._consistency = consistency
+
+        secure = where.options.get("secure", "").lower() == "true"
         self._place = f"http{'s' * secure}://{where.host}" if where.host else where.place
-        self._token = given or where.options.get("token", "")
+        user = ":".join(filter(None, [where.user, where.password]))
+        self._token = user or where.options.get("token", "")
         self._database = where.options.get("db", "")
-        self._dim, self._indexed_once = 0, False
+        self._dim = 0
+        self._index_made = False
 
     def meta(self) -> dict[str, str] | None:
         """Return what the collection's properties say."""
@@ -145,11 +143,14 @@ class MilvusCollection(Collection):
             found = self._client.describe_collection(self._name, timeout=self._timeout_s)
             if self._client.list_indexes(self._name):  # none: its making was cut off
                 self._load()
-        self._dim = next(
-            (int(one["params"]["dim"]) for one in found["fields"] if "dim" in one["params"]), 0
-        )
-        own = found.get("properties", {}).items()
-        return {name.removeprefix(PREFIX): value for name, value in own if name.startswith(PREFIX)}
+        dims = [field["params"]["dim"] for field in found["fields"] if "dim" in field["params"]]
+        self._dim = int(dims[0]) if dims else 0
+        properties = found.get("properties", {})
+        return {
+            name.removeprefix(PREFIX): value
+            for name, value in properties.items()
+            if name.startswith(PREFIX)
+        }
 
     def create(self, dim: int, meta: Mapping[str, str]) -> None:
         """Make the collection; the first `upsert` makes its index, and loads it."""
@@ -176,11 +177,11 @@ class MilvusCollection(Collection):
             )
         self._make_index()
         rows = [
-            {"serial": serial, "embedding": one}
-            for serial, one in zip(serials.tolist(), vectors, strict=True)
+            {"serial": serial, "embedding": vector}
+            for serial, vector in zip(serials.tolist(), vectors, strict=True)
         ]
         with self._explained():
-            self._client.upsert(self._name, rows, timeout=60 + self._timeout_s)
+            self._client.upsert(self._name, rows, timeout=self._patient_s)
 
     def settle(self, first: int, last: int) -> None:
         """Have what was written sealed and indexed, and wait until a search sees all of it."""
@@ -188,21 +189,18 @@ class MilvusCollection(Collection):
 
         with self._explained():
             try:
-                self._client.flush(self._name, timeout=60 + self._timeout_s)
+                self._client.flush(self._name, timeout=self._patient_s)
             except MilvusException as error:
                 if error.code != TOO_OFTEN:  # it seals what it has by itself, later
                     raise
-        self._wait(
-            lambda: self.count(Where(((first, last),))) > last - first, 60, "shows what was written"
-        )
+        written = Where(((first, last),))
+        self._wait(lambda: self.count(written) > last - first, 60, "shows what was written")
         self._wait(self._indexed, BUILD_S, "has indexed what was written")
 
     def find(self, queries: np.ndarray, k: int, where: Where) -> tuple[np.ndarray, np.ndarray]:
         """Search all queries in one call."""
-        scores = np.full((len(queries), k), -1, np.float32)
-        serials = np.full((len(queries), k), -1, np.int64)
         settings = dict(self._searching)
-        if self._made["index_type"] == "HNSW":
+        if self._index["index_type"] == "HNSW":
             settings["ef"] = max(k, settings.get("ef", 64))  # Milvus refuses less than k
         with self._explained():
             found = self._client.search(
@@ -215,27 +213,21 @@ class MilvusCollection(Collection):
                 consistency_level=self._consistency,
                 timeout=self._timeout_s,
             )
+        scores = np.full((len(queries), k), -1, np.float32)
+        serials = np.full((len(queries), k), -1, np.int64)
         for row, hits in enumerate(found):
             serials[row, : len(hits)] = [hit["serial"] for hit in hits]
             scores[row, : len(hits)] = [hit["distance"] for hit in hits]
         return scores, serials
 
     def fetch(self, serials: np.ndarray) -> np.ndarray:
-        """Return vectors by their serials, in pieces that fit into a reply."""
-        found: dict[int, Any] = {}
-        for start in range(0, len(serials), 1000):
-            for row in self._query(
-                Where(listed=serials[start : start + 1000]), ["serial", "embedding"]
-            ):
+        """Return vectors by their serials."""
+        found = {}
+        for start in range(0, len(serials), FETCHED):
+            wanted = Where(listed=serials[start : start + FETCHED])
+            for row in self._query(wanted, ["serial", "embedding"]):
                 found[row["serial"]] = row["embedding"]
-        lost = [serial for serial in serials.tolist() if serial not in found]
-        if lost:
-            raise ValueError(
-                f"{self.url} lacks {len(lost):,} rows of this index, e.g. that of serial {lost[0]}"
-            )
-        return np.array([found[serial] for serial in serials.tolist()], dtype=np.float32).reshape(
-            len(serials), -1
-        )
+        return self.in_order(found, serials)
 
     def count(self, where: Where) -> int:
         """Return how many rows fulfil a condition."""
@@ -243,6 +235,7 @@ class MilvusCollection(Collection):
 
     def serials(self) -> np.ndarray:
         """Return all rows' serials."""
+        found: list[int] = []
         with self._explained():
             pages = self._client.query_iterator(
                 self._name,
@@ -251,7 +244,6 @@ class MilvusCollection(Collection):
                 output_fields=["serial"],
                 timeout=self._timeout_s,
             )
-            found = list[int]()
             while page := pages.next():
                 found += [row["serial"] for row in page]
             pages.close()
@@ -259,9 +251,9 @@ class MilvusCollection(Collection):
 
     def delete(self, serials: np.ndarray) -> None:
         """Delete rows; Milvus frees their place when it compacts."""
+        condition = _condition(Where(listed=serials))
         with self._explained():
-            condition = _condition(Where(listed=serials))
-            self._client.delete(self._name, filter=condition, timeout=60 + self._timeout_s)
+            self._client.delete(self._name, filter=condition, timeout=self._patient_s)
 
     def drop(self) -> None:
         """Delete the collection."""
@@ -272,53 +264,51 @@ class MilvusCollection(Collection):
     def _client(self) -> "MilvusClient":
         from pymilvus import MilvusClient
 
-        logging.getLogger("pymilvus").setLevel(
-            logging.CRITICAL
-        )  # it tells each error at length, and raises it too
-        token = self._token or environ.get(TOKEN, "")
+        # It logs each error at length, and raises it too
+        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
         return MilvusClient(
-            self._place, token=token, db_name=self._database, timeout=self._timeout_s
+            self._place,
+            token=self._token or environ.get(TOKEN, ""),
+            db_name=self._database,
+            timeout=self._timeout_s,
         )
 
     def _make_index(self) -> None:
         """Make the collection's index and load it, unless that was done."""
-        if self._indexed_once:
+        if self._index_made:
             return
         with self._explained():
             if not self._client.list_indexes(self._name):
                 index = self._client.prepare_index_params()
-                index.add_index("embedding", **self._made)
+                index.add_index("embedding", **self._index)
                 self._client.create_index(self._name, index, timeout=self._timeout_s)
             self._load()
-        self._indexed_once = True
+        self._index_made = True
 
     def _load(self) -> None:
-        """Have the engine hold the collection ready for searches, unless it does."""
+        """Have Milvus hold the collection ready for searches, unless it does."""
         state = self._client.get_load_state(self._name, timeout=self._timeout_s).get("state")
         if str(state) != "Loaded":
             self._client.load_collection(
-                self._name, timeout=60 + self._timeout_s, replica_number=self._replicas
+                self._name, timeout=self._patient_s, replica_number=self._replicas
             )
 
     def _query(self, where: Where, fields: list[str]) -> Any:
         with self._explained():
-            condition, level = _condition(where), self._consistency
             return self._client.query(
                 self._name,
-                filter=condition,
+                filter=_condition(where),
                 output_fields=fields,
-                consistency_level=level,
+                consistency_level=self._consistency,
                 timeout=self._timeout_s,
             )
 
     def _indexed(self) -> bool:
         with self._explained():
-            found = (
-                self._client.describe_index(self._name, "embedding", timeout=self._timeout_s) or {}
-            )
-        return int(found.get("pending_index_rows", 0)) <= 0
+            found = self._client.describe_index(self._name, "embedding", timeout=self._timeout_s)
+        return int((found or {}).get("pending_index_rows", 0)) <= 0
 
-    def _wait(self, done: Any, most_s: float, what: str) -> None:
+    def _wait(self, done: Callable[[], bool], most_s: float, what: str) -> None:
         end = time.monotonic() + most_s
         while not done():
             if time.monotonic() > end:
@@ -337,13 +327,10 @@ class MilvusCollection(Collection):
         try:
             yield
         except MilvusException as error:
-            said = re.sub(r"\s+", " ", str(error.message)).strip(" .")
-            hint = (
-                f" Is Milvus running there, and is {TOKEN} right?"
-                if error.code in (1, 2, 5)
-                else ""
-            )
-            raise IndexUnavailable(f"{self.url}: {said}.{hint}") from error
+            said = re.sub(r"\s+", " ", str(error.message)).strip(" .") + "."
+            if error.code in (1, 2, 5):
+                said += f" Is Milvus running there, and is {TOKEN} right?"
+            raise IndexUnavailable(f"{self.url}: {said}") from error
         except RpcError as error:
             raise IndexUnavailable(
                 f"{self.url}: the connection to Milvus broke off ({type(error).__name__})"

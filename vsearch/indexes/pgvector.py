@@ -1,36 +1,33 @@
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from vsearch.indexes.address import address
-from vsearch.indexes.collection import Collection, known_names
-from vsearch.indexes.postgres import Server
-from vsearch.indexes.serials import Where
-from vsearch.indexes.vector_store import RemoteIndex
+from vsearch.indexes.stores.collection import Collection
+from vsearch.indexes.stores.postgres import Connections
+from vsearch.indexes.stores.serials import Where
+from vsearch.indexes.stores.url import read_url
+from vsearch.indexes.vector_store import StoreKind, VectorStoreIndex
 
 if TYPE_CHECKING:
     from psycopg import Connection
 
 FORM = "postgresql://host:5432/database/table"
-KINDS = ("exact", "HNSW")
-VECTOR_DIM, HALF_DIM, MOST_DIM = (
-    2_000,
-    4_000,
-    16_000,
-)  # that HNSW takes as vector and as halfvec, and a table at all
+VECTOR_DIM = 2_000  # that a graph takes as `vector`
+HALF_DIM = 4_000  # that a graph takes as `halfvec`
+MOST_DIM = 16_000  # that a table takes
 MOST_EF = 1_000  # of hnsw.ef_search: more hits are found by comparing every vector
 COMMENT = "vsearch "
+COMMENT_OF = "SELECT obj_description(oid, 'pg_class') FROM pg_class WHERE oid = to_regclass(%s)"
 HNSW_OF = (
     "SELECT 1 FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid JOIN pg_am ON pg_am.oid = "
     "relam WHERE indrelid = to_regclass(%s) AND amname = 'hnsw'"
 )
 
 
-class PgvectorIndex(RemoteIndex):
-    """Vectors in a table of PostgreSQL, searched by its extension pgvector. Needs the extra: uv
-    sync --extra pgvector
+class PgvectorIndex(VectorStoreIndex):
+    """Vectors in a table of PostgreSQL with pgvector. Needs the extra: uv sync --extra pgvector
 
     The table keeps float32, so hits' scores and vectors are exact. HNSW compares `halfvec` where
     the dim is above 2,000, which pgvector's index of float32 doesn't take, and the best are
@@ -46,6 +43,13 @@ class PgvectorIndex(RemoteIndex):
         timeout_s: that connecting and a search may take.
     """
 
+    store = "pgvector"
+    kinds: ClassVar = {
+        "exact": StoreKind(),
+        "HNSW": StoreKind(("m", "ef_construction"), ("ef_search",)),
+    }
+    exact_kind = "exact"
+
     def __init__(
         self,
         url: str,
@@ -54,24 +58,11 @@ class PgvectorIndex(RemoteIndex):
         searching: dict[str, int] | None = None,
         timeout_s: float = 10,
     ) -> None:
-        if kind not in KINDS:
-            raise ValueError(f"kind: {kind!r} is none of {', '.join(KINDS)}")
-        self.kind, self.timeout_s = kind, timeout_s
-        build, find = (("m", "ef_construction"), ("ef_search",)) if kind == "HNSW" else ((), ())
-        self.construction = known_names("construction", construction or {}, build, kind)
-        self.searching = known_names("searching", searching or {}, find, kind)
-        self.collection = Table(url, kind == "HNSW", self.construction, self.searching, timeout_s)
-        self.url = self.collection.url
-        settings = {**self.construction, **self.searching}
-        self.spec = ", ".join(
-            [f"pgvector {kind}", *(f"{name}={value}" for name, value in settings.items())]
-        )
-        super().__init__()
+        super().__init__(url, kind, construction, searching, timeout_s)
 
-    @property
-    def exact(self) -> bool:
-        """Whether every vector is compared."""
-        return self.kind == "exact"
+    def _collection(self, url: str) -> "Table":
+        graph = None if self.exact else self.construction
+        return Table(url, graph, self.searching.get("ef_search", 40), self.timeout_s)
 
     def check(self, n: int, dim: int) -> None:
         """Refuse more dimensions than pgvector takes, and a table that is there already."""
@@ -82,47 +73,40 @@ class PgvectorIndex(RemoteIndex):
             )
         super().check(n, dim)
 
-    def settings(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {
-            name: getattr(self, name)
-            for name in ("url", "kind", "construction", "searching", "timeout_s")
-        }
-
 
 class Table(Collection):
-    """A table of (serial, embedding); what it is of stands in its comment. Each write is one
-    transaction.
+    """A table of (serial, embedding); its comment says whose it is. Each write is one transaction.
+
+    Args:
+        url: where it is, secrets included.
+        graph: settings to make an HNSW graph with; None: every vector is compared.
+        ef_search: vectors that a walk through the graph keeps.
+        timeout_s: that connecting and a search may take.
     """
 
-    most_listed, most_hits = 1_000_000, 1_000_000_000
+    most_listed = 1_000_000
+    most_hits = 1_000_000_000
 
     def __init__(
-        self,
-        url: str,
-        graph: bool,
-        construction: Mapping[str, int],
-        searching: Mapping[str, int],
-        timeout_s: float,
+        self, url: str, graph: Mapping[str, int] | None, ef_search: int, timeout_s: float
     ) -> None:
-        where = address(url, "postgresql", FORM)
+        where = read_url(url, "postgresql", FORM)
         if not where.place.strip("/"):
             raise ValueError(
                 f"url: it should look like {FORM}; this one lacks the database or the table"
             )
-        self.url, self._graph, self._ef = where.shown, graph, int(searching.get("ef_search", 40))
+        self.url = where.shown
         self.secret = where.secret
-        self._server = Server(
-            where, timeout_s, {"hnsw.ef_search": self._ef, "hnsw.iterative_scan": "relaxed_order"}
-        )
-        self._schema, _, self._name = where.name.rpartition(".")
-        self._construction = {name: int(value) for name, value in construction.items()}
-        self._dim: int | None = None
+        self._graph = graph
+        self._ef = int(ef_search)
+        settings = {"hnsw.ef_search": self._ef, "hnsw.iterative_scan": "relaxed_order"}
+        self._server = Connections(where, timeout_s, settings)
+        self._quoted = '"' + where.name.replace(".", '"."') + '"'
+        self._known_dim: int | None = None
 
     def meta(self) -> dict[str, str] | None:
         """Return what the table's comment says."""
-        told = "SELECT obj_description(oid, 'pg_class') FROM pg_class WHERE oid = to_regclass(%s)"
-        found = self._server.run(lambda it: it.execute(told, [self._quoted]).fetchone())
+        found = self._server.run(lambda it: it.execute(COMMENT_OF, [self._quoted]).fetchone())
         if found is None:
             return None
         text = found[0] or ""
@@ -139,134 +123,109 @@ class Table(Collection):
 
         self._server.run(_make_extension)
         self._server.close()  # what was open doesn't know the extension's types
-        self._server.patiently(make)
+        self._server.run_patiently(make)
 
     def upsert(self, serials: np.ndarray, vectors: np.ndarray) -> None:
         """Write rows in one transaction: all of them or none."""
 
         def put(it: "Connection") -> None:
             it.execute(f"DELETE FROM {self._quoted} WHERE serial = ANY(%s)", [serials.tolist()])
-            with it.cursor() as cursor:
-                told = f"COPY {self._quoted} (serial, embedding) FROM STDIN WITH (FORMAT BINARY)"
-                with cursor.copy(told) as copy:
-                    copy.set_types(["int8", "vector"])
-                    for row in zip(serials.tolist(), vectors, strict=True):
-                        copy.write_row(row)
+            into = f"COPY {self._quoted} (serial, embedding) FROM STDIN WITH (FORMAT BINARY)"
+            with it.cursor() as cursor, cursor.copy(into) as copy:
+                copy.set_types(["int8", "vector"])
+                for row in zip(serials.tolist(), vectors, strict=True):
+                    copy.write_row(row)
 
-        self._server.patiently(put)
+        self._server.run_patiently(put)
 
     def settle(self, first: int, last: int) -> None:
-        """Make the graph, if there is to be one and it isn't there, and have PostgreSQL count the
-        rows.
-        """
-        told = (
-            " WITH ("
-            + ", ".join(f"{name} = {value}" for name, value in self._construction.items())
-            + ")"
-        )
-        index = (
-            f"USING hnsw ({self._walked()[0]} {'vector' if self._small() else 'halfvec'}_ip_ops)"
-        )
+        """Make the graph, if one is wanted and isn't there, and have PostgreSQL count the rows."""
+        create_graph = None if self._graph is None else self._create_graph(self._graph)
 
         def make(it: "Connection") -> None:
-            if self._graph and not it.execute(HNSW_OF, [self._quoted]).fetchone():
-                it.execute(
-                    f"CREATE INDEX ON {self._quoted} {index}" + (told if self._construction else "")
-                )
+            if create_graph and not it.execute(HNSW_OF, [self._quoted]).fetchone():
+                it.execute(create_graph)
             it.execute(f"ANALYZE {self._quoted}")
 
-        self._server.patiently(make)
+        self._server.run_patiently(make)
 
     def find(self, queries: np.ndarray, k: int, where: Where) -> tuple[np.ndarray, np.ndarray]:
         """Search one query after the other."""
+        condition, values = _condition(where)
+        walked = self._graph is not None and k <= MOST_EF
+        rows = f"SELECT serial, embedding FROM {self._quoted} WHERE {condition}"
+        if walked:
+            candidates = k if self._cast == "" else min(2 * k, MOST_EF)
+            rows += f" ORDER BY {self._column} <#> %s{self._cast} LIMIT {candidates}"
+        best = (
+            f"SELECT serial, -(embedding <#> %s) AS score FROM ({rows}) hits "
+            f"ORDER BY score DESC, serial LIMIT {k}"
+        )
         scores = np.full((len(queries), k), -1, np.float32)
         serials = np.full((len(queries), k), -1, np.int64)
-        condition, values = _condition(where)
-        graph = self._graph and k <= MOST_EF
-        rows = f"SELECT serial, embedding FROM {self._quoted} WHERE {condition}"
-        if graph:
-            column, cast_to = self._walked()
-            rows += f" ORDER BY {column} <#> %s{cast_to} LIMIT {k if self._small() else min(2 * k, MOST_EF)}"
-        score = "SELECT serial, -(embedding <#> %s) AS score"
-        told = f"{score} FROM ({rows}) hits ORDER BY score DESC, serial LIMIT {k}"
 
         def ask(it: "Connection") -> None:
             for row, query in enumerate(queries):
-                found = it.execute(
-                    told, [query, *values, *([query] if graph else [])], binary=True
-                ).fetchall()
+                given = [query, *values, query] if walked else [query, *values]
+                found = it.execute(best, given, binary=True).fetchall()
                 serials[row, : len(found)] = [serial for serial, _ in found]
                 scores[row, : len(found)] = [score for _, score in found]
 
-        if not graph or k <= self._ef:
-            self._server.run(ask)
-        else:
+        def ask_farther(it: "Connection") -> None:
+            with it.transaction():
+                it.execute(f"SET LOCAL hnsw.ef_search = {min(MOST_EF, 2 * k)}")
+                ask(it)
 
-            def ask_farther(it: "Connection") -> None:
-                with it.transaction():
-                    it.execute(f"SET LOCAL hnsw.ef_search = {min(MOST_EF, 2 * k)}")
-                    ask(it)
-
-            self._server.run(ask_farther)
+        self._server.run(ask_farther if walked and k > self._ef else ask)
         return scores, serials
 
     def fetch(self, serials: np.ndarray) -> np.ndarray:
         """Return vectors by their serials."""
-        told = f"SELECT serial, embedding FROM {self._quoted} WHERE serial = ANY(%s)"
-        found: dict[int, Any] = dict(
-            self._server.run(
-                lambda it: it.execute(told, [serials.tolist()], binary=True).fetchall()
-            )
+        wanted = f"SELECT serial, embedding FROM {self._quoted} WHERE serial = ANY(%s)"
+        rows = self._server.run(
+            lambda it: it.execute(wanted, [serials.tolist()], binary=True).fetchall()
         )
-        lost = [serial for serial in serials.tolist() if serial not in found]
-        if lost:
-            raise ValueError(
-                f"{self.url} lacks {len(lost):,} rows of this index, e.g. that of serial {lost[0]}"
-            )
-        return np.array([found[serial].to_numpy() for serial in serials.tolist()], dtype=np.float32)
+        return self.in_order({serial: vector.to_numpy() for serial, vector in rows}, serials)
 
     def count(self, where: Where) -> int:
         """Return how many rows fulfil a condition."""
         condition, values = _condition(where)
-        told = f"SELECT count(*) FROM {self._quoted} WHERE {condition}"
-        row = self._server.patiently(lambda it: it.execute(told, values).fetchone())
+        counted = f"SELECT count(*) FROM {self._quoted} WHERE {condition}"
+        row = self._server.run_patiently(lambda it: it.execute(counted, values).fetchone())
         return int(row[0]) if row else 0
 
     def serials(self) -> np.ndarray:
         """Return all rows' serials."""
-        told = f"SELECT serial FROM {self._quoted} ORDER BY serial"
-        rows = self._server.patiently(lambda it: it.execute(told).fetchall())
+        every = f"SELECT serial FROM {self._quoted} ORDER BY serial"
+        rows = self._server.run_patiently(lambda it: it.execute(every).fetchall())
         return np.array([row[0] for row in rows], dtype=np.int64)
 
     def delete(self, serials: np.ndarray) -> None:
         """Delete rows."""
-        told = f"DELETE FROM {self._quoted} WHERE serial = ANY(%s)"
-        self._server.patiently(lambda it: it.execute(told, [serials.tolist()]))
+        these = f"DELETE FROM {self._quoted} WHERE serial = ANY(%s)"
+        self._server.run_patiently(lambda it: it.execute(these, [serials.tolist()]))
 
     def drop(self) -> None:
         """Delete the table."""
-        self._server.patiently(lambda it: it.execute(f"DROP TABLE IF EXISTS {self._quoted}"))
+        self._server.run_patiently(lambda it: it.execute(f"DROP TABLE IF EXISTS {self._quoted}"))
+
+    def _create_graph(self, settings: Mapping[str, int]) -> str:
+        kind = "halfvec" if self._cast else "vector"
+        told = ", ".join(f"{name} = {int(value)}" for name, value in settings.items())
+        made = f"CREATE INDEX ON {self._quoted} USING hnsw ({self._column} {kind}_ip_ops)"
+        return f"{made} WITH ({told})" if told else made
 
     @property
-    def _quoted(self) -> str:
-        return f'"{self._schema}"."{self._name}"' if self._schema else f'"{self._name}"'
+    def _column(self) -> str:
+        """What the graph is made of."""
+        return f"(embedding{self._cast})" if self._cast else "embedding"
 
-    def _small(self) -> bool:
-        return self._known_dim() <= VECTOR_DIM
-
-    def _walked(self) -> tuple[str, str]:
-        """Return what the graph is made of, and what a query is cast to."""
-        dim = self._known_dim()
-        return (
-            ("embedding", "")
-            if self._small()
-            else (f"(embedding::halfvec({dim}))", f"::halfvec({dim})")
-        )
-
-    def _known_dim(self) -> int:
-        if self._dim is None:
-            self._dim = int((self.meta() or {}).get("dim", 0))
-        return self._dim
+    @property
+    def _cast(self) -> str:
+        """What a graph's vectors and its queries are cast to, if they are too long for it."""
+        if self._known_dim is None:
+            self._known_dim = int((self.meta() or {}).get("dim", 0))
+        return f"::halfvec({self._known_dim})" if self._known_dim > VECTOR_DIM else ""
 
 
 def _make_extension(it: "Connection") -> None:

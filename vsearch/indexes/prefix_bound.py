@@ -40,9 +40,89 @@ CHUNK = 4096  # vectors that are in float64 at a time
 TINY = 1e-30  # more than underflow can take away
 
 
-def gamma(n: int, u: float) -> float:
-    """Return g_n(u) = n u / (1 - n u): what n roundings can change a result by, as a share of it."""
-    return n * u / (1 - n * u)
+@dataclass(frozen=True)
+class Prefix:
+    """The vectors' a(x), and what it takes to make a(q) for a query.
+
+    Args:
+        basis: float64 (dim, p), orthonormal columns.
+        eta: how far a projection may be off; see above.
+        rows: float32 (p + 2, n): y, r and -|x|^2 / 2; a vector a column, which a product with one
+            query reads fastest.
+    """
+
+    basis: np.ndarray
+    eta: float
+    rows: np.ndarray
+
+    @classmethod
+    def of(cls, vectors: np.ndarray, basis: np.ndarray) -> Self:
+        """Project float32 (n, dim) vectors on float64 (dim, p) axes."""
+        eta = projection_error(basis)
+        rows = np.empty((basis.shape[1] + 2, len(vectors)), dtype=np.float32)
+        for start in range(0, len(vectors), CHUNK):
+            split = _split(vectors[start : start + CHUNK], basis, eta)
+            rows[:, start : start + CHUNK] = np.vstack([split.y.T, split.r, -split.squares / 2])
+        return cls(basis, eta, rows)
+
+    @property
+    def components(self) -> int:
+        """How many axes there are."""
+        return self.basis.shape[1]
+
+    def appended(self, vectors: np.ndarray) -> "Prefix":
+        """Return the prefix with those of float32 (m, dim) vectors behind, on the same axes."""
+        more = Prefix.of(vectors, self.basis).rows
+        return Prefix(self.basis, self.eta, np.hstack([self.rows, more]))
+
+    def without(self, positions: np.ndarray) -> "Prefix":
+        """Return the prefix without the vectors at int (m,) positions."""
+        return Prefix(self.basis, self.eta, np.delete(self.rows, positions, axis=1))
+
+    def shortened(self, components: int) -> "Prefix":
+        """Return the prefix on the first axes alone: what the others held goes into r. All terms
+        are positive.
+        """
+        dropped = np.square(self.rows[components:-1], dtype=np.float64).sum(axis=0)
+        r = np.sqrt(dropped).astype(np.float32)
+        rows = np.vstack([self.rows[:components], r, self.rows[-1]])
+        return Prefix(np.ascontiguousarray(self.basis[:, :components]), self.eta, rows)
+
+    def project(self, queries: np.ndarray) -> np.ndarray:
+        """Return a(q) of float32 (q, dim) queries, float32 (q, p + 2)."""
+        split = _split(queries, self.basis, self.eta)
+        return np.column_stack([split.y, split.r, np.ones(len(queries))]).astype(np.float32)
+
+    @cached_property
+    def longest(self) -> float:
+        """Max |a(x)|, or a little more."""
+        return 1.001 * float(np.sqrt(np.einsum("pn,pn->n", self.rows, self.rows).max(initial=0.0)))
+
+    def slack(self, projected: np.ndarray) -> np.ndarray:
+        """Return by how much the float32 product of a(q) (q, p + 2) and `rows` may be too low:
+        float64 (q,).
+        """
+        share = gamma(len(self.rows) + 6, 2.0**-24) + 3 * self.eta
+        lengths = np.linalg.norm(projected.astype(np.float64), axis=1)
+        return 1.001 * share * self.longest * lengths + TINY
+
+
+def bound_at(distance_l2sq: float, square: float, dim: int, slack: float) -> np.float32:
+    """Return the computed s below which no vector is as near as a given distance, rounded down.
+
+    A float32 sum of squared differences is off by g_{dim+2}(2^-24) of itself at most, whatever its
+    order; so a vector whose true or computed distance is within the given, computed one has |q -
+    x|^2 <= distance / (1 - g).
+
+    Args:
+        distance_l2sq: the limit, as computed in float32.
+        square: |q|^2, in float64.
+        dim: numbers a vector.
+        slack: by how much a computed s may be too low.
+    """
+    limit = distance_l2sq / (1 - gamma(dim + 4, 2.0**-24)) + TINY
+    rounding = (dim + 8) * 2.0**-52 * (square + limit)  # of |q|^2 and of this line, in float64
+    return np.nextafter(np.float32((square - limit) / 2 - slack - rounding), np.float32(-np.inf))
 
 
 def principal_axes(sample: np.ndarray, components: int, seed: int = 0) -> np.ndarray:
@@ -73,95 +153,29 @@ def projection_error(basis: np.ndarray) -> float:
     return float(1.01 * (np.sqrt(p) * rounding + departure))
 
 
+def gamma(n: int, u: float) -> float:
+    """Return g_n(u): what n roundings can change a result by, as a share of it."""
+    return n * u / (1 - n * u)
+
+
 @dataclass(frozen=True)
-class Prefix:
-    """The vectors' a(x), and what it takes to make a(q) for a query.
+class _Split:
+    """Vectors split into projection and rest, in float64.
 
-    Args:
-        basis: float64 (dim, p), orthonormal columns.
-        eta: how far a projection may be off; see above.
-        rows: float32 (p + 2, n): y, r and -|x|^2 / 2; a vector a column, which a product with one
-            query reads fastest.
+    Attributes:
+        y: (m, p), on the axes.
+        r: (m,), the length of the rest, or a little more.
+        squares: (m,), |v|^2.
     """
 
-    basis: np.ndarray
-    eta: float
-    rows: np.ndarray
-
-    @classmethod
-    def of(cls, vectors: np.ndarray, basis: np.ndarray) -> Self:
-        """Project float32 (n, dim) vectors on float64 (dim, p) axes."""
-        eta = projection_error(basis)
-        rows = np.empty((basis.shape[1] + 2, len(vectors)), dtype=np.float32)
-        for start in range(0, len(vectors), CHUNK):
-            y, r, squares = _parts(vectors[start : start + CHUNK], basis, eta)
-            rows[:, start : start + CHUNK] = np.vstack([y.T, r, -squares / 2])
-        return cls(basis, eta, rows)
-
-    def appended(self, vectors: np.ndarray) -> "Prefix":
-        """Return the prefix with those of float32 (m, dim) vectors behind, on the same axes."""
-        return Prefix(
-            self.basis, self.eta, np.hstack([self.rows, Prefix.of(vectors, self.basis).rows])
-        )
-
-    def without(self, positions: np.ndarray) -> "Prefix":
-        """Return the prefix without the vectors at int (m,) positions."""
-        return Prefix(self.basis, self.eta, np.delete(self.rows, positions, axis=1))
-
-    def shortened(self, components: int) -> "Prefix":
-        """Return the prefix on the first axes alone: what the others held goes into r. All terms
-        are positive.
-        """
-        dropped = np.square(self.rows[components:-1], dtype=np.float64).sum(axis=0)
-        rows = np.vstack(
-            [self.rows[:components], np.sqrt(dropped).astype(np.float32), self.rows[-1]]
-        )
-        return Prefix(np.ascontiguousarray(self.basis[:, :components]), self.eta, rows)
-
-    def ask(self, queries: np.ndarray) -> np.ndarray:
-        """Return a(q) of float32 (q, dim) queries, float32 (q, p + 2)."""
-        y, r, _ = _parts(queries, self.basis, self.eta)
-        return np.column_stack([y, r, np.ones(len(queries))]).astype(np.float32)
-
-    @cached_property
-    def longest(self) -> float:
-        """Max |a(x)|, or a little more."""
-        return 1.001 * float(np.sqrt(np.einsum("pn,pn->n", self.rows, self.rows).max(initial=0.0)))
-
-    def slack(self, asked: np.ndarray) -> np.ndarray:
-        """Return by how much the float32 product of a(q) (q, p + 2) and `rows` may be too low:
-        float64 (q,).
-        """
-        share = gamma(len(self.rows) + 6, 2.0**-24) + 3 * self.eta
-        return (
-            1.001 * share * self.longest * np.linalg.norm(asked.astype(np.float64), axis=1) + TINY
-        )
+    y: np.ndarray
+    r: np.ndarray
+    squares: np.ndarray
 
 
-def least(square: float, distance_l2sq: float, dim: int, slack: float) -> np.float32:
-    """Return the computed s below which no vector is as near as a given distance, rounded down.
-
-    A float32 sum of squared differences is off by g_{dim+2}(2^-24) of itself at most, whatever its
-    order; so a vector whose true or computed distance is within the given, computed one has |q -
-    x|^2 <= distance / (1 - g).
-
-    Args:
-        square: |q|^2, in float64.
-        distance_l2sq: the limit, as computed in float32.
-        dim: numbers a vector.
-        slack: by how much a computed s may be too low.
-    """
-    limit = distance_l2sq / (1 - gamma(dim + 4, 2.0**-24)) + TINY
-    rounding = (dim + 8) * 2.0**-52 * (square + limit)  # of |q|^2 and of this line, in float64
-    return np.nextafter(np.float32((square - limit) / 2 - slack - rounding), np.float32(-np.inf))
-
-
-def _parts(
-    vectors: np.ndarray, basis: np.ndarray, eta: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return y (m, p), r (m,) and |v|^2 (m,) in float64."""
+def _split(vectors: np.ndarray, basis: np.ndarray, eta: float) -> _Split:
     exact = vectors.astype(np.float64)
     y = exact @ basis
     squares = np.einsum("md,md->m", exact, exact)
     rest = np.maximum(squares - np.einsum("mp,mp->m", y, y), 0)
-    return y, np.sqrt(rest + 8 * eta * squares), squares
+    return _Split(y, np.sqrt(rest + 8 * eta * squares), squares)

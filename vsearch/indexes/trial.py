@@ -2,6 +2,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -14,14 +15,16 @@ from vsearch.indexes.candidates import Candidate
 from vsearch.indexes.choice import Measured
 
 K = 10
-ROUNDS, SINGLES, BATCH = 5, 10, 64
+ROUNDS = 5
+SINGLES = 10  # single searches in a round that count
+BATCH = 64
 Clock = Callable[[], float]
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Tried:
-    """A candidate with one of its settings, in the trial's index."""
+class Trial:
+    """A candidate's index of the sample, with one of its settings."""
 
     candidate: Candidate
     setting: dict[str, float]
@@ -38,7 +41,7 @@ class Tried:
 
 def build_all(
     candidates: Sequence[Candidate], vectors: np.ndarray, built: Callable[[], None] = lambda: None
-) -> list[Tried]:
+) -> list[Trial]:
     """Build each candidate's index of unit vectors (m, dim) once; return it with each of its
     settings.
 
@@ -48,10 +51,11 @@ def build_all(
     Raises:
         ValueError: none could be built.
     """
-    found, refused = [], []
+    trials = []
+    refused = []
     for candidate in candidates:
-        start = time.perf_counter()
         index = candidate.make(len(vectors))
+        start = time.perf_counter()
         try:
             index.build(vectors)
         except ValueError as error:
@@ -60,17 +64,16 @@ def build_all(
         else:
             build_s = time.perf_counter() - start
             size = stored_bytes(index)
-            found += [
-                Tried(candidate, setting, index, build_s, size) for setting in candidate.settings
-            ]
+            for setting in candidate.settings:
+                trials.append(Trial(candidate, setting, index, build_s, size))
         built()
-    if not found:
+    if not trials:
         raise ValueError("; ".join(refused))
-    return found
+    return trials
 
 
 def measure(
-    tried: Sequence[Tried],
+    trials: Sequence[Trial],
     vectors: np.ndarray,
     queries: np.ndarray,
     n: int,
@@ -78,7 +81,7 @@ def measure(
     done: Callable[[], None] = lambda: None,
 ) -> list[Measured]:
     """Measure recall and times with held-out queries (q, dim) on the vectors (m, dim) that the
-    trial's indexes hold.
+    trials' indexes hold.
 
     Times are medians over rounds in which all take their turn, so that what slows the machine down
     slows all. Bytes and times are brought from m vectors to the n that are wanted: bytes grow with
@@ -87,27 +90,35 @@ def measure(
     """
     exact = queries @ vectors.T
     limits = kth_best(exact, K)
-    recalls, specs = [], []
-    for one in tried:
-        recalls.append(found_share(one.search(queries), exact, limits))
-        specs.append(one.index.spec)
-    singles = [
-        [lambda one=one, q=q: one.search(q) for q in queries[: SINGLES + 1, None]] for one in tried
-    ]
+    recalls = []
+    specs = []
+    for trial in trials:
+        recalls.append(found_share(trial.search(queries), exact, limits))
+        specs.append(trial.index.spec)  # before another trial of this index sets it otherwise
+
+    alone = queries[: SINGLES + 1, None]
     batch = np.resize(queries, (BATCH, queries.shape[1]))
-    batches = [[lambda one=one: one.search(batch)] for one in tried]
-    single_s, batch_s = in_turn(singles, ROUNDS, clock, done), in_turn(batches, ROUNDS, clock, done)
+    single_calls = [[partial(trial.search, query) for query in alone] for trial in trials]
+    batch_calls = [[partial(trial.search, batch)] for trial in trials]
+    single_s = in_turn(single_calls, ROUNDS, clock, done)
+    batch_s = in_turn(batch_calls, ROUNDS, clock, done)
+
     share = n / len(vectors)
     rows = []
-    for one, spec, recall, alone, together in zip(
-        tried, specs, recalls, single_s, batch_s, strict=True
-    ):
-        slower, size = 1000 * share ** growth(spec), round(one.bytes * share)
-        rows.append(
-            Measured(
-                spec, recall, slower * alone, slower * together / BATCH, size, size, one.build_s
-            )
+    for number, trial in enumerate(trials):
+        spec = specs[number]
+        ms = 1000 * share ** growth(spec)
+        size = round(trial.bytes * share)
+        row = Measured(
+            spec=spec,
+            recall_at_10=recalls[number],
+            single_ms=ms * single_s[number],
+            batch_ms=ms * batch_s[number] / BATCH,
+            disk_bytes=size,
+            memory_bytes=size,
+            build_s=trial.build_s,
         )
+        rows.append(row)
     return rows
 
 
@@ -137,10 +148,10 @@ def in_turn(
 
 
 def growth(spec: str) -> float:
-    """Return the power of n that a search's time grows with: 0 for a graph (log n), 1/2 for 4
-    sqrt(n) lists, else 1.
-    """
-    return 0.0 if "HNSW" in spec else 0.5 if "IVF" in spec else 1.0
+    """Return the power of n that a search's time grows with."""
+    if "HNSW" in spec:
+        return 0.0  # a walk through a graph takes log n
+    return 0.5 if "IVF" in spec else 1.0  # there are 4 sqrt(n) lists
 
 
 def kth_best(exact: np.ndarray, k: int) -> np.ndarray:

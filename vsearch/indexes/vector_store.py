@@ -1,32 +1,41 @@
 import json
 import secrets
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from inspect import signature
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from vsearch.indexes.base import Index
-from vsearch.indexes.belonging import FORMAT, Belonging, foreign, taken
-from vsearch.indexes.collection import Collection
-from vsearch.indexes.exhaustive import search_among
-from vsearch.indexes.serials import Where, first_serial
-from vsearch.indexes.stored import BATCH_ROWS, Hits, Stored, batch, best
+from vsearch.indexes.base import Index, as_unit_vectors
+from vsearch.indexes.exhaustive import Hits, search_among
+from vsearch.indexes.stores.collection import FORMAT, Collection, Owner, another_model, taken
+from vsearch.indexes.stores.rows import BATCH_ROWS, StoredRows, batch_rows, best
+from vsearch.indexes.stores.serials import Where, first_serial
 
-FILE, SERIALS = "collection.json", "serials.npy"
+FILE = "collection.json"
+SERIALS = "serials.npy"
 ANSWER = 200_000  # hits that one call may ask for, all queries together
 
 
 @dataclass(frozen=True)
+class StoreKind:
+    """The settings that a vector store's kind of index takes, when it is made and when searched."""
+
+    construction: tuple[str, ...] = ()
+    searching: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Filling:
-    """How far the vectors of an index have come.
+    """How far writing the vectors of an index has come.
 
     Attributes:
         owner: of the collection.
         first: serial of the first row.
-        done: rows that the engine keeps.
+        done: rows that the vector store keeps.
     """
 
     owner: str
@@ -34,39 +43,73 @@ class Filling:
     done: int = 0
 
 
-class RemoteIndex(Index):
-    """An index whose vectors are in an engine outside this process; a position's row there has a
-    serial number.
+class VectorStoreIndex(Index):
+    """An index whose vectors are in a vector store, each in a row with a serial number.
 
-    The engine holds rows, this class which of them count, and in which order: `save` writes the map
-    from positions to serials. A row is never changed and its serial never used twice, so that a
-    saved index stays what it was, whatever is written to the collection later. Vectors that `add`
-    brings stay in memory, as does what `remove` takes out; only `build` and `save` write to the
-    engine, and only `vacuum` deletes there. One collection belongs to one bundle and to one model;
-    both are checked before anything is written or served.
+    The store holds rows. This class knows which of them count, and in which order: `save` writes
+    the map from positions to serials. A row is never changed and its serial never used twice, so a
+    saved index stays what it was, whatever is written to the collection later. What `add` brings
+    and `remove` takes out is kept in memory; only `build` and `save` write to the store, and only
+    `vacuum` deletes there. One collection belongs to one bundle and to one model; both are checked
+    before anything is written or served.
 
-    A subclass has its settings as keyword arguments of the constructor, each kept as an attribute
-    of the same name (`url` without its secrets), and makes `self.collection`.
+    A subclass keeps each argument of its constructor as an attribute of the same name, `url`
+    without its secrets.
+
+    Args:
+        url: of the collection, secrets included.
+        kind: one of `kinds`.
+        construction: settings of that kind when its index is made.
+        searching: settings of that kind when it is searched.
+        timeout_s: that a call may take.
+
+    Raises:
+        ValueError: there is no such kind, or it has no such setting.
     """
 
-    collection: Collection
-    url: str
-    _stored: Stored
-    _fresh: np.ndarray
+    store: ClassVar[str]
+    kinds: ClassVar[Mapping[str, StoreKind]]
+    exact_kind: ClassVar[str]  # that compares every vector
 
-    def __init__(self) -> None:
-        self._keep(np.zeros(0, np.int64), 0)
-        self._owner, self._fingerprint = "", ""
+    def __init__(
+        self,
+        url: str,
+        kind: str,
+        construction: Mapping[str, int] | None,
+        searching: Mapping[str, int] | None,
+        timeout_s: float,
+    ) -> None:
+        if kind not in self.kinds:
+            raise ValueError(f"kind: {kind!r} is none of {', '.join(self.kinds)}")
+        self.kind = kind
+        self.construction = dict(construction or {})
+        self.searching = dict(searching or {})
+        self.timeout_s = timeout_s
+        _check_names("construction", self.construction, self.kinds[kind].construction, kind)
+        _check_names("searching", self.searching, self.kinds[kind].searching, kind)
+        settings = {**self.construction, **self.searching}
+        told = [f"{name}={value}" for name, value in settings.items()]
+        self.spec = ", ".join([f"{self.store} {kind}", *told])
+
+        self.collection = self._collection(url)
+        self.url = self.collection.url
+        self._owner = ""
+        self._fingerprint = ""
         self._filling: Filling | None = None
+        self._keep(np.zeros(0, np.int64), 0)
+
+    @abstractmethod
+    def _collection(self, url: str) -> Collection:
+        """Return the collection at a URL, which need not be there yet."""
 
     @property
-    @abstractmethod
     def exact(self) -> bool:
-        """Whether the engine compares every vector."""
+        """Whether every vector is compared."""
+        return self.kind == self.exact_kind
 
-    @abstractmethod
     def settings(self) -> dict[str, Any]:
         """Return the constructor's arguments, as plain JSON values without secrets."""
+        return {name: getattr(self, name) for name in signature(type(self)).parameters}
 
     def bind(self, fingerprint: str) -> None:
         """Say whose vectors these are.
@@ -75,18 +118,16 @@ class RemoteIndex(Index):
             ValueError: the index is of another model.
         """
         if self._fingerprint not in ("", fingerprint):
-            raise ValueError(foreign(self.url, self._fingerprint, fingerprint))
+            raise ValueError(another_model(self.url, self._fingerprint, fingerprint))
         self._fingerprint = fingerprint
 
     @property
     def secret(self) -> bool:
-        """Whether the URL that was given had a user, a password or a token: what is written has
-        none.
-        """
+        """Whether the URL that was given had a user, a password or a token; none is written."""
         return self.collection.secret
 
     def check(self, n: int, dim: int) -> None:
-        """Refuse a collection that is there already, and ask the engine whether it is.
+        """Ask the vector store, and refuse a collection that is there already.
 
         Raises:
             IndexUnavailable: it can't be asked.
@@ -95,15 +136,15 @@ class RemoteIndex(Index):
             raise ValueError(taken(self.url))
 
     def build(self, embeddings: np.ndarray) -> None:
-        """Write float32 (n, dim) unit vectors to the engine: to a new collection, or as new rows to
-        the index's own.
+        """Write float32 (n, dim) unit vectors: to a new collection, or as new rows to the index's
+        own.
 
         Raises:
             ValueError: the vectors are not of unit length, no model was named, or the collection is
                 another's.
-            IndexUnavailable: the engine can't be asked, or refuses them.
+            IndexUnavailable: the vector store can't be asked, or refuses them.
         """
-        vectors = self._units(embeddings)
+        vectors = as_unit_vectors(embeddings)
         self.fill(vectors.__getitem__, *vectors.shape)
 
     def fill(
@@ -114,147 +155,135 @@ class RemoteIndex(Index):
         so_far: Filling | None = None,
         note: Callable[[Filling], object] = lambda filling: None,
     ) -> None:
-        """Do what `build` does, in batches: int (m,) positions -> float32 (m, dim).
+        """Do what `build` does, in batches.
 
         Args:
-            vectors: called for one batch after the other.
+            vectors: int (m,) positions -> float32 (m, dim), called for one batch after the other.
             n: how many there are.
             dim: of them.
-            so_far: what an earlier call was cut off at.
-            note: told after each batch; with its last word, a later call goes on from there.
+            so_far: where an earlier call was cut off.
+            note: called after each batch; a later call goes on from the last that it was given.
         """
         if not self._fingerprint:
             raise ValueError(
                 f"{self.url}: no model was named whose vectors these are: call `bind` with a "
                 "fingerprint."
             )
-        filling = so_far or Filling(self._owner or secrets.token_hex(8), first_serial(self._last()))
-        self._owner, meta = filling.owner, self.collection.meta()
+        filling = so_far or Filling(self._owner or secrets.token_hex(8), self._next_serial())
+        self._owner = filling.owner
+        meta = self.collection.meta()
         if meta is not None:
-            self._belonging(dim).check(meta, self.url)
+            self._owned(dim).check(meta, self.url)
         note(filling)  # before the collection is made, so that a later call knows it for its own
+
         if meta is None:
-            self.collection.create(dim, self._belonging(dim).meta())
+            self.collection.create(dim, self._owned(dim).meta())
             filling = replace(filling, done=0)
-        elif (done := filling.done) and self.collection.count(
-            Where(((filling.first, filling.first + done - 1),))
-        ) < done:
-            filling = replace(filling, done=0)  # somebody has deleted rows of the earlier call
+        elif filling.done:
+            earlier = Where(((filling.first, filling.first + filling.done - 1),))
+            if self.collection.count(earlier) < filling.done:  # somebody has deleted rows
+                filling = replace(filling, done=0)
         self._write(vectors, n, dim, filling, note)
         self._keep(filling.first + np.arange(n), dim)
         self._check_rows()
 
     def add(self, embeddings: np.ndarray) -> None:
         """Append float32 (m, dim) unit vectors, in memory until `save`."""
-        vectors = self._units(embeddings)
+        vectors = as_unit_vectors(embeddings)
         if vectors.shape[1] != self._dim:
             raise ValueError(
                 f"{self.url} holds vectors of {self._dim} dimensions, not of {vectors.shape[1]}"
             )
-        self._fresh = np.concatenate([self._fresh, vectors])
+        self._added = np.concatenate([self._added, vectors])
 
     def remove(self, positions: np.ndarray) -> None:
-        """Take out the vectors at int (m,) positions; the engine keeps them for those who opened
+        """Take out the vectors at int (m,) positions; the store keeps them for others that opened
         the index before.
         """
-        gone, stored = np.unique(positions).astype(np.int64), len(self._stored)
+        gone = np.unique(positions).astype(np.int64)
         if len(gone) and not 0 <= gone[0] <= gone[-1] < len(self):
             raise ValueError(
                 f"positions {gone[0]} to {gone[-1]} can't be removed: the index has {len(self)}"
             )
+        stored = len(self._stored)
         self._stored = self._stored.without(gone[gone < stored])
-        self._fresh = np.delete(self._fresh, gone[gone >= stored] - stored, axis=0)
+        self._added = np.delete(self._added, gone[gone >= stored] - stored, axis=0)
 
     def search(self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None) -> Hits:
         """Return scores (cosines, best first) and positions, each (q, k).
 
-        See `Stored.search` for what the engine is asked; what is in memory is compared here.
+        See `StoredRows.search` for what the vector store is asked; what is in memory is compared
+        here.
 
         Raises:
             ValueError: queries are not finite, or of another dim.
-            IndexUnavailable: the engine can't be asked.
+            IndexUnavailable: the vector store can't be asked.
         """
-        asked, stored, fresh = self._queries(queries), self._stored, self._fresh
+        asked = self._checked(queries)
+        stored = self._stored
         k = max(0, min(k, len(self) if allowed is None else int(allowed.sum())))
-        told = None if allowed is None else allowed[: len(stored)]
+        in_store = None if allowed is None else allowed[: len(stored)]
         step = max(1, ANSWER // max(1, k))
-        parts = [
-            stored.search(asked[i : i + step], k, told) for i in range(0, max(1, len(asked)), step)
+        answers = [
+            stored.search(asked[start : start + step], k, in_store)
+            for start in range(0, max(1, len(asked)), step)
         ]
-        places = (
-            np.arange(len(fresh)) if allowed is None else np.flatnonzero(allowed[len(stored) :])
-        )
-        here = search_among(
-            fresh if allowed is None else fresh[places], len(stored) + places, asked, k
-        )
-        return best(
-            [
-                (
-                    np.concatenate([one[0] for one in parts]),
-                    np.concatenate([one[1] for one in parts]),
-                ),
-                here,
-            ],
-            k,
-        )
+        scores, positions = (np.concatenate(each) for each in zip(*answers, strict=True))
+
+        added = self._added
+        places = np.arange(len(added))
+        if allowed is not None:
+            places = np.flatnonzero(allowed[len(stored) :])
+            added = added[places]
+        in_memory = search_among(added, len(stored) + places, asked, k)
+        return best([(scores, positions), in_memory], k)
 
     def vectors(self, positions: np.ndarray) -> np.ndarray:
         """Return the vectors at int (m,) positions, as they were given."""
-        wanted, stored = np.asarray(positions, dtype=np.int64), len(self._stored)
+        wanted = np.asarray(positions, dtype=np.int64)
+        stored = wanted < len(self._stored)
         result = np.empty((len(wanted), self._dim), np.float32)
-        result[wanted < stored] = self._stored.vectors(wanted[wanted < stored])
-        result[wanted >= stored] = self._fresh[wanted[wanted >= stored] - stored]
+        result[stored] = self._stored.vectors(wanted[stored])
+        result[~stored] = self._added[wanted[~stored] - len(self._stored)]
         return result
 
     def save(self, folder: Path) -> list[str]:
-        """Write what was added to the engine, and where to find it all into two files."""
-        if len(self._fresh):
-            self._check(self.collection.meta())
-            filling = self._filling or Filling(
-                self._owner, first_serial(self._last())
-            )  # after a failure: the same
-            self._filling = filling
-            self._write(self._fresh.__getitem__, len(self._fresh), self._dim, filling)
-            self._keep(
-                np.append(self._stored.serials, filling.first + np.arange(len(self._fresh))),
-                self._dim,
-            )
-            self._filling = None
+        """Write what was added to the vector store, and where to find it all into two files."""
+        if len(self._added):
+            self._store_added()
         entry = {
             "format": FORMAT,
             "owner": self._owner,
             "fingerprint": self._fingerprint,
             "dim": self._dim,
+            "vectors": len(self),
+            "settings": self.settings(),
         }
-        (folder / FILE).write_text(
-            json.dumps({**entry, "vectors": len(self), "settings": self.settings()}, indent=1)
-        )
+        (folder / FILE).write_text(json.dumps(entry, indent=1))
         with (folder / SERIALS).open("wb") as file:
             np.save(file, self._stored.serials)
         return [FILE, SERIALS]
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Open what `save` wrote: ask the engine for the collection, check whose it is, and that
-        every row is there.
+        """Open what `save` wrote, once the store's collection is known to be this one's and whole.
 
         Raises:
             ValueError: the files are no such index, or the collection is missing, another's, or
                 lacks rows.
-            IndexUnavailable: the engine can't be asked.
+            IndexUnavailable: the vector store can't be asked.
         """
         try:
             entry = _read(folder)
             opened = cls(**entry["settings"])
-            opened._owner, opened._fingerprint, dim = (
-                entry["owner"],
-                entry["fingerprint"],
-                entry["dim"],
-            )
-            opened._keep(np.load(folder / SERIALS), dim)
+            opened._owner = entry["owner"]
+            opened._fingerprint = entry["fingerprint"]
+            opened._keep(np.load(folder / SERIALS), entry["dim"])
         except (json.JSONDecodeError, KeyError, TypeError, FileNotFoundError) as error:
-            raise ValueError(f"{FILE} and {SERIALS} are no index in an engine: {error}") from error
-        opened._check(opened.collection.meta())
+            raise ValueError(
+                f"{FILE} and {SERIALS} are no index in a vector store: {error}"
+            ) from error
+        opened._check_owner()
         opened._check_rows()
         return opened
 
@@ -263,22 +292,20 @@ class RemoteIndex(Index):
 
         Raises:
             ValueError: the collection is another's, or a folder's files are damaged.
-            IndexUnavailable: the engine can't be asked.
+            IndexUnavailable: the vector store can't be asked.
         """
-        self._check(self.collection.meta())
-        own = [
-            one for one in folders if (one / FILE).is_file() and _read(one)["owner"] == self._owner
-        ]
-        kept = np.concatenate(
-            [self._stored.serials, *(np.load(folder / SERIALS) for folder in own)]
-        )
-        gone = np.setdiff1d(self.collection.serials(), kept)
+        self._check_owner()
+        kept = [self._stored.serials]
+        for folder in folders:
+            if (folder / FILE).is_file() and _read(folder)["owner"] == self._owner:
+                kept.append(np.load(folder / SERIALS))
+        gone = np.setdiff1d(self.collection.serials(), np.concatenate(kept))
         for start in range(0, len(gone), BATCH_ROWS):
             self.collection.delete(gone[start : start + BATCH_ROWS])
         return len(gone)
 
     def __len__(self) -> int:
-        return len(self._stored) + len(self._fresh)
+        return len(self._stored) + len(self._added)
 
     def describe(self) -> dict[str, Any]:
         """Return what it is, where, and how many vectors are in memory until the next `save`."""
@@ -286,8 +313,18 @@ class RemoteIndex(Index):
             **super().describe(),
             **self.settings(),
             "dim": self._dim,
-            "in_memory": len(self._fresh),
+            "in_memory": len(self._added),
         }
+
+    def _store_added(self) -> None:
+        self._check_owner()
+        if self._filling is None:  # else an earlier try failed: the same rows are written again
+            self._filling = Filling(self._owner, self._next_serial())
+        n = len(self._added)
+        self._write(self._added.__getitem__, n, self._dim, self._filling)
+        serials = self._filling.first + np.arange(n)
+        self._keep(np.append(self._stored.serials, serials), self._dim)
+        self._filling = None
 
     def _write(
         self,
@@ -297,43 +334,43 @@ class RemoteIndex(Index):
         filling: Filling,
         note: Callable[[Filling], object] = lambda filling: None,
     ) -> None:
-        step = batch(dim)
+        step = batch_rows(dim)
         for start in range(filling.done, n, step):
             rows = np.arange(start, min(start + step, n))
-            self.collection.upsert(filling.first + rows, self._units(vectors(rows)))
+            self.collection.upsert(filling.first + rows, as_unit_vectors(vectors(rows)))
             filling = replace(filling, done=int(rows[-1]) + 1)
             note(filling)
         self.collection.settle(filling.first, filling.first + n - 1)
 
     def _check_rows(self) -> None:
         """Refuse a collection that lacks rows of this index."""
-        if missing := self._stored.missing():
+        missing = self._stored.missing()
+        if missing:
             raise ValueError(
                 f"{self.url} lacks {missing:,} of this index's {len(self._stored):,} rows. Were "
                 "they deleted, or is it an older backup? `index rollback` takes what was before; "
-                "else the engine's own backup has them."
+                "else the vector store's own backup has them."
             )
 
-    def _check(self, meta: dict[str, str] | None) -> None:
-        self._belonging(self._dim).check(meta, self.url)
+    def _check_owner(self) -> None:
+        self._owned(self._dim).check(self.collection.meta(), self.url)
 
-    def _belonging(self, dim: int) -> Belonging:
-        return Belonging(self._fingerprint, self._owner, dim)
+    def _owned(self, dim: int) -> Owner:
+        return Owner(self._fingerprint, self._owner, dim)
 
-    def _last(self) -> int:
-        return int(self._stored.serials[-1]) if len(self._stored) else 0
+    def _next_serial(self) -> int:
+        serials = self._stored.serials
+        return first_serial(int(serials[-1]) if len(serials) else 0)
 
     def _keep(self, serials: np.ndarray, dim: int) -> None:
-        self._stored, self._fresh = (
-            Stored(self.collection, serials, dim),
-            np.zeros((0, dim), np.float32),
-        )
+        self._stored = StoredRows(self.collection, serials, dim)
+        self._added = np.zeros((0, dim), np.float32)
 
     @property
     def _dim(self) -> int:
         return self._stored.dim
 
-    def _queries(self, queries: np.ndarray) -> np.ndarray:
+    def _checked(self, queries: np.ndarray) -> np.ndarray:
         if len(self) == 0:
             raise ValueError("the index is empty: build it first")
         asked = np.ascontiguousarray(queries, dtype=np.float32)
@@ -343,15 +380,14 @@ class RemoteIndex(Index):
             )
         return asked
 
-    def _units(self, embeddings: np.ndarray) -> np.ndarray:
-        vectors = np.ascontiguousarray(embeddings, dtype=np.float32)
-        norms = np.linalg.norm(vectors, axis=-1)
-        if vectors.ndim != 2 or len(vectors) == 0 or not np.allclose(norms, 1, atol=1e-3):
-            raise ValueError(
-                f"an index needs unit vectors; got {vectors.shape} with norms {norms.ravel()[:3]} "
-                "..."
-            )
-        return vectors
+
+def _check_names(setting: str, given: Mapping[str, Any], known: Sequence[str], kind: str) -> None:
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        there = ", ".join(known) or "none"
+        raise ValueError(
+            f"{setting}: {kind} has no {', '.join(map(repr, unknown))}; there are: {there}"
+        )
 
 
 def _read(folder: Path) -> dict[str, Any]:

@@ -32,7 +32,6 @@ from vsearch.evaluation.scoring import (
 from vsearch.indexes.base import Index
 from vsearch.indexes.choice import BudgetError
 from vsearch.indexes.exact import ExactIndex
-from vsearch.indexes.exactness import is_exact
 from vsearch.models.backbones.base import Backbone
 from vsearch.models.embedder import Embedder
 from vsearch.training.datamodule import CatalogDataModule
@@ -213,7 +212,7 @@ class FinalEvaluator:
         gallery = photos.gallery
         trained = score(built.index, queries, gallery)
         hits = Hits(*scored_hits(built.index, queries, gallery))
-        exact = None if is_exact(built.index) else score_exactly(queries, gallery)
+        exact = None if built.index.exact else score_exactly(queries, gallery)
         before = None if untrained is None else untrained.labels
         return FinalEvaluation(
             trained=NetworkScores(trained, self._score_axes(hits.positions, photos)),

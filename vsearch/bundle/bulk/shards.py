@@ -18,7 +18,7 @@ from vsearch.data.io.atomic import MAKING, make_folder
 from vsearch.errors import BundleError
 from vsearch.indexes.faiss import FaissIndex
 from vsearch.indexes.faiss_files import LISTS
-from vsearch.indexes.faiss_merging import check_mergeable
+from vsearch.indexes.faiss_kinds import check_mergeable
 
 TRAINED, MORE, WORK = "trained", "more", "shards"
 PER_CENTROID = 256  # vectors, as FAISS itself takes no more

@@ -18,8 +18,8 @@ from vsearch.data.io.atomic import MAKING, make_folder, replace_file, sha256
 from vsearch.data.items import table_bytes
 from vsearch.errors import BundleError
 from vsearch.indexes.base import Index
-from vsearch.indexes.serials import first_serial
-from vsearch.indexes.vector_store import Filling, RemoteIndex
+from vsearch.indexes.stores.serials import first_serial
+from vsearch.indexes.vector_store import Filling, VectorStoreIndex
 
 FILE, FETCHED = "copying.json", "vectors.f32"
 MADE = ("kind", "construction")  # settings that a collection is made with
@@ -28,7 +28,7 @@ BLOCK = 4096  # vectors fetched at once
 Done = Callable[[int], object]  # told how many vectors have come so far
 
 
-def fill(live: Live, index: RemoteIndex, done: Done) -> None:
+def fill(live: Live, index: VectorStoreIndex, done: Done) -> None:
     """Write the live items' vectors into an index's engine; go on where an earlier call for the
     same was cut off.
 

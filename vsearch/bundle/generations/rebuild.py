@@ -9,7 +9,6 @@ from vsearch.bundle.generations.promote import promote
 from vsearch.bundle.generations.state import State
 from vsearch.errors import BundleError
 from vsearch.indexes.base import Index
-from vsearch.indexes.exactness import is_exact
 
 FOLD_ROWS, FOLD_CHANGES = (
     5000,
@@ -53,7 +52,7 @@ def drift(live: Live) -> Drift:
 def advice(live: Live) -> str | None:
     """Return what to do about the drift, if it is time; an exact index finds as much as before."""
     share = drift(live).share
-    if share <= ADVISE_ABOVE or is_exact(live.index):
+    if share <= ADVISE_ABOVE or live.index.exact:
         return None
     return (
         f"{share:.0%} of the rows were added or removed since the index was built; above "

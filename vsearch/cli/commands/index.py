@@ -240,7 +240,7 @@ def copy(args: argparse.Namespace) -> None:
     """Copy the vectors to another engine and put it in force, or into a new bundle; go on with a
     copy cut off.
     """
-    from vsearch.bundle.copying import copy_to, engine_at, move
+    from vsearch.bundle.copying import copy_to, move, vector_store_at
     from vsearch.bundle.generations.live import open_live
     from vsearch.bundle.generations.writer_lock import writing
 
@@ -251,7 +251,7 @@ def copy(args: argparse.Namespace) -> None:
     with writing(args.bundle):
         live = open_live(args.bundle)
         _warn_of_codes(live)
-        index = engine_at(args.to, args.init_args)
+        index = vector_store_at(args.to, args.init_args)
         if index is None:
             made = copy_to(live, Path(args.to), args.queries, check)
             print(f"{args.to}: a new bundle of {len(made):,} items, {made.spec}")

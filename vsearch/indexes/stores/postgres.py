@@ -4,8 +4,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, urlencode
 
-from vsearch.indexes.address import Address
 from vsearch.indexes.base import IndexUnavailable
+from vsearch.indexes.stores.url import CollectionUrl
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -13,33 +13,31 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Server:
+class Connections:
     """Connections to a PostgreSQL database with pgvector, kept for the next call; any thread may
     ask for one.
 
     Args:
-        where: the database.
+        url: of a table in the database.
         timeout_s: that connecting and a search may take; writing and counting have no limit.
         settings: of pgvector, for every connection.
     """
 
-    def __init__(self, where: Address, timeout_s: float, settings: Mapping[str, object]) -> None:
-        user = {
-            name: value
-            for name in ("user", "password")
-            if (value := getattr(where, name)) is not None
-        }
-        options = urlencode({**where.options, **user}, quote_via=quote)
-        self._url, self._shown = (
-            f"postgresql://{where.host}/{quote(where.place.strip('/'))}?{options}",
-            where.shown,
-        )
-        self._timeout_s, self._settings = timeout_s, settings
+    def __init__(self, url: CollectionUrl, timeout_s: float, settings: Mapping[str, object]):
+        options = dict(url.options)
+        if url.user is not None:
+            options["user"] = url.user
+        if url.password is not None:
+            options["password"] = url.password
+        query = urlencode(options, quote_via=quote)
+        self._url = f"postgresql://{url.host}/{quote(url.place.strip('/'))}?{query}"
+        self._shown = url.shown
+        self._timeout_s = timeout_s
+        self._settings = settings
         self._idle: list[Connection] = []
 
     def run(self, call: Callable[["Connection"], T]) -> T:
-        """Return what a call with a connection returns; tried once more where a connection that was
-        kept had ended.
+        """Return what a call with a connection returns; tried again if a kept one had ended.
 
         Raises:
             IndexUnavailable: PostgreSQL can't be asked, or refuses.
@@ -56,15 +54,15 @@ class Server:
                 self.close()
                 return self._with_connection(call)
 
-    def patiently(self, call: Callable[["Connection"], T]) -> T:
-        """Return what a call in one transaction returns, as long as it takes."""
+    def run_patiently(self, call: Callable[["Connection"], T]) -> T:
+        """Return what a call in one transaction returns, however long it takes."""
 
-        def whole(it: "Connection") -> T:
-            with it.transaction():
-                it.execute("SET LOCAL statement_timeout = 0")
-                return call(it)
+        def in_transaction(connection: "Connection") -> T:
+            with connection.transaction():
+                connection.execute("SET LOCAL statement_timeout = 0")
+                return call(connection)
 
-        return self.run(whole)
+        return self.run(in_transaction)
 
     def close(self) -> None:
         """Close the connections that are kept."""
@@ -88,13 +86,13 @@ class Server:
         import psycopg
         from pgvector.psycopg import register_vector
 
-        wait = max(2, round(self._timeout_s))
-        connection = psycopg.connect(self._url, autocommit=True, connect_timeout=wait)
-        set_to: dict[str, object] = {"statement_timeout": round(1000 * self._timeout_s)}
+        wait_s = max(2, round(self._timeout_s))
+        connection = psycopg.connect(self._url, autocommit=True, connect_timeout=wait_s)
+        settings: dict[str, object] = {"statement_timeout": round(1000 * self._timeout_s)}
         if connection.execute("SELECT 1 FROM pg_type WHERE typname = 'vector'").fetchone():
             register_vector(connection)
-            set_to |= self._settings
-        for name, value in set_to.items():
+            settings |= self._settings
+        for name, value in settings.items():
             connection.execute("SELECT set_config(%s, %s, false)", [name, str(value)])
         return connection
 
@@ -113,12 +111,7 @@ class Server:
                 f"{self._shown}: no answer within {self._timeout_s:g} s (timeout_s)"
             ) from error
         except psycopg.Error as error:
-            hint = (
-                ""
-                if error.sqlstate
-                else " Is PostgreSQL running there, and are PGUSER and PGPASSWORD right?"
-            )
             said = re.sub(r"\s+", " ", str(error)).strip(" .")
-            raise IndexUnavailable(
-                f"{self._shown}: {said}" + (f".{hint}" if hint else "")
-            ) from error
+            if not error.sqlstate:  # it was never reached
+                said += ". Is PostgreSQL running there, and are PGUSER and PGPASSWORD right?"
+            raise IndexUnavailable(f"{self._shown}: {said}") from error

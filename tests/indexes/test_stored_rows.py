@@ -7,9 +7,9 @@ import pytest
 from indexes.hits import assert_same_hits, best_of_all
 from indexes.index_makers import unit
 
-from vsearch.indexes.collection import Collection
-from vsearch.indexes.serials import Where
-from vsearch.indexes.stored import Stored
+from vsearch.indexes.stores.collection import Collection
+from vsearch.indexes.stores.rows import StoredRows
+from vsearch.indexes.stores.serials import Where
 
 
 class Naive(Collection):
@@ -60,7 +60,7 @@ class Naive(Collection):
     def drop(self): ...
 
 
-def stored(seed: int, blind: int = 0) -> tuple[Stored, np.ndarray]:
+def stored(seed: int, blind: int = 0) -> tuple[StoredRows, np.ndarray]:
     """Blocks of rows, of which other generations need some, and the vectors of those that count."""
     rng = np.random.default_rng(seed)
     every = np.concatenate(
@@ -70,7 +70,7 @@ def stored(seed: int, blind: int = 0) -> tuple[Stored, np.ndarray]:
     counts = np.flatnonzero(rng.random(len(every)) < rng.choice([0.3, 0.9, 1]))
     missed = frozenset(every[rng.permutation(len(every))[:blind]].tolist())
     collection = Naive(dict(zip(every.tolist(), vectors, strict=True)), missed)
-    return Stored(collection, every[counts], 8), vectors[counts]
+    return StoredRows(collection, every[counts], 8), vectors[counts]
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -99,10 +99,10 @@ def test_without_a_filter_what_an_approximate_index_misses_stays_empty():
     assert positions[0, 3:].tolist() == scores[0, 3:].tolist() == [-1, -1]
 
 
-def whole() -> Stored:
+def whole() -> StoredRows:
     """A block whose rows all count."""
     serials = 10**9 + np.arange(50)
-    return Stored(Naive(dict(zip(serials.tolist(), unit(50, 8), strict=True))), serials, 8)
+    return StoredRows(Naive(dict(zip(serials.tolist(), unit(50, 8), strict=True))), serials, 8)
 
 
 def test_the_condition_without_a_filter_is_made_once_and_no_query_asks_nothing():

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from indexes.test_faiss import unit
 
-from vsearch.indexes import streamed
-from vsearch.indexes.streamed import StreamedIndex
+from benchmarks import streamed
+from benchmarks.streamed import StreamedIndex
 
 
 def built(vectors: np.ndarray) -> StreamedIndex:

@@ -11,7 +11,7 @@ from small_bundle import unit_vectors
 
 from vsearch.indexes.faiss import FaissIndex
 from vsearch.indexes.faiss_files import LISTS
-from vsearch.indexes.faiss_merging import check_mergeable
+from vsearch.indexes.faiss_kinds import check_mergeable
 
 VECTORS, QUERIES = unit_vectors(600, 16), unit_vectors(20, 16, seed=1)
 KINDS = ["IVF8,Flat", "IVF8,SQ8", "IVF8,PQ4x2", "PCA8,IVF8,Flat", "IVF8_HNSW8,Flat", "IVF8,RaBitQ"]

@@ -3,19 +3,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-ROWS = (
-    1 << 20
-    # serials that a millisecond stands for (int64 lasts until 2248); a larger write takes the next
-    # ones
-    # too
-)
+# Serials that a millisecond stands for: int64 lasts until 2248. A larger write runs ahead.
+ROWS = 1 << 20
 RANGES = 32  # that a condition may have
 
 
 @dataclass(frozen=True)
 class Where:
-    """Which rows of a collection count: those within one of the ranges but for `hidden`, or those
-    that are listed.
+    """A condition on rows: within one of the ranges and not `hidden`, or listed.
 
     Attributes:
         ranges: first and last serial of each, rising.
@@ -31,21 +26,20 @@ class Where:
 def first_serial(after: int) -> int:
     """Return the first of a new block of serials: of this millisecond, and above `after`.
 
-    Serials are int64 and never given twice: a later write has higher ones, whatever was deleted in
-    between.
+    No serial is given twice: a later write has higher ones, whatever was deleted in between.
     """
     return max(int(time.time() * 1000) * ROWS, after + 1)
 
 
 def where(serials: np.ndarray, limit: int) -> Where | None:
-    """Return the shorter condition that exactly these serials, int64 (m,), rising, fulfil; None:
-    both are too long.
+    """Return the shorter condition that exactly these serials fulfil; None: both are too long.
 
     Args:
-        serials: m of them, 1 at least.
+        serials: int64 (m,), rising, 1 at least.
         limit: how many a condition may list or hide.
     """
-    ranges, cuts = _ranges(serials)
+    cuts = _cuts(serials)
+    ranges = _ranges(serials, cuts)
     n_hidden = sum(last - first + 1 for first, last in ranges) - len(serials)
     if len(serials) <= min(n_hidden, limit):
         return Where(listed=serials)
@@ -53,25 +47,26 @@ def where(serials: np.ndarray, limit: int) -> Where | None:
 
 
 def hull(serials: np.ndarray) -> Where:
-    """Return a condition that these serials, int64 (m,), rising, fulfil, and those between them."""
-    return Where(_ranges(serials)[0])
+    """Return a condition that int64 (m,) rising serials fulfil, and others between them."""
+    return Where(_ranges(serials, _cuts(serials)))
 
 
-def _ranges(serials: np.ndarray) -> tuple[tuple[tuple[int, int], ...], np.ndarray]:
-    """Return ranges around all serials, cut where most are missing, and after which place each cut
-    is.
-    """
+def _cuts(serials: np.ndarray) -> np.ndarray:
+    """Return after which places, rising, a new range begins: where most serials are missing."""
     gaps = np.diff(serials) - 1
     wide = np.flatnonzero(gaps > 0)
-    cuts = np.sort(wide[np.argsort(gaps[wide], kind="stable")[::-1][: RANGES - 1]])
-    firsts, lasts = serials[np.append(0, cuts + 1)], serials[np.append(cuts, len(serials) - 1)]
-    return tuple(zip(firsts.tolist(), lasts.tolist(), strict=True)), cuts
+    widest = np.argsort(gaps[wide], kind="stable")[::-1][: RANGES - 1]
+    return np.sort(wide[widest])
+
+
+def _ranges(serials: np.ndarray, cuts: np.ndarray) -> tuple[tuple[int, int], ...]:
+    firsts = serials[np.append(0, cuts + 1)]
+    lasts = serials[np.append(cuts, len(serials) - 1)]
+    return tuple(zip(firsts.tolist(), lasts.tolist(), strict=True))
 
 
 def _missing(serials: np.ndarray, cuts: np.ndarray) -> np.ndarray:
-    """Return the serials, int64 (h,), rising, that are missing between others, but for those at the
-    cuts.
-    """
+    """Return the serials, int64 (h,), rising, that are missing within the ranges."""
     gaps = np.diff(serials) - 1
     gaps[cuts] = 0
     before = np.repeat(serials[:-1], gaps)

@@ -2,15 +2,14 @@ import re
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
-SECRET = re.compile(
-    r"user|.*(password|secret|token).*|.*_key", re.IGNORECASE
-)  # options; `sslkey` names a file
+# Options that are secret; `sslkey` names a file
+SECRET = re.compile(r"user|.*(password|secret|token).*|.*_key", re.IGNORECASE)
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}(\.[A-Za-z_][A-Za-z0-9_]{0,62})?")
 
 
 @dataclass(frozen=True)
-class Address:
-    """Where a collection is, taken apart; user, password and token apart from what may be shown.
+class CollectionUrl:
+    """The parts of a collection's URL; user, password and token apart from what may be shown.
 
     Attributes:
         shown: the URL without secrets.
@@ -33,7 +32,7 @@ class Address:
     secret: bool = False
 
 
-def address(url: str, scheme: str, form: str) -> Address:
+def read_url(url: str, scheme: str, form: str) -> CollectionUrl:
     """Take `scheme://[user[:password]@]host[:port]/[place/]collection[?options]` apart.
 
     Args:
@@ -42,12 +41,11 @@ def address(url: str, scheme: str, form: str) -> Address:
         form: how it should look, for the error.
 
     Raises:
-        ValueError: it doesn't look so. What it looks like isn't told, since it may hold a password.
+        ValueError: it doesn't look so. The message leaves the URL out: it may hold a password.
     """
     try:
         parts = urlsplit(url)
-        host = parts.netloc.rpartition("@")[2]
-        _ = parts.port  # a port that is no number
+        _ = parts.port  # raises where it is no number
     except ValueError as error:
         raise ValueError(f"url: this is no URL ({error}). It should look like {form}") from None
     place, _, name = parts.path.rpartition("/")
@@ -56,13 +54,21 @@ def address(url: str, scheme: str, form: str) -> Address:
             f"url: it should look like {form}; the last part, {name!r} here, names the collection: "
             "letters, digits and _, not beginning with a digit."
         )
+
+    host = parts.netloc.rpartition("@")[2]
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    plain = urlencode(
-        {key: value for key, value in options.items() if not SECRET.fullmatch(key)}, safe="/:,"
+    public = {key: value for key, value in options.items() if not SECRET.fullmatch(key)}
+    slashes = "//" if url.startswith(f"{scheme}://") else ""
+    shown = f"{scheme}:{slashes}{host}{parts.path}"
+    if public:
+        shown += f"?{urlencode(public, safe='/:,')}"
+    return CollectionUrl(
+        shown,
+        host,
+        unquote(place),
+        name,
+        options,
+        None if parts.username is None else unquote(parts.username),
+        None if parts.password is None else unquote(parts.password),
+        secret="@" in parts.netloc or len(public) < len(options),
     )
-    shown = f"{scheme}:{'//' if url.startswith(f'{scheme}://') else ''}{host}{parts.path}{'?' if plain else ''}{plain}"
-    user, password = (
-        None if one is None else unquote(one) for one in (parts.username, parts.password)
-    )
-    secret = "@" in parts.netloc or any(SECRET.fullmatch(key) for key in options)
-    return Address(shown, host, unquote(place), name, options, user, password, secret)

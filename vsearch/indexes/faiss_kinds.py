@@ -1,0 +1,114 @@
+from collections.abc import Iterator
+
+import faiss
+import numpy as np
+
+# Vectors a centroid below which FAISS warns (faiss/Clustering.h, min_points_per_centroid)
+ENOUGH = 39
+
+
+def nested(index: faiss.Index) -> Iterator[faiss.Index]:
+    """Yield an index and those inside it (behind a transform, refined, as storage, quantizer),
+    outermost first.
+    """
+    index = faiss.downcast_index(index)
+    yield index
+    for name in ("index", "base_index", "refine_index", "storage", "quantizer"):
+        inner = getattr(index, name, None)
+        if isinstance(inner, faiss.Index):
+            yield from nested(inner)
+
+
+def inverted(index: faiss.Index) -> faiss.IndexIVF | None:
+    """Return the inverted lists in an index, if it has any."""
+    return next((one for one in nested(index) if isinstance(one, faiss.IndexIVF)), None)
+
+
+def reason(error: Exception) -> str:
+    """Return what FAISS says, without the C++ function and source file that it says it from."""
+    return str(error).rpartition(": ")[2] if isinstance(error, RuntimeError) else str(error)
+
+
+def set_seed(index: faiss.Index, seed: int) -> None:
+    """Seed every k-means that the index trains."""
+    for one in nested(index):
+        for holder in (one, getattr(one, "pq", None), getattr(one, "rq", None)):
+            if holder is not None and hasattr(holder, "cp"):
+                holder.cp.seed = seed + 1  # FAISS takes seeds from 1
+
+
+def as_stored(index: faiss.Index, positions: np.ndarray) -> np.ndarray:
+    """Return float32 (m, dim): the vectors at positions, decoded where codes are kept."""
+    lists = inverted(index)
+    if lists is not None and lists.direct_map.type == faiss.DirectMap.NoMap:
+        lists.make_direct_map()
+    return index.reconstruct_batch(positions)
+
+
+def check_l2(index: faiss.Index, factory: str) -> None:
+    """Refuse kinds whose distances are no squared L2, so that no cosine follows from them."""
+    for one in nested(index):
+        if isinstance(one, faiss.IndexLSH | faiss.IndexIVFSpectralHash):
+            raise ValueError(
+                f"factory: {factory} counts bits that differ ({type(one).__name__}), and no "
+                "cosine follows from that. RaBitQ takes as little memory: a bit a dimension."
+            )
+
+
+def check_enough(index: faiss.Index, factory: str, n: int, train_sample: int | None) -> None:
+    """Refuse to train more centroids or principal components than n vectors can train."""
+    have = min(n, train_sample or n)
+    for step in _transforms(index):
+        if isinstance(step, faiss.PCAMatrix) and step.d_out > min(have, step.d_in):
+            raise ValueError(
+                f"factory: {factory} wants {step.d_out:,} principal components of vectors of "
+                f"{step.d_in:,} dimensions, with {have:,} vectors to train on: "
+                f"{min(have, step.d_in):,} at most."
+            )
+
+    wanted = max(_centroids(one) for one in nested(index))
+    if any(isinstance(step, faiss.OPQMatrix) for step in _transforms(index)):
+        wanted = max(256, wanted)  # FAISS learns a rotation with codes of 8 bits in any case
+    if have < wanted:
+        raise ValueError(
+            f"factory: {factory} trains {wanted:,} centroids, with {have:,} vectors to train on. "
+            f"It takes {wanted:,} at least and {ENOUGH * wanted:,} for good ones; with {have:,} "
+            f"vectors, up to {max(1, have // ENOUGH):,} centroids are well trained."
+        )
+
+
+def check_mergeable(index: faiss.Index, factory: str) -> None:
+    """Refuse kinds whose shards FAISS 1.15 can't join, or joins to something else.
+
+    It ends the process where inverted lists hold packed codes (x4fs), and finds other hits with a
+    multi-index.
+    """
+    inner = faiss.downcast_index(index)
+    while isinstance(inner, faiss.IndexPreTransform):
+        inner = faiss.downcast_index(inner.index)
+    if isinstance(inner, faiss.IndexIVF):
+        quantizer = faiss.downcast_index(inner.quantizer)
+        mergeable = not isinstance(
+            inner, faiss.IndexIVFFastScan | faiss.IndexIVFPQR
+        ) and not isinstance(quantizer, faiss.MultiIndexQuantizer)
+    else:
+        mergeable = isinstance(inner, faiss.IndexFlatCodes)
+    if not mergeable:
+        raise ValueError(
+            f"factory: shards of {factory} can't be joined. Those of IVF with Flat, SQ, PQ or "
+            "RaBitQ can, and those of Flat, SQ, PQ or RaBitQ alone, with OPQ or PCA before it or "
+            "not: IVF1024,PQ64. Graphs (HNSW), packed codes (x4fs), a refinement (RFlat) and IMI "
+            "can't."
+        )
+
+
+def _centroids(index: faiss.Index) -> int:
+    codes = getattr(index, "pq", None)
+    return max(getattr(index, "nlist", 0), codes.ksub if codes is not None else 0)
+
+
+def _transforms(index: faiss.Index) -> Iterator[faiss.VectorTransform]:
+    for one in nested(index):
+        if isinstance(one, faiss.IndexPreTransform):
+            for number in range(one.chain.size()):
+                yield faiss.downcast_VectorTransform(one.chain.at(number))

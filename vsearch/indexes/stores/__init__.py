@@ -1,0 +1,1 @@
+"""What indexes in vector stores are made of: collections, their rows, URLs, connections."""

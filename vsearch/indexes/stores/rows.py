@@ -1,0 +1,125 @@
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from vsearch.indexes.exhaustive import Hits, search_in_pieces
+from vsearch.indexes.stores.collection import Collection
+from vsearch.indexes.stores.serials import Where, hull, where
+
+# Of one call that sends or fetches vectors
+BATCH_BYTES = 16 << 20
+BATCH_ROWS = 10_000
+
+
+@dataclass(frozen=True)
+class StoredRows:
+    """The rows of a collection that count, in the order of their positions.
+
+    Attributes:
+        collection: where the rows are.
+        serials: int64 (n,), rising: that of position i.
+        dim: of the vectors.
+    """
+
+    collection: Collection
+    serials: np.ndarray
+    dim: int
+
+    def __len__(self) -> int:
+        return len(self.serials)
+
+    def without(self, positions: np.ndarray) -> "StoredRows":
+        """Return what is left without the rows at int64 (m,) positions."""
+        return StoredRows(self.collection, np.delete(self.serials, positions), self.dim)
+
+    def vectors(self, positions: np.ndarray) -> np.ndarray:
+        """Return the vectors at int64 (m,) positions, float32 (m, dim)."""
+        wanted = self.serials[positions]
+        step = batch_rows(self.dim)
+        fetched = [self.collection.fetch(wanted[i : i + step]) for i in range(0, len(wanted), step)]
+        return np.concatenate([np.empty((0, self.dim), np.float32), *fetched])
+
+    def missing(self) -> int:
+        """Return how many of the rows the vector store doesn't have."""
+        there = self.collection.count(self._everything or hull(self.serials))
+        return max(0, len(self) - there)
+
+    def search(self, queries: np.ndarray, k: int, allowed: np.ndarray | None) -> Hits:
+        """Return the k best hits for float32 (q, dim) queries among the rows that bool (n,) marks.
+
+        The vector store is told which serials count. Where that would be too long, it is asked for
+        more hits, and if these don't suffice, for piece after piece. Behind a filter, a query with
+        places left is compared with each vector.
+        """
+        places = np.arange(len(self)) if allowed is None else np.flatnonzero(allowed)
+        serials = self.serials[places]
+        k = min(k, len(serials))
+        if k == 0 or not len(queries):
+            shape = (len(queries), k)
+            return np.zeros(shape, np.float32), np.zeros(shape, np.int64)
+        if k > self.collection.most_hits:
+            return search_in_pieces(self.vectors, places, queries, k)
+
+        condition = self._everything if allowed is None else self._condition(serials)
+        if condition is None:
+            scores, positions = self._search_untold(queries, k, serials)
+        else:
+            scores, positions = self._found(queries, k, condition, serials)
+
+        short = (positions < 0).any(axis=1)
+        if allowed is not None and short.any():
+            filled = search_in_pieces(self.vectors, places, queries[short], k)
+            scores[short], positions[short] = filled
+        return scores, positions
+
+    @cached_property
+    def _everything(self) -> Where | None:
+        return self._condition(self.serials)
+
+    def _condition(self, serials: np.ndarray) -> Where | None:
+        return where(serials, self.collection.most_listed)
+
+    def _search_untold(self, queries: np.ndarray, k: int, serials: np.ndarray) -> Hits:
+        """Search among so many serials that the vector store can't be told them all at once."""
+        more = min(self.collection.most_hits, 2 * k * len(self) // len(serials) + 1)
+        scores, positions = self._found(queries, more, hull(serials), serials)
+        scores = scores[:, :k]
+        positions = positions[:, :k]
+
+        short = np.flatnonzero((positions < 0).any(axis=1))
+        if len(short):
+            found = []
+            for start in range(0, len(serials), self.collection.most_listed):
+                piece = serials[start : start + self.collection.most_listed]
+                most = min(k, len(piece))
+                found.append(self._found(queries[short], most, Where(listed=piece), piece))
+            scores[short], positions[short] = best(found, k)
+        return scores, positions
+
+    def _found(self, queries: np.ndarray, k: int, condition: Where, serials: np.ndarray) -> Hits:
+        """Return the rows found under a condition as positions; drop those not among `serials`."""
+        scores, found = self.collection.find(queries, k, condition)
+        place = np.minimum(np.searchsorted(serials, found), len(serials) - 1)
+        positions = np.where(serials[place] == found, np.searchsorted(self.serials, found), -1)
+        return best([(np.clip(scores, -1, 1), positions)], k)
+
+
+def batch_rows(dim: int) -> int:
+    """Return how many vectors to send or fetch at once."""
+    return max(1, min(BATCH_ROWS, BATCH_BYTES // (4 * max(1, dim))))
+
+
+def best(found: list[Hits], k: int) -> Hits:
+    """Return the k best of several answers to the same queries; of equal scores the first position
+    wins, and unfilled places are -1.
+    """
+    scores, positions = (np.concatenate(pair, axis=1) for pair in zip(*found, strict=True))
+    unfilled = positions < 0
+    order = np.lexsort((positions, np.where(unfilled, np.inf, -scores)), axis=1)[:, :k]
+    scores = np.where(unfilled, -1, scores).astype(np.float32)
+    scores = np.take_along_axis(scores, order, axis=1)
+    positions = np.take_along_axis(positions, order, axis=1)
+
+    places = ((0, 0), (0, k - positions.shape[1]))
+    return np.pad(scores, places, constant_values=-1), np.pad(positions, places, constant_values=-1)
