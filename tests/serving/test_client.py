@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from vsearch.serving.client import failures
-from vsearch.serving.client.calls import Box
+from vsearch.serving.client.calls import Region
 from vsearch.serving.client.client import AsyncClient, Client
 from vsearch.serving.messages import SearchRequest
 
@@ -60,7 +60,7 @@ def test_a_picture_is_asked_for_below_the_clients_own_address(base, given):
 
 def test_a_photo_is_sent_with_its_box_and_wishes():
     service = Service(FOUND)
-    found = service.client().search_photo(b"photo", Box(1, 2, 30, 40), k=5, where="colour = red")
+    found = service.client().search_photo(b"photo", Region(1, 2, 30, 40), k=5, where="colour = red")
     (asked,) = service.asked
     assert asked.url.path == "/v1/search/upload"
     form = asked.read()
@@ -207,7 +207,7 @@ def test_the_asynchronous_client_does_the_same():
         async with AsyncClient(
             "http://shop", api_key="k", transport=httpx.MockTransport(service)
         ) as client:
-            found = await client.search_photo(b"photo", Box(0, 0, 5, 5), k=2)
+            found = await client.search_photo(b"photo", Region(0, 0, 5, 5), k=2)
             return found, await client.image(found.hits[0].thumbnail_url)
 
     found, picture = asyncio.run(ask())

@@ -4,9 +4,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vsearch.serving.client.calls import Box
+from vsearch.serving.client.calls import Region
 from vsearch.serving.messages import Heatmap
-from vsearch.serving.page.pictures import Bounds, Picture, darken_outside, overlay, picture, region
+from vsearch.serving.page.pictures import (
+    Bounds,
+    Picture,
+    darken_outside,
+    overlay,
+    picture,
+    region_of,
+)
 
 
 def encoded(image, kind="JPEG", **settings):
@@ -43,13 +50,13 @@ def test_what_can_not_be_shown_is_not(data):
 
 def test_a_region_in_percent_is_one_in_pixels_of_the_photo():
     photo = Picture(Image.new("RGB", (64, 32)), (2000, 1000))
-    assert region(photo, (0, 100), (0, 100)) is None
-    assert region(photo, (25, 75), (10, 60)) == Box(500, 100, 1000, 500)
+    assert region_of(photo, (0, 100), (0, 100)) is None
+    assert region_of(photo, (25, 75), (10, 60)) == Region(500, 100, 1000, 500)
 
 
 def test_outside_of_the_region_it_is_darker():
     photo = Picture(Image.new("RGB", (64, 32), (200, 200, 200)), (640, 320))
-    found = np.asarray(darken_outside(photo, Box(320, 0, 320, 160)))[..., 0]
+    found = np.asarray(darken_outside(photo, Region(320, 0, 320, 160)))[..., 0]
     assert found[:16, 32:].min() == 200
     assert found[16:].max() == found[:, :32].max() == 70
     assert darken_outside(photo, None) is photo.shown

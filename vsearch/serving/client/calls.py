@@ -24,7 +24,7 @@ Reply = TypeVar("Reply")
 
 
 @dataclass(frozen=True)
-class Box:
+class Region:
     """A region of the upright photo, in pixels: left, top, width, height."""
 
     x: float
@@ -70,10 +70,10 @@ class Call(Generic[Reply]):
 
 
 def search_photo(
-    photo: bytes, box: Box | None = None, **options: Unpack[SearchOptions]
+    photo: bytes, region: Region | None = None, **options: Unpack[SearchOptions]
 ) -> Call[SearchReply]:
-    """Return the items that look most like a photo, or like the part of it in `box`."""
-    form = _given({**_sides(box), **options})
+    """Return the items that look most like a photo, or like the part of it in `region`."""
+    form = _given({**_sides(region), **options})
     read = SearchReply.model_validate_json
     return Call("POST", "/v1/search/upload", read, photo=photo, form=form)
 
@@ -139,16 +139,16 @@ def image(path: str) -> Call[bytes]:
     return Call("GET", items + rest or root, bytes)
 
 
-def embed(photo: bytes, box: Box | None = None) -> Call[EmbedReply]:
+def embed(photo: bytes, region: Region | None = None) -> Call[EmbedReply]:
     """Return a photo's embedding."""
     read = EmbedReply.model_validate_json
-    return Call("POST", "/v1/embed", read, photo=photo, form=_sides(box))
+    return Call("POST", "/v1/embed", read, photo=photo, form=_sides(region))
 
 
-def explain(item: str, photo: bytes, box: Box | None = None) -> Call[ExplainReply]:
+def explain(item: str, photo: bytes, region: Region | None = None) -> Call[ExplainReply]:
     """Return why a photo and an item look alike."""
     read = ExplainReply.model_validate_json
-    return Call("POST", "/v1/explain", read, photo=photo, form={"id": item, **_sides(box)})
+    return Call("POST", "/v1/explain", read, photo=photo, form={"id": item, **_sides(region)})
 
 
 def info() -> Call[Info]:
@@ -166,8 +166,8 @@ def _examples(ids: Ids) -> list[Example]:
     return [Example(id=item, weight=weight) for item, weight in weights.items()]
 
 
-def _sides(box: Box | None) -> dict[str, float]:
-    return {} if box is None else asdict(box)
+def _sides(region: Region | None) -> dict[str, float]:
+    return {} if region is None else asdict(region)
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:

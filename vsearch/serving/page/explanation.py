@@ -19,7 +19,7 @@ def explain(hit: Hit, search: Search, photo: Photo | None) -> None:
     try:
         theirs = _item_photo(hit.id)
         ours = photo.data if photo else _item_photo(search.like[0])
-        reply = service().explain(hit.id, ours, photo.box if photo else None)
+        reply = service().explain(hit.id, ours, photo.region if photo else None)
     except ServiceError as error:
         if isinstance(error, Refused) and error.problem.status == 404:
             missing = "Photos are compared, and one of them is not there."

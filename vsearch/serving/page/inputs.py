@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
-from vsearch.serving.client.calls import Box, item_path
+from vsearch.serving.client.calls import Region, item_path
 from vsearch.serving.messages import Info
-from vsearch.serving.page.pictures import Picture, darken_outside, picture, region
+from vsearch.serving.page.pictures import Picture, darken_outside, picture, region_of
 from vsearch.serving.page.search import Search
 from vsearch.serving.page.service import pictures, service
 from vsearch.serving.page.session import put, turn
@@ -25,12 +25,12 @@ class Photo:
     Attributes:
         data: its bytes, as they came.
         picture: to be shown; None: the page can't.
-        box: the part of it that counts; None: all.
+        region: the part of it that counts; None: all.
     """
 
     data: bytes
     picture: Picture | None
-    box: Box | None
+    region: Region | None
 
 
 def choose_photo() -> bytes | None:
@@ -55,7 +55,7 @@ def choose_region(data: bytes) -> Photo:
     with st.expander("Search with a part of the photo", icon=":material/crop:"):
         across = st.slider("From left to right", 0, 100, (0, 100), format="%d %%", key="across")
         down = st.slider("From top to bottom", 0, 100, (0, 100), format="%d %%", key="down")
-    return Photo(data, shown, region(shown, _wide(across), _wide(down)))
+    return Photo(data, shown, region_of(shown, _wide(across), _wide(down)))
 
 
 def show_inputs(search: Search, photo: Photo | None, served: Info) -> None:
@@ -64,9 +64,9 @@ def show_inputs(search: Search, photo: Photo | None, served: Info) -> None:
     shown = pictures([f"{item_path(item)}/image?size=256" for item in ids], served.fingerprint)
     with st.container(horizontal=True, key="wanted"):
         if photo and photo.picture:
-            title = "Your photo" if photo.box is None else "Your photo, a part of it"
+            title = "Your photo" if photo.region is None else "Your photo, a part of it"
             with st.container(border=True, width=TILE_WIDTH, gap="xsmall"):
-                st.image(darken_outside(photo.picture, photo.box), width="stretch", alt=title)
+                st.image(darken_outside(photo.picture, photo.region), width="stretch", alt=title)
                 st.caption(title)
         for item, data in zip(ids, shown, strict=True):
             with st.container(border=True, width=TILE_WIDTH, gap="xsmall"):

@@ -81,8 +81,8 @@ def _ask(search: Search, photo: Photo | None) -> SearchReply:
     if photo is None:
         return service().search(search.like, search.unlike, **search.options)
     if not (search.like or search.unlike):
-        return service().search_photo(photo.data, photo.box, **search.options)
-    embedding = service().embed(photo.data, photo.box).embedding
+        return service().search_photo(photo.data, photo.region, **search.options)
+    embedding = service().embed(photo.data, photo.region).embedding
     return service().search(search.like, search.unlike, embedding, **search.options)
 
 

@@ -5,7 +5,7 @@ from typing import Self
 
 from PIL import Image, ImageDraw, ImageOps
 
-from vsearch.serving.client.calls import Box
+from vsearch.serving.client.calls import Region
 from vsearch.serving.messages import Heatmap
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
@@ -68,22 +68,22 @@ def picture(data: bytes) -> Picture | None:
     return Picture(shown, size)
 
 
-def region(photo: Picture, across: tuple[int, int], down: tuple[int, int]) -> Box | None:
+def region_of(photo: Picture, across: tuple[int, int], down: tuple[int, int]) -> Region | None:
     """Return a region given in percent of a photo's width and height; None: all of it."""
     if across == (0, 100) and down == (0, 100):
         return None
     (left, right), (top, bottom) = across, down
     x_scale = photo.size[0] / 100
     y_scale = photo.size[1] / 100
-    return Box(left * x_scale, top * y_scale, (right - left) * x_scale, (bottom - top) * y_scale)
+    return Region(left * x_scale, top * y_scale, (right - left) * x_scale, (bottom - top) * y_scale)
 
 
-def darken_outside(photo: Picture, box: Box | None) -> Image.Image:
+def darken_outside(photo: Picture, region: Region | None) -> Image.Image:
     """Return the photo, darker outside of a region."""
-    if box is None:
+    if region is None:
         return photo.shown
     scale = photo.shown.width / photo.size[0]
-    sides = (box.x, box.y, box.x + box.w, box.y + box.h)
+    sides = (region.x, region.y, region.x + region.w, region.y + region.h)
     left, top, right, bottom = (round(side * scale) for side in sides)
     found = photo.shown.point(lambda value: round(value * DIM))
     found.paste(photo.shown.crop((left, top, right, bottom)), (left, top))
