@@ -33,12 +33,11 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from vsearch.bundle.exports.manifest import folder_of
-from vsearch.bundle.generations.live import open_live
+from vsearch.bundle.generations.manifest import read_fitted
+from vsearch.bundle.network import checked_embedder
 from vsearch.bundle.new_items import embed_photos
-from vsearch.bundle.opening import embedder_of
 from vsearch.data.decoding import in_threads
 from vsearch.data.photos import read_square
-from vsearch.models.embedder import Embedder
 from vsearch.models.processor import cpu_has_bfloat16
 from vsearch.models.runtimes.base import Runtime
 from vsearch.models.runtimes.onnx import OnnxRuntime
@@ -71,11 +70,10 @@ def looped(
         return torch.cat([nn.functional.normalize(network(batch)) for batch in loader]).numpy()
 
 
-def ours(embedder: Embedder, runtime: Runtime, paths: list[Path]) -> np.ndarray:
-    """Embed files as `index add` does."""
-    return embed_photos(
-        embedder, pd.DataFrame({"path": [str(path) for path in paths]}), runtime.says, runtime
-    ).embeddings
+def ours(runtime: Runtime, paths: list[Path]) -> np.ndarray:
+    """Embed as `index add` does."""
+    items = pd.DataFrame({"path": [str(path) for path in paths]})
+    return embed_photos(runtime, items, runtime.says).embeddings
 
 
 def main() -> None:
@@ -89,7 +87,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     paths = sorted(args.photos_folder.glob("*.jpg"))[: args.photos]
-    embedder = embedder_of(open_live(args.bundle))
+    embedder = checked_embedder(args.bundle, read_fitted(args.bundle))
     preprocessing = embedder.preprocessing
     side = preprocessing.size
 
@@ -112,12 +110,10 @@ def main() -> None:
     runtimes: list[Runtime] = [TorchRuntime(embedder, cpu_has_bfloat16())]
     for name, kind in (("onnx", OnnxRuntime), ("openvino", OpenvinoRuntime)):
         precision = "bfloat16" if name == "openvino" and cpu_has_bfloat16() else "float32"
-        if (folder := folder_of(args.bundle, name, precision)).exists():  # type: ignore[arg-type]
+        if (folder := folder_of(args.bundle, name)).exists():  # type: ignore[arg-type]
             runtimes.append(kind(folder, precision))  # type: ignore[arg-type]
-    ways |= {
-        runtime.says: lambda runtime=runtime: ours(embedder, runtime, paths) for runtime in runtimes
-    }  # type: ignore[misc]
-    exact = ours(embedder, TorchRuntime(embedder), paths)
+    ways |= {runtime.says: lambda runtime=runtime: ours(runtime, paths) for runtime in runtimes}  # type: ignore[misc]
+    exact = ours(TorchRuntime(embedder), paths)
     times: dict[str, list[float]] = {name: [] for name in (*ways, "decode")}
     cosines = {}
     for number in range(args.rounds + 1):  # the first warms up

@@ -19,7 +19,7 @@ from vsearch.bundle.opening import open_bundle
 
 app = FastAPI()
 bundle = open_bundle(Path(os.environ["BUNDLE"]))
-model, items, index = bundle.embedder, bundle.items, faiss.IndexFlatL2(bundle.embedder.dim)
+model, items, index = bundle.runtime.network, bundle.items, faiss.IndexFlatL2(bundle.runtime.dim)
 index.add(bundle.index.vectors(np.arange(len(items))))
 size, mean, std = (getattr(model.preprocessing, name) for name in ("size", "mean", "std"))
 prepare = transforms.Compose(

@@ -25,7 +25,7 @@ from vsearch.bundle.exports.manifest import folder_of
 from vsearch.bundle.exports.photos import held
 from vsearch.bundle.exports.proof import Bounds, embedded, prove
 from vsearch.bundle.generations.live import open_live
-from vsearch.bundle.opening import embedder_of
+from vsearch.bundle.network import checked_embedder
 from vsearch.models.embedder import Embedder
 from vsearch.models.runtimes.base import Name, Precision, Runtime
 from vsearch.models.runtimes.onnx import OnnxRuntime
@@ -41,13 +41,12 @@ def runtimes(bundle: Path, embedder: Embedder) -> list[Runtime]:
     found: list[Runtime] = [TorchRuntime(embedder), TorchRuntime(embedder, bfloat16=True)]
     kinds: list[tuple[Name, Precision]] = [
         ("onnx", "float32"),
-        ("onnx", "int8"),
         ("openvino", "float32"),
         ("openvino", "bfloat16"),
     ]
     for name, precision in kinds:
         folder, kind = (
-            folder_of(bundle, name, precision),
+            folder_of(bundle, name),
             OnnxRuntime if name == "onnx" else OpenvinoRuntime,
         )
         found += [kind(folder, precision)] if folder.exists() else []
@@ -81,7 +80,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     live = open_live(args.bundle)
-    embedder = embedder_of(live)
+    embedder = checked_embedder(args.bundle, live.fitted)
     photos = held(live, embedder.preprocessing)
     clock = time.process_time if args.processor_time else time.perf_counter
     found, labels = runtimes(args.bundle, embedder), live.items["label"].to_numpy()

@@ -14,6 +14,7 @@ from vsearch.bundle.writing import write_bundle
 from vsearch.data.embedding_parts import Parts
 from vsearch.indexes.faiss import FaissIndex
 from vsearch.models.embedder import Embedder
+from vsearch.models.runtimes.torch import TorchRuntime
 
 
 def photo(folder: Path, number: int) -> Path:
@@ -41,7 +42,7 @@ def fitted(
 ) -> Path:
     torch.manual_seed(seed)
     embedder, items = Embedder(TinyBackbone()).eval(), table(folder.parent / "photos", range(n))
-    index, vectors = FaissIndex(factory), embed_photos(embedder, items).embeddings
+    index, vectors = FaissIndex(factory), embed_photos(TorchRuntime(embedder), items).embeddings
     index.build(vectors)
     kept = vectors if stored else None
     files = {f"{name}.parquet": data for name, data in extra.items()}

@@ -23,7 +23,7 @@ def test_the_plugin_shown_is_a_backbone_that_runs_and_can_be_bundled(tmp_path, m
     assert backbone.spec() == {"class_path": "readme_plugins.SmallNet", "init_args": {"dim": 32}}
     words = ["--model.backbone", "readme_plugins.SmallNet", "--model.backbone.init_args.dim", "32"]
     run = Project(tmp_path).run("fit", *words, "--trainer.max_epochs", "1")
-    assert isinstance(open_bundle(run / "bundle").embedder.backbone, SmallNet)
+    assert isinstance(open_bundle(run / "bundle").runtime.network.backbone, SmallNet)
 
 
 def test_the_settings_it_shows_are_understood(tmp_path, capsys):

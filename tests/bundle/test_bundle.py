@@ -10,11 +10,14 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from tiny import TinyBackbone
 
-from vsearch.bundle.opening import BundleError, open_bundle
-from vsearch.bundle.writing import fingerprint, write_bundle
+from vsearch.bundle.network import fingerprint
+from vsearch.bundle.opening import open_bundle
+from vsearch.bundle.writing import write_bundle
 from vsearch.data.photos import Preprocessing
+from vsearch.errors import BundleError
 from vsearch.indexes.faiss import FaissIndex
 from vsearch.models.embedder import Embedder
+from vsearch.models.runtimes.torch import TorchRuntime
 from vsearch.search.searcher import Searcher
 
 PARTS = ("model.safetensors", "index.faiss", "index.json", "items.parquet")
@@ -38,7 +41,7 @@ def write(folder: Path, seed: int = 0, **metadata: list) -> tuple[Embedder, list
         {"id": [p.stem for p in paths], "path": [str(p) for p in paths], "label": list("aabbcc")}
     )
     items = items.assign(**metadata)
-    held = Searcher(embedder, FaissIndex(), items, {})
+    held = Searcher(TorchRuntime(embedder), FaissIndex(), items, {})
     held.index.build(held.embed(paths))
     write_bundle(folder, embedder, held.index, items, {"note": "hello"}, {"report.md": b"# hi"})
     return embedder, paths
@@ -53,9 +56,9 @@ def made(tmp_path) -> Path:
 def test_what_is_written_opens_and_every_photo_finds_itself(tmp_path):
     embedder, paths = write(tmp_path / "bundle")
     opened = open_bundle(tmp_path / "bundle")
-    for name, value in opened.embedder.state_dict().items():
+    for name, value in opened.runtime.network.state_dict().items():
         assert torch.equal(value, embedder.state_dict()[name])
-    assert not opened.embedder.training
+    assert not opened.runtime.network.training
     for path, hits in zip(paths, opened.search(paths, 3), strict=True):
         assert hits["id"][0].as_py() == path.stem
         assert hits["score"][0].as_py() == pytest.approx(1, abs=1e-5)

@@ -15,8 +15,8 @@ from test_module import data_of, learner, trainer
 from tiny import TinyBackbone
 
 from callbacks.build_index import BuildIndex
+from vsearch.bundle.network import fingerprint
 from vsearch.bundle.opening import open_bundle
-from vsearch.bundle.writing import fingerprint
 from vsearch.data.catalogs.base import Catalog
 from vsearch.data.photos import Preprocessing
 from vsearch.data.splits import LabelDisjointSplit, StratifiedSplit

@@ -13,7 +13,7 @@ def test_the_bundle_holds_the_averaged_weights_of_the_best_epoch(colours, tmp_pa
     )
     run.fit(learner(), data_of(colours))
     saved = torch.load(best.best_model_path, weights_only=True)
-    served = open_bundle(tmp_path / "bundle").embedder.state_dict()
+    served = open_bundle(tmp_path / "bundle").runtime.network.state_dict()
     averaged, current = (
         {name: saved[key][f"embedder.{name}"] for name in served}
         for key in ("state_dict", "current_model_state")

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from vsearch.bundle.opening import BundleError, open_bundle
+from vsearch.bundle.opening import open_bundle
 from vsearch.cli.main import main
+from vsearch.errors import BundleError
 
 TRIPLET = Path(__file__).parents[2] / "configs" / "triplet.yaml"
 PLUGINS = '''
@@ -165,7 +166,7 @@ def test_a_users_own_classes_are_fitted_stored_and_served(overlay):
     opened = open_bundle(fitted(overlay))
     import my_plugins
 
-    assert type(opened.embedder.backbone) is my_plugins.MeanColour
+    assert type(opened.runtime.network.backbone) is my_plugins.MeanColour
     assert type(opened.index) is my_plugins.BruteForce
     assert opened.manifest["backbone"]["init_args"] == {"dim": 5, "side": 8}
     assert opened.manifest["index"]["class_path"] == "my_plugins.BruteForce"

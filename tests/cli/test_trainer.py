@@ -186,7 +186,7 @@ def test_a_losss_sizes_are_filled_in(project, head, dim):
     run = project.run("fit", "--trainer.max_epochs", "1", *words)
     saved = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
     assert saved["state_dict"]["loss.W"].shape == (dim, 4)
-    assert open_bundle(run / "bundle").embedder.dim == dim
+    assert open_bundle(run / "bundle").runtime.dim == dim
 
 
 def test_a_losss_size_by_hand_is_said_to_be_unused(project):

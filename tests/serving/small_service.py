@@ -19,6 +19,7 @@ from vsearch.bundle.writing import write_bundle
 from vsearch.indexes.faiss import FaissIndex
 from vsearch.models.backbones.base import Backbone
 from vsearch.models.embedder import Embedder
+from vsearch.models.runtimes.torch import TorchRuntime
 from vsearch.serving.api.app import create_app
 from vsearch.serving.api.settings import Settings
 
@@ -64,7 +65,7 @@ def served_bundle(
     if boxes is not None:
         items[["x_1", "y_1", "x_2", "y_2"]] = pd.DataFrame(boxes, dtype=float)
     embedder, index = Embedder(backbone or TinyBackbone()).eval(), FaissIndex("Flat")
-    index.build(embed_photos(embedder, items).embeddings)
+    index.build(embed_photos(TorchRuntime(embedder), items).embeddings)
     write_bundle(
         folder, embedder, index, items, {}, {f"{name}.json": data for name, data in extra.items()}
     )

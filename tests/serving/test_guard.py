@@ -113,10 +113,10 @@ def test_an_error_of_ours_is_a_500_that_tells_nothing(served, monkeypatch, caplo
 
 def slow_service(made, monkeypatch, seconds: float, **settings: object):
     app = create_app(made, Settings(**settings))
-    embedder = app.state.service.now.searcher.embedder
-    forward = embedder.forward
+    network = app.state.service.now.runtime.network
+    forward = network.forward
     monkeypatch.setattr(
-        embedder, "forward", lambda photos: (time.sleep(seconds), forward(photos))[1]
+        network, "forward", lambda photos: (time.sleep(seconds), forward(photos))[1]
     )
     return app
 

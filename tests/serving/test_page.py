@@ -10,6 +10,7 @@ from small_service import encoded, picture
 from streamlit.testing.v1 import AppTest
 
 from vsearch.cli.commands.ui import PAGE
+from vsearch.models.score_maps import ScoreMaps
 from vsearch.serving.client.client import Client
 from vsearch.serving.client.failures import Refused, Unreachable
 from vsearch.serving.messages import Problem
@@ -23,10 +24,10 @@ def explaining(monkeypatch):
     when it starts.
     """
     parts = np.array([[0.25, 0.25], [0.5, -0.1]], np.float32)
-    monkeypatch.setattr("vsearch.serving.api.served_bundle.can_explain", lambda embedder: True)
+    monkeypatch.setattr("vsearch.serving.api.served_bundle.can_explain", lambda manifest: True)
     monkeypatch.setattr(
-        "vsearch.serving.api.explain_routes.explain",
-        lambda embedder, query, item: (0.9, parts, parts),
+        "vsearch.models.score_maps.split_score",
+        lambda embedder, query, item: ScoreMaps(0.9, parts, parts),
     )
 
 

@@ -56,7 +56,7 @@ def test_the_reply_to_a_reload_has_the_new_fingerprint(served, tmp_path):
 def test_only_the_bundle_before_is_kept(served, tmp_path):
     client = served(served_bundle(tmp_path / "bundle", 12), api_key="key")
     client.headers.update(KEY)
-    first = weakref.ref(client.app.state.service.now.searcher.embedder)
+    first = weakref.ref(client.app.state.service.now.runtime)
     gc.freeze()  # as `serve` does
     upload(client, encoded(picture(3)))
     client.post("/v1/admin/reload")

@@ -6,7 +6,9 @@ from tiny import TinyBackbone
 from torch import Tensor
 
 from vsearch.bundle.exports import choice
+from vsearch.bundle.generations.manifest import read_fitted
 from vsearch.cli.main import main
+from vsearch.data.io.atomic import sha256
 from vsearch.errors import BundleError
 from vsearch.serving.api.served_bundle import open_checked
 
@@ -59,9 +61,13 @@ def test_a_network_that_cannot_stays_in_float32_or_is_refused(tmp_path, monkeypa
 
 
 def test_without_stored_photos_nothing_is_tried(tmp_path):
-    opened, _ = open_checked(served_bundle(tmp_path / "bundle"))
+    folder = served_bundle(tmp_path / "bundle")
+    without = {
+        **read_fitted(folder),
+        "sha256": {"model.safetensors": sha256(folder / "model.safetensors")},
+    }
     with pytest.raises(BundleError, match="keeps no photos"):
-        choice.choose(tmp_path, opened.searcher.embedder, {"sha256": {}}, "torch", "bfloat16")
+        choice.choose(folder, without, "torch", "bfloat16")
 
 
 def test_the_service_answers_in_it_and_says_so(served, tmp_path):

@@ -1,21 +1,25 @@
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from vsearch.bundle.generations.checked_files import check_file
+from vsearch.bundle.generations.manifest import explained
 from vsearch.data.items import boxes
-from vsearch.data.photos import PhotoError, Preprocessing, read_square
+from vsearch.data.photos import PhotoError, read_square
+from vsearch.errors import BundleError
+from vsearch.models.runtimes.base import Precision, Runtime
 
-# photos, uint8 (n, 3, size, size), to unit vectors, float32 (n, dim)
-Embed = Callable[[np.ndarray], np.ndarray]
 FILE, COUNT = "canaries.npz", 8
 # cosine, from which an embedding is the same: libraries and machines differ in the last digits
 ALIKE = 0.9999
+ALIKE_IN_BFLOAT16 = 0.999  # a few parts in 100,000 off are usual
 
 
-def draw(items: pa.Table, preprocessing: Preprocessing, embed: Embed) -> bytes | None:
+def draw(items: pa.Table, runtime: Runtime) -> bytes | None:
     """Return a file with a few items' photos as the network sees them, and their embeddings; None
     without any photo.
 
@@ -24,8 +28,7 @@ def draw(items: pa.Table, preprocessing: Preprocessing, embed: Embed) -> bytes |
 
     Args:
         items: id, path, maybe a box.
-        preprocessing: the network's.
-        embed: photos, uint8 (n, 3, size, size), to unit vectors, float32 (n, dim).
+        runtime: what embeds them.
     """
     if "path" not in items.column_names:
         return None
@@ -35,24 +38,50 @@ def draw(items: pa.Table, preprocessing: Preprocessing, embed: Embed) -> bytes |
     paths = drawn["path"].to_pylist()
     for id, path, box in zip(drawn["id"].to_pylist(), paths, boxes(drawn), strict=True):
         try:
-            made.append(read_square(path, preprocessing, box))
+            made.append(read_square(path, runtime.preprocessing, box))
         except PhotoError:
             continue
         ids.append(id)
     if not ids:
         return None
     file, pixels = BytesIO(), np.stack(made)
-    np.savez(file, ids=ids, squares=pixels, embeddings=embed(pixels))
+    np.savez(file, ids=ids, squares=pixels, embeddings=runtime.embed(pixels))
     return file.getvalue()
 
 
-def compare(folder: Path, embed: Embed) -> dict[str, float]:
-    """Embed a bundle's canaries again: id -> cosine with the embedding they had when it was
-    written.
+def check(folder: Path, runtime: Runtime, manifest: dict[str, Any]) -> str:
+    """Embed a bundle's stored photos again and say how alike the embeddings are to those of then.
+
+    Raises:
+        BundleError: their file is damaged, or the network no longer embeds as it did.
     """
+    if FILE not in manifest["sha256"]:
+        return "canaries: the bundle has none"
+    with explained(folder, "embedding the canaries again"):
+        check_file(folder, FILE, manifest)
+        cosines = compare(folder, runtime)
+    worst = min(cosines, key=lambda id: cosines[id])
+    needed = alike_in(runtime.precision)
+    if not cosines[worst] >= needed:  # NaN is bad too
+        raise BundleError(
+            f"{folder}: the network no longer embeds as it did: the photo of {worst!r} has a "
+            f"cosine of {cosines[worst]:.6f} with its embedding of then; {needed} is needed."
+        )
+    return f"canaries: {len(cosines)} photos embedded again, lowest cosine {cosines[worst]:.6f}"
+
+
+def alike_in(precision: Precision) -> float:
+    """Return the cosine from which an embedding in this precision is that of float32."""
+    return ALIKE_IN_BFLOAT16 if precision == "bfloat16" else ALIKE
+
+
+def compare(folder: Path, runtime: Runtime) -> dict[str, float]:
+    """Embed a bundle's canaries again: id -> cosine with the embedding it had when written."""
     with np.load(folder / FILE, allow_pickle=False) as kept:
-        ids, before = kept["ids"].tolist(), kept["embeddings"]
-    return dict(zip(ids, (embed(squares(folder)) * before).sum(axis=1).tolist(), strict=True))
+        ids = kept["ids"].tolist()
+        before = kept["embeddings"]
+    cosines = (runtime.embed(squares(folder)) * before).sum(axis=1)
+    return dict(zip(ids, cosines.tolist(), strict=True))
 
 
 def squares(folder: Path) -> np.ndarray:

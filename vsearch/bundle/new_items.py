@@ -13,7 +13,6 @@ from rich.progress import track
 from vsearch.bundle.exports.choice import WantedName, choose
 from vsearch.bundle.generations.live import Live
 from vsearch.bundle.generations.manifest import check_model, model_of, read_fitted
-from vsearch.bundle.opening import embedder_of
 from vsearch.data import embedding_parts as parts
 from vsearch.data.catalogs.base import CatalogError, is_blank, refuse
 from vsearch.data.catalogs.folder import FolderCatalog
@@ -23,9 +22,7 @@ from vsearch.data.embedding_parts import open_parts
 from vsearch.data.items import REQUIRED, as_table, boxes
 from vsearch.data.photos import Box, PhotoError, Preprocessing, read_square
 from vsearch.errors import BundleError
-from vsearch.models.embedder import Embedder
 from vsearch.models.runtimes.base import Runtime
-from vsearch.models.runtimes.torch import TorchRuntime
 
 BATCH = 64
 CHUNK = 8 * BATCH
@@ -88,27 +85,22 @@ def checked(items: pd.DataFrame, source: str) -> pd.DataFrame:
 
 
 def embed_photos(
-    embedder: Embedder,
-    items: "pa.Table | pd.DataFrame",
-    title: str = "Embedding",
-    runtime: Runtime | None = None,
+    runtime: Runtime, items: "pa.Table | pd.DataFrame", title: str = "Embedding"
 ) -> Intake:
     """Embed items' photos, with a progress bar; those that can't be read are left out.
 
     Args:
-        embedder: whose preprocessing makes photos the network's input.
+        runtime: what computes.
         items: id, path, label, maybe a box.
         title: of the progress bar.
-        runtime: what computes; None: the embedder, in float32.
     """
     items = as_table(items)
-    runtime = runtime or TorchRuntime(embedder)
-    good, vectors, left_out = [], [np.empty((0, embedder.dim), dtype=np.float32)], []
+    good, vectors, left_out = [], [np.empty((0, runtime.dim), dtype=np.float32)], []
     sources = [*zip(items["path"].to_pylist(), boxes(items), strict=True)]
     for start in track(range(0, len(items), CHUNK), title, disable=len(items) <= BATCH):
         # all cores decode, then all compute: at once they would wait for one another
         found = [
-            *in_threads(partial(_square, embedder.preprocessing), sources[start : start + CHUNK])
+            *in_threads(partial(_square, runtime.preprocessing), sources[start : start + CHUNK])
         ]
         left_out += [square for square in found if isinstance(square, str)]
         good += [
@@ -189,7 +181,7 @@ def incoming(
     their photos.
 
     The photos are embedded by the runtime that is wanted, in its quickest precision (see
-    `runtimes.choice.choose`).
+    `exports.choice.choose`).
 
     Raises:
         BundleError: the sources make no sense together, the embeddings are of another model, there
@@ -206,9 +198,8 @@ def incoming(
         return read_embeddings(embeddings, items)
     if items is None:
         raise CatalogError("there is nothing to add.")
-    embedder = embedder_of(live)
-    chosen = choose(live.bundle, embedder, live.fitted, runtime, "auto")
-    found = embed_photos(embedder, items, runtime=chosen.runtime)
+    chosen = choose(live.bundle, live.fitted, runtime)
+    found = embed_photos(chosen.runtime, items)
     return Intake(
         found.items,
         found.embeddings,

@@ -2,12 +2,12 @@ import numpy as np
 import pyarrow as pa
 
 from vsearch.bundle import canaries
+from vsearch.bundle.exports.choice import choose
 from vsearch.bundle.generations.checked_files import check_file
 from vsearch.bundle.generations.live import Live
 from vsearch.bundle.generations.manifest import explained
 from vsearch.bundle.generations.swap_trial import Queries, held_out
 from vsearch.bundle.new_items import embed_photos
-from vsearch.bundle.opening import embedder_of
 from vsearch.data.items import read_table
 
 QUERIES = "queries.parquet"  # of `comparing.runs`: what the run was tested with
@@ -26,7 +26,8 @@ def trial_queries(live: Live, vectors: np.ndarray, n: int) -> tuple[Queries, str
         table = read_table(live.bundle / QUERIES)
         drawn = np.sort(np.random.default_rng(0).permutation(len(table))[:n])
         asked = table.take(pa.array(drawn))
-        found = embed_photos(embedder_of(live), asked, "Embedding test queries")
+        runtime = choose(live.bundle, live.fitted, "auto", "float32").runtime
+        found = embed_photos(runtime, asked, "Embedding test queries")
         if len(found.items):
             places = {id: place for place, id in enumerate(live.items["id"].to_pylist())}
             own = np.array([places.get(id, -1) for id in found.items["id"].to_pylist()])

@@ -1,13 +1,11 @@
 import hashlib
 import json
-from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-from safetensors.torch import save
 
 from vsearch.bundle import canaries
 from vsearch.bundle.generations.checked_files import measured
@@ -15,42 +13,31 @@ from vsearch.bundle.generations.layout import CURRENT, ITEMS, MANIFEST, VECTORS
 from vsearch.bundle.generations.manifest import SCHEMA, WEIGHTS
 from vsearch.bundle.generations.promote import keeps, write_vectors
 from vsearch.bundle.generations.state import State, state_bytes
-from vsearch.class_paths import class_path, describe
+from vsearch.bundle.network import fingerprint
+from vsearch.class_paths import class_path
 from vsearch.data.io.atomic import sha256, sync
 from vsearch.data.items import as_table, table_bytes
-from vsearch.data.photos import Preprocessing
 from vsearch.errors import BundleError
 from vsearch.indexes.base import Index
-from vsearch.models.embedder import Embedder
-from vsearch.models.runtimes.torch import TorchRuntime
+
+if TYPE_CHECKING:
+    from vsearch.models.embedder import Embedder
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def fingerprint(weights_sha256: str, preprocessing: Preprocessing, dim: int) -> str:
-    """Return the SHA-256 that binds a model to its index: weights, preprocessing, dim,
-    normalisation and metric.
-    """
-    parts = {
-        "weights": weights_sha256,
-        "preprocessing": asdict(preprocessing),
-        "dim": dim,
-        "normalisation": "l2",
-        "metric": "cosine",
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def fingerprint_of(embedder: Embedder) -> str:
+def fingerprint_of(embedder: "Embedder") -> str:
     """Return the `fingerprint` that a bundle of this network has."""
-    weights = hashlib.sha256(_weights(embedder)).hexdigest()
+    from vsearch.models.stored_embedder import weights_of
+
+    weights = hashlib.sha256(weights_of(embedder)).hexdigest()
     return fingerprint(weights, embedder.preprocessing, embedder.dim)
 
 
 def write_bundle(
     folder: Path,
-    embedder: Embedder,
+    embedder: "Embedder",
     index: Index,
     items: "pa.Table | pd.DataFrame",
     manifest: dict[str, Any],
@@ -73,6 +60,9 @@ def write_bundle(
     Raises:
         BundleError: the folder exists, or items and index differ in length.
     """
+    # whoever has a network to write has loaded PyTorch
+    from vsearch.models.stored_embedder import described
+
     if folder.exists():
         raise BundleError(
             f"{folder} exists already: a bundle is never overwritten. Move it away first."
@@ -95,10 +85,7 @@ def write_bundle(
         manifest = {
             "schema": SCHEMA,
             "fingerprint": bound,
-            "backbone": {**embedder.backbone.spec(), "origin": embedder.backbone.origin},
-            "head": None if embedder.head is None else describe(embedder.head),
-            "preprocessing": asdict(embedder.preprocessing),
-            "dim": embedder.dim,
+            **described(embedder),
             "normalisation": "l2",
             "metric": "cosine",
             **manifest,
@@ -118,15 +105,14 @@ def write_bundle(
     sync(folder.parent)
 
 
-def _parts(embedder: Embedder, items: pa.Table) -> dict[str, bytes]:
+def _parts(embedder: "Embedder", items: pa.Table) -> dict[str, bytes]:
     """Return the files of a bundle that are neither the index nor made of the others."""
-    drawn = canaries.draw(items, embedder.preprocessing, TorchRuntime(embedder.eval()).embed)
+    from vsearch.models.runtimes.torch import TorchRuntime
+    from vsearch.models.stored_embedder import weights_of
+
+    drawn = canaries.draw(items, TorchRuntime(embedder.eval()))
     return {
-        WEIGHTS: _weights(embedder),
+        WEIGHTS: weights_of(embedder),
         ITEMS: table_bytes(items),
         **({canaries.FILE: drawn} if drawn else {}),
     }
-
-
-def _weights(embedder: Embedder) -> bytes:
-    return save({name: tensor.contiguous() for name, tensor in embedder.state_dict().items()})

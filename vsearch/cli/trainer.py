@@ -14,8 +14,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 from rich import get_console
 
-from vsearch.bundle.opening import BundleError
-from vsearch.errors import ConfigError
+from vsearch.errors import BundleError, ConfigError
 from vsearch.indexes.base import Index
 from vsearch.models.backbones.base import Backbone
 from vsearch.models.heads.base import Head

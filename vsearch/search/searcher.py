@@ -10,8 +10,7 @@ import pyarrow.compute as pc
 
 from vsearch.data.photos import read_square
 from vsearch.indexes.base import Index
-from vsearch.models.embedder import Embedder
-from vsearch.models.runtimes.torch import TorchRuntime
+from vsearch.models.runtimes.base import Runtime
 from vsearch.search.best_hits import Hits, best
 from vsearch.search.filters.columns import Table
 from vsearch.search.filters.grammar import parse
@@ -31,14 +30,14 @@ class Searcher:
     until `k` are left; items without a value stand for themselves. With `k` None all are found.
 
     Attributes:
-        embedder: photos to embeddings; in eval mode, on the CPU.
+        runtime: photos to embeddings.
         index: position i is row i of `items`.
         items: the indexed items: id, path, label, metadata.
         manifest: what the bundle is and how good it was measured to be.
         hidden: columns of `items` that no filter and no grouping knows.
     """
 
-    embedder: Embedder
+    runtime: Runtime
     index: Index
     items: pa.Table
     manifest: dict[str, Any]
@@ -50,8 +49,8 @@ class Searcher:
         Raises:
             PhotoError: a photo can't be used.
         """
-        squares = [read_square(photo, self.embedder.preprocessing) for photo in photos]
-        return TorchRuntime(self.embedder).embed(np.stack(squares))
+        squares = [read_square(photo, self.runtime.preprocessing) for photo in photos]
+        return self.runtime.embed(np.stack(squares))
 
     def search(
         self,
@@ -190,7 +189,7 @@ class Searcher:
         """Return unit vectors, float32 (n, dim): from the index for items, from the network for
         photos.
         """
-        vectors = np.zeros((len(examples), self.embedder.dim), dtype=np.float32)
+        vectors = np.zeros((len(examples), self.runtime.dim), dtype=np.float32)
         known = np.array([position is not None for position in positions], dtype=bool)
         if known.any():
             vectors[known] = self.kept_vectors(

@@ -120,7 +120,7 @@ def test_an_actor_embeds_a_block_as_search_would_and_survives_broken_photos(cata
         number in (3, *range(8, 10)) for number in range(2, 10)
     ]
     good = items.iloc[[number for number in range(2, 10) if number not in (3, 8, 9)]]
-    wanted = embed_photos(open_bundle(bundle).embedder, good).embeddings
+    wanted = embed_photos(open_bundle(bundle).runtime, good).embeddings
     np.testing.assert_allclose(made["vector"][[0, 2, 3, 4, 5]], wanted, atol=1e-6)
     assert not made["vector"][[1, 6, 7]].any()
     alone = {name: column[1:2] for name, column in batch.items()}

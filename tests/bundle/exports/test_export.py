@@ -12,13 +12,13 @@ from vsearch.bundle.exports import choice
 from vsearch.bundle.exports.choice import choose
 from vsearch.bundle.exports.manifest import LINEAGE
 from vsearch.bundle.exports.proof import BATCH
+from vsearch.bundle.generations.manifest import read_fitted
 from vsearch.bundle.opening import open_bundle
 from vsearch.cli.main import main
 from vsearch.errors import BundleError
 from vsearch.models.runtimes.base import require
 from vsearch.models.runtimes.onnx import OnnxRuntime
 from vsearch.models.runtimes.openvino import OpenvinoRuntime
-from vsearch.models.runtimes.torch import TorchRuntime
 
 RUNTIMES = {"onnx": OnnxRuntime, "openvino": OpenvinoRuntime}
 for package in ("onnx", "onnxruntime", "onnxscript", "openvino"):
@@ -47,17 +47,14 @@ def copied(tmp_path, bundle):
 
 
 def chosen(folder, name, precision="auto"):
-    opened = open_bundle(folder)
-    return choose(folder, opened.embedder, opened.manifest, name, precision)
+    return choose(folder, read_fitted(folder), name, precision)
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, BATCH + 1])
 def test_it_embeds_batches_of_any_size_as_pytorch_does(bundle, name, n):
     found = RUNTIMES[name](bundle / "exports" / name).embed(photos(n))
     assert (found.dtype, found.shape) == (np.float32, (n, 8))
-    assert np.allclose(
-        found, TorchRuntime(open_bundle(bundle).embedder).embed(photos(n)), atol=1e-5
-    )
+    assert np.allclose(found, open_bundle(bundle, "torch").runtime.embed(photos(n)), atol=1e-5)
 
 
 def test_the_answer_of_one_batch_is_not_overwritten_by_the_next(bundle, name):
@@ -115,21 +112,19 @@ def test_the_bundle_is_as_whole_as_before(bundle, capsys):
         (["--min-cosine", "1.1"], "lowest_cosine [01].[0-9]+, 1.1 is needed"),
         (["--min-overlap", "1.1"], "top10_overlap 1.000000, 1.1 is needed"),
         (["--photos", "nowhere.jpg"], "nowhere.jpg: no such file"),
-        (["--int8", "--min-cosine", "0.5"], "int8 is for ONNX Runtime|lowest_cosine"),
     ],
 )
 def test_what_is_not_shown_leaves_nothing(tmp_path, bundle, flags, why):
-    kind = "openvino" if "--int8" in flags else "onnx"
     with pytest.raises(SystemExit, match=why):
-        main(["export", str(bundle), "--format", kind, "--out", str(tmp_path / "made"), *flags])
+        main(["export", str(bundle), "--format", "onnx", "--out", str(tmp_path / "made"), *flags])
     assert not [path for path in tmp_path.iterdir() if path.is_dir()]
 
 
 def test_a_network_that_is_exported_wrongly_is_found_out(tmp_path, bundle, monkeypatch):
-    from vsearch.bundle.exports import graph
+    from vsearch.models.runtimes import onnx_export
 
     monkeypatch.setattr(
-        graph, "normalise", lambda squares, preprocessing: squares.float() / 255
+        onnx_export, "normalise", lambda squares, preprocessing: squares.float() / 255
     )  # without mean, std
     with pytest.raises(SystemExit, match="embeds otherwise than PyTorch: lowest_cosine"):
         main(["export", str(bundle), "--format", "onnx", "--out", str(tmp_path / "made")])
@@ -161,26 +156,6 @@ def test_given_photos_and_another_folder(tmp_path, bundle, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["made"]
 
 
-def test_int8_is_held_to_its_own_bounds_and_taken_only_when_asked_for(copied):
-    main(
-        [
-            "export",
-            str(copied),
-            "--format",
-            "onnx",
-            "--int8",
-            "--min-cosine",
-            "0.9",
-            "--min-overlap",
-            "0.5",
-        ]
-    )
-    lineage = json.loads((copied / "exports" / "onnx-int8" / LINEAGE).read_text())
-    assert 0.9 < lineage["proof"]["lowest_cosine"] < 1 - 1e-6
-    assert chosen(copied, "onnx", "int8").runtime.says == "onnx int8"
-    assert chosen(copied, "auto").runtime.precision != "int8"
-
-
 def test_a_named_runtime_is_taken(bundle, name, monkeypatch):
     monkeypatch.setattr(choice, "cpu_has_bfloat16", lambda: False)
     found = chosen(bundle, name)
@@ -190,8 +165,8 @@ def test_a_named_runtime_is_taken(bundle, name, monkeypatch):
 
 def test_auto_takes_the_quickest(bundle, monkeypatch):
     monkeypatch.setattr(choice, "cpu_has_bfloat16", lambda: False)
-    slow = {"torch": 0.02, "onnx": 0.02, "openvino": 0.0}
-    for name, kind in {**RUNTIMES, "torch": TorchRuntime}.items():
+    slow = {"onnx": 0.02, "openvino": 0.0}
+    for name, kind in RUNTIMES.items():
 
         def embed(self, squares, own=kind.embed, pause=slow[name]):
             time.sleep(pause)
@@ -200,14 +175,14 @@ def test_auto_takes_the_quickest(bundle, monkeypatch):
         monkeypatch.setattr(kind, "embed", embed)
     found = chosen(bundle, "auto")
     assert found.runtime.name == "openvino"
-    assert "for 8 photos: torch 2" in found.why
+    assert "for 8 photos: onnx 2" in found.why
 
 
 def test_an_export_of_another_model_is_refused_with_both_fingerprints(copied, name, tmp_path):
     other = served_bundle(tmp_path / "other" / "bundle", seed=1)
     (other / "exports").mkdir()
     (copied / "exports" / name).rename(other / "exports" / name)
-    both = [open_bundle(folder).manifest["fingerprint"] for folder in (copied, other)]
+    both = [read_fitted(folder)["fingerprint"] for folder in (copied, other)]
     for runtime in (name, "auto"):
         with pytest.raises(
             BundleError,

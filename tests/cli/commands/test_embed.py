@@ -78,7 +78,7 @@ def test_the_parts_have_what_search_would_embed(made, capsys):
     assert found["id"].tolist() == [f"p{number}" for number in range(30)]
     assert found["label"].tolist()[:4] == ["l0", "l1", "l2", "l0"]
     np.testing.assert_allclose(
-        np.stack(found["vector"]), embed_photos(live.embedder, live.items).embeddings, atol=1e-6
+        np.stack(found["vector"]), embed_photos(live.runtime, live.items).embeddings, atol=1e-6
     )
     assert found["content_hash"].tolist() == [
         pixel_hash(open_photo(path)) for path in live.items["path"].to_pylist()
@@ -231,9 +231,8 @@ def test_a_catalog_in_a_bucket(made, capsys):
     assert "no such bucket or key" in errors.loc["p4", "error"]
     assert "not one of JPEG" in errors.loc["p9", "error"]
     live, found = open_bundle(made), contents(made)
-    wanted = embed_photos(
-        live.embedder, live.items.filter(~pc.field("id").isin(errors.index.tolist()))
-    ).embeddings
+    good = live.items.filter(~pc.field("id").isin(errors.index.tolist()))
+    wanted = embed_photos(live.runtime, good).embeddings
     np.testing.assert_allclose(np.stack(found["vector"]), wanted, atol=1e-6)
     manifest = json.loads((made.parent / "out" / "manifest.json").read_text())
     assert manifest["catalog"]["source"] == "s3://shop/items.csv"

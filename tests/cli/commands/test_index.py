@@ -127,7 +127,7 @@ def test_removing_what_is_not_there(made, capsys):
 
 def predicted(made: Path, numbers: range) -> Path:
     items = table(made.parent / "photos", numbers)
-    vectors = embed_photos(open_bundle(made).embedder, items).embeddings
+    vectors = embed_photos(open_bundle(made).runtime, items).embeddings
     items[["id", "label"]].assign(embedding=list(vectors)).to_parquet(
         made.parent / "embeddings.parquet"
     )

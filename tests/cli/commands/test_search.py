@@ -311,7 +311,7 @@ def calibrated(made) -> Path:
     extra, kept = {FILE: file_bytes(found)}, opened.manifest
     write_bundle(
         made.parent / "calibrated",
-        opened.embedder,
+        opened.runtime.network,
         opened.index,
         opened.items,
         {"note": kept["note"]},

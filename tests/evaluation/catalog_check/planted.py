@@ -12,6 +12,7 @@ from vsearch.data.photos import Preprocessing
 from vsearch.indexes.faiss import FaissIndex
 from vsearch.models.backbones.base import Backbone
 from vsearch.models.embedder import Embedder
+from vsearch.models.runtimes.torch import TorchRuntime
 
 HUES = {"red": (170, 80, 80), "green": (80, 170, 80), "blue": (80, 80, 170)}
 
@@ -97,7 +98,7 @@ class Catalog:
         """Write a bundle of MeanColour with the embeddings of some items."""
         embedder, index = Embedder(MeanColour()).eval(), FaissIndex("Flat")
         items = self.items.iloc[kept if kept.stop else slice(3)]
-        vectors = embed_photos(embedder, items).embeddings
+        vectors = embed_photos(TorchRuntime(embedder), items).embeddings
         index.build(vectors)
         write_bundle(self.folder / "bundle", embedder, index, items, {}, {}, vectors)
         return self.folder / "bundle"

@@ -382,7 +382,7 @@ def test_mnasnet_takes_a_state_without_version_and_its_bundle_opens(rebuilds, tm
     write_bundle(tmp_path / "bundle", Embedder(backbone), index, items, {}, {})
     opened = open_bundle(tmp_path / "bundle")
     with torch.no_grad():
-        assert np.array_equal(opened.embedder(photos).numpy(), embeddings)
+        assert np.array_equal(opened.runtime.network(photos).numpy(), embeddings)
 
 
 def test_preprocessing_is_the_weights_own_unless_a_size_is_given():

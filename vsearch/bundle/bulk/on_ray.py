@@ -6,17 +6,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import torch
 
 from vsearch.bundle.bulk.network import open_runtime
 from vsearch.bundle.bulk.photos import decode, embed
 from vsearch.bundle.bulk.plan import Network
 from vsearch.bundle.bulk.writer import Writer
-from vsearch.bundle.generations.manifest import read_fitted
-from vsearch.bundle.opening import checked_embedder
 from vsearch.data.items import BOX, boxes
 from vsearch.errors import BundleError
-from vsearch.models.runtimes.torch import TorchRuntime
 from vsearch.optional_packages import require
 
 OBJECT_STORE_BYTES = 512 << 20  # of a Ray that is started here; on a cluster Ray decides
@@ -81,20 +77,16 @@ class _Embedding:
     """A network in a process of its own, of one thread unless Ray gives it more cores."""
 
     def __init__(self, bundle: str, network: Network) -> None:
-        fitted = read_fitted(Path(bundle))
-        embedder = checked_embedder(Path(bundle), fitted)
-        self.runtime = open_runtime(Path(bundle), embedder, fitted, network)
-        self.preprocessing, self.dim = embedder.preprocessing, embedder.dim
-        if isinstance(self.runtime, TorchRuntime) and torch.cuda.is_available():
-            self.runtime.network.to("cuda")
+        self.runtime = open_runtime(Path(bundle), network)
+        self.runtime.use_gpu()
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
         corners = boxes(pd.DataFrame({name: batch[name] for name in BOX}))
         sources = [*zip(batch["path"].tolist(), corners, strict=True)]
-        photos = decode(batch["row"].tolist(), sources, self.preprocessing, 1)
+        photos = decode(batch["row"].tolist(), sources, self.runtime.preprocessing, 1)
         vectors = embed(self.runtime, photos)
         if not len(vectors):
-            vectors = np.zeros((len(photos.rows), self.dim), dtype=np.float32)
+            vectors = np.zeros((len(photos.rows), self.runtime.dim), dtype=np.float32)
         return {
             "row": photos.rows,
             "vector": vectors,

@@ -1,37 +1,30 @@
 import statistics
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from vsearch.bundle import canaries
 from vsearch.bundle.exports.manifest import folder_of, read
+from vsearch.bundle.network import checked_embedder
 from vsearch.errors import BundleError
-from vsearch.models.embedder import Embedder
 from vsearch.models.processor import cpu_has_bfloat16
 from vsearch.models.runtimes.base import MissingPackage, Name, Precision, Runtime
 from vsearch.models.runtimes.onnx import OnnxRuntime
 from vsearch.models.runtimes.openvino import OpenvinoRuntime
-from vsearch.models.runtimes.torch import TorchRuntime
+
+if TYPE_CHECKING:
+    from vsearch.models.embedder import Embedder
 
 WantedName = Literal["auto", Name]
 WantedPrecision = Literal["auto", Precision]
-ALIKE = (
-    0.999  # cosine in bfloat16 with a stored photo's embedding; a few parts in 100,000 are usual
-)
+EXPORTED: tuple[Name, ...] = ("onnx", "openvino")
 ROUNDS = 5  # of the stored photos, to see which runtime is quickest
-IMPOSSIBLE: tuple[tuple[Name, Precision], ...] = (
-    ("torch", "int8"),
-    ("onnx", "bfloat16"),
-    ("openvino", "int8"),
-)
-NAMES: tuple[Name, ...] = ("torch", "onnx", "openvino")
 
 
 class CannotHave(BundleError):
-    """A runtime can't compute so, embeds the stored photos otherwise, or there are none to try it
-    with.
-    """
+    """A runtime can't compute so, or embeds stored photos otherwise; or there are none to try."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +32,7 @@ class Choice:
     """The runtime that embeds what users send.
 
     Attributes:
-        runtime: tried with the bundle's stored photos, unless it is PyTorch in float32: that has
-            been.
+        runtime: tried with the bundle's stored photos, unless it is PyTorch in float32.
         why: its precision and what speaks for it, in words for the log.
     """
 
@@ -50,126 +42,138 @@ class Choice:
 
 def choose(
     folder: Path,
-    embedder: Embedder,
     manifest: dict[str, Any],
-    name: WantedName,
-    precision: WantedPrecision,
+    name: WantedName = "auto",
+    precision: WantedPrecision = "auto",
     threads: int = 0,
 ) -> Choice:
     """Return a runtime of a bundle, as wanted.
 
-    `auto` takes, of PyTorch and the exports in the bundle whose package is installed, the one that
-    embeds the bundle's stored photos quickest and as they were; in bfloat16 where the CPU has
-    instructions for it. It never takes int8, which costs quality: only who asks for it gets it.
+    `auto` takes, of the exports in the bundle whose package is installed, the one that embeds the
+    bundle's stored photos quickest and as they were; PyTorch, which takes seconds to start, where
+    there is none. It computes in bfloat16 where the CPU has instructions for it.
 
     Args:
-        folder: the bundle's, whose canaries have been checked.
-        embedder: the bundle's, float32.
+        folder: the bundle's.
         manifest: the bundle's.
         name: auto, torch, onnx or openvino.
-        precision: auto, float32, bfloat16 or int8.
+        precision: auto, float32 or bfloat16.
         threads: of the runtime; 0: as many as PyTorch takes by itself.
 
     Raises:
-        BundleError: an export is damaged or of another model, or what is wanted can't be had: says
-            why.
+        BundleError: an export is damaged or of another model, or what is wanted can't be had.
     """
-    tried, reasons = [], list[str]()
-    for one in NAMES if name == "auto" else (name,):
-        if name == "auto" and one != "torch" and not _exported(folder, one, precision):
-            continue
+    trials = _Trials(folder, manifest, threads)
+    if name != "auto":
+        chosen = trials.first([name], precision)
+    else:
+        exported = [one for one in EXPORTED if folder_of(folder, one).exists()]
+        chosen = trials.quickest(exported, precision) or trials.first(["torch"], precision)
+    why = "; ".join([chosen.why, *trials.refused])
+    return replace(chosen, why=why)
+
+
+class _Trials:
+    """Opens runtimes of a bundle and embeds its stored photos with them.
+
+    Attributes:
+        refused: why runtimes couldn't be had.
+    """
+
+    def __init__(self, folder: Path, manifest: dict[str, Any], threads: int) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self.threads = threads
+        self.refused: list[str] = []
+
+    def first(self, names: list[Name], precision: WantedPrecision) -> Choice:
+        """Return the first that can be had."""
+        found = self.usable(names, precision)
+        if not found:
+            raise BundleError(f"{self.folder}: {'; '.join(self.refused)}")
+        return found[0]
+
+    def quickest(self, names: list[Name], precision: WantedPrecision) -> Choice | None:
+        """Return the one with the lowest median time for the stored photos; they take turns."""
+        found = self.usable(names, precision)
+        if len(found) < 2:
+            return found[0] if found else None
+
+        photos = canaries.squares(self.folder)
+        times: dict[str, list[float]] = {one.runtime.name: [] for one in found}
+        for _ in range(ROUNDS):
+            for one in found:
+                start = time.perf_counter()
+                one.runtime.embed(photos)
+                times[one.runtime.name].append(time.perf_counter() - start)
+
+        seconds = {name: statistics.median(each) for name, each in times.items()}
+        best = min(found, key=lambda one: seconds[one.runtime.name])
+        compared = ", ".join(f"{name} {1000 * took:.1f} ms" for name, took in seconds.items())
+        return replace(best, why=f"{best.why}; for {len(photos)} photos: {compared}")
+
+    def usable(self, names: list[Name], precision: WantedPrecision) -> list[Choice]:
+        """Return those that can be had, and remember why the others can't."""
+        found = []
+        for name in names:
+            try:
+                found.append(self.best(name, precision))
+            except (MissingPackage, CannotHave) as error:
+                self.refused.append(f"{name} {precision} can't be had: {error}")
+        return found
+
+    def best(self, name: Name, precision: WantedPrecision) -> Choice:
+        """Return a runtime in the precision that is wanted, or in the quickest that it can."""
+        if precision != "auto":
+            return self.tried(name, precision)
+        if name == "onnx" or not cpu_has_bfloat16():
+            return self.tried(name, "float32")
         try:
-            tried.append(_best(folder, embedder, manifest, one, precision, threads))
-        except (MissingPackage, CannotHave) as error:
-            reasons.append(f"{one} {precision} can't be had: {error}")
-    if not tried:
-        raise BundleError(f"{folder}: {'; '.join(reasons)}")
-    chosen = tried[0] if len(tried) == 1 else _quickest(folder, tried)
-    return Choice(chosen.runtime, "; ".join([chosen.why, *reasons]))
+            return self.tried(name, "bfloat16")
+        except CannotHave as error:
+            choice = self.tried(name, "float32")
+            return replace(choice, why=f"{choice.why}: bfloat16 can't be had ({error})")
 
+    def tried(self, name: Name, precision: Precision) -> Choice:
+        """Open a runtime and embed the stored photos with it."""
+        if (name, precision) == ("onnx", "bfloat16"):
+            raise CannotHave("there is no bfloat16 with onnx here")
+        if (name, precision) == ("torch", "float32"):
+            return Choice(self.opened(name, precision), "float32")
 
-def _exported(folder: Path, name: Name, precision: WantedPrecision) -> bool:
-    return folder_of(folder, name, "int8" if precision == "int8" else "float32").exists()
+        if name != "torch":
+            read(folder_of(self.folder, name), name, self.manifest)
+        if canaries.FILE not in self.manifest["sha256"]:
+            raise CannotHave("the bundle keeps no photos to try it with")
+        try:
+            runtime = self.opened(name, precision)
+            cosines = canaries.compare(self.folder, runtime)
+        except BundleError:
+            raise
+        except Exception as error:  # a plugin's network may do anything
+            raise CannotHave(str(error)) from error
 
+        lowest = min(cosines.values())
+        needed = canaries.alike_in(precision)
+        if not lowest >= needed:  # NaN is bad too
+            raise CannotHave(
+                f"a stored photo's embedding has a cosine of {lowest:.6f} with float32's; {needed} "
+                "is needed"
+            )
+        why = f"{precision}: {lowest:.6f} is the lowest cosine of stored photos' embeddings with "
+        return Choice(runtime, f"{why}those of float32")
 
-def _best(
-    folder: Path,
-    embedder: Embedder,
-    manifest: dict[str, Any],
-    name: Name,
-    precision: WantedPrecision,
-    threads: int,
-) -> Choice:
-    if precision != "auto":
-        return _tried(folder, embedder, manifest, name, precision, threads)
-    if name == "onnx" or not cpu_has_bfloat16():
-        return _tried(folder, embedder, manifest, name, "float32", threads)
-    try:
-        return _tried(folder, embedder, manifest, name, "bfloat16", threads)
-    except CannotHave as error:
-        choice = _tried(folder, embedder, manifest, name, "float32", threads)
-        return Choice(choice.runtime, f"{choice.why}: bfloat16 can't be had ({error})")
+    def opened(self, name: Name, precision: Precision) -> Runtime:
+        """Open a runtime."""
+        if name == "torch":
+            # PyTorch takes seconds to start, and exports do without it
+            from vsearch.models.runtimes.torch import TorchRuntime
 
+            return TorchRuntime(self.embedder, precision == "bfloat16", self.threads)
+        kind = OnnxRuntime if name == "onnx" else OpenvinoRuntime
+        return kind(folder_of(self.folder, name), precision, self.threads)
 
-def _tried(
-    folder: Path,
-    embedder: Embedder,
-    manifest: dict[str, Any],
-    name: Name,
-    precision: Precision,
-    threads: int,
-) -> Choice:
-    """Open a runtime and embed the bundle's stored photos with it."""
-    if (name, precision) in IMPOSSIBLE:
-        raise CannotHave(f"there is no {precision} with {name} here")
-    if (name, precision) == ("torch", "float32"):
-        return Choice(TorchRuntime(embedder, threads=threads), "float32")
-    alike = ALIKE if precision == "bfloat16" else canaries.ALIKE
-    if name != "torch":
-        export = read(folder_of(folder, name, precision), name, precision, manifest)
-        alike = export.alike if precision == "int8" else alike
-    if canaries.FILE not in manifest["sha256"]:
-        raise CannotHave("the bundle keeps no photos to try it with")
-    try:
-        runtime = _opened(folder, embedder, name, precision, threads)
-        lowest = min(canaries.compare(folder, runtime.embed).values())
-    except BundleError:
-        raise
-    except Exception as error:  # a plugin's network may do anything
-        raise CannotHave(str(error)) from error
-    if not lowest >= alike:  # NaN is bad too
-        raise CannotHave(
-            f"a stored photo's embedding has a cosine of {lowest:.6f} with float32's; {alike} is "
-            "needed"
-        )
-    return Choice(
-        runtime,
-        f"{precision}: {lowest:.6f} is the lowest cosine of stored photos' embeddings with those "
-        "of float32",
-    )
-
-
-def _opened(
-    folder: Path, embedder: Embedder, name: Name, precision: Precision, threads: int
-) -> Runtime:
-    if name == "torch":
-        return TorchRuntime(embedder, precision == "bfloat16", threads)
-    kind = OnnxRuntime if name == "onnx" else OpenvinoRuntime
-    return kind(folder_of(folder, name, precision), precision, threads)
-
-
-def _quickest(folder: Path, tried: list[Choice]) -> Choice:
-    """Return the one whose median is the lowest over some rounds of the stored photos, in which
-    they take turns.
-    """
-    squares = canaries.squares(folder)
-    times: dict[str, list[float]] = {one.runtime.name: [] for one in tried}
-    for _ in range(ROUNDS):
-        for one in tried:
-            start = time.perf_counter()
-            one.runtime.embed(squares)
-            times[one.runtime.name].append(time.perf_counter() - start)
-    took = {name: statistics.median(each) for name, each in times.items()}
-    best = min(tried, key=lambda one: took[one.runtime.name])
-    compared = ", ".join(f"{name} {1000 * seconds:.1f} ms" for name, seconds in took.items())
-    return Choice(best.runtime, f"{best.why}; for {len(squares)} photos: {compared}")
+    @cached_property
+    def embedder(self) -> "Embedder":
+        """The bundle's network."""
+        return checked_embedder(self.folder, self.manifest)

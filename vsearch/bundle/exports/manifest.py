@@ -6,9 +6,11 @@ from typing import Any
 from vsearch.bundle.generations.checked_files import check_file
 from vsearch.bundle.generations.manifest import check_model, explained, model_of
 from vsearch.errors import BundleError
-from vsearch.models.runtimes.base import EXPORTS, FILES, Name, Precision
+from vsearch.models.runtimes.base import EXPORTS, FILES, Name
 
-LINEAGE, SCHEMA = "export.json", 1
+LINEAGE = "export.json"
+SCHEMA = 1
+PRECISION = "float32"  # of what is exported; OpenVINO computes it in bfloat16 too
 
 
 @dataclass(frozen=True)
@@ -23,25 +25,17 @@ class Export:
     folder: Path
     lineage: dict[str, Any]
 
-    @property
-    def alike(self) -> float:
-        """The cosine with PyTorch's embeddings that it was held to."""
-        return float(self.lineage["proof"]["bounds"]["lowest_cosine"])
+
+def folder_of(bundle: Path, name: Name) -> Path:
+    """Return where a bundle's export of a format lies."""
+    return bundle / EXPORTS / name
 
 
-def folder_of(bundle: Path, name: Name, precision: Precision) -> Path:
-    """Return where a bundle's export of a format lies; one of float32 can be computed in bfloat16
-    too.
-    """
-    return bundle / EXPORTS / (f"{name}-int8" if precision == "int8" else name)
-
-
-def read(folder: Path, name: Name, precision: Precision, manifest: dict[str, Any]) -> Export:
+def read(folder: Path, name: Name, manifest: dict[str, Any]) -> Export:
     """Read an export, once it is known to be whole and of this bundle's model.
 
     Raises:
-        BundleError: a file is missing or damaged, it is of another format or precision, or of
-            another model: says both fingerprints.
+        BundleError: a file is missing or damaged, it is of another format, or of another model.
     """
     path = folder / LINEAGE
     if not path.is_file():
@@ -50,11 +44,8 @@ def read(folder: Path, name: Name, precision: Precision, manifest: dict[str, Any
         )
     with explained(path, "reading it"):
         lineage = json.loads(path.read_text())
-        kept = "int8" if precision == "int8" else "float32"
-        found, wanted = (
-            [lineage[key] for key in ("schema", "format", "precision")],
-            [SCHEMA, name, kept],
-        )
+        found = [lineage[key] for key in ("schema", "format", "precision")]
+        wanted = [SCHEMA, name, PRECISION]
         if found != wanted:
             raise BundleError(
                 f"{path}: schema, format and precision are {found}; here they must be {wanted}."

@@ -26,9 +26,6 @@ class Bounds:
     top10_overlap: float
 
 
-FLOAT32, INT8 = Bounds(0.9999, 0.99), Bounds(0.95, 0.8)
-
-
 def embedded(runtime: Runtime, held: Held) -> np.ndarray:
     """Return the photos' unit vectors, float32 (n, dim), in batches, of which the last one is as
     small as it comes.

@@ -24,9 +24,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format", choices=["onnx", "openvino"], required=True, help="for which library"
     )
     parser.add_argument(
-        "--int8", action="store_true", help="onnx: 8-bit arithmetic, which costs quality"
-    )
-    parser.add_argument(
         "--out", type=Path, metavar="FOLDER", help="the folder to make (default: in the bundle)"
     )
     parser.add_argument(
@@ -35,14 +32,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--min-cosine",
         type=float,
+        default=0.9999,
         metavar="COSINE",
-        help="of each photo (default: 0.9999; int8: 0.95)",
+        help="of each photo (default: 0.9999)",
     )
     parser.add_argument(
         "--min-overlap",
         type=float,
+        default=0.99,
         metavar="SHARE",
-        help="of the ten best (default: 0.99; int8: 0.8)",
+        help="of the ten best (default: 0.99)",
     )
 
 
@@ -51,16 +50,12 @@ def run(args: argparse.Namespace) -> None:
     status 1.
     """
     from vsearch.bundle.exports.export import Wanted, export
-    from vsearch.bundle.exports.proof import FLOAT32, INT8, Bounds
+    from vsearch.bundle.exports.proof import Bounds
     from vsearch.data.photos import PhotoError
     from vsearch.errors import BundleError
 
-    usual = INT8 if args.int8 else FLOAT32
-    bounds = Bounds(
-        usual.lowest_cosine if args.min_cosine is None else args.min_cosine,
-        usual.top10_overlap if args.min_overlap is None else args.min_overlap,
-    )
-    wanted = Wanted(args.format, "int8" if args.int8 else "float32", bounds, args.photos, args.out)
+    bounds = Bounds(args.min_cosine, args.min_overlap)
+    wanted = Wanted(args.format, bounds, args.photos, args.out)
     try:
         _show(export(args.bundle, wanted))
     except (BundleError, PhotoError, OSError) as error:

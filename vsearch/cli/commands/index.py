@@ -161,16 +161,18 @@ def remove(args: argparse.Namespace) -> None:
 
 def verify(args: argparse.Namespace) -> None:
     """Check every file, the fingerprint, and that the model still embeds as it did."""
-    from vsearch.bundle.generations.manifest import explained, read_fitted
+    from vsearch.bundle import canaries
+    from vsearch.bundle.exports.choice import choose
+    from vsearch.bundle.generations.manifest import read_fitted
     from vsearch.bundle.generations.verify import verify as checks
-    from vsearch.bundle.opening import check_canaries, open_embedder
+    from vsearch.bundle.network import check_network
 
     for line in checks(args.bundle):
         print(line)
     fitted = read_fitted(args.bundle)
-    with explained(args.bundle, "opening the network"):
-        embedder = open_embedder(args.bundle, fitted)
-    print(check_canaries(args.bundle, embedder, fitted))
+    check_network(args.bundle, fitted)
+    runtime = choose(args.bundle, fitted, "auto", "float32").runtime
+    print(canaries.check(args.bundle, runtime, fitted))
     print("All is well.")
 
 

@@ -7,9 +7,7 @@ import pandas as pd
 from vsearch.bundle.exports.choice import choose
 from vsearch.bundle.generations.live import Live, open_live
 from vsearch.bundle.new_items import embed_photos
-from vsearch.bundle.opening import embedder_of
 from vsearch.errors import BundleError
-from vsearch.models.embedder import Embedder
 from vsearch.models.runtimes.base import Runtime
 
 TRIED = 16  # stored embeddings that are compared with new ones before the others are believed
@@ -28,16 +26,15 @@ def embeddings_of(bundle: Path, items: pd.DataFrame) -> tuple[np.ndarray, str]:
             embedded.
     """
     live = open_live(bundle)
-    embedder = embedder_of(live)
-    chosen = choose(bundle, embedder, live.fitted, "auto", "auto")
+    runtime = choose(bundle, live.fitted).runtime
     stored = _stored(live, items)
     known = np.flatnonzero(stored >= 0)
-    if len(known) and not _still_true(live, embedder, chosen.runtime, items, stored):
+    if len(known) and not _still_true(live, runtime, items, stored):
         known = known[:0]
     fresh = np.setdiff1d(np.arange(len(items)), known)
-    vectors = np.empty((len(items), embedder.dim), dtype=np.float32)
+    vectors = np.empty((len(items), runtime.dim), dtype=np.float32)
     vectors[known] = live.vectors(stored[known])
-    vectors[fresh] = _embedded(embedder, chosen.runtime, items.iloc[fresh])
+    vectors[fresh] = _embedded(runtime, items.iloc[fresh])
     return vectors, f"{len(known):,} embeddings from the bundle, {len(fresh):,} computed"
 
 
@@ -50,18 +47,16 @@ def _stored(live: Live, items: pd.DataFrame) -> np.ndarray:
     return np.array(found, dtype=np.int64)
 
 
-def _still_true(
-    live: Live, embedder: Embedder, runtime: Runtime, items: pd.DataFrame, stored: np.ndarray
-) -> bool:
+def _still_true(live: Live, runtime: Runtime, items: pd.DataFrame, stored: np.ndarray) -> bool:
     """Tell whether a few of the stored embeddings are those of the items' photos."""
     known = np.flatnonzero(stored >= 0)
     tried = np.sort(np.random.default_rng(0).permutation(known)[:TRIED])
-    fresh = _embedded(embedder, runtime, items.iloc[tried])
+    fresh = _embedded(runtime, items.iloc[tried])
     return bool(((fresh * live.vectors(stored[tried])).sum(1) >= SAME).all())
 
 
-def _embedded(embedder: Embedder, runtime: Runtime, items: pd.DataFrame) -> np.ndarray:
-    found = embed_photos(embedder, items.reset_index(drop=True), runtime=runtime)
+def _embedded(runtime: Runtime, items: pd.DataFrame) -> np.ndarray:
+    found = embed_photos(runtime, items.reset_index(drop=True))
     if found.left_out:
         raise BundleError(f"photos changed while they were checked: {found.left_out[0]}")
     return found.embeddings

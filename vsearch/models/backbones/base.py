@@ -41,7 +41,7 @@ class Backbone(nn.Module, ABC):
         """Return float (B, dim, h, w) whose mean over positions is, in eval mode, what `forward`
         returns.
 
-        None: there is no such map. With it, `vsearch.search.explain` shows where photos are alike;
+        None: there is no such map. With it, `vsearch.models.score_maps` shows where photos are alike;
         it checks the mean.
         """
         return None

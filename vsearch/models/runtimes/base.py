@@ -8,7 +8,7 @@ from vsearch.data.photos import Preprocessing
 from vsearch.errors import BundleError
 
 Name = Literal["torch", "onnx", "openvino"]
-Precision = Literal["float32", "bfloat16", "int8"]
+Precision = Literal["float32", "bfloat16"]
 FILES: dict[Name, tuple[str, ...]] = {
     "onnx": ("model.onnx",),
     "openvino": ("model.xml", "model.bin"),
@@ -25,7 +25,7 @@ class Runtime(ABC):
 
     Attributes:
         name: of the library.
-        precision: what it computes in; with int8, what can't be is float32 or bfloat16.
+        precision: what it computes in.
         preprocessing: what makes a photo its input.
         dim: length of an embedding.
     """
@@ -38,6 +38,10 @@ class Runtime(ABC):
     @abstractmethod
     def embed(self, photos: np.ndarray) -> np.ndarray:
         """Return unit vectors, float32 (B, dim), of photos, uint8 (B, 3, S, S); see `to_square`."""
+
+    def use_gpu(self) -> bool:
+        """Compute on a GPU, if the library can and there is one; return whether it does."""
+        return False
 
     @property
     def says(self) -> str:

@@ -21,7 +21,7 @@ class OnnxRuntime(Runtime):
 
     Args:
         folder: an export's.
-        precision: of the export, float32 or int8.
+        precision: float32.
         threads: 0: as many as PyTorch would take.
 
     Raises:

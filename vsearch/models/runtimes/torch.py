@@ -28,6 +28,13 @@ class TorchRuntime(Runtime):
         if threads:
             torch.set_num_threads(threads)
 
+    def use_gpu(self) -> bool:
+        """Move the network to a GPU, if there is one; return whether it did."""
+        if not gpu_is_there():
+            return False
+        self.network.to("cuda")
+        return True
+
     def embed(self, photos: np.ndarray) -> np.ndarray:
         """Return unit vectors, float32 (B, dim), of photos, uint8 (B, 3, S, S)."""
         squares = torch.from_numpy(photos)
@@ -40,6 +47,11 @@ class TorchRuntime(Runtime):
             if self.precision == "bfloat16":
                 inputs = inputs.to(dtype=torch.bfloat16, memory_format=torch.channels_last)
             return self.network(inputs).cpu().numpy()
+
+
+def gpu_is_there() -> bool:
+    """Say whether PyTorch has a GPU."""
+    return torch.cuda.is_available()
 
 
 def in_bfloat16(embedder: Embedder) -> Embedder:

@@ -1,17 +1,15 @@
 from typing import Annotated
 
+import numpy as np
 from fastapi import APIRouter, Form
 from starlette.exceptions import HTTPException
-from torch import Tensor, from_numpy
 
 from vsearch.data.photos import PhotoError, open_photo
-from vsearch.models.embedder import Embedder
-from vsearch.models.normalising import normalise
-from vsearch.search.explain import explain
 from vsearch.serving.api.forms import PhotoFile, PhotoRegion
 from vsearch.serving.api.manual_examples import EXPLAIN_REPLY, ID, shown
 from vsearch.serving.api.photos import SeenPhoto, see
 from vsearch.serving.api.problems import described
+from vsearch.serving.api.served_bundle import ServedBundle
 from vsearch.serving.api.steps import RequestSteps, Steps
 from vsearch.serving.messages import ExplainReply, Heatmap, ItemId
 
@@ -37,16 +35,19 @@ async def why_similar(
     query = await steps.see(await photo.read(), region)
     item = await steps.service.decoding.run(_item_photo, steps, row)
     # in threads of the searches, so that the network's own thread goes on with its batches
-    return await steps.service.searching.run(
-        _explain, steps.bundle.searcher.embedder, id, query, item
-    )
+    return await steps.service.searching.run(_explain, steps.bundle, id, query, item)
 
 
-def _explain(embedder: Embedder, id: str, query: SeenPhoto, item: SeenPhoto) -> ExplainReply:
-    photos = [normalise(from_numpy(seen.square), embedder.preprocessing) for seen in (query, item)]
-    score, query_parts, item_parts = explain(embedder, *photos)
+def _explain(bundle: ServedBundle, id: str, query: SeenPhoto, item: SeenPhoto) -> ExplainReply:
+    # PyTorch takes seconds to start, and only this route needs it
+    from vsearch.models.score_maps import split_score
+
+    maps = split_score(bundle.embedder, query.square, item.square)
     return ExplainReply(
-        id=id, score=score, query=_heatmap(query_parts, query), item=_heatmap(item_parts, item)
+        id=id,
+        score=maps.score,
+        query=_heatmap(maps.query, query),
+        item=_heatmap(maps.item, item),
     )
 
 
@@ -68,5 +69,5 @@ def _item_photo(steps: Steps, row: int) -> SeenPhoto:
     return see(photo, bundle.preprocessing)
 
 
-def _heatmap(parts: Tensor, seen: SeenPhoto) -> Heatmap:
+def _heatmap(parts: np.ndarray, seen: SeenPhoto) -> Heatmap:
     return Heatmap(parts=parts.tolist(), box=seen.box)

@@ -1,19 +1,25 @@
 import time
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from vsearch.bundle.exports.choice import WantedName, WantedPrecision, choose
-from vsearch.bundle.opening import check_canaries, open_bundle
+from vsearch.bundle import canaries
+from vsearch.bundle.exports.choice import WantedName, WantedPrecision
+from vsearch.bundle.network import checked_embedder
+from vsearch.bundle.opening import open_chosen
 from vsearch.data.items import boxes
 from vsearch.data.photos import Box, Preprocessing
 from vsearch.evaluation import calibration
 from vsearch.evaluation.calibration import Calibration
-from vsearch.models.runtimes.base import Runtime
-from vsearch.search.explain import can_explain
 from vsearch.search.searcher import Searcher
 from vsearch.serving.api.facets import HIDDEN, facets
 from vsearch.serving.messages import Facet
+
+if TYPE_CHECKING:
+    from vsearch.models.embedder import Embedder
+    from vsearch.models.runtimes.base import Runtime
 
 PHOTOS_LOOKED_FOR = 20  # at the start
 
@@ -25,7 +31,6 @@ class ServedBundle:
     Attributes:
         folder: where it was read; links resolved.
         searcher: index and items.
-        runtime: embeds what users send.
         precision: of the runtime, and why: `bfloat16: ...`.
         calibration: what scores are worth; None where nothing was calibrated.
         facets: what filters can ask.
@@ -35,12 +40,21 @@ class ServedBundle:
 
     folder: Path
     searcher: Searcher
-    runtime: Runtime
     precision: str
     calibration: Calibration | None
     facets: list[Facet]
     photos_root: Path | None
     explains: bool
+
+    @property
+    def runtime(self) -> "Runtime":
+        """What embeds the photos that users send."""
+        return self.searcher.runtime
+
+    @cached_property
+    def embedder(self) -> "Embedder":
+        """The network, for what only PyTorch can do with it."""
+        return checked_embedder(self.folder, self.searcher.manifest)
 
     @property
     def fingerprint(self) -> str:
@@ -55,12 +69,12 @@ class ServedBundle:
     @property
     def preprocessing(self) -> Preprocessing:
         """How photos are made fit for the network."""
-        return self.searcher.embedder.preprocessing
+        return self.runtime.preprocessing
 
     @property
     def dim(self) -> int:
         """Of embeddings."""
-        return self.searcher.embedder.dim
+        return self.runtime.dim
 
     @cached_property
     def positions(self) -> dict[str, int]:
@@ -93,6 +107,11 @@ class ServedBundle:
         )
 
 
+def can_explain(manifest: dict[str, Any]) -> bool:
+    """Say whether scores of this network split over positions, and PyTorch is there to do it."""
+    return manifest.get("explains", False) and find_spec("torch") is not None
+
+
 def open_checked(
     folder: Path,
     photos_root: Path | None = None,
@@ -113,18 +132,17 @@ def open_checked(
     folder = folder.resolve()
     # no filter may tell where photos lie
     hidden = tuple(name for name in HIDDEN if name != "id")
-    searcher = replace(open_bundle(folder), hidden=hidden)
-    alike = check_canaries(folder, searcher.embedder, searcher.manifest)
-    chosen = choose(folder, searcher.embedder, searcher.manifest, runtime, precision, threads)
+    opened, chosen = open_chosen(folder, runtime, precision, threads)
+    searcher = replace(opened, hidden=hidden)
+    alike = canaries.check(folder, chosen.runtime, searcher.manifest)
     bundle = ServedBundle(
         folder=folder,
         searcher=searcher,
-        runtime=chosen.runtime,
         precision=chosen.why,
         calibration=calibration.read(folder, searcher.manifest),
         facets=facets(searcher.items),
         photos_root=photos_root,
-        explains=can_explain(searcher.embedder),
+        explains=can_explain(searcher.manifest),
     )
     unique = len(bundle.positions) == len(searcher.items)
     checked = [

@@ -68,9 +68,9 @@ class Settings(BaseSettings):
     search_threads: Count = 2
     """searches at once"""
     runtime: WantedName = "auto"
-    """torch, onnx, openvino; auto: the quickest of PyTorch and the bundle's exports"""
+    """torch, onnx, openvino; auto: the quickest of the bundle's exports, else torch"""
     precision: WantedPrecision = "auto"
-    """float32, bfloat16, int8; auto: bfloat16 if the CPU can and embeddings stay, else float32"""
+    """float32, bfloat16; auto: bfloat16 if the CPU can and embeddings stay, else float32"""
     runtime_threads: Annotated[int, Field(ge=0)] = 0
     """threads of the runtime; 0: one for each core"""
     body_s: Seconds = 15

@@ -14,23 +14,20 @@ ROWS = 2  # of the photos it is traced with; of one row the exporter would make 
 
 
 class FromSquares(nn.Module):
-    """A network that normalises photos by itself: uint8 (B, 3, S, S), as `images.to_square` makes
-    them, to vectors.
-    """
+    """A network that normalises photos by itself."""
 
     def __init__(self, embedder: Embedder) -> None:
         super().__init__()
         self.embedder = embedder
 
     def forward(self, squares: Tensor) -> Tensor:
-        """Return unit vectors, float32 (B, dim)."""
+        """Return unit vectors, float32 (B, dim), of photos, uint8 (B, 3, S, S)."""
         vectors: Tensor = self.embedder(normalise(squares, self.embedder.preprocessing))
         return vectors
 
 
 def to_onnx(embedder: Embedder, folder: Path, metadata: dict[str, Any], extra: str) -> Path:
-    """Write a network as ONNX, its normalisation included, for batches of any size; return the
-    file.
+    """Write a network, normalisation included, as ONNX for batches of any size; return the file.
 
     Args:
         embedder: in eval mode, on the CPU.
@@ -41,8 +38,10 @@ def to_onnx(embedder: Embedder, folder: Path, metadata: dict[str, Any], extra: s
     Raises:
         MissingPackage: onnx or onnxscript is not installed.
     """
-    model, path = require("onnx", extra), folder / FILES["onnx"][0]
+    onnx = require("onnx", extra)
     require("onnxscript", extra)
+
+    path = folder / FILES["onnx"][0]
     size = embedder.preprocessing.size
     squares = torch.zeros((ROWS, 3, size, size), dtype=torch.uint8)
     with warnings.catch_warnings():
@@ -58,29 +57,24 @@ def to_onnx(embedder: Embedder, folder: Path, metadata: dict[str, Any], extra: s
             external_data=False,
             verbose=False,
         )
-    made = model.load(path)
-    model.helper.set_model_props(
-        made, {name: json.dumps(value) for name, value in metadata.items()}
-    )
-    model.save(made, path)
+
+    made = onnx.load(path)
+    texts = {name: json.dumps(value) for name, value in metadata.items()}
+    onnx.helper.set_model_props(made, texts)
+    onnx.save(made, path)
     return path
 
 
 def to_openvino(file: Path, folder: Path, metadata: dict[str, Any]) -> None:
-    """Write an ONNX file as OpenVINO reads it.
+    """Write an ONNX file as OpenVINO reads it, weights as they are, each metadata value as JSON.
 
     Not by OpenVINO's own converter of PyTorch models: that one reports each use to its makers.
 
     Raises:
         MissingPackage: openvino is not installed.
     """
-    save(require("openvino", "openvino").Core().read_model(file), folder, metadata)
-
-
-def save(model: Any, folder: Path, metadata: dict[str, Any]) -> None:
-    """Write OpenVINO's model, weights as they are, with metadata, each value as JSON."""
+    openvino = require("openvino", "openvino")
+    model = openvino.Core().read_model(file)
     for name, value in metadata.items():
         model.set_rt_info(json.dumps(value), ["vsearch", name])
-    require("openvino", "openvino").save_model(
-        model, folder / FILES["openvino"][0], compress_to_fp16=False
-    )
+    openvino.save_model(model, folder / FILES["openvino"][0], compress_to_fp16=False)

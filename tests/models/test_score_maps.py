@@ -1,9 +1,13 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from test_bundle import photos
-from tiny import AveragingBackbone, TinyBackbone, load
+from tiny import AveragingBackbone, TinyBackbone
 from torch import Tensor, nn
 
+from vsearch.data.photos import read_square
 from vsearch.models.backbones.base import Backbone
 from vsearch.models.backbones.pooling import GeM
 from vsearch.models.backbones.timm import TimmBackbone
@@ -11,7 +15,9 @@ from vsearch.models.backbones.torchvision import TorchvisionBackbone
 from vsearch.models.embedder import Embedder
 from vsearch.models.heads.linear import LinearHead
 from vsearch.models.heads.mlp import MLPHead
-from vsearch.search.explain import ExplainError, can_explain, explain
+from vsearch.models.normalising import normalise
+from vsearch.models.runtimes.torch import TorchRuntime
+from vsearch.models.score_maps import ExplainError, can_split, split_score
 
 
 def torchvision(name: str = "resnet18", **arguments) -> TorchvisionBackbone:
@@ -30,9 +36,9 @@ def embedder(backbone: Backbone, head=None) -> Embedder:
     return made.eval()
 
 
-def pair(made: Embedder, folder) -> tuple[Tensor, Tensor]:
+def pair(made: Embedder, folder) -> tuple[np.ndarray, np.ndarray]:
     first, second, *_ = photos(folder / "photos")
-    return load(first, made.preprocessing), load(second, made.preprocessing)
+    return read_square(first, made.preprocessing), read_square(second, made.preprocessing)
 
 
 @pytest.mark.parametrize("head", [None, LinearHead], ids=["no head", "linear head"])
@@ -50,24 +56,25 @@ def pair(made: Embedder, folder) -> tuple[Tensor, Tensor]:
 def test_the_parts_of_each_photo_sum_to_the_score(make, shape, head, tmp_path):
     made = embedder(make(), head and head(5))
     query, item = pair(made, tmp_path)
-    score, query_parts, item_parts = explain(made, query, item)
-    with torch.inference_mode():
-        one, other = made(torch.stack([query, item]))
-    assert can_explain(made)
-    assert score == pytest.approx(float(one @ other), abs=1e-4)
-    for parts in (query_parts, item_parts):
+    found = split_score(made, query, item)
+    one, other = TorchRuntime(made).embed(np.stack([query, item]))
+    assert can_split(made)
+    assert found.score == pytest.approx(float(one @ other), abs=1e-4)
+    for parts in (found.query, found.item):
         assert tuple(parts.shape) == shape
-        assert float(parts.sum()) == pytest.approx(score, abs=1e-4)
+        assert float(parts.sum()) == pytest.approx(found.score, abs=1e-4)
         assert parts.std() > 0
-    assert not torch.equal(query_parts, item_parts)
+    assert not np.array_equal(found.query, found.item)
 
 
 def test_a_position_against_a_plain_loop(tmp_path):
     made = embedder(AveragingBackbone(), LinearHead(5))
     query, item = pair(made, tmp_path)
-    _, parts, _ = explain(made, query, item)
+    parts = split_score(made, query, item).query
     with torch.inference_mode():
-        found, (other,) = made.backbone.feature_map(query[None])[0], made(item[None])
+        photo = normalise(torch.from_numpy(query), made.preprocessing)
+        found = made.backbone.feature_map(photo[None])[0]
+        other = torch.from_numpy(TorchRuntime(made).embed(item[None])[0])
         weight, bias = made.head.layer.weight, made.head.layer.bias
         length = (weight @ found.mean((1, 2)) + bias).norm()
         for row, column in [(0, 0), (3, 5), (7, 7)]:
@@ -84,20 +91,22 @@ def test_what_is_not_there_has_no_part(tmp_path):
             if isinstance(layer, nn.BatchNorm2d):
                 layer.running_mean.zero_()
                 layer.bias.zero_()
-    query, item = torch.zeros(3, 16, 16), torch.rand(3, 16, 16)
-    query[:, :4, :4] = 1  # all else is black, and black makes nothing
-    score, parts, _ = explain(made, query, item)
-    assert float(parts[:3, :3].sum()) == pytest.approx(score, abs=1e-5)
-    assert not parts[3:].any()
-    assert not parts[:, 3:].any()
+    made.backbone.preprocessing = replace(made.preprocessing, mean=(0, 0, 0))
+    query = np.zeros((3, 16, 16), np.uint8)
+    query[:, :4, :4] = 255  # all else is black, and black makes nothing
+    item = np.random.default_rng(0).integers(0, 256, query.shape, np.uint8)
+    maps = split_score(made, query, item)
+    assert float(maps.query[:3, :3].sum()) == pytest.approx(maps.score, abs=1e-5)
+    assert not maps.query[3:].any()
+    assert not maps.query[:, 3:].any()
 
 
 def test_a_photo_beside_itself_has_score_1(tmp_path):
     made = embedder(torchvision())
     query, _ = pair(made, tmp_path)
-    score, one, other = explain(made, query, query)
-    assert score == pytest.approx(1, abs=1e-6)
-    assert torch.equal(one, other)
+    maps = split_score(made, query, query)
+    assert maps.score == pytest.approx(1, abs=1e-6)
+    assert np.array_equal(maps.query, maps.item)
 
 
 @pytest.mark.parametrize(
@@ -136,9 +145,9 @@ def test_a_photo_beside_itself_has_score_1(tmp_path):
 def test_what_does_not_split_is_refused(make, head, message):
     made = embedder(make(), head and head(5))
     size = made.preprocessing.size
-    assert not can_explain(made)
+    assert not can_split(made)
     with pytest.raises(ExplainError, match=message):
-        explain(made, torch.rand(3, size, size), torch.rand(3, size, size))
+        split_score(made, *np.random.default_rng(0).integers(0, 256, (2, 3, size, size), np.uint8))
 
 
 class Boasting(AveragingBackbone):
@@ -150,4 +159,4 @@ class Boasting(AveragingBackbone):
 
 
 def test_a_plugins_map_is_not_believed_but_checked():
-    assert not can_explain(embedder(Boasting()))
+    assert not can_split(embedder(Boasting()))

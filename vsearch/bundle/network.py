@@ -1,0 +1,58 @@
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vsearch.bundle.generations.checked_files import check_file
+from vsearch.bundle.generations.manifest import WEIGHTS, explained
+from vsearch.data.photos import Preprocessing
+from vsearch.errors import BundleError
+
+if TYPE_CHECKING:
+    from vsearch.models.embedder import Embedder
+
+
+def fingerprint(weights_sha256: str, preprocessing: Preprocessing, dim: int) -> str:
+    """Return the SHA-256 that binds a model to its index.
+
+    It is over weights, preprocessing, dim, normalisation and metric.
+    """
+    parts = {
+        "weights": weights_sha256,
+        "preprocessing": asdict(preprocessing),
+        "dim": dim,
+        "normalisation": "l2",
+        "metric": "cosine",
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def check_network(bundle: Path, fitted: dict[str, Any]) -> None:
+    """Check a bundle's weights, without reading them as a network.
+
+    Raises:
+        BundleError: they are damaged, or the fingerprint is of other weights or preprocessing.
+    """
+    with explained(bundle, "opening the network"):
+        check_file(bundle, WEIGHTS, fitted)
+        preprocessing = Preprocessing(**fitted["preprocessing"])
+        found = fingerprint(fitted["sha256"][WEIGHTS], preprocessing, fitted["dim"])
+    if found != fitted["fingerprint"]:
+        raise BundleError(
+            f"{bundle}: the fingerprint is not that of these weights and this preprocessing."
+        )
+
+
+def checked_embedder(bundle: Path, fitted: dict[str, Any]) -> "Embedder":
+    """Open the network of a bundle with this manifest, by PyTorch, its weights checked.
+
+    Raises:
+        BundleError: the weights are damaged, or of another fingerprint.
+    """
+    # PyTorch takes seconds to start, and exports do without it
+    from vsearch.models.stored_embedder import restored_embedder
+
+    check_network(bundle, fitted)
+    with explained(bundle, "opening the network"):
+        return restored_embedder(fitted, bundle / WEIGHTS)

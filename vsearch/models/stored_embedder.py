@@ -1,0 +1,50 @@
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save
+
+from vsearch.class_paths import build, describe
+from vsearch.data.photos import Preprocessing
+from vsearch.models.backbones.base import Backbone
+from vsearch.models.backbones.restored import restored
+from vsearch.models.embedder import Embedder
+from vsearch.models.heads.base import Head
+from vsearch.models.score_maps import can_split
+
+
+def restored_embedder(manifest: dict[str, Any], weights: Path) -> Embedder:
+    """Return the network that a manifest describes, with its weights, in eval mode, on the CPU.
+
+    Args:
+        manifest: has what `described` returns.
+        weights: a file with what `weights_of` returns.
+    """
+    described_head = manifest.get("head")
+    with restored(None if described_head else manifest["dim"]):
+        backbone = build(manifest["backbone"], Backbone)
+        backbone.preprocessing = Preprocessing(**manifest["preprocessing"])
+        head = build(described_head, Head) if described_head else None
+        embedder = Embedder(backbone, head)
+    embedder.load_state_dict(load_file(weights))
+    return embedder.eval()
+
+
+def weights_of(embedder: Embedder) -> bytes:
+    """Return a network's weights as a safetensors file."""
+    return save({name: tensor.contiguous() for name, tensor in embedder.state_dict().items()})
+
+
+def described(embedder: Embedder) -> dict[str, Any]:
+    """Return how to build a network in eval mode again, and whether its scores split over positions.
+
+    All values are plain JSON.
+    """
+    backbone = embedder.backbone
+    return {
+        "backbone": {**backbone.spec(), "origin": backbone.origin},
+        "head": None if embedder.head is None else describe(embedder.head),
+        "preprocessing": asdict(embedder.preprocessing),
+        "dim": embedder.dim,
+        "explains": can_split(embedder),
+    }
