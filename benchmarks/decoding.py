@@ -41,7 +41,7 @@ def whole(photo: bytes, preprocessing: Preprocessing) -> np.ndarray:
 
 
 def by_torchvision(photo: bytes, preprocessing: Preprocessing) -> np.ndarray:
-    """Return a photo that torchvision decodes and resizes, unpadded: the work, not the same pixels."""
+    """Decode and resize a photo with torchvision, unpadded: the work, not the same pixels."""
     from torchvision.io import decode_jpeg
     from torchvision.transforms.v2.functional import resize
 

@@ -1,4 +1,4 @@
-"""The contract of index engines as a table: engine by case.
+"""What every kind of index promises as a table: kind by case.
 
 uv run python -m benchmarks.index_contract
 
@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from xml.etree import ElementTree
 
 TESTS = Path(__file__).parent.parent / "tests" / "indexes" / "test_contract.py"
-ENGINES = (
+KINDS = (
     "faiss-flat",
     "faiss-exact",
     "faiss-hnsw",
@@ -39,29 +39,29 @@ def main() -> None:
 
 def table(report: Path) -> list[str]:
     """Return the lines of a Markdown table of pytest's JUnit report: passed of run, by case and
-    engine.
+    kind.
     """
     passed: dict[str, Counter[str]] = defaultdict(Counter)
     ran: dict[str, Counter[str]] = defaultdict(Counter)
     for case in ElementTree.parse(report).iter("testcase"):
         name, _, parameters = case.attrib["name"].partition("[")
-        engine = next(
-            one for one in sorted(ENGINES, key=len, reverse=True) if parameters.startswith(one)
+        kind = next(
+            one for one in sorted(KINDS, key=len, reverse=True) if parameters.startswith(one)
         )
         if case.find("skipped") is None:
             title = re.sub("_", " ", name.removeprefix("test_"))
-            ran[title][engine] += 1
-            passed[title][engine] += case.find("failure") is None and case.find("error") is None
+            ran[title][kind] += 1
+            passed[title][kind] += case.find("failure") is None and case.find("error") is None
     total = [
         f"{sum(row[one] for row in passed.values())} of {sum(row[one] for row in ran.values())}"
-        for one in ENGINES
+        for one in KINDS
     ]
     return [
-        "| case | " + " | ".join(ENGINES) + " |",
-        "| --- |" + " --- |" * len(ENGINES),
+        "| case | " + " | ".join(KINDS) + " |",
+        "| --- |" + " --- |" * len(KINDS),
         *(
             f"| {title} | "
-            + " | ".join(_cell(passed[title], ran[title], one) for one in ENGINES)
+            + " | ".join(_cell(passed[title], ran[title], one) for one in KINDS)
             + " |"
             for title in ran
         ),
@@ -69,10 +69,10 @@ def table(report: Path) -> list[str]:
     ]
 
 
-def _cell(passed: Counter[str], ran: Counter[str], engine: str) -> str:
-    if not ran[engine]:
+def _cell(passed: Counter[str], ran: Counter[str], kind: str) -> str:
+    if not ran[kind]:
         return "-"
-    return "yes" if passed[engine] == ran[engine] else f"{passed[engine]} of {ran[engine]}"
+    return "yes" if passed[kind] == ran[kind] else f"{passed[kind]} of {ran[kind]}"
 
 
 if __name__ == "__main__":

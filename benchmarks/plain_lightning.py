@@ -110,8 +110,8 @@ train, val = Photos("train", AUGMENTED), Photos("val", PLAIN)
 sampler = samplers.MPerClassSampler(train.codes, 4, 64, len(train))
 batches = DataLoader(train, 64, sampler=sampler, num_workers=2, drop_last=True)
 trainer = L.Trainer(
-    max_epochs=args.epochs, accelerator="cpu", logger=False, num_sanity_val_steps=0, enable_checkpointing=False,
-    enable_progress_bar=False, enable_model_summary=False,
+    max_epochs=args.epochs, accelerator="cpu", logger=False, num_sanity_val_steps=0,
+    enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
 )  # fmt: skip
 module = Learner()
 trainer.fit(module, batches, DataLoader(val, 64, num_workers=2))

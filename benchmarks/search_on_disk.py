@@ -31,7 +31,7 @@ MADV_PAGEOUT, PAGE = 21, 4096
 
 
 def saved(factory: str, gallery: np.ndarray, folder: Path) -> int:
-    """Build with all threads, save, wait until all is on the disk; return the bytes of the files."""
+    """Build with all threads, save and sync; return the bytes of the files."""
     index = FaissIndex(factory)
     index.build(gallery)
     names = index.save(folder)

@@ -57,7 +57,7 @@ CALLBACKS = [
 
 
 def drawn(split: Path, n: int, folder: Path) -> Path:
-    """Write a split.csv with about `n` of another's photos, the same share of each label and part."""
+    """Write a split.csv with about `n` of another's photos, each label's and part's share."""
     items = pd.read_csv(split, dtype={"id": str})
     share = min(1, n / len(items))
     few = items.groupby(["label", "split"]).sample(frac=share, random_state=0)
@@ -193,7 +193,8 @@ def main() -> None:
     last = [later(epochs) for epochs in rows[names[-1]]]
     for name in names:
         ratio = median(later(epochs) / own for epochs, own in zip(rows[name], last, strict=True))
-        seconds = f"{median(epochs[0] for epochs in rows[name]):.0f} | {median(map(later, rows[name])):.1f}"
+        first = median(epochs[0] for epochs in rows[name])
+        seconds = f"{first:.0f} | {median(map(later, rows[name])):.1f}"
         print(f"| {name} | {seconds} | {ratio:.2f}x | {good[name][0]:.3f} | {good[name][1]:.3f} |")
 
 

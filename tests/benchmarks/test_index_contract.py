@@ -1,8 +1,10 @@
 from benchmarks.index_contract import table
 
 REPORT = """<testsuites><testsuite>
-<testcase name="test_a_b[faiss-flat-1]"/><testcase name="test_a_b[faiss-flat-2]"><failure/></testcase>
-<testcase name="test_a_b[pgvector-hnsw-1]"/><testcase name="test_a_b[pgvector-1]"><error/></testcase>
+<testcase name="test_a_b[faiss-flat-1]"/>
+<testcase name="test_a_b[faiss-flat-2]"><failure/></testcase>
+<testcase name="test_a_b[pgvector-hnsw-1]"/>
+<testcase name="test_a_b[pgvector-1]"><error/></testcase>
 <testcase name="test_c[milvus-lite]"/><testcase name="test_c[milvus]"><skipped/></testcase>
 </testsuite></testsuites>"""
 

@@ -2,7 +2,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from indexes.index_makers import ENGINES, MILVUS, Engine, engine, postgres
+from indexes.index_makers import KINDS_OF_INDEX, MILVUS, IndexMaker, index_maker, postgres
 
 
 @pytest.fixture(scope="session")
@@ -17,8 +17,8 @@ def lite_url(tmp_path_factory) -> str:
     return f"milvus://{tmp_path_factory.mktemp('lite')}/lite.db/{{}}"
 
 
-@pytest.fixture(scope="session", params=ENGINES)
-def session_engine(request) -> Engine:
+@pytest.fixture(scope="session", params=KINDS_OF_INDEX)
+def session_maker(request) -> IndexMaker:
     kind, urls = request.param, {}
     if kind.startswith("pgvector"):
         urls["pgvector"] = request.getfixturevalue("postgres_url")
@@ -28,10 +28,10 @@ def session_engine(request) -> Engine:
         if MILVUS not in os.environ:
             pytest.skip(f"no Milvus server: set {MILVUS}=host:19530, or see docs/vector-stores.md")
         urls[kind] = f"milvus://{os.environ[MILVUS]}/{{}}"
-    return engine(kind, urls)
+    return index_maker(kind, urls)
 
 
 @pytest.fixture
-def engine_(session_engine: Engine) -> Iterator[Engine]:
-    yield session_engine
-    session_engine.clean()
+def maker(session_maker: IndexMaker) -> Iterator[IndexMaker]:
+    yield session_maker
+    session_maker.clean()

@@ -1,6 +1,4 @@
-"""Index engines outside the process, for tests: PostgreSQL from a package, milvus-lite, and a
-Milvus that is told.
-"""
+"""Makes indexes of every kind for tests: FAISS, PostgreSQL from a package, milvus-lite, Milvus."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -21,7 +19,7 @@ from vsearch.indexes.vector_store import VectorStoreIndex
 MODEL = "a" * 64  # a fingerprint
 # of the environment: host:port of a server whose collections tests may make and delete
 MILVUS = "TEST_MILVUS"
-ENGINES = (
+KINDS_OF_INDEX = (
     "faiss-flat",
     "faiss-exact",
     "faiss-hnsw",
@@ -58,7 +56,7 @@ def name() -> str:
     return f"t{os.getpid()}_{next(NUMBERS)}"
 
 
-class Engine:
+class IndexMaker:
     """Makes indexes of one kind, each in a collection of its own."""
 
     def __init__(self, kind: str, make: Callable[..., Index]) -> None:
@@ -83,22 +81,24 @@ class Engine:
             self._made.pop().collection.drop()
 
 
-def engine(kind: str, urls: dict[str, str]) -> Engine:
+def index_maker(kind: str, urls: dict[str, str]) -> IndexMaker:
     faiss = {"faiss-flat": "Flat", "faiss-hnsw": "HNSW32"}
     if kind in faiss:
-        return Engine(
+        return IndexMaker(
             kind, lambda: FaissIndex(faiss[kind], {"efSearch": 64} if "hnsw" in kind else None)
         )
     if kind == "faiss-exact":
-        return Engine(kind, lambda: ExactIndex(components=4))
+        return IndexMaker(kind, lambda: ExactIndex(components=4))
     if kind.startswith("pgvector"):
         graph = kind == "pgvector-hnsw"  # PostgreSQL would compare every vector of so small a table
         form, walk = (
             urls["pgvector"] + "&options=-c%20enable_seqscan%3Doff" * graph,
             "HNSW" if graph else "exact",
         )
-        return Engine(kind, lambda **settings: PgvectorIndex(form.format(name()), walk, **settings))
+        return IndexMaker(
+            kind, lambda **settings: PgvectorIndex(form.format(name()), walk, **settings)
+        )
     wishes = {} if kind == "milvus-lite" else {"consistency": "Strong"}
-    return Engine(
+    return IndexMaker(
         kind, lambda **settings: MilvusIndex(urls[kind].format(name()), **wishes, **settings)
     )

@@ -1,4 +1,4 @@
-"""What every kind of index promises, asked of FAISS and of engines outside the process alike.
+"""What every kind of index promises, asked of FAISS and of vector stores alike.
 
 A real Milvus too: see docs/vector-stores.md.
 """
@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from indexes.hits import assert_same_hits, best_of_all
-from indexes.index_makers import MODEL, Engine, unit
+from indexes.index_makers import MODEL, IndexMaker, unit
 
 N, DIM, Q = 300, 16, 7
 VECTORS, QUERIES = unit(N, DIM), unit(Q, DIM, seed=1)
@@ -42,10 +42,10 @@ def agrees(
 
 
 @pytest.fixture(scope="module")
-def shared(session_engine: Engine):
+def shared(session_maker: IndexMaker):
     """An index that tests only read."""
-    index = session_engine.built(VECTORS)
-    return index, session_engine.exact
+    index = session_maker.built(VECTORS)
+    return index, session_maker.exact
 
 
 @pytest.mark.parametrize("k", [1, 10, 100])
@@ -138,35 +138,35 @@ def test_searches_from_many_threads_at_once(shared):
     assert all(np.array_equal(answer, expected) for answer in answers)
 
 
-def test_ties_and_duplicates_each_keep_a_place(engine_):
+def test_ties_and_duplicates_each_keep_a_place(maker):
     vectors = np.concatenate([VECTORS[:20], VECTORS[:20], VECTORS[:20]])
-    index = engine_.built(vectors)
+    index = maker.built(vectors)
     scores, positions = index.search(VECTORS[:5], 3)
     assert [set(row) for row in positions] == [{i, i + 20, i + 40} for i in range(5)]
     np.testing.assert_allclose(scores, 1, atol=1e-6)
 
 
-def test_what_is_added_is_found_at_once(engine_):
-    index = engine_.built(VECTORS[:200])
+def test_what_is_added_is_found_at_once(maker):
+    index = maker.built(VECTORS[:200])
     index.add(VECTORS[200:])
     assert len(index) == N
-    agrees(index, VECTORS, exact=engine_.exact)
-    agrees(index, VECTORS, 10, HALF, exact=engine_.exact)
+    agrees(index, VECTORS, exact=maker.exact)
+    agrees(index, VECTORS, 10, HALF, exact=maker.exact)
 
 
-def test_what_is_removed_is_found_no_more_and_the_others_close_up(engine_):
-    index = engine_.built(VECTORS)
+def test_what_is_removed_is_found_no_more_and_the_others_close_up(maker):
+    index = maker.built(VECTORS)
     index.remove(np.array([0, 5, 5, 298]))
     rest = np.delete(VECTORS, [0, 5, 298], axis=0)
     assert len(index) == len(rest)
-    agrees(index, rest, exact=engine_.exact)
+    agrees(index, rest, exact=maker.exact)
     np.testing.assert_allclose(
         index.vectors(np.array([0, len(rest) - 1])), rest[[0, -1]], atol=1e-6
     )
 
 
-def test_adds_and_removes_in_turn_across_saves(engine_, tmp_path):
-    rng, expected, index = np.random.default_rng(4), VECTORS[:50], engine_.built(VECTORS[:50])
+def test_adds_and_removes_in_turn_across_saves(maker, tmp_path):
+    rng, expected, index = np.random.default_rng(4), VECTORS[:50], maker.built(VECTORS[:50])
     for turn in range(4):
         gone = rng.permutation(len(expected))[:10]
         index.remove(gone)
@@ -174,16 +174,16 @@ def test_adds_and_removes_in_turn_across_saves(engine_, tmp_path):
         expected = np.concatenate(
             [np.delete(expected, gone, axis=0), unit(15, DIM, seed=10 + turn)]
         )
-        agrees(index, expected, exact=engine_.exact)
+        agrees(index, expected, exact=maker.exact)
         (tmp_path / str(turn)).mkdir()
         index.save(tmp_path / str(turn))
         index = type(index).open(tmp_path / str(turn))
-        agrees(index, expected, 10, np.arange(len(expected)) % 2 == 0, exact=engine_.exact)
+        agrees(index, expected, 10, np.arange(len(expected)) % 2 == 0, exact=maker.exact)
     np.testing.assert_allclose(index.vectors(np.arange(len(expected))), expected, atol=1e-6)
 
 
-def test_a_saved_index_opens_as_it_was_whatever_comes_later(engine_, tmp_path):
-    index = engine_.built(VECTORS)
+def test_a_saved_index_opens_as_it_was_whatever_comes_later(maker, tmp_path):
+    index = maker.built(VECTORS)
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     files = index.save(tmp_path / "a")
@@ -193,27 +193,27 @@ def test_a_saved_index_opens_as_it_was_whatever_comes_later(engine_, tmp_path):
     index.save(tmp_path / "b")
     before, after = type(index).open(tmp_path / "a"), type(index).open(tmp_path / "b")
     assert (len(before), len(after)) == (N, N - 70)
-    agrees(before, VECTORS, exact=engine_.exact)
-    agrees(after, np.concatenate([VECTORS[100:], unit(30, DIM, seed=5)]), exact=engine_.exact)
+    agrees(before, VECTORS, exact=maker.exact)
+    agrees(after, np.concatenate([VECTORS[100:], unit(30, DIM, seed=5)]), exact=maker.exact)
     assert before.spec == after.spec == index.spec
 
 
-def test_a_build_replaces_what_was_there(engine_, tmp_path):
-    index = engine_.built(VECTORS)
+def test_a_build_replaces_what_was_there(maker, tmp_path):
+    index = maker.built(VECTORS)
     index.save(tmp_path)
     others = unit(40, DIM, seed=6)
     index.build(others)
-    agrees(index, others, exact=engine_.exact)
-    agrees(type(index).open(tmp_path), VECTORS, exact=engine_.exact)
+    agrees(index, others, exact=maker.exact)
+    agrees(type(index).open(tmp_path), VECTORS, exact=maker.exact)
 
 
-def test_readers_beside_a_writer_see_what_they_opened(engine_, tmp_path):
-    if not engine_.remote:
+def test_readers_beside_a_writer_see_what_they_opened(maker, tmp_path):
+    if not maker.remote:
         pytest.skip(
             "FAISS can't be changed beside a search; a bundle's readers each open their own"
         )
-    engine_.built(VECTORS).save(tmp_path)
-    reader, writer = (type(engine_.new()).open(tmp_path) for _ in range(2))
+    maker.built(VECTORS).save(tmp_path)
+    reader, writer = (type(maker.new()).open(tmp_path) for _ in range(2))
     expected = reader.search(QUERIES, 10)[1]
 
     def write() -> None:
@@ -245,52 +245,52 @@ def test_readers_beside_a_writer_see_what_they_opened(engine_, tmp_path):
     ],
     ids=["none", "NaN", "zeros", "too long", "infinite"],
 )
-def test_what_are_no_unit_vectors_is_refused_and_changes_nothing(engine_, shared, bad):
+def test_what_are_no_unit_vectors_is_refused_and_changes_nothing(maker, shared, bad):
     with pytest.raises(ValueError, match="unit vectors"):
-        engine_.new().build(bad)
+        maker.new().build(bad)
     with pytest.raises(ValueError, match="unit vectors"):
         shared[0].add(bad)
     assert len(shared[0]) == N
 
 
-def test_an_index_that_was_not_built_says_so(engine_):
+def test_an_index_that_was_not_built_says_so(maker):
     with pytest.raises(ValueError, match="build it first"):
-        engine_.new().search(QUERIES, 3)
+        maker.new().search(QUERIES, 3)
 
 
-def test_vectors_of_another_model_are_refused_with_both_fingerprints(engine_, tmp_path):
-    if not engine_.remote:
+def test_vectors_of_another_model_are_refused_with_both_fingerprints(maker, tmp_path):
+    if not maker.remote:
         pytest.skip(
             "FAISS's files are bound to their model by the bundle that they lie in: "
             "tests/generations"
         )
-    engine_.built(VECTORS[:50]).save(tmp_path)
+    maker.built(VECTORS[:50]).save(tmp_path)
     with pytest.raises(ValueError, match="another model") as told:
-        type(engine_.new()).open(tmp_path).bind("b" * 64)
+        type(maker.new()).open(tmp_path).bind("b" * 64)
     assert MODEL in str(told.value)
     assert "b" * 64 in str(told.value)
 
 
 @pytest.mark.parametrize("dim", [1, 3, 2048])
-def test_short_and_long_vectors(engine_, dim):
+def test_short_and_long_vectors(maker, dim):
     vectors = unit(40, dim, seed=7)
-    index = engine_.built(vectors)
+    index = maker.built(vectors)
     scores, positions = index.search(vectors[:5], 3)
     expected, _ = best_of_all(vectors[:5], vectors, 3)
     np.testing.assert_allclose(scores, expected, atol=2e-6)
     np.testing.assert_allclose(index.vectors(positions[:, 0]), vectors[positions[:, 0]], atol=1e-6)
 
 
-def test_a_single_vector(engine_):
-    index = engine_.built(VECTORS[:1])
+def test_a_single_vector(maker):
+    index = maker.built(VECTORS[:1])
     scores, positions = index.search(QUERIES, 5)
     assert positions.tolist() == [[0]] * Q
     np.testing.assert_allclose(scores[:, 0], QUERIES @ VECTORS[0], atol=2e-6)
 
 
-def test_thousands_of_vectors_come_in_batches(engine_):
+def test_thousands_of_vectors_come_in_batches(maker):
     vectors = unit(11_000, 8, seed=8)
-    index = engine_.built(vectors)
+    index = maker.built(vectors)
     assert len(index) == len(vectors)
     np.testing.assert_array_equal(
         index.search(vectors[[0, 9_999, 10_000, 10_999]], 1)[1][:, 0], [0, 9999, 10000, 10999]

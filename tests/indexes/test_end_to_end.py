@@ -1,4 +1,4 @@
-"""Bundles whose index is in an engine outside the process: every command, as with FAISS."""
+"""Bundles whose index is in a vector store: every command, as with FAISS."""
 
 import json
 import os
@@ -53,7 +53,7 @@ def rows(bundle: Path) -> int:
     return len(open_live(bundle).index.collection.serials())
 
 
-def test_a_bundle_moves_to_an_engine_and_back_and_answers_as_before(made, url, capsys, tmp_path):
+def test_a_bundle_moves_to_a_store_and_back_and_answers_as_before(made, url, capsys, tmp_path):
     wishes = [
         {},
         {"where": "price < 12"},
@@ -116,12 +116,12 @@ def test_vacuum_deletes_what_no_kept_generation_needs(made, url, capsys):
     assert len(answers(made)[0]) == 10
 
 
-def test_a_fold_writes_pending_changes_to_the_engine(made, url, capsys, monkeypatch):
+def test_a_fold_writes_pending_changes_to_the_store(made, url, capsys, monkeypatch):
     index(capsys, "copy", made, url)
     monkeypatch.setattr("vsearch.bundle.generations.rebuild.FOLD_ROWS", 1)
     before = answers(made)
     assert "Folded 2 changed rows into generation 2" in index(capsys, "remove", made, "p28", "p27")
-    assert rows(made) == N  # the engine keeps them for generation 1
+    assert rows(made) == N  # the store keeps them for generation 1
     assert [[id for id in hits if id not in ("p27", "p28")][:8] for hits in before] == [
         h[:8] for h in answers(made)
     ]
@@ -129,7 +129,7 @@ def test_a_fold_writes_pending_changes_to_the_engine(made, url, capsys, monkeypa
 
 def test_a_copy_that_was_cut_off_goes_on_where_it_was(made, url, capsys, monkeypatch):
     monkeypatch.setattr("vsearch.indexes.stores.rows.BATCH_ROWS", 4)
-    monkeypatch.setattr("vsearch.indexes.vector_store.batch", lambda dim: 4)
+    monkeypatch.setattr("vsearch.indexes.vector_store.batch_rows", lambda dim: 4)
     sent: list[int] = []
     cut = [3]
 
@@ -264,7 +264,7 @@ def test_a_url_that_can_not_be_used_says_how_it_should_look(made, capsys, bad):
     assert open_live(made).state.generation == 0
 
 
-def test_the_service_answers_through_an_engine_and_503_when_it_is_away(
+def test_the_service_answers_through_a_vector_store_and_503_when_it_is_away(
     made, postgres_url, capsys, monkeypatch
 ):
     from fastapi.testclient import TestClient

@@ -64,7 +64,7 @@ def test_hits_are_those_of_plain_flat(make, n, dim):
 
 
 def around(n: int, dim: int, seed: int = 0) -> np.ndarray:
-    """A point, and vectors all around it: at one and the same distance, within float32's rounding."""
+    """A point, and vectors around it at one distance, within float32's rounding."""
     rng = np.random.default_rng(seed)
     middle, offsets = np.eye(dim)[0], rng.standard_normal((n - 1, dim))
     offsets[:, 0] = 0

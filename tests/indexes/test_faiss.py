@@ -174,7 +174,7 @@ def test_a_filter_on_what_lies_elsewhere_costs_no_recall(factory, search, monkey
 
 
 def test_a_filter_after_faiss_has_learned_of_torch():
-    """pytorch-metric-learning does so, and from then on FAISS's own `search` takes no parameters."""
+    """pytorch-metric-learning does so; then FAISS's own `search` takes no parameters."""
     index, allowed = built(unit(400), "HNSW16"), np.arange(400) % 2 == 0
     before = index.search(unit(3), 5, allowed)
     importlib.import_module("faiss.contrib.torch_utils")
@@ -261,7 +261,8 @@ def test_threads_are_put_back():
         (
             "IVF1024,Flat",
             {},
-            r"IVF1024,Flat trains 1,024 centroids, with 300 vectors .*39,936 for good ones.*up to 7 ",
+            r"IVF1024,Flat trains 1,024 centroids, with 300 vectors .*39,936 for good ones"
+            r".*up to 7 ",
         ),
         ("IVF64,Flat", {"train_sample": 50}, r"64 centroids, with 50 vectors"),
         ("PQ8x10", {}, r"trains 1,024 centroids"),

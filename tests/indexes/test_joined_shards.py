@@ -107,7 +107,7 @@ def test_shards_of_another_kind_are_refused(tmp_path):
 
 
 def test_plain_faiss_reads_lists_on_the_disk_but_its_mmap_flag_still_ends_the_process(tmp_path):
-    """Why `faiss_files.read` opens them itself; should the second half fail, FAISS has mended it."""
+    """Why `faiss_files.read` opens them; should the second half fail, FAISS has mended it."""
     joined = shards(tmp_path, "IVF8,Flat", mmap=True)
     (tmp_path / "saved").mkdir()
     joined.save(tmp_path / "saved")

@@ -98,8 +98,9 @@ def test_added_removed_and_shortened_are_as_if_made_so():
     whole = Prefix.of(np.concatenate([vectors, more])[[0, 2, *range(4, 40)]], axes)
     grown = Prefix.of(vectors, axes).appended(more).without(np.array([1, 3, 3]))
     assert np.allclose(grown.rows, whole.rows, atol=1e-7)
-    assert np.allclose(whole.shortened(3).rows, Prefix.of(np.delete(np.concatenate([vectors, more]), [1, 3], axis=0),
-                                                          axes[:, :3]).rows, atol=1e-6)  # fmt: skip
+    kept = np.delete(np.concatenate([vectors, more]), [1, 3], axis=0)
+    short = Prefix.of(kept, axes[:, :3])
+    assert np.allclose(whole.shortened(3).rows, short.rows, atol=1e-6)
 
 
 def test_the_bound_at_a_distance_is_rounded_down_and_widens_with_the_limit():

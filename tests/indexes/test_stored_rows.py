@@ -13,7 +13,7 @@ from vsearch.indexes.stores.serials import Where
 
 
 class Naive(Collection):
-    """Rows in a dictionary. `blind`: serials that its index never finds, as an approximate one may."""
+    """Rows in a dictionary. `blind`: serials that a search never finds, as one may."""
 
     url, secret, most_listed, most_hits = "naive://", False, 5, 20
 
@@ -115,7 +115,7 @@ def test_the_condition_without_a_filter_is_made_once_and_no_query_asks_nothing()
     assert len(index.collection.asked) == 3
 
 
-def test_rows_that_the_engine_lost_are_counted():
+def test_rows_that_the_store_lost_are_counted():
     index = whole()
     assert index.missing() == 0
     for lost in index.serials[3:7].tolist():

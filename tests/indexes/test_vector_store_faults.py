@@ -171,7 +171,10 @@ def test_a_connection_that_the_server_ended_is_made_again(postgres_url):
     index = bound(PgvectorIndex(postgres_url.format(name())))
     index.build(VECTORS)
     other = PgvectorIndex(index.url).collection._server
-    ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = 'postgres'"
+    ended = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE pid <> pg_backend_pid() AND datname = 'postgres'"
+    )
     other.run(lambda it: it.execute(ended))
     assert index.search(VECTORS[:1], 1)[1].tolist() == [[0]]
 
@@ -231,7 +234,7 @@ def test_more_dimensions_than_an_index_takes_are_refused_before_training(postgre
         (MilvusIndex, "milvus://h:1/t", {"searching": {"nprobe": 4}}, "searching"),
     ],
 )
-def test_settings_that_an_engine_does_not_have_are_refused(kind, url, settings, setting):
+def test_settings_that_a_store_does_not_have_are_refused(kind, url, settings, setting):
     with pytest.raises(ValueError, match=f"{setting}: HNSW has no .*there are: "):
         kind(url, kind="HNSW", **settings)
     with pytest.raises(ValueError, match="there are: none"):

@@ -1,4 +1,4 @@
-"""A fit whose config names an engine outside the process."""
+"""A fit whose config names a vector store."""
 
 import re
 from pathlib import Path
@@ -56,7 +56,7 @@ def run(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("overlay", "place"), [("pgvector", "postgres_url"), ("milvus", "lite_url")]
 )
-def test_a_fit_leaves_a_bundle_whose_vectors_are_in_the_engine(
+def test_a_fit_leaves_a_bundle_whose_vectors_are_in_the_store(
     run, overlay, place, request, tmp_path
 ):
     url = request.getfixturevalue(place).format(name())

@@ -41,13 +41,13 @@ def test_each_container_can_write_nowhere_and_gain_nothing(name):
     assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
 
 
-def test_the_engines_start_only_when_asked_for_take_passwords_and_are_open_to_the_service_alone():
+def test_the_vector_stores_start_only_when_asked_for_take_passwords_and_are_open_to_the_service_alone():
     services = COMPOSE["services"]
     for name in ("postgres", "milvus"):
         assert services[name]["profiles"] == [name]
-        assert services[name]["networks"] == ["engines"]
+        assert services[name]["networks"] == ["stores"]
     reaching = {
-        name for name, service in services.items() if "engines" in service.get("networks", [])
+        name for name, service in services.items() if "stores" in service.get("networks", [])
     }
     assert reaching == {"postgres", "milvus", "service"}
     milvus = services["milvus"]
@@ -87,10 +87,10 @@ def test_no_file_names_a_package_host():
 
 
 def test_the_services_variables_are_settings():
-    engines = {"PGUSER", "PGPASSWORD", "MILVUS_TOKEN"}  # theirs, as their own clients call them
+    stores = {"PGUSER", "PGPASSWORD", "MILVUS_TOKEN"}  # theirs, as their own clients call them
     named = set(re.findall(r"\bVSEARCH_(\w+)", DOCKERFILE)) | {
         name.removeprefix("VSEARCH_")
-        for name in set(COMPOSE["services"]["service"]["environment"]) - engines
+        for name in set(COMPOSE["services"]["service"]["environment"]) - stores
     }
     assert {name.lower() for name in named} <= set(Settings.model_fields)
 

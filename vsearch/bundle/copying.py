@@ -20,7 +20,7 @@ from vsearch.indexes.base import Index
 from vsearch.indexes.exact import ExactIndex
 from vsearch.indexes.vector_store import VectorStoreIndex
 
-ENGINES = {
+VECTOR_STORES = {
     "milvus": "vsearch.indexes.milvus.MilvusIndex",
     "postgresql": "vsearch.indexes.pgvector.PgvectorIndex",
 }
@@ -28,19 +28,19 @@ Check = Callable[[Shadow], object]  # refuses a copy that answers too differentl
 
 
 def vector_store_at(url: str, settings: dict[str, Any]) -> VectorStoreIndex | None:
-    """Return an index, not built yet, in the engine that a URL names; None: it is no such URL, but
+    """Return an index, not built yet, in the vector store that a URL names; None: it is no such URL, but
     a folder.
 
     Raises:
         BundleError: the URL or the settings can't be used.
     """
-    path = ENGINES.get(url.partition(":")[0])
+    path = VECTOR_STORES.get(url.partition(":")[0])
     if path is None:
         if settings:
-            raise BundleError("--init-args are an engine's: a folder gets exact search.")
+            raise BundleError("--init-args are a vector store's: a folder gets exact search.")
         if "://" in url:
             raise BundleError(
-                f"{url.partition('://')[0]}:// is no engine's; there are {', '.join(ENGINES)}."
+                f"{url.partition('://')[0]}:// is no vector store's; there are {', '.join(VECTOR_STORES)}."
             )
         return None
     with explained("the copy", "making the index"):
@@ -51,14 +51,14 @@ def vector_store_at(url: str, settings: dict[str, Any]) -> VectorStoreIndex | No
 
 
 def move(live: Live, index: VectorStoreIndex, queries: int, check: Check) -> State:
-    """Copy a bundle's vectors to an engine, and put that in force as a new generation. Needs
+    """Copy a bundle's vectors to a vector store, and put that in force as a new generation. Needs
     `lock.writing`.
 
     A call that was cut off is gone on with by the next one for the same URL.
 
     Raises:
-        BundleError: the engine's collection is another's, or `check` refuses the copy.
-        OSError: the engine can't be asked, or something not be written; what was in force still is.
+        BundleError: the store's collection is another's, or `check` refuses the copy.
+        OSError: the store can't be asked, or something not be written; what was in force still is.
     """
     with _progress(len(live.items), "Writing vectors") as done:
         fill(live, index, done)
@@ -78,7 +78,7 @@ def copy_to(live: Live, folder: Path, queries: int, check: Check) -> Index:
 
     Raises:
         BundleError: the folder exists, or `check` refuses the copy.
-        OSError: the engine can't be asked, or something not be written.
+        OSError: the store can't be asked, or something not be written.
     """
     if folder.exists():
         raise BundleError(
@@ -96,13 +96,13 @@ def copy_to(live: Live, folder: Path, queries: int, check: Check) -> Index:
 
 
 def vacuum(live: Live) -> int:
-    """Delete the engine's rows that nothing which the bundle keeps needs; return how many. Needs
+    """Delete the store's rows that nothing which the bundle keeps needs; return how many. Needs
     `lock.writing`.
 
     Raises:
-        BundleError: the bundle's index is in its own files, or the engine's collection is
+        BundleError: the bundle's index is in its own files, or the store's collection is
             another's.
-        OSError: the engine can't be asked.
+        OSError: the store can't be asked.
     """
     if not isinstance(live.index, VectorStoreIndex):
         raise BundleError(

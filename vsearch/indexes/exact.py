@@ -69,6 +69,7 @@ class ExactIndex(Index):
     """
 
     exact = True
+    _prefix: Prefix | None
 
     def __init__(self, components: int | None = None, threads: int | None = None) -> None:
         if components is not None and components < 0:
@@ -248,7 +249,7 @@ class ExactIndex(Index):
         return 0 if self._prefix is None else self._prefix.components
 
     def _forget_prefix(self) -> None:
-        self._prefix: Prefix | None = None
+        self._prefix = None
         self._flat_from = NEVER  # the batch size from which plain Flat is faster
         self._compared_share = 1.0
 

@@ -70,6 +70,8 @@ class VectorStoreIndex(Index):
     store: ClassVar[str]
     kinds: ClassVar[Mapping[str, StoreKind]]
     exact_kind: ClassVar[str]  # that compares every vector
+    _stored: StoredRows
+    _added: np.ndarray  # not in the store yet
 
     def __init__(
         self,

@@ -29,12 +29,12 @@ Done = Callable[[int], object]  # told how many vectors have come so far
 
 
 def fill(live: Live, index: VectorStoreIndex, done: Done) -> None:
-    """Write the live items' vectors into an index's engine; go on where an earlier call for the
+    """Write the live items' vectors into an index's vector store; go on where an earlier call for the
     same was cut off.
 
     Raises:
-        BundleError: the engine's collection is another's, or the vectors can't be read.
-        OSError: the engine can't be asked, or the bundle's folder not be written; a later call goes
+        BundleError: the collection is another's, or the vectors can't be read.
+        OSError: the vector store can't be asked, or the bundle's folder not be written; a later call goes
             on.
     """
     path, of, so_far = live.bundle / FILE, _what(live), None

@@ -239,7 +239,7 @@ def swap(args: argparse.Namespace) -> None:
 
 
 def copy(args: argparse.Namespace) -> None:
-    """Copy the vectors to another engine and put it in force, or into a new bundle; go on with a
+    """Copy the vectors to a vector store and put it in force, or into a new bundle; go on with a
     copy cut off.
     """
     from vsearch.bundle.copying import copy_to, move, vector_store_at
@@ -267,7 +267,7 @@ def copy(args: argparse.Namespace) -> None:
 
 
 def vacuum(args: argparse.Namespace) -> None:
-    """Delete the rows in the index's engine that nothing which the bundle keeps needs."""
+    """Delete the rows in the index's vector store that nothing which the bundle keeps needs."""
     from vsearch.bundle.copying import vacuum as delete
     from vsearch.bundle.generations.live import open_live
     from vsearch.bundle.generations.writer_lock import writing
