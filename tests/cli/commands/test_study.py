@@ -3,6 +3,7 @@ import os
 import re
 import shutil
 import signal
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -78,12 +79,22 @@ def work(tmp_path, monkeypatch) -> Work:
     return work
 
 
+def fit_here(job: Job, lock: object) -> int:
+    """Stands in for `processes.fit`: a real fit, in this process, which has imported everything."""
+    job.begin()
+    with job.log.open("a") as log, redirect_stdout(log):
+        main(["fit", *job.words])
+    return 0
+
+
 def test_a_study_runs_is_killed_and_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
     work = Work(tmp_path)
     work.write(monitor="val/map_at_r")
-    work.study("--trainer.max_epochs", "1")
+    with monkeypatch.context() as patched:  # the run that goes on has a process of its own
+        patched.setattr("vsearch.evaluation.studies.processes.fit", fit_here)
+        work.study("--trainer.max_epochs", "1")
     text, folder = capsys.readouterr().out, work.folder / "out" / "mine"
     assert "margin 0.1, seed 0: done in" in text
     assert "difference from recipe" in text

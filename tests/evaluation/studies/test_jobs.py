@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from vsearch.evaluation.studies.jobs import LOGGER, Job, done, plan, unused_loggers, write_file
+from vsearch.evaluation.studies.fit_settings import LOGGER, unused_loggers
+from vsearch.evaluation.studies.jobs import Job, done, plan
 from vsearch.evaluation.studies.study import Study, StudyError
 
 SETTINGS: dict[str, Any] = {
@@ -194,11 +195,3 @@ def test_a_run_of_unknown_settings_is_refused(job, content):
         (job.folder / "cell.json").write_text(content)
     with pytest.raises(StudyError, match=r"no cell\.json that says of what"):
         job.check()
-
-
-def test_a_file_is_replaced_in_one_step(tmp_path):
-    path = tmp_path / "study.md"
-    write_file(path, b"old")
-    write_file(path, b"new")
-    assert path.read_bytes() == b"new"
-    assert list(tmp_path.iterdir()) == [path]

@@ -19,7 +19,7 @@ MANY = [label for label in "aabc" for _ in range(N // 4)]
 def fake(
     folder: Path, *scores: float, labels=LABELS, untrained: float | None = 0.25, epoch: int = 2
 ) -> Run:
-    """A run whose queries have these values of map_at_r, and their squares of every other metric."""
+    """A run whose queries have these values of map_at_r, and their squares of other metrics."""
     values = {name: np.array(scores) ** (1 if name == "map_at_r" else 2) for name in METRICS}
     before = {name: {kind: {"value": untrained} for kind in ("micro", "macro")} for name in METRICS}
     metrics = {} if untrained is None else {"untrained": before}

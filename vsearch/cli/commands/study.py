@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run what is not done yet, and rank; an error ends the program with its message and status 1."""
+    """Run what is not done yet, and rank; an error ends the program with status 1."""
     from vsearch.evaluation.comparing.runs import RunError
     from vsearch.evaluation.studies.study import StudyError, read_study
 
@@ -79,7 +79,8 @@ def _jobs(study: "Study", asked: "Study", args: argparse.Namespace) -> "list[Job
     """Return what is asked for, all cells with the first seed first, then what else there is: that
     is ranked too.
     """
-    from vsearch.evaluation.studies.jobs import done, plan, unused_loggers
+    from vsearch.evaluation.studies.fit_settings import unused_loggers
+    from vsearch.evaluation.studies.jobs import done, plan
 
     folder = args.out / study.name
     pairs = [(cell, seed) for seed in asked.seeds for cell in asked.cells]
@@ -111,7 +112,7 @@ def fit_of(
     Raises:
         StudyError: they are refused.
     """
-    from vsearch.evaluation.studies.monitor import watching
+    from vsearch.evaluation.studies.fit_settings import watching
 
     words = study.words(cell, configs, overrides)
     settings = composed(cell, words)
@@ -213,8 +214,8 @@ def _refuse(job: "Job", keep_going: bool) -> None:
 
 def _write(study: "Study", jobs: "list[Job]", failed: "list[Job]", folder: Path) -> dict[str, Any]:
     """Write the results of all that is done; return them."""
+    from vsearch.data.io.atomic import replace_file
     from vsearch.evaluation.comparing.runs import Run, open_runs
-    from vsearch.evaluation.studies.jobs import write_file
     from vsearch.evaluation.studies.ranking import rank
     from vsearch.reports.study import study_files
 
@@ -225,7 +226,7 @@ def _write(study: "Study", jobs: "list[Job]", failed: "list[Job]", folder: Path)
     seeds = {cell: [job.seed for job in failed if job.cell == cell] for cell in study.cells}
     result = rank(study, runs, seeds)
     for name, data in study_files(result).items():
-        write_file(folder / name, data)
+        replace_file(folder / name, data)
     return result
 
 

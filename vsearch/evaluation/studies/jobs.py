@@ -1,23 +1,21 @@
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vsearch.data.io.atomic import replace_file
 from vsearch.evaluation.comparing.runs import leaves
+from vsearch.evaluation.studies.fit_settings import FREE, LOGGER, MEASURED_ON, changes
 from vsearch.evaluation.studies.study import Study, StudyError, folder_name
 
-# Settings that don't change what is learned.
-FREE = ("trainer.logger", "ckpt_path", "trainer.enable_progress_bar", "data.num_workers")
-MEASURED_ON = ("data.catalog", "data.split")  # settings that decide what the queries are
-LOGGER = "lightning.pytorch.loggers.TensorBoardLogger"
+SHOWN = 5  # changed settings that an error lists
 
 
 @dataclass(frozen=True)
 class Job:
-    """One cell of a study with one seed: what makes it a normal run, and what there is of that run
-    already.
+    """One cell of a study with one seed: how it is fit, and what there is of its run already.
 
     Attributes:
         folder: holds the runs (version_N), cell.json and log.txt.
@@ -60,23 +58,23 @@ class Job:
             raise StudyError(
                 f"{self.folder} holds a run, but no cell.json that says of what. {advice}"
             ) from error
-        if changes := list(_changes(stored, self.settings)):
-            lines = "\n  ".join(
-                [*changes[:5], *([f"and {len(changes) - 5} more"] if len(changes) > 5 else [])]
-            )
+        found = list(changes(stored, self.settings, "stored", "asked for now"))
+        if found:
+            shown = found[:SHOWN]
+            if len(found) > SHOWN:
+                shown.append(f"and {len(found) - SHOWN} more")
+            lines = "\n  ".join(shown)
             raise StudyError(f"{self.folder} holds a run with other settings:\n  {lines}\n{advice}")
 
     def begin(self) -> None:
         """Write cell.json: what is about to be run here."""
         self.folder.mkdir(parents=True, exist_ok=True)
         cell = {"cell": self.cell, "seed": self.seed, "fit": self.words, "settings": self.settings}
-        write_file(self.folder / "cell.json", json.dumps(cell, indent=2).encode())
+        replace_file(self.folder / "cell.json", json.dumps(cell, indent=2).encode())
 
 
 def done(study: Study, folder: Path) -> list[tuple[str, int]]:
-    """Return the study's cells and their seeds of which a whole run lies in its folder, whoever
-    asked for it.
-    """
+    """Return the cells and seeds of which a whole run lies in the study's folder."""
     found = []
     for cell in study.cells:
         for place in (folder / folder_name(cell)).glob("seed-*"):
@@ -101,8 +99,7 @@ def plan(
     Args:
         study: what they are cells of.
         pairs: cells and seeds.
-        words: the arguments of each cell's fit, as `Study.words` returns them, of the baseline's
-            too.
+        words: the arguments of each cell's fit, of the baseline's too, as `Study.words` has them.
         settings: all that the words of each cell come to, nested.
         folder: where the study's results lie.
 
@@ -110,9 +107,11 @@ def plan(
         StudyError: a cell would have other queries than the baseline.
     """
     flat = {cell: dict(leaves(own)) for cell, own in settings.items()}
-    for cell in flat:
-        one, other = (_under(MEASURED_ON, flat[name]) for name in (study.baseline, cell))
-        if change := next(_changes(one, other, (study.baseline, cell)), None):
+    measured_on = {}
+    for cell, own in flat.items():
+        measured_on[cell] = {key: own[key] for key in own if key.startswith(MEASURED_ON)}
+    for cell, own in measured_on.items():
+        for change in changes(measured_on[study.baseline], own, study.baseline, cell):
             raise StudyError(
                 "cells are compared on the same queries, so they need the same catalog and split. "
                 f"{change}"
@@ -120,64 +119,29 @@ def plan(
     return [_job(cell, seed, words[cell], flat[cell], folder) for cell, seed in pairs]
 
 
-def unused_loggers(settings: Mapping[str, Any]) -> set[str]:
-    """Return the loggers that a fit's settings name, and a study's run doesn't have: it has
-    TensorBoard's alone.
-    """
-    named = settings["trainer"]["logger"]
-    each = named if isinstance(named, list) else [named]
-    return {logger["class_path"] for logger in each if isinstance(logger, dict)} - {LOGGER}
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Write a file so that a reader finds the old or the new one, never half."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(data)
-    temporary.replace(path)
-
-
 def _job(cell: str, seed: int, words: list[str], settings: dict[str, Any], folder: Path) -> Job:
     own = folder / folder_name(cell)
     logger = {"class_path": LOGGER, "init_args": {"save_dir": str(own), "name": f"seed-{seed}"}}
-    seeded = [
-        "--seed_everything",
-        str(seed),
-        "--data.seed",
-        str(seed),
-        "--trainer.logger",
-        json.dumps(logger),
-    ]
+    seeds = ["--seed_everything", str(seed), "--data.seed", str(seed)]
     kept = {key: value for key, value in settings.items() if not key.startswith(FREE)}
     return Job(
         cell=cell,
         seed=seed,
         folder=own / f"seed-{seed}",
-        words=[*words, *seeded],
+        words=[*words, *seeds, "--trainer.logger", json.dumps(logger)],
         settings={**kept, "seed_everything": seed, "data.seed": seed},
     )
 
 
 def _finished(folder: Path) -> Path | None:
-    parts = ("bundle/manifest.json", "bundle/queries.parquet")
-    return next(
-        (run for run in _runs(folder) if all((run / part).is_file() for part in parts)), None
-    )
+    for run in _runs(folder):
+        bundle = run / "bundle"
+        if (bundle / "manifest.json").is_file() and (bundle / "queries.parquet").is_file():
+            return run
+    return None
 
 
 def _runs(folder: Path) -> list[Path]:
     """Return the runs in a job's folder, the newest first."""
     found = [path for path in folder.glob("version_*") if re.fullmatch(r"version_\d+", path.name)]
     return sorted(found, key=lambda path: int(path.name.split("_")[1]), reverse=True)
-
-
-def _under(keys: tuple[str, ...], settings: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in settings.items() if key.startswith(keys)}
-
-
-def _changes(
-    one: dict[str, Any], other: dict[str, Any], names: tuple[str, str] = ("stored", "asked for now")
-) -> Iterator[str]:
-    for key in sorted({*one, *other}):
-        values = [json.dumps(side[key]) if key in side else "not set" for side in (one, other)]
-        if values[0] != values[1]:
-            yield f"{key}: {', '.join(f'{value} ({name})' for value, name in zip(values, names, strict=True))}"

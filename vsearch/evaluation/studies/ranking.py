@@ -17,12 +17,11 @@ COMPARED_ON = {"queries": "queries", "items": "gallery items", "train": "train p
 def rank(
     study: Study, runs: Mapping[str, Runs], failed: Mapping[str, Sequence[int]]
 ) -> dict[str, Any]:
-    """Rank a study's cells by the mean over seeds of its metric, and test each against the
-    baseline.
+    """Rank a study's cells by its metric's mean over seeds, and test each against the baseline.
 
     A cell and the baseline are compared on the same queries with the seeds that both have, by
-    `paired_bootstrap`: a difference has to stand out from that between queries and from that between
-    seeds. The p-values of the study's metric are corrected for the number of cells compared
+    `paired_bootstrap`: a difference has to stand out from that between queries and from that
+    between seeds. The p-values of the study's metric are corrected for the number of cells
     (`holm`).
 
     Args:
@@ -31,14 +30,11 @@ def rank(
         failed: the seeds of each cell that ended without a bundle; may lack cells.
 
     Returns:
-        Plain JSON values: name, question, baseline, rank_by, monitor, seeds, queries (how many),
-        labels, and single_query_labels of them, synthetic (photos), and cells, best first, those
-        without a run last. What can't be known yet is None or empty. A cell has:
+        Plain JSON values, None or empty where something can't be known yet. Cells come best first,
+        those without a run last. Beside what the study says and the queries' counts, a cell has:
 
-        - cell (its name), seeds (those done), failed, origins (of the weights that it started
-          from).
-        - metrics {metric: {micro, macro: {mean, sd, untrained}}}, over seeds; sd is None for a
-          single one.
+        - seeds (those done), failed, origins (of the weights that it started from).
+        - metrics {metric: {micro, macro: {mean, sd, untrained}}}, over seeds; sd is None for one.
         - estimate {value, low, high} of rank_by; cost and best_epoch (from 0), the mean over seeds.
         - differences {metric: {micro, macro: {value, low, high, p_value}}} from the baseline, and
           difference, that of rank_by with seeds (how many both have) and holm_p_value.
@@ -49,36 +45,34 @@ def rank(
     every = [run for of_cell in runs.values() for run in of_cell.values()]
     _check(every)
     cells = [_cell(study, name, runs, failed) for name in study.cells]
+    cells.sort(key=lambda cell: -cell["estimate"]["value"] if cell["estimate"] else np.inf)
+
     tested = [cell["difference"] for cell in cells if cell["difference"]]
-    for difference, p_value in zip(
-        tested, holm([found["p_value"] for found in tested]), strict=True
-    ):
+    p_values = holm([difference["p_value"] for difference in tested])
+    for difference, p_value in zip(tested, p_values, strict=True):
         difference["holm_p_value"] = p_value
+
+    labels = every[0].queries["label"].to_numpy(dtype=str) if every else np.empty(0, dtype=str)
     return {
-        **{
-            name: getattr(study, name)
-            for name in ("name", "question", "baseline", "rank_by", "monitor")
-        },
+        "name": study.name,
+        "question": study.question,
+        "baseline": study.baseline,
+        "rank_by": study.rank_by,
+        "monitor": study.monitor,
         "seeds": list(study.seeds),
-        "queries": len(every[0].queries) if every else 0,
-        "labels": int(every[0].queries["label"].nunique()) if every else 0,
-        "single_query_labels": single_query_labels(every[0].queries["label"].to_numpy(dtype=str))
-        if every
-        else 0,
+        "queries": len(labels),
+        "labels": len(np.unique(labels)),
+        "single_query_labels": single_query_labels(labels),
         "synthetic": any(run.manifest.get("protocol", {}).get("synthetic") for run in every),
-        "cells": sorted(
-            cells, key=lambda cell: -cell["estimate"]["value"] if cell["estimate"] else np.inf
-        ),
+        "cells": cells,
     }
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p-values for their number, so that the chance of any false finding stays below the
-    level.
+    """Correct p-values so that the chance of any false finding stays below the level.
 
     Holm 1979, "A simple sequentially rejective multiple test procedure": the smallest of m is
-    multiplied by m, the next by m - 1, ...; none falls below the one before it, none exceeds 1. In
-    the order given.
+    multiplied by m, the next by m - 1, ...; none falls below the one before it, none exceeds 1.
     """
     order = np.argsort(p_values, kind="stable")
     products = np.asarray(p_values, dtype=float)[order] * np.arange(len(p_values), 0, -1)
@@ -89,21 +83,23 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def _cell(
     study: Study, name: str, runs: Mapping[str, Runs], failed: Mapping[str, Sequence[int]]
 ) -> dict[str, Any]:
-    own, base = runs.get(name, {}), runs.get(study.baseline, {})
+    own = runs.get(name, {})
+    base = runs.get(study.baseline, {})
     metric, kind = which_mean(study.rank_by)
     differences = _differences(own, base) if name != study.baseline else {}
-    shared = {"seeds": len(own.keys() & base.keys())}
+    difference = None
+    if differences:
+        difference = {**differences[metric][kind], "seeds": len(own.keys() & base.keys())}
+    origins = {str(run.manifest.get("model", {}).get("origin")) for run in own.values()}
     return {
         "cell": name,
         "seeds": sorted(own),
         "failed": sorted(failed.get(name, ())),
         "metrics": _metrics(own),
         "estimate": _estimate(own, metric, kind) if own else None,
-        "origins": sorted(
-            {str(run.manifest.get("model", {}).get("origin")) for run in own.values()}
-        ),
+        "origins": sorted(origins),
         "cost": _cost(own),
-        "difference": {**differences[metric][kind], **shared} if differences else None,
+        "difference": difference,
         "differences": differences,
     }
 
@@ -117,16 +113,11 @@ def _values(runs: Runs, seeds: Sequence[int]) -> dict[str, np.ndarray]:
 
 
 def _estimate(runs: Runs, metric: str, kind: str) -> dict[str, float]:
-    """Return the value with the interval of its difference from 0: over queries and seeds, as the
-    differences'.
-    """
+    """Return the value with its interval over queries and seeds: its difference from 0."""
     values = {metric: _values(runs, list(runs))[metric]}
-    found = asdict(
-        paired_bootstrap(values, {metric: np.zeros_like(values[metric])}, _labels(runs))[metric][
-            kind
-        ]
-    )
-    return {name: found[name] for name in ("value", "low", "high")}
+    nothing = {metric: np.zeros_like(values[metric])}
+    found = paired_bootstrap(values, nothing, _labels(runs))[metric][kind]
+    return {"value": found.value, "low": found.low, "high": found.high}
 
 
 def _labels(runs: Runs) -> np.ndarray:
@@ -136,24 +127,23 @@ def _labels(runs: Runs) -> np.ndarray:
 def _metrics(runs: Runs) -> dict[str, Any]:
     if not runs:
         return {}
-    alone = [{name: value[0] for name, value in _values(runs, [seed]).items()} for seed in runs]
-    found = [means(values, _labels(runs)) for values in alone]
-    untrained = [run.manifest.get("metrics", {}).get("untrained", {}) for run in runs.values()]
-    return {
-        metric: {
-            kind: {
-                "mean": float(np.mean([values[metric][kind] for values in found])),
-                "sd": float(np.std([values[metric][kind] for values in found], ddof=1))
-                if len(found) > 1
-                else None,
-                "untrained": _mean(
-                    [before.get(metric, {}).get(kind, {}).get("value") for before in untrained]
-                ),
-            }
-            for kind in KINDS
+    by_seed = []
+    untrained = []
+    for seed, run in runs.items():
+        values = {name: value[0] for name, value in _values(runs, [seed]).items()}
+        by_seed.append(means(values, _labels(runs)))
+        untrained.append(run.manifest.get("metrics", {}).get("untrained", {}))
+
+    def over_seeds(metric: str, kind: str) -> dict[str, float | None]:
+        trained = [found[metric][kind] for found in by_seed]
+        before = [found.get(metric, {}).get(kind, {}).get("value") for found in untrained]
+        return {
+            "mean": float(np.mean(trained)),
+            "sd": float(np.std(trained, ddof=1)) if len(trained) > 1 else None,
+            "untrained": _mean(before),
         }
-        for metric in METRICS
-    }
+
+    return {metric: {kind: over_seeds(metric, kind) for kind in KINDS} for metric in METRICS}
 
 
 def _differences(runs: Runs, base: Runs) -> dict[str, Any]:

@@ -57,21 +57,19 @@ class Study:
             raise StudyError(
                 f"{self.name} has no cell {_listed(unknown)}; it has {_listed(self.cells)}."
             )
-        kept = {
-            name: words
-            for name, words in self.cells.items()
-            if not cells or name in (*cells, self.baseline)
-        }
+        names = [name for name in self.cells if not cells or name in (*cells, self.baseline)]
         return replace(
-            self, cells=kept, seeds=_seeds(list(seeds), self.name) if seeds else self.seeds
+            self,
+            cells={name: self.cells[name] for name in names},
+            seeds=_seeds(list(seeds), self.name) if seeds else self.seeds,
         )
 
     def words(self, cell: str, configs: Sequence[str], overrides: Sequence[str]) -> list[str]:
-        """Return the arguments of a fit with a cell's settings: shared configs, the cell's
-        overlays, overrides.
-        """
-        given = (*configs, *self.cells[cell])
-        return [word for config in given for word in ("--config", config)] + list(overrides)
+        """Return a cell's arguments of `fit`: shared configs, the cell's overlays, overrides."""
+        words = []
+        for config in (*configs, *self.cells[cell]):
+            words += ["--config", config]
+        return [*words, *overrides]
 
 
 def read_study(name: str) -> Study:
@@ -96,42 +94,29 @@ def read_study(name: str) -> Study:
             f"{path}: a study has the keys baseline and cells, maybe seeds, rank_by, monitor; no "
             "others."
         )
-    cells, baseline = content["cells"], content["baseline"]
-    rank_by, monitor = content.get("rank_by", "map_at_r"), content.get("monitor")
-    if not isinstance(cells, dict) or baseline not in cells:
+    if not isinstance(content["cells"], dict) or content["baseline"] not in content["cells"]:
         raise StudyError(
             f"{path}: cells must map names to lists of overlays, and baseline name one of them."
-        )
-    if not _is_metric(rank_by):
-        raise StudyError(
-            f"{path}: rank_by is {rank_by!r}, not one of {_listed(METRICS)} (or that with {MACRO})."
-        )
-    if monitor is not None and not (
-        _is_metric(str(monitor).removeprefix(VAL)) and str(monitor).startswith(VAL)
-    ):
-        raise StudyError(
-            f"{path}: monitor is {monitor!r}, not a metric of the val part such as val/map_at_r."
         )
     return Study(
         name=path.stem,
         question=_top_comment(text),
-        baseline=baseline,
+        baseline=content["baseline"],
         seeds=_seeds(content.get("seeds", [0]), path),
-        rank_by=rank_by,
-        cells=_cells(cells, path),
-        monitor=monitor,
+        rank_by=_rank_by(content.get("rank_by", "map_at_r"), path),
+        cells=_cells(content["cells"], path),
+        monitor=_monitor(content.get("monitor"), path),
     )
 
 
 def folder_name(cell: str) -> str:
-    """Return a cell's name as that of a folder: letters, digits, dots and underscores, with hyphens
-    for the rest.
-    """
+    """Return a cell's name as a folder's: hyphens for all but letters, digits, dots, underscores."""
     return re.sub(r"[^A-Za-z0-9._]+", "-", cell).strip("-.")
 
 
 def _cells(cells: dict[Any, Any], path: Path) -> dict[str, list[str]]:
     folders: dict[str, str] = {}
+    files: set[str] = set()
     for name, overlays in cells.items():
         if not isinstance(name, str) or "," in name or not folder_name(name):
             raise StudyError(
@@ -144,14 +129,14 @@ def _cells(cells: dict[Any, Any], path: Path) -> dict[str, list[str]]:
             raise StudyError(
                 f"{path}: cell {name!r} must be a list of overlays: paths or mappings; [] for none."
             )
-        if (other := folders.setdefault(folder_name(name).lower(), name)) != name:
+        other = folders.setdefault(folder_name(name).lower(), name)
+        if other != name:
             raise StudyError(
                 f"{path}: cells {other!r} and {name!r} would share a folder: rename one."
             )
-    written = {
-        overlay for overlays in cells.values() for overlay in overlays if isinstance(overlay, str)
-    }
-    if missing := sorted(overlay for overlay in written if not (path.parent / overlay).is_file()):
+        files.update(overlay for overlay in overlays if isinstance(overlay, str))
+
+    if missing := sorted(file for file in files if not (path.parent / file).is_file()):
         raise StudyError(
             f"{path}: there is no {_listed(missing)} (paths are relative to the study's file)."
         )
@@ -161,11 +146,27 @@ def _cells(cells: dict[Any, Any], path: Path) -> dict[str, list[str]]:
 
 
 def _overlay(overlay: str | dict[str, Any], path: Path) -> str:
-    return (
-        json.dumps(overlay)
-        if isinstance(overlay, dict)
-        else os.path.normpath(path.parent / overlay)
-    )
+    if isinstance(overlay, dict):
+        return json.dumps(overlay)
+    return os.path.normpath(path.parent / overlay)
+
+
+def _rank_by(name: Any, path: Path) -> str:
+    if not _is_metric(name):
+        raise StudyError(
+            f"{path}: rank_by is {name!r}, not one of {_listed(METRICS)} (or that with {MACRO})."
+        )
+    return str(name)
+
+
+def _monitor(name: Any, path: Path) -> str | None:
+    if name is None:
+        return None
+    if not str(name).startswith(VAL) or not _is_metric(str(name).removeprefix(VAL)):
+        raise StudyError(
+            f"{path}: monitor is {name!r}, not a metric of the val part such as val/map_at_r."
+        )
+    return str(name)
 
 
 def _seeds(seeds: Any, where: object) -> tuple[int, ...]:

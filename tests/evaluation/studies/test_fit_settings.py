@@ -1,4 +1,4 @@
-from vsearch.evaluation.studies.monitor import watching
+from vsearch.evaluation.studies.fit_settings import watching
 
 STOP = {
     "class_path": "EarlyStopping",
