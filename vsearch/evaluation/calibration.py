@@ -21,29 +21,24 @@ class Calibration:
     **The threshold** is split conformal prediction (Vovk, Gammerman & Shafer 2005, "Algorithmic
     Learning in a Random World"; Lei et al. 2018, "Distribution-Free Predictive Inference for
     Regression") among the held-out queries whose best hit is right (Mondrian, chapter 4.5 of the
-    first). Of their m best scores it is the k-th lowest, k = floor(error_rate * (m + 1)). A new
-    query's best score is below it only if it is among the k lowest of all m + 1; if the new query
-    and those m are exchangeable, that has a probability of at most k / (m + 1) <= error_rate. So:
+    first): of their m best scores the k-th lowest, k = floor(error_rate * (m + 1)). A new query
+    that is exchangeable with those m scores less with a probability of at most
+    k / (m + 1) <= error_rate. So:
 
     - Guaranteed: of queries whose best hit is right, at most `error_rate` are told "no good match",
-      whatever the model and the scores' distribution. It holds on average over drawings of the
-      held-out queries; for one drawing the rate varies as Beta(k, m + 1 - k) does (Vovk 2012,
-      "Conditional Validity of Inductive Conformal Predictors").
-    - Assumed: the query is exchangeable with the held-out ones, as another photo of the same
-      catalog is, and searches the index that they searched, without filters. Photos of another kind
-      (a customer's phone) are promised nothing.
-    - Not guaranteed: that what reaches the threshold is right. How many wrong best hits fall below
-      it is measured.
+      on average over drawings of the held-out queries; for one drawing the rate varies as
+      Beta(k, m + 1 - k) does (Vovk 2012, "Conditional Validity of Inductive Conformal Predictors").
+    - Assumed: the query is another photo of the same catalog, and searches the same index without
+      filters. Photos of another kind (a customer's phone) are promised nothing.
+    - Not guaranteed: that what reaches the threshold is right. The report measures that.
 
-    Below 1 / error_rate - 1 right ones (9 for 0.1) k is 0: nothing can be promised, and there is no
-    threshold.
+    Below 1 / error_rate - 1 right ones (9 for 0.1) k is 0, and there is no threshold.
 
-    **The probability** that a hit's label is right rises with its score: isotonic regression of
-    right and wrong on the score (Zadrozny & Elkan 2002, "Transforming Classifier Scores into
-    Accurate Multiclass Probability Estimates"; pool adjacent violators, Ayer et al. 1955). Right
-    counts as (r + 1) / (r + 2) and wrong as 1 / (w + 2) for r right and w wrong hits (Platt 1999,
-    "Probabilistic Outputs for Support Vector Machines"), so that nothing is certain. It is a fit,
-    not a guarantee; the report has its calibration error on queries that it hasn't seen.
+    **The probability** that a hit's label is right rises with its score: isotonic regression
+    (Zadrozny & Elkan 2002, "Transforming Classifier Scores into Accurate Multiclass Probability
+    Estimates"; Ayer et al. 1955). Right counts as (r + 1) / (r + 2) and wrong as 1 / (w + 2) for r
+    right and w wrong hits (Platt 1999, "Probabilistic Outputs for Support Vector Machines"), so
+    that nothing is certain. It is a fit, not a guarantee.
 
     Attributes:
         threshold: lowest best score, a cosine, that is a good match; None: nothing can be promised.

@@ -114,9 +114,8 @@ def chance(n_relevant: np.ndarray, n_gallery: int | np.ndarray) -> dict[str, np.
 def means(values: dict[str, np.ndarray], labels: np.ndarray) -> dict[str, dict[str, float]]:
     """Average each metric: "micro" over queries, "macro" over the labels' means.
 
-    Args:
-        values: one array (n_queries,) per metric, as `per_query` returns.
-        labels: (n_queries,), the queries' labels, of any type that sorts.
+    `values` is one array (n_queries,) per metric, `labels` the queries' labels, of any type that
+    sorts.
 
     Raises:
         ValueError: there are no queries, or the lengths differ.
@@ -169,8 +168,7 @@ def bootstrap(
     Args:
         values: one array (n_queries,) per metric; a resample is shared by all metrics.
         labels: (n_queries,), the queries' labels, of any type that sorts.
-        resamples: how often the queries are drawn.
-        seed: same seed, same draws.
+        resamples: how often the queries are drawn; the same `seed` draws the same.
 
     Returns:
         "micro" and "macro", float64 (resamples, n_metrics); micro draws among all queries, macro

@@ -12,9 +12,7 @@ def measured(calibration: Calibration, scores: np.ndarray, right: np.ndarray) ->
 
     Args:
         calibration: fit on other queries.
-        scores: cosines, float (q, depth), of each query's hits, best first; NaN where there is no
-            hit.
-        right: bool (q, depth), whether the hit has the query's label.
+        scores, right: of the other queries' hits, as `calibration.fit` takes them.
 
     Returns:
         queries, right: how many there are, and how many of them have a right best hit;

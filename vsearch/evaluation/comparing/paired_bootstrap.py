@@ -42,11 +42,10 @@ def paired_bootstrap(
     means on one side of 0, those at 0 counted on both, as (1 + count) / (1 + resamples), at most 1,
     never 0. The interval's ends are the resampled means at which that reaches 5 %.
 
-    With a single seed they say nothing of training the same recipe again. With n seeds, each
-    trained with both recipes, the queries' differences are averaged over them, and the error of
-    that average is added: their standard error times Student's t with n - 1 degrees of freedom. Two
-    or three seeds drawn anew, as if they were queries, would look far too sure. The seeds'
-    differences are taken to be about normal; with two, only a very regular one is seen.
+    A single seed says nothing of training the same recipe again. With n seeds, each trained with
+    both recipes, the queries' differences are averaged over them, and the error of that average is
+    added: their standard error times Student's t with n - 1 degrees of freedom. Drawing two or
+    three seeds anew, as if they were queries, would look far too sure.
 
     Args:
         values: the run's metrics, as `metrics.per_query` returns, one array (n_queries,) each; or

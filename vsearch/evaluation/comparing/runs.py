@@ -35,16 +35,13 @@ class Run:
         name: the end of the folder's path, as short as tells it from the runs opened with it.
         folder: the run's folder.
         manifest: its bundle's.
-        queries: one row per answerable test query: id, label, path, one column per metric, and
-            `hits`: the positions in `items` of its 10 best, best first. Since `report.html`, also
-            `scores`: their cosines.
+        queries: one row per answerable test query: id, label, path, one column per metric, `hits`
+            (the positions in `items` of its 10 best, best first) and maybe their `scores`.
         items: the gallery: id, path, label, metadata.
-        train: what it was trained on: id, label; None if its split.csv isn't there (a bundle that
-            was moved).
+        train: what it was trained on: id, label; None without its split.csv.
         axes: further axes, `{"colour": {"precision_at_1": {"value", "low", "high"}}}`, and
-            `(graded)` relevance, over queries, of the trained model; empty if it measured none.
-        settings: the run's configuration, `{"model.loss.init_args.margin": "0.3"}`; empty if it
-            kept none.
+            `(graded)` relevance, of the trained model.
+        settings: the run's configuration, flat: `{"model.loss.init_args.margin": "0.3"}`.
     """
 
     name: str

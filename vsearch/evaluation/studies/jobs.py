@@ -99,8 +99,8 @@ def plan(
     Args:
         study: what they are cells of.
         pairs: cells and seeds.
-        words: the arguments of each cell's fit, of the baseline's too, as `Study.words` has them.
-        settings: all that the words of each cell come to, nested.
+        words: each cell's arguments of `fit`, the baseline's too.
+        settings: all that these come to, nested.
         folder: where the study's results lie.
 
     Raises:

@@ -16,7 +16,7 @@ GRACE_S = 10  # for a process to end by itself
 
 @contextmanager
 def alone(folder: Path) -> Iterator[IO[bytes]]:
-    """Lock a study's folder, made if need be; the lock is to be handed to `fit`.
+    """Lock a study's folder, made if need be; hand the lock to `fit`.
 
     Raises:
         StudyError: another study is at work there, or the run that a killed one has left.
@@ -33,12 +33,10 @@ def alone(folder: Path) -> Iterator[IO[bytes]]:
 
 
 def fit(job: Job, lock: IO[bytes]) -> int:
-    """Fit in a process of its own, from the last checkpoint if there is one; return its exit
-    status.
+    """Fit in a process of its own, from the last checkpoint if any; return its exit status.
 
-    The output is appended to the job's log. If this process is interrupted, the other is ended with
-    all its loaders. If this one is killed, the other goes on to its end, and holds the lock so
-    long.
+    Its output is appended to the job's log. If this process is interrupted, the other is ended with
+    all its loaders. If this one is killed, the other runs on, and holds the lock until its end.
     """
     checkpoint = job.checkpoint()
     words = [*job.words, *(["--ckpt_path", str(checkpoint)] if checkpoint else [])]

@@ -110,7 +110,7 @@ def read_study(name: str) -> Study:
 
 
 def folder_name(cell: str) -> str:
-    """Return a cell's name as a folder's: hyphens for all but letters, digits, dots, underscores."""
+    """Return a cell's name as a folder's; a hyphen stands for what is no letter, digit, . or _."""
     return re.sub(r"[^A-Za-z0-9._]+", "-", cell).strip("-.")
 
 
