@@ -4,13 +4,15 @@ KEYED = re.compile(r"`((?:model|data|trainer)\.[^`]+)`:? (.*)")
 
 
 class VsearchError(ValueError):
-    """Anything that a user can cause and mend; the message says what was wrong, where, and what to
-    do.
-    """
+    """What a user can cause and mend; the message says what is wrong, where, and what to do."""
+
+
+class Failed(VsearchError):
+    """What was asked for could be tried, but it failed: a bound is missed, a check finds damage."""
 
 
 class BundleError(VsearchError):
-    """A bundle can't be served or changed: a part is missing, damaged, foreign, or in use."""
+    """A bundle can't be served or changed: a file is missing, damaged, foreign, or in use."""
 
 
 class ConfigError(VsearchError):

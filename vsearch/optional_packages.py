@@ -1,16 +1,18 @@
 from importlib import import_module
 from typing import Any
 
+from vsearch.errors import VsearchError
+
+
+class MissingPackage(VsearchError, ImportError):
+    """An optional package is not installed; the message says which extra brings it."""
+
 
 def require(module: str, extra: str) -> Any:
-    """Return an optional package.
-
-    Raises:
-        ImportError: it isn't installed; says which extra brings it.
-    """
+    """Return an optional package; MissingPackage if it can't be imported."""
     try:
         return import_module(module)
     except ImportError as error:
-        raise ImportError(
+        raise MissingPackage(
             f"{module} can't be imported ({error}). `uv sync --extra {extra}` installs it."
         ) from error

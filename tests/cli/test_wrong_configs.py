@@ -650,8 +650,8 @@ def refusal(folder: Path, config: str | list[str], capsys) -> tuple[str, str]:
         main(["fit", *words, *(config if isinstance(config, list) else [])])
     written = "".join(capsys.readouterr())
     assert ended.value.code == 2
-    (line,) = [line for line in written.splitlines() if line.startswith("vsearch: ")]
-    return line.removeprefix("vsearch: "), written
+    (line,) = [line for line in written.splitlines() if line.startswith("vsearch fit: ")]
+    return line.removeprefix("vsearch fit: "), written
 
 
 @pytest.mark.parametrize("wrong", WRONG)

@@ -11,10 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 from process import Process, read, serving
+from refusals import refusal
 from small_service import encoded, picture, served_bundle
 from test_photos import BOMB
 
-from vsearch.cli.main import main
 from vsearch.serving.api.served_bundle import open_checked
 
 PHOTO = {"photo": ("a.png", encoded(picture(3)))}
@@ -180,9 +180,7 @@ def test_sighup_before_the_start_is_through_ends_nothing(tmp_path):
 
 
 def ending(capsys, *words: object) -> str:
-    with pytest.raises(SystemExit) as ended:
-        main(["serve", "--port", "0", *map(str, words)])
-    return str(ended.value.code)
+    return refusal(capsys, "serve", "--port", "0", *words)
 
 
 def test_what_can_not_be_served_is_refused(tmp_path, capsys, monkeypatch):

@@ -1,37 +1,40 @@
 import argparse
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from vsearch.errors import VsearchError
 
 if TYPE_CHECKING:
     from vsearch.indexes.base import Index
 
 
-def ids_in(path: Path) -> list[str]:
-    """Return the ids in a text file, one a line.
+def add_bundle(parser: argparse.ArgumentParser) -> None:
+    """Declare the bundle that a command works with."""
+    parser.add_argument("bundle", type=Path, help="a run's bundle: lightning_logs/version_N/bundle")
 
-    Raises:
-        BundleError: it can't be read.
-    """
-    from vsearch.errors import BundleError
 
-    try:
-        return [
-            line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()
-        ]
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
-        raise BundleError(
-            f"--ids-from {path} can't be read: {reason}. It needs an id on each line."
-        ) from error
+def add_index(parser: argparse.ArgumentParser) -> None:
+    """Declare how an index is named; `index_of` makes it."""
+    kind = parser.add_mutually_exclusive_group(required=True)
+    kind.add_argument("--index", metavar="CLASS_PATH", help="vsearch.indexes.faiss.FaissIndex")
+    kind.add_argument(
+        "--config", type=Path, metavar="YAML", help="with its `index:`: configs/index/hnsw.yaml"
+    )
+    parser.add_argument(
+        "--init-args",
+        type=settings,
+        metavar="JSON",
+        help='{"factory": "SQ8"}; replaces a config\'s',
+    )
 
 
 def index_of(args: argparse.Namespace) -> "Index":
-    """Return the index that a command's --index or --config names, --init-args in the place of a
-    config's.
+    """Return the index that `add_index`'s arguments name.
 
     Raises:
-        BundleError: there is no such class or file, or it can't be made so.
+        VsearchError: there is no such class or file, or the class refuses the settings.
     """
     from vsearch.bundle.generations.manifest import explained
     from vsearch.class_paths import build
@@ -45,12 +48,20 @@ def index_of(args: argparse.Namespace) -> "Index":
         return found
 
 
-def positive(text: str) -> int:
-    """Read a whole number of 1 or more.
+def ids_in(path: Path) -> list[str]:
+    """Return the ids in a text file, one a line."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        raise VsearchError(
+            f"--ids-from {path} can't be read: {reason}. It needs an id on each line."
+        ) from error
+    return [line.strip() for line in lines if line.strip()]
 
-    Raises:
-        ArgumentTypeError: it is none.
-    """
+
+def positive(text: str) -> int:
+    """Read a whole number of 1 or more."""
     try:
         number = int(text)
     except ValueError:
@@ -60,12 +71,34 @@ def positive(text: str) -> int:
     return number
 
 
-def settings(text: str) -> dict[str, Any]:
-    """Read --init-args.
+def whole(text: str) -> int:
+    """Read a whole number of 0 or more."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of 0 or more")
+    return int(text)
 
-    Raises:
-        ArgumentTypeError: it is no JSON of the form {"name": value}.
-    """
+
+def number(text: str) -> float:
+    """Read a finite number of 0 or more."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of 0 or more")
+    return value
+
+
+def names(text: str) -> list[str]:
+    """Read a list with commas."""
+    words = [word.strip() for word in text.split(",")]
+    if not all(words):
+        raise argparse.ArgumentTypeError(f"{text!r} is no list with commas: one,two")
+    return words
+
+
+def settings(text: str) -> dict[str, Any]:
+    """Read a JSON object."""
     try:
         values = json.loads(text)
     except ValueError as error:
@@ -79,15 +112,13 @@ def _configured(path: Path) -> dict[str, Any]:
     """Return the `class_path` and `init_args` of a config's `index:`."""
     import yaml
 
-    from vsearch.errors import BundleError
-
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BundleError(f"--config {path} can't be read: {error}") from error
+        raise VsearchError(f"--config {path} can't be read: {error}") from error
     entry = values.get("index") if isinstance(values, dict) else None
     if not isinstance(entry, dict) or "class_path" not in entry:
-        raise BundleError(
+        raise VsearchError(
             f"--config {path} has no `index:` with a `class_path`, as those in configs/index have."
         )
     return {"class_path": entry["class_path"], "init_args": entry.get("init_args") or {}}

@@ -17,19 +17,12 @@ KEY = "data.catalog"
 
 
 def read_source(path: str | Path) -> CatalogItems:
-    """Read a folder of labels' folders, a CSV or Parquet table, or the `data.catalog` of a fit's
-    YAML or of a run.
+    """Read a catalog: a folder of labels' folders, a table, or the `data.catalog` of a YAML or run.
 
     A folder or table is read whole; a YAML's catalog as a fit reads it, filters and all, except
     that photos that are missing are no error here.
-
-    Raises:
-        CatalogError: there are no items, or they lack id, path or label.
-        ConfigError: the YAML has no catalog, or one that can't be made.
     """
-    catalog = (
-        TableCatalog(str(path), min_images_per_label=1) if is_url(path) else _catalog(Path(path))
-    )
+    catalog = _catalog(path)
     if isinstance(catalog, TableCatalog) and catalog.missing_photos == "error":
         catalog.missing_photos = "keep"
     catalog.prepare()
@@ -41,29 +34,29 @@ def read_source(path: str | Path) -> CatalogItems:
             "the labels, or the YAML of a catalog."
         )
     counts: dict[str, int] = getattr(catalog, "report", {})
-    left_out = {
-        name: n for name, n in counts.items() if n and name not in ("rows", "items", "small_labels")
-    }
+    kept = ("rows", "items", "small_labels")
+    left_out = {name: n for name, n in counts.items() if n and name not in kept}
     return CatalogItems(str(path), items, left_out)
 
 
-def _catalog(path: Path) -> Catalog:
-    if path.is_dir():
+def _catalog(path: str | Path) -> Catalog:
+    if not is_url(path):
+        path = Path(path)
         if (path / "config.yaml").is_file():  # a run's folder
             return _configured(path / "config.yaml")
-        return FolderCatalog(str(path), min_images_per_label=1)
-    if path.suffix.lower() in (".yaml", ".yml"):
-        return _configured(path)
+        if path.is_dir():
+            return FolderCatalog(str(path), min_images_per_label=1)
+        if path.suffix.lower() in (".yaml", ".yml"):
+            return _configured(path)
     return TableCatalog(str(path), min_images_per_label=1)
 
 
 def _configured(path: Path) -> Catalog:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(Catalog, KEY, required=True)
+    settings = {"data": {"catalog": _entry(path)}}
     try:
-        made: Catalog = parser.instantiate(
-            parser.parse_object({"data": {"catalog": _entry(path)}})
-        ).data.catalog
+        made: Catalog = parser.instantiate(parser.parse_object(settings)).data.catalog
     except ArgumentError as error:
         raise parse_error(str(error), [], []) from error
     except CatalogError:

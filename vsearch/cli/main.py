@@ -1,3 +1,5 @@
+"""The command `vsearch`. Exit status: 0, 1 if a check failed, 2 if what was given can't be used."""
+
 import argparse
 import os
 import sys
@@ -7,6 +9,7 @@ from pkgutil import iter_modules
 from types import ModuleType
 
 import vsearch.cli.commands
+from vsearch.errors import Failed, VsearchError
 
 TRAINER_COMMANDS = {
     "fit": "train on a catalog, keep the best epoch, build and measure its index",
@@ -14,66 +17,93 @@ TRAINER_COMMANDS = {
     "test": "score a checkpoint: test photos search the gallery",
     "predict": "embed the whole catalog into a Parquet file",
 }
+FAILED = 1
+UNUSABLE = 2  # as argparse ends
+STOPPED = 130  # as shells say of a program that Ctrl-C ended
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run one vsearch command; `args` default to the command line's. Quiet when nobody reads on (`|
-    head -1`).
+    """Run one vsearch command; `args` default to the command line's.
+
+    What a user can mend is told in one line, without a traceback. It is quiet when nobody reads its
+    output any more (`| head -1`).
     """
     try:
         _run(args)
     except BrokenPipeError:
         if _written("\n"):
             raise  # another pipe than the output
-        sys.exit(1)
+        sys.exit(FAILED)
+    except Failed as error:
+        _end(args, str(error), FAILED)
+    except VsearchError as error:
+        _end(args, str(error), UNUSABLE)
+    except OSError as error:
+        if _words(args)[0] in TRAINER_COMMANDS:
+            raise  # training takes hours: the traceback tells where it broke off
+        _end(args, str(error), UNUSABLE)
+    except KeyboardInterrupt as stop:
+        _end(args, f"stopped. {stop}".rstrip(), STOPPED)
     finally:
         _written("")
 
 
+def _end(args: Sequence[str] | None, message: str, status: int) -> None:
+    print(f"vsearch {_words(args)[0]}: {message}", file=sys.stderr)
+    sys.exit(status)
+
+
 def _written(text: str) -> bool:
-    """Write and flush; if nobody reads the output any more, let it go nowhere from now on and
-    return False.
-    """
+    """Write and flush; if nobody reads the output any more, discard it and return False."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # else Python tells of it when it ends
+        # else Python complains when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return False
     return True
 
 
 def _run(args: Sequence[str] | None) -> None:
-    words = sys.argv[1:] if args is None else list(args)
+    words = _words(args)
     if words and words[0] in TRAINER_COMMANDS:
-        from vsearch.cli.trainer import (
-            run,  # Lightning takes seconds to import: only for commands that train
-        )
+        # Lightning takes seconds to import
+        from vsearch.cli.trainer import run
 
         run(args)
         return
     parser, commands = _parser()
     parsed, rest = parser.parse_known_args(words)
-    if (
-        rest and "overrides" not in parsed
-    ):  # of the trainer's settings: only a command that hands them on has it
+    # the trainer's settings: only some commands hand them on
+    if rest and "overrides" not in parsed:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     parsed.overrides = rest
     commands[parsed.command].run(parsed)
 
 
+def _words(args: Sequence[str] | None) -> Sequence[str]:
+    return sys.argv[1:] if args is None else args
+
+
 def _parser() -> tuple[argparse.ArgumentParser, dict[str, ModuleType]]:
-    parser = argparse.ArgumentParser(prog="vsearch", description=vsearch.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="vsearch",
+        description=vsearch.__doc__,
+        epilog="Exit status: 0; 1 if a check failed (a gate of `compare`, a finding of `data "
+        "check --fail-on`, `index verify`, a bound of `index swap`, `index copy` or `export`), if "
+        "training diverged or a run of a study failed; 2 if what was given can't be used; 130 "
+        "after Ctrl-C.",
+    )
     verbs = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, line in TRAINER_COMMANDS.items():
         verbs.add_parser(name, help=line, add_help=False)
     commands = {}
     for entry in iter_modules(vsearch.cli.commands.__path__):
-        commands[entry.name] = import_module(f"vsearch.cli.commands.{entry.name}")
-        text = commands[entry.name].__doc__ or ""
-        commands[entry.name].add_arguments(
+        command = import_module(f"vsearch.cli.commands.{entry.name}")
+        text = command.__doc__ or ""
+        command.add_arguments(
             verbs.add_parser(entry.name, help=text.splitlines()[0], description=text)
         )
+        commands[entry.name] = command
     return parser, commands

@@ -3,7 +3,6 @@ import re
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,19 +30,16 @@ KEPT = ("last", "best", "hpc")  # checkpoints that Lightning finds by itself
 
 
 class ShowConfig(SaveConfigCallback):
-    """Save the run's configuration to config.yaml, as a new run would take it, and show it in
-    TensorBoard.
-    """
+    """Save the run's configuration as a new run would take it, and show it in TensorBoard."""
 
     def __init__(
         self, parser: LightningArgumentParser, config: Namespace, *args: Any, **kwargs: Any
     ) -> None:
         config = config.clone()
-        config["ckpt_path"] = (
-            None  # a resumed run's, and its folder's number, are not the next one's
-        )
-        if place := _folder_settings(config):
-            place["version"] = None
+        # a resumed run's checkpoint and its folder's number are not the next one's
+        config["ckpt_path"] = None
+        if folder := _folder_settings(config):
+            folder["version"] = None
         super().__init__(parser, config, *args, **kwargs)
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -55,23 +51,22 @@ class ShowConfig(SaveConfigCallback):
 
 
 class TrainerCLI(LightningCLI):
-    """LightningCLI that fills in the loss's sizes, resumes a run in its folder, and doesn't collect
-    predictions.
-    """
+    """LightningCLI that fills in a loss's sizes and resumes a fit in its own folder."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Take a run's index at the top level; fill in what a loss with weights needs of embedding
-        and catalog.
-        """
+        """Take the index at the top level; fill in the sizes of a loss that has weights."""
         parser.add_subclass_arguments(
             Index, "index", required=False, help="how the gallery is searched"
         )
-        target, link = (
-            "model.loss.init_args",
-            partial(parser.link_arguments, apply_on="instantiate"),
+        parser.link_arguments(
+            ("model.backbone", "model.head"),
+            "model.loss.init_args.embedding_size",
+            self._embedding_size,
+            apply_on="instantiate",
         )
-        link(("model.backbone", "model.head"), f"{target}.embedding_size", self._embedding_size)
-        link("data", f"{target}.num_classes", self._labels)
+        parser.link_arguments(
+            "data", "model.loss.init_args.num_classes", self._labels, apply_on="instantiate"
+        )
 
     def _labels(self, data: CatalogDataModule) -> int:
         """Return how many labels there are; reads the catalog, but only for a loss that asks."""
@@ -85,8 +80,8 @@ class TrainerCLI(LightningCLI):
         return self._filled_in("embedding_size", backbone.dim if head is None else head.dim)
 
     def _filled_in(self, name: str, value: int) -> int:
-        """Return the value that the loss gets, and say so where another was asked for."""
-        if (given := self._loss_settings().get(name)) not in (None, value):
+        given = self._loss_settings().get(name)
+        if given not in (None, value):
             rank_zero_warn(
                 f"model.loss.init_args.{name}: {given} isn't used, since it is filled in: {value}."
             )
@@ -105,11 +100,7 @@ class TrainerCLI(LightningCLI):
             raise parse_error(str(error), words, settings) from error
 
     def before_instantiate_classes(self) -> None:
-        """Choose the precision if the config doesn't; let an interrupted fit go on in its own
-        folder.
-
-        Elsewhere ModelCheckpoint would forget how good the best was.
-        """
+        """Choose the precision if the config doesn't; look at the checkpoint."""
         config = self.config[self.subcommand]
         if config.trainer.get("precision") is None:
             config.trainer.precision = quickest(str(config.trainer.accelerator))
@@ -117,54 +108,54 @@ class TrainerCLI(LightningCLI):
                 "precision: %s, the quickest here (`--trainer.precision` sets another)",
                 config.trainer.precision,
             )
-        checkpoint, place = config.get("ckpt_path"), _folder_settings(config)
-        if (
-            checkpoint
-            and checkpoint not in KEPT
-            and "://" not in checkpoint
-            and not Path(checkpoint).exists()
-        ):
-            raise ConfigError("ckpt_path", f"there is no file {checkpoint}")
-        if self.subcommand != "fit" and not checkpoint:
-            rank_zero_warn(
-                f"{self.subcommand} without --ckpt_path: this is the network before training."
-            )
-        if self.subcommand != "fit" or not checkpoint or place is None:
+        checkpoint = config.get("ckpt_path")
+        if not checkpoint:
+            if self.subcommand != "fit":
+                rank_zero_warn(
+                    f"{self.subcommand} without --ckpt_path: this is the network before training."
+                )
             return
-        run = Path(checkpoint).resolve().parent.parent
-        logs = Path(place.get("save_dir") or "", place.get("name") or "").resolve()
+        found_by_lightning = checkpoint in KEPT or "://" in checkpoint
+        if not found_by_lightning and not Path(checkpoint).exists():
+            raise ConfigError("ckpt_path", f"there is no file {checkpoint}")
+        if self.subcommand == "fit":
+            self._resume_in_its_folder(Path(checkpoint), _folder_settings(config))
+
+    def _resume_in_its_folder(self, checkpoint: Path, folder: Namespace | None) -> None:
+        """Let an interrupted fit go on in its own folder.
+
+        Elsewhere ModelCheckpoint would forget how good the best was.
+        """
+        if folder is None or folder.get("version") is not None:
+            return
+        run = checkpoint.resolve().parent.parent
+        logs = Path(folder.get("save_dir") or "", folder.get("name") or "").resolve()
         number = re.fullmatch(r"version_(\d+)", run.name)
-        if (
-            number
-            and run.parent == logs
-            and place.get("version") is None
-            and not (run / "bundle").exists()
-        ):
-            place["version"] = int(number[1])
+        if number and run.parent == logs and not (run / "bundle").exists():
+            folder["version"] = int(number[1])
             self.save_config_kwargs["overwrite"] = True
 
     def instantiate_classes(self) -> None:
-        """Make all parts; what one of them refuses is a ConfigError that names it."""
+        """Make model, data and trainer; what one of them refuses is a ConfigError that names it."""
         refusals: list[ConfigError] = []
         self.parser.add_instantiator(make_naming(self.config[self.subcommand], refusals), object)
         with naming(refusals):
             super().instantiate_classes()
 
     def instantiate_trainer(self, **arguments: Any) -> Trainer:
-        """Make the trainer, and hand the run's index to the callbacks that build one: an overlay
-        can't reach these.
+        """Make the trainer, and hand the run's index to the callbacks that build one.
+
+        An overlay can't reach these: they are in a list.
         """
         try:
-            trainer, index = (
-                super().instantiate_trainer(**arguments),
-                self.config_init[self.subcommand].get("index"),
-            )
+            trainer = super().instantiate_trainer(**arguments)
         except RuntimeError as error:
             if twice := re.search(r"more than one stateful callback of type `(\w+)`", str(error)):
                 raise ConfigError(
                     f"trainer.callbacks[{twice[1]}]", "it is there twice: remove one"
                 ) from error
             raise
+        index = self.config_init[self.subcommand].get("index")
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if index is not None and hasattr(callback, "use_index"):
                 callback.use_index(index)
@@ -177,9 +168,7 @@ class TrainerCLI(LightningCLI):
         return trainer
 
     def _run_subcommand(self, subcommand: str) -> None:
-        """Run it; if it fails, end the other ranks that were started for it: they would wait for
-        this one.
-        """
+        """Run it; if it fails, end the other ranks, which would wait for this one."""
         try:
             super()._run_subcommand(subcommand)
         except BaseException:
@@ -188,7 +177,7 @@ class TrainerCLI(LightningCLI):
             raise
 
     def fit(self, **arguments: Any) -> None:
-        """Train, once the parts are known to go together."""
+        """Train, once model, data and trainer are known to go together."""
         check(self.model, self.datamodule, self.trainer)
         with naming():
             self.trainer.fit(**arguments)
@@ -206,16 +195,14 @@ def _folder_settings(config: Namespace) -> Namespace | None:
 
 
 def run(args: Sequence[str] | None = None) -> TrainerCLI:
-    """Run `fit`, `validate`, `test` or `predict` with LightningCLI; `args` default to the command
-    line's.
+    """Run `fit`, `validate`, `test` or `predict`; `args` default to the command line's.
 
-    A setting or data that is refused is told in one line and ends with status 2; training that goes
-    wrong, with 1.
+    Raises:
+        VsearchError: a setting or the data is refused, or training has diverged.
     """
     _show_log()
-    set_parsing_settings(
-        validate_subclass_spec_in_any=True
-    )  # a typo in what pytorch-metric-learning leaves untyped
+    # finds a typo in what pytorch-metric-learning leaves untyped
+    set_parsing_settings(validate_subclass_spec_in_any=True)
     try:
         return TrainerCLI(
             MetricLearner,
@@ -223,34 +210,29 @@ def run(args: Sequence[str] | None = None) -> TrainerCLI:
             args=None if args is None else list(args),
             save_config_callback=ShowConfig,
             auto_configure_optimizers=False,
-            trainer_defaults={
-                "use_distributed_sampler": False
-            },  # batches are shared among devices by what makes them
+            # what makes the batches shares them among devices
+            trainer_defaults={"use_distributed_sampler": False},
             parser_kwargs={"prog": "vsearch", "allow_abbrev": False, "exit_on_error": False},
         )
-    except (BundleError, DivergedError) as error:
-        sys.exit(f"vsearch: {error}")
+    except (BundleError, DivergedError):
+        raise
     except RankZeroError:
-        sys.exit(1)
+        sys.exit(1)  # rank zero has said why
     except Exception as error:
-        line = refused(error)
-        if line is None:
+        if (refusal := refused(error)) is None:
             raise
-        print(f"vsearch: {line}", file=sys.stderr)
-        sys.exit(2)
+        raise refusal from error
 
 
 class _StderrNow(logging.Handler):
-    """Writes to what stderr is by then: whoever captures it exchanges it."""
+    """Writes to the current sys.stderr, which may be another than at the start."""
 
     def emit(self, record: logging.LogRecord) -> None:
         print(self.format(record), file=sys.stderr)
 
 
 def _show_log() -> None:
-    """Print what vsearch logs from INFO on: what a catalog left out must not go unseen. Of several
-    ranks, zero does.
-    """
+    """Print what vsearch logs, such as what a catalog left out; of several ranks, zero prints."""
     log = logging.getLogger("vsearch")
     if getattr(rank_zero_only, "rank", 0):
         get_console().quiet = True  # progress bars

@@ -11,7 +11,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from pytorch_metric_learning.losses import CrossBatchMemory, TripletMarginLoss
 from torch import Tensor, nn
 
-from vsearch.errors import VsearchError
+from vsearch.errors import Failed
 from vsearch.evaluation.metrics import means
 from vsearch.evaluation.scoring import Embedded, Scores, score_exactly
 from vsearch.models.backbones.base import Backbone
@@ -49,7 +49,7 @@ class Validated:
     scores: Scores
 
 
-class DivergedError(VsearchError, RuntimeError):
+class DivergedError(Failed, RuntimeError):
     """Training makes no numbers any more."""
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from refusals import refusal
 from small_bundle import fitted, photo, table
 from tiny import TinyBackbone
 
@@ -35,13 +36,8 @@ def described(capsys, made: Path) -> dict:
     return json.loads(index(capsys, "describe", made, "--json"))
 
 
-def ending(capsys, *words: object) -> str:
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as ended:
-        main(["index", *map(str, words)])
-    assert isinstance(ended.value.code, str)  # Python prints it and exits with status 1
-    assert ended.value.code.startswith("vsearch index: ")
-    return ended.value.code
+def ending(capsys, *words: object, status: int = 2) -> str:
+    return refusal(capsys, "index", *words, status=status)
 
 
 def found(made: Path, number: int) -> str:
@@ -194,7 +190,7 @@ def test_verify_says_what_it_checked(made, capsys):
 def test_verify_notices_a_network_that_embeds_differently(made, capsys, monkeypatch):
     forward = TinyBackbone.forward
     monkeypatch.setattr(TinyBackbone, "forward", lambda self, photos: forward(self, photos) + 0.5)
-    assert "no longer embeds as it did" in ending(capsys, "verify", made)
+    assert "no longer embeds as it did" in ending(capsys, "verify", made, status=1)
 
 
 def test_describe(made, capsys):
@@ -339,7 +335,7 @@ def test_swap_promotes_what_answers_alike_and_refuses_what_does_not(tmp_path, ca
     assert "overlap_at_10 1.0000" in text
     assert "Generation 1: 60 items, HNSW16" in text
     poor = ("--index", FLAT, "--init-args", '{"factory": "IVF30,SQ4"}', "--max-precision-loss", "1")
-    message = ending(capsys, "swap", made, *poor)
+    message = ending(capsys, "swap", made, *poor, status=1)
     assert "not put in force: overlap_at_10 is 0." in message
     assert open_bundle(made).index.spec == "HNSW16"
     assert "Generation 2: 60 items" in index(capsys, "swap", made, *poor, "--min-overlap", "0")
@@ -403,7 +399,9 @@ def test_a_number_of_queries_that_is_none(capsys, number):
 
 def test_a_folder_that_is_no_bundle(tmp_path, capsys):
     for action in ("describe", "verify", "optimize", "rollback"):
-        assert "is no bundle: it has no manifest.json" in ending(capsys, action, tmp_path)
+        status = 1 if action == "verify" else 2
+        said = ending(capsys, action, tmp_path, status=status)
+        assert "is no bundle: it has no manifest.json" in said
     assert not list(tmp_path.iterdir())
 
 

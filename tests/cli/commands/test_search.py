@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from refusals import refusal
 from test_bundle import write
 
 from vsearch.bundle.opening import open_bundle
@@ -137,30 +138,22 @@ def test_metadata_called_like_a_columns_of_the_answer_is_kept(tmp_path, capsys):
     assert hit["metadata"] == {"rank_original": "v", "score_original": 20}
 
 
-def ending(*words: str | Path) -> str:
-    with pytest.raises(SystemExit) as ended:
-        main(["search", *map(str, words)])
-    assert isinstance(ended.value.code, str)  # Python prints it and exits with status 1
-    return ended.value.code
-
-
-def test_a_folder_that_is_no_bundle_ends_with_a_message(made):
-    message = ending(made.parent, photo(made, 0))
-    assert message.startswith("vsearch search: ")
+def test_a_folder_that_is_no_bundle_ends_with_a_message(made, capsys):
+    message = refusal(capsys, "search", made.parent, photo(made, 0))
     assert "is no bundle: it has no manifest.json" in message
 
 
 @pytest.mark.parametrize("name", ["index.faiss", "manifest.json"])
-def test_a_cut_file_ends_with_its_name(made, name):
+def test_a_cut_file_ends_with_its_name(made, name, capsys):
     whole = (made / name).read_bytes()
     (made / name).write_bytes(whole[: len(whole) // 2])
-    assert name in ending(made, photo(made, 0))
+    assert name in refusal(capsys, "search", made, photo(made, 0))
 
 
-def test_a_photo_that_is_missing_or_broken_ends_with_its_name(made):
-    assert "nowhere.jpg" in ending(made, photo(made, 0), made / "nowhere.jpg")
+def test_a_photo_that_is_missing_or_broken_ends_with_its_name(made, capsys):
+    assert "nowhere.jpg" in refusal(capsys, "search", made, photo(made, 0), made / "nowhere.jpg")
     (made.parent / "text.jpg").write_text("no photo")
-    assert "text.jpg" in ending(made, made.parent / "text.jpg")
+    assert "text.jpg" in refusal(capsys, "search", made, made.parent / "text.jpg")
 
 
 def test_the_catalogs_photos_are_not_needed(made, capsys):
@@ -279,10 +272,9 @@ def test_of_a_group_only_the_best_is_shown_for_examples_too(made, capsys):
         (["-k", "3"], "nothing to search with"),
     ],
 )
-def test_mistakes_end_in_one_line(made, words, message):
-    ended = ending(made, *words)
-    assert message in ended
-    assert ended.startswith("vsearch search: ")
+def test_mistakes_end_in_one_line(made, words, message, capsys):
+    ended = refusal(capsys, "search", made, *words)
+    assert ended.startswith(message)
     assert "\n" not in ended
 
 
@@ -361,6 +353,6 @@ def test_of_several_examples_behind_a_filter_and_without_a_calibration_nothing_i
         assert "No good match" not in text
 
 
-def test_a_damaged_calibration_ends_with_its_name(calibrated):
+def test_a_damaged_calibration_ends_with_its_name(calibrated, capsys):
     (calibrated / FILE).write_text("{}")
-    assert FILE in ending(calibrated, photo(calibrated, 0))
+    assert FILE in refusal(capsys, "search", calibrated, photo(calibrated, 0))

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from refusals import refusal
 
 from vsearch.cli.main import main
 from vsearch.serving.api import server
@@ -34,9 +35,9 @@ def test_the_settings_may_name_the_bundle(served):
     assert served == [(None, FLAGS, Path("F"))]
 
 
-def test_two_bundles_are_refused(served):
-    with pytest.raises(SystemExit, match="one BUNDLE at a time, not a, b"):
-        main(["serve", "a", "--port", "8107", "b"])
+def test_two_bundles_are_refused(served, capsys):
+    said = refusal(capsys, "serve", "a", "--port", "8107", "b")
+    assert "one BUNDLE at a time, not a, b" in said
     assert not served
 
 

@@ -68,8 +68,10 @@ def shards(capsys, made: Path, *words: str, settings: str = IVF) -> str:
 def ending(capsys, *words: object, **settings: str) -> str:
     with pytest.raises(SystemExit) as ended:
         shards(capsys, *words, **settings)
-    assert isinstance(ended.value.code, str)
-    return ended.value.code
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("vsearch shards: ")
+    return said
 
 
 def one_index(made: Path) -> FaissIndex:

@@ -5,7 +5,7 @@ import numpy as np
 
 from vsearch.bundle.exports.photos import Held
 from vsearch.bundle.generations.swap_trial import Queries, hits, overlap, precisions
-from vsearch.errors import BundleError
+from vsearch.errors import Failed
 from vsearch.indexes.base import Index
 from vsearch.models.runtimes.base import Runtime
 
@@ -62,7 +62,7 @@ def prove(
         `bounds`.
 
     Raises:
-        BundleError: a bound is not reached; says which and by what.
+        Failed: a bound is not reached; says which and by what.
     """
     cosines = (before * after).sum(axis=1)
     asked = [Queries(vectors, held.labels, held.own) for vectors in (before, after)]
@@ -88,7 +88,7 @@ def prove(
         if not proof[name] >= least
     ]  # NaN is bad too
     if missed:
-        raise BundleError(
+        raise Failed(
             f"the export embeds otherwise than PyTorch: {'; '.join(missed)} ({held.origin})."
         )
     return proof

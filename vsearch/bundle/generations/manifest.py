@@ -8,7 +8,7 @@ from typing import Any
 from vsearch.bundle.generations.layout import GENERATIONS, MANIFEST
 from vsearch.class_paths import SpecError
 from vsearch.data.io.atomic import sha256
-from vsearch.errors import BundleError
+from vsearch.errors import BundleError, Failed
 
 SCHEMA = 3  # of the fitted bundle's manifest
 GENERATION_SCHEMA = 1
@@ -136,7 +136,7 @@ def explained(place: Path | str, doing: str) -> Iterator[None]:
     """
     try:
         yield
-    except (BundleError, OSError):
+    except (BundleError, Failed, OSError):
         raise
     except (SpecError, ImportError, ValueError) as error:
         raise BundleError(f"{place}: {error}") from error

@@ -104,11 +104,20 @@ def rebuild(live: Live, index: Index, reason: str) -> State:
         BundleError: the index refuses these vectors.
         OSError: it could not be written; nothing has changed.
     """
+    return put(live, index, build(live, index), reason)
+
+
+def build(live: Live, index: Index) -> np.ndarray:
+    """Build an index of the live items' vectors; return these, float32 (n, dim).
+
+    Raises:
+        BundleError: the index refuses these vectors.
+    """
     vectors = all_vectors(live)
     with explained(live.bundle, "building the index"):
         index.bind(live.fitted["fingerprint"])
         index.build(vectors)
-    return put(live, index, vectors, reason)
+    return vectors
 
 
 def put(

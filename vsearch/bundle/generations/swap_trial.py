@@ -2,7 +2,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vsearch.errors import BundleError
+from vsearch.errors import Failed
 from vsearch.indexes.base import Index
 
 DEPTH = 10
@@ -46,7 +46,7 @@ class Shadow:
         """Refuse a new index that answers too differently, or worse.
 
         Raises:
-            BundleError: says by what.
+            Failed: says by what.
         """
         reasons = []
         if self.overlap_at_10 < min_overlap:
@@ -58,7 +58,7 @@ class Shadow:
                     f"{max_precision_loss:g}"
                 )
         if reasons:
-            raise BundleError(
+            raise Failed(
                 f"the new index was not put in force: {'; '.join(reasons)}. Nothing was changed."
             )
 

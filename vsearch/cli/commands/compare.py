@@ -11,6 +11,8 @@ import math
 import sys
 from pathlib import Path
 
+from vsearch.errors import VsearchError
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -19,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="RUN",
-        help="run folders or bundles; the first is the base",
+        help="run folders or bundles; the others are compared with the first",
     )
     parser.add_argument(
         "--out",
@@ -35,40 +37,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=_limit,
         metavar="METRIC:DELTA",
-        help="exit with status 1 if a run's mean is lower than the base's by more than DELTA, "
+        help="exit with status 1 if a run's mean is lower than the first's by more than DELTA, "
         "whatever its interval; METRIC_macro takes the mean over labels",
     )
 
 
 def run(args: argparse.Namespace) -> None:
     """Compare, write and print; see the module's text for the exit status."""
-    from vsearch.evaluation.comparing.comparison import ComparisonError, compare
+    from vsearch.evaluation.comparing.comparison import compare
     from vsearch.evaluation.comparing.gates import judge
-    from vsearch.evaluation.comparing.runs import RunError, open_runs
+    from vsearch.evaluation.comparing.runs import open_runs
     from vsearch.reports.comparison import summary
     from vsearch.reports.comparison_files import comparison_files, refuse_foreign, write
     from vsearch.reports.comparison_tables import show
 
-    try:
-        if len(args.runs) < 2:
-            raise ComparisonError(
-                "give two runs or more; the first is what the others are compared with."
-            )
-        base, *others = open_runs(args.runs)
-        places = [run.folder for run in (base, *others)]
-        if again := [place for number, place in enumerate(places) if place in places[:number]]:
-            raise ComparisonError(
-                f"{again[0]} is there twice: a run can't be compared with itself."
-            )
-        out = (args.out or (others[-1].folder / "comparison")).resolve()
-        refuse_foreign(out)
-        comparisons = [compare(base, other) for other in others]
-        verdicts = judge(comparisons, args.fail_if_worse)
-        report = summary(comparisons, verdicts)
-        write(out, comparison_files(report, comparisons))
-    except (RunError, ComparisonError, OSError) as error:
-        print(f"vsearch compare: {error}", file=sys.stderr)
-        sys.exit(2)
+    if len(args.runs) < 2:
+        raise VsearchError("give two runs or more; the first is what the others are compared with.")
+    runs = open_runs(args.runs)
+    _refuse_twice([run.folder for run in runs])
+    first, *others = runs
+    out = (args.out or others[-1].folder / "comparison").resolve()
+    refuse_foreign(out)
+
+    comparisons = [compare(first, other) for other in others]
+    verdicts = judge(comparisons, args.fail_if_worse)
+    report = summary(comparisons, verdicts)
+    write(out, comparison_files(report, comparisons))
     if args.json:
         print(json.dumps(report.to_json(), indent=2))
     else:
@@ -76,6 +70,12 @@ def run(args: argparse.Namespace) -> None:
         print(f"Comparison: {out}")
     if not all(verdict.passed for verdict in verdicts):
         sys.exit(1)
+
+
+def _refuse_twice(folders: list[Path]) -> None:
+    for number, folder in enumerate(folders):
+        if folder in folders[:number]:
+            raise VsearchError(f"{folder} is there twice: a run can't be compared with itself.")
 
 
 def _limit(text: str) -> tuple[str, float]:

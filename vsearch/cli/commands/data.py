@@ -8,19 +8,19 @@ config.yaml. Every photo is decoded once. Exit status: 0, 1 if there is a findin
 
 import argparse
 import json
-import math
 import sys
 from contextlib import redirect_stdout
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vsearch.cli.arguments import names, number, whole
+from vsearch.errors import Failed, VsearchError
 from vsearch.evaluation.catalog_check.findings import KINDS, Limits
 
 if TYPE_CHECKING:
     from vsearch.evaluation.catalog_check.check import Checked
 
-STOPPED = 130  # as shells say it of a program that Ctrl-C ended
 LIMITS = {
     "min_side": ("PIXELS", "photos whose shorter side has fewer are tiny"),
     "max_aspect": ("RATIO", "photos whose longer side is more than this times the shorter are odd"),
@@ -77,97 +77,72 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     limits = check.add_argument_group("limits")
     for field in fields(Limits):
         unit, line = LIMITS[field.name]
-        kind = _whole if field.type is int else _number
-        flag = f"--{field.name.replace('_', '-')}"
-        help = f"{line} (default: {field.default})"
-        limits.add_argument(flag, type=kind, default=field.default, metavar=unit, help=help)
+        limits.add_argument(
+            f"--{field.name.replace('_', '-')}",
+            type=whole if field.type is int else number,
+            default=field.default,
+            metavar=unit,
+            help=f"{line} (default: {field.default})",
+        )
 
 
 def run(args: argparse.Namespace) -> None:
     """Check, write and print; see the module's text for the exit status."""
     from vsearch.cli.catalog_argument import read_source
-    from vsearch.data.catalogs.base import CatalogError
-    from vsearch.data.splits import SplitError
-    from vsearch.errors import BundleError, ConfigError
     from vsearch.evaluation.catalog_check.check import check
-
-    limits = Limits(**{field.name: getattr(args, field.name) for field in fields(Limits)})
-    files = [
-        path for path in (args.html, None if args.json in (None, "-") else Path(args.json)) if path
-    ]
-    try:
-        _refuse_places(files)
-        with redirect_stdout(sys.stderr):  # progress bars: what is printed may be read by programs
-            checked = check(read_source(args.catalog), limits, args.split, args.bundle)
-        found = _write(checked, args)
-    except (BundleError, CatalogError, ConfigError, SplitError, OSError) as error:
-        if isinstance(error, BrokenPipeError):
-            raise  # nobody reads what is printed
-        print(f"vsearch data check: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("vsearch data check: stopped.", file=sys.stderr)
-        sys.exit(STOPPED)
-    if failing := [kind for kind in args.fail_on if found["kinds"][kind]["findings"]]:
-        print(f"vsearch data check: found {', '.join(failing)}", file=sys.stderr)
-        sys.exit(1)
-
-
-def _write(checked: "Checked", args: argparse.Namespace) -> dict[str, Any]:
-    """Write the files, each whole or not at all, and print; return the report."""
-    from vsearch.data.io.atomic import replace_file
     from vsearch.reports.catalog_check import report
+
+    for file in (args.html, args.json):
+        if file and file != "-":
+            _refuse_unwritable(Path(file))
+    limits = Limits(**{field.name: getattr(args, field.name) for field in fields(Limits)})
+    with redirect_stdout(sys.stderr):  # progress bars: programs may read what is printed
+        checked = check(read_source(args.catalog), limits, args.split, args.bundle)
+    found = report(checked)
+    if args.html:
+        _write_page(checked, args.html)
+    _write_or_show(found, args)
+    failing = [kind for kind in args.fail_on if found["kinds"][kind]["findings"]]
+    if failing:
+        raise Failed(f"found {', '.join(failing)}")
+
+
+def _write_page(checked: "Checked", path: Path) -> None:
+    from vsearch.data.io.atomic import replace_file
+    from vsearch.reports.html.catalog_check import catalog_check_html
+
+    replace_file(path, catalog_check_html(checked).encode())
+
+
+def _write_or_show(found: dict[str, Any], args: argparse.Namespace) -> None:
+    from vsearch.data.io.atomic import replace_file
     from vsearch.reports.catalog_check_table import show
 
-    found = report(checked)
     text = json.dumps(found, indent=2)
-    if args.html:
-        from vsearch.reports.html.catalog_check import catalog_check_html
-
-        replace_file(args.html, catalog_check_html(checked).encode())
     if args.json == "-":
         print(text)
-        return found
+        return
     if args.json:
         replace_file(Path(args.json), text.encode())
     show(found)
     for path in (args.json, args.html):
         if path:
             print(f"Written: {path}")
-    return found
 
 
-def _refuse_places(files: list[Path]) -> None:
+def _refuse_unwritable(path: Path) -> None:
     """Say before the work, not after it, that a file can't be written."""
-    for path in files:
-        if path.is_dir():
-            raise IsADirectoryError(f"{path} is a folder: name a file.")
-        if not path.parent.is_dir():
-            raise FileNotFoundError(
-                f"{path.parent} is no folder: make it, or name another for {path.name}."
-            )
+    if path.is_dir():
+        raise VsearchError(f"{path} is a folder: name a file.")
+    if not path.parent.is_dir():
+        raise VsearchError(f"{path.parent} is no folder: make it, or name another for {path.name}.")
 
 
 def _kinds(text: str) -> list[str]:
-    names = [*KINDS] if text == "all" else [word.strip() for word in text.split(",")]
-    if unknown := [name for name in names if name not in KINDS]:
-        raise argparse.ArgumentTypeError(
-            f"{unknown[0]!r} is no kind; there is: {', '.join(KINDS)}, or all"
-        )
-    return names
-
-
-def _whole(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of 0 or more")
-    return int(text)
-
-
-def _number(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of 0 or more")
-    return number
+    kinds = [*KINDS] if text == "all" else names(text)
+    for kind in kinds:
+        if kind not in KINDS:
+            raise argparse.ArgumentTypeError(
+                f"{kind!r} is no kind; there is: {', '.join(KINDS)}, or all"
+            )
+    return kinds

@@ -8,30 +8,27 @@ the command makes the parts that are missing. `index add --embeddings OUT` adds 
 """
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vsearch.bundle.bulk.share import Share
-from vsearch.cli.arguments import positive
+from vsearch.cli.arguments import add_bundle, positive
+from vsearch.errors import VsearchError
 
 if TYPE_CHECKING:
     from vsearch.bundle.bulk.writer import Writer
     from vsearch.data.embedding_parts import Parts
-    from vsearch.evaluation.catalog_check.catalog_items import CatalogItems
-
-STOPPED = 130  # as shells say it of a program that Ctrl-C ended
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("bundle", type=Path, help="a run's bundle: lightning_logs/version_N/bundle")
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument(
+    add_bundle(parser)
+    catalog = parser.add_mutually_exclusive_group(required=True)
+    catalog.add_argument(
         "--table", help="CSV or Parquet with id, path, label; may be a URL: s3://bucket/items.csv"
     )
-    source.add_argument("--folder", help="a folder of photos for each label")
-    source.add_argument(
+    catalog.add_argument("--folder", help="a folder of photos for each label")
+    catalog.add_argument(
         "--catalog", metavar="YAML", help="with `data.catalog`: configs/data/fashion.yaml"
     )
     parser.add_argument(
@@ -51,8 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("auto", "torch", "onnx", "openvino"),
         default="auto",
         help=(
-            "what computes, as `index add --runtime` takes it; a folder keeps to the one that it "
-            "was begun with"
+            "what computes, as for `index add --runtime`; a folder that was begun goes on with "
+            "the same"
         ),
     )
     parser.add_argument(
@@ -77,23 +74,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Embed what is missing; an error ends the program with its message and status 1."""
-    from vsearch.cli.catalog_argument import read_source
-    from vsearch.data.catalogs.base import CatalogError
-    from vsearch.errors import BundleError, ConfigError
-
+    """Embed what is missing."""
     try:
-        _embed(args, read_source(args.table or args.folder or args.catalog))
-    except (BundleError, CatalogError, ConfigError, OSError) as error:
-        if isinstance(error, BrokenPipeError):
-            raise  # nobody reads what is printed
-        sys.exit(f"vsearch embed: {error}")
-    except KeyboardInterrupt:
-        print("vsearch embed: stopped. Give the same command again to go on.", file=sys.stderr)
-        sys.exit(STOPPED)
+        _embed(args)
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt("Give the same command again to go on.") from stop
 
 
-def _embed(args: argparse.Namespace, source: "CatalogItems") -> None:
+def _embed(args: argparse.Namespace) -> None:
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -106,27 +94,27 @@ def _embed(args: argparse.Namespace, source: "CatalogItems") -> None:
     from vsearch.bundle.bulk.plan import Network, begin, start
     from vsearch.bundle.bulk.writer import Writer, forget_errors
     from vsearch.bundle.generations.manifest import model_of, read_fitted
-    from vsearch.errors import BundleError
+    from vsearch.cli.catalog_argument import read_source
 
+    source = read_source(args.table or args.folder or args.catalog)
     if args.actors and args.executor != "ray":
-        raise BundleError("--actors are Ray's: give --executor ray too.")
+        raise VsearchError("--actors are Ray's: give --executor ray too.")
     model, items = model_of(read_fitted(args.bundle)), source.items
     begun = begin(args.out, model, items, source.name, args.part_size)
     network, runtime, why = decide(
         args.bundle, args.runtime, Network(**begun.manifest["network"]) if begun else None
     )
     parts = begun or start(args.out, model, items, source.name, args.part_size, network)
-    if (
-        first := Network(**parts.manifest["network"])
-    ) != network:  # another process was quicker, and chose otherwise
+    first = Network(**parts.manifest["network"])
+    if first != network:  # another process was quicker, and chose otherwise
         network, runtime, why = decide(args.bundle, args.runtime, first)
     if args.retry_errors:
         print(f"{forget_errors(parts, args.share):,} parts with broken photos are made anew.")
     todo = args.share.of_all(parts.missing())
     rows = [row for number in todo for row in parts.rows(number)]
     print(
-        f"{network.runtime} computes: {why}. {len(parts):,} parts, of which {len(todo):,} are to be "
-        "made here."
+        f"{network.runtime} computes: {why}. {len(parts):,} parts, of which {len(todo):,} are to "
+        "be made here."
     )
     columns = (TextColumn("Embedding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, disable=not rows) as progress:

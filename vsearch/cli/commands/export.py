@@ -9,9 +9,10 @@ extra: uv sync --extra onnx, or --extra openvino
 """
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from vsearch.cli.arguments import add_bundle
 
 if TYPE_CHECKING:
     from vsearch.bundle.exports.manifest import Export
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("bundle", type=Path, help="a run's bundle: lightning_logs/version_N/bundle")
+    add_bundle(parser)
     parser.add_argument(
         "--format", choices=["onnx", "openvino"], required=True, help="for which library"
     )
@@ -46,20 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Export; what is missing, or a bound that is missed, ends the program with its message and
-    status 1.
-    """
+    """Export, and print how well the export does."""
     from vsearch.bundle.exports.export import Wanted, export
     from vsearch.bundle.exports.proof import Bounds
-    from vsearch.data.photos import PhotoError
-    from vsearch.errors import BundleError
 
     bounds = Bounds(args.min_cosine, args.min_overlap)
-    wanted = Wanted(args.format, bounds, args.photos, args.out)
-    try:
-        _show(export(args.bundle, wanted))
-    except (BundleError, PhotoError, OSError) as error:
-        sys.exit(f"vsearch export: {error}")
+    _show(export(args.bundle, Wanted(args.format, bounds, args.photos, args.out)))
 
 
 def _show(made: "Export") -> None:

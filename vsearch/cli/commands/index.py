@@ -1,18 +1,18 @@
 """add and remove items of a bundle, check it, build its index anew
 
 A bundle is never changed in place: each change, and each new index, is written beside what is there
-and put in force at once. Whoever has the bundle open keeps what was opened. One command at a time
-may change a bundle.
+and put in force at once. Readers keep what they opened. One command at a time may change a bundle.
 """
 
 import argparse
 import json
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vsearch.cli.arguments import ids_in, index_of, positive, settings
+from vsearch.cli.arguments import add_bundle, add_index, ids_in, index_of, positive, settings
+from vsearch.errors import Failed, VsearchError
 
 if TYPE_CHECKING:
     from vsearch.bundle.generations.live import Live
@@ -24,103 +24,100 @@ SHOWN = 20  # photos left out that are listed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
+    """Declare the verbs and their arguments."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    made = {}
+    verbs = {}
     for name, action in ACTIONS.items():
         text = (action.__doc__ or "").splitlines()[0]
-        made[name] = actions.add_parser(
-            name, help=text[:1].lower() + text[1:].rstrip("."), description=text
-        )
-        made[name].add_argument(
-            "bundle", type=Path, help="a run's bundle: lightning_logs/version_N/bundle"
-        )
-    made["add"].add_argument(
-        "--table", type=Path, help="CSV or Parquet with id, path, label and metadata"
-    )
-    made["add"].add_argument("--folder", type=Path, help="a folder of photos for each label")
-    made["add"].add_argument(
-        "--embeddings",
-        type=Path,
-        help="a folder that `embed` wrote, or a Parquet with id, label, embedding (`predict`)",
-    )
-    made["add"].add_argument(
-        "--fingerprint", help="of the model that made a Parquet, or the bundle that it is in"
-    )
-    made["add"].add_argument(
-        "--runtime",
-        choices=("auto", "torch", "onnx", "openvino"),
-        default="auto",
-        help=(
-            "what embeds the photos: the bundle's exports, PyTorch, or the quickest that embeds as "
-            "it did (default)"
-        ),
-    )
-    made["remove"].add_argument("ids", nargs="*", metavar="ID", help="ids of items")
-    made["remove"].add_argument(
-        "--ids-from", type=Path, metavar="FILE", help="a text file with an id on each line"
-    )
-    made["remove"].add_argument(
-        "--where", metavar="FILTER", help='those that meet it, as in search: "season = Winter"'
-    )
-    made["remove"].add_argument(
-        "--ignore-missing", action="store_true", help="unknown ids are no error"
-    )
+        line = text[:1].lower() + text[1:].rstrip(".")
+        verbs[name] = actions.add_parser(name, help=line, description=text)
+        add_bundle(verbs[name])
+
+    _declare_add(verbs["add"])
+    _declare_remove(verbs["remove"])
     for name in ("add", "remove"):
-        made[name].add_argument(
+        verbs[name].add_argument(
             "--no-fold", action="store_true", help="leave it pending, however much is"
         )
-    made["describe"].add_argument("--json", action="store_true", help="print JSON")
-    made["copy"].add_argument(
+    verbs["describe"].add_argument("--json", action="store_true", help="print JSON")
+    for name in ("build", "swap"):
+        add_index(verbs[name])
+    verbs["copy"].add_argument(
         "to",
         metavar="TO",
         help="milvus://host:19530/name, postgresql://host/database/name, a folder",
     )
-    for name in ("build", "swap"):
-        kind = made[name].add_mutually_exclusive_group(required=True)
-        kind.add_argument("--index", metavar="CLASS_PATH", help="vsearch.indexes.faiss.FaissIndex")
-        kind.add_argument(
-            "--config", type=Path, metavar="YAML", help="with its `index:`: configs/index/hnsw.yaml"
-        )
-        text = '{"factory": "SQ8"}; replaces a config\'s'
-        made[name].add_argument("--init-args", type=settings, metavar="JSON", help=text)
-    made["copy"].add_argument(
+    verbs["copy"].add_argument(
         "--init-args", type=settings, metavar="JSON", default={}, help='{"kind": "HNSW"}'
     )
     for name in ("swap", "copy"):
-        made[name].add_argument(
-            "--min-overlap", type=float, default=0.9, help="of the 10 best (default: 0.9)"
-        )
-        text = "of label precision (default: 0.01)"
-        made[name].add_argument("--max-precision-loss", type=float, default=0.01, help=text)
-        text = "how many to try it with (default: 500)"
-        made[name].add_argument("--queries", type=positive, default=500, help=text)
+        _declare_trial(verbs[name])
+
+
+def _declare_add(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--table", type=Path, help="CSV or Parquet with id, path, label and metadata")
+    verb.add_argument("--folder", type=Path, help="a folder of photos for each label")
+    verb.add_argument(
+        "--embeddings",
+        type=Path,
+        help="a folder that `embed` wrote, or a Parquet with id, label, embedding (`predict`)",
+    )
+    verb.add_argument(
+        "--fingerprint", help="of the model that made a Parquet, or the bundle that it is in"
+    )
+    verb.add_argument(
+        "--runtime",
+        choices=("auto", "torch", "onnx", "openvino"),
+        default="auto",
+        help="what embeds the photos: the bundle's exports, PyTorch, or the quickest that embeds "
+        "as it did (default)",
+    )
+
+
+def _declare_remove(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("ids", nargs="*", metavar="ID", help="ids of items")
+    verb.add_argument(
+        "--ids-from", type=Path, metavar="FILE", help="a text file with an id on each line"
+    )
+    verb.add_argument(
+        "--where", metavar="FILTER", help='those that meet it, as in search: "season = Winter"'
+    )
+    verb.add_argument("--ignore-missing", action="store_true", help="unknown ids are no error")
+
+
+def _declare_trial(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--min-overlap", type=float, default=0.9, help="of the 10 best (default: 0.9)"
+    )
+    verb.add_argument(
+        "--max-precision-loss",
+        type=float,
+        default=0.01,
+        help="of label precision (default: 0.01)",
+    )
+    verb.add_argument(
+        "--queries", type=positive, default=500, help="how many to try it with (default: 500)"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Do what was asked; an error ends the program with its message and status 1."""
-    from vsearch.data.catalogs.base import CatalogError
-    from vsearch.errors import BundleError
-
+    """Do what was asked."""
     try:
         ACTIONS[args.action](args)
-    except (BundleError, CatalogError) as error:
-        sys.exit(f"vsearch index: {error}")
     except BrokenPipeError:
-        raise  # nobody reads what is printed: no matter of the bundle
+        raise  # nobody reads the output: not the bundle's matter
     except OSError as error:
-        sys.exit(f"vsearch index: {error}. The bundle is whole; `describe` says what is in force.")
+        raise VsearchError(
+            f"{error}. The bundle is whole; `describe` says what is in force."
+        ) from error
 
 
 def add(args: argparse.Namespace) -> None:
     """Add items, or replace those whose id is there."""
     from vsearch.bundle.generations import edit
-    from vsearch.bundle.generations.live import open_live
-    from vsearch.bundle.generations.writer_lock import writing
     from vsearch.bundle.new_items import incoming
 
-    with writing(args.bundle):
-        live = open_live(args.bundle)
+    with _changing(args.bundle) as live:
         found = incoming(
             live, args.table, args.folder, args.embeddings, args.fingerprint, args.runtime
         )
@@ -132,31 +129,27 @@ def add(args: argparse.Namespace) -> None:
             f"Added {done.added:,} items, replaced {done.replaced:,}; left out "
             f"{len(found.left_out):,}."
         )
-        _settle(done.live, args)
+        _settle(done.live, args.no_fold)
 
 
 def remove(args: argparse.Namespace) -> None:
     """Take items out by their ids or a filter."""
     from vsearch.bundle.generations import edit
-    from vsearch.bundle.generations.live import open_live
-    from vsearch.bundle.generations.writer_lock import writing
-    from vsearch.errors import BundleError
 
-    ids = [*args.ids, *(ids_in(args.ids_from) if args.ids_from else [])]
+    ids = [*args.ids]
+    if args.ids_from:
+        ids += ids_in(args.ids_from)
     if not ids and args.where is None:
-        raise BundleError(
+        raise VsearchError(
             "name the ids to remove, a file with --ids-from, or a filter with --where."
         )
-    with writing(args.bundle):
-        live = open_live(args.bundle)
+    with _changing(args.bundle) as live:
         if args.where is not None:
             ids += _met(live, args.where)
         done = edit.remove(live, ids, args.ignore_missing)
-        print(
-            f"Removed {done.removed:,} items"
-            + (f"; {done.missing:,} ids were not there." if done.missing else ".")
-        )
-        _settle(done.live, args)
+        missing = f"; {done.missing:,} ids were not there" if done.missing else ""
+        print(f"Removed {done.removed:,} items{missing}.")
+        _settle(done.live, args.no_fold)
 
 
 def verify(args: argparse.Namespace) -> None:
@@ -167,17 +160,20 @@ def verify(args: argparse.Namespace) -> None:
     from vsearch.bundle.generations.verify import verify as checks
     from vsearch.bundle.network import check_network
 
-    for line in checks(args.bundle):
-        print(line)
-    fitted = read_fitted(args.bundle)
-    check_network(args.bundle, fitted)
-    runtime = choose(args.bundle, fitted, "auto", "float32").runtime
-    print(canaries.check(args.bundle, runtime, fitted))
+    try:
+        for line in checks(args.bundle):
+            print(line)
+        fitted = read_fitted(args.bundle)
+        check_network(args.bundle, fitted)
+        runtime = choose(args.bundle, fitted, "auto", "float32").runtime
+        print(canaries.check(args.bundle, runtime, fitted))
+    except VsearchError as error:
+        raise Failed(str(error)) from error
     print("All is well.")
 
 
 def describe(args: argparse.Namespace) -> None:
-    """Say what the bundle holds: model, index, items, generation, changes, drift, sizes, history."""
+    """Say what the bundle holds: model, index, items, changes, drift, sizes, history."""
     from vsearch.bundle.generations.description import lines, report
     from vsearch.bundle.generations.live import open_live
 
@@ -187,78 +183,57 @@ def describe(args: argparse.Namespace) -> None:
 
 def optimize(args: argparse.Namespace) -> None:
     """Build the same kind of index anew of all live items, changes included."""
-    from vsearch.bundle.generations.live import open_live
     from vsearch.bundle.generations.rebuild import rebuild
-    from vsearch.bundle.generations.writer_lock import writing
 
-    with writing(args.bundle):
-        live = open_live(args.bundle)
+    with _changing(args.bundle) as live:
         _warn_of_codes(live)
-        _promoted(rebuild(live, live.index, "optimize"), live.index)
+        _say(rebuild(live, live.index, "optimize"), live.index)
 
 
 def build(args: argparse.Namespace) -> None:
     """Build another index of all live items and put it in force."""
-    from vsearch.bundle.generations.live import open_live
     from vsearch.bundle.generations.rebuild import rebuild
-    from vsearch.bundle.generations.writer_lock import writing
 
-    with writing(args.bundle):
-        live = open_live(args.bundle)
+    with _changing(args.bundle) as live:
         _warn_of_codes(live)
         index = index_of(args)
-        _promoted(rebuild(live, index, "build"), index)
+        _say(rebuild(live, index, "build"), index)
 
 
 def swap(args: argparse.Namespace) -> None:
-    """Build another index, ask both the same queries, and put the new one in force if it answers as
-    well.
-    """
+    """Build another index, and put it in force if it answers the same queries as well."""
     from dataclasses import asdict
 
-    from vsearch.bundle.generations.live import open_live
-    from vsearch.bundle.generations.manifest import explained
-    from vsearch.bundle.generations.rebuild import all_vectors, put
+    from vsearch.bundle.generations import rebuild
     from vsearch.bundle.generations.swap_trial import shadow
-    from vsearch.bundle.generations.writer_lock import writing
     from vsearch.bundle.trial_queries import trial_queries
 
-    with writing(args.bundle):
-        live = open_live(args.bundle)
+    with _changing(args.bundle) as live:
         _warn_of_codes(live)
-        index, vectors = index_of(args), all_vectors(live)
-        with explained(args.bundle, "building the index"):
-            index.bind(live.fitted["fingerprint"])
-            index.build(vectors)
+        index = index_of(args)
+        vectors = rebuild.build(live, index)
         queries, what = trial_queries(live, vectors, args.queries)
         print(f"Queries: {what}")
         found = shadow(live.index, index, queries, live.items["label"].to_numpy())
-        _show(found)
-        found.check(args.min_overlap, args.max_precision_loss)
-        _promoted(put(live, index, vectors, "swap", {"shadow": asdict(found)}), index)
+        _judge(found, args)
+        _say(rebuild.put(live, index, vectors, "swap", {"shadow": asdict(found)}), index)
 
 
 def copy(args: argparse.Namespace) -> None:
-    """Copy the vectors to a vector store and put it in force, or into a new bundle; go on with a
-    copy cut off.
+    """Copy the vectors to a vector store and put it in force, or into a new bundle.
+
+    A copy that was cut off goes on.
     """
     from vsearch.bundle.copying import copy_to, move, vector_store_at
-    from vsearch.bundle.generations.live import open_live
-    from vsearch.bundle.generations.writer_lock import writing
 
-    def check(found: "Shadow") -> None:
-        _show(found)
-        found.check(args.min_overlap, args.max_precision_loss)
-
-    with writing(args.bundle):
-        live = open_live(args.bundle)
+    with _changing(args.bundle) as live:
         _warn_of_codes(live)
         index = vector_store_at(args.to, args.init_args)
         if index is None:
-            made = copy_to(live, Path(args.to), args.queries, check)
+            made = copy_to(live, Path(args.to), args.queries, lambda found: _judge(found, args))
             print(f"{args.to}: a new bundle of {len(made):,} items, {made.spec}")
             return
-        _promoted(move(live, index, args.queries, check), index)
+        _say(move(live, index, args.queries, lambda found: _judge(found, args)), index)
         if index.secret:
             print(
                 "The bundle doesn't hold the URL's user and password: PGUSER and PGPASSWORD, or "
@@ -267,13 +242,11 @@ def copy(args: argparse.Namespace) -> None:
 
 
 def vacuum(args: argparse.Namespace) -> None:
-    """Delete the rows in the index's vector store that nothing which the bundle keeps needs."""
+    """Delete the vector store's rows that nothing which the bundle keeps needs."""
     from vsearch.bundle.copying import vacuum as delete
-    from vsearch.bundle.generations.live import open_live
-    from vsearch.bundle.generations.writer_lock import writing
 
-    with writing(args.bundle):
-        print(f"Deleted {delete(open_live(args.bundle)):,} rows.")
+    with _changing(args.bundle) as live:
+        print(f"Deleted {delete(live):,} rows.")
 
 
 def rollback(args: argparse.Namespace) -> None:
@@ -296,11 +269,21 @@ ACTIONS: dict[str, Callable[[argparse.Namespace], None]] = {
 }
 
 
-def _settle(live: "Live", args: argparse.Namespace) -> None:
+@contextmanager
+def _changing(bundle: Path) -> Iterator["Live"]:
+    """Open a bundle that nobody else may change meanwhile."""
+    from vsearch.bundle.generations.live import open_live
+    from vsearch.bundle.generations.writer_lock import writing
+
+    with writing(bundle):
+        yield open_live(bundle)
+
+
+def _settle(live: "Live", no_fold: bool) -> None:
     """Fold what is pending if it is much, and say when the index should be built anew."""
     from vsearch.bundle.generations.rebuild import advice, due, fold
 
-    if due(live) and not args.no_fold:
+    if due(live) and not no_fold:
         print(f"Folded {len(live.net):,} changed rows into generation {fold(live).generation}.")
     if text := advice(live):
         print(f"Advice: {text}")
@@ -310,7 +293,6 @@ def _met(live: "Live", where: str) -> list[str]:
     """Return the ids of the items that meet a filter."""
     import pyarrow as pa
 
-    from vsearch.errors import BundleError
     from vsearch.search.filters.columns import FilterError
     from vsearch.search.filters.grammar import parse
 
@@ -318,7 +300,15 @@ def _met(live: "Live", where: str) -> list[str]:
         met = parse(where).mask(live.items)
         return live.items.filter(pa.array(met))["id"].to_pylist()
     except FilterError as error:
-        raise BundleError(f"--where: {error}") from error
+        raise VsearchError(f"--where: {error}") from error
+
+
+def _judge(found: "Shadow", args: argparse.Namespace) -> None:
+    """Show how the new index answers beside the old one; refuse it if it is too different."""
+    print(f"overlap_at_10 {found.overlap_at_10:.4f}")
+    for name, old in found.old.items():
+        print(f"{name}: old {old:.4f}, new {found.new[name]:.4f}")
+    found.check(args.min_overlap, args.max_precision_loss)
 
 
 def _warn_of_codes(live: "Live") -> None:
@@ -328,7 +318,7 @@ def _warn_of_codes(live: "Live") -> None:
         print(f"Warning: {text}")
 
 
-def _promoted(state: "State", index: "Index") -> None:
+def _say(state: "State", index: "Index") -> None:
     print(f"Generation {state.generation}: {len(index):,} items, {index.spec}")
 
 
@@ -337,9 +327,3 @@ def _list(left_out: list[str]) -> None:
         print(f"Left out: {line}")
     if len(left_out) > SHOWN:
         print(f"... and {len(left_out) - SHOWN:,} more")
-
-
-def _show(found: "Shadow") -> None:
-    print(f"overlap_at_10 {found.overlap_at_10:.4f}")
-    for name, old in found.old.items():
-        print(f"{name}: old {old:.4f}, new {found.new[name]:.4f}")

@@ -6,8 +6,9 @@ SHA-256 of each file.
 """
 
 import argparse
-import sys
 from pathlib import Path
+
+from vsearch.errors import VsearchError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,22 +25,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Read, draw, write; a bundle that can't be read ends with status 2."""
+    """Read, draw, write."""
     from vsearch.bundle.generations.layout import MANIFEST
     from vsearch.data.io.atomic import replace_file
-    from vsearch.errors import BundleError
     from vsearch.reports.html.findings import read_findings
     from vsearch.reports.html.report import FILE, report_html
 
     bundle = args.bundle if (args.bundle / MANIFEST).is_file() else args.bundle / "bundle"
     out = args.out or bundle.resolve().with_name(FILE)
-    try:
-        if out.is_dir():
-            raise IsADirectoryError(f"{out} is a folder: name a file.")
-        html = report_html(read_findings(bundle))
-        out.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(out, html)
-    except (BundleError, OSError) as error:
-        print(f"vsearch report: {error}", file=sys.stderr)
-        sys.exit(2)
+    if out.is_dir():
+        raise VsearchError(f"{out} is a folder: name a file.")
+    html = report_html(read_findings(bundle))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(out, html)
     print(f"Report: {out} ({len(html) / 1e6:.1f} MB)")

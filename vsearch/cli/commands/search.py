@@ -18,7 +18,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vsearch.cli.arguments import positive
+from vsearch.cli.arguments import add_bundle, positive
+from vsearch.errors import VsearchError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,16 +30,14 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.formatter_class = (
-        argparse.RawDescriptionHelpFormatter
-    )  # keeps the lines of the text above
-    parser.add_argument("bundle", type=Path, help="a run's bundle: lightning_logs/version_N/bundle")
+    # keeps the lines of the text above
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    add_bundle(parser)
     photos = parser.add_argument(
         "photos", nargs="+", metavar="PHOTO", help="photo files to search with"
     )
-    photos.required = (
-        False  # --like is enough; nargs="*" would refuse photos that stand after an option
-    )
+    # --like is enough; nargs="*" would refuse photos that stand after an option
+    photos.required = False
     parser.add_argument(
         "-k", type=_number_of_hits, default=10, help="hits for each query, or all (default: 10)"
     )
@@ -65,75 +64,57 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Search and print; a bad bundle, photo, example or filter ends the program with its message
-    and status 1.
-    """
-    from vsearch.bundle.opening import BundleError, open_bundle
-    from vsearch.data.photos import PhotoError
+    """Search and print."""
+    from vsearch.bundle.opening import open_bundle
     from vsearch.evaluation import calibration
-    from vsearch.indexes.base import IndexUnavailable
-    from vsearch.search.filters.columns import FilterError
-    from vsearch.search.query_by_example import ExampleError
 
-    _check(args)
-    try:
-        bundle = open_bundle(args.bundle)
-        calibrated = calibration.read(args.bundle, bundle.manifest)
-        answers = [_judged(answer, calibrated) for answer in _answers(bundle, args)]
-        reasons = (
-            bundle.unmet(args.where)
-            if args.where and not any(answer["hits"] for answer in answers)
-            else []
-        )
-    except (BundleError, PhotoError, ExampleError, FilterError, IndexUnavailable) as error:
-        sys.exit(f"vsearch search: {error}")
+    if not (args.photos or args.like or args.unlike):
+        raise VsearchError("nothing to search with: name a PHOTO, or an item's id with --like")
+    if args.min_score is not None and not -1 <= args.min_score <= 1:
+        raise VsearchError(f"--min-score {args.min_score:g}: scores are cosines, -1..1")
+
+    bundle = open_bundle(args.bundle)
+    calibrated = calibration.read(args.bundle, bundle.manifest)
+    answers = [_judged(answer, calibrated) for answer in _answers(bundle, args)]
     if args.json:
         print(json.dumps(answers, indent=2))
     else:
         _show(answers)
-    for reason in reasons:
-        print(f"vsearch search: {reason}", file=sys.stderr)
-
-
-def _check(args: argparse.Namespace) -> None:
-    if not (args.photos or args.like or args.unlike):
-        sys.exit(
-            "vsearch search: nothing to search with: name a PHOTO, or an item's id with --like"
-        )
-    if args.min_score is not None and not -1 <= args.min_score <= 1:
-        sys.exit(f"vsearch search: --min-score {args.min_score:g}: scores are cosines, -1..1")
+    if args.where and not any(answer["hits"] for answer in answers):
+        for reason in bundle.unmet(args.where):
+            print(f"vsearch search: {reason}", file=sys.stderr)
 
 
 def _answers(bundle: "Searcher", args: argparse.Namespace) -> list[dict[str, Any]]:
     """Return each query with its hits, as JSON has them."""
-    photos, like, unlike = args.photos or [], args.like or [], args.unlike or []
+    photos = args.photos or []
+    like = args.like or []
+    unlike = args.unlike or []
     wishes = {
         "k": args.k,
         "where": args.where,
         "min_score": args.min_score,
         "group_by": args.group_by,
     }
-    synthetic = bool(bundle.manifest.get("protocol", {}).get("synthetic"))
     if like or unlike:
-        table = bundle.search_examples([*map(Path, photos), *like], unlike, **wishes)
         query = ", ".join([*photos, *like, *(f"not {example}" for example in unlike)])
-        return [{"query": query, "synthetic": synthetic, "one_photo": False, "hits": _hits(table)}]
+        examples = [*map(Path, photos), *like]
+        found = [(query, bundle.search_examples(examples, unlike, **wishes))]
+        one_photo = False
+    else:
+        found = list(zip(photos, bundle.search(photos, **wishes), strict=True))
+        one_photo = args.where is None
+    synthetic = bool(bundle.manifest.get("protocol", {}).get("synthetic"))
     return [
-        {
-            "query": photo,
-            "synthetic": synthetic,
-            "one_photo": args.where is None,
-            "hits": _hits(table),
-        }
-        for photo, table in zip(photos, bundle.search(photos, **wishes), strict=True)
+        {"query": query, "synthetic": synthetic, "one_photo": one_photo, "hits": _hits(table)}
+        for query, table in found
     ]
 
 
 def _judged(answer: dict[str, Any], calibrated: "Calibration | None") -> dict[str, Any]:
-    """Add what the calibration says of an answer; it holds for one photo among all items, else it
-    says nothing.
-    """
-    hits, known = answer["hits"], calibrated if answer.pop("one_photo") else None
+    """Add what the calibration says; it holds for one photo among all items only."""
+    hits = answer["hits"]
+    known = calibrated if answer.pop("one_photo") else None
     chances = known.probability([hit["score"] for hit in hits]) if known else [None] * len(hits)
     for hit, chance in zip(hits, chances, strict=True):
         hit["probability"] = None if chance is None else float(chance)
@@ -146,18 +127,12 @@ def _hits(table: "pa.Table") -> list[dict[str, Any]]:
 
     from vsearch.data.items import plain_rows
 
-    named = ["rank", "id", "label", "score", "path"]
-    rows = plain_rows(table, np.arange(len(table)))
-    return [
-        {name: row[name] for name in named}
-        | {"similarity_percent": round(100 * row["score"], 1)}
-        | {
-            "metadata": {
-                name: value for name, value in row.items() if name not in (*named, "split")
-            }
-        }
-        for row in rows
-    ]
+    hits = []
+    for row in plain_rows(table, np.arange(len(table))):
+        hit = {name: row.pop(name) for name in ("rank", "id", "label", "score", "path")}
+        row.pop("split", None)
+        hits.append({**hit, "similarity_percent": round(100 * hit["score"], 1), "metadata": row})
+    return hits
 
 
 def _show(answers: list[dict[str, Any]]) -> None:
@@ -165,21 +140,16 @@ def _show(answers: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
     for answer in answers:
-        judged = [hit["probability"] is not None for hit in answer["hits"]]
-        table = Table(
-            "rank",
-            "id",
-            "label",
-            "similarity",
-            *(["right with"] if any(judged) else []),
-            "metadata",
-        )
+        judged = any(hit["probability"] is not None for hit in answer["hits"])
+        percents = ["similarity", "right with"] if judged else ["similarity"]
+        table = Table("rank", "id", "label", *percents, "metadata")
         for hit in answer["hits"]:
-            metadata = ", ".join(f"{name}: {value}" for name, value in hit["metadata"].items())
-            percents = [f"{hit['similarity_percent']:.1f} %"]
+            cells = [str(hit["rank"]), hit["id"], hit["label"]]
+            cells.append(f"{hit['similarity_percent']:.1f} %")
             if hit["probability"] is not None:
-                percents.append(f"{100 * hit['probability']:.0f} %")
-            table.add_row(str(hit["rank"]), hit["id"], hit["label"], *percents, metadata)
+                cells.append(f"{100 * hit['probability']:.0f} %")
+            metadata = ", ".join(f"{name}: {value}" for name, value in hit["metadata"].items())
+            table.add_row(*cells, metadata)
         print(answer["query"])  # in one piece: a table's title would be broken into lines
         Console(markup=False).print(table)  # a name may hold [brackets]
         if answer["good_match"] is False:

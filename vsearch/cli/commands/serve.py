@@ -10,8 +10,10 @@ extra: uv sync --extra serve
 import argparse
 import itertools
 import signal
-import sys
 from pathlib import Path
+
+from vsearch.errors import VsearchError
+from vsearch.optional_packages import require
 
 EXTRA = (
     "fastapi",
@@ -28,51 +30,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = "%(prog)s [BUNDLE] [--settings FILE] [--list-settings] [--SETTING VALUE ...]"
     parser.add_argument("--settings", type=Path, metavar="FILE", help="YAML file of settings")
     parser.add_argument("--list-settings", action="store_true", help="show all settings and end")
-    parser.set_defaults(
-        overrides=[]
-    )  # settings, and the bundle: argparse would take an unknown flag's value for it
+    # the settings, and the bundle: argparse would take an unknown flag's value for it
+    parser.set_defaults(overrides=[])
 
 
 def run(args: argparse.Namespace) -> None:
-    """Serve until a signal ends it; what can't be served ends the program with its message and
-    status 1.
-    """
+    """Serve until a signal ends it."""
     if hasattr(signal, "SIGHUP"):
-        signal.signal(
-            signal.SIGHUP, signal.SIG_IGN
-        )  # else it would end the process until the service handles it
-    try:
-        from vsearch.serving.api import server
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in EXTRA:
-            raise
-        sys.exit(
-            f"vsearch serve: {error.name} is not installed. Install the extra: uv sync --extra "
-            "serve"
-        )
+        # else it would end the process until the service handles it
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for package in EXTRA:
+        require(package, "serve")
+    from vsearch.serving.api import server
+
     if args.list_settings:
         print("\n".join(server.listed()))
         return
     bundle, flags = split(args.overrides)
-    try:
-        server.serve(bundle, flags, args.settings)
-    except server.CannotServe as error:
-        sys.exit(f"vsearch serve: {error}")
+    server.serve(bundle, flags, args.settings)
 
 
 def split(words: list[str]) -> tuple[Path | None, list[str]]:
-    """Return the bundle, if it is named, and the flags, each of which has a value: its own by = or
-    the next word.
-
-    Raises:
-        SystemExit: several bundles are named.
-    """
-    bundles, flags, rest = [], list[str](), iter(words)
+    """Return the bundle, if it is named, and the flags, each with its value: `--a=1` or `--a 1`."""
+    bundles = []
+    flags = []
+    rest = iter(words)
     for word in rest:
         if not word.startswith("-"):
-            bundles.append(word)
-        else:
-            flags += [word] if "=" in word else [word, *itertools.islice(rest, 1)]
+            bundles.append(Path(word))
+            continue
+        flags.append(word)
+        if "=" not in word:
+            flags += itertools.islice(rest, 1)
     if len(bundles) > 1:
-        sys.exit(f"vsearch serve: one BUNDLE at a time, not {', '.join(bundles)}")
-    return (Path(bundles[0]) if bundles else None), flags
+        raise VsearchError(f"one BUNDLE at a time, not {', '.join(map(str, bundles))}")
+    return (bundles[0] if bundles else None), flags

@@ -9,12 +9,12 @@ Flat, SQ, PQ or RaBitQ, and those alone; an index with `mmap: true` on the disk.
 """
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vsearch.bundle.bulk.share import Share
-from vsearch.cli.arguments import index_of, positive, settings
+from vsearch.cli.arguments import add_bundle, add_index, index_of, positive
+from vsearch.errors import VsearchError
 
 if TYPE_CHECKING:
     from vsearch.bundle.bulk.shards import Shards
@@ -23,22 +23,17 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("bundle", type=Path, help="a run's bundle: lightning_logs/version_N/bundle")
+    add_bundle(parser)
     parser.add_argument(
         "--embeddings", type=Path, required=True, metavar="FOLDER", help="what `embed` wrote"
     )
-    kind = parser.add_mutually_exclusive_group(required=True)
-    kind.add_argument("--index", metavar="CLASS_PATH", help="vsearch.indexes.faiss.FaissIndex")
-    kind.add_argument(
-        "--config", type=Path, metavar="YAML", help="with its `index:`: configs/index/ivf.yaml"
-    )
-    parser.add_argument("--init-args", type=settings, metavar="JSON", help="replaces a config's")
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument(
+    add_index(parser)
+    catalog = parser.add_mutually_exclusive_group()
+    catalog.add_argument(
         "--table", help="CSV or Parquet with paths and metadata of the items; may be a URL"
     )
-    source.add_argument("--folder", help="a folder of photos for each label")
-    source.add_argument(
+    catalog.add_argument("--folder", help="a folder of photos for each label")
+    catalog.add_argument(
         "--catalog", metavar="YAML", help="with `data.catalog`; as `embed` was given them"
     )
     parser.add_argument(
@@ -60,27 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Train, add and join; an error ends the program with its message and status 1."""
-    from vsearch.data.catalogs.base import CatalogError
-    from vsearch.errors import BundleError, ConfigError
-
-    try:
-        _build(args)
-    except (BundleError, CatalogError, ConfigError, OSError) as error:
-        if isinstance(error, BrokenPipeError):
-            raise  # nobody reads what is printed
-        sys.exit(f"vsearch shards: {error}")
-
-
-def _build(args: argparse.Namespace) -> None:
+    """Train, add and join."""
     from vsearch.bundle.bulk.shards import plan
     from vsearch.bundle.generations.manifest import check_model, explained, model_of, read_fitted
     from vsearch.data.embedding_parts import open_parts
-    from vsearch.errors import BundleError
     from vsearch.indexes.faiss import FaissIndex
 
     if args.share != Share() and args.step != "add":
-        raise BundleError("--share goes with --step add: training and joining are one machine's.")
+        raise VsearchError("--share goes with --step add: training and joining are one machine's.")
     parts = open_parts(args.embeddings).whole()
     check_model(
         parts.manifest["model"],
@@ -89,7 +71,7 @@ def _build(args: argparse.Namespace) -> None:
     )
     index = index_of(args)
     if not isinstance(index, FaissIndex):
-        raise BundleError(
+        raise VsearchError(
             f"shards are FAISS's: vsearch.indexes.faiss.FaissIndex, not {type(index).__name__}."
         )
     with explained(args.embeddings, "training the index"):

@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from warnings import catch_warnings, filterwarnings
 
+from vsearch.cli.arguments import names
+from vsearch.errors import Failed, VsearchError
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -35,9 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", action="append", required=True, help="shared by all cells; several, as for fit"
     )
-    parser.add_argument("--seeds", type=_numbers, help="run these instead of the study's: 0,1,2")
+    parser.add_argument("--seeds", type=_seeds, help="run these instead of the study's: 0,1,2")
     parser.add_argument(
-        "--cells", type=_names, help="run only these, and the baseline: arcface,cosface"
+        "--cells", type=names, help="run only these, and the baseline: arcface,cosface"
     )
     parser.add_argument(
         "--out", type=Path, default=Path("studies"), help="where results lie (default: studies)"
@@ -48,13 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run what is not done yet, and rank; an error ends the program with status 1."""
-    from vsearch.evaluation.comparing.runs import RunError
-    from vsearch.evaluation.studies.study import StudyError, read_study
+    """Run what is not done yet, and rank."""
+    from vsearch.evaluation.studies.study import read_study
 
-    before = signal.signal(
-        signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
-    )  # so that the child is ended too
+    # so that the child is ended too
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         study = read_study(args.name)
         asked = study.narrowed(args.cells, args.seeds)
@@ -62,17 +63,13 @@ def run(args: argparse.Namespace) -> None:
         wanted = [job for job in jobs if job.cell in asked.cells and job.seed in asked.seeds]
         study = replace(study, seeds=tuple(sorted({job.seed for job in jobs})))
         failed = _run(study, jobs, wanted, args.out / study.name, args.keep_going)
-    except (StudyError, RunError) as error:
-        sys.exit(f"vsearch study: {error}")
-    except KeyboardInterrupt:
-        sys.exit("vsearch study: stopped. The same command goes on from here.")
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt("The same command goes on from here.") from stop
     finally:
         signal.signal(signal.SIGTERM, before)
     if failed:
-        sys.exit(
-            f"vsearch study: {len(failed)} runs failed; see "
-            f"{', '.join(str(job.log) for job in failed)}"
-        )
+        logs = ", ".join(str(job.log) for job in failed)
+        raise Failed(f"{len(failed)} runs failed; see {logs}")
 
 
 def _jobs(study: "Study", asked: "Study", args: argparse.Namespace) -> "list[Job]":
@@ -85,18 +82,16 @@ def _jobs(study: "Study", asked: "Study", args: argparse.Namespace) -> "list[Job
     folder = args.out / study.name
     pairs = [(cell, seed) for seed in asked.seeds for cell in asked.cells]
     pairs = list(dict.fromkeys([*pairs, *done(study, folder)]))
-    fits = {
-        cell: fit_of(study, cell, args.config, args.overrides)
-        for cell in dict.fromkeys(cell for cell, _ in pairs)
-    }
-    words, settings = (
-        {cell: own for cell, (own, _) in fits.items()},
-        {cell: own for cell, (_, own) in fits.items()},
-    )
-    if unused := sorted({name for own in settings.values() for name in unused_loggers(own)}):
-        print(
-            f"Left out, since a study's runs have TensorBoard's logger alone: {', '.join(unused)}"
-        )
+    words = {}
+    settings = {}
+    unused: set[str] = set()
+    for cell, _ in pairs:
+        if cell not in words:
+            words[cell], settings[cell] = fit_of(study, cell, args.config, args.overrides)
+            unused |= unused_loggers(settings[cell])
+    if unused:
+        loggers = ", ".join(sorted(unused))
+        print(f"Left out, since a study's runs have TensorBoard's logger alone: {loggers}")
     jobs = plan(study, pairs, words, settings, folder)
     for job in jobs:
         job.check()
@@ -126,7 +121,7 @@ def composed(cell: str, words: list[str]) -> dict[str, Any]:
     """Return all that a fit's arguments come to, nested, as its own parser reads them.
 
     Raises:
-        StudyError: the parser refuses them; it has printed why.
+        StudyError: the parser refuses them.
     """
     import yaml
 
@@ -136,16 +131,16 @@ def composed(cell: str, words: list[str]) -> dict[str, Any]:
     printed = StringIO()
     try:
         with redirect_stdout(printed), catch_warnings():
-            filterwarnings(
-                "ignore", "LightningCLI's args parameter"
-            )  # that this isn't the command line's, on purpose
+            # these aren't the command line's, on purpose
+            filterwarnings("ignore", "LightningCLI's args parameter")
             run(["fit", *words, "--print_config"])
+    except VsearchError as error:
+        raise StudyError(
+            f"the settings of cell {cell!r} are refused: {error}. Nothing was run."
+        ) from error
     except SystemExit as ended:
         if ended.code:
-            reason = "see above" if isinstance(ended.code, int) else ended.code
-            raise StudyError(
-                f"the settings of cell {cell!r} are refused ({reason}). Nothing was run."
-            ) from ended
+            raise
     settings: dict[str, Any] = yaml.safe_load(printed.getvalue())
     return settings
 
@@ -178,8 +173,9 @@ def _run(
         for job in todo:
             bar.update(task, description=f"{job.cell}, seed {job.seed}")
             if not _fitted(job, lock, bar.console):
+                if not keep_going:
+                    _stop(job)
                 failed.append(job)
-                _refuse(job, keep_going)
             _write(study, jobs, failed, folder)
             bar.advance(task)
     show(_write(study, jobs, failed, folder))
@@ -190,7 +186,8 @@ def _run(
 def _fitted(job: "Job", lock: IO[bytes], console: "Console") -> bool:
     from vsearch.evaluation.studies.processes import fit
 
-    start, resumed = time.monotonic(), job.checkpoint() is not None
+    start = time.monotonic()
+    resumed = job.checkpoint() is not None
     status = fit(job, lock)
     done = status == 0 and job.finished() is not None
     how = ("resumed, " if resumed else "") + ("done" if done else f"FAILED (status {status})")
@@ -198,18 +195,15 @@ def _fitted(job: "Job", lock: IO[bytes], console: "Console") -> bool:
     return done
 
 
-def _refuse(job: "Job", keep_going: bool) -> None:
-    from vsearch.evaluation.studies.study import StudyError
-
-    if not keep_going:
-        text = job.log.read_text(errors="replace").replace("\r", "\n")
-        lines = [line for line in text.splitlines() if line.strip()][-TAIL:]
-        raise StudyError(
-            f"{job.cell}, seed {job.seed} failed. The end of {job.log}:\n  "
-            + "\n  ".join(lines)
-            + "\n"
-            "The same command goes on from here; with --keep-going the others are run first."
-        )
+def _stop(job: "Job") -> None:
+    """Raise the end of a failed run's log."""
+    text = job.log.read_text(errors="replace").replace("\r", "\n")
+    lines = [line for line in text.splitlines() if line.strip()]
+    shown = "".join(f"  {line}\n" for line in lines[-TAIL:])
+    raise Failed(
+        f"{job.cell}, seed {job.seed} failed. The end of {job.log}:\n{shown}"
+        "The same command goes on from here; with --keep-going the others are run first."
+    )
 
 
 def _write(study: "Study", jobs: "list[Job]", failed: "list[Job]", folder: Path) -> dict[str, Any]:
@@ -230,17 +224,10 @@ def _write(study: "Study", jobs: "list[Job]", failed: "list[Job]", folder: Path)
     return result
 
 
-def _numbers(text: str) -> list[int]:
-    words = _names(text)
+def _seeds(text: str) -> list[int]:
+    words = names(text)
     if not all(word.isdecimal() for word in words):
         raise argparse.ArgumentTypeError(
             f"{text!r} is no list of seeds, whole numbers with commas: 0,1,2"
         )
     return [int(word) for word in words]
-
-
-def _names(text: str) -> list[str]:
-    words = [word.strip() for word in text.split(",")]
-    if not all(words):
-        raise argparse.ArgumentTypeError(f"{text!r} is no list with commas: one,two")
-    return words

@@ -7,8 +7,11 @@ service that wants a key gets the one in VSEARCH_API_KEY.
 import argparse
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from vsearch.errors import VsearchError
 
 UPLOAD = "largest photo that is taken (default: 9, below the service's own --max-body-bytes)"
 PAGE = Path(__file__).parents[2] / "serving" / "page" / "main.py"
@@ -32,16 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Become Streamlit; it ends when it is told to (Ctrl-C, SIGTERM)."""
-    from importlib.util import find_spec
-
     if find_spec("streamlit") is None:
-        sys.exit("vsearch ui: the page needs Streamlit: install the extra, `uv sync --extra ui`")
+        raise VsearchError("the page needs Streamlit: install the extra, `uv sync --extra ui`")
     if not _is_address(args.service):
-        sys.exit(
-            f"vsearch ui: --service {args.service}: an address looks like http://127.0.0.1:8000"
-        )
+        raise VsearchError(f"--service {args.service}: an address looks like http://127.0.0.1:8000")
     if not 0 < args.port < 65536:
-        sys.exit(f"vsearch ui: --port {args.port}: a port is 1 to 65535")
+        raise VsearchError(f"--port {args.port}: a port is 1 to 65535")
     os.environ["VSEARCH_SERVICE"] = args.service.rstrip("/")
     os.execv(sys.executable, command(args))
 
@@ -55,8 +54,8 @@ def _is_address(text: str) -> bool:
 
 
 def command(args: argparse.Namespace) -> list[str]:
-    """Return the command line that serves the page: nothing watched, sent home, or not meant for
-    visitors.
+    """Return the command line that serves the page to visitors: no files watched, none of
+    Streamlit's menus, no usage statistics sent.
     """
     settings = {
         "server.address": args.host,
