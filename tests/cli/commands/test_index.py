@@ -111,9 +111,7 @@ def test_removing_what_is_not_there(made, capsys):
         if content:
             (made.parent / name).write_bytes(content)
         message = ending(capsys, "remove", made, "--ids-from", made.parent / name)
-        assert message.startswith(
-            f"vsearch index: --ids-from {made.parent / name} can't be read: {reason}"
-        )
+        assert message.startswith(f"--ids-from {made.parent / name} can't be read: {reason}")
         assert "bundle is whole" not in message
     assert "would take out every item" in ending(
         capsys, "remove", made, *open_bundle(made).items["id"].to_pylist()
