@@ -41,7 +41,7 @@ def test_each_container_can_write_nowhere_and_gain_nothing(name):
     assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
 
 
-def test_the_vector_stores_start_only_when_asked_for_take_passwords_and_are_open_to_the_service_alone():
+def test_vector_stores_start_when_asked_for_take_passwords_and_are_open_to_the_service_alone():
     services = COMPOSE["services"]
     for name in ("postgres", "milvus"):
         assert services[name]["profiles"] == [name]

@@ -22,3 +22,11 @@ def test_the_parts_of_both_photos_sum_to_the_score(served, tmp_path):
 def test_a_network_that_does_more_than_average_says_that_it_cannot(client):
     assert not client.get("/v1/info").json()["explains"]
     assert upload(client, encoded(picture(3)), "/v1/explain", id="p4").status_code == 501
+
+
+def test_without_pytorch_it_says_so(served, tmp_path, monkeypatch):
+    monkeypatch.setattr("vsearch.serving.api.served_bundle.find_spec", lambda name: None)
+    client = served(served_bundle(tmp_path / "bundle", backbone=AveragingBackbone()))
+    assert not client.get("/v1/info").json()["explains"]
+    reply = upload(client, encoded(picture(3)), "/v1/explain", id="p4")
+    assert (reply.status_code, "no PyTorch" in reply.json()["detail"]) == (501, True)

@@ -14,6 +14,7 @@ from vsearch.serving.api.steps import RequestSteps, Steps
 from vsearch.serving.messages import ExplainReply, Heatmap, ItemId
 
 CANNOT = "This network's scores can't be split over positions: see `explains` in /v1/info."
+NO_PYTORCH = "The service has no PyTorch, which alone can split this network's scores."
 COMPARED = "The item that the photo is compared with."
 router = APIRouter(prefix="/v1", tags=["search"])
 
@@ -31,7 +32,8 @@ async def why_similar(
     """
     row = steps.position(id)
     if not steps.bundle.explains:
-        raise HTTPException(501, CANNOT)
+        splits = steps.bundle.searcher.manifest["explains"]
+        raise HTTPException(501, NO_PYTORCH if splits else CANNOT)
     query = await steps.see(await photo.read(), region)
     item = await steps.service.decoding.run(_item_photo, steps, row)
     # in threads of the searches, so that the network's own thread goes on with its batches
@@ -39,7 +41,7 @@ async def why_similar(
 
 
 def _explain(bundle: ServedBundle, id: str, query: SeenPhoto, item: SeenPhoto) -> ExplainReply:
-    # PyTorch takes seconds to start, and only this route needs it
+    # it starts PyTorch, which takes seconds, and may be missing
     from vsearch.models.score_maps import split_score
 
     maps = split_score(bundle.embedder, query.square, item.square)

@@ -13,13 +13,13 @@ from vsearch.data.items import boxes
 from vsearch.data.photos import Box, Preprocessing
 from vsearch.evaluation import calibration
 from vsearch.evaluation.calibration import Calibration
+from vsearch.models.runtimes.base import Runtime
 from vsearch.search.searcher import Searcher
 from vsearch.serving.api.facets import HIDDEN, facets
 from vsearch.serving.messages import Facet
 
 if TYPE_CHECKING:
     from vsearch.models.embedder import Embedder
-    from vsearch.models.runtimes.base import Runtime
 
 PHOTOS_LOOKED_FOR = 20  # at the start
 
@@ -47,13 +47,13 @@ class ServedBundle:
     explains: bool
 
     @property
-    def runtime(self) -> "Runtime":
+    def runtime(self) -> Runtime:
         """What embeds the photos that users send."""
         return self.searcher.runtime
 
     @cached_property
     def embedder(self) -> "Embedder":
-        """The network, for what only PyTorch can do with it."""
+        """The network in PyTorch, opened when it is first asked for."""
         return checked_embedder(self.folder, self.searcher.manifest)
 
     @property
@@ -109,7 +109,7 @@ class ServedBundle:
 
 def can_explain(manifest: dict[str, Any]) -> bool:
     """Say whether scores of this network split over positions, and PyTorch is there to do it."""
-    return manifest.get("explains", False) and find_spec("torch") is not None
+    return manifest["explains"] and find_spec("torch") is not None
 
 
 def open_checked(
