@@ -8,8 +8,7 @@ import pyarrow.compute as pc
 
 from vsearch.errors import VsearchError
 
-# Text that reads as a number. Not `007`, nor more digits than a float64 tells apart: those are
-# codes.
+# Text that reads as a number; `007` and more digits than a float64 tells apart are codes
 NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,15})?")
 
 
@@ -22,9 +21,8 @@ class FilterError(VsearchError):
     """
 
     def __init__(self, message: str, position: int | None) -> None:
-        super().__init__(
-            message if position is None else f"filter, character {position}: {message}"
-        )
+        place = "" if position is None else f"filter, character {position}: "
+        super().__init__(place + message)
         self.position = position
 
 
@@ -53,19 +51,21 @@ class Column:
             values = values.cast(pa.string())
         if pa.types.is_floating(values.type):
             values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
+
         encoded = values.combine_chunks().dictionary_encode()
         self.codes = encoded.indices.fill_null(-1).to_numpy()
         self.truths = pa.types.is_boolean(values.type)
-        self.numbers: np.ndarray | None = None
+        self.numbers: np.ndarray | None
         if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
             self.numbers = encoded.dictionary.to_numpy()
             self.texts = [str(number) for number in self.numbers]
-        else:
-            texts = [str(value) for value in encoded.dictionary.to_pylist()]
-            self.texts = [text.lower() for text in texts] if self.truths else texts
-            blank = np.array([not text.strip() for text in self.texts] + [True])
-            self.codes = np.where(blank[self.codes], -1, self.codes)
-            self.numbers = self._read()
+            return
+
+        texts = [str(value) for value in encoded.dictionary.to_pylist()]
+        self.texts = [text.lower() for text in texts] if self.truths else texts
+        blank = np.array([not text.strip() for text in self.texts] + [True])
+        self.codes = np.where(blank[self.codes], -1, self.codes)
+        self.numbers = self._read_numbers()
 
     def having(self, marked: np.ndarray) -> np.ndarray:
         """Return bool (n,): which items have one of the distinct values that bool (m,) marks."""
@@ -73,18 +73,14 @@ class Column:
 
     def known(self) -> list[str]:
         """Return the distinct values that aren't blank; sorted, as numbers if they are."""
-        order = np.argsort(
-            np.array(self.texts) if self.numbers is None else self.numbers, kind="stable"
-        )
-        return [self.texts[number] for number in order if self.texts[number].strip()]
+        keys = np.array(self.texts) if self.numbers is None else self.numbers
+        ordered = [self.texts[number] for number in np.argsort(keys, kind="stable")]
+        return [text for text in ordered if text.strip()]
 
-    def _read(self) -> np.ndarray | None:
+    def _read_numbers(self) -> np.ndarray | None:
         texts = [text.strip() for text in self.texts]
-        if (
-            self.truths
-            or not any(texts)
-            or not all(NUMBER.fullmatch(text) for text in texts if text)
-        ):
+        written = [text for text in texts if text]
+        if self.truths or not written or not all(map(NUMBER.fullmatch, written)):
             return None
         return np.array([float(text or "nan") for text in texts])
 
@@ -93,7 +89,8 @@ class Table:
     """Items, whose columns are made ready when they are first asked for."""
 
     def __init__(self, items: pa.Table) -> None:
-        self._items, self._columns = items, dict[str, Column]()
+        self._items = items
+        self._columns: dict[str, Column] = {}
 
     def column(self, name: str, position: int | None = None) -> Column:
         """Return a column by its name, which was read at `position`.
@@ -106,8 +103,7 @@ class Table:
             if name not in names:
                 close = get_close_matches(name, names, n=1)
                 guess = f" (did you mean {close[0]}?)" if close else ""
-                raise FilterError(
-                    f"no column {name!r}{guess}; there are {', '.join(names)}", position
-                )
+                message = f"no column {name!r}{guess}; there are {', '.join(names)}"
+                raise FilterError(message, position)
             self._columns[name] = Column(self._items[name])
         return self._columns[name]

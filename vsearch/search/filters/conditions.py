@@ -1,6 +1,6 @@
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -14,20 +14,20 @@ LISTED = 50  # distinct values that a sentence lists
 Truth = tuple[np.ndarray, np.ndarray]
 
 
-class Condition(Protocol):
-    """What an item meets or doesn't. An item whose value is missing meets neither a condition nor
-    its opposite, as in SQL.
-    """
+class Condition(ABC):
+    """What an item meets or doesn't. Of a missing value neither is said, as in SQL."""
 
+    @abstractmethod
     def truth(self, table: Table) -> Truth:
         """Return which items meet it, and which meet its opposite."""
 
     def unmet(self, table: Table) -> list[str]:
         """Return a sentence for each value asked for that no item has, naming those there are."""
+        return []
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Condition):
     """A column against a value, by an order; or, for `=`, against several, one of which it is."""
 
     column: Word
@@ -78,7 +78,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Missing:
+class Missing(Condition):
     """A column has no value."""
 
     column: Word
@@ -88,13 +88,9 @@ class Missing:
         missing = table.column(self.column.text, self.column.position).codes < 0
         return missing, ~missing
 
-    def unmet(self, table: Table) -> list[str]:
-        """See `Condition`."""
-        return []
-
 
 @dataclass(frozen=True)
-class Not:
+class Not(Condition):
     """The opposite of a condition."""
 
     part: Condition
@@ -104,13 +100,9 @@ class Not:
         met, opposite = self.part.truth(table)
         return opposite, met
 
-    def unmet(self, table: Table) -> list[str]:
-        """See `Condition`."""
-        return []
-
 
 @dataclass(frozen=True)
-class Joined:
+class Joined(Condition):
     """Each of several conditions (`and`), or one at least (`or`)."""
 
     word: str

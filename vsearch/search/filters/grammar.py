@@ -13,9 +13,8 @@ compared letter by letter. A column of numbers, or of text that all reads as num
 numbers, with every operator; other text only with =, != and in. A missing value (NaN, None, blank
 text) meets only `is missing`: not `price < 30`, nor its opposite, as in SQL.
 
-The parser is written by hand. `DataFrame.query` runs code (CVE-2023-46134). A grammar for lark is
-no shorter: the messages, the keywords that are no values and the limit on depth, which must hold
-while reading, need code around it, and importing lark takes longer than a search.
+Written by hand: with lark, messages, keywords and the limit on depth would still need code around
+the grammar, and its import takes longer than a search.
 """
 
 import re
