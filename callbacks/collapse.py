@@ -2,10 +2,13 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from pytorch_metric_learning.losses import TripletMarginLoss
 
+from callbacks.run_objects import metric_learner
+
+ADVICE = "Lower the learning rate, warm up longer, or start with an easier miner."
+
 
 class WarnOnCollapse(Callback):
-    """Warn, with the reason, when a run is collapsing: all embeddings drift to one point and the
-    loss to its margin.
+    """Warn when a run is collapsing: embeddings drift to one point and the loss to its margin.
 
     Looks at what `MetricLearner` logs each epoch. Once all embeddings are alike, every triplet's
     loss is the margin (Hermans et al. 2017, "In Defense of the Triplet Loss for Person
@@ -19,35 +22,41 @@ class WarnOnCollapse(Callback):
     """
 
     def __init__(self, min_spread: float = 0.05, tolerance: float = 0.02) -> None:
-        self.min_spread, self.tolerance = min_spread, tolerance
+        self.min_spread = min_spread
+        self.tolerance = tolerance
         self.best_precision = -1.0
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Judge the epoch's means."""
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        loss, spread = values.get("train/loss_epoch"), values.get("train/embedding_spread")
+        loss = values.get("train/loss_epoch")
+        spread = values.get("train/embedding_spread")
         precision = values.get("val/precision_at_1", self.best_precision)
-        improving, self.best_precision = (
-            precision > self.best_precision,
-            max(precision, self.best_precision),
-        )
-        if loss is None or spread is None or improving:
+
+        is_improving = precision > self.best_precision
+        self.best_precision = max(precision, self.best_precision)
+        if loss is None or spread is None or is_improving:
             return
-        reason = self.reason(loss, _margin(pl_module.loss), spread)
+
+        reason = self.reason(loss, _margin(metric_learner(pl_module).loss), spread)
         if reason:
             rank_zero_warn(f"Epoch {trainer.current_epoch}: {reason}")
 
     def reason(self, loss: float, margin: float | None, spread: float) -> str | None:
         """Return why an epoch that found nothing better counts as collapsing, or None."""
-        advice = "Lower the learning rate, warm up longer, or start with an easier miner."
         if spread < self.min_spread:
-            return f"the embeddings are collapsing to one point (spread {spread:.3f} < {self.min_spread}). {advice}"
+            return (
+                f"the embeddings are collapsing to one point (spread {spread:.3f} < "
+                f"{self.min_spread}). {ADVICE}"
+            )
         if margin is not None and abs(loss - margin) <= self.tolerance * margin:
-            return f"the loss is stuck at the margin ({loss:.3f} of {margin}): no triplet is told apart. {advice}"
+            return (
+                f"the loss is stuck at the margin ({loss:.3f} of {margin}): no triplet is told "
+                f"apart. {ADVICE}"
+            )
         return None
 
 
 def _margin(loss: object) -> float | None:
-    return (
-        float(loss.margin) if isinstance(loss, TripletMarginLoss) else None
-    )  # elsewhere a margin may be an angle
+    """Return a triplet loss's margin; elsewhere a margin may be an angle."""
+    return float(loss.margin) if isinstance(loss, TripletMarginLoss) else None

@@ -1,9 +1,7 @@
-from typing import cast
-
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
-from vsearch.training.module import MetricLearner
+from callbacks.run_objects import metric_learner
 
 
 class EasierMinerFirst(Callback):
@@ -22,15 +20,16 @@ class EasierMinerFirst(Callback):
     def __init__(self, miner: nn.Module, epochs: int) -> None:
         if epochs < 1:
             raise ValueError(f"epochs: it must be 1 or more, not {epochs}.")
-        self.miner, self.epochs = miner, epochs
+        self.miner = miner
+        self.epochs = epochs
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Choose the miner: a fit resumed within an epoch doesn't start that epoch again."""
-        self._choose(trainer.current_epoch, cast(MetricLearner, pl_module))
+        self.on_train_epoch_start(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Choose the miner of this epoch."""
-        self._choose(trainer.current_epoch, cast(MetricLearner, pl_module))
-
-    def _choose(self, epoch: int, module: MetricLearner) -> None:
-        module.training_miner = self.miner.to(module.device) if epoch < self.epochs else None
+        is_early = trainer.current_epoch < self.epochs
+        metric_learner(pl_module).training_miner = (
+            self.miner.to(pl_module.device) if is_early else None
+        )

@@ -4,6 +4,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from callbacks.run_objects import catalog_data, metric_learner
 from vsearch.data.embedding_parts import schema, table
 from vsearch.training.distributed.ranks import at_rank_zero
 
@@ -11,8 +12,7 @@ NAME = "embeddings.parquet"
 
 
 class WriteEmbeddings(Callback):
-    """Write what `predict` computes to the run's embeddings.parquet: id, label, embedding (float32
-    list).
+    """Write what `predict` computes to the run's embeddings.parquet: id, label, embedding.
 
     Batch by batch, so that memory stays bounded, into a temporary file that is renamed at the end.
     """
@@ -25,7 +25,7 @@ class WriteEmbeddings(Callback):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.writer = pq.ParquetWriter(
             self.path.with_suffix(".tmp"),
-            schema(pl_module.embedder.dim),  # type: ignore[arg-type]
+            schema(metric_learner(pl_module).embedder.dim),
         )
 
     def on_predict_batch_end(
@@ -42,7 +42,7 @@ class WriteEmbeddings(Callback):
         if not trainer.is_global_zero:
             return
         rows, embeddings = made
-        items = trainer.datamodule.items.iloc[rows]  # type: ignore[attr-defined]
+        items = catalog_data(trainer).items.iloc[rows]
         self.writer.write_table(table(items, embeddings))
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -1,9 +1,8 @@
-from typing import cast
-
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
+from callbacks.run_objects import metric_learner
 from vsearch.models.backbones.base import Backbone
 from vsearch.training.module import MetricLearner
 
@@ -40,61 +39,64 @@ class GradualUnfreezing(Callback):
         """
         if stage != "fit":
             return
-        backbone = cast(MetricLearner, pl_module).backbone
-        if frozen := [name for name in self.schedule if _frozen(backbone, name)]:
+        module = metric_learner(pl_module)
+        backbone = module.backbone
+        frozen = [name for name in self.schedule if _is_frozen(backbone, name)]
+        if frozen:
             raise ValueError(
                 f"schedule: the backbone's `freeze` holds {', '.join(frozen)} for the whole run, "
                 "out of the optimizer: a stage can be in `freeze` or in the schedule, not in both."
             )
-        held = {
-            id(value)
-            for name, start in self.schedule.items()
-            if start > 0
-            for value in backbone.weights_of(name, "schedule")
-        }
-        if not any(
-            value.requires_grad and id(value) not in held for value in pl_module.parameters()
-        ):
+        self._check_start(module)
+        if isinstance(trainer.strategy, DDPStrategy):
+            # Lightning has no public way to set this once the strategy is made.
+            trainer.strategy._ddp_kwargs["find_unused_parameters"] = True
+
+    def _check_start(self, module: MetricLearner) -> None:
+        """Refuse a schedule that leaves nothing to train in epoch 0."""
+        held: set[int] = set()
+        for name, start in self.schedule.items():
+            if start > 0:
+                held.update(map(id, module.backbone.weights_of(name, "schedule")))
+        trained = [value for value in module.parameters() if value.requires_grad]
+        if all(id(value) in held for value in trained):
             raise ValueError("schedule: it leaves nothing to train in epoch 0: start a stage at 0.")
-        if held and backbone.origin == "random":
+        if held and module.backbone.origin == "random":
             rank_zero_warn(
                 "GradualUnfreezing holds stages still whose weights are random: that makes little "
                 "sense, since they have nothing worth keeping, and only destroy the photo until "
                 "they are trained."
             )
-        if isinstance(trainer.strategy, DDPStrategy):
-            trainer.strategy._ddp_kwargs["find_unused_parameters"] = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Freeze: a fit resumed within an epoch doesn't start that epoch again."""
-        self._apply(trainer.current_epoch, cast(MetricLearner, pl_module))
+        self._apply(trainer.current_epoch, metric_learner(pl_module))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Freeze and unfreeze for this epoch; say so when something changes."""
         epoch = trainer.current_epoch
-        self._apply(epoch, cast(MetricLearner, pl_module))
+        self._apply(epoch, metric_learner(pl_module))
         if epoch == 0 or epoch in self.schedule.values():
             held = [name for name, start in self.schedule.items() if start > epoch]
             rank_zero_info(
                 f"GradualUnfreezing, epoch {epoch}: {', '.join(held) or 'nothing'} still frozen."
             )
 
-    def _apply(self, epoch: int, module: MetricLearner) -> None:
-        for name in sorted(
-            self.schedule, key=lambda name: self.schedule[name]
-        ):  # of nested stages, the later wins
-            for value in module.backbone.weights_of(name, "schedule"):
-                value.requires_grad_(epoch >= self.schedule[name])
-        # the modes follow: what is frozen is put in eval mode, so that its BatchNorm stays still
-        module.train()
-
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Leave the module as it was, so that it can be fitted again."""
         if stage == "fit":
             for name in self.schedule:
-                for value in cast(MetricLearner, pl_module).backbone.weights_of(name, "schedule"):
+                for value in metric_learner(pl_module).backbone.weights_of(name, "schedule"):
                     value.requires_grad_(True)
 
+    def _apply(self, epoch: int, module: MetricLearner) -> None:
+        # Of nested stages, the later one wins.
+        for name, start in sorted(self.schedule.items(), key=lambda item: item[1]):
+            for value in module.backbone.weights_of(name, "schedule"):
+                value.requires_grad_(epoch >= start)
+        # What is frozen is put in eval mode, so that its BatchNorm stays still.
+        module.train()
 
-def _frozen(backbone: Backbone, name: str) -> bool:
+
+def _is_frozen(backbone: Backbone, name: str) -> bool:
     return not all(value.requires_grad for value in backbone.weights_of(name, "schedule"))

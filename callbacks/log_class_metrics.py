@@ -1,10 +1,8 @@
-from typing import cast
-
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from callbacks.run_objects import catalog_data, metric_learner
 from callbacks.tensorboard import writers
-from vsearch.training.module import MetricLearner
 
 
 class LogClassMetrics(Callback):
@@ -17,17 +15,19 @@ class LogClassMetrics(Callback):
     """
 
     def __init__(self, metrics: list[str] = ["precision_at_1", "map_at_r"], most: int = 30) -> None:  # noqa: B006
-        self.metrics, self.most = metrics, most
+        self.metrics = metrics
+        self.most = most
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the means; the module has made its scores by now."""
-        seen = cast(MetricLearner, pl_module).validated
+        seen = metric_learner(pl_module).validated
         if seen is None:
             return
-        scores, names = seen.scores, trainer.datamodule.label_names  # type: ignore[attr-defined]
+        scores = seen.scores
+        names = catalog_data(trainer).label_names
         labels, counts = np.unique(scores.labels, return_counts=True)
         for label in labels[np.argsort(-counts, kind="stable")][: self.most]:
             for metric in self.metrics:
                 value = float(scores.model[metric][scores.labels == label].mean())
-                for board in writers(trainer.loggers):
-                    board.add_scalar(f"class/{metric}/{names[label]}", value, trainer.global_step)
+                for writer in writers(trainer.loggers):
+                    writer.add_scalar(f"class/{metric}/{names[label]}", value, trainer.global_step)

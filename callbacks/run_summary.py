@@ -1,9 +1,8 @@
-from typing import cast
-
 from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.table import Table
 
+from callbacks.run_objects import catalog_data, metric_learner
 from vsearch.models.freezing import Block, blocks
 from vsearch.training.memory import expected_bytes
 from vsearch.training.module import MetricLearner
@@ -21,24 +20,13 @@ class ShowRun(Callback):
         """Print the table."""
         if not trainer.is_global_zero:
             return
-        module = cast(MetricLearner, pl_module)
-        table = Table(
-            "block", "parameters", "share", "trained", title="Model", title_justify="left"
-        )
-        rows = [(block, _trained(block)) for block in _present(module)]
-        if removed := module.backbone.removed:
-            name, parameters = removed
-            rows.append((Block(f"{name} (removed)", parameters, 0), "-"))
-        total, trainable = (
-            sum(row.parameters for row, _ in rows),
-            sum(row.trainable for row, _ in rows),
-        )
-        for row, trained in rows:
-            table.add_row(row.name, f"{row.parameters:,}", f"{row.parameters / total:.1%}", trained)
-        table.add_row("all", f"{total:,}", "100.0%", f"{trainable:,} ({trainable / total:.1%})")
-        Console().print(table)
-        data, backbone = trainer.datamodule, module.backbone  # type: ignore[attr-defined]
-        needed = expected_bytes(module.embedder, module.loss, data.p * data.k) / 2**30
+        module = metric_learner(pl_module)
+        data = catalog_data(trainer)
+        backbone = module.backbone
+        Console().print(_table(module))
+
+        batch_size = data.classes_per_batch * data.photos_per_class
+        needed = expected_bytes(module.embedder, module.loss, batch_size) / 2**30
         missing = f" ({backbone.wanted} could not be downloaded)" if backbone.wanted else ""
         print(
             f"Weights from: {backbone.origin}{missing}. Training expects about {needed:.1f} GiB of "
@@ -46,18 +34,36 @@ class ShowRun(Callback):
         )
 
 
+def _table(module: MetricLearner) -> Table:
+    table = Table("block", "parameters", "share", "trained", title="Model", title_justify="left")
+    present = _present(module)
+    total = sum(block.parameters for block in present)
+    trainable = sum(block.trainable for block in present)
+    removed = module.backbone.removed
+    if removed:
+        total += removed[1]
+
+    def add(name: str, parameters: int, trained: str) -> None:
+        table.add_row(name, f"{parameters:,}", f"{parameters / total:.1%}", trained)
+
+    for block in present:
+        add(block.name, block.parameters, _trained(block))
+    if removed:
+        add(f"{removed[0]} (removed)", removed[1], "-")
+    add("all", total, f"{trainable:,} ({trainable / total:.1%})")
+    return table
+
+
 def _present(module: MetricLearner) -> list[Block]:
     """Return the backbone's blocks, then head and loss if they have parameters."""
-    beside = {"head": module.embedder.head, "loss": module.loss}
-    found = [Block.of(name, part.parameters()) for name, part in beside.items() if part is not None]
-    return [*blocks(module.backbone), *(block for block in found if block.parameters)]
+    found = blocks(module.backbone)
+    for name, part in (("head", module.embedder.head), ("loss", module.loss)):
+        if part is not None and any(True for _ in part.parameters()):
+            found.append(Block.of(name, part.parameters()))
+    return found
 
 
 def _trained(block: Block) -> str:
-    return (
-        "yes"
-        if block.trainable == block.parameters
-        else "frozen"
-        if block.trainable == 0
-        else "in part"
-    )
+    if block.trainable == block.parameters:
+        return "yes"
+    return "in part" if block.trainable else "frozen"

@@ -2,6 +2,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from callbacks.run_objects import catalog_data
 from callbacks.tensorboard import batch_photos, show_picture, writers
 from vsearch.reports.grid import Shown, grid
 
@@ -25,14 +26,11 @@ class ShowBatches(Callback):
         """Draw the batch."""
         if batch_idx or trainer.current_epoch % self.every or not writers(trainer.loggers):
             return
-        data, labels = trainer.datamodule, batch[1].tolist()  # type: ignore[attr-defined]
-        names, pictures = data.label_names, batch_photos(batch, [*range(len(labels))], data)
-        rows = [
-            [
-                Shown(picture, names[label], None)
-                for picture, own in zip(pictures, labels, strict=True)
-                if own == label
-            ]
-            for label in sorted(set(labels))
-        ]
-        show_picture(trainer.loggers, "train/batch", grid(rows), trainer.global_step)
+        data = catalog_data(trainer)
+        labels = batch[1].tolist()
+        rows: dict[int, list[Shown]] = {label: [] for label in sorted(set(labels))}
+        for label, photo in zip(
+            labels, batch_photos(batch, [*range(len(labels))], data), strict=True
+        ):
+            rows[label].append(Shown(photo, data.label_names[label], None))
+        show_picture(trainer.loggers, "train/batch", grid([*rows.values()]), trainer.global_step)

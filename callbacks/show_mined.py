@@ -1,12 +1,29 @@
-from typing import Any, cast
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from callbacks.run_objects import catalog_data, metric_learner
 from callbacks.tensorboard import batch_photos, show_picture, writers
 from vsearch.reports.grid import Shown, grid
-from vsearch.training.module import MetricLearner
+
+
+@dataclass(frozen=True)
+class Mined:
+    """A triplet or a pair that a miner picked, by positions in the batch.
+
+    Attributes:
+        anchor: a photo.
+        positive: another of its label; None in a pair without one.
+        negative: one of another label; None in a pair without one.
+    """
+
+    anchor: int
+    positive: int | None = None
+    negative: int | None = None
 
 
 class ShowMined(Callback):
@@ -23,47 +40,48 @@ class ShowMined(Callback):
     """
 
     def __init__(self, n: int = 8, every: int = 1) -> None:
-        self.n, self.every = n, every
+        self.n = n
+        self.every = every
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Draw the hardest."""
-        module = cast(MetricLearner, pl_module)
-        mined = module.mined
-        if (
-            batch_idx
-            or trainer.current_epoch % self.every
-            or mined is None
-            or not writers(trainer.loggers)
-        ):
+        if batch_idx or trainer.current_epoch % self.every or not writers(trainer.loggers):
+            return
+        module = metric_learner(pl_module)
+        if module.mined is None:
             return
         own = module.embeddings[: len(batch[1])]  # rank zero's come first
-        cosines, mined = own @ own.T, among(mined, len(own))
-        data, rows = trainer.datamodule, []  # type: ignore[attr-defined]
-        for anchor, *others in hardest(cosines, mined, self.n):
-            pictures = batch_photos(batch, [anchor, *(position for position, _ in others)], data)
-            shown = [Shown(pictures[0], data.label_names[int(batch[1][anchor])], None)]
-            for (position, right), picture in zip(others, pictures[1:], strict=True):
-                shown.append(
-                    Shown(picture, f"cosine {float(cosines[anchor, position]):.2f}", right)
-                )
-            rows.append(shown)
+        cosines = own @ own.T
+        data = catalog_data(trainer)
+        rows = []
+        for mined in hardest(cosines, among(module.mined, len(own)), self.n):
+            anchor = mined.anchor
+            (photo,) = batch_photos(batch, [anchor], data)
+            row = [Shown(photo, data.label_names[int(batch[1][anchor])], None)]
+            for position, right in ((mined.positive, True), (mined.negative, False)):
+                if position is not None:
+                    (photo,) = batch_photos(batch, [position], data)
+                    caption = f"cosine {float(cosines[anchor, position]):.2f}"
+                    row.append(Shown(photo, caption, right))
+            rows.append(row)
         if rows:
             show_picture(trainer.loggers, "train/mined", grid(rows), trainer.global_step)
 
 
 def among(mined: tuple[Tensor, ...], n: int) -> tuple[Tensor, ...]:
-    """Return the triplets or pairs of `mined`, as in `hardest`, that are of the first n photos
-    alone.
-    """
+    """Return what `mined`, as in `hardest`, has of the batch's first `n` photos alone."""
     groups = [mined] if len(mined) == 3 else [mined[:2], mined[2:]]
-    return tuple(side[torch.stack(group).amax(dim=0) < n] for group in groups for side in group)
+    kept: list[Tensor] = []
+    for group in groups:
+        inside = torch.stack(group).amax(dim=0) < n
+        kept += [side[inside] for side in group]
+    return tuple(kept)
 
 
-def hardest(cosines: Tensor, mined: tuple[Tensor, ...], n: int) -> list[tuple[Any, ...]]:
-    """Return up to n of what a miner picked, hardest first: (anchor, (position, is positive), ...),
-    each anchor once.
+def hardest(cosines: Tensor, mined: tuple[Tensor, ...], n: int) -> list[Mined]:
+    """Return up to `n` of what a miner picked, hardest first, each anchor once.
 
     Args:
         cosines: float (B, B).
@@ -74,19 +92,24 @@ def hardest(cosines: Tensor, mined: tuple[Tensor, ...], n: int) -> list[tuple[An
     if len(mined) == 3:
         anchors, positives, negatives = mined
         order = torch.argsort(cosines[anchors, positives] - cosines[anchors, negatives])
-        picked = [
-            (int(anchors[i]), (int(positives[i]), True), (int(negatives[i]), False)) for i in order
-        ]
-        return _once(picked, n)
-    first, positives, second, negatives = mined
-    far = torch.argsort(cosines[first, positives])
-    near = torch.argsort(cosines[second, negatives], descending=True)
-    right = _once([(int(first[i]), (int(positives[i]), True)) for i in far], n // 2)
-    return right + _once([(int(second[i]), (int(negatives[i]), False)) for i in near], n - n // 2)
+        columns = [side[order].tolist() for side in mined]
+        return _once(map(Mined, *columns), n)
+
+    anchors, positives, other_anchors, negatives = mined
+    far = torch.argsort(cosines[anchors, positives])
+    near = torch.argsort(cosines[other_anchors, negatives], descending=True)
+    rights = map(Mined, anchors[far].tolist(), positives[far].tolist())
+    wrongs = (
+        Mined(anchor, negative=negative)
+        for anchor, negative in zip(
+            other_anchors[near].tolist(), negatives[near].tolist(), strict=True
+        )
+    )
+    return _once(rights, n // 2) + _once(wrongs, n - n // 2)
 
 
-def _once(picked: list[tuple[Any, ...]], n: int) -> list[tuple[Any, ...]]:
-    found: dict[int, tuple[Any, ...]] = {}
-    for one in picked:
-        found.setdefault(one[0], one)
-    return [*found.values()][:n]
+def _once(picked: Iterable[Mined], n: int) -> list[Mined]:
+    first: dict[int, Mined] = {}
+    for mined in picked:
+        first.setdefault(mined.anchor, mined)
+    return [*first.values()][:n]

@@ -1,12 +1,10 @@
-from typing import cast
-
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from callbacks.run_objects import catalog_data, metric_learner
 from callbacks.tensorboard import catalog_photo, show_picture, writers
 from vsearch.evaluation.scoring import exact_index, top_hits
 from vsearch.reports.grid import Shown, grid
-from vsearch.training.module import MetricLearner
 
 
 class ShowWorstQueries(Callback):
@@ -19,31 +17,28 @@ class ShowWorstQueries(Callback):
     """
 
     def __init__(self, n: int = 8, k: int = 6) -> None:
-        self.n, self.k = n, k
+        self.n = n
+        self.k = k
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw them; the module has made its scores by now."""
-        seen = cast(MetricLearner, pl_module).validated
+        seen = metric_learner(pl_module).validated
         if seen is None or not writers(trainer.loggers):
             return
-        worst = seen.scores.answered[
-            np.argsort(seen.scores.model["map_at_r"], kind="stable")[: self.n]
-        ]
+        data = catalog_data(trainer)
+
+        def shown(row: int, label: int, right: bool | None) -> Shown:
+            return Shown(catalog_photo(data, row), data.label_names[label], right)
+
+        ranking = np.argsort(seen.scores.model["map_at_r"], kind="stable")
+        worst = seen.scores.answered[ranking[: self.n]]
         hits = top_hits(exact_index(seen.gallery), seen.queries.take(worst), seen.gallery, self.k)
-        data, rows = trainer.datamodule, []  # type: ignore[attr-defined]
+        lines = []
         for query, found in zip(worst, hits, strict=True):
             label = seen.queries.labels[query]
-            row = [
-                Shown(catalog_photo(data, seen.query_rows[query]), data.label_names[label], None)
-            ]
+            line = [shown(seen.query_rows[query], label, None)]
             for hit in found[found >= 0]:
-                own = seen.gallery.labels[hit]
-                row.append(
-                    Shown(
-                        catalog_photo(data, seen.gallery_rows[hit]),
-                        data.label_names[own],
-                        own == label,
-                    )
-                )
-            rows.append(row)
-        show_picture(trainer.loggers, "val/worst queries", grid(rows), trainer.global_step)
+                hit_label = seen.gallery.labels[hit]
+                line.append(shown(seen.gallery_rows[hit], hit_label, hit_label == label))
+            lines.append(line)
+        show_picture(trainer.loggers, "val/worst queries", grid(lines), trainer.global_step)

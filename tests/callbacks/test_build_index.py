@@ -32,7 +32,7 @@ from vsearch.reports.summary import library_versions
 
 
 class Run:
-    """A short fit with BuildIndex whose best epoch, by order, is the one with the highest val/loss."""
+    """A short fit with BuildIndex; its best epoch, by order, is that of the highest val/loss."""
 
     def __init__(
         self,

@@ -17,7 +17,10 @@ def learner(backbone: Backbone, loss=None, head=None) -> MetricLearner:
 
 
 def shown(capsys, module: MetricLearner, rank_zero: bool = True) -> str:
-    trainer = SimpleNamespace(is_global_zero=rank_zero, datamodule=SimpleNamespace(p=4, k=2))
+    trainer = SimpleNamespace(
+        is_global_zero=rank_zero,
+        datamodule=SimpleNamespace(classes_per_batch=4, photos_per_class=2),
+    )
     ShowRun().on_fit_start(trainer, module)
     return capsys.readouterr().out
 

@@ -15,7 +15,7 @@ from callbacks.build_index import BuildIndex
 from callbacks.log_class_metrics import LogClassMetrics
 from callbacks.log_throughput import LogThroughput
 from callbacks.show_batches import ShowBatches
-from callbacks.show_mined import ShowMined, among, hardest
+from callbacks.show_mined import Mined, ShowMined, among, hardest
 from callbacks.show_projector import SPRITE, ShowProjector, drawn, thumbnails
 from callbacks.show_worst_queries import ShowWorstQueries
 from callbacks.tensorboard import batch_photos
@@ -128,9 +128,9 @@ def test_the_hardest_triplets_by_hand():
     mined = tuple(torch.tensor(side) for side in ([0, 1, 2, 0], [1, 0, 0, 2], [2, 3, 3, 1]))
     # cos d(a, p) - cos d(a, n): 0: .995 - .878, 1: .995 + .323, 2: .878 - .071, 0: .878 - .995
     assert hardest(cosines, mined, 9) == [
-        (0, (2, True), (1, False)),
-        (2, (0, True), (3, False)),
-        (1, (0, True), (3, False)),
+        Mined(0, 2, 1),
+        Mined(2, 0, 3),
+        Mined(1, 0, 3),
     ]
     assert len(hardest(cosines, mined, 1)) == 1
     nothing = tuple(torch.zeros(0, dtype=torch.long) for _ in range(3))
@@ -148,12 +148,12 @@ def test_the_hardest_pairs_by_hand():
     angles = torch.tensor([0.0, 0.1, 0.5, 2.0])
     cosines = torch.cos(angles[:, None] - angles[None])
     pairs = tuple(torch.tensor(side) for side in ([0, 1], [1, 3], [0, 2], [3, 3]))
-    assert hardest(cosines, pairs, 2) == [(1, (3, True)), (2, (3, False))]
+    assert hardest(cosines, pairs, 2) == [Mined(1, positive=3), Mined(2, negative=3)]
     assert hardest(cosines, pairs, 9) == [
-        (1, (3, True)),
-        (0, (1, True)),
-        (2, (3, False)),
-        (0, (3, False)),
+        Mined(1, positive=3),
+        Mined(0, positive=1),
+        Mined(2, negative=3),
+        Mined(0, negative=3),
     ]
 
 

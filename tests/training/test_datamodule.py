@@ -31,6 +31,7 @@ def module(
     )
     data.trainer = SimpleNamespace(
         lightning_module=SimpleNamespace(backbone=TinyBackbone()),
+        state=SimpleNamespace(fn="fit"),
         log_dir=str(tmp_path / "run"),
         fast_dev_run=False,
         current_epoch=epoch,

@@ -291,7 +291,7 @@ def test_what_a_batch_has_no_pairs_for_is_not_logged():
 
 def test_a_batch_without_a_pair_leaves_the_epochs_mean_a_number(colours, tmp_path):
     data = data_of(colours, sampler=RandomPlan())
-    data.k = 1  # batches of 4 photos: some have no two of a label
+    data.photos_per_class = 1  # batches of 4 photos: some have no two of a label
     seen = []
     model = learner(ContrastiveLoss(), miner=False)
     model.diagnose = lambda *batch: seen.append(MetricLearner.diagnose(model, *batch)) or seen[-1]

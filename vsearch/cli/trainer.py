@@ -20,7 +20,7 @@ from vsearch.models.heads.base import Head
 from vsearch.models.precision import quickest
 from vsearch.training.checks.config_errors import parse_error
 from vsearch.training.checks.part_errors import make_naming, naming, refused
-from vsearch.training.checks.preflight import check, check_stored
+from vsearch.training.checks.preflight import check, check_devices, check_stored
 from vsearch.training.datamodule import CatalogDataModule
 from vsearch.training.distributed.ranks import RankZeroError
 from vsearch.training.module import DivergedError, MetricLearner
@@ -178,6 +178,8 @@ class TrainerCLI(LightningCLI):
 
     def fit(self, **arguments: Any) -> None:
         """Train, once model, data and trainer are known to go together."""
+        settings = self.config[self.subcommand].trainer
+        check_devices(self.trainer, settings.use_distributed_sampler, settings.sync_batchnorm)
         check(self.model, self.datamodule, self.trainer)
         with naming():
             self.trainer.fit(**arguments)

@@ -43,7 +43,6 @@ def geometry(embeddings: Tensor, labels: Tensor) -> dict[str, Tensor]:
 
 
 def _mean(values: Tensor, chosen: Tensor) -> Tensor:
-    """Return the mean of the chosen values, nan if none is: without indexing, for which a GPU has
-    to be waited for.
-    """
+    """Return the mean of the chosen values, nan if none is."""
+    # Indexing would have to wait for the GPU.
     return values.where(chosen, 0).sum() / chosen.sum()

@@ -15,16 +15,23 @@ from vsearch.data.io.locks import one_at_a_time
 from vsearch.data.photos import Preprocessing
 from vsearch.data.reading import Items, read
 from vsearch.data.splits import Split, SplitError, StratifiedSplit, write_split
-from vsearch.models.backbones.base import Backbone
-from vsearch.models.embedder import Embedder
-from vsearch.training import loaders as loading
+from vsearch.models.backbones.cut import Cut
+from vsearch.training import loaders
+from vsearch.training.checks.catalog_parts import (
+    check_answers,
+    check_classes,
+    check_pairs,
+    require_at_least,
+)
 from vsearch.training.dataset import Batch, PhotoDataset, augmented_batch
 from vsearch.training.distributed.ranks import from_rank_zero
+from vsearch.training.module import MetricLearner
 from vsearch.training.samplers.base import BatchPlan
 from vsearch.training.samplers.batches import EpochBatches
 from vsearch.training.samplers.pk import PKPlan
 from vsearch.training.samplers.rank_batches import Shares
 from vsearch.training.trunk.cache import TrunkCache, TrunkMaps
+from vsearch.training.validation_protocol import ValidationProtocol
 
 log = logging.getLogger(__name__)
 
@@ -86,56 +93,63 @@ class CatalogDataModule(LightningDataModule):
         trunk_cache: TrunkCache | None = None,
     ) -> None:
         super().__init__()
-        _require("classes_per_batch", classes_per_batch, 2)
-        _require("photos_per_class", photos_per_class, 1)
-        _require("eval_batch_size", eval_batch_size, 1)
-        _require("num_workers", num_workers or 0, 0)
-        self.catalog, self.split = catalog, split or StratifiedSplit()
-        self.p, self.k = classes_per_batch, photos_per_class
-        self.sampler = sampler or PKPlan()
-        self.augment = nn.Sequential(*augment) if augment else None
-        self.batch_augment = nn.Sequential(*batch_augment) if batch_augment else None
-        if self.batch_augment and trunk_cache:
+        require_at_least(2, classes_per_batch=classes_per_batch)
+        require_at_least(1, photos_per_class=photos_per_class, eval_batch_size=eval_batch_size)
+        require_at_least(0, num_workers=num_workers or 0)
+        if batch_augment and trunk_cache:
             raise SplitError(
                 "`data.batch_augment` can't change what `data.trunk_cache` keeps: set one of them "
                 "to null."
             )
-        self._chooses_workers = num_workers is None
-        self.num_workers = loading.workers() if num_workers is None else num_workers
-        self.eval_batch_size, self.on_bad_image, self.seed = eval_batch_size, on_bad_image, seed
-        self.axes, self.trunk_cache = axes or [], trunk_cache
+        self.catalog = catalog
+        self.split = split or StratifiedSplit()
+        self.classes_per_batch = classes_per_batch
+        self.photos_per_class = photos_per_class
+        self.sampler = sampler or PKPlan()
+        self.augment = nn.Sequential(*augment) if augment else None
+        self.batch_augment = nn.Sequential(*batch_augment) if batch_augment else None
+        self.eval_batch_size = eval_batch_size
+        self.num_workers = loaders.workers() if num_workers is None else num_workers
+        self.on_bad_image = on_bad_image
+        self.seed = seed
+        self.axes = axes or []
+        self.trunk_cache = trunk_cache
         self.skipped = pd.DataFrame()
-        self._is_read, self._written_to = False, Path()
+        self._chooses_workers = num_workers is None
+        self._is_read = False
+        self._written_to = Path()
+        self._preprocessing: Preprocessing | None = None
+        self._cut: Cut | None = None
 
     def prepare_data(self) -> None:
         """Let the catalog make its photos, if it has to."""
-        self._prepare()
-
-    def _prepare(self) -> None:
         with one_at_a_time(f"{type(self.catalog)} {vars(self.catalog)}"):
             self.catalog.prepare()
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the catalog, and write split.csv and skipped.csv into the run's folder, once."""
+        """Read the catalog, and write split.csv and skipped.csv into the run's folder, once.
+
+        The model tells here how it takes photos, and is told how val photos are searched.
+        """
         trainer = self.trainer
         if trainer is None:
             return self.read()
         if self._chooses_workers:
-            self.num_workers = loading.workers(trainer.num_devices)
+            self.num_workers = loaders.workers(trainer.num_devices)
         if not self._is_read:  # every photo is decoded: by one rank, not by all
             self._take(from_rank_zero(trainer, self._read))
         self._check_parts()
-        folder = self._run_folder(trainer)
-        if folder is not None and folder != self._written_to and trainer.is_global_zero:
-            folder.mkdir(parents=True, exist_ok=True)
-            write_split(self.items, self.items["split"], folder / "split.csv")
-            if self.n_skipped:
-                self.skipped.to_csv(folder / "skipped.csv", index=False)
-            self._written_to = folder
+        self._write_split(trainer)
+
+        model = cast(MetricLearner, trainer.lightning_module)
+        model.protocol = self.validation_protocol()
+        self._preprocessing = model.backbone.preprocessing
+        self._cut = None
+        if self.trunk_cache is not None and trainer.state.fn == TrainerFn.FITTING:
+            self._cut = self._find_cut(model)
 
     def read(self) -> None:
-        """Prepare, read, check and split the catalog, once; needs no trainer and writes nothing of
-        the run.
+        """Prepare, read, check and split the catalog, once, without a trainer or a run.
 
         Raises:
             CatalogError: the catalog can't be read.
@@ -147,16 +161,25 @@ class CatalogDataModule(LightningDataModule):
             self._take(self._read())
         self._check_parts()
 
+    def validation_protocol(self) -> ValidationProtocol:
+        """Return how val photos are searched."""
+        return ValidationProtocol(
+            queries=self.queries("val").index.to_numpy(),
+            gallery=self.gallery("val").index.to_numpy(),
+            exclusion_keys=self.exclusion_keys(),
+            classes_per_batch=self.classes_per_batch,
+            photos_per_class=self.photos_per_class,
+            seed=self.seed,
+        )
+
     def _read(self) -> Items:
-        self._prepare()
+        self.prepare_data()
         return read(self.catalog, self.split, self.axes, self.on_bad_image)
 
     def _take(self, found: Items) -> None:
-        self.items, self.content_hashes, self.skipped = (
-            found.items,
-            found.content_hashes,
-            found.skipped,
-        )
+        self.items = found.items
+        self.content_hashes = found.content_hashes
+        self.skipped = found.skipped
         self._is_read = True
         if not (self.items["split"] == "test").any():
             log.warning(
@@ -165,40 +188,34 @@ class CatalogDataModule(LightningDataModule):
             )
 
     def _check_parts(self) -> None:
-        """Say now what would fail after the first epoch, or after the last."""
-        for name, plan in (("train", self.sampler), ("val", PKPlan())):
-            self._batches(name, plan, *(self._rank_and_world if name == "train" else (0, 1)))
-            if not self.part(name)["label_code"].duplicated().any():
-                raise SplitError(
-                    f"No label has 2 photos in the {name} part: enlarge it, or add photos."
-                )
-        classes, world = self.part("train")["label_code"].nunique(), self._rank_and_world[1]
-        if self.sampler.by_label and self.p * world > classes:
-            each = f", on each of {world} devices" if world > 1 else ""
-            fits = (
-                f"set it to {classes // world} or less"
-                if classes >= 2 * world
-                else "train on fewer devices"
-            )
-            raise SplitError(
-                f"`data.classes_per_batch` is {self.p}{each}, but the train part has {classes} "
-                f"classes: {fits}."
-            )
-        if not self.queries("test")["label_code"].isin(self.gallery("test")["label_code"]).any():
-            raise SplitError(
-                "No test query's label is in the gallery that it searches. If the parts have "
-                "labels of their own, set `--data.split.init_args.gallery self`."
-            )
+        """Refuse now what would fail after the first epoch, or after the last."""
+        rank, world_size = self._rank_and_world_size
+        train = self.part("train")
+        self._batches("train", self.sampler, rank, world_size)
+        check_pairs("train", train)
+        self._batches("val", PKPlan())
+        check_pairs("val", self.part("val"))
+        if self.sampler.by_label:
+            check_classes(train, self.classes_per_batch, world_size)
+        check_answers(self.queries("test"), self.gallery("test"))
 
-    def _run_folder(self, trainer: Trainer) -> Path | None:
-        folder = trainer.log_dir  # asked of all ranks at once
-        return None if folder is None or trainer.fast_dev_run else Path(folder)  # type: ignore[attr-defined]
+    def _write_split(self, trainer: Trainer) -> None:
+        folder = trainer.log_dir  # all ranks must ask for it at once
+        if folder is None or trainer.fast_dev_run or not trainer.is_global_zero:  # type: ignore[attr-defined]
+            return
+        run = Path(folder)
+        if run == self._written_to:
+            return
+        run.mkdir(parents=True, exist_ok=True)
+        write_split(self.items, self.items["split"], run / "split.csv")
+        if self.n_skipped:
+            self.skipped.to_csv(run / "skipped.csv", index=False)
+        self._written_to = run
 
     @property
-    def _rank_and_world(self) -> tuple[int, int]:
-        return (
-            (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
-        )
+    def _rank_and_world_size(self) -> tuple[int, int]:
+        trainer = self.trainer
+        return (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
 
     @property
     def n_skipped(self) -> int:
@@ -245,108 +262,118 @@ class CatalogDataModule(LightningDataModule):
         return np.where(codes >= 0, len(rows) + codes, rows)
 
     def loader(self, items: pd.DataFrame, **batches: Any) -> DataLoader:
-        """Return a loader over `items` in their order, without augmentation; `batches` are a
-        DataLoader's settings.
+        """Return a loader over `items` in their order, without augmentation.
+
+        `batches` are a DataLoader's settings; without any, a batch has `eval_batch_size` photos.
         """
         batches = batches or {"batch_size": self.eval_batch_size}
-        if (maps := self._maps()) is not None:
-            return loading.loader(maps.plain(items, self.content_hashes[items.index]), **batches)
-        return loading.loader(PhotoDataset(items, self._preprocessing), self.num_workers, **batches)
-
-    def _share(self, items: pd.DataFrame) -> DataLoader:
-        """Return a loader over this rank's share of `items`: over all of them, if it is the only
-        one.
-        """
-        rank, world = self._rank_and_world
-        if world == 1:
-            return self.loader(items)
-        return self.loader(
-            items, batch_sampler=Shares(len(items), self.eval_batch_size, rank, world)
-        )
+        maps = self._trunk_maps()
+        if maps is not None:
+            return loaders.loader(maps.plain(items, self.content_hashes[items.index]), **batches)
+        return loaders.loader(self._photos(items), self.num_workers, **batches)
 
     def train_dataloader(self) -> DataLoader:
-        """Return the loader of the sampler's batches; one epoch is one pass's worth of the train
-        part.
+        """Return the loader of the sampler's batches.
+
+        An epoch has as many photos as the train part, as far as they fill batches.
         """
-        items, batches = (
-            self.part("train"),
-            self._batches("train", self.sampler, *self._rank_and_world),
-        )
-        if (maps := self._maps()) is not None:
-            return loading.loader(
-                maps.augmented(items, self.content_hashes[items.index]), batch_sampler=batches
-            )
-        dataset = PhotoDataset(items, self._preprocessing, self.augment)
-        return loading.loader(dataset, self.num_workers, batch_sampler=batches)
+        items = self.part("train")
+        batches = self._batches("train", self.sampler, *self._rank_and_world_size)
+        maps = self._trunk_maps()
+        if maps is not None:
+            hashes = self.content_hashes[items.index]
+            return loaders.loader(maps.augmented(items, hashes), batch_sampler=batches)
+        photos = self._photos(items, self.augment)
+        return loaders.loader(photos, self.num_workers, batch_sampler=batches)
+
+    def val_dataloader(self) -> DataLoader:
+        """Return the val part, in order."""
+        return self._own_share(self.part("val"))
+
+    def test_dataloader(self) -> list[DataLoader]:
+        """Return two loaders: the test queries and the gallery that they search."""
+        return [self._own_share(self.queries("test")), self._own_share(self.gallery("test"))]
+
+    def predict_dataloader(self) -> DataLoader:
+        """Return the whole catalog, in order."""
+        return self._own_share(self.items)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Augment training photos on the device, as the seed, the number of the batch and the rank
-        decide.
+        """Augment training photos on the device.
+
+        The seed, the number of the batch and the rank decide how.
         """
         trainer = self.trainer
         if self.batch_augment is None or trainer is None or not trainer.training:
             return batch
         seed = (self.seed, trainer.fit_loop.total_batch_idx + 1, trainer.global_rank)
-        return augmented_batch(batch[0], self.batch_augment, seed), *batch[1:]
+        photos, labels, rows = batch
+        return augmented_batch(photos, self.batch_augment, seed), labels, rows
 
-    def _maps(self) -> TrunkMaps | None:
-        """Return what a fit keeps of the frozen stages; None where they are computed every time."""
-        if (
-            self.trunk_cache is None
-            or self.trainer is None
-            or self.trainer.state.fn != TrainerFn.FITTING
-        ):
-            return None
-        cut = cast(Embedder, self.trainer.lightning_module.embedder).cut
+    def _photos(self, items: pd.DataFrame, augment: nn.Module | None = None) -> PhotoDataset:
+        if self._preprocessing is None:
+            raise RuntimeError(
+                "CatalogDataModule takes the photo size from the model: use it through a Trainer."
+            )
+        return PhotoDataset(items, self._preprocessing, augment)
+
+    def _own_share(self, items: pd.DataFrame) -> DataLoader:
+        """Return a loader over this rank's share of `items`; of all, if there is one rank."""
+        rank, world_size = self._rank_and_world_size
+        if world_size == 1:
+            return self.loader(items)
+        shares = Shares(len(items), self.eval_batch_size, rank, world_size)
+        return self.loader(items, batch_sampler=shares)
+
+    def _batches(
+        self, part: str, plan: BatchPlan, rank: int = 0, world_size: int = 1
+    ) -> EpochBatches:
+        items = self.part(part)
+        try:
+            return EpochBatches(
+                plan,
+                items["label_code"].to_numpy(),
+                self.classes_per_batch,
+                self.photos_per_class,
+                self.seed,
+                self._current_epoch,
+                items,
+                rank,
+                world_size,
+            )
+        except ValueError as error:
+            reason = str(error).replace("this part", f"the {part} part")
+            raise SplitError(reason) from error
+
+    def _current_epoch(self) -> int:
+        return self.trainer.current_epoch if self.trainer else 0
+
+    def _find_cut(self, model: MetricLearner) -> Cut | None:
+        """Return the frozen beginning of the network and the rest, if it can be cut."""
+        cut = model.embedder.cut
         if cut is None:
             rank_zero_warn(
                 "data.trunk_cache isn't used: the backbone doesn't begin with frozen stages, one "
                 "by one."
             )
+        return cut
+
+    def _trunk_maps(self) -> TrunkMaps | None:
+        """Return what keeps the maps of the frozen stages in a fit with a trunk cache."""
+        trainer = self.trainer
+        if self._cut is None or self.trunk_cache is None or self._preprocessing is None:
             return None
-        context = self.trainer.precision_plugin.forward_context
-        precision = str(self.trainer.precision)
+        if trainer is None:
+            return None
         return TrunkMaps(
-            self.trunk_cache, cut, self._preprocessing, self.augment, self.seed, precision, context
+            self.trunk_cache,
+            self._cut,
+            self._preprocessing,
+            self.augment,
+            self.seed,
+            str(trainer.precision),
+            trainer.precision_plugin.forward_context,
         )
-
-    def _batches(self, name: str, plan: BatchPlan, rank: int, world: int) -> EpochBatches:
-        items, trainer = self.part(name), self.trainer
-        labels = items["label_code"].to_numpy()
-
-        def epoch() -> int:
-            return trainer.current_epoch if trainer else 0
-
-        try:
-            return EpochBatches(plan, labels, self.p, self.k, self.seed, epoch, items, rank, world)
-        except ValueError as error:
-            reason = str(error).replace("this part", f"the {name} part")
-            raise SplitError(reason) from error
-
-    def val_dataloader(self) -> DataLoader:
-        """Return the val part, in order."""
-        return self._share(self.part("val"))
-
-    def test_dataloader(self) -> list[DataLoader]:
-        """Return two loaders: the test queries and the gallery that they search."""
-        return [self._share(self.queries("test")), self._share(self.gallery("test"))]
-
-    def predict_dataloader(self) -> DataLoader:
-        """Return the whole catalog, in order."""
-        return self._share(self.items)
-
-    @property
-    def _preprocessing(self) -> Preprocessing:
-        if self.trainer is None:
-            raise RuntimeError(
-                "CatalogDataModule takes the photo size from the model: use it through a Trainer."
-            )
-        return cast(Backbone, self.trainer.lightning_module.backbone).preprocessing
-
-
-def _require(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise SplitError(f"`data.{name}` is {value}: set it to {least} or more.")
 
 
 def _flagged(items: pd.DataFrame, flag: str) -> pd.DataFrame:

@@ -5,12 +5,12 @@ from vsearch.models.embedder import Embedder
 
 
 def expected_bytes(embedder: Embedder, loss: nn.Module, batch_size: int) -> int:
-    """Estimate what training holds at its peak: weights, gradients, optimizer state and what
-    backward needs.
+    """Estimate the bytes that training holds at its peak.
 
-    Two tensors of optimizer state are assumed for each trained parameter: Adam's. What backward
-    needs is measured in the network: a forward pass of two photos with autograd's saved tensors
-    counted, scaled to the batch; what the loss computes is left out.
+    They are weights, gradients, optimizer state and what backward needs. Two tensors of optimizer
+    state are assumed for each trained parameter: Adam's. What backward needs is measured: the
+    tensors that autograd saves in a forward pass of two photos, scaled to the batch. What the loss
+    computes is left out.
 
     Args:
         embedder: in its training state: frozen layers save nothing.
@@ -33,11 +33,11 @@ def _saved_bytes(embedder: Embedder) -> int:
             storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
-    size, device = embedder.preprocessing.size, next(embedder.parameters()).device
+    size = embedder.preprocessing.size
+    device = next(embedder.parameters()).device
     was_training = embedder.training
     embedder.eval()  # BatchNorm's statistics must not see this pass
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        output = embedder(torch.zeros(2, 3, size, size, device=device))
-    del output
+        embedder(torch.zeros(2, 3, size, size, device=device))
     embedder.train(was_training)
     return sum(storages.values())

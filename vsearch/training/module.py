@@ -19,17 +19,16 @@ from vsearch.models.embedder import Embedder
 from vsearch.models.heads.base import Head
 from vsearch.models.product_convolution import use_products
 from vsearch.training.batch_diagnostics import active_share, geometry
+from vsearch.training.dataset import Batch
 from vsearch.training.distributed.gather import joint
 from vsearch.training.distributed.ranks import at_rank_zero, from_rank_zero
 from vsearch.training.parameter_groups import parameter_groups, scale_rates
 from vsearch.training.samplers.batches import EpochBatches
 from vsearch.training.samplers.pk import PKPlan
+from vsearch.training.validation_protocol import ValidationProtocol
 
-Batch = tuple[
-    Tensor, Tensor, Tensor
-]  # photos uint8 (B, 3, S, S), label codes (B,), catalog rows (B,)
-SHOWN = ("val/loss", "val/precision_at_1", "test/precision_at_1")  # in the progress bar
-VAL_SCORES = ("precision_at_1", "cmc_at_10", "map_at_r", "r_precision")
+IN_PROGRESS_BAR = ("val/loss", "val/precision_at_1", "test/precision_at_1")
+VAL_METRICS = ("precision_at_1", "cmc_at_10", "map_at_r", "r_precision")
 
 
 @dataclass(frozen=True)
@@ -37,9 +36,11 @@ class Validated:
     """What the last validation saw.
 
     Attributes:
-        queries: the val photos that search; `query_rows`, int (q,), are theirs in the catalog.
-        gallery: those that they find; `gallery_rows`, int (n,), likewise.
-        scores: how well.
+        queries: the val photos that search.
+        query_rows: their rows in the catalog, int (q,).
+        gallery: the photos that they search.
+        gallery_rows: their rows in the catalog, int (n,).
+        scores: how well the queries found photos of their label.
     """
 
     queries: Embedded
@@ -50,7 +51,7 @@ class Validated:
 
 
 class DivergedError(Failed, RuntimeError):
-    """Training makes no numbers any more."""
+    """Embeddings are not finite any more."""
 
 
 class MetricLearner(LightningModule):
@@ -76,11 +77,13 @@ class MetricLearner(LightningModule):
             for callbacks. Of several ranks, B counts the photos of all, rank by rank.
         validated: the last validation, likewise, on rank zero; None before it, or where too few
             photos could be scored.
+        protocol: which photos search which in validation; the datamodule sets it in its `setup`.
     """
 
     embeddings: Tensor
     mined: tuple[Tensor, ...] | None = None
     validated: Validated | None = None
+    protocol: ValidationProtocol
 
     def __init__(
         self,
@@ -96,13 +99,16 @@ class MetricLearner(LightningModule):
         super().__init__()
         if warmup_steps < 0:
             raise ValueError(f"warmup_steps: it must be 0 or more, not {warmup_steps}.")
-        self.embedder, self.loss, self.miner = Embedder(backbone, head), loss, miner
+        self.embedder = Embedder(backbone, head)
+        self.loss = loss
+        self.miner = miner
         self.training_miner: nn.Module | None = None
-        self.optimizer, self.warmup_steps, self.lr_scheduler = optimizer, warmup_steps, lr_scheduler
+        self.optimizer = optimizer
+        self.warmup_steps = warmup_steps
+        self.lr_scheduler = lr_scheduler
         self.lr_factors = lr_factors or {}
-        parameter_groups(
-            self.embedder, self.loss, self.lr_factors
-        )  # a wrong name is an error now, not after reading
+        # A wrong name is an error now, not after the catalog is read.
+        parameter_groups(self.embedder, self.loss, self.lr_factors)
         self._seen: list[tuple[np.ndarray, ...]] = []
 
     @property
@@ -147,47 +153,42 @@ class MetricLearner(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Mine the batch, that of all ranks together, and return its loss."""
         photos, labels, _ = batch
-        embeddings, labels = joint(self(photos)), joint(labels)
-        with torch.autocast(
-            embeddings.device.type, enabled=False
-        ):  # distances of near vectors need float32
+        embeddings = joint(self(photos))
+        labels = joint(labels)
+
+        # Distances of near vectors need float32.
+        with torch.autocast(embeddings.device.type, enabled=False):
             miner = self.training_miner or self.miner
             mined = miner(embeddings, labels) if miner else None
             loss = self.loss(embeddings, labels, mined)
-            self.embeddings, self.mined = embeddings.detach(), mined
-            values = self.diagnose(self.embeddings, labels, mined)
-        self.log(
-            "train/loss",
-            loss,
-            on_step=True,
-            on_epoch=True,
-            prog_bar=True,
-            batch_size=len(labels),
-            sync_dist=True,
-        )
-        self.log_dict(values, on_step=False, on_epoch=True, batch_size=len(labels), sync_dist=True)
+            self.embeddings = embeddings.detach()
+            self.mined = mined
+            diagnostics = self.diagnose(self.embeddings, labels, mined)
+
+        every_rank: Any = {"on_epoch": True, "batch_size": len(labels), "sync_dist": True}
+        self.log("train/loss", loss, on_step=True, prog_bar=True, **every_rank)
+        self.log_dict(diagnostics, on_step=False, **every_rank)
         return loss
 
     def diagnose(
         self, embeddings: Tensor, labels: Tensor, mined: tuple[Tensor, ...] | None
     ) -> dict[str, Tensor]:
-        """Describe a training batch by what is logged of it; what it has no pairs for is left out."""
+        """Return what is logged of a training batch, without values that it has no pairs for."""
         values = geometry(embeddings, labels)
         if mined is not None and len(mined) == 3 and isinstance(self.loss, TripletMarginLoss):
             values["active_triplets"] = active_share(embeddings, mined, self.loss)
-        finite = (
-            torch.stack([*values.values()]).isfinite().tolist()
-        )  # one wait for the GPU, not one for each
+
+        # Waits for the GPU once, not once for each value.
+        finite = torch.stack([*values.values()]).isfinite().tolist()
         return {
             f"train/{name}": value
-            for (name, value), good in zip(values.items(), finite, strict=True)
-            if good
+            for (name, value), is_finite in zip(values.items(), finite, strict=True)
+            if is_finite
         }
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep the embeddings of one val batch."""
-        photos, labels, rows = batch
-        self._seen.append((self(photos).cpu().numpy(), labels.cpu().numpy(), rows.cpu().numpy()))
+        self._seen.append(self._embed_batch(batch))
 
     def on_validation_epoch_end(self) -> None:
         """Log `val/loss` over fixed PK batches and how well val photos find each other.
@@ -197,82 +198,82 @@ class MetricLearner(LightningModule):
         Raises:
             DivergedError: embeddings aren't finite any more.
         """
-        self._log_seen(self._validate)
+        self._log_on_all_ranks(self._validate)
 
     def _validate(
         self, embeddings: np.ndarray, labels: np.ndarray, rows: np.ndarray
     ) -> dict[str, float]:
-        """Return what is logged of the whole val part; nothing, {}, where it can't be scored."""
+        """Return what is logged of the whole val part; nothing where it can't be scored."""
         if not np.isfinite(embeddings).all():
             raise DivergedError(
                 f"Training has diverged in epoch {self.current_epoch}: embeddings are no numbers "
                 "any more. Lower the learning rate (`model.optimizer.init_args.lr`), or warm up "
                 "longer (`model.warmup_steps`)."
             )
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        asked, found = (np.isin(rows, side("val").index) for side in (data.queries, data.gallery))
-        found |= not found.any()  # without flags or `gallery: self` it is the train part
-        pairs = len(labels) >= 2 * data.k and 1 < len(np.unique(labels)) < len(labels)
-        if not pairs or not np.isin(labels[asked], labels[found]).any():
+        protocol = self.protocol
+        searches = np.isin(rows, protocol.queries)
+        is_searched = np.isin(rows, protocol.gallery)
+        if not is_searched.any():  # the queries search the train part: here, each other
+            is_searched[:] = True
+
+        has_pairs = 1 < len(np.unique(labels)) < len(labels)
+        fills_batch = len(labels) >= 2 * protocol.photos_per_class
+        has_answers = np.isin(labels[searches], labels[is_searched]).any()
+        if not (has_pairs and fills_batch and has_answers):
             rank_zero_warn(
                 "These few val photos can't be scored: that takes 2 labels, and K photos of each."
             )
             return {}
-        val = Embedded(embeddings, labels, data.exclusion_keys()[rows])
-        queries, gallery = val.take(np.flatnonzero(asked)), val.take(np.flatnonzero(found))
+
+        photos = Embedded(embeddings, labels, protocol.exclusion_keys[rows])
+        queries = photos.take(np.flatnonzero(searches))
+        gallery = photos.take(np.flatnonzero(is_searched))
         scores = score_exactly(queries, gallery)
-        self.validated = Validated(queries, rows[asked], gallery, rows[found], scores)
+        self.validated = Validated(queries, rows[searches], gallery, rows[is_searched], scores)
         loss = self._validation_loss(embeddings, labels)
-        return {"val/loss": loss, **_means("val", scores, VAL_SCORES)}
+        return {"val/loss": loss, **_means("val", scores, VAL_METRICS)}
 
     def _validation_loss(self, embeddings: np.ndarray, labels: np.ndarray) -> float:
-        """Return the mean loss over fixed PK batches of the val part, put together from one
-        embedding of it.
-        """
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        loss, miner = self.loss, self.miner
+        """Return the mean loss over fixed PK batches of the val part."""
+        loss = self.loss
+        miner = self.miner
         if isinstance(loss, CrossBatchMemory):  # it would remember val photos, and train on them
-            loss, miner = loss.loss, loss.miner
-        vectors, codes = (
-            torch.from_numpy(embeddings).to(self.device),
-            torch.from_numpy(labels).to(self.device),
+            miner = loss.miner
+            loss = loss.loss
+
+        protocol = self.protocol
+        batches = EpochBatches(
+            PKPlan(),
+            labels,
+            protocol.classes_per_batch,
+            protocol.photos_per_class,
+            protocol.seed,
         )
+        vectors = torch.from_numpy(embeddings).to(self.device)
+        codes = torch.from_numpy(labels).to(self.device)
         losses = []
-        for batch in EpochBatches(PKPlan(), labels, data.p, data.k, data.seed):
+        for batch in batches:
             chosen = [position for position, _ in batch]
             mined = miner(vectors[chosen], codes[chosen]) if miner else None
             losses.append(float(loss(vectors[chosen], codes[chosen], mined)))
         return float(np.mean(losses))
 
-    def _log_seen(self, score: Callable[..., dict[str, float]]) -> None:
-        """Log on all ranks how what they have seen together scores on rank zero, which the others
-        wait for.
-        """
-        seen = at_rank_zero(self.trainer, self._seen)
-        self._seen.clear()
-        for name, value in from_rank_zero(self.trainer, lambda: score(*seen)).items():
-            self.log(name, value, prog_bar=name in SHOWN, sync_dist=True)
-
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Keep the embeddings of one batch of queries (loader 0) or of the gallery (loader 1)."""
-        photos, labels, rows = batch
-        side = np.full(len(labels), dataloader_idx)
-        self._seen.append(
-            (self(photos).cpu().numpy(), labels.cpu().numpy(), rows.cpu().numpy(), side)
-        )
+        loader = np.full(len(batch[1]), dataloader_idx)
+        self._seen.append((*self._embed_batch(batch), loader))
 
     def on_test_epoch_end(self) -> None:
         """Log how well test queries find items of their label in the gallery, by exact search."""
-        self._log_seen(self._test)
+        self._log_on_all_ranks(self._test)
 
     def _test(
-        self, embeddings: np.ndarray, labels: np.ndarray, rows: np.ndarray, side: np.ndarray
+        self, embeddings: np.ndarray, labels: np.ndarray, rows: np.ndarray, loader: np.ndarray
     ) -> dict[str, float]:
-        keys = self.trainer.datamodule.exclusion_keys()[rows]  # type: ignore[attr-defined]
-        items = Embedded(embeddings, labels, keys)
-        scores = score_exactly(
-            items.take(np.flatnonzero(side == 0)), items.take(np.flatnonzero(side == 1))
-        )
+        photos = Embedded(embeddings, labels, self.protocol.exclusion_keys[rows])
+        queries = photos.take(np.flatnonzero(loader == 0))
+        gallery = photos.take(np.flatnonzero(loader == 1))
+        scores = score_exactly(queries, gallery)
         return _means("test", scores, scores.model)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
@@ -280,12 +281,24 @@ class MetricLearner(LightningModule):
         photos, _, rows = batch
         return rows, self(photos)
 
+    def _embed_batch(self, batch: Batch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return embeddings (B, dim), label codes (B,) and catalog rows (B,)."""
+        photos, labels, rows = batch
+        return self(photos).cpu().numpy(), labels.cpu().numpy(), rows.cpu().numpy()
+
+    def _log_on_all_ranks(self, score: Callable[..., dict[str, float]]) -> None:
+        """Let rank zero score what all ranks have embedded, and log its values on all of them."""
+        seen = at_rank_zero(self.trainer, self._seen)
+        self._seen.clear()
+        for name, value in from_rank_zero(self.trainer, lambda: score(*seen)).items():
+            self.log(name, value, prog_bar=name in IN_PROGRESS_BAR, sync_dist=True)
+
 
 def _means(stage: str, scores: Scores, names: Iterable[str]) -> dict[str, float]:
+    """Return the metrics' means over queries, and (`_macro`) over labels, by the names to log."""
     values = means(scores.model, scores.labels)
-    kinds = {"": "micro", "_macro": "macro"}
-    return {
-        f"{stage}/{name}{ending}": values[name][kind]
-        for name in names
-        for ending, kind in kinds.items()
-    }
+    logged = {}
+    for name in names:
+        logged[f"{stage}/{name}"] = values[name]["micro"]
+        logged[f"{stage}/{name}_macro"] = values[name]["macro"]
+    return logged

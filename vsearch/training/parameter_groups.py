@@ -12,8 +12,7 @@ FACTOR = "lr_factor"
 def parameter_groups(
     embedder: Embedder, loss: nn.Module, factors: Mapping[str, float]
 ) -> list[dict[str, Any]]:
-    """Return the trainable parameters as an optimizer's groups: one per part named in `factors`,
-    and the rest.
+    """Return the trainable parameters as an optimizer's groups: a part in `factors` each, the rest.
 
     Each group carries its factor. Parts may lie in one another (`layer4`, `layer4.2`): the inner
     one's factor counts.
@@ -27,11 +26,11 @@ def parameter_groups(
         ValueError: a name is no part, the part is frozen, or a factor isn't above 0.
     """
     parts = {name: _parameters(embedder, loss, name) for name in factors}
+    # The inner one of nested parts comes first.
+    names = sorted(parts, key=lambda name: (len(parts[name]), -name.count(".")))
     groups: list[dict[str, Any]] = []
     taken: set[int] = set()
-    for name in sorted(
-        parts, key=lambda name: (len(parts[name]), -name.count("."))
-    ):  # inner parts first
+    for name in names:
         if factors[name] <= 0:
             raise ValueError(
                 f"lr_factors: {name} is {factors[name]}; a factor must be above 0. To freeze, see "
@@ -43,8 +42,10 @@ def parameter_groups(
                 "freeze."
             )
         groups.append({"params": _trainable(parts[name], taken), FACTOR: factors[name]})
-    rest = [*_trainable(embedder.parameters(), taken), *_trainable(loss.parameters(), taken)]
-    return [group for group in ({"params": rest, FACTOR: 1.0}, *groups) if group["params"]]
+
+    rest = _trainable([*embedder.parameters(), *loss.parameters()], taken)
+    groups.insert(0, {"params": rest, FACTOR: 1.0})
+    return [group for group in groups if group["params"]]
 
 
 def scale_rates(optimizer: Optimizer) -> None:
@@ -54,7 +55,9 @@ def scale_rates(optimizer: Optimizer) -> None:
 
 
 def _parameters(embedder: Embedder, loss: nn.Module, name: str) -> list[nn.Parameter]:
-    others = {"loss": loss} if embedder.head is None else {"loss": loss, "head": embedder.head}
+    others = {"loss": loss}
+    if embedder.head is not None:
+        others["head"] = embedder.head
     if name in others:
         return list(others[name].parameters())
     try:

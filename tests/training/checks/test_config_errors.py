@@ -20,7 +20,12 @@ def test_a_message_of_an_unknown_shape_keeps_its_words():
     assert told("Something new:\n  with a\tsecond line\n\n  and a third") == (
         "command line: Something new: with a second line and a third"
     )
-    nested = "Parser key \"model.loss\":\n  Problem with given class_path 'a.B':\n    Something\n      new"
+    nested = (
+        'Parser key "model.loss":\n'
+        "  Problem with given class_path 'a.B':\n"
+        "    Something\n"
+        "      new"
+    )
     assert told(nested) == "model.loss: a.B: Something new"
 
 
@@ -103,7 +108,11 @@ def test_of_very_many_settings_none_are_listed():
 
 
 def test_a_typo_in_init_args_is_named():
-    about = "Parser key \"model.loss\":\n  Problem with given class_path 'a.Loss':\n    Option '{}' is not accepted"
+    about = (
+        'Parser key "model.loss":\n'
+        "  Problem with given class_path 'a.Loss':\n"
+        "    Option '{}' is not accepted"
+    )
     assert (
         told(about.format("init_arg.margin"))
         == "model.loss.init_arg: no such setting; did you mean init_args?"
@@ -153,7 +162,10 @@ def test_of_an_untyped_part_only_the_key_is_known():
 def test_a_classs_settings_are_suggested_with_inherited_ones():
     import pytorch_metric_learning.distances  # noqa: F401 (its parameters are listed)
 
-    lp = "Problem with given class_path 'pytorch_metric_learning.distances.LpDistance':\n  Option 'powr' is not accepted"
+    lp = (
+        "Problem with given class_path 'pytorch_metric_learning.distances.LpDistance':\n"
+        "  Option 'powr' is not accepted"
+    )
     assert told(lp) == "init_args.powr: LpDistance has no such setting; did you mean power?"
 
 

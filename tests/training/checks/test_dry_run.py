@@ -50,12 +50,13 @@ class Broken(nn.Module):
 
 
 def test_what_is_mined_and_the_gradient_are_those_of_a_step():
-    loss, miner = losses.TripletMarginLoss(0.3), miners.BatchHardMiner()
-    ((mined, gradient),) = tried(loss, miner)
+    loss = losses.TripletMarginLoss(0.3)
+    miner = miners.BatchHardMiner()
+    (trial,) = tried(loss, miner)
     inputs = EMBEDDINGS.clone().requires_grad_()
     loss(inputs, LABELS, miner(EMBEDDINGS, LABELS)).backward()
-    assert all(map(torch.equal, mined, miner(EMBEDDINGS, LABELS)))
-    assert torch.equal(gradient, inputs.grad)
+    assert all(map(torch.equal, trial.mined, miner(EMBEDDINGS, LABELS)))
+    assert torch.equal(trial.gradient, inputs.grad)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from torch import nn
 
 from vsearch.errors import ConfigError
 from vsearch.models.heads.base import Head
-from vsearch.training.checks.preflight import check
+from vsearch.training.checks.preflight import check, check_devices
 from vsearch.training.datamodule import CatalogDataModule
 from vsearch.training.module import MetricLearner
 from vsearch.training.samplers.random import RandomPlan
@@ -43,6 +43,7 @@ def checked(
         enable_checkpointing=False,
         **several,
     )
+    check_devices(trainer, wrap, sync)
     check(module, data, trainer)
     return module
 

@@ -1,6 +1,7 @@
 import copy
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,17 +20,21 @@ NO_LOSS_OF_EMBEDDINGS = (
 OBJECTS = ("distance", "reducer", "embedding_regularizer")
 
 
+@dataclass(frozen=True)
+class Trial:
+    """One step on a random batch: what the miner picked, and the gradient, float (B, dim)."""
+
+    mined: Any
+    gradient: Tensor
+
+
 def dry_run(
     loss: nn.Module, miners: Mapping[str, nn.Module | None], embeddings: Tensor, labels: Tensor
-) -> list[tuple[Any, Tensor]]:
-    """Take a step with copies of the loss and of each miner, on unit vectors (B, dim) and label
-    codes (B,).
+) -> list[Trial]:
+    """Take a step with a copy of the loss and of each miner, given by its key.
 
-    What can't be copied isn't tried: a warning, and nothing returned.
-
-    Returns:
-        For each miner, given by its key, what it picks and the gradient of the embeddings, float
-        (B, dim).
+    The batch is unit vectors (B, dim) with label codes (B,). What can't be copied isn't tried: a
+    warning, and nothing returned.
 
     Raises:
         ConfigError: the miner or the loss fails, they don't go together, or the loss isn't one
@@ -50,10 +55,10 @@ def dry_run(
 
 def _step(
     loss: nn.Module, miner: nn.Module | None, key: str, embeddings: Tensor, labels: Tensor
-) -> tuple[Any, Tensor]:
+) -> Trial:
     mined = None if miner is None else _mine(miner.train(), key, embeddings, labels)
     try:
-        return mined, _gradient(loss, mined, embeddings, labels)
+        return Trial(mined, _gradient(loss, mined, embeddings, labels))
     except ConfigError as error:
         if miner is None:
             raise
@@ -108,24 +113,25 @@ def _gradient(loss: nn.Module, mined: Any, embeddings: Tensor, labels: Tensor) -
 
 
 def _check_untyped(key: str, part: nn.Module | None) -> None:
-    """Refuse text in place of an object, and a choice that isn't one: pytorch-metric-learning has
-    no types.
-    """
-    for place, inner in () if part is None else inner_parts(part, key):
+    """Refuse text in place of objects, and unknown words: the library has no types."""
+    if part is None:
+        return
+    for place, inner in inner_parts(part, key):
         for name in OBJECTS:
-            if isinstance(value := getattr(inner, name, None), str):
+            value = getattr(inner, name, None)
+            if isinstance(value, str):
                 raise ConfigError(
                     f"{place}.init_args.{name}",
                     f"write it as `class_path: {value}`, not as plain text",
                 )
         if isinstance(inner, TripletMarginMiner) and inner.type_of_triplets not in TRIPLETS:
-            reason = f"{inner.type_of_triplets!r} is none of {', '.join(TRIPLETS)}"
-            raise ConfigError(f"{place}.init_args.type_of_triplets", reason)
+            raise ConfigError(
+                f"{place}.init_args.type_of_triplets",
+                f"{inner.type_of_triplets!r} is none of {', '.join(TRIPLETS)}",
+            )
 
 
 def _kind(value: Any) -> str:
-    return (
-        f"a tensor of shape {tuple(value.shape)}"
-        if isinstance(value, Tensor)
-        else f"a {type(value).__name__}"
-    )
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)}"
+    return f"a {type(value).__name__}"

@@ -13,8 +13,8 @@ MARGINS = ("margin", "pos_margin", "neg_margin")
 
 
 def check_margins(loss: nn.Module) -> None:
-    """Refuse margins that unit vectors can't reach, in the loss and in losses within it, and those
-    that mean nothing.
+    """Refuse margins, of the loss and of losses within it, that unit vectors can't reach or that
+    mean nothing.
 
     Embeddings always have unit length. Then Euclidean distances lie in 0..2, their power q in
     0..2^q, cosine and dot product in -1..1; a triplet's two differ by the width of that range at
@@ -56,24 +56,26 @@ def _check_meaning(loss: Any, key: str) -> None:
         raise ConfigError(
             key, f"{loss.margin}, which photos that all lie at one point meet: set it above 0"
         )
-    if isinstance(loss, ArcFaceLoss) and 0 < (degrees := math.degrees(loss.margin)) < 1:
-        raise ConfigError(
-            key, f"{degrees:g} degrees, which is next to nothing: the paper's is 28.6 (0.5 radians)"
-        )
+    if isinstance(loss, ArcFaceLoss):
+        degrees = math.degrees(loss.margin)
+        if 0 < degrees < 1:
+            raise ConfigError(
+                key,
+                f"{degrees:g} degrees, which is next to nothing: the paper's is 28.6 (0.5 radians)",
+            )
 
 
 def _wrong(loss: Any, inverted: bool, least: float, greatest: float) -> list[tuple[str, str]]:
     """Return the margins that make no sense, and why."""
     if isinstance(loss, TripletMarginLoss):
-        return (
-            [("margin", "can't be reached")]
-            if not loss.smooth_loss and loss.margin > greatest - least
-            else []
-        )
+        reachable = loss.smooth_loss or loss.margin <= greatest - least
+        return [] if reachable else [("margin", "can't be reached")]
     if not isinstance(loss, ContrastiveLoss):
         return []
-    sign = -1 if inverted else 1  # lower is nearer then; limits of inverted ones are symmetric
-    near, far = sign * loss.pos_margin, sign * loss.neg_margin
+    # Of inverted distances higher is nearer; their limits are symmetric.
+    sign = -1 if inverted else 1
+    near = sign * loss.pos_margin
+    far = sign * loss.neg_margin
     wrong = {
         ("pos_margin", "can't be reached"): near < least,
         ("neg_margin", "can't be reached"): far > greatest,
@@ -84,9 +86,7 @@ def _wrong(loss: Any, inverted: bool, least: float, greatest: float) -> list[tup
 
 
 def _limits(distance: BaseDistance) -> tuple[float, float]:
-    """Return the least and the greatest value between unit vectors; infinite for distances not
-    known here.
-    """
+    """Return the least and greatest value between unit vectors; infinite if not known here."""
     if type(distance) is LpDistance and distance.p == 2:
         return 0.0, 2.0**distance.power
     if isinstance(distance, DotProductSimilarity) and distance.power == 1:

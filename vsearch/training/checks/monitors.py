@@ -8,18 +8,17 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from vsearch.errors import ConfigError
-from vsearch.training.module import VAL_SCORES, MetricLearner
+from vsearch.training.module import VAL_METRICS, MetricLearner
 
 OURS = {"lightning", "vsearch", "callbacks"}
 LOSSES = ("val/loss", "train/loss", "train/loss_step", "train/loss_epoch")
-SCORES = [f"val/{name}{kind}" for name in VAL_SCORES for kind in ("", "_macro")]
+SCORES = [f"val/{name}{kind}" for name in VAL_METRICS for kind in ("", "_macro")]
 RIGHT_MODE = {**dict.fromkeys(LOSSES, "min"), **dict.fromkeys(SCORES, "max")}
 log = logging.getLogger(__name__)
 
 
 def check_monitors(module: MetricLearner, trainer: Trainer, diagnosed: Iterable[str]) -> None:
-    """Refuse a metric to look at that nothing logs, and the wrong `mode` for one: it would keep the
-    worst epoch.
+    """Refuse a metric to monitor that nothing logs, and the `mode` that keeps its worst epoch.
 
     Makes optimizer and schedule once, which shows whether they can be made. A callback that doesn't
     come with vsearch or Lightning may log what it likes: with one, an unknown metric is a warning.
@@ -30,13 +29,13 @@ def check_monitors(module: MetricLearner, trainer: Trainer, diagnosed: Iterable[
             schedule refuse.
     """
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
-    looking = _schedules(module)
+    monitoring = _schedules(module)
     for callback in callbacks:
         if isinstance(callback, ModelCheckpoint | EarlyStopping):
-            looking.append((f"trainer.callbacks[{type(callback).__name__}].init_args", callback))
-    own = {type(callback).__module__.split(".")[0] for callback in callbacks} <= OURS
+            monitoring.append((f"trainer.callbacks[{type(callback).__name__}].init_args", callback))
+    packages = {type(callback).__module__.split(".")[0] for callback in callbacks}
     known = logged(diagnosed)
-    for key, part in looking:
+    for key, part in monitoring:
         if trainer.limit_val_batches == 0 and str(part.monitor).startswith("val/"):
             raise ConfigError(
                 "trainer.limit_val_batches", f"0, but {key} looks at {part.monitor}: set it above 0"
@@ -45,7 +44,7 @@ def check_monitors(module: MetricLearner, trainer: Trainer, diagnosed: Iterable[
             _check_mode(key, part.monitor, part.mode)
         elif part.monitor is not None and getattr(part, "strict", True):
             hint = _hint(part.monitor, known)
-            if own:
+            if packages <= OURS:
                 raise ConfigError(f"{key}.monitor", f"nothing logs {part.monitor!r}; {hint}")
             log.warning(
                 "%s.monitor: vsearch doesn't log %r, does a callback of yours? If not, %s",

@@ -4,6 +4,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from vsearch.data.photos import PhotoError
 from vsearch.data.splits import SplitError
 from vsearch.errors import KEYED, ConfigError, one_line
 
-USERS = (
+REFUSALS = (
     ValueError,
     TypeError,
     ImportError,
@@ -26,47 +27,54 @@ USERS = (
     RuntimeError,
     MisconfigurationException,
 )
-DATA = {CatalogError: "data.catalog", PhotoError: "data.catalog", SplitError: "data.split"}
+DATA_ERRORS = {CatalogError: "data.catalog", PhotoError: "data.catalog", SplitError: "data.split"}
 SECTIONS = {LightningModule: "model", LightningDataModule: "data", Trainer: "trainer"}
 NO_PLUGINS = {"vsearch", "callbacks", *sys.stdlib_module_names}
 
 
+@dataclass(frozen=True)
+class ConfiguredPart:
+    """A part of a configuration: an object that a class_path and init_args describe."""
+
+    key: str
+    class_path: str
+    init_args: Mapping[str, Any]
+
+
 def refused(error: BaseException | None) -> ConfigError | None:
-    """Return the refusal that an error is, or was raised from: of a setting or of the data; None
-    for other errors.
-    """
+    """Return the refusal, of a setting or of the data, that an error is or was raised from."""
     while error is not None:
         if isinstance(error, ConfigError):
             return error
-        if key := next((key for kind, key in DATA.items() if isinstance(error, kind)), None):
-            return ConfigError(key, str(error))
+        for kind, key in DATA_ERRORS.items():
+            if isinstance(error, kind):
+                return ConfigError(key, str(error))
         error = error.__cause__
     return None
 
 
 def refusal(key: str, owner: type, error: BaseException) -> ConfigError:
-    """Return what `owner`, the part at `key`, refused, with the line of a plugin's file that it
-    comes from.
+    """Return what `owner`, the part at `key`, refused, with the line of a plugin's file.
 
     A setting that the message begins with (`freeze: ...`) or shows in backticks joins the key.
     """
-    text = one_line(error).replace(
-        "`pip install", "`uv pip install"
-    )  # uv's environments have no pip
+    # uv's environments have no pip.
+    text = one_line(error).replace("`pip install", "`uv pip install")
     if KEYED.match(text):
         return ConfigError(key, text)
-    setting = re.match(r"`?(\w+)`?: (.*)", text) or re.search(r"`(?:\w+\()?(\w+)[=`]", text)
+
+    first = re.match(r"`?(\w+)`?: (.*)", text)
+    setting = first or re.search(r"`(?:\w+\()?(\w+)[=`]", text)
     if setting and setting[1] in inspect.signature(owner).parameters:
-        inner = "" if key in ("model", "data", "trainer") else ".init_args"
-        return ConfigError(
-            f"{key}{inner}.{setting[1]}", setting[2] if setting.re.groups == 2 else text
-        )
+        inner = "" if key in SECTIONS.values() else ".init_args"
+        return ConfigError(f"{key}{inner}.{setting[1]}", first[2] if first else text)
+
     if not text or isinstance(error, KeyError):  # says little by itself
-        failed = traceback.extract_tb(error.__traceback__)[-1:]
-        text = f"{type(error).__name__} {text}".strip() + "".join(
-            f" at `{frame.line}`" for frame in failed
-        )
-    text = text if text.startswith(owner.__name__) else f"{owner.__name__}: {text}"
+        text = f"{type(error).__name__} {text}".strip()
+        for frame in traceback.extract_tb(error.__traceback__)[-1:]:
+            text += f" at `{frame.line}`"
+    if not text.startswith(owner.__name__):
+        text = f"{owner.__name__}: {text}"
     return ConfigError(key, text + _plugins_line(error))
 
 
@@ -74,21 +82,18 @@ def _plugins_line(error: BaseException) -> str:
     """Return the innermost file and line that are neither vsearch's nor a library's."""
     found = ""
     for frame, line in traceback.walk_tb(error.__traceback__):
-        package, file = (
-            str(frame.f_globals.get("__name__")).partition(".")[0],
-            frame.f_code.co_filename,
-        )
+        package = str(frame.f_globals.get("__name__")).partition(".")[0]
+        file = frame.f_code.co_filename
         if package not in NO_PLUGINS and "site-packages" not in file:
             found = f" ({Path(file).name}, line {line})"
     return found
 
 
 def make_naming(config: Namespace, refusals: list[ConfigError]) -> Callable[..., Any]:
-    """Return jsonargparse's way to make a part of `config`: what it refuses becomes a ConfigError
-    with its key.
+    """Return what makes jsonargparse's parts of `config`, and names the part that refuses.
 
-    It is added to `refusals`, too: where a setting may be of several types, jsonargparse keeps its
-    words alone.
+    The ConfigError is added to `refusals`, too: where a setting may be of several types,
+    jsonargparse keeps its words alone.
     """
     parts = list(_parts(config.as_dict(), ""))
 
@@ -96,8 +101,8 @@ def make_naming(config: Namespace, refusals: list[ConfigError]) -> Callable[...,
         try:
             return class_type(*args, **kwargs)
         except Exception as error:
-            plain = type(error) is Exception  # as pytorch-metric-learning raises
-            if not plain and not isinstance(error, USERS):
+            is_plain = type(error) is Exception  # as pytorch-metric-learning raises
+            if not is_plain and not isinstance(error, REFUSALS):
                 raise
             refusals.append(refusal(_key(parts, class_type, kwargs), class_type, error))
             raise refusals[-1] from error
@@ -107,8 +112,7 @@ def make_naming(config: Namespace, refusals: list[ConfigError]) -> Callable[...,
 
 @contextmanager
 def naming(refusals: Sequence[ConfigError] = ()) -> Iterator[None]:
-    """Raise as a ConfigError what model, data or trainer refuse when they are made, or a callback
-    in its `setup`.
+    """Raise as a ConfigError what model, data, trainer or a callback's `setup` refuse.
 
     Of an error that has the words of one of the `refusals`, that one is raised.
     """
@@ -116,35 +120,42 @@ def naming(refusals: Sequence[ConfigError] = ()) -> Iterator[None]:
         yield
     except ConfigError:
         raise
-    except USERS as error:
-        if told := next((one for one in refusals if str(one) in str(error)), None):
-            raise told from error
+    except REFUSALS as error:
+        for known in refusals:
+            if str(known) in str(error):
+                raise known from error
         for frame, _ in traceback.walk_tb(error.__traceback__):
-            owner, function = frame.f_locals.get("self"), frame.f_code.co_name
-            for kind, key in SECTIONS.items():
-                if isinstance(owner, kind) and function == "__init__":
-                    raise refusal(key, type(owner), error) from error
-            if isinstance(owner, Callback) and function == "setup":
-                raise refusal(
-                    f"trainer.callbacks[{type(owner).__name__}]", type(owner), error
-                ) from error
+            owner = frame.f_locals.get("self")
+            key = _refusing(owner, frame.f_code.co_name)
+            if key is not None:
+                raise refusal(key, type(owner), error) from error
         raise
 
 
+def _refusing(owner: object, function: str) -> str | None:
+    """Return the key of an object that refuses in a method of this name, if it has one."""
+    if function == "__init__":
+        for kind, key in SECTIONS.items():
+            if isinstance(owner, kind):
+                return key
+    if function == "setup" and isinstance(owner, Callback):
+        return f"trainer.callbacks[{type(owner).__name__}]"
+    return None
+
+
 def inner_parts(part: nn.Module, key: str) -> Iterator[tuple[str, Any]]:
-    """Yield the module at `key` and those within it, a wrapped loss for instance, with their keys."""
+    """Yield the module at `key` and those within it, such as a wrapped loss, with their keys."""
     for name, inner in part.named_modules():
-        yield key + "".join(f".init_args.{step}" for step in name.split(".") if step), inner
+        steps = name.split(".") if name else []
+        yield key + "".join(f".init_args.{step}" for step in steps), inner
 
 
-def _key(
-    parts: list[tuple[str, dict[str, Any]]], class_type: type, arguments: Mapping[str, Any]
-) -> str:
+def _key(parts: list[ConfiguredPart], class_type: type, arguments: Mapping[str, Any]) -> str:
     """Return the key of the part of this class; of several, of the one with these arguments."""
-    for key, part in parts:
-        named = part["class_path"].rpartition(".")[2] == class_type.__name__
-        if named and _plain(part.get("init_args") or {}) <= _plain(arguments):
-            return key
+    for part in parts:
+        same_class = part.class_path.rpartition(".")[2] == class_type.__name__
+        if same_class and _plain(part.init_args) <= _plain(arguments):
+            return part.key
     return f"{class_type.__module__}.{class_type.__qualname__}"
 
 
@@ -154,13 +165,16 @@ def _plain(arguments: Mapping[str, Any]) -> set[tuple[str, Any]]:
     }
 
 
-def _parts(node: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield every part's key and its class_path and init_args; a list's item goes by its class."""
+def _parts(node: Any, key: str) -> Iterator[ConfiguredPart]:
+    """Yield every part of a configuration; a list's item goes by its class."""
     if isinstance(node, dict):
-        if isinstance(node.get("class_path"), str):
-            yield key, node
+        class_path = node.get("class_path")
+        if isinstance(class_path, str):
+            yield ConfiguredPart(key, class_path, node.get("init_args") or {})
         for name, value in node.items():
             yield from _parts(value, f"{key}.{name}".removeprefix("."))
-    for item in node if isinstance(node, list) else []:
-        if isinstance(item, dict):
-            yield from _parts(item, f"{key}[{str(item.get('class_path')).rpartition('.')[2]}]")
+    elif isinstance(node, list):
+        for item in node:
+            if isinstance(item, dict):
+                class_name = str(item.get("class_path")).rpartition(".")[2]
+                yield from _parts(item, f"{key}[{class_name}]")

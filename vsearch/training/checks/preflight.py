@@ -1,6 +1,9 @@
+from collections.abc import Sequence
+
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.accelerators import CPUAccelerator
+from lightning.pytorch.strategies import ParallelStrategy
 from lightning.pytorch.utilities.seed import isolate_rng
 from pytorch_metric_learning.losses import CrossBatchMemory
 from torch import Tensor, nn
@@ -9,7 +12,7 @@ from vsearch.class_paths import describe
 from vsearch.errors import ConfigError
 from vsearch.models.backbones.base import Backbone
 from vsearch.models.heads.base import Head
-from vsearch.training.checks.dry_run import dry_run
+from vsearch.training.checks.dry_run import Trial, dry_run
 from vsearch.training.checks.margins import check_margins
 from vsearch.training.checks.monitors import check_monitors
 from vsearch.training.checks.part_errors import inner_parts, refusal
@@ -29,52 +32,42 @@ def check(module: MetricLearner, data: CatalogDataModule, trainer: Trainer) -> N
     Raises:
         ConfigError: what can't work, by its key.
     """
-    connector = trainer._accelerator_connector
-    if connector.is_distributed and connector.use_distributed_sampler:
-        reason = "true, but batches are shared among the devices already: set it to false"
-        raise ConfigError("trainer.use_distributed_sampler", reason)
-    if (
-        connector.is_distributed
-        and connector._layer_sync
-        and isinstance(trainer.accelerator, CPUAccelerator)
-    ):
-        raise ConfigError(
-            "trainer.sync_batchnorm", "true, which needs GPUs: set it to false on CPUs"
-        )
     check_stored(module.backbone, module.embedder.head)
-    if not any(value.requires_grad for value in module.parameters()):
-        key = (
-            "model.backbone.init_args.freeze"
-            if hasattr(module.backbone, "freeze")
-            else "model.backbone"
-        )
-        raise ConfigError(key, "nothing is left to train: freeze fewer stages, or add a head")
+    _check_trained(module)
     check_training(module, trainer)
     check_margins(module.loss)
-    for key, part in inner_parts(module.loss, "model.loss"):
-        if isinstance(part, CrossBatchMemory) and part.memory_size < (
-            size := data.p * data.k * trainer.world_size
-        ):
-            whole = "P x K" if trainer.world_size == 1 else f"{trainer.world_size} devices x P x K"
-            reason = f"{part.memory_size} is too small for a batch of {whole} = {size} photos: set it to {size} or more"
-            raise ConfigError(f"{key}.init_args.memory_size", reason)
+    _check_memory(module, data, trainer.world_size)
+
     with isolate_rng(include_cuda=False):
         torch.default_generator.manual_seed(0)  # the CPU's alone, which is put back
         _check_embeddings(module)
-        batch = _batch(data, module.embedder.dim)
-        tried = dry_run(module.loss, _miners(module, trainer), *batch)
-    if data.k == 1 and data.sampler.by_label and any(not gradient.any() for _, gradient in tried):
-        name = type(module.loss).__name__
-        reason = (
-            f"K = 1 leaves {name} without a second photo of any label, and so with nothing to learn"
-        )
-        raise ConfigError("data.photos_per_class", f"{reason}: set it to 2 or more")
-    diagnosed = {
-        name
-        for mined in (None, *(mined for mined, _ in tried))
-        for name in module.diagnose(*batch, mined)
-    }
+        embeddings, labels = _random_batch(data, module.embedder.dim)
+        trials = dry_run(module.loss, _miners(module, trainer), embeddings, labels)
+    _check_gradients(module, data, trials)
+
+    diagnosed = set(module.diagnose(embeddings, labels, None))
+    for trial in trials:
+        diagnosed.update(module.diagnose(embeddings, labels, trial.mined))
     check_monitors(module, trainer, sorted(diagnosed))
+
+
+def check_devices(trainer: Trainer, use_distributed_sampler: bool, sync_batchnorm: bool) -> None:
+    """Refuse settings of the trainer that its devices can't take.
+
+    Raises:
+        ConfigError: such a setting.
+    """
+    if not isinstance(trainer.strategy, ParallelStrategy):
+        return
+    if use_distributed_sampler:
+        raise ConfigError(
+            "trainer.use_distributed_sampler",
+            "true, but batches are shared among the devices already: set it to false",
+        )
+    if sync_batchnorm and isinstance(trainer.accelerator, CPUAccelerator):
+        raise ConfigError(
+            "trainer.sync_batchnorm", "true, which needs GPUs: set it to false on CPUs"
+        )
 
 
 def check_stored(backbone: Backbone, head: Head | None) -> None:
@@ -94,11 +87,45 @@ def check_stored(backbone: Backbone, head: Head | None) -> None:
             raise refusal(key, type(part), error) from error
 
 
+def _check_trained(module: MetricLearner) -> None:
+    if not any(value.requires_grad for value in module.parameters()):
+        key = "model.backbone"
+        if hasattr(module.backbone, "freeze"):
+            key = "model.backbone.init_args.freeze"
+        raise ConfigError(key, "nothing is left to train: freeze fewer stages, or add a head")
+
+
+def _check_memory(module: MetricLearner, data: CatalogDataModule, world_size: int) -> None:
+    """Refuse a CrossBatchMemory that a batch of all devices doesn't fit into."""
+    n_photos = data.classes_per_batch * data.photos_per_class * world_size
+    batch = "P x K" if world_size == 1 else f"{world_size} devices x P x K"
+    for key, part in inner_parts(module.loss, "model.loss"):
+        if isinstance(part, CrossBatchMemory) and part.memory_size < n_photos:
+            raise ConfigError(
+                f"{key}.init_args.memory_size",
+                f"{part.memory_size} is too small for a batch of {batch} = {n_photos} photos: set "
+                f"it to {n_photos} or more",
+            )
+
+
+def _check_gradients(
+    module: MetricLearner, data: CatalogDataModule, trials: Sequence[Trial]
+) -> None:
+    """Refuse K = 1 where the loss then learns nothing."""
+    if data.photos_per_class > 1 or not data.sampler.by_label:
+        return
+    if any(not trial.gradient.any() for trial in trials):
+        raise ConfigError(
+            "data.photos_per_class",
+            f"K = 1 leaves {type(module.loss).__name__} without a second photo of any label, and "
+            "so with nothing to learn: set it to 2 or more",
+        )
+
+
 def _check_embeddings(module: MetricLearner) -> None:
-    """Embed two random photos: two vectors of the length that was said. Leaves what is trained in
-    training mode.
-    """
-    embedder, size = module.embedder, module.embedder.preprocessing.size
+    """Embed two random photos; what is trained is left in training mode."""
+    embedder = module.embedder
+    size = embedder.preprocessing.size
     module.eval()
     try:
         with torch.no_grad():
@@ -123,10 +150,13 @@ def _miners(module: MetricLearner, trainer: Trainer) -> dict[str, nn.Module | No
     return found
 
 
-def _batch(data: CatalogDataModule, dim: int) -> tuple[Tensor, Tensor]:
-    """Return random unit vectors (P * K, dim) and label codes (P * K,), of a catalog that is read
-    the last ones.
+def _random_batch(data: CatalogDataModule, dim: int) -> tuple[Tensor, Tensor]:
+    """Return random unit vectors (P * K, dim) and label codes (P * K,).
+
+    The codes are the last ones of the catalog, if it is read.
     """
-    count = data.n_labels if hasattr(data, "items") else data.p
-    labels = ((count - 1 - torch.arange(data.p)) % count).repeat_interleave(data.k)
+    p = data.classes_per_batch
+    count = data.n_labels if hasattr(data, "items") else p
+    codes = (count - 1 - torch.arange(p)) % count
+    labels = codes.repeat_interleave(data.photos_per_class)
     return nn.functional.normalize(torch.randn(len(labels), dim), dim=1), labels

@@ -4,8 +4,7 @@ from torch import Tensor, nn
 
 
 class ClassifierLoss(nn.Module):
-    """Cross-entropy of a linear classifier over the embeddings; the classifier is dropped after
-    training.
+    """Cross-entropy of a linear classifier, which is dropped after training.
 
     The classifier sees `scale * embedding`. On a unit vector itself a new linear layer's logits
     stay within about ±0.6: their softmax is near uniform however good the embedding is, and
@@ -38,15 +37,10 @@ class ClassifierLoss(nn.Module):
         self.cross_entropy = nn.CrossEntropyLoss(label_smoothing=label_smoothing)
 
     def forward(self, embeddings: Tensor, labels: Tensor, mined: Any = None) -> Tensor:
-        """Return the mean cross-entropy of unit vectors, float (B, embedding_size), with label
-        codes, int (B,).
-
-        Raises:
-            ValueError: pairs or triplets were mined, of which a classifier has no use.
-        """
+        """Return the mean cross-entropy of unit vectors (B, dim) with label codes (B,)."""
         if mined is not None:
             raise ValueError(
-                "ClassifierLoss looks at single photos and can't use what a miner picks: `miner: "
-                "null`."
+                "ClassifierLoss looks at single photos and can't use what a miner picks: "
+                "`miner: null`."
             )
         return self.cross_entropy(self.classifier(self.scale * embeddings), labels)

@@ -6,11 +6,11 @@ from torch import Tensor, nn
 
 
 class MatryoshkaLoss(nn.Module):
-    """One loss over several prefixes of the embedding, each brought to unit length: a short prefix
-    can be searched too.
+    """One loss over several prefixes of the embedding, so that a short prefix can be searched too.
 
-    Kusupati et al. 2022, "Matryoshka Representation Learning". The paper adds the prefixes' losses
-    up; their weighted mean, taken here, keeps the scale of a single loss.
+    Each prefix is brought to unit length. Kusupati et al. 2022, "Matryoshka Representation
+    Learning". The paper adds the prefixes' losses up; their weighted mean, taken here, keeps the
+    scale of a single loss.
 
     Args:
         loss: takes (embeddings, labels, mined indices). What was mined on the whole embedding
@@ -43,13 +43,12 @@ class MatryoshkaLoss(nn.Module):
         if embedding_size is not None:
             _check_longest(dims, embedding_size)
         _check_sizes(loss)
-        self.loss, self.dims = loss, list(dims)
+        self.loss = loss
+        self.dims = list(dims)
         self.weights = [1.0] * len(dims) if weights is None else list(weights)
 
     def forward(self, embeddings: Tensor, labels: Tensor, mined: Any = None) -> Tensor:
-        """Return the weighted mean of the prefixes' losses, of embeddings, float (B, dim), with
-        label codes (B,).
-        """
+        """Return the weighted mean loss of embeddings (B, dim) with label codes (B,)."""
         _check_longest(self.dims, embeddings.shape[1])
         prefixes = (nn.functional.normalize(embeddings[:, :dim], dim=1) for dim in self.dims)
         losses = torch.stack([self.loss(prefix, labels, mined) for prefix in prefixes])

@@ -5,8 +5,9 @@ import pandas as pd
 
 
 class BatchPlan(ABC):
-    """Which training photos meet in a batch. A subclass implements `epoch`, and `check` if it needs
-    certain columns.
+    """Which training photos meet in a batch.
+
+    A subclass implements `epoch`, and `check` if it needs certain columns.
 
     Attributes:
         by_label: whether a batch is made of P labels; if not, P * K is only its size, and P may be
@@ -16,9 +17,7 @@ class BatchPlan(ABC):
     by_label: bool = True
 
     def check(self, items: pd.DataFrame) -> None:  # noqa: B027 (optional hook)
-        """Raise a ValueError that names the setting if `items` can't be planned for; called before
-        training.
-        """
+        """Raise a ValueError that names the setting, before training, if `items` can't be used."""
 
     @abstractmethod
     def epoch(

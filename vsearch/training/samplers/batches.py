@@ -45,22 +45,22 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        self.rank, self.world = rank, world
-        self.plan, self.labels, self.k, self.seed, self.epoch = (
-            plan,
-            np.asarray(labels),
-            k,
-            seed,
-            epoch,
-        )
+        self.plan = plan
+        self.labels = np.asarray(labels)
+        self.k = k
+        self.seed = seed
+        self.epoch = epoch
         self.items = pd.DataFrame(index=range(len(self.labels))) if items is None else items
+        self.rank = rank
+        self.world = world
+
         classes = len(np.unique(self.labels))
-        self.p = min(
-            p, (classes if plan.by_label else p * world) // world, len(self.labels) // (k * world)
-        )
+        drawable = classes if plan.by_label else p * world
+        self.p = min(p, drawable // world, len(self.labels) // (k * world))
         if self.p * world < 2 or classes < 2:
             setting = "`data.photos_per_class`: " if classes > 1 else ""
-            n, devices = max(2, world), "" if world == 1 else f" on {world} devices"
+            n = max(2, world)
+            devices = "" if world == 1 else f" on {world} devices"
             raise ValueError(
                 f"{setting}Batches of P={p} classes x K={k} photos{devices} need {n} classes and "
                 f"{n}*K photos or more; this part has {classes} classes and {len(self.labels)} "
@@ -77,34 +77,32 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         return len(self.labels) // (self.joint_p * self.k)
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw this epoch from now on, as torch's DistributedSampler has it: for loops other than
-        Lightning's.
-        """
+        """Draw this epoch from now on: for training loops other than Lightning's."""
         self.epoch = lambda: epoch
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         rng = np.random.default_rng([self.seed, self.epoch()])
         batches = self.plan.epoch(self.labels, self.items, self.joint_p, self.k, rng)
-        if len(batches) != len(self) or any(len(set(batch)) < len(batch) for batch in batches):
+        repeats = any(len(set(batch)) < len(batch) for batch in batches)
+        if len(batches) != len(self) or repeats:
             raise ValueError(
                 f"{type(self.plan).__name__}.epoch must return {len(self)} batches, and a photo at "
                 f"most once in each; it returned {len(batches)} batches."
             )
         for batch in batches:
             seeded = [(position, int(rng.integers(2**63))) for position in batch]
-            yield seeded if self.world == 1 else self._share(seeded)
+            yield seeded if self.world == 1 else self._own_share(seeded)
 
-    def _share(self, batch: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Return this rank's part of a batch: its share of the labels, in the order in which they
-        come.
-        """
-        drawn = [
-            int(self.labels[position]) if self.plan.by_label else position for position, _ in batch
-        ]
-        own = set(np.array_split([*dict.fromkeys(drawn)], self.world)[self.rank].tolist())
+    def _own_share(self, batch: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Return this rank's share of a batch, its photos in their order."""
+        groups = [position for position, _ in batch]
+        if self.plan.by_label:
+            groups = self.labels[groups].tolist()
+        shares = np.array_split(list(dict.fromkeys(groups)), self.world)
+        own = set(shares[self.rank].tolist())
         if not own:
             raise ValueError(
                 f"{type(self.plan).__name__}.epoch: a batch has too few labels for {self.world} "
                 "devices."
             )
-        return [one for one, group in zip(batch, drawn, strict=True) if group in own]
+        return [photo for photo, group in zip(batch, groups, strict=True) if group in own]

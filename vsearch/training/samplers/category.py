@@ -1,4 +1,4 @@
-from itertools import zip_longest
+from itertools import chain, zip_longest
 
 import numpy as np
 import pandas as pd
@@ -29,16 +29,17 @@ class CategoryPlan(BatchPlan):
     """
 
     def __init__(self, column: str, categories_per_batch: int = 2) -> None:
-        self.column, self.categories_per_batch = column, categories_per_batch
+        self.column = column
+        self.categories_per_batch = categories_per_batch
 
     def check(self, items: pd.DataFrame) -> None:
         """Refuse a column that is missing or empty."""
-        key = "`data.sampler.init_args.column`"
         if self.categories_per_batch < 1:
             raise ValueError(
                 f"`data.sampler.init_args.categories_per_batch` is {self.categories_per_batch}: "
                 "set it to 1 or more."
             )
+        key = "`data.sampler.init_args.column`"
         has = f"the catalog has {[column for column in items if column not in NO_CATEGORIES]}."
         if self.column not in items:
             raise ValueError(f"{key}: there is no column '{self.column}'; {has}")
@@ -48,47 +49,52 @@ class CategoryPlan(BatchPlan):
     def epoch(
         self, labels: np.ndarray, items: pd.DataFrame, p: int, k: int, rng: np.random.Generator
     ) -> list[list[int]]:
-        """Draw each batch's categories, the labels of each, and the photos of each label, at
-        random.
-        """
+        """Draw each batch's categories, the labels of each, and the photos of each label."""
         codes = np.unique(labels, return_inverse=True)[1]
-        photos = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
+        photos_of = _positions(codes)
         categories = members(codes, items[self.column])
-        return [
-            [
-                position
-                for label in self._labels(categories, p, rng)
-                for position in rng.choice(
-                    photos[label], min(k, len(photos[label])), replace=False
-                ).tolist()
-            ]
-            for _ in range(len(labels) // (p * k))
-        ]
+        batches = []
+        for _ in range(len(labels) // (p * k)):
+            batch: list[int] = []
+            for label in self._draw_labels(categories, p, rng):
+                photos = photos_of[label]
+                batch += rng.choice(photos, min(k, len(photos)), replace=False).tolist()
+            batches.append(batch)
+        return batches
 
-    def _labels(self, categories: list[np.ndarray], p: int, rng: np.random.Generator) -> list[int]:
+    def _draw_labels(
+        self, categories: list[np.ndarray], p: int, rng: np.random.Generator
+    ) -> list[int]:
         """Return the labels of one batch."""
         sizes = np.array([len(category) for category in categories])
         order = rng.choice(len(categories), len(categories), replace=False, p=sizes / sizes.sum())
         shuffled = (rng.permutation(categories[category]).tolist() for category in order)
         chosen = [next(shuffled) for _ in order[: self.categories_per_batch]]
-        drawn = [label for turn in zip_longest(*chosen) for label in turn if label is not None]
+
+        in_turn = chain.from_iterable(zip_longest(*chosen))
+        drawn = [label for label in in_turn if label is not None]
         while len(drawn) < p and (further := next(shuffled, None)):
             drawn += further
         return drawn[:p]
 
 
 def members(codes: np.ndarray, column: pd.Series) -> list[np.ndarray]:
-    """Return the labels of each category, given the label (n,), 0 to L - 1, and the category of
-    each photo.
+    """Return the labels of each category.
+
+    Args:
+        codes: the label of each photo, int (n,), 0 to L - 1.
+        column: the category of each photo.
     """
-    votes = (
-        pd.DataFrame({"label": codes, "category": _values(column).to_numpy()})
-        .groupby(["label", "category"])
-        .size()
-    )
+    photos = pd.DataFrame({"label": codes, "category": _values(column).to_numpy()})
+    votes = photos.groupby(["label", "category"]).size()
     best = votes.groupby(level="label").idxmax().str[1].reindex(range(codes.max() + 1))
-    category = pd.factorize(best, use_na_sentinel=False)[0]
-    return np.split(np.argsort(category, kind="stable"), np.cumsum(np.bincount(category))[:-1])
+    return _positions(pd.factorize(best, use_na_sentinel=False)[0])
+
+
+def _positions(codes: np.ndarray) -> list[np.ndarray]:
+    """Return the positions of each code, 0 to the largest."""
+    ends = np.cumsum(np.bincount(codes))
+    return np.split(np.argsort(codes, kind="stable"), ends[:-1])
 
 
 def _values(column: pd.Series) -> pd.Series:

@@ -18,14 +18,12 @@ class PKPlan(BatchPlan):
     ) -> list[list[int]]:
         """Draw each batch's classes, and its photos of each, at random."""
         size = p * k
-        state = (
-            np.random.get_state()
-        )  # MPerClassSampler draws from NumPy's global generator: lend it a seeded one
+        state = np.random.get_state()
+        # MPerClassSampler draws from NumPy's global generator, which is put back.
         np.random.seed(rng.integers(2**32))
         try:
             drawn = [int(position) for position in MPerClassSampler(labels, k, size, len(labels))]
         finally:
             np.random.set_state(state)
-        return [
-            list(dict.fromkeys(drawn[start : start + size])) for start in range(0, len(drawn), size)
-        ]
+        starts = range(0, len(drawn), size)
+        return [list(dict.fromkeys(drawn[start : start + size])) for start in starts]

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -5,8 +6,9 @@ from torch.utils.data import Sampler
 
 
 class Shares(Sampler[list[int]]):
-    """One rank's share of n positions, in batches: each position once, on one rank, and as many
-    batches on every rank.
+    """One rank's share of n positions, in batches.
+
+    Each position comes once, on one rank, and every rank has as many batches.
 
     DDP's ranks wait for one another in every batch, and a DistributedSampler repeats positions to
     make them even. The ranks' first batches, put together, are the first positions in their order,
@@ -26,7 +28,10 @@ class Shares(Sampler[list[int]]):
             raise ValueError(
                 f"{n} photos can't be shared among {world} devices: train or score on fewer."
             )
-        self.n, self.steps, self.rank, self.world = n, -(-n // (size * world)), rank, world
+        self.n = n
+        self.steps = math.ceil(n / (size * world))
+        self.rank = rank
+        self.world = world
 
     def __len__(self) -> int:
         return self.steps

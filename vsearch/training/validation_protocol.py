@@ -1,0 +1,24 @@
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class ValidationProtocol:
+    """How a catalog's photos are searched in validation and test.
+
+    Attributes:
+        queries: rows of the val photos that search, int (q,).
+        gallery: rows that they search, int (n,).
+        exclusion_keys: int (n_items,), of each row; a query never counts hits that share its key.
+        classes_per_batch: P of the PK batches that `val/loss` is the mean of.
+        photos_per_class: K of them.
+        seed: decides them.
+    """
+
+    queries: np.ndarray
+    gallery: np.ndarray
+    exclusion_keys: np.ndarray
+    classes_per_batch: int
+    photos_per_class: int
+    seed: int
