@@ -31,12 +31,7 @@ class GradualUnfreezing(Callback):
         self.schedule = schedule
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Check the schedule against the model; warn when the backbone's weights are random.
-
-        Raises:
-            ValueError: a stage doesn't exist or is frozen for good, or the schedule leaves nothing
-                to train at first.
-        """
+        """Check the schedule against the model; warn when the backbone's weights are random."""
         if stage != "fit":
             return
         module = metric_learner(pl_module)
@@ -53,7 +48,6 @@ class GradualUnfreezing(Callback):
             trainer.strategy._ddp_kwargs["find_unused_parameters"] = True
 
     def _check_start(self, module: MetricLearner) -> None:
-        """Refuse a schedule that leaves nothing to train in epoch 0."""
         held: set[int] = set()
         for name, start in self.schedule.items():
             if start > 0:

@@ -21,8 +21,7 @@ CAPTION = "item"
 
 
 class ShowProjector(Callback):
-    """After the fit, show items of the bundle in TensorBoard's embedding projector, with
-    thumbnails, labels and ids.
+    """After the fit, show items of the bundle in TensorBoard's embedding projector.
 
     It stands behind BuildIndex, whose bundle it reads. The items are drawn at random, of each label
     its share, at least one; the thumbnails are made so small that all fit into the largest picture
@@ -36,7 +35,8 @@ class ShowProjector(Callback):
     def __init__(self, most: int = 1000, seed: int = 0) -> None:
         if not 1 <= most <= (SPRITE // SMALLEST) ** 2:
             raise ValueError(f"most: it must be 1 to {(SPRITE // SMALLEST) ** 2:,}, not {most}.")
-        self.most, self.seed = most, seed
+        self.most = most
+        self.seed = seed
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the run's folder, of which all ranks must ask at once."""
@@ -44,7 +44,8 @@ class ShowProjector(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Read the bundle and write what the projector opens."""
-        if not trainer.is_global_zero or not (found := writers(trainer.loggers)):
+        boards = writers(trainer.loggers) if trainer.is_global_zero else []
+        if not boards:
             return
         try:
             live = open_live(self.folder)
@@ -56,7 +57,7 @@ class ShowProjector(Callback):
         items = live.items.to_pandas().iloc[chosen]
         texts = [[_line(item["label"]), _line(item["id"])] for _, item in items.iterrows()]
         pictures = thumbnails(items)
-        for board in found:
+        for board in boards:
             board.add_embedding(
                 torch.from_numpy(vectors),
                 texts,
@@ -68,22 +69,17 @@ class ShowProjector(Callback):
 
 
 def drawn(labels: np.ndarray, most: int, seed: int) -> np.ndarray:
-    """Return up to `most` positions, rising: of each label its share, and one at least while there
-    is room.
-    """
+    """Return up to `most` positions, rising; each label has its share, and one if there is room."""
     order = np.random.default_rng(seed).permutation(len(labels))
-    own = pd.Series(labels[order])
-    place = own.groupby(own).cumcount()
-    rank = (
-        place / own.groupby(own).transform("size")
-    ).to_numpy()  # the first of each label comes before any second
-    return np.sort(order[np.argsort(rank, kind="stable")][:most])
+    shuffled = pd.Series(labels[order])
+    same_label = shuffled.groupby(shuffled)
+    # The first of each label comes before any second.
+    rank = same_label.cumcount() / same_label.transform("size")
+    return np.sort(order[np.argsort(rank.to_numpy(), kind="stable")][:most])
 
 
 def thumbnails(items: pd.DataFrame) -> Tensor:
-    """Return the items' photos, float (n, 3, s, s), 0..1, s so that n fit into a sprite; grey where
-    there is none.
-    """
+    """Return the photos, float (n, 3, s, s), 0..1, s so that n fit into a sprite; or grey."""
     side = min(LARGEST, SPRITE // math.ceil(math.sqrt(len(items))))
     square = Preprocessing(side, (0, 0, 0), (1, 1, 1))
 
@@ -93,9 +89,8 @@ def thumbnails(items: pd.DataFrame) -> Tensor:
         except PhotoError:
             return torch.full((3, side, side), 128, dtype=torch.uint8)
 
-    return (
-        torch.stack([*in_threads(thumbnail, zip(items["path"], boxes(items), strict=True))]) / 255
-    )
+    sources = zip(items["path"], boxes(items), strict=True)
+    return torch.stack([*in_threads(thumbnail, sources)]) / 255
 
 
 def _line(text: object) -> str:

@@ -67,10 +67,6 @@ class CatalogDataModule(LightningDataModule):
         trunk_cache: compute what the frozen stages make of each photo once, and keep it on the
             disk; null computes it in every epoch. Batches of a fit then hold maps (B, C, h, w) in
             place of photos.
-
-    Raises:
-        SplitError: P is below 2, K or the size of other batches below 1, or the number of workers
-            below 0.
     """
 
     items: pd.DataFrame
@@ -146,17 +142,15 @@ class CatalogDataModule(LightningDataModule):
         self._preprocessing = model.backbone.preprocessing
         self._cut = None
         if self.trunk_cache is not None and trainer.state.fn == TrainerFn.FITTING:
-            self._cut = self._find_cut(model)
+            self._cut = model.embedder.cut
+            if self._cut is None:
+                rank_zero_warn(
+                    "data.trunk_cache isn't used: the backbone doesn't begin with frozen stages, "
+                    "one by one."
+                )
 
     def read(self) -> None:
-        """Prepare, read, check and split the catalog, once, without a trainer or a run.
-
-        Raises:
-            CatalogError: the catalog can't be read.
-            PhotoError: photos can't be used.
-            SplitError: the catalog can't be split as asked, or its parts can't be trained on and
-                measured.
-        """
+        """Prepare, read, check and split the catalog, once, without a trainer or a run."""
         if not self._is_read:
             self._take(self._read())
         self._check_parts()
@@ -188,7 +182,6 @@ class CatalogDataModule(LightningDataModule):
             )
 
     def _check_parts(self) -> None:
-        """Refuse now what would fail after the first epoch, or after the last."""
         rank, world_size = self._rank_and_world_size
         train = self.part("train")
         self._batches("train", self.sampler, rank, world_size)
@@ -252,9 +245,7 @@ class CatalogDataModule(LightningDataModule):
         return self.part("train" if self.split.gallery == "train" else part)
 
     def exclusion_keys(self) -> np.ndarray:
-        """Return int (n_items,): a query never counts hits that share its key: itself, or its
-        `sequence`.
-        """
+        """Return int (n_items,): a query counts no hit of its key: itself, or its `sequence`."""
         rows = np.arange(len(self.items))
         if "sequence" not in self.items:
             return rows
@@ -266,25 +257,12 @@ class CatalogDataModule(LightningDataModule):
 
         `batches` are a DataLoader's settings; without any, a batch has `eval_batch_size` photos.
         """
-        batches = batches or {"batch_size": self.eval_batch_size}
-        maps = self._trunk_maps()
-        if maps is not None:
-            return loaders.loader(maps.plain(items, self.content_hashes[items.index]), **batches)
-        return loaders.loader(self._photos(items), self.num_workers, **batches)
+        return self._loader(items, False, **(batches or {"batch_size": self.eval_batch_size}))
 
     def train_dataloader(self) -> DataLoader:
-        """Return the loader of the sampler's batches.
-
-        An epoch has as many photos as the train part, as far as they fill batches.
-        """
-        items = self.part("train")
+        """Return the loader of the sampler's batches; an epoch is one pass over the train part."""
         batches = self._batches("train", self.sampler, *self._rank_and_world_size)
-        maps = self._trunk_maps()
-        if maps is not None:
-            hashes = self.content_hashes[items.index]
-            return loaders.loader(maps.augmented(items, hashes), batch_sampler=batches)
-        photos = self._photos(items, self.augment)
-        return loaders.loader(photos, self.num_workers, batch_sampler=batches)
+        return self._loader(self.part("train"), True, batch_sampler=batches)
 
     def val_dataloader(self) -> DataLoader:
         """Return the val part, in order."""
@@ -299,10 +277,7 @@ class CatalogDataModule(LightningDataModule):
         return self._own_share(self.items)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Augment training photos on the device.
-
-        The seed, the number of the batch and the rank decide how.
-        """
+        """Augment training photos on the device, as seed, batch number and rank decide."""
         trainer = self.trainer
         if self.batch_augment is None or trainer is None or not trainer.training:
             return batch
@@ -310,15 +285,21 @@ class CatalogDataModule(LightningDataModule):
         photos, labels, rows = batch
         return augmented_batch(photos, self.batch_augment, seed), labels, rows
 
-    def _photos(self, items: pd.DataFrame, augment: nn.Module | None = None) -> PhotoDataset:
+    def _loader(self, items: pd.DataFrame, augmented: bool, **batches: Any) -> DataLoader:
         if self._preprocessing is None:
             raise RuntimeError(
                 "CatalogDataModule takes the photo size from the model: use it through a Trainer."
             )
-        return PhotoDataset(items, self._preprocessing, augment)
+        maps = self._trunk_maps(self._preprocessing)
+        if maps is None:
+            augment = self.augment if augmented else None
+            photos = PhotoDataset(items, self._preprocessing, augment)
+            return loaders.loader(photos, self.num_workers, **batches)
+        hashes = self.content_hashes[items.index]
+        dataset = maps.augmented(items, hashes) if augmented else maps.plain(items, hashes)
+        return loaders.loader(dataset, **batches)
 
     def _own_share(self, items: pd.DataFrame) -> DataLoader:
-        """Return a loader over this rank's share of `items`; of all, if there is one rank."""
         rank, world_size = self._rank_and_world_size
         if world_size == 1:
             return self.loader(items)
@@ -348,27 +329,15 @@ class CatalogDataModule(LightningDataModule):
     def _current_epoch(self) -> int:
         return self.trainer.current_epoch if self.trainer else 0
 
-    def _find_cut(self, model: MetricLearner) -> Cut | None:
-        """Return the frozen beginning of the network and the rest, if it can be cut."""
-        cut = model.embedder.cut
-        if cut is None:
-            rank_zero_warn(
-                "data.trunk_cache isn't used: the backbone doesn't begin with frozen stages, one "
-                "by one."
-            )
-        return cut
-
-    def _trunk_maps(self) -> TrunkMaps | None:
-        """Return what keeps the maps of the frozen stages in a fit with a trunk cache."""
+    def _trunk_maps(self, preprocessing: Preprocessing) -> TrunkMaps | None:
+        """Return what keeps the maps of the frozen stages, in a fit with a trunk cache."""
         trainer = self.trainer
-        if self._cut is None or self.trunk_cache is None or self._preprocessing is None:
-            return None
-        if trainer is None:
+        if self.trunk_cache is None or self._cut is None or trainer is None:
             return None
         return TrunkMaps(
             self.trunk_cache,
             self._cut,
-            self._preprocessing,
+            preprocessing,
             self.augment,
             self.seed,
             str(trainer.precision),

@@ -40,20 +40,15 @@ from vsearch.training.module import MetricLearner
 
 
 @dataclass(frozen=True)
-class EmbeddedPhotos:
-    """Photos as vectors, and how many of them were decoded and embedded a second."""
-
-    vectors: Embedded
-    photos_per_s: float
-
-
-@dataclass(frozen=True)
 class TestPhotos:
-    """The test queries and the gallery that they search, as one network embeds them."""
+    """The test queries and the gallery that they search, as one network embeds them.
+
+    `photos_per_s` says how many gallery photos were decoded and embedded a second.
+    """
 
     queries: Embedded
     gallery: Embedded
-    gallery_photos_per_s: float
+    photos_per_s: float
 
 
 @dataclass(frozen=True)
@@ -133,11 +128,7 @@ class FinalEvaluation:
 
 
 def load_best_weights(module: MetricLearner, checkpoint: str) -> int:
-    """Load a checkpoint's weights into the module, without the optimizer's state.
-
-    Returns:
-        the checkpoint's epoch.
-    """
+    """Load a checkpoint's weights, without the optimizer's state; return its epoch."""
     saved = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
     module.load_state_dict(saved["state_dict"])
     return int(saved["epoch"])
@@ -179,8 +170,9 @@ class FinalEvaluator:
     def embed_test_photos(self, embedder: Embedder, title: str) -> TestPhotos:
         """Embed the test queries and the gallery; the progress bar says `title`."""
         queries = self._embed(embedder, self.data.queries("test"), f"queries ({title})")
+        start = time.perf_counter()
         gallery = self._embed(embedder, self.data.gallery("test"), f"gallery ({title})")
-        return TestPhotos(queries.vectors, gallery.vectors, gallery.photos_per_s)
+        return TestPhotos(queries, gallery, len(gallery) / (time.perf_counter() - start))
 
     def score_untrained(self, backbone: Backbone, weights: dict[str, Tensor]) -> NetworkScores:
         """Score a backbone before training, by exact search; it is left with these weights."""
@@ -199,15 +191,7 @@ class FinalEvaluator:
         untrained: NetworkScores | None,
         error_rate: float,
     ) -> FinalEvaluation:
-        """Measure the trained network and the index of its gallery.
-
-        Args:
-            embedder: made the photos' embeddings.
-            photos: the test part.
-            built: the index of its gallery.
-            untrained: the scores before training.
-            error_rate: of the calibration's threshold, see `Calibration`.
-        """
+        """Measure the trained network, which made `photos`, and the index of its gallery."""
         queries = photos.queries
         gallery = photos.gallery
         trained = score(built.index, queries, gallery)
@@ -224,22 +208,16 @@ class FinalEvaluator:
             index=_index_quality(built, photos),
             calibration=self._calibrate(embedder, photos, built.index, error_rate),
             naive_split=self._naive_split(trained, before),
-            photos_per_s=None if self.data.trunk_cache else photos.gallery_photos_per_s,
+            photos_per_s=None if self.data.trunk_cache else photos.photos_per_s,
         )
 
-    def _embed(self, embedder: Embedder, items: pd.DataFrame, what: str) -> EmbeddedPhotos:
+    def _embed(self, embedder: Embedder, items: pd.DataFrame, what: str) -> Embedded:
         embedder.eval().to(self.device)
         loader = self.data.loader(items)
-
-        start = time.perf_counter()
         found = embed_loader(embedder.from_batch, loader, self.device, f"Embedding {what}")
-        seconds = time.perf_counter() - start
-
         embedder.cpu()
         keys = self.data.exclusion_keys()[found.rows]
-        return EmbeddedPhotos(
-            Embedded(found.embeddings, found.labels, keys), len(found.rows) / seconds
-        )
+        return Embedded(found.embeddings, found.labels, keys)
 
     def _score_axes(self, hits: np.ndarray, photos: TestPhotos) -> AxesScores:
         data = self.data
@@ -258,7 +236,7 @@ class FinalEvaluator:
         """
         if self._val_searches_the_same_gallery():
             items = self.data.queries("val")
-            held_out = self._embed(embedder, items, "val queries (to calibrate)").vectors
+            held_out = self._embed(embedder, items, "val queries (to calibrate)")
             rest = photos.queries
             source = "val photos"
         else:
@@ -284,7 +262,7 @@ class FinalEvaluator:
         )
 
     def _naive_split(self, trained: Scores, untrained: Scores | None) -> NaiveSplitClaims | None:
-        """Return what a naive split would claim; None where queries don't search the train part."""
+        """Return None where queries don't search the train part."""
         data = self.data
         if data.split.gallery != "train" or "is_gallery" in data.items:
             return None

@@ -123,9 +123,7 @@ class MetricLearner(LightningModule):
         return self.embedder.from_batch(photos)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return the optimizer over all that is not frozen, with its warm-up per batch and its
-        schedule per epoch.
-        """
+        """Return the optimizer, its warm-up per batch and its schedule per epoch."""
         groups = parameter_groups(self.embedder, self.loss, self.lr_factors)
         optimizer = self.optimizer(groups)
         scale_rates(optimizer)
@@ -192,8 +190,6 @@ class MetricLearner(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log `val/loss` over fixed PK batches and how well val photos find each other.
-
-        Where the catalog flags queries and a gallery, only those search and only those are found.
 
         Raises:
             DivergedError: embeddings aren't finite any more.

@@ -21,9 +21,6 @@ def parameter_groups(
         factors: `loss`, `head` where the embedder has one, or a part of the backbone by the name
             that `freeze` takes, to a factor above 0. A part without parameters (most losses) may be
             named, and changes nothing.
-
-    Raises:
-        ValueError: a name is no part, the part is frozen, or a factor isn't above 0.
     """
     parts = {name: _parameters(embedder, loss, name) for name in factors}
     # The inner one of nested parts comes first.

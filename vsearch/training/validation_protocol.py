@@ -11,9 +11,7 @@ class ValidationProtocol:
         queries: rows of the val photos that search, int (q,).
         gallery: rows that they search, int (n,).
         exclusion_keys: int (n_items,), of each row; a query never counts hits that share its key.
-        classes_per_batch: P of the PK batches that `val/loss` is the mean of.
-        photos_per_class: K of them.
-        seed: decides them.
+        classes_per_batch, photos_per_class, seed: of the PK batches that make `val/loss`.
     """
 
     queries: np.ndarray

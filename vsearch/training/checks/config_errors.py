@@ -65,11 +65,6 @@ class Place:
     key: str = ""
     class_path: str | None = None
 
-    @property
-    def class_name(self) -> str:
-        """The class's own name."""
-        return (self.class_path or "").rpartition(".")[2]
-
     def under(self, name: str) -> str:
         """Return the key of a setting at this place."""
         steps = [self.key, "" if self.class_path is None else "init_args", name]
@@ -87,12 +82,8 @@ class Reason:
 def parse_error(message: str, words: Sequence[str], settings: Iterable[str]) -> ConfigError:
     """Return jsonargparse's message in one line that names the key.
 
-    A message of an unknown shape keeps all its words.
-
-    Args:
-        message: of several lines.
-        words: the command line.
-        settings: the dotted keys that the command takes.
+    A message of an unknown shape keeps all its words. `words` are the command line, `settings` the
+    dotted keys that the command takes.
     """
     if message.startswith(("Problems parsing config", "Unexpected config")):
         file_error = unreadable(words)
@@ -131,13 +122,12 @@ def _of_union(types: str, errors: str, value: str, place: Place) -> Reason:
         class_path = re.search(r"'class_path': '([^']+)'", value)
         return Reason(untyped[1], Place(place.key, class_path[1] if class_path else ""))
     if types.startswith("list[") and (item := CLASS.match(meant)):
-        place = Place(f"{place.key}[{item[1].rpartition('.')[2]}]")
+        place = Place(f"{place.key}[{_class_name(item[1])}]")
     # In a union, the message leaves the value out.
     return _innermost(meant.replace("Import path does", f"Import path {value} does"), place)
 
 
 def _explain(reason: Reason, settings: list[str]) -> ConfigError:
-    """Say what is wrong, and what would be right."""
     text = reason.text
     place = reason.place
     if found := UNKNOWN.match(text):
@@ -147,7 +137,8 @@ def _explain(reason: Reason, settings: list[str]) -> ConfigError:
     if found := REQUIRED.match(text):
         names = [SUBCOMMAND.sub("", name) for name in found[1].split(", ")]
         keys = ", ".join(map(place.under, names))
-        return ConfigError(keys, f"{place.class_name or 'vsearch'} needs this setting")
+        owner = _class_name(place.class_path) or "vsearch"
+        return ConfigError(keys, f"{owner} needs this setting")
     if found := ARGUMENT.match(text):
         return ConfigError(found[1], found[2])
     if found := NO_ATTRIBUTE.match(text):
@@ -163,17 +154,15 @@ def _explain(reason: Reason, settings: list[str]) -> ConfigError:
 
 
 def _unknown_argument(name: str, place: Place) -> ConfigError:
-    """Explain a setting that a class doesn't have."""
     first, dot, _ = name.partition(".")
     if dot and first != "init_args" and difflib.get_close_matches(first, ["init_args"]):
         return ConfigError(f"{place.key}.{first}", "no such setting; did you mean init_args?")
     suggestion = _suggestion(name, _parameters(place.class_path or ""))
-    owner = place.class_name or "the class"
+    owner = _class_name(place.class_path) or "the class"
     return ConfigError(place.under(name), f"{owner} has no such setting{suggestion}")
 
 
 def _unknown_setting(name: str, settings: list[str]) -> ConfigError:
-    """Explain a setting that the command doesn't have."""
     section, *below = name.split(".")
     if section in STUDY_SETTINGS:
         return ConfigError(
@@ -183,6 +172,10 @@ def _unknown_setting(name: str, settings: list[str]) -> ConfigError:
     known = [key for key in settings if key.startswith(f"{section}.")] or settings
     suggestion = _suggestion(".".join([section, *below[:1]]), known)
     return ConfigError(name, f"no such setting{suggestion}")
+
+
+def _class_name(class_path: str | None) -> str:
+    return (class_path or "").rpartition(".")[2]
 
 
 def _suggestion(name: str, known: list[str]) -> str:

@@ -35,10 +35,6 @@ def dry_run(
 
     The batch is unit vectors (B, dim) with label codes (B,). What can't be copied isn't tried: a
     warning, and nothing returned.
-
-    Raises:
-        ConfigError: the miner or the loss fails, they don't go together, or the loss isn't one
-            finite number that depends on the embeddings.
     """
     for key, part in {"model.loss": loss, **miners}.items():
         _check_untyped(key, part)
@@ -87,7 +83,8 @@ def _mine(miner: nn.Module, key: str, embeddings: Tensor, labels: Tensor) -> Any
 
 
 def _gradient(loss: nn.Module, mined: Any, embeddings: Tensor, labels: Tensor) -> Tensor:
-    name, inputs = type(loss).__name__, embeddings.clone().requires_grad_()
+    name = type(loss).__name__
+    inputs = embeddings.clone().requires_grad_()
     try:
         value = loss(inputs, labels, mined)
     except Exception as error:
@@ -102,9 +99,9 @@ def _gradient(loss: nn.Module, mined: Any, embeddings: Tensor, labels: Tensor) -
         raise ConfigError(
             "model.loss", f"{name} is {value.item()} on a batch of random unit vectors"
         )
-    gradient = (
-        torch.autograd.grad(value, inputs, allow_unused=True)[0] if value.requires_grad else None
-    )
+    gradient = None
+    if value.requires_grad:
+        (gradient,) = torch.autograd.grad(value, inputs, allow_unused=True)
     if gradient is None:
         raise ConfigError(
             "model.loss", f"{name} has no gradient: it doesn't depend on the embeddings"

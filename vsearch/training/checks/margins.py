@@ -23,10 +23,6 @@ def check_margins(loss: nn.Module) -> None:
     `neg_margin`. At the other end every pair counts, at the full width every triplet: that trains.
     Without a triplet margin, photos that all lie at one point have no loss. ArcFace's margin is in
     degrees: below 1, it is an angle in radians or another loss's margin.
-
-    Raises:
-        ConfigError: such a margin, or a loss with a margin whose distance has
-            `normalize_embeddings: false`.
     """
     for key, part in inner_parts(loss, "model.loss"):
         _check_meaning(part, f"{key}.init_args.margin")

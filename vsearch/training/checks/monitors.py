@@ -23,10 +23,6 @@ def check_monitors(module: MetricLearner, trainer: Trainer, diagnosed: Iterable[
     Makes optimizer and schedule once, which shows whether they can be made. A callback that doesn't
     come with vsearch or Lightning may log what it likes: with one, an unknown metric is a warning.
     `diagnosed` are the names that `module.diagnose` gives.
-
-    Raises:
-        ConfigError: such a metric, one of val photos that are left out, or what optimizer and
-            schedule refuse.
     """
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
     monitoring = _schedules(module)

@@ -22,15 +22,11 @@ from vsearch.training.module import MetricLearner
 
 
 def check(module: MetricLearner, data: CatalogDataModule, trainer: Trainer) -> None:
-    """Refuse, before training, parts that can't work together.
+    """Refuse, by a ConfigError, parts that can't work together.
 
-    To be called when all parts are made and nothing else is: the catalog may still be unread, which
-    takes minutes for a large one, and the run has no folder yet. Two random photos go through the
-    network, and a random PK batch of unit vectors through copies of miner and loss, which must make
-    a finite number with a gradient of it. Weights, memories and random generators stay as they are.
-
-    Raises:
-        ConfigError: what can't work, by its key.
+    The catalog may still be unread, which takes minutes for a large one, and the run has no folder
+    yet. Two random photos go through the network, and a random PK batch of unit vectors through
+    copies of miner and loss. Weights, memories and random generators stay as they are.
     """
     check_stored(module.backbone, module.embedder.head)
     _check_trained(module)
@@ -52,11 +48,7 @@ def check(module: MetricLearner, data: CatalogDataModule, trainer: Trainer) -> N
 
 
 def check_devices(trainer: Trainer, use_distributed_sampler: bool, sync_batchnorm: bool) -> None:
-    """Refuse settings of the trainer that its devices can't take.
-
-    Raises:
-        ConfigError: such a setting.
-    """
+    """Refuse settings of the trainer that its devices can't take."""
     if not isinstance(trainer.strategy, ParallelStrategy):
         return
     if use_distributed_sampler:
@@ -71,9 +63,7 @@ def check_devices(trainer: Trainer, use_distributed_sampler: bool, sync_batchnor
 
 
 def check_stored(backbone: Backbone, head: Head | None) -> None:
-    """Refuse a backbone or head that lacks attributes of its base class, or that a bundle couldn't
-    describe.
-    """
+    """Refuse a backbone or head that lacks its base class's attributes or can't be described."""
     for key, part, base in (("model.backbone", backbone, Backbone), ("model.head", head, Head)):
         if part is None:
             continue
@@ -123,7 +113,6 @@ def _check_gradients(
 
 
 def _check_embeddings(module: MetricLearner) -> None:
-    """Embed two random photos; what is trained is left in training mode."""
     embedder = module.embedder
     size = embedder.preprocessing.size
     module.eval()
@@ -151,10 +140,7 @@ def _miners(module: MetricLearner, trainer: Trainer) -> dict[str, nn.Module | No
 
 
 def _random_batch(data: CatalogDataModule, dim: int) -> tuple[Tensor, Tensor]:
-    """Return random unit vectors (P * K, dim) and label codes (P * K,).
-
-    The codes are the last ones of the catalog, if it is read.
-    """
+    """Return random unit vectors (P * K, dim) and the catalog's last label codes (P * K,)."""
     p = data.classes_per_batch
     count = data.n_labels if hasattr(data, "items") else p
     codes = (count - 1 - torch.arange(p)) % count

@@ -9,13 +9,7 @@ LENGTHS = ("max_epochs", "max_steps", "limit_train_batches")
 
 
 def check_training(module: MetricLearner, trainer: Trainer) -> None:
-    """Refuse numbers of trainer, optimizer and schedule with which nothing is trained.
-
-    Makes optimizer and schedule once.
-
-    Raises:
-        ConfigError: such a number.
-    """
+    """Refuse numbers of trainer, optimizer and schedule with which nothing is trained."""
     for name in LENGTHS:
         if getattr(trainer, name) == 0:
             raise ConfigError(f"trainer.{name}", "0, so that nothing is trained: set it above 0")

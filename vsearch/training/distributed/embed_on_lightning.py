@@ -25,21 +25,21 @@ def run(
     writer: Writer,
     batch_size: int,
 ) -> None:
-    """Embed the parts that are asked for with Lightning's Trainer, on a GPU where there is one and
-    PyTorch computes.
+    """Embed items with Lightning's Trainer, on a GPU where there is one and PyTorch computes.
 
     Args:
         runtime: what computes.
         preprocessing: the network's.
-        items: of the rows that are still to be embedded; their index has the catalog's rows.
+        items: those still to be embedded; their index has the catalog's rows.
         writer: what takes the embeddings.
         batch_size: photos that are computed at a time.
     """
-    rows, sources = items.index.tolist(), [*zip(items["path"], boxes(items), strict=True)]
-    batches = [
-        (rows[start : start + batch_size], sources[start : start + batch_size])
-        for start in range(0, len(rows), batch_size)
-    ]
+    rows = items.index.tolist()
+    sources = [*zip(items["path"], boxes(items), strict=True)]
+    batches = []
+    for start in range(0, len(rows), batch_size):
+        part = slice(start, start + batch_size)
+        batches.append((rows[part], sources[part]))
     on_gpu = torch.cuda.is_available() and isinstance(runtime, TorchRuntime)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     trainer = Trainer(
@@ -51,9 +51,8 @@ def run(
         callbacks=[_Interrupt()],
     )
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", ".*does not have many workers"
-        )  # threads decode beside a CPU that computes
+        # Beside a CPU that computes, threads decode.
+        warnings.filterwarnings("ignore", ".*does not have many workers")
         warnings.filterwarnings("ignore", ".*LeafSpec")  # Lightning 2.6 with a newer PyTorch
         trainer.predict(
             _Embedding(runtime, writer),
@@ -64,7 +63,8 @@ def run(
 
 class _Decoded(Dataset[Photos]):
     def __init__(self, batches: Sequence[Batch], preprocessing: Preprocessing) -> None:
-        self.batches, self.preprocessing = batches, preprocessing
+        self.batches = batches
+        self.preprocessing = preprocessing
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -76,7 +76,8 @@ class _Decoded(Dataset[Photos]):
 class _Embedding(LightningModule):
     def __init__(self, runtime: Runtime, writer: Writer) -> None:
         super().__init__()
-        self.runtime, self.writer = runtime, writer
+        self.runtime = runtime
+        self.writer = writer
         if isinstance(runtime, TorchRuntime):
             self.network = runtime.network  # so that the Trainer moves it
 

@@ -20,10 +20,6 @@ class MatryoshkaLoss(nn.Module):
         weights: how much each prefix counts, above 0; null for all alike.
         embedding_size: length of the embedding; filled in from the model. Without it `dims` are
             checked at the first batch.
-
-    Raises:
-        ValueError: `dims` don't fit the embedding, `weights` don't fit `dims`, or the loss has
-            weights of its own that fit one length only.
     """
 
     def __init__(

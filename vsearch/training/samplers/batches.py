@@ -27,10 +27,6 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         epoch: returns the number of the epoch that begins.
         items: the catalog's columns, a row for each label; for plans that look at them.
         rank, world: whose share is yielded, of how many.
-
-    Raises:
-        ValueError: there are fewer than 2 classes or fewer than 2*k photos; the plan can't use
-            these items; when iterated: the plan breaks its promise.
     """
 
     def __init__(

@@ -18,9 +18,6 @@ class Shares(Sampler[list[int]]):
         n: positions, at least one for each rank.
         size: the largest batch.
         rank, world: whose share, of how many.
-
-    Raises:
-        ValueError: there are fewer positions than ranks.
     """
 
     def __init__(self, n: int, size: int, rank: int, world: int) -> None:
