@@ -30,7 +30,7 @@ def schema(dim: int, hashed: bool = False) -> pa.Schema:
 def table(
     items: pd.DataFrame, vectors: np.ndarray, hashes: Sequence[str] | None = None
 ) -> pa.Table:
-    """Return items (id, label) with their embeddings, float32 (n, dim), as a table of that schema."""
+    """Return items (id, label) and their embeddings, float32 (n, dim), in that schema."""
     lists = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
     columns = [
         items["id"].tolist(),
@@ -120,7 +120,7 @@ class Parts:
 
     @cached_property
     def starts(self) -> np.ndarray:
-        """Return int (len + 1,): how many embeddings the parts before each have, and at last all."""
+        """Return int (len + 1,): how many embeddings lie before each part; the last is all."""
         counts = [pq.read_metadata(self.file(number)).num_rows for number in range(len(self))]
         return np.cumsum([0, *counts])
 

@@ -317,7 +317,7 @@ def _oversize(sizes: np.ndarray, owner: np.ndarray, fraction: float) -> np.ndarr
 
 
 def _bounded(carry: np.ndarray, limit: np.ndarray) -> np.ndarray:
-    """Shrink the carry so that one label pays back at most its own share, or a unit, of any part."""
+    """Shrink the carry: one label pays back at most its share, or a unit, of any part."""
     return carry * min(1.0, float((limit / np.maximum(np.abs(carry), 1e-9)).min()))
 
 

@@ -28,7 +28,7 @@ class Catalog(ABC):
     synthetic: bool = False
 
     def prepare(self) -> None:  # noqa: B027 (optional hook)
-        """Make the photos if they have to be made. Safe to call twice; called by one process only."""
+        """Make the photos if need be. Safe to call twice; called by one process only."""
 
     @abstractmethod
     def read(self) -> pd.DataFrame:
@@ -90,7 +90,10 @@ def check(items: pd.DataFrame, source: str) -> pd.DataFrame:
         "Correct the path, or drop the rows.",
     )
     alone = items.groupby("label")["id"].transform("size") == 1
-    advice = "A label needs 2 photos or more to be found again: add photos, merge labels, or set min_images_per_label."
+    advice = (
+        "A label needs 2 photos or more to be found again: add photos, merge labels, or set "
+        "min_images_per_label."
+    )
     refuse(items, alone, source, "are the only photo of their label", advice)
     _check_boxes(items, source)
     return items.reset_index(drop=True)
@@ -178,16 +181,17 @@ def drop_small_labels(items: pd.DataFrame, min_images_per_label: int) -> pd.Data
     sizes = items.groupby("label")["label"].transform("size")
     small = (sizes < min_images_per_label) & ~is_blank(items["label"])
     if small.any():
-        first, counts = (
-            items.loc[small, ["label", "id"]].drop_duplicates("label"),
-            items["label"].value_counts(),
-        )
+        first = items.loc[small, ["label", "id"]].drop_duplicates("label")
+        counts = items["label"].value_counts()
         named = [
             f"{label!r} has {counts.loc[label]} ({_place(items, row)}id={id!r})"
             for row, label, id in first.head(5).itertuples()
         ]
         more = [f"and {len(first) - len(named)} more"] if len(first) > len(named) else []
-        message = "Dropped %d items of %d labels with fewer than %d photos. The labels, each with its first item: %s."
+        message = (
+            "Dropped %d items of %d labels with fewer than %d photos. The labels, each with its "
+            "first item: %s."
+        )
         logger.warning(
             message, small.sum(), len(first), min_images_per_label, "; ".join([*named, *more])
         )

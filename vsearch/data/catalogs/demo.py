@@ -19,16 +19,18 @@ from vsearch.data.catalogs.demo_shapes import (
 )
 
 DRAWING_VERSION = 1  # raise it when the same seed gives other photos than before
-README = "These photos are synthetic: vsearch drew them (DemoCatalog). They show no real product, shop or brand.\n"
+README = (
+    "These photos are synthetic: vsearch drew them (DemoCatalog). They show no real product, shop "
+    "or brand.\n"
+)
 RNG = np.random.Generator
 
 
 class DemoCatalog(Catalog):
-    """Synthetic photos of 16 product types, drawn into `folder` once: same settings and libraries,
-    same bytes.
+    """Synthetic photos of 16 product types, drawn into `folder` once.
 
-    Colour, pattern and gender are drawn independently of the label; pose, background, light and
-    occlusion vary.
+    The same settings and libraries give the same bytes. Colour, pattern and gender are drawn
+    independently of the label; pose, background, light and occlusion vary.
 
     Args:
         folder: where `photos/`, `items.csv` and `demo.json` (the settings) go; new, or drawn with
@@ -157,7 +159,7 @@ def long_tail(n_items: int, n_labels: int, ratio: float = 20) -> list[int]:
 
 
 def shuffled(labels: NDArray[np.str_], seed: int) -> list[str]:
-    """Return the labels in the order of the items, so that the first photos aren't all of one type."""
+    """Return the labels in the items' order: the first photos aren't all of one type."""
     return [str(label) for label in np.random.default_rng([seed, len(labels)]).permutation(labels)]
 
 

@@ -25,33 +25,45 @@ PATTERNS = ("plain", "stripes", "dots", "checks")
 # mirror image).
 SHAPES = {
     "t-shirt": """half poly body 50,23 42,21 36,13 22,19 4,38 17,50 27,42 27,88 50,88
-        one line dark 36,13 42,21 50,23 58,21 64,13; pair line dark 9,33 22,46; one line dark 28,83 72,83""",
+        one line dark 36,13 42,21 50,23 58,21 64,13; pair line dark 9,33 22,46
+        one line dark 28,83 72,83""",
     "sneaker": """one curve body 7,74 7,44 12,36 20,44 32,44 42,30 50,32 60,50 84,58 94,66 94,74
         one poly pale 5,70 95,70 95,78 91,81 8,81 5,78; one curve dark 70,54 86,58 95,66 95,71 70,71
-        one line pale 42,40 52,35; one line pale 46,46 57,41; one line pale 52,52 62,47; one thick pale 18,66 40,52""",
+        one line pale 42,40 52,35; one line pale 46,46 57,41; one line pale 52,52 62,47
+        one thick pale 18,66 40,52""",
     "trousers": """half poly body 50,6 30,6 24,95 44,95 50,36; one poly dark 30,6 70,6 70,13 30,13
         one line dark 50,13 50,36; pair line dark 38,14 30,26; pair line dark 25,90 44,90""",
-    "handbag": """one loop dark 30,48 32,22 40,12 60,12 68,22 70,48; one poly body 16,46 84,46 93,90 7,90
+    "handbag": """one loop dark 30,48 32,22 40,12 60,12 68,22 70,48
+        one poly body 16,46 84,46 93,90 7,90
         one poly dark 16,46 84,46 76,64 50,70 24,64; one oval pale 45,63 55,73""",
     "shirt": """half poly body 50,18 40,11 28,15 17,28 3,78 14,82 27,46 27,92 50,92
-        pair poly pale 50,22 41,9 33,14 41,31; one line dark 50,22 50,92; pair poly dark 5,70 17,74 14,82 3,78
-        one oval ink 48,34 52,38; one oval ink 48,48 52,52; one oval ink 48,62 52,66; one oval ink 48,76 52,80
+        pair poly pale 50,22 41,9 33,14 41,31; one line dark 50,22 50,92
+        pair poly dark 5,70 17,74 14,82 3,78
+        one oval ink 48,34 52,38; one oval ink 48,48 52,52; one oval ink 48,62 52,66
+        one oval ink 48,76 52,80
         one poly dark 56,40 68,40 68,52 62,55 56,52""",
     "dress": """half poly body 50,24 43,22 39,6 34,6 34,26 38,46 10,90 28,95 50,93
-        one poly dark 38,44 62,44 64,51 36,51; pair line dark 44,52 34,94; one line dark 50,52 50,93""",
+        one poly dark 38,44 62,44 64,51 36,51; pair line dark 44,52 34,94
+        one line dark 50,52 50,93""",
     "watch": """one poly body 39,3 61,3 64,32 36,32; one poly body 36,68 64,68 61,97 39,97
         one poly dark 76,46 81,46 81,54 76,54; one oval dark 23,23 77,77; one oval pale 30,30 70,70
-        one thick ink 50,50 50,36; one thick ink 50,50 60,56; one oval ink 48,84 52,88; one oval ink 48,77 52,81""",
+        one thick ink 50,50 50,36; one thick ink 50,50 60,56; one oval ink 48,84 52,88
+        one oval ink 48,77 52,81""",
     "backpack": """one loop dark 40,20 40,6 60,6 60,20; pair curve dark 20,36 6,48 6,82 20,88
         half curve body 50,14 28,14 16,32 16,92 22,94 50,94; one poly dark 27,58 73,58 73,86 27,86
-        one line pale 27,65 73,65; one loop pale 24,50 28,26 50,22 72,26 76,50; one oval pale 47,66 53,75""",
+        one line pale 27,65 73,65; one loop pale 24,50 28,26 50,22 72,26 76,50
+        one oval pale 47,66 53,75""",
     "heel": """one curve body 10,22 18,18 34,46 58,66 82,72 96,84 92,89 70,88 52,82 32,62 20,56 8,44
-        one poly ink 9,40 24,57 17,62 14,90 9,90; one thick ink 30,63 52,83 70,89 92,89; one line dark 64,70 74,86""",
-    "boot": """one curve body 28,8 60,8 62,44 66,52 88,62 94,78 90,84 24,84 28,60; one poly dark 25,4 63,4 63,15 25,15
-        one poly ink 24,80 94,80 94,87 52,87 48,94 24,94; one line pale 52,24 62,24; one line pale 52,34 62,34
+        one poly ink 9,40 24,57 17,62 14,90 9,90; one thick ink 30,63 52,83 70,89 92,89
+        one line dark 64,70 74,86""",
+    "boot": """one curve body 28,8 60,8 62,44 66,52 88,62 94,78 90,84 24,84 28,60
+        one poly dark 25,4 63,4 63,15 25,15
+        one poly ink 24,80 94,80 94,87 52,87 48,94 24,94; one line pale 52,24 62,24
+        one line pale 52,34 62,34
         one line pale 52,44 63,44; one line pale 54,54 67,51; one line dark 52,15 53,58""",
     "sunglasses": """one thick body 42,42 50,38 58,42; pair thick body 6,38 3,30 14,24
-        pair curve body 3,34 47,36 48,52 40,68 16,70 5,56; pair curve ink 9,39 42,41 43,51 36,63 18,64 10,54
+        pair curve body 3,34 47,36 48,52 40,68 16,70 5,56
+        pair curve ink 9,39 42,41 43,51 36,63 18,64 10,54
         pair line pale 16,58 26,44""",
     "cap": """one curve body 8,66 10,40 26,22 46,20 64,26 72,46 72,66; one oval dark 39,17 47,23
         one curve dark 58,54 78,56 97,68 96,76 78,70 54,68; one loop dark 43,22 30,36 28,64
@@ -59,14 +71,17 @@ SHAPES = {
     "shorts": """half poly body 50,20 24,20 9,74 45,80 50,52; one poly dark 24,20 76,20 78,28 22,28
         one line dark 50,28 50,52; pair line dark 32,29 21,44
         pair line dark 11,67 46,73; pair line pale 48,28 44,40""",
-    "skirt": """half poly body 50,18 34,18 8,80 20,86 35,82 50,87; one poly dark 34,18 66,18 69,26 31,26
+    "skirt": """half poly body 50,18 34,18 8,80 20,86 35,82 50,87
+        one poly dark 34,18 66,18 69,26 31,26
         pair line dark 37,26 20,85; pair line dark 44,26 36,82; one line dark 50,26 50,86""",
     "sock": """one curve body 43,8 68,8 70,40 72,62 62,74 40,92 20,95 8,86 14,72 38,60 42,40
         one poly dark 41,4 70,4 70,17 41,17; one curve pale 70,52 74,66 60,78 52,66
         one curve pale 26,66 8,74 8,92 24,95 34,92
         one line pale 49,6 49,16; one line pale 55,6 55,16; one line pale 62,6 62,16""",
-    "bottle": """half curve body 50,16 41,16 42,28 28,42 28,96 32,97 50,97; one poly ink 40,4 60,4 60,18 40,18
-        one poly pale 29,54 71,54 71,80 29,80; one thick dark 36,62 64,62; one line dark 40,71 60,71""",
+    "bottle": """half curve body 50,16 41,16 42,28 28,42 28,96 32,97 50,97
+        one poly ink 40,4 60,4 60,18 40,18
+        one poly pale 29,54 71,54 71,80 29,80; one thick dark 36,62 64,62
+        one line dark 40,71 60,71""",
 }
 CATEGORIES = {
     **dict.fromkeys(

@@ -46,14 +46,13 @@ class HuggingFaceCatalog(Catalog):
         folder: str = "hf_catalog",
         min_images_per_label: int = 2,
     ) -> None:
-        self.settings = {
-            "dataset": dataset,
-            "image": image,
-            "label": label,
-            "id": id,
-            "split": split,
-        }
-        self.dataset, self.image, self.label, self.id, self.split = dataset, image, label, id, split
+        self.dataset = dataset
+        self.image = image
+        self.label = label
+        self.id = id
+        self.split = split
+        named = ("dataset", "image", "label", "id", "split")
+        self.settings = {name: getattr(self, name) for name in named}
         self.folder = Path(folder)
         self.min_images_per_label = min_images_per_label
 
@@ -162,7 +161,10 @@ class HuggingFaceCatalog(Catalog):
             paths.append(f"photos/{number}.{extension_of(content)}")
             (export / paths[-1]).write_bytes(content)
         if empty:
-            message = "%s: %d of %d rows have no image in '%s', the first is row %d (from 0). Empty files stand for them."
+            message = (
+                "%s: %d of %d rows have no image in '%s', the first is row %d (from 0). Empty "
+                "files stand for them."
+            )
             logger.warning(
                 message, self.dataset, len(empty), len(paths), self.image, empty[0] - first
             )
