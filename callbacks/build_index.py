@@ -160,7 +160,9 @@ class BuildIndex(Callback):
         module = metric_learner(trainer.lightning_module)
         data = catalog_data(trainer)
         content = report.to_json()
-        picture = example_grid(evaluation.hits.positions, data)
+        picture = example_grid(
+            evaluation.hits.positions, data.queries("test"), data.gallery("test")
+        )
         write_bundle(
             self.folder,
             module.embedder,

@@ -1,6 +1,5 @@
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -90,12 +89,11 @@ class Case:
         self.index.build(self.vectors[self.held])
         self.queries = Embedded(self.vectors[self.asked], labels[self.asked], np.array(self.asked))
         self.gallery = Embedded(self.vectors[self.held], labels[self.held], np.array(self.held))
-        sides = {"queries": self.items.iloc[self.asked], "gallery": self.items.iloc[self.held]}
-        parts = {name: (lambda part, side=side: side) for name, side in sides.items()}
-        self.data = SimpleNamespace(**parts)
 
     def draw(self, n: int, k: int) -> Image.Image:
-        return example_grid(top_hits(self.index, self.queries, self.gallery, k), self.data, n, k)
+        hits = top_hits(self.index, self.queries, self.gallery, k)
+        asked = self.items.iloc[self.asked]
+        return example_grid(hits, asked, self.items.iloc[self.held], n, k)
 
     def rows(self, monkeypatch, n: int, k: int) -> list[list[tuple[int, str, bool | None]]]:
         """What is drawn: the number of each photo, its caption, and whether it counts as right."""

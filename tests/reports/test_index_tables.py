@@ -1,11 +1,12 @@
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
 
 from vsearch.evaluation.metrics import per_query
 from vsearch.evaluation.scoring import Scores
-from vsearch.reports.index_tables import index_facts, index_sections, label_quality
+from vsearch.reports.index_tables import index_facts, index_sections
+from vsearch.reports.summary import label_quality
 
 LABELS = np.repeat([0, 1, 2], 20)
 
@@ -23,25 +24,25 @@ def test_the_difference_is_the_indexs_doing_query_by_query():
     assert list(found) == ["precision_at_1", "precision_at_10", "cmc_at_10", "map_at_r"]
     for name, values in found.items():
         ours, theirs = served.model[name], exact.model[name]
-        assert values["served"]["value"] == pytest.approx(sum(ours) / 60)
-        assert values["exact"]["value"] == pytest.approx(sum(theirs) / 60)
-        change = values["difference"]
-        assert change["value"] == pytest.approx(
+        assert values.served.value == pytest.approx(sum(ours) / 60)
+        assert values.exact.value == pytest.approx(sum(theirs) / 60)
+        change = values.difference
+        assert change.value == pytest.approx(
             sum(a - b for a, b in zip(ours, theirs, strict=True)) / 60
         )
-        assert change["low"] <= change["value"] <= change["high"]
-    assert found["precision_at_10"]["difference"]["high"] < 0
+        assert change.low <= change.value <= change.high
+    assert found["precision_at_10"].difference.high < 0
 
 
 def test_an_index_that_finds_the_same_makes_no_difference():
     for values in label_quality(scores(0.5), scores(0.5)).values():
-        assert {values["difference"][name] for name in ("value", "low", "high")} == {0}
+        assert set(astuple(values.difference)[:3]) == {0}
 
 
 def test_an_exact_index_is_scored_once():
     for values in label_quality(scores(0.5), None).values():
-        assert values["exact"] == values["served"]
-        assert values["difference"] is None
+        assert values.exact == values.served
+        assert values.difference is None
 
 
 def test_labels_and_times_have_a_table_each(report):

@@ -1,6 +1,6 @@
 import json
 from importlib.metadata import PackageNotFoundError, version
-from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,14 +8,36 @@ import pytest
 
 from vsearch.data.catalogs.demo import DemoCatalog
 from vsearch.data.catalogs.folder import FolderCatalog
+from vsearch.data.io.json_dataclasses import to_json
 from vsearch.data.splits import StratifiedSplit
 from vsearch.evaluation.axes import AxesScores, Axis
 from vsearch.evaluation.metrics import means
 from vsearch.evaluation.scoring import Scores
-from vsearch.reports.summary import axes_summary, library_versions, protocol, summary
+from vsearch.reports.summary import (
+    SplitData,
+    axes,
+    graded,
+    library_versions,
+    metrics,
+    per_class,
+    protocol,
+)
 
 LABELS = np.array([2, 0, 2, 2])
 NAMES = ["apple", "pear", "plum"]
+
+
+def summary(trained: Scores, untrained: Scores | None, names: list[str]) -> dict[str, Any]:
+    """What report.json has of it."""
+    return {
+        "metrics": to_json(metrics(trained, untrained)),
+        "per_class": per_class(trained, names),
+    }
+
+
+def axes_summary(trained: AxesScores, untrained: AxesScores | None) -> dict[str, Any]:
+    """What report.json has of it."""
+    return to_json({"axes": axes(trained, untrained), "graded": graded(trained, untrained)})
 
 
 def scores(first: list[float], chance: float = 0.25, labels: np.ndarray = LABELS) -> Scores:
@@ -134,7 +156,10 @@ def test_axes_without_a_baseline_and_no_axes():
     found = axes_summary(on_axes([1, 0, 1, 1]), None)
     assert set(found["axes"]["colour"]["metrics"]["precision_at_1"]) == {"trained", "chance"}
     assert set(found["graded"]["ndcg_at_10"]) == {"trained", "chance"}
-    assert axes_summary(AxesScores({}, on_axes([1, 0, 1, 1]).graded), None) == {}
+    assert axes_summary(AxesScores({}, on_axes([1, 0, 1, 1]).graded), None) == {
+        "axes": {},
+        "graded": None,
+    }
 
 
 def test_one_query_is_enough_and_all_is_plain_json():
@@ -147,14 +172,20 @@ def test_one_query_is_enough_and_all_is_plain_json():
 )
 def test_the_protocol_counts_what_was_searched(catalog, synthetic, monkeypatch):
     items = pd.DataFrame({"split": ["train"] * 6 + ["val"] + ["test"] * 4})
-    gallery = {"test": items.iloc[:6]}
-    data = SimpleNamespace(
-        catalog=catalog, split=StratifiedSplit(seed=5), items=items, n_labels=3, n_skipped=2, seed=4
+    items["label"] = [*"abcabcabcab"]
+    data = SplitData(
+        catalog=catalog,
+        split=StratifiedSplit(seed=5),
+        items=items,
+        content_hashes=pd.Series(dtype=object),
+        skipped=pd.DataFrame({"id": ["x", "y"]}),
+        measured_on="test",
+        gallery=6,
+        batch_seed=4,
     )
-    data.part, data.gallery = {"test": items.iloc[7:]}.__getitem__, gallery.__getitem__
     monkeypatch.setenv("PL_GLOBAL_SEED", "9")
     catalog.report = {"filtered": 1}
-    found = protocol(data, scores([1, 0, 1, 0]))
+    found = to_json(protocol(data, scores([1, 0, 1, 0])))
     assert found == {
         "catalog": type(catalog).__name__,
         "synthetic": synthetic,

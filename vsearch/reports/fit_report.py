@@ -1,4 +1,4 @@
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -6,14 +6,31 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
+from vsearch.data.io.json_dataclasses import from_json, to_json
 from vsearch.evaluation import calibration
 from vsearch.evaluation.comparing.runs import CONFIG, QUERIES, query_table
-from vsearch.evaluation.run_report import RunReport
+from vsearch.evaluation.run_report import (
+    CalibrationReport,
+    Cost,
+    IndexReport,
+    Model,
+    RunReport,
+    TrainingReport,
+)
 from vsearch.reports.files import report_files
 from vsearch.reports.html.findings import Findings, read_config
 from vsearch.reports.html.report import report_file
-from vsearch.reports.index_tables import label_quality
-from vsearch.reports.summary import axes_summary, data_facts, library_versions, protocol, summary
+from vsearch.reports.summary import (
+    SplitData,
+    axes,
+    data_facts,
+    graded,
+    label_quality,
+    library_versions,
+    metrics,
+    per_class,
+    protocol,
+)
 from vsearch.training.datamodule import CatalogDataModule
 from vsearch.training.final_evaluation import FinalEvaluation
 from vsearch.training.module import MetricLearner
@@ -44,23 +61,33 @@ def fit_report(
 ) -> RunReport:
     """Return what report.json holds."""
     trained = evaluation.trained
-    untrained = evaluation.untrained
-    measured = evaluation.calibration
-    content = {
-        "protocol": protocol(data, trained.labels),
-        "model": _model(module, history.chosen),
-        "index": {**evaluation.index, "labels": label_quality(trained.labels, evaluation.exact)},
-        "cost": _cost(evaluation, history, module),
-        **summary(
-            trained.labels, None if untrained is None else untrained.labels, data.label_names
-        ),
-        **axes_summary(trained.axes, None if untrained is None else untrained.axes),
-        "calibration": {**measured.calibration.describe(), "measured": measured.quality},
-        "leakage": asdict(evaluation.naive_split) if evaluation.naive_split else {},
-        "training": {"epochs": history.epochs, "chosen": history.chosen},
-        "data": data_facts(data),
-    }
-    return RunReport.from_json(content)
+    labels_before = None if evaluation.untrained is None else evaluation.untrained.labels
+    axes_before = None if evaluation.untrained is None else evaluation.untrained.axes
+    quality = label_quality(trained.labels, evaluation.exact)
+    split = SplitData(
+        catalog=data.catalog,
+        split=data.split,
+        items=data.items,
+        content_hashes=data.content_hashes,
+        skipped=data.skipped,
+        measured_on=str(data.part("test")["split"].iloc[0]),
+        gallery=len(data.gallery("test")),
+        batch_seed=data.seed,
+    )
+    return RunReport(
+        protocol=protocol(split, trained.labels),
+        model=_model(module, history.chosen),
+        index=from_json(IndexReport, {**evaluation.index, "labels": to_json(quality)}),
+        cost=_cost(evaluation, history, module),
+        metrics=metrics(trained.labels, labels_before),
+        per_class=per_class(trained.labels, data.label_names),
+        axes=axes(trained.axes, axes_before),
+        graded=graded(trained.axes, axes_before),
+        calibration=_calibration(evaluation),
+        leakage=evaluation.naive_split,
+        training=TrainingReport(epochs=history.epochs, chosen=history.chosen),
+        data=data_facts(split),
+    )
 
 
 def fit_files(
@@ -100,28 +127,32 @@ def fit_files(
     }
 
 
-def _model(module: MetricLearner, epoch: int) -> dict[str, Any]:
+def _model(module: MetricLearner, epoch: int) -> Model:
     backbone = module.backbone
-    return {
-        "class_path": backbone.spec()["class_path"],
-        "dim": module.embedder.dim,
-        "origin": backbone.origin,
-        "wanted": backbone.wanted,
-        "epoch": epoch,
-        "libraries": library_versions(),
-    }
+    return Model(
+        class_path=backbone.spec()["class_path"],
+        dim=module.embedder.dim,
+        origin=backbone.origin,
+        wanted=backbone.wanted,
+        epoch=epoch,
+        libraries=library_versions(),
+    )
 
 
-def _cost(
-    evaluation: FinalEvaluation, history: TrainingHistory, module: MetricLearner
-) -> dict[str, float | None]:
-    """Return what `compare` shows beside the metrics; a loss's own weights count too."""
+def _cost(evaluation: FinalEvaluation, history: TrainingHistory, module: MetricLearner) -> Cost:
     weights = list(module.parameters())
     index = evaluation.index
-    return {
-        "trained_parameters": sum(weight.numel() for weight in weights if weight.requires_grad),
-        "parameters": sum(weight.numel() for weight in weights),
-        "epoch_s": history.epoch_s,
-        "embed_photos_per_s": evaluation.photos_per_s,
-        "bytes_per_vector": index["bytes"] / index["vectors"],
-    }
+    return Cost(
+        trained_parameters=sum(weight.numel() for weight in weights if weight.requires_grad),
+        parameters=sum(weight.numel() for weight in weights),
+        epoch_s=history.epoch_s,
+        embed_photos_per_s=evaluation.photos_per_s,
+        bytes_per_vector=index["bytes"] / index["vectors"],
+    )
+
+
+def _calibration(evaluation: FinalEvaluation) -> CalibrationReport:
+    found = evaluation.calibration
+    content = {**found.calibration.describe(), "measured": found.quality}
+    report: CalibrationReport = from_json(CalibrationReport, content)
+    return report

@@ -7,10 +7,14 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vsearch.data.items import boxes
 from vsearch.data.photos import open_photo
-from vsearch.training.datamodule import CatalogDataModule
 
-RIGHT, WRONG, QUERY = (22, 163, 74), (220, 38, 38), (100, 116, 139)
-CELL, FRAME, CAPTION, GAP = 96, 4, 16, 8
+RIGHT = (22, 163, 74)
+WRONG = (220, 38, 38)
+QUERY = (100, 116, 139)
+CELL = 96  # pixels, as all sizes here
+FRAME = 4
+CAPTION = 16
+GAP = 8
 
 
 @dataclass(frozen=True)
@@ -33,22 +37,30 @@ def grid(rows: Sequence[Sequence[Shown]]) -> Image.Image:
     return sheet
 
 
-def example_grid(hits: np.ndarray, data: CatalogDataModule, n: int = 10, k: int = 8) -> Image.Image:
-    """Draw what `n` test queries of as many labels as there are have found.
-
-    `hits` are the positions in the gallery of each query's best hits, int (q, depth), -1 after the
-    last.
+def example_grid(
+    hits: np.ndarray, queries: pd.DataFrame, gallery: pd.DataFrame, n: int = 10, k: int = 8
+) -> Image.Image:
+    """Draw what `n` queries, of as many labels as there are, have found.
 
     The queries are drawn with a fixed seed, not chosen: the grid shows what the index does, good
     and bad.
+
+    Args:
+        hits: positions in the gallery of each query's best hits, int (q, depth), -1 after the last.
+        queries: q items.
+        gallery: the items that were searched.
+        n: rows.
+        k: hits of each.
     """
-    asked, gallery = data.queries("test"), data.gallery("test")
     rows = []
-    for query in _spread(asked["label"].to_numpy(), n):
-        item, found = asked.iloc[query], [gallery.iloc[hit] for hit in hits[query, :k] if hit >= 0]
-        rows.append(
-            [_shown(item, None), *(_shown(hit, hit["label"] == item["label"]) for hit in found)]
-        )
+    for position in _spread(queries["label"].to_numpy(), n):
+        query = queries.iloc[position]
+        row = [_shown(query, None)]
+        for hit in hits[position, :k]:
+            if hit >= 0:
+                item = gallery.iloc[hit]
+                row.append(_shown(item, item["label"] == query["label"]))
+        rows.append(row)
     return grid(rows)
 
 

@@ -1,15 +1,10 @@
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
-from vsearch.evaluation.comparing.paired_bootstrap import paired_bootstrap
-from vsearch.evaluation.metrics import summarise
 from vsearch.evaluation.run_report import Candidate, IndexReport
-from vsearch.evaluation.scoring import Scores
 from vsearch.reports.table import Table, interval
 
 MIB = 2**20
-LABELS = ("precision_at_1", "precision_at_10", "cmc_at_10", "map_at_r")
 
 
 @dataclass(frozen=True)
@@ -18,40 +13,6 @@ class IndexSection:
 
     text: str
     table: Table
-
-
-def label_quality(served: Scores, exact: Scores | None) -> dict[str, Any]:
-    """Tell the model's errors from the index's: label metrics by exact search and by the index that
-    is served.
-
-    Args:
-        served: what the queries got by the index.
-        exact: what the same queries got by exact search; None: the index is exact, and there is no
-            difference.
-
-    Returns:
-        {metric: {exact, served: {value, low, high}, difference: {value, low, high, p_value}}},
-        means over queries, with 95 % intervals; the difference is paired by query; None where the
-        index is exact.
-    """
-    values = {name: served.model[name] for name in LABELS}
-    if exact is None:
-        found = summarise(values, served.labels)
-        alike = {name: asdict(kinds["micro"]) for name, kinds in found.items()}
-        return {
-            name: {"exact": one, "served": one, "difference": None} for name, one in alike.items()
-        }
-    base = {name: exact.model[name] for name in LABELS}
-    ours, theirs = summarise(values, served.labels), summarise(base, served.labels)
-    differences = paired_bootstrap(values, base, served.labels)
-    return {
-        name: {
-            "exact": asdict(theirs[name]["micro"]),
-            "served": asdict(ours[name]["micro"]),
-            "difference": asdict(differences[name]["micro"]),
-        }
-        for name in LABELS
-    }
 
 
 def index_facts(index: IndexReport) -> list[list[str]]:

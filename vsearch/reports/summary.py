@@ -1,174 +1,220 @@
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from vsearch.data.catalogs.base import Catalog
+from vsearch.data.splits import Split
 from vsearch.evaluation.axes import AxesScores
+from vsearch.evaluation.comparing.paired_bootstrap import paired_bootstrap
 from vsearch.evaluation.metrics import means, summarise
+from vsearch.evaluation.run_report import (
+    AxisMetric,
+    AxisReport,
+    Chance,
+    DataReport,
+    Estimates,
+    GradedReport,
+    LabelQuality,
+    Metrics,
+    Protocol,
+    SkippedPhoto,
+)
 from vsearch.evaluation.scoring import Scores
-from vsearch.training.datamodule import CatalogDataModule
 
+LABELS = ("precision_at_1", "precision_at_10", "cmc_at_10", "map_at_r")
 SKIPPED = 50  # photos that are named; all are in the run's skipped.csv
+LIBRARIES = (
+    "vsearch",
+    "torch",
+    "torchvision",
+    "lightning",
+    "pytorch-metric-learning",
+    "faiss-cpu",
+    "numpy",
+    "pillow",
+)
 
 
-def summary(
-    trained: Scores, untrained: Scores | None, label_names: Sequence[str]
-) -> dict[str, Any]:
-    """Turn scores into the report's numbers, as plain JSON values.
+@dataclass(frozen=True)
+class SplitData:
+    """A catalog that was read and split.
+
+    Attributes:
+        catalog: where it came from.
+        split: how it was split.
+        items: with `label` and `split`.
+        content_hashes: of each item's pixels.
+        skipped: photos that could not be read: id, label, error.
+        measured_on: the part that searched.
+        gallery: how many items were searched.
+        batch_seed: the seed of the batches.
+    """
+
+    catalog: Catalog
+    split: Split
+    items: pd.DataFrame
+    content_hashes: pd.Series
+    skipped: pd.DataFrame
+    measured_on: str
+    gallery: int
+    batch_seed: int | None
+
+
+def metrics(trained: Scores, untrained: Scores | None) -> Metrics:
+    """Sum up the model's scores, and those of the same backbone before training."""
+    expected = means(trained.chance, trained.labels)
+    return Metrics(
+        trained=_estimates(trained),
+        untrained=None if untrained is None else _estimates(untrained),
+        chance={name: Chance(**kinds) for name, kinds in expected.items()},
+    )
+
+
+def per_class(scores: Scores, label_names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return a row for each label, largest first: label, queries, the mean of each metric, and
+    precision_at_1_chance, the label's share of the gallery.
+    """
+    table = pd.DataFrame(scores.model).groupby(scores.labels)
+    rows = table.mean()
+    chance = pd.Series(scores.chance["precision_at_1"]).groupby(scores.labels).mean()
+    rows["precision_at_1_chance"] = chance
+    rows.insert(0, "queries", table.size())
+    rows.insert(0, "label", np.asarray(label_names, dtype=object)[rows.index.to_numpy()])
+    ordered = rows.sort_values("queries", ascending=False, kind="stable")
+    return [{str(name): value for name, value in row.items()} for row in ordered.to_dict("records")]
+
+
+def axes(trained: AxesScores, untrained: AxesScores | None) -> dict[str, AxisReport]:
+    """Sum up the scores on the further axes; an axis without an answerable query has no metrics."""
+    reports = {}
+    for name, axis in trained.axes.items():
+        before = None if untrained is None else untrained.axes[name].scores
+        reports[name] = AxisReport(
+            values=axis.values,
+            missing=axis.missing,
+            queries=len(axis.scores.labels),
+            unanswerable=axis.scores.unanswerable,
+            metrics=_beside(axis.scores, before),
+        )
+    return reports
+
+
+def graded(trained: AxesScores, untrained: AxesScores | None) -> GradedReport | None:
+    """Sum up graded relevance; None without axes."""
+    if not trained.axes:
+        return None
+    found = trained.graded
+    return GradedReport(
+        attributes=["label", *trained.axes],
+        queries=len(found.labels),
+        unanswerable=found.unanswerable,
+        **_beside(found, None if untrained is None else untrained.graded),
+    )
+
+
+def label_quality(served: Scores, exact: Scores | None) -> dict[str, LabelQuality]:
+    """Tell the model's errors from the index's: label metrics by exact search and by the index.
 
     Args:
-        trained: the model's scores.
-        untrained: the same backbone's scores before training, or None when that wasn't measured.
-        label_names: the text of each label code.
-
-    Returns:
-        metrics: {trained, untrained: {metric: {micro, macro: {value, low, high}}}, chance: {metric:
-            {micro, macro}}};
-        per_class: one row per label, largest class first; precision_at_1_chance is the label's
-            share of the gallery.
+        served: what the queries got by the index that is served.
+        exact: what the same queries got by exact search; None: the index is exact.
     """
-    metrics: dict[str, Any] = {"trained": _estimates(trained)}
-    if untrained is not None:
-        metrics["untrained"] = _estimates(untrained)
-    metrics["chance"] = means(trained.chance, trained.labels)
-    return {"metrics": metrics, "per_class": _per_class(trained, label_names)}
+    values = {name: served.model[name] for name in LABELS}
+    ours = summarise(values, served.labels)
+    if exact is None:
+        alike = {name: found["micro"] for name, found in ours.items()}
+        return {
+            name: LabelQuality(exact=found, served=found, difference=None)
+            for name, found in alike.items()
+        }
 
-
-def axes_summary(trained: AxesScores, untrained: AxesScores | None) -> dict[str, Any]:
-    """Turn the scores of the other axes into the report's numbers, as plain JSON values; nothing
-    without axes.
-
-    Returns:
-        axes: {column: {values, missing, queries, unanswerable, metrics}}; graded: {attributes,
-        queries, unanswerable, ndcg_at_10}. A metric is {trained, untrained: {value, low, high},
-        chance}, over queries; an axis without an answerable query has none.
-    """
-    if not trained.axes:
-        return {}
-    graded = _beside(trained.graded, None if untrained is None else untrained.graded)
-    metrics = graded.pop("metrics")
+    base = {name: exact.model[name] for name in LABELS}
+    theirs = summarise(base, served.labels)
+    differences = paired_bootstrap(values, base, served.labels)
     return {
-        "axes": {
-            name: {"values": axis.values, "missing": axis.missing}
-            | _beside(axis.scores, None if untrained is None else untrained.axes[name].scores)
-            for name, axis in trained.axes.items()
+        name: LabelQuality(
+            exact=theirs[name]["micro"],
+            served=ours[name]["micro"],
+            difference=differences[name]["micro"],
+        )
+        for name in LABELS
+    }
+
+
+def protocol(data: SplitData, scores: Scores) -> Protocol:
+    """Return what was searched with, and in what."""
+    parts = data.items["split"].value_counts()
+    everything = os.environ.get("PL_GLOBAL_SEED")  # set by Lightning's seed_everything
+    return Protocol(
+        catalog=type(data.catalog).__name__,
+        synthetic=data.catalog.synthetic,
+        split=type(data.split).__name__,
+        items=len(data.items),
+        labels=data.items["label"].nunique(),
+        parts={str(part): int(n) for part, n in parts.items()},
+        measured_on=data.measured_on,
+        catalog_report=getattr(data.catalog, "report", {}),
+        seeds={
+            "everything": int(everything) if everything else None,
+            "split": getattr(data.split, "seed", None),
+            "batches": data.batch_seed,
         },
-        "graded": {"attributes": ["label", *trained.axes], **graded, **metrics},
-    }
+        skipped_photos=len(data.skipped),
+        queries=len(scores.labels),
+        unanswerable_queries=scores.unanswerable,
+        gallery=data.gallery,
+    )
 
 
-def protocol(data: CatalogDataModule, scores: Scores) -> dict[str, Any]:
-    """Return what was searched with, and in what: the frame that the metrics hold in."""
-    items = data.items
-    return {
-        "catalog": type(data.catalog).__name__,
-        "synthetic": data.catalog.synthetic,
-        "split": type(data.split).__name__,
-        "items": len(items),
-        "labels": data.n_labels,
-        "parts": items["split"].value_counts().to_dict(),
-        "measured_on": str(data.part("test")["split"].iloc[0]),
-        "catalog_report": getattr(data.catalog, "report", {}),
-        "seeds": _seeds(data),
-        "skipped_photos": data.n_skipped,
-        "queries": len(scores.labels),
-        "unanswerable_queries": scores.unanswerable,
-        "gallery": len(data.gallery("test")),
-    }
-
-
-def data_facts(data: CatalogDataModule) -> dict[str, Any]:
-    """Return what the parts are made of, as plain JSON values.
-
-    Returns:
-        labels: {label, all, train, val, test} photos of each, the largest first; copies: photos
-        that equal an earlier one; skipped: {id, label, error} of the first photos that could not be
-        read.
-    """
+def data_facts(data: SplitData) -> DataReport:
+    """Return what the parts are made of."""
     table = pd.crosstab(data.items["label"], data.items["split"])
     sizes = table.assign(all=table.sum(axis=1)).sort_values("all", ascending=False, kind="stable")
+    rows = sizes.rename_axis("label").reset_index().astype({"label": str})
     skipped = data.skipped.head(SKIPPED)
-    return {
-        "labels": [
-            {"label": str(label), **row}
-            for label, row in zip(sizes.index, sizes.to_dict("records"), strict=True)
+    return DataReport(
+        labels=[{str(name): n for name, n in row.items()} for row in rows.to_dict("records")],
+        copies=int(data.content_hashes.duplicated().sum()),
+        skipped=[
+            SkippedPhoto(id=str(row.id), label=str(row.label), error=str(row.error))
+            for row in skipped.itertuples()
         ],
-        "copies": int(data.content_hashes.duplicated().sum()),
-        "skipped": []
-        if skipped.empty
-        else skipped[["id", "label", "error"]].astype(str).to_dict("records"),
-    }
-
-
-def _seeds(data: CatalogDataModule) -> dict[str, int | None]:
-    everything = os.environ.get("PL_GLOBAL_SEED")  # set by Lightning's seed_everything
-    drawn = getattr(data.split, "seed", None)
-    return {
-        "everything": int(everything) if everything else None,
-        "split": drawn,
-        "batches": data.seed,
-    }
+    )
 
 
 def library_versions() -> dict[str, str]:
     """Return the versions of the libraries that the numbers rest on."""
-    names = (
-        "vsearch",
-        "torch",
-        "torchvision",
-        "lightning",
-        "pytorch-metric-learning",
-        "faiss-cpu",
-        "numpy",
-        "pillow",
-    )
-    return {name: _version(name) for name in names}
+    return {name: _version(name) for name in LIBRARIES}
 
 
 def _version(name: str) -> str:
     try:
         return version(name)
-    except (
-        PackageNotFoundError
-    ):  # run from a folder of sources: that must not cost a trained model its bundle
+    except PackageNotFoundError:  # a folder of sources: a trained model must not lose its bundle
         return "not installed"
 
 
-def _estimates(scores: Scores) -> dict[str, dict[str, dict[str, float]]]:
+def _estimates(scores: Scores) -> dict[str, Estimates]:
     found = summarise(scores.model, scores.labels)
-    return {
-        name: {kind: asdict(value) for kind, value in kinds.items()}
-        for name, kinds in found.items()
-    }
+    return {name: Estimates(**kinds) for name, kinds in found.items()}
 
 
-def _beside(trained: Scores, untrained: Scores | None) -> dict[str, Any]:
-    counts = {"queries": len(trained.labels), "unanswerable": trained.unanswerable}
-    if not counts["queries"]:
-        return {**counts, "metrics": {}}
-    sides = {"trained": _estimates(trained)} | (
-        {} if untrained is None else {"untrained": _estimates(untrained)}
-    )
+def _beside(trained: Scores, untrained: Scores | None) -> dict[str, AxisMetric]:
+    if not len(trained.labels):
+        return {}
+    after = _estimates(trained)
+    before = None if untrained is None else _estimates(untrained)
     expected = means(trained.chance, trained.labels)
-    metrics = {
-        metric: {side: found[metric]["micro"] for side, found in sides.items()}
-        | {"chance": expected[metric]["micro"]}
+    return {
+        metric: AxisMetric(
+            trained=after[metric].micro,
+            untrained=None if before is None else before[metric].micro,
+            chance=expected[metric]["micro"],
+        )
         for metric in trained.model
     }
-    return {**counts, "metrics": metrics}
-
-
-def _per_class(scores: Scores, label_names: Sequence[str]) -> list[dict[str, Any]]:
-    table = pd.DataFrame(scores.model).groupby(scores.labels)
-    rows = table.mean()
-    rows["precision_at_1_chance"] = (
-        pd.Series(scores.chance["precision_at_1"]).groupby(scores.labels).mean()
-    )
-    rows.insert(0, "queries", table.size())
-    rows.insert(0, "label", np.asarray(label_names, dtype=object)[rows.index.to_numpy()])
-    ordered = rows.sort_values("queries", ascending=False, kind="stable")
-    return [{str(name): value for name, value in row.items()} for row in ordered.to_dict("records")]

@@ -5,12 +5,12 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from vsearch.data.io.json_dataclasses import to_json
 from vsearch.evaluation import calibration
 from vsearch.evaluation.run_report import RunReport
 from vsearch.evaluation.scoring import Embedded, exact_index, relevant, score, scored_hits
 from vsearch.reports.html.findings import Findings
-from vsearch.reports.index_tables import label_quality
-from vsearch.reports.summary import summary
+from vsearch.reports.summary import label_quality, metrics, per_class
 
 TIMES = [{"batch": 1, "threads": 1, "calls": 200, "p50_ms": 0.125, "p99_ms": 0.25}]
 HOSTILE = (
@@ -62,8 +62,12 @@ def make(
         _table(kind, side, names, photos) for kind, side in (("item", gallery), ("query", asked))
     )
     queries = queries.assign(**scores.model, hits=list(hits), scores=list(cosines))
-    report = {**_frame(items, queries, names), **summary(scores, scores, names)}
-    report["index"]["labels"] = label_quality(scores, None)
+    report = {
+        **_frame(items, queries, names),
+        "metrics": to_json(metrics(scores, scores)),
+        "per_class": per_class(scores, names),
+    }
+    report["index"]["labels"] = to_json(label_quality(scores, None))
     return Findings(
         RunReport.from_json(report),
         queries,
