@@ -16,10 +16,14 @@ from PIL import Image
 from torchvision import transforms
 
 from vsearch.bundle.opening import open_bundle
+from vsearch.models.runtimes.torch import TorchRuntime
 
 app = FastAPI()
-bundle = open_bundle(Path(os.environ["BUNDLE"]))
-model, items, index = bundle.runtime.network, bundle.items, faiss.IndexFlatL2(bundle.runtime.dim)
+bundle = open_bundle(Path(os.environ["BUNDLE"]), "torch")
+assert isinstance(bundle.runtime, TorchRuntime)
+model = bundle.runtime.network
+items = bundle.items
+index = faiss.IndexFlatL2(bundle.runtime.dim)
 index.add(bundle.index.vectors(np.arange(len(items))))
 size, mean, std = (getattr(model.preprocessing, name) for name in ("size", "mean", "std"))
 prepare = transforms.Compose(

@@ -47,7 +47,7 @@ def answers(bundle: Path, **wishes: object) -> list[list[str]]:
     queries = open_live(bundle).vectors(np.arange(0, 20, 5))
     allowed = opened.allowed(wishes.pop("where", None))
     return [
-        hits["id"].tolist() for hits in opened.search_embeddings(queries, 10, allowed, **wishes)
+        hits["id"].to_pylist() for hits in opened.search_embeddings(queries, 10, allowed, **wishes)
     ]
 
 
