@@ -47,7 +47,7 @@ def test_the_python_examples_run(demo, monkeypatch):
 def test_the_curl_examples_find_something(demo, monkeypatch):
     monkeypatch.chdir(demo)
     shutil.copy(demo / "photos" / "3.png", "shoe.jpg")
-    told = re.findall(r"`(curl .*)`", search_by_photo.__doc__)
+    told = re.findall(r"`(curl .*?)`", search_by_photo.__doc__, re.DOTALL)
     assert len(CURLS) == 3
     assert len(told) == 1
     with listening(demo / "bundle") as url:
