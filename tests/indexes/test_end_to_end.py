@@ -200,7 +200,7 @@ def test_a_folder_takes_no_settings(made, capsys, tmp_path):
 
 
 def test_a_copy_to_a_folder_goes_on_where_it_was(made, capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr("vsearch.bundle.generations.copying.BLOCK", 4)
+    monkeypatch.setattr("vsearch.bundle.copying.BLOCK", 4)
     fetched: list[int] = []
 
     def vectors(self, positions):

@@ -1,3 +1,4 @@
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -5,67 +6,75 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.progress import Progress
 
-from vsearch.bundle.generations.copying import FILE, compare, fetch, fill, write_copy
+from vsearch.bundle.generations.checked_files import measured
+from vsearch.bundle.generations.layout import CURRENT, ITEMS, MANIFEST, VECTORS
 from vsearch.bundle.generations.live import Live
 from vsearch.bundle.generations.manifest import explained, folder_of
-from vsearch.bundle.generations.promote import promote
-from vsearch.bundle.generations.state import State
-from vsearch.bundle.generations.swap_trial import Shadow
+from vsearch.bundle.generations.promote import described, promote
+from vsearch.bundle.generations.state import State, state_bytes
+from vsearch.bundle.generations.swap_trial import Queries, Shadow, shadow
 from vsearch.bundle.generations.verify import kept_states
 from vsearch.class_paths import build
+from vsearch.data.io.atomic import MAKING, make_folder, replace_file, sha256
+from vsearch.data.items import table_bytes
 from vsearch.errors import BundleError
 from vsearch.indexes.base import Index
 from vsearch.indexes.exact import ExactIndex
-from vsearch.indexes.vector_store import VectorStoreIndex
+from vsearch.indexes.stores.serials import first_serial
+from vsearch.indexes.vector_store import Filling, VectorStoreIndex
 
 VECTOR_STORES = {
     "milvus": "vsearch.indexes.milvus.MilvusIndex",
     "postgresql": "vsearch.indexes.pgvector.PgvectorIndex",
 }
+# how far a copy has come; beside it the vectors that are fetched
+FILE = "copying.json"
+FETCHED = "vectors.f32"
+MADE = ("kind", "construction")  # settings that a collection is made with
+BLOCK = 4096  # vectors fetched at once
+
 Check = Callable[[Shadow], object]  # refuses a copy that answers too differently
+Done = Callable[[int], object]  # told how many vectors have come so far
 
 
 def vector_store_at(url: str, settings: dict[str, Any]) -> VectorStoreIndex | None:
-    """Return an index, not built yet, in the vector store that a URL names; None: it is no such URL, but
-    a folder.
+    """Return an index, not built yet, in the vector store of a URL; None: it names a folder.
 
     Raises:
         BundleError: the URL or the settings can't be used.
     """
-    path = VECTOR_STORES.get(url.partition(":")[0])
-    if path is None:
-        if settings:
-            raise BundleError("--init-args are a vector store's: a folder gets exact search.")
-        if "://" in url:
-            raise BundleError(
-                f"{url.partition('://')[0]}:// is no vector store's; there are {', '.join(VECTOR_STORES)}."
-            )
-        return None
-    with explained("the copy", "making the index"):
-        index: VectorStoreIndex = build(
-            {"class_path": path, "init_args": {"url": url, **settings}}, VectorStoreIndex
+    scheme, _, place = url.partition(":")
+    if scheme in VECTOR_STORES:
+        spec = {"class_path": VECTOR_STORES[scheme], "init_args": {"url": url, **settings}}
+        with explained("the copy", "making the index"):
+            index: VectorStoreIndex = build(spec, VectorStoreIndex)
+            return index
+    if settings:
+        raise BundleError("--init-args are a vector store's: a folder gets exact search.")
+    if place.startswith("//"):
+        raise BundleError(
+            f"{scheme}:// is no vector store's; there are {', '.join(VECTOR_STORES)}."
         )
-        return index
+    return None
 
 
 def move(live: Live, index: VectorStoreIndex, queries: int, check: Check) -> State:
-    """Copy a bundle's vectors to a vector store, and put that in force as a new generation. Needs
-    `lock.writing`.
+    """Copy a bundle's vectors to a vector store, and put that in force as a new generation.
 
-    A call that was cut off is gone on with by the next one for the same URL.
+    The next call for the same URL continues one that was cut off. Needs `writer_lock.writing`.
 
     Raises:
-        BundleError: the store's collection is another's, or `check` refuses the copy.
-        OSError: the store can't be asked, or something not be written; what was in force still is.
+        BundleError: the collection is another's, or `check` refuses the copy.
+        OSError: the store can't be asked, or something not be written; nothing has changed.
     """
     with _progress(len(live.items), "Writing vectors") as done:
-        fill(live, index, done)
-    found = compare(live, index, queries)
+        _fill(live, index, done)
+    found = _compare(live, index, queries)
     check(found)
-    drift = {"built": len(live.items), "added": 0, "removed": 0}
-    state = promote(live, index, live.vectors, "copy", drift, {"shadow": asdict(found)})
+    state = promote(live, index, live.vectors, "copy", extra={"shadow": asdict(found)})
     (live.bundle / FILE).unlink()
     return state
 
@@ -73,50 +82,132 @@ def move(live: Live, index: VectorStoreIndex, queries: int, check: Check) -> Sta
 def copy_to(live: Live, folder: Path, queries: int, check: Check) -> Index:
     """Write a new bundle with exact search in its own files.
 
-    A call that was cut off is gone on with by the next one for the same folder, from
-    `.FOLDER-copying` beside it.
+    The next call for the same folder continues one that was cut off, from `.FOLDER-copying`.
 
     Raises:
         BundleError: the folder exists, or `check` refuses the copy.
-        OSError: the store can't be asked, or something not be written.
+        OSError: the vector store can't be asked, or something not be written.
     """
     if folder.exists():
         raise BundleError(
             f"{folder} exists already: a bundle is never overwritten. Move it away first."
         )
-    begun, index = folder.with_name(f".{folder.name}-copying"), ExactIndex()
+    begun = folder.with_name(f".{folder.name}-copying")
     with _progress(len(live.items), "Fetching vectors") as done:
-        vectors = fetch(live, begun, done)
+        vectors = _fetch(live, begun, done)
+    index = ExactIndex()
     with explained(folder, "building the index"):
         index.build(vectors)
-    check(compare(live, index, queries))
-    write_copy(live, folder, index)
+    check(_compare(live, index, queries))
+    _write_copy(live, folder, index)
     shutil.rmtree(begun)
     return index
 
 
 def vacuum(live: Live) -> int:
-    """Delete the store's rows that nothing which the bundle keeps needs; return how many. Needs
-    `lock.writing`.
+    """Delete the vector store's rows that nothing in the bundle needs; return how many.
+
+    Needs `writer_lock.writing`.
 
     Raises:
-        BundleError: the bundle's index is in its own files, or the store's collection is
-            another's.
+        BundleError: the index is in the bundle's own files, or the collection is another's.
         OSError: the store can't be asked.
     """
     if not isinstance(live.index, VectorStoreIndex):
         raise BundleError(
             f"{live.bundle}: its index is in the bundle's own files: there is nothing to vacuum."
         )
-    folders = [
-        folder_of(live.bundle, state.generation) for state in kept_states(live.bundle, live.state)
-    ]
+    states = kept_states(live.bundle, live.state)
+    folders = [folder_of(live.bundle, state.generation) for state in states]
     with explained(live.bundle, "deleting rows"):
         return live.index.vacuum(folders)
 
 
+def _fill(live: Live, index: VectorStoreIndex, done: Done) -> None:
+    """Write the live items' vectors into a vector store, from where an earlier call was cut off."""
+    path = live.bundle / FILE
+    known = json.loads(path.read_text()) if path.is_file() else {}
+    made = {name: index.settings()[name] for name in MADE}
+    so_far = None
+    if known.get("to") == index.url:
+        if known["made"] != made:
+            raise BundleError(
+                f"{index.url} was begun with {known['made']}, not {made}. Give these again, name "
+                "another collection, or delete that one there."
+            )
+        so_far = Filling(**known["filling"])
+        if known["of"] != _what(live):
+            # the bundle has changed since: its rows in the collection are of no use
+            so_far = Filling(so_far.owner, first_serial(so_far.first + so_far.done))
+
+    def note(filling: Filling) -> None:
+        entries = {"to": index.url, "made": made, "of": _what(live), "filling": asdict(filling)}
+        replace_file(path, json.dumps(entries).encode())
+        done(filling.done)
+
+    with explained(live.bundle, "copying the vectors"):
+        index.bind(live.fitted["fingerprint"])
+        index.fill(live.vectors, len(live.items), live.fitted["dim"], so_far, note)
+
+
+def _fetch(live: Live, folder: Path, done: Done) -> np.ndarray:
+    """Return the live items' vectors, float32 (n, dim), from a file that may have been begun."""
+    n = len(live.items)
+    dim = live.fitted["dim"]
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / FETCHED
+    mark = folder / FILE
+    of = json.dumps(_what(live))
+    if not mark.is_file() or mark.read_text() != of:
+        file.unlink(missing_ok=True)
+        mark.write_text(of)
+    with file.open("ab") as vectors:
+        begun = vectors.tell() // (4 * dim)
+        vectors.truncate(4 * dim * begun)
+        for start in range(begun, n, BLOCK):
+            done(start)
+            with explained(live.bundle, "reading the vectors"):
+                vectors.write(live.vectors(np.arange(start, min(start + BLOCK, n))).tobytes())
+    done(n)
+    return np.memmap(file, np.float32, "r", shape=(n, dim))
+
+
+def _compare(live: Live, index: Index, queries: int) -> Shadow:
+    """Ask the index in force and a copy of it for a sample of the items."""
+    if len(index) != len(live.items):
+        raise BundleError(f"the copy holds {len(index):,} vectors, not {len(live.items):,}.")
+    rows = np.sort(np.random.default_rng(0).permutation(len(live.items))[:queries])
+    labels = live.items["label"].to_numpy()
+    return shadow(live.index, index, Queries(live.vectors(rows), labels[rows], rows), labels)
+
+
+def _write_copy(live: Live, folder: Path, index: Index) -> None:
+    """Write a new bundle of the same network with an index of the live items."""
+    old = {ITEMS, VECTORS, *live.fitted["index"]["files"]}
+
+    def make(made: Path) -> None:
+        for name in live.fitted["sha256"]:
+            if name not in old:
+                shutil.copyfile(live.bundle / name, made / name)
+        files = index.save(made)
+        (made / ITEMS).write_bytes(table_bytes(live.items))
+        manifest = {**live.fitted, "index": described(index, files), **measured(made)}
+        (made / MANIFEST).write_text(json.dumps(manifest, indent=2))
+        (made / CURRENT).write_bytes(state_bytes(State(0, sha256(made / MANIFEST)), []))
+
+    left = folder.with_name(MAKING + folder.name)  # by a call that was killed
+    shutil.rmtree(left, ignore_errors=True)
+    make_folder(folder, make)
+
+
+def _what(live: Live) -> list[Any]:
+    """Return what tells one state of a bundle from others, as plain JSON values."""
+    changes = [change.name for change in live.state.changes]
+    return [live.fitted["fingerprint"], live.state.generation, changes]
+
+
 @contextmanager
-def _progress(n: int, what: str) -> Iterator[Callable[[int], None]]:
+def _progress(n: int, what: str) -> Iterator[Done]:
     with Progress() as progress:
         task = progress.add_task(what, total=n)
         yield lambda done: progress.update(task, completed=done)

@@ -4,9 +4,8 @@ from vsearch.indexes.base import Index
 
 FIRST = 64  # hits asked for at first where nobody says how many there are
 
-Hits = tuple[
-    np.ndarray, np.ndarray
-]  # scores (cosines, float32 (h,), best first) and positions (int64 (h,))
+# scores (cosines, float32 (h,), best first) and positions (int64 (h,))
+Hits = tuple[np.ndarray, np.ndarray]
 
 
 def best(
@@ -17,16 +16,15 @@ def best(
     min_score: float | None = None,
     groups: np.ndarray | None = None,
 ) -> list[Hits]:
-    """Return each query's best hits, up to `k` (None: all) of those that `allowed`, `min_score` and
-    `groups` leave.
+    """Return each query's best hits, up to `k`, that `allowed`, `min_score` and `groups` leave.
 
-    An index only answers how the k best are called, so it is asked for twice as many until enough
-    are left, or the last one's score is too low, or there are no more.
+    An index only gives the k best, so it is asked for twice as many until enough are left, or the
+    last one's score is too low, or there are no more.
 
     Args:
         index: of n vectors.
         queries: float32 (q, dim), unit length.
-        k: hits a query, 1 or more.
+        k: hits a query, 1 or more; None: all.
         allowed: bool (n,), the positions that may be found; None: all.
         min_score: the lowest cosine, -1..1, that counts.
         groups: int (n,); of those that share a number only the best hit is kept. -1: alone.
@@ -39,13 +37,15 @@ def best(
         allowed = np.ones(len(index), dtype=bool)  # so that the index fills every place
     most = len(index) if allowed is None else int(np.count_nonzero(allowed))
     found: list[Hits] = [(np.zeros(0, np.float32), np.zeros(0, np.int64))] * len(queries)
-    pending, reach = np.arange(len(queries) if most else 0), k or FIRST
+    pending = np.arange(len(queries) if most else 0)
+    reach = k or FIRST
+    lowest = -1 if min_score is None else min_score
     while len(pending):
         scores, positions = index.search(queries[pending], min(reach, most), allowed)
         for row, query in enumerate(pending):
             found[query] = _left(scores[row], positions[row], k, min_score, groups)
         enough = np.array([len(found[query][0]) == k for query in pending])
-        ended = (positions[:, -1] < 0) | (scores[:, -1] < (-1 if min_score is None else min_score))
+        ended = (positions[:, -1] < 0) | (scores[:, -1] < lowest)
         pending = pending[~(enough | ended)] if reach < most else pending[:0]
         reach *= 2
     return found

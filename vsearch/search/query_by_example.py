@@ -16,8 +16,7 @@ def combine(
     positive_weights: np.ndarray | None = None,
     negative_weights: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return one query, float32 (dim,) of unit length, near the positive examples and away from the
-    negative ones.
+    """Return one query, float32 (dim,) of unit length, near some examples and away from others.
 
     Rocchio, "Relevance feedback in information retrieval", 1971: mean(positive) - weight *
     mean(negative).

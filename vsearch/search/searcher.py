@@ -22,12 +22,12 @@ RENAMED = {"rank": "rank_original", "score": "score_original"}
 
 @dataclass(frozen=True)
 class Searcher:
-    """What a run leaves to be served: a network, the index of its embeddings, the indexed items.
+    """What a run leaves to be searched: a network, the index of its embeddings, the indexed items.
 
-    All searches take the same wishes: `where`, a filter on the items (see
-    vsearch/search/filters/grammar.py), `min_score`, the lowest cosine that counts, -1..1, and
-    `group_by`, a column: of items with equal values only the best is found, and more are searched
-    until `k` are left; items without a value stand for themselves. With `k` None all are found.
+    All searches take the same options: `k`, how many hits (None: all); `where`, a filter on the
+    items (see vsearch/search/filters/grammar.py); `min_score`, the lowest cosine that counts,
+    -1..1; and `group_by`, a column: of items with equal values only the best is found. Items
+    without a value stand for themselves.
 
     Attributes:
         runtime: photos to embeddings.
@@ -60,8 +60,7 @@ class Searcher:
         min_score: float | None = None,
         group_by: str | None = None,
     ) -> list[pa.Table]:
-        """Return, per photo, its `k` best items, best first: the columns of `items` after `rank`
-        and `score` (cosine).
+        """Return each photo's best items: `rank`, `score` (cosine), then the columns of `items`.
 
         Metadata that is called rank or score becomes `rank_original` or `score_original`.
 
@@ -83,12 +82,10 @@ class Searcher:
         group_by: str | None = None,
         weight: float = 0.5,
     ) -> pa.Table:
-        """Return what `search` does for one query made of several examples: near some, away from
-        others.
+        """Return what `search` does for one query made of examples: near some, away from others.
 
         An example is an item's id, or else a photo; items that are examples are left out of the
-        hits. The examples' mean counts, minus `weight` times the mean of the negative ones (Rocchio
-        1971).
+        hits. See `query_by_example.combine`.
 
         Raises:
             ExampleError: one is neither an id nor a file, or they leave no direction to search in.
@@ -112,13 +109,7 @@ class Searcher:
         min_score: float | None = None,
         group_by: str | None = None,
     ) -> list[pa.Table]:
-        """Return what `search` does for unit vectors, float32 (n, dim), among the items that bool
-        (n,) `allowed` marks.
-
-        Raises:
-            FilterError: `group_by` is no column.
-            ValueError: `k` or `min_score` is out of its range.
-        """
+        """Return what `search` does for unit vectors, float32 (n, dim), among `allowed` items."""
         return [self._hits(*hits) for hits in self.find(queries, k, allowed, min_score, group_by)]
 
     def find(
@@ -129,9 +120,7 @@ class Searcher:
         min_score: float | None = None,
         group_by: str | None = None,
     ) -> list[Hits]:
-        """Return what `search_embeddings` does, as scores and rows of `items`: tables take longer
-        than the search.
-        """
+        """Return what `search_embeddings` does, as scores and rows of `items`, without tables."""
         groups = None if group_by is None else self._table.column(group_by).codes
         return best(self.index, queries, k, allowed, min_score, groups)
 
@@ -166,7 +155,7 @@ class Searcher:
             self._table.column(group_by)
 
     def unmet(self, where: str) -> list[str]:
-        """Return a sentence for each value in a filter that no item has, with those that there are."""
+        """Return a sentence for each value in a filter that no item has, naming those there are."""
         return parse(where).unmet(self._table)
 
     @cached_property

@@ -6,10 +6,11 @@ import pytest
 from kill_server import fold_now, optimize
 from small import DIM, content, fitted, put_in, rows, take_out, unit
 
+from vsearch.bundle.generations.changes import Edit, add_up
 from vsearch.bundle.generations.edit import Edited, add
 from vsearch.bundle.generations.live import open_live
-from vsearch.bundle.generations.pending_changes import net
-from vsearch.bundle.generations.rebuild import Drift, advice, drift, rebuild
+from vsearch.bundle.generations.promote import Drift
+from vsearch.bundle.generations.rebuild import advice, drift, rebuild
 from vsearch.bundle.generations.rollback import rollback
 from vsearch.bundle.generations.table_columns import conform
 from vsearch.bundle.generations.writer_lock import writing
@@ -57,21 +58,24 @@ def test_any_order_of_changes_comes_to_what_a_plain_table_comes_to(tmp_path, fac
 
 
 def test_what_comes_and_goes_leaves_nothing():
-    one, two = (["p0"], rows(5, 2), unit(2)), (["p5"], rows(0, 1), unit(1, 3))
-    came = net(rows(0, 3)["id"].to_pylist(), DIM, [one, two])
+    one = Edit(["p0"], rows(5, 2), unit(2))
+    two = Edit(["p5"], rows(0, 1), unit(1, 3))
+    came = add_up(rows(0, 3)["id"].to_pylist(), DIM, [one, two])
     assert (came.removed.tolist(), came.items["id"].to_pylist()) == ([0], ["p6", "p0"])
     assert np.array_equal(came.embeddings, [unit(2)[1], unit(1, 3)[0]])
-    none = net(rows(0, 3)["id"].to_pylist(), DIM, [])
+    none = add_up(rows(0, 3)["id"].to_pylist(), DIM, [])
     assert (len(none), none.embeddings.shape) == (0, (0, DIM))
     assert none.applied(rows(0, 3)).equals(rows(0, 3))
 
 
-@pytest.mark.parametrize("change", [(["p9"], rows(20, 1), unit(1)), ([], rows(1, 1), unit(1))])
+@pytest.mark.parametrize(
+    "change", [Edit(["p9"], rows(20, 1), unit(1)), Edit([], rows(1, 1), unit(1))]
+)
 def test_changes_that_do_not_fit_are_refused(change):
     with pytest.raises(
         BundleError, match=r"takes out id 'p9', which is not|adds id 'p1', which is"
     ):
-        net(rows(0, 3)["id"].to_pylist(), DIM, [change])
+        add_up(rows(0, 3)["id"].to_pylist(), DIM, [change])
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from vsearch.models.runtimes.base import Name, Precision
 
 @dataclass(frozen=True)
 class Network:
-    """What computes: a library and a precision. A folder keeps to the one that it was begun with."""
+    """What computes a folder's embeddings, all of them: a library and a precision."""
 
     runtime: Name
     precision: Precision
@@ -28,8 +29,7 @@ class Network:
 def begin(
     folder: Path, model: dict[str, Any], items: pd.DataFrame, source: str, part_size: int
 ) -> Parts | None:
-    """Return the folder as it was begun, if it was, for this model and catalog; None: it is to be
-    begun.
+    """Return the folder as it was begun for this model and catalog; None: it is to be begun.
 
     Raises:
         CatalogError: ids are repeated, or it isn't a folder that `embed` writes.
@@ -74,9 +74,7 @@ def start(
     part_size: int,
     network: Network,
 ) -> Parts:
-    """Write a new folder's manifest, unless another process was quicker; return the folder as it
-    was begun.
-    """
+    """Write a new folder's manifest, unless another process was quicker; return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     manifest = {
         "schema": SCHEMA,
@@ -88,14 +86,9 @@ def start(
     if not (folder / MANIFEST).exists():
         mine = folder / f"{MAKING}{own_name()}{MANIFEST}"
         replace_file(mine, json.dumps(manifest, indent=2).encode())
-        try:
-            os.link(
-                mine, folder / MANIFEST
-            )  # fails where one is there: all processes keep to the first
-        except FileExistsError:
-            pass
-        finally:
-            mine.unlink()
+        with suppress(FileExistsError):  # all processes keep to the first
+            os.link(mine, folder / MANIFEST)
+        mine.unlink()
     for kind in (PARTS, ERRORS):
         (folder / kind).mkdir(exist_ok=True)
     parts = begin(folder, model, items, source, part_size)
@@ -109,9 +102,7 @@ def own_name() -> str:
 
 
 def digests(items: pd.DataFrame) -> dict[str, Any]:
-    """Return how many items a catalog has, and a SHA-256 of each column that decides what is
-    embedded.
-    """
+    """Return how many items there are, and a SHA-256 of each column that decides the embeddings."""
     columns = {name: "\0".join(items[name]).encode() for name in REQUIRED}
     if set(BOX) <= set(items.columns):
         columns["box"] = np.array([box or [np.nan] * len(BOX) for box in boxes(items)]).tobytes()

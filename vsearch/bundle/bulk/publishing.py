@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -15,18 +15,30 @@ from vsearch.errors import BundleError
 from vsearch.indexes.base import Index
 
 
-def publish(live: Live, shards: Shards, new: pa.Table) -> tuple[State, Index, int]:
-    """Join shards, and put what they hold in force with those of the live items that they don't.
-    Needs `lock.writing`.
+@dataclass(frozen=True)
+class Published:
+    """A generation made of shards.
+
+    Attributes:
+        state: what is in force now.
+        index: the shards, joined.
+        kept: how many of the items before it took over.
+    """
+
+    state: State
+    index: Index
+    kept: int
+
+
+def publish(live: Live, shards: Shards, new: pa.Table) -> Published:
+    """Put what shards hold in force, with those of the live items that they don't replace.
+
+    Needs `writer_lock.writing`.
 
     Args:
         live: what is in force.
         shards: all of them there.
         new: the items of their embeddings, in order: id, path, label, metadata.
-
-    Returns:
-        The state, the index, and how many of the live items it took over. An item that both have is
-        replaced.
 
     Raises:
         BundleError: ids are repeated, columns don't fit, or shards are missing or damaged.
@@ -34,20 +46,19 @@ def publish(live: Live, shards: Shards, new: pa.Table) -> tuple[State, Index, in
     """
     if repeated := repeated_ids(new):
         raise BundleError(f"ids are repeated, e.g. {repeated[0]!r}.")
-    new, n = conform(new, live.items), len(new)
+    new = conform(new, live.items)
     kept = np.flatnonzero(~pc.is_in(live.items["id"], new["id"]).to_numpy())
     carried = live.vectors(kept)
     with explained(shards.work, "joining the shards"):
         index = shards.joined(carried)
 
     def vectors(positions: np.ndarray) -> np.ndarray:
-        made, ours = np.empty((len(positions), shards.parts.dim), dtype=np.float32), positions < n
-        made[ours], made[~ours] = (
-            shards.parts.vectors(positions[ours]),
-            carried[positions[~ours] - n],
-        )
+        made = np.empty((len(positions), shards.parts.dim), dtype=np.float32)
+        ours = positions < len(new)
+        made[ours] = shards.parts.vectors(positions[ours])
+        made[~ours] = carried[positions[~ours] - len(new)]
         return made
 
     items = joined(new, live.items.take(pa.array(kept)))
-    counted = {"built": len(index), "added": 0, "removed": 0}
-    return promote(replace(live, items=items), index, vectors, "shards", counted), index, len(kept)
+    state = promote(replace(live, items=items), index, vectors, "shards")
+    return Published(state, index, len(kept))

@@ -26,11 +26,9 @@ PER_CENTROID = 256  # vectors, as FAISS itself takes no more
 
 @dataclass(frozen=True)
 class Shards:
-    """An index of a folder of parts, that is built in pieces: trained once, a shard for each run of
-    parts, joined.
+    """An index of a folder of parts, built in pieces: trained once, a shard a run of parts, joined.
 
-    What is whole is kept and found again: `work` is another folder for other parts, another index,
-    another number of shards.
+    What is whole is found again: `work` names the parts, the index and the number of shards.
 
     Attributes:
         parts: all of them there.
@@ -78,14 +76,14 @@ class Shards:
             raise BundleError(
                 f"{self.work}: the index isn't trained yet: --step train comes first."
             )
-        runs, threads = self.runs(), max(1, (os.cpu_count() or 1) // processes)
+        runs = self.runs()
+        threads = max(1, (os.cpu_count() or 1) // processes)
+        jobs = {}
         with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
-            jobs = {
-                pool.submit(
-                    make_shard, self.work, self.folder(number), self.parts, runs[number], threads
-                ): number
-                for number in numbers
-            }
+            for number in numbers:
+                folder = self.folder(number)
+                job = pool.submit(make_shard, self.work, folder, self.parts, runs[number], threads)
+                jobs[job] = number
             try:
                 for job in as_completed(jobs):
                     job.result()

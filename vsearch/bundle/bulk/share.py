@@ -7,9 +7,7 @@ SHARE = re.compile(r"(\d+)/(\d+)")
 
 @dataclass(frozen=True)
 class Share:
-    """What is this process's, of several that share parts or shards: the numbers that leave `own`
-    modulo `of`.
-    """
+    """The parts or shards that one process makes: numbers that leave `own` modulo `of`."""
 
     own: int = 0
     of: int = 1

@@ -1,4 +1,5 @@
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
@@ -15,9 +16,40 @@ from vsearch.data.io.atomic import MAKING, replace_file
 ERROR_COLUMNS = ["id", "path", "error"]
 
 
+@dataclass(frozen=True)
+class Piece:
+    """What was made of some rows of a catalog.
+
+    Attributes:
+        rows: int (n,).
+        vectors: float32 (n, dim).
+        hashes: of pixels, text (n,).
+        errors: text (n,); empty where a photo could be read.
+    """
+
+    rows: np.ndarray
+    vectors: np.ndarray
+    hashes: np.ndarray
+    errors: np.ndarray
+
+    def of(self, chosen: np.ndarray) -> "Piece":
+        """Return the rows that bool or int (m,) `chosen` names."""
+        return Piece(
+            self.rows[chosen], self.vectors[chosen], self.hashes[chosen], self.errors[chosen]
+        )
+
+    @classmethod
+    def joined(cls, pieces: list["Piece"]) -> "Piece":
+        """Return several as one, by rising rows."""
+        columns = ("rows", "vectors", "hashes", "errors")
+        whole = cls(
+            *(np.concatenate([getattr(piece, name) for piece in pieces]) for name in columns)
+        )
+        return whole.of(np.argsort(whole.rows))
+
+
 class Writer:
-    """Gathers embeddings, in whatever order they come, and writes each part as soon as it is
-    complete.
+    """Gathers embeddings, in whatever order they come, and writes each part once it is complete.
 
     A part's errors are written before the part itself: a part that is there has all that belongs to
     it.
@@ -29,77 +61,54 @@ class Writer:
     """
 
     def __init__(self, parts: Parts, items: pd.DataFrame, advance: Callable[[int], object]) -> None:
-        self.parts, self.items, self.advance = parts, items, advance
-        self.pending: dict[int, list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]] = {}
-        self.embedded = self.broken = 0
+        self.parts = parts
+        self.items = items
+        self.advance = advance
+        self.pending: dict[int, list[Piece]] = {}
+        self.embedded = 0
+        self.broken = 0
 
     def add(
         self, rows: np.ndarray, vectors: np.ndarray, hashes: Sequence[str], errors: Sequence[str]
     ) -> None:
-        """Take what was made of catalog rows, int (n,), each once; see `photos.Photos` and
-        `photos.embed`.
-        """
+        """Take what was made of catalog rows, int (n,), each once; see `photos.Photos`."""
         if not len(vectors):
             vectors = np.zeros((len(rows), self.parts.dim), dtype=np.float32)
+        came = Piece(rows, vectors, np.asarray(hashes, object), np.asarray(errors, object))
         numbers = rows // self.parts.manifest["part_size"]
         for number in np.unique(numbers).tolist():
-            own = numbers == number
-            piece = (
-                rows[own],
-                vectors[own],
-                np.asarray(hashes, dtype=object)[own],
-                np.asarray(errors, object)[own],
-            )
             pieces = self.pending.setdefault(number, [])
-            pieces.append(piece)
-            if sum(len(piece[0]) for piece in pieces) == len(self.parts.rows(number)):
-                self._write(
-                    number,
-                    *(
-                        np.concatenate(column)
-                        for column in zip(*self.pending.pop(number), strict=True)
-                    ),
-                )
+            pieces.append(came.of(numbers == number))
+            if sum(len(piece.rows) for piece in pieces) == len(self.parts.rows(number)):
+                self._write(number, Piece.joined(self.pending.pop(number)))
         self.advance(len(rows))
 
-    def _write(
-        self,
-        number: int,
-        rows: np.ndarray,
-        vectors: np.ndarray,
-        hashes: np.ndarray,
-        errors: np.ndarray,
-    ) -> None:
-        order = np.argsort(rows)
-        rows, vectors, hashes, errors = rows[order], vectors[order], hashes[order], errors[order]
-        bad = errors != ""
+    def _write(self, number: int, piece: Piece) -> None:
+        bad = piece.errors != ""
         if bad.any():
-            found = self.items[["id", "path"]].iloc[rows[bad]].assign(error=errors[bad].astype(str))
+            broken = self.items[["id", "path"]].iloc[piece.rows[bad]]
+            found = broken.assign(error=piece.errors[bad].astype(str))
             _put(self.parts.file(number, ERRORS), pa.Table.from_pandas(found, preserve_index=False))
-        good = self.items.iloc[rows[~bad]]
-        _put(self.parts.file(number), table(good, vectors[~bad], hashes[~bad].tolist()))
-        self.embedded, self.broken = self.embedded + len(good), self.broken + int(bad.sum())
+        good = self.items.iloc[piece.rows[~bad]]
+        made = table(good, piece.vectors[~bad], piece.hashes[~bad].tolist())
+        _put(self.parts.file(number), made)
+        self.embedded += len(good)
+        self.broken += int(bad.sum())
 
 
 def forget_errors(parts: Parts, share: Share) -> int:
-    """Take away a share's parts that have broken photos, so that they are made anew; return how
-    many.
-    """
-    numbers = share.of_all(
-        [int(path.stem) for path in (parts.folder / ERRORS).glob("[0-9]*.parquet")]
-    )
+    """Delete a share's parts that have broken photos, to be made anew; return how many."""
+    files = (parts.folder / ERRORS).glob("[0-9]*.parquet")
+    numbers = share.of_all([int(path.stem) for path in files])
     for number in numbers:
-        parts.file(number).unlink(
-            missing_ok=True
-        )  # first: a part without its errors would look whole
+        # the part first: without its errors it would look whole
+        parts.file(number).unlink(missing_ok=True)
         parts.file(number, ERRORS).unlink()
     return len(numbers)
 
 
 def list_errors(parts: Parts) -> Path | None:
-    """Write the errors of all parts into errors.csv, and clear up after processes that were killed;
-    None: no errors.
-    """
+    """Write the errors of all parts into errors.csv; return its path, or None without errors."""
     files = sorted((parts.folder / ERRORS).glob("[0-9]*.parquet"))
     path = parts.folder / "errors.csv"
     if not files:
@@ -111,7 +120,7 @@ def list_errors(parts: Parts) -> Path | None:
 
 
 def clear(parts: Parts) -> None:
-    """Take away what processes that were killed left unfinished; none may be at work."""
+    """Delete what killed processes left unfinished; none may be at work."""
     for kind in ("", PARTS, ERRORS):
         for left in (parts.folder / kind).glob(f"{MAKING}*"):
             left.unlink(missing_ok=True)

@@ -1,4 +1,6 @@
 import json
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -7,45 +9,130 @@ import pyarrow as pa
 from vsearch.bundle.generations.checked_files import check_file, measured
 from vsearch.bundle.generations.layout import CHANGES, ITEMS, VECTORS
 from vsearch.bundle.generations.state import Change, now
+from vsearch.bundle.generations.table_columns import joined
 from vsearch.data.io.atomic import make_folder, next_number
 from vsearch.data.items import read_table, table_bytes
 from vsearch.errors import BundleError
 
 REMOVED = "removed.json"
+NO_ITEMS = pa.table({"id": pa.array([], pa.string())})
 
 
-def write_change(
-    bundle: Path, removed: list[str], items: pa.Table, embeddings: np.ndarray
-) -> Change:
-    """Write a change beside the others; it counts once a state names it.
+@dataclass(frozen=True)
+class Edit:
+    """What a change does.
 
-    Args:
-        bundle: whose `changes/` it goes to.
+    Attributes:
         removed: ids that are taken out first.
         items: rows that are appended then: id, path, label, metadata.
-        embeddings: float32 (len(items), dim), unit length.
+        embeddings: theirs, float32 (len(items), dim), unit length.
+    """
+
+    removed: list[str]
+    items: pa.Table
+    embeddings: np.ndarray
+
+
+@dataclass(frozen=True)
+class PendingChanges:
+    """What several changes come to, on top of a generation.
+
+    Attributes:
+        removed: int (r,), rising: positions in the generation that go.
+        items: rows that come after those that stay.
+        embeddings: theirs, float32 (len(items), dim).
+    """
+
+    removed: np.ndarray
+    items: pa.Table
+    embeddings: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.removed) + len(self.items)
+
+    def kept(self, n: int) -> np.ndarray:
+        """Return int (n - r,): the positions that stay, of a generation of `n`."""
+        return np.delete(np.arange(n), self.removed)
+
+    def applied(self, items: pa.Table) -> pa.Table:
+        """Return the generation's items with the changes made."""
+        if not len(self):
+            return items
+        return joined(items.take(pa.array(self.kept(len(items)))), self.items)
+
+
+def add_up(ids: list[str], dim: int, edits: Iterable[Edit]) -> PendingChanges:
+    """Add up changes, each on top of those before: what comes and goes again leaves nothing.
+
+    Args:
+        ids: of the generation's items.
+        dim: of the embeddings.
+        edits: what the changes do, in order.
+
+    Raises:
+        BundleError: a change takes out an id that isn't there, or adds one that is.
+    """
+    there = {id: place for place, id in enumerate(ids)}
+    removed: list[int] = []
+    came: dict[str, int] = {}  # to the row, of all that were ever added
+    tables = [NO_ITEMS]
+    embeddings = [np.empty((0, dim), dtype=np.float32)]
+    rows = 0
+    for edit in edits:
+        for id in edit.removed:
+            if id in came:
+                del came[id]
+            elif id in there:
+                removed.append(there.pop(id))
+            else:
+                raise BundleError(f"a change takes out id {id!r}, which is not there.")
+        for id in edit.items["id"].to_pylist():
+            if id in came or id in there:
+                raise BundleError(f"a change adds id {id!r}, which is there already.")
+            came[id] = rows
+            rows += 1
+        if len(edit.items):
+            tables.append(edit.items)
+            embeddings.append(edit.embeddings)
+
+    left = np.array(list(came.values()), dtype=np.int64)
+    return PendingChanges(
+        np.sort(np.array(removed, dtype=np.int64)),
+        joined(*tables).take(pa.array(left)),
+        np.concatenate(embeddings)[left],
+    )
+
+
+def write_change(bundle: Path, edit: Edit) -> Change:
+    """Write a change beside the others; it counts once a state names it.
 
     Raises:
         OSError: it could not be written; nothing is left.
     """
     folder = bundle / CHANGES / f"{next_number(bundle / CHANGES):06d}"
+    kept: dict[str, dict] = {}
 
     def fill(made: Path) -> None:
-        (made / REMOVED).write_text(json.dumps(removed))
-        if len(items):
-            (made / ITEMS).write_bytes(table_bytes(items))
+        (made / REMOVED).write_text(json.dumps(edit.removed))
+        if len(edit.items):
+            (made / ITEMS).write_bytes(table_bytes(edit.items))
             with (made / VECTORS).open("wb") as file:
-                np.save(file, embeddings)
+                np.save(file, edit.embeddings)
         kept.update(measured(made))
 
-    kept: dict[str, dict] = {}
     make_folder(folder, fill)
-    return Change(folder.name, now(), len(items), len(removed), kept["bytes"], kept["sha256"])
+    return Change(
+        name=folder.name,
+        created=now(),
+        added=len(edit.items),
+        removed=len(edit.removed),
+        bytes=kept["bytes"],
+        sha256=kept["sha256"],
+    )
 
 
-def read_change(bundle: Path, change: Change) -> tuple[list[str], pa.Table, np.ndarray]:
-    """Return the ids that a change takes out, the rows that it appends, and their embeddings (m,
-    dim).
+def read_change(bundle: Path, change: Change) -> Edit:
+    """Return what a change does.
 
     Raises:
         BundleError: a file of it is missing or damaged.
@@ -54,17 +141,15 @@ def read_change(bundle: Path, change: Change) -> tuple[list[str], pa.Table, np.n
     check_change(bundle, change)
     removed = json.loads((folder / REMOVED).read_text())
     if not change.added:
-        return (
-            removed,
-            pa.table({"id": pa.array([], pa.string())}),
-            np.empty((0, 0), dtype=np.float32),
-        )
-    items, embeddings = read_table(folder / ITEMS), np.load(folder / VECTORS)
+        return Edit(removed, NO_ITEMS, np.empty((0, 0), dtype=np.float32))
+
+    items = read_table(folder / ITEMS)
+    embeddings = np.load(folder / VECTORS)
     if not len(items) == len(embeddings) == change.added:
         raise BundleError(
             f"{folder}: {len(items)} items, {len(embeddings)} embeddings, {change.added} announced."
         )
-    return removed, items, embeddings
+    return Edit(removed, items, embeddings)
 
 
 def check_change(bundle: Path, change: Change) -> None:
@@ -73,7 +158,6 @@ def check_change(bundle: Path, change: Change) -> None:
     Raises:
         BundleError: a file is missing or damaged.
     """
+    kept = {"bytes": change.bytes, "sha256": change.sha256}
     for name in change.sha256:
-        check_file(
-            bundle / CHANGES / change.name, name, {"bytes": change.bytes, "sha256": change.sha256}
-        )
+        check_file(bundle / CHANGES / change.name, name, kept)

@@ -23,17 +23,11 @@ def check_file(folder: Path, name: str, kept: dict[str, Any]) -> None:
     path = folder / name
     if path.name != name or not path.is_file():
         raise BundleError(f"{folder}: {name} is missing.")
-    length, wanted = (
-        path.stat().st_size,
-        kept.get("bytes", {}).get(name),
-    )  # older bundles keep no lengths
-    if wanted is not None and length != wanted:
-        raise BundleError(
-            f"{folder}: {name} is damaged or from another bundle ({length:,} bytes, not "
-            f"{wanted:,})."
-        )
+
+    damaged = f"{folder}: {name} is damaged or from another bundle"
+    length = path.stat().st_size
+    wanted = kept.get("bytes", {}).get(name, length)  # an export keeps no lengths
+    if length != wanted:
+        raise BundleError(f"{damaged} ({length:,} bytes, not {wanted:,}).")
     if sha256(path) != kept["sha256"].get(name):
-        raise BundleError(
-            f"{folder}: {name} is damaged or from another bundle (its SHA-256 is not the "
-            "manifest's)."
-        )
+        raise BundleError(f"{damaged} (its SHA-256 is not the manifest's).")

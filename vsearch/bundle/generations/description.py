@@ -1,3 +1,4 @@
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,11 @@ def report(live: Live) -> dict[str, Any]:
         "generation": live.state.generation,
         "kept_generations": [
             0,
-            *sorted(int(path.name) for path in _numbered(live.bundle / GENERATIONS)),
+            *sorted(
+                int(path.name)
+                for path in (live.bundle / GENERATIONS).glob("*")
+                if path.name.isdecimal()
+            ),
         ],
         "stored_vectors": live.stored,
         "pending": {
@@ -30,12 +35,7 @@ def report(live: Live) -> dict[str, Any]:
             "added": sum(change.added for change in changes),
             "removed": sum(change.removed for change in changes),
         },
-        "drift": {
-            "share": moved.share,
-            "built": moved.built,
-            "added": moved.added,
-            "removed": moved.removed,
-        },
+        "drift": {"share": moved.share, **asdict(moved)},
         "advice": advice(live),
         "bytes": {
             "weights": (live.bundle / WEIGHTS).stat().st_size,
@@ -70,10 +70,6 @@ def lines(found: dict[str, Any]) -> list[str]:
         *(f"{entry['created']}  {entry['what']}" for entry in found["history"]),
         *([f"Advice: {found['advice']}"] if found["advice"] else []),
     ]
-
-
-def _numbered(folder: Path) -> list[Path]:
-    return [path for path in folder.glob("*") if path.name.isdecimal()]
 
 
 def _size(path: Path) -> int:

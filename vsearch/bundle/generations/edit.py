@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
-from vsearch.bundle.generations.changes import write_change
+from vsearch.bundle.generations.changes import NO_ITEMS, Edit, write_change
 from vsearch.bundle.generations.live import Live, open_state
 from vsearch.bundle.generations.state import State, write_state
 from vsearch.bundle.generations.table_columns import conform
@@ -27,8 +27,9 @@ class Edited:
 
 
 def add(live: Live, items: pa.Table, embeddings: np.ndarray) -> Edited:
-    """Add items, or replace those whose id is there; when this returns, the disk has them. Needs
-    `lock.writing`.
+    """Add items, or replace those whose id is there; when this returns, the disk has them.
+
+    Needs `writer_lock.writing`.
 
     Args:
         live: what is in force.
@@ -36,30 +37,32 @@ def add(live: Live, items: pa.Table, embeddings: np.ndarray) -> Edited:
         embeddings: theirs, (len(items), dim), of unit length.
 
     Raises:
-        BundleError: ids are repeated, the embeddings are of another dim, not finite, or not of unit
-            length, or the index refuses them.
+        BundleError: the items or embeddings don't fit, or the index refuses them.
         OSError: it could not be written; nothing has changed.
     """
     _check(live, items, embeddings)
-    items = conform(items, live.items)
     there = set(live.items["id"].to_pylist())
     replaced = [id for id in items["id"].to_pylist() if id in there]
     added = len(items) - len(replaced)
-    live = _commit(
-        live, replaced, items, embeddings, f"add: {added:,} new, {len(replaced):,} replaced"
-    )
-    return Edited(live, added=added, replaced=len(replaced))
+
+    embeddings = np.ascontiguousarray(embeddings, dtype=np.float32)
+    edit = Edit(replaced, conform(items, live.items), embeddings)
+    made = _commit(live, edit, f"add: {added:,} new, {len(replaced):,} replaced")
+    return Edited(made, added=added, replaced=len(replaced))
 
 
 def remove(live: Live, ids: Sequence[str], ignore_missing: bool = False) -> Edited:
-    """Take items out by their ids; when this returns, the disk knows it. Needs `lock.writing`.
+    """Take items out by their ids; when this returns, the disk knows it.
+
+    Needs `writer_lock.writing`.
 
     Raises:
         BundleError: an id isn't there, unless `ignore_missing`, nothing would be left, or the index
             refuses.
         OSError: it could not be written; nothing has changed.
     """
-    there, wanted = set(live.items["id"].to_pylist()), list(dict.fromkeys(ids))
+    there = set(live.items["id"].to_pylist())
+    wanted = list(dict.fromkeys(ids))
     missing = [id for id in wanted if id not in there]
     if missing and not ignore_missing:
         raise BundleError(
@@ -72,22 +75,17 @@ def remove(live: Live, ids: Sequence[str], ignore_missing: bool = False) -> Edit
             "that would take out every item; a bundle must keep one at least. Nothing was removed."
         )
     if removed:
-        empty = np.empty((0, live.fitted["dim"]), dtype=np.float32)
-        live = _commit(
-            live, removed, live.items.slice(0, 0), empty, f"remove: {len(removed):,} items"
-        )
+        edit = Edit(removed, NO_ITEMS, np.empty((0, live.fitted["dim"]), dtype=np.float32))
+        live = _commit(live, edit, f"remove: {len(removed):,} items")
     return Edited(live, removed=len(removed), missing=len(missing))
 
 
-def _commit(
-    live: Live, removed: list[str], items: pa.Table, embeddings: np.ndarray, what: str
-) -> Live:
-    embeddings = np.ascontiguousarray(embeddings, dtype=np.float32)
-    try:  # as whoever opens the bundle next will; `live.index` stays as it is
-        made = open_state(live.bundle, live.state, live.history, [(removed, items, embeddings)])
+def _commit(live: Live, edit: Edit, what: str) -> Live:
+    try:  # as the next reader will; `live.index` stays as it is
+        made = open_state(live.bundle, live.state, live.history, edit)
     except BundleError as error:
         raise BundleError(f"the change can't be made: {error} Nothing was changed.") from error
-    change = write_change(live.bundle, removed, items, embeddings)
+    change = write_change(live.bundle, edit)
     state = State(live.state.generation, live.state.manifest_sha256, (*live.state.changes, change))
     return replace(made, state=state, history=write_state(live.bundle, state, live.history, what))
 
@@ -104,9 +102,8 @@ def _check(live: Live, items: pa.Table, embeddings: np.ndarray) -> None:
         raise BundleError(
             f"ids are repeated: {_first(repeated)}. Give every item an id of its own."
         )
-    bad = ~(
-        np.abs(np.linalg.norm(embeddings.astype(np.float64), axis=1) - 1) < UNIT
-    )  # NaN is bad too
+    lengths = np.linalg.norm(embeddings.astype(np.float64), axis=1)
+    bad = ~(np.abs(lengths - 1) < UNIT)  # NaN is bad too
     if bad.any():
         raise BundleError(
             f"{bad.sum()} embeddings are not of unit length, e.g. that of "

@@ -1,13 +1,11 @@
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from vsearch.bundle.generations.changes import read_change
+from vsearch.bundle.generations.changes import Edit, PendingChanges, add_up, read_change
 from vsearch.bundle.generations.checked_files import check_file
 from vsearch.bundle.generations.layout import CURRENT, ITEMS, MANIFEST, VECTORS
 from vsearch.bundle.generations.manifest import (
@@ -18,7 +16,6 @@ from vsearch.bundle.generations.manifest import (
     read_fitted,
     read_generation,
 )
-from vsearch.bundle.generations.pending_changes import Content, Net, net
 from vsearch.bundle.generations.state import State, read_state
 from vsearch.class_paths import find
 from vsearch.data.items import read_table
@@ -41,7 +38,7 @@ class Live:
         manifest: of the generation in force; the fit's for generation 0.
         index: position i is row i of `items`.
         items: id, path, label, metadata.
-        net: the changes on top of the generation, added up.
+        pending: the changes on top of the generation, added up.
     """
 
     bundle: Path
@@ -51,7 +48,7 @@ class Live:
     manifest: dict[str, Any]
     index: Index
     items: pa.Table
-    net: Net
+    pending: PendingChanges
 
     @property
     def folder(self) -> Path:
@@ -61,7 +58,7 @@ class Live:
     @property
     def from_generation(self) -> int:
         """How many of the items the generation itself holds: the first ones."""
-        return len(self.items) - len(self.net.items)
+        return len(self.items) - len(self.pending.items)
 
     @property
     def stored(self) -> bool:
@@ -77,27 +74,25 @@ class Live:
         old = positions < self.from_generation
         if old.any():
             result[old] = self._old_vectors(positions[old])
-        result[~old] = self.net.embeddings[positions[~old] - self.from_generation]
+        result[~old] = self.pending.embeddings[positions[~old] - self.from_generation]
         return result
 
     def _old_vectors(self, positions: np.ndarray) -> np.ndarray:
         if self.stored:
-            kept = self.net.kept(self.from_generation + len(self.net.removed))
-            vectors = np.load(self.folder / VECTORS, mmap_mode="r")[kept[positions]].astype(
-                np.float32
-            )
+            kept = self.pending.kept(self.from_generation + len(self.pending.removed))
+            stored = np.load(self.folder / VECTORS, mmap_mode="r")
+            vectors = stored[kept[positions]].astype(np.float32)
         else:
             vectors = self.index.vectors(positions)
-        return vectors / np.maximum(
-            np.linalg.norm(vectors, axis=1, keepdims=True), TINY
-        )  # codes lose the length too
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors / np.maximum(lengths, TINY)  # codes lose the length too
 
 
 def open_live(bundle: Path) -> Live:
     """Open what is in force. Every file's length and SHA-256 is checked before anything reads it.
 
     Raises:
-        BundleError: says which part is missing, damaged or foreign.
+        BundleError: says which file is missing, damaged or foreign.
     """
     for _ in range(TRIES):
         state, history = _state(bundle)
@@ -109,9 +104,7 @@ def open_live(bundle: Path) -> Live:
     raise BundleError(f"{bundle} changes too quickly to be opened.")
 
 
-def open_state(
-    bundle: Path, state: State, history: list[dict[str, Any]], new: Sequence[Content] = ()
-) -> Live:
+def open_state(bundle: Path, state: State, history: list[dict[str, Any]], *new: Edit) -> Live:
     """Open a state, in force or not, with `new` changes made on top that are not written yet.
 
     Raises:
@@ -120,7 +113,8 @@ def open_state(
     folder = folder_of(bundle, state.generation)
     with explained(bundle, f"reading {MANIFEST}"):
         fitted, manifest = manifests(bundle, state)
-        for name in needed(manifest):
+        stored = [VECTORS] if VECTORS in manifest["sha256"] else []
+        for name in (ITEMS, *manifest["index"]["files"], *stored):
             check_file(folder, name, manifest)
         kind = find(manifest["index"]["class_path"], Index)
     with explained(folder, "opening the index"):
@@ -132,14 +126,15 @@ def open_state(
             raise BundleError(
                 f"{folder}: the index holds {len(index)} vectors, {ITEMS} {len(items)} items."
             )
-        made = (read_change(bundle, change) for change in state.changes)
-        changes = net(items["id"].to_pylist(), fitted["dim"], chain(made, new))
+        written = [read_change(bundle, change) for change in state.changes]
+        pending = add_up(items["id"].to_pylist(), fitted["dim"], [*written, *new])
+        items = pending.applied(items)
     with explained(bundle, "making the changes in the index"):
-        if len(changes.removed):
-            index.remove(changes.removed)
-        if len(changes.items):
-            index.add(changes.embeddings)
-    return Live(bundle, state, history, fitted, manifest, index, changes.applied(items), changes)
+        if len(pending.removed):
+            index.remove(pending.removed)
+        if len(pending.items):
+            index.add(pending.embeddings)
+    return Live(bundle, state, history, fitted, manifest, index, items, pending)
 
 
 def manifests(bundle: Path, state: State) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -152,19 +147,10 @@ def manifests(bundle: Path, state: State) -> tuple[dict[str, Any], dict[str, Any
         fitted = read_fitted(bundle, state.manifest_sha256 or None)
         return fitted, fitted
     manifest = read_generation(bundle, state.generation, state.manifest_sha256)
-    fitted = read_fitted(bundle)
-    check_model(
-        manifest["model"],
-        model_of(fitted),
-        f"{folder_of(bundle, state.generation)}: its vectors are",
-    )
+    ours = model_of(read_fitted(bundle))
+    folder = folder_of(bundle, state.generation)
+    check_model(manifest["model"], ours, f"{folder}: its vectors are")
     return read_fitted(bundle, manifest["fitted_sha256"]), manifest
-
-
-def needed(manifest: dict[str, Any]) -> list[str]:
-    """Return the names of a generation's files that are read."""
-    stored = [VECTORS] if VECTORS in manifest["sha256"] else []
-    return [ITEMS, *manifest["index"]["files"], *stored]
 
 
 def _state(bundle: Path) -> tuple[State, list[dict[str, Any]]]:

@@ -23,9 +23,7 @@ BINDING = ("preprocessing", "dim", "normalisation", "metric")
 
 
 def folder_of(bundle: Path, generation: int) -> Path:
-    """Return where a generation's files lie; those of generation 0, as fitted, lie in the bundle
-    itself.
-    """
+    """Return where a generation's files lie; for 0, as fitted, in the bundle itself."""
     return bundle / GENERATIONS / f"{generation:06d}" if generation else bundle
 
 
@@ -57,24 +55,21 @@ def read_generation(bundle: Path, generation: int, digest: str) -> dict[str, Any
 
 
 def model_of(fitted: dict[str, Any]) -> dict[str, Any]:
-    """Return what binds vectors to a model, from its manifest: the fingerprint, and the parts it is
-    made of.
-    """
+    """Return what binds vectors to a model: the fingerprint, and what it is made of."""
     parts = {name: fitted[name] for name in BINDING}
     return {"fingerprint": fitted["fingerprint"], "weights": fitted["sha256"][WEIGHTS], **parts}
 
 
 def check_model(theirs: dict[str, Any], ours: dict[str, Any], whose: str) -> None:
-    """Compare what vectors were made with (`fingerprint`, and what else is known) with a bundle's
-    `model_of`.
+    """Compare what is known of the model that made vectors with a bundle's `model_of`.
 
     Raises:
-        BundleError: they differ; the message has both fingerprints, and names what differs as far
-            as it is known.
+        BundleError: they differ; the message has both fingerprints, and what differs.
     """
-    if theirs["fingerprint"] == ours["fingerprint"] and not _differences(theirs, ours):
+    differences = _differences(theirs, ours)
+    if theirs["fingerprint"] == ours["fingerprint"] and not differences:
         return
-    known = _differences(theirs, ours) or ["something in " + ", ".join(("weights", *BINDING))]
+    known = differences or ["something in " + ", ".join(("weights", *BINDING))]
     raise BundleError(
         f"{whose} of another model: fingerprint {theirs['fingerprint']}, this bundle's is "
         f"{ours['fingerprint']}. What differs: {'; '.join(known)}."
@@ -83,20 +78,16 @@ def check_model(theirs: dict[str, Any], ours: dict[str, Any], whose: str) -> Non
 
 def _differences(theirs: dict[str, Any], ours: dict[str, Any]) -> list[str]:
     found = []
-    for name in ("weights", *BINDING):
-        if name in theirs and theirs[name] != ours[name]:
-            if isinstance(theirs[name], dict) and isinstance(ours[name], dict):
-                keys = [
-                    key
-                    for key in {**ours[name], **theirs[name]}
-                    if theirs[name].get(key) != ours[name].get(key)
-                ]
-                found += [
-                    f"{name}.{key}: {theirs[name].get(key)}, here {ours[name].get(key)}"
-                    for key in keys
-                ]
-            else:
-                found.append(f"{name}: {theirs[name]}, here {ours[name]}")
+    for name, value in theirs.items():
+        here = ours.get(name)
+        if name not in ("weights", *BINDING) or value == here:
+            continue
+        if not (isinstance(value, dict) and isinstance(here, dict)):
+            found.append(f"{name}: {value}, here {here}")
+            continue
+        for key in {**here, **value}:
+            if value.get(key) != here.get(key):
+                found.append(f"{name}.{key}: {value.get(key)}, here {here.get(key)}")
     return found
 
 
@@ -119,7 +110,7 @@ def _read(path: Path, schema: int, digest: str | None) -> dict[str, Any]:
 
 
 def _remedy(path: Path, schema: object) -> str:
-    """Return the command that makes a bundle of an older schema new, where its run has its config."""
+    """Return the command that makes an older bundle new, where its run has its config."""
     config = path.absolute().parent.with_name("config.yaml")
     if not isinstance(schema, int) or schema >= SCHEMA or not config.is_file():
         return ""
@@ -129,10 +120,9 @@ def _remedy(path: Path, schema: object) -> str:
 
 @contextmanager
 def explained(place: Path | str, doing: str) -> Iterator[None]:
-    """Turn what can go wrong into a BundleError that names the place, and what was being done:
-    `opening the index`.
+    """Turn errors into a BundleError that names the place, and `doing`: `opening the index`.
 
-    What an OSError says is plain as it is; it passes.
+    OSErrors pass: what they say is plain.
     """
     try:
         yield

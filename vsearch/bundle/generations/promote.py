@@ -1,6 +1,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,30 @@ from vsearch.data.io.atomic import MAKING, make_folder, next_number, sha256
 from vsearch.data.items import table_bytes
 from vsearch.indexes.base import Index
 
-Vectors = Callable[[np.ndarray], np.ndarray]
-SAMPLE, EXACT, BLOCK = 256, 1e-6, 1 << 16
+Vectors = Callable[[np.ndarray], np.ndarray]  # int (m,) positions -> float32 (m, dim)
+SAMPLE = 256
+EXACT = 1e-6
+BLOCK = 1 << 16
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How far an index has moved from the vectors that it was built, and maybe trained, on.
+
+    Attributes:
+        built: how many vectors that were.
+        added: rows added since.
+        removed: rows removed since; a replaced item counts in both.
+    """
+
+    built: int
+    added: int = 0
+    removed: int = 0
+
+    @property
+    def share(self) -> float:
+        """Rows added or removed, for each vector it was built on."""
+        return (self.added + self.removed) / max(1, self.built)
 
 
 def promote(
@@ -32,36 +55,41 @@ def promote(
     index: Index,
     vectors: Vectors,
     reason: str,
-    drift: dict[str, int],
+    drift: Drift | None = None,
     extra: dict[str, Any] | None = None,
 ) -> State:
-    """Write a new generation of the live items and put it in force; older ones but the one before
-    and 0 are deleted.
+    """Write a new generation of the live items and put it in force.
+
+    Older ones but the one before and 0 are deleted. Needs `writer_lock.writing`.
 
     Args:
         live: what is in force now.
         index: of the live items' vectors, in their order.
-        vectors: int (m,) positions -> float32 (m, dim). Kept in vectors.npy if the index can't give
-            them back.
-        reason: what made it: `fold`, `optimize`, `build` or `swap`.
-        drift: `built`: vectors when the index was built; rows `added` and `removed` since.
-        extra: further entries of its manifest.
+        vectors: theirs. Kept in vectors.npy if the index can't give them back.
+        reason: what made it: `fold`, `optimize`, `build`, `swap`, `copy` or `shards`.
+        drift: of the index; None: it has just been built.
+        extra: further entries of the generation's manifest.
 
     Raises:
         OSError: it could not be written; what was in force still is.
     """
     number = next_number(live.bundle / GENERATIONS)
     folder = folder_of(live.bundle, number)
-    make_folder(
-        folder,
-        lambda made: _fill(
-            made, live, index, vectors, number, _entries(live, reason, drift, extra)
-        ),
-    )
+    entries = {
+        "schema": GENERATION_SCHEMA,
+        "generation": number,
+        "created": now(),
+        "reason": reason,
+        "model": model_of(live.fitted),
+        "fitted_sha256": sha256(live.bundle / MANIFEST),
+        "drift": asdict(drift or Drift(len(index))),
+        **(extra or {}),
+        "items": len(live.items),
+    }
+    make_folder(folder, lambda made: _fill(made, live, index, vectors, entries))
     state = State(number, sha256(folder / MANIFEST))
-    write_state(
-        live.bundle, state, live.history, f"{reason}: {len(live.items):,} items, {index.spec}"
-    )
+    what = f"{reason}: {len(live.items):,} items, {index.spec}"
+    write_state(live.bundle, state, live.history, what)
     prune(live.bundle, [state, live.state])
     return state
 
@@ -75,9 +103,7 @@ def prune(bundle: Path, kept: list[State]) -> None:
 
 
 def keeps(index: Index, vectors: Vectors) -> bool:
-    """Tell whether an index gives its vectors back as they are, from a sample of both ends and
-    between.
-    """
+    """Tell from an even sample whether an index gives its vectors back as they are."""
     positions = np.unique(np.linspace(0, len(index) - 1, min(SAMPLE, len(index))).astype(np.int64))
     try:
         return np.allclose(index.vectors(positions), vectors(positions), rtol=0, atol=EXACT)
@@ -86,9 +112,7 @@ def keeps(index: Index, vectors: Vectors) -> bool:
 
 
 def write_vectors(path: Path, n: int, dim: int, vectors: Vectors) -> None:
-    """Write `n` vectors as float16 (n, dim), block by block, so that they can be read without all
-    being in memory.
-    """
+    """Write `n` vectors as float16 (n, dim), of which only a block is in memory at once."""
     header = {"descr": "<f2", "fortran_order": False, "shape": (n, dim)}
     with path.open("wb") as file:
         np.lib.format.write_array_header_2_0(file, header)
@@ -96,43 +120,25 @@ def write_vectors(path: Path, n: int, dim: int, vectors: Vectors) -> None:
             file.write(vectors(np.arange(start, min(start + BLOCK, n))).astype("<f2").tobytes())
 
 
-def _entries(
-    live: Live, reason: str, drift: dict[str, int], extra: dict[str, Any] | None
-) -> dict[str, Any]:
-    return {
-        "created": now(),
-        "reason": reason,
-        "model": model_of(live.fitted),
-        "fitted_sha256": sha256(live.bundle / MANIFEST),
-        "drift": drift,
-        **(extra or {}),
-    }
-
-
-def _fill(
-    made: Path, live: Live, index: Index, vectors: Vectors, number: int, entries: dict[str, Any]
-) -> None:
+def _fill(made: Path, live: Live, index: Index, vectors: Vectors, entries: dict[str, Any]) -> None:
     files = index.save(made)
     (made / ITEMS).write_bytes(table_bytes(live.items))
     (made / PREVIOUS).write_bytes(state_bytes(live.state, live.history))
     if not keeps(index, vectors):
         write_vectors(made / VECTORS, len(index), live.fitted["dim"], vectors)
-    described = {"class_path": class_path(type(index)), "spec": index.spec, "files": files}
-    manifest = {
-        "schema": GENERATION_SCHEMA,
-        "generation": number,
-        **entries,
-        "index": described,
-        "items": len(live.items),
-    }
-    (made / MANIFEST).write_text(json.dumps({**manifest, **measured(made)}, indent=2))
+    manifest = {**entries, "index": described(index, files), **measured(made)}
+    (made / MANIFEST).write_text(json.dumps(manifest, indent=2))
+
+
+def described(index: Index, files: list[str]) -> dict[str, Any]:
+    """Return what a manifest says of an index and its files."""
+    return {"class_path": class_path(type(index)), "spec": index.spec, "files": files}
 
 
 def _prune(folder: Path, kept: set[str]) -> None:
     for path in folder.glob("*"):
         if path.name.isdecimal() and path.name not in kept:
-            gone = path.with_name(
-                MAKING + path.name
-            )  # half a deleted folder must not look like a whole one
+            # half a deleted folder must not look like a whole one
+            gone = path.with_name(MAKING + path.name)
             path.rename(gone)
             shutil.rmtree(gone)

@@ -13,11 +13,11 @@ History = list[dict[str, Any]]
 
 
 def rollback(bundle: Path) -> tuple[State, Live]:
-    """Undo the last change: an add, a remove, or a new index. Needs `lock.writing`.
+    """Undo the last change: an add, a remove, or a new index. Needs `writer_lock.writing`.
 
-    A fold that came by itself changes no item, so the change that it followed is undone with it.
-    What is in force needn't open; if it doesn't, and neither does what was before it, the last
-    state that does is taken. Nothing is deleted before the next generation is written.
+    A fold changes no item, so the change before it is undone with it. Where neither what is in
+    force nor what was before it opens, the last state that does is taken. Nothing is deleted before
+    the next generation is written.
 
     Returns:
         What was in force, and what is now; this one has been opened and checked before.
@@ -29,9 +29,8 @@ def rollback(bundle: Path) -> tuple[State, Live]:
     with explained(bundle, f"reading {CURRENT}"):
         state, history = read_state(bundle)
     before = _last_whole(bundle, state, history)
-    write_state(
-        bundle, before.state, history, f"rollback: {len(before.items):,} items, {before.index.spec}"
-    )
+    what = f"rollback: {len(before.items):,} items, {before.index.spec}"
+    write_state(bundle, before.state, history, what)
     return state, before
 
 
@@ -41,12 +40,11 @@ def _last_whole(bundle: Path, state: State, history: History) -> Live:
         return _open(bundle, next(earlier), history)
     except BundleError as error:
         first = error
-    if not _opens(
-        bundle, state, history
-    ):  # else it stays: one that is whole isn't given up for more than one step
-        for one in earlier:
-            if _opens(bundle, one, history):
-                return _open(bundle, one, history)
+    if _try_open(bundle, state, history) is not None:
+        raise first  # a whole state isn't given up for more than one step
+    for one in earlier:
+        if live := _try_open(bundle, one, history):
+            return live
     raise first
 
 
@@ -68,13 +66,10 @@ def _earlier(bundle: Path, state: State) -> Iterator[State]:
 
 def _is_fold(bundle: Path, state: State) -> bool:
     try:
-        return bool(
-            read_generation(bundle, state.generation, state.manifest_sha256)["reason"] == "fold"
-        )
+        manifest = read_generation(bundle, state.generation, state.manifest_sha256)
     except BundleError:
-        # its manifest is damaged; a fold changed no item, so what was before is no more than what
-        # is lost
-        return False
+        return False  # its manifest is damaged: what was before has lost the least
+    return bool(manifest["reason"] == "fold")
 
 
 def _open(bundle: Path, state: State, history: History) -> Live:
@@ -85,9 +80,8 @@ def _open(bundle: Path, state: State, history: History) -> Live:
     return open_state(bundle, state, history)
 
 
-def _opens(bundle: Path, state: State, history: History) -> bool:
+def _try_open(bundle: Path, state: State, history: History) -> Live | None:
     try:
-        _open(bundle, state, history)
+        return _open(bundle, state, history)
     except (BundleError, OSError):
-        return False
-    return True
+        return None

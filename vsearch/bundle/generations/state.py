@@ -53,8 +53,7 @@ class State:
 
 
 def read_state(bundle: Path) -> tuple[State, list[dict[str, Any]]]:
-    """Return the state in force, and the history: one entry a change, with `created` and `what`,
-    oldest first.
+    """Return the state in force, and the history: `created` and `what`, oldest first.
 
     Raises:
         BundleError: CURRENT is damaged, or missing though there are generations or changes.
@@ -66,9 +65,7 @@ def read_state(bundle: Path) -> tuple[State, list[dict[str, Any]]]:
                 f"{bundle}: {CURRENT} is missing, which says what of {GENERATIONS} is in force."
             )
         manifest = bundle / MANIFEST
-        return State(
-            0, sha256(manifest) if manifest.is_file() else ""
-        ), []  # as fitted, by an older vsearch
+        return State(0, sha256(manifest) if manifest.is_file() else ""), []
     return _read(path)
 
 
@@ -86,10 +83,10 @@ def read_previous(folder: Path) -> State:
 
 def is_kept(bundle: Path, state: State) -> bool:
     """Tell whether the folders that a state names are still there."""
-    changes = all((bundle / CHANGES / change.name).is_dir() for change in state.changes)
-    return changes and (
-        not state.generation or (bundle / GENERATIONS / f"{state.generation:06d}").is_dir()
-    )
+    folders = [bundle / CHANGES / change.name for change in state.changes]
+    if state.generation:
+        folders.append(bundle / GENERATIONS / f"{state.generation:06d}")
+    return all(folder.is_dir() for folder in folders)
 
 
 def state_bytes(state: State, history: list[dict[str, Any]]) -> bytes:

@@ -52,11 +52,9 @@ class Shadow:
         if self.overlap_at_10 < min_overlap:
             reasons.append(f"overlap_at_10 is {self.overlap_at_10:.4f}, below {min_overlap:g}")
         for name, before in self.old.items():
-            if before - self.new[name] > max_precision_loss:
-                reasons.append(
-                    f"{name} falls by {before - self.new[name]:.4f}, more than "
-                    f"{max_precision_loss:g}"
-                )
+            loss = before - self.new[name]
+            if loss > max_precision_loss:
+                reasons.append(f"{name} falls by {loss:.4f}, more than {max_precision_loss:g}")
         if reasons:
             raise Failed(
                 f"the new index was not put in force: {'; '.join(reasons)}. Nothing was changed."
@@ -65,9 +63,14 @@ class Shadow:
 
 def shadow(old: Index, new: Index, queries: Queries, labels: np.ndarray) -> Shadow:
     """Ask two indexes of the same items, text labels (n,), the same queries."""
-    before, after = hits(old, queries), hits(new, queries)
-    old_scores, new_scores = (precisions(one, queries.labels, labels) for one in (before, after))
-    return Shadow(len(queries), overlap(before, after), old_scores, new_scores)
+    before = hits(old, queries)
+    after = hits(new, queries)
+    return Shadow(
+        queries=len(queries),
+        overlap_at_10=overlap(before, after),
+        old=precisions(before, queries.labels, labels),
+        new=precisions(after, queries.labels, labels),
+    )
 
 
 def held_out(vectors: np.ndarray, labels: np.ndarray, n: int) -> Queries:
@@ -85,19 +88,13 @@ def hits(index: Index, queries: Queries) -> np.ndarray:
 
 
 def overlap(before: np.ndarray, after: np.ndarray) -> float:
-    """Return the share of the `hits` before, int (q, k), that are among those after, mean over the
-    queries.
-    """
-    common = [
-        len(np.intersect1d(a[a >= 0], b[b >= 0])) / max(1, (a >= 0).sum())
-        for a, b in zip(before, after, strict=True)
-    ]
-    return float(np.mean(common))
+    """Return the mean share of a query's `hits` before, int (q, k), that are among those after."""
+    there = before >= 0
+    found = there & (before[:, :, None] == after[:, None, :]).any(axis=2)
+    return float((found.sum(axis=1) / np.maximum(1, there.sum(axis=1))).mean())
 
 
 def precisions(found: np.ndarray, wanted: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Return the share of `hits`, int (q, 10), whose label, text (n,), is the query's, text (q,):
-    the best, all ten.
-    """
+    """Return the share of `hits`, int (q, 10), with the query's label: of the best, of all ten."""
     right = (found >= 0) & (labels[found] == wanted[:, None])
     return {"precision_at_1": float(right[:, 0].mean()), "precision_at_10": float(right.mean())}

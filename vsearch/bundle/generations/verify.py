@@ -14,10 +14,9 @@ from vsearch.errors import BundleError
 
 
 def verify(bundle: Path) -> Iterator[str]:
-    """Check all that a bundle keeps and is not the model's; say what was checked, one line after
-    each.
+    """Check all that a bundle keeps besides the model; yield a line on each thing checked.
 
-    Each kept state's files: the one in force, the one to roll back to, and the bundle as fitted.
+    The states whose files are checked are those of `kept_states`.
 
     Raises:
         BundleError: something is missing, damaged or foreign.
@@ -51,8 +50,7 @@ def _check_files(bundle: Path, state: State) -> str:
 
 
 def kept_states(bundle: Path, state: State) -> list[State]:
-    """Return the state in force, the one to roll back to, and the bundle as fitted, as far as they
-    are kept.
+    """Return the states that are kept: in force, to roll back to, and as fitted.
 
     Raises:
         BundleError: a manifest is damaged.
@@ -62,9 +60,10 @@ def kept_states(bundle: Path, state: State) -> list[State]:
     with explained(bundle, f"reading {MANIFEST}"):
         _, manifest = manifests(bundle, state)
     before = read_previous(folder_of(bundle, state.generation))
-    if before.generation and is_kept(bundle, before):  # after a rollback it may be kept no more
-        return [state, before, State(0, manifest["fitted_sha256"])]
-    return [state, before if is_kept(bundle, before) else State(0, manifest["fitted_sha256"])]
+    fitted = State(0, manifest["fitted_sha256"])
+    if not is_kept(bundle, before):  # after a rollback
+        return [state, fitted]
+    return [state, before, fitted] if before.generation else [state, before]
 
 
 def _check_vectors(

@@ -10,8 +10,9 @@ from vsearch.errors import BundleError
 
 @contextmanager
 def writing(bundle: Path) -> Iterator[None]:
-    """Be the only one to change a bundle. Readers need no lock. What a killed writer left
-    unfinished is taken away.
+    """Be the only one to change a bundle, after clearing up after a killed writer.
+
+    Readers need no lock.
 
     Raises:
         BundleError: it is no bundle, or somebody else is changing it.

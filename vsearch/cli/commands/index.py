@@ -204,19 +204,21 @@ def swap(args: argparse.Namespace) -> None:
     """Build another index, and put it in force if it answers the same queries as well."""
     from dataclasses import asdict
 
-    from vsearch.bundle.generations import rebuild
+    from vsearch.bundle.generations.promote import promote
+    from vsearch.bundle.generations.rebuild import build as build_index
     from vsearch.bundle.generations.swap_trial import shadow
     from vsearch.bundle.trial_queries import trial_queries
 
     with _changing(args.bundle) as live:
         _warn_of_codes(live)
         index = index_of(args)
-        vectors = rebuild.build(live, index)
+        vectors = build_index(live, index)
         queries, what = trial_queries(live, vectors, args.queries)
         print(f"Queries: {what}")
         found = shadow(live.index, index, queries, live.items["label"].to_numpy())
         _judge(found, args)
-        _say(rebuild.put(live, index, vectors, "swap", {"shadow": asdict(found)}), index)
+        tried = {"shadow": asdict(found)}
+        _say(promote(live, index, vectors.__getitem__, "swap", extra=tried), index)
 
 
 def copy(args: argparse.Namespace) -> None:
@@ -284,7 +286,7 @@ def _settle(live: "Live", no_fold: bool) -> None:
     from vsearch.bundle.generations.rebuild import advice, due, fold
 
     if due(live) and not no_fold:
-        print(f"Folded {len(live.net):,} changed rows into generation {fold(live).generation}.")
+        print(f"Folded {len(live.pending):,} changed rows into generation {fold(live).generation}.")
     if text := advice(live):
         print(f"Advice: {text}")
 

@@ -108,9 +108,9 @@ def _join(shards: "Shards", parts: "Parts", args: argparse.Namespace) -> None:
     place = args.table or args.folder or args.catalog
     items = described(parts.ids(), read_source(place).items if place else None, args.embeddings)
     with writing(args.bundle):
-        state, index, kept = publish(open_live(args.bundle), shards, as_table(items))
+        done = publish(open_live(args.bundle), shards, as_table(items))
     shards.forget()
     print(
-        f"Generation {state.generation}: {len(index):,} items, {kept:,} of which it had before, "
-        f"{index.spec}"
+        f"Generation {done.state.generation}: {len(done.index):,} items, {done.kept:,} of which it had before, "
+        f"{done.index.spec}"
     )
