@@ -15,8 +15,7 @@ CODES = 0.9999  # cosine below which an index keeps something else than the embe
 
 
 def trial_queries(live: Live, vectors: np.ndarray, n: int) -> tuple[Queries, str]:
-    """Return up to `n` queries to try an index with, and what they are: the run's test photos, or
-    items held out.
+    """Return up to `n` of the run's test photos, or else of the items, and what they are.
 
     Raises:
         BundleError: the run's table of queries is damaged.
@@ -38,21 +37,16 @@ def trial_queries(live: Live, vectors: np.ndarray, n: int) -> tuple[Queries, str
 
 
 def codes_warning(live: Live) -> str | None:
-    """Return a warning if an index is about to be built of what is left of the vectors in another
-    index's codes.
-    """
+    """Return a warning if all that is left of the vectors is what an index's codes keep."""
     if live.stored or canaries.FILE not in live.fitted["sha256"]:
         return None
     check_file(live.bundle, canaries.FILE, live.fitted)
-    places = {
-        id: place
-        for place, id in enumerate(live.items["id"].slice(0, live.from_generation).to_pylist())
-    }
+    ids = live.items["id"].slice(0, live.from_generation).to_pylist()
+    places = {id: place for place, id in enumerate(ids)}
     with explained(live.bundle, "reading the vectors"):
         cosines = canaries.in_index(live.bundle, places, live.vectors)
-    if (
-        not len(cosines) or (middle := float(np.median(cosines))) >= CODES
-    ):  # a few ids may have new photos
+    middle = float(np.median(cosines)) if len(cosines) else 1.0  # a few may have new photos
+    if middle >= CODES:
         return None
     return (
         "this index keeps codes, not vectors, and the bundle keeps none beside it (cosine "

@@ -11,20 +11,19 @@ from vsearch.bundle import canaries
 from vsearch.bundle.generations.checked_files import measured
 from vsearch.bundle.generations.layout import CURRENT, ITEMS, MANIFEST, VECTORS
 from vsearch.bundle.generations.manifest import SCHEMA, WEIGHTS
+from vsearch.bundle.generations.promote import described as index_described
 from vsearch.bundle.generations.promote import keeps, write_vectors
 from vsearch.bundle.generations.state import State, state_bytes
 from vsearch.bundle.network import fingerprint
-from vsearch.class_paths import class_path
 from vsearch.data.io.atomic import sha256, sync
 from vsearch.data.items import as_table, table_bytes
 from vsearch.errors import BundleError
 from vsearch.indexes.base import Index
 
 if TYPE_CHECKING:
-    from vsearch.models.embedder import Embedder
-
-if TYPE_CHECKING:
     import pandas as pd
+
+    from vsearch.models.embedder import Embedder
 
 
 def fingerprint_of(embedder: "Embedder") -> str:
@@ -44,8 +43,7 @@ def write_bundle(
     extra: dict[str, bytes],
     embeddings: np.ndarray | None = None,
 ) -> None:
-    """Write a bundle so that a reader finds all of it or nothing: a temporary sibling folder,
-    fsync, rename.
+    """Write a bundle so that a reader finds all of it or nothing.
 
     Args:
         folder: where the bundle is to be; must not exist.
@@ -69,19 +67,18 @@ def write_bundle(
         )
     if len(index) != len(items):
         raise BundleError(f"the index holds {len(index)} vectors, but there are {len(items)} items")
-    files = {**_parts(embedder, as_table(items)), **extra}
+    contents = {**_parts(embedder, as_table(items)), **extra}
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
         made = Path(temporary) / folder.name
         made.mkdir()
-        for name, data in files.items():
+        for name, data in contents.items():
             (made / name).write_bytes(data)
         bound = fingerprint(sha256(made / WEIGHTS), embedder.preprocessing, embedder.dim)
         index.bind(bound)
-        index_files = index.save(made)
+        files = index.save(made)
         if embeddings is not None and not keeps(index, embeddings.__getitem__):
             write_vectors(made / VECTORS, len(index), embedder.dim, embeddings.__getitem__)
-        contents = measured(made)
         manifest = {
             "schema": SCHEMA,
             "fingerprint": bound,
@@ -89,13 +86,8 @@ def write_bundle(
             "normalisation": "l2",
             "metric": "cosine",
             **manifest,
-            "index": {
-                "class_path": class_path(type(index)),
-                "spec": index.spec,
-                "files": index_files,
-                **manifest.get("index", {}),
-            },
-            **contents,
+            "index": {**index_described(index, files), **manifest.get("index", {})},
+            **measured(made),
         }
         (made / MANIFEST).write_text(json.dumps(manifest, indent=2))
         (made / CURRENT).write_bytes(state_bytes(State(0, sha256(made / MANIFEST)), []))

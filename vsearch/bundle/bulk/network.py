@@ -2,14 +2,14 @@ from pathlib import Path
 
 from vsearch.bundle import canaries
 from vsearch.bundle.bulk.plan import Network
-from vsearch.bundle.exports.choice import WantedName, choose
+from vsearch.bundle.exports.choice import Choice, WantedName, choose
 from vsearch.bundle.generations.manifest import read_fitted
 from vsearch.errors import BundleError
 from vsearch.models.runtimes.base import Runtime
 
 
-def decide(bundle: Path, name: WantedName, begun: Network | None) -> tuple[Network, Runtime, str]:
-    """Return what is to compute, opened, and why.
+def decide(bundle: Path, name: WantedName, begun: Network | None) -> Choice:
+    """Return what is to compute, and why.
 
     Args:
         bundle: its folder.
@@ -24,19 +24,19 @@ def decide(bundle: Path, name: WantedName, begun: Network | None) -> tuple[Netwo
         raise BundleError(f"the folder was begun with --runtime {begun.runtime}, not {name}.")
 
     fitted = read_fitted(bundle)
-    runtime = None
     if begun is not None:
-        runtime = open_runtime(bundle, begun)
-        why = "as the folder was begun"
-    elif name in ("auto", "torch"):
-        runtime = _on_gpu(bundle)
-        why = "float32, on the GPU"
-    if runtime is None:
+        chosen = Choice(open_runtime(bundle, begun), "as the folder was begun")
+    elif name in ("auto", "torch") and (runtime := _on_gpu(bundle)) is not None:
+        chosen = Choice(runtime, "float32, on the GPU")
+    else:
         chosen = choose(bundle, fitted, name)
-        runtime = chosen.runtime
-        why = chosen.why
-    canaries.check(bundle, runtime, fitted)
-    return Network(runtime.name, runtime.precision), runtime, why
+    canaries.check(bundle, chosen.runtime, fitted)
+    return chosen
+
+
+def network_of(runtime: Runtime) -> Network:
+    """Return what a folder's manifest says of the runtime that computes."""
+    return Network(runtime.name, runtime.precision)
 
 
 def open_runtime(bundle: Path, network: Network) -> Runtime:

@@ -85,8 +85,6 @@ class _Embedding:
         sources = [*zip(batch["path"].tolist(), corners, strict=True)]
         photos = decode(batch["row"].tolist(), sources, self.runtime.preprocessing, 1)
         vectors = embed(self.runtime, photos)
-        if not len(vectors):
-            vectors = np.zeros((len(photos.rows), self.runtime.dim), dtype=np.float32)
         return {
             "row": photos.rows,
             "vector": vectors,

@@ -13,6 +13,15 @@ FETCHING = 32  # threads where photos come from object stores, which are waited 
 Source = tuple[str, Box | None]
 
 
+@dataclass(frozen=True)
+class Photo:
+    """One photo, uint8 (3, S, S), and its `pixel_hash`; or None, and what is wrong with it."""
+
+    square: np.ndarray | None
+    hash: str = ""
+    error: str = ""
+
+
 @dataclass
 class Photos:
     """Photos of a catalog's rows, decoded; a broken one has an error and no pixels.
@@ -20,7 +29,7 @@ class Photos:
     Attributes:
         rows: int (n,).
         squares: uint8 (m, 3, S, S), of the m that could be read, in order.
-        hashes: `images.pixel_hash` of each of the n; empty where it is broken.
+        hashes: `pixel_hash` of each of the n; empty where it is broken.
         errors: of each of the n; empty where it could be read.
     """
 
@@ -36,37 +45,32 @@ def decode(
     preprocessing: Preprocessing,
     threads: int | None = None,
 ) -> Photos:
-    """Decode photos; no photo stops it, whatever is wrong with it. `threads`: for local ones; None:
-    one a core.
-    """
-    remote = any(is_url(path) for path, _ in sources)
-    found = [*in_threads(partial(_look, preprocessing), sources, FETCHING if remote else threads)]
-    squares = [square for square, _, error in found if not error]
-    size = preprocessing.size
+    """Decode photos; no photo stops it. `threads`: for local ones; None: one a core."""
+    if any(is_url(path) for path, _ in sources):
+        threads = FETCHING
+    found = list(in_threads(partial(_read, preprocessing), sources, threads))
+    squares = [photo.square for photo in found if photo.square is not None]
+    shape = (len(squares), 3, preprocessing.size, preprocessing.size)
     return Photos(
-        np.asarray(rows, dtype=np.int64),
-        np.stack(squares) if squares else np.empty((0, 3, size, size), dtype=np.uint8),
-        [digest for _, digest, _ in found],
-        [error for _, _, error in found],
+        rows=np.asarray(rows, dtype=np.int64),
+        squares=np.array(squares, dtype=np.uint8).reshape(shape),
+        hashes=[photo.hash for photo in found],
+        errors=[photo.error for photo in found],
     )
 
 
 def embed(runtime: Runtime, photos: Photos) -> np.ndarray:
-    """Return the embeddings, float32 (n, dim), of photos; zeros for broken ones; (0, 0) if all are
-    broken.
-    """
-    good = np.array([not error for error in photos.errors], dtype=bool)
-    if not good.any():
-        return np.empty((0, 0), dtype=np.float32)
-    made = runtime.embed(photos.squares)
-    vectors = np.zeros((len(good), made.shape[1]), dtype=np.float32)
-    vectors[good] = made
+    """Return the embeddings, float32 (n, dim), of photos; zeros for broken ones."""
+    good = [not error for error in photos.errors]
+    vectors = np.zeros((len(good), runtime.dim), dtype=np.float32)
+    if any(good):
+        vectors[good] = runtime.embed(photos.squares)
     return vectors
 
 
-def _look(preprocessing: Preprocessing, source: Source) -> tuple[np.ndarray, str, str]:
+def _read(preprocessing: Preprocessing, source: Source) -> Photo:
     try:
         square, digest = read_hashed(source[0], preprocessing, source[1])
-        return square, digest, ""
+        return Photo(square, hash=digest)
     except PhotoError as error:
-        return np.empty(0), "", str(error)
+        return Photo(None, error=str(error))

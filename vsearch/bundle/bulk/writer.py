@@ -72,8 +72,6 @@ class Writer:
         self, rows: np.ndarray, vectors: np.ndarray, hashes: Sequence[str], errors: Sequence[str]
     ) -> None:
         """Take what was made of catalog rows, int (n,), each once; see `photos.Photos`."""
-        if not len(vectors):
-            vectors = np.zeros((len(rows), self.parts.dim), dtype=np.float32)
         came = Piece(rows, vectors, np.asarray(hashes, object), np.asarray(errors, object))
         numbers = rows // self.parts.manifest["part_size"]
         for number in np.unique(numbers).tolist():

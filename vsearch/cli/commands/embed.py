@@ -90,7 +90,7 @@ def _embed(args: argparse.Namespace) -> None:
         TimeRemainingColumn,
     )
 
-    from vsearch.bundle.bulk.network import decide
+    from vsearch.bundle.bulk.network import decide, network_of
     from vsearch.bundle.bulk.plan import Network, begin, start
     from vsearch.bundle.bulk.writer import Writer, forget_errors
     from vsearch.bundle.generations.manifest import model_of, read_fitted
@@ -101,20 +101,21 @@ def _embed(args: argparse.Namespace) -> None:
         raise VsearchError("--actors are Ray's: give --executor ray too.")
     model, items = model_of(read_fitted(args.bundle)), source.items
     begun = begin(args.out, model, items, source.name, args.part_size)
-    network, runtime, why = decide(
-        args.bundle, args.runtime, Network(**begun.manifest["network"]) if begun else None
-    )
+    kept = Network(**begun.manifest["network"]) if begun else None
+    chosen = decide(args.bundle, args.runtime, kept)
+    network = network_of(chosen.runtime)
     parts = begun or start(args.out, model, items, source.name, args.part_size, network)
     first = Network(**parts.manifest["network"])
     if first != network:  # another process was quicker, and chose otherwise
-        network, runtime, why = decide(args.bundle, args.runtime, first)
+        network = first
+        chosen = decide(args.bundle, args.runtime, network)
     if args.retry_errors:
         print(f"{forget_errors(parts, args.share):,} parts with broken photos are made anew.")
     todo = args.share.of_all(parts.missing())
     rows = [row for number in todo for row in parts.rows(number)]
     print(
-        f"{network.runtime} computes: {why}. {len(parts):,} parts, of which {len(todo):,} are to "
-        "be made here."
+        f"{network.runtime} computes: {chosen.why}. {len(parts):,} parts, of which {len(todo):,} "
+        "are to be made here."
     )
     columns = (TextColumn("Embedding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, disable=not rows) as progress:
@@ -129,7 +130,9 @@ def _embed(args: argparse.Namespace) -> None:
             from vsearch.training.distributed import embed_on_lightning as on_lightning
 
             preprocessing = Preprocessing(**model["preprocessing"])
-            on_lightning.run(runtime, preprocessing, items.iloc[rows], writer, args.batch_size)
+            on_lightning.run(
+                chosen.runtime, preprocessing, items.iloc[rows], writer, args.batch_size
+            )
     _say(parts, writer)
 
 

@@ -115,20 +115,18 @@ def run(args: argparse.Namespace) -> None:
 def add(args: argparse.Namespace) -> None:
     """Add items, or replace those whose id is there."""
     from vsearch.bundle.generations import edit
-    from vsearch.bundle.new_items import incoming
+    from vsearch.bundle.new_items import new_items
 
     with _changing(args.bundle) as live:
-        found = incoming(
+        new = new_items(
             live, args.table, args.folder, args.embeddings, args.fingerprint, args.runtime
         )
-        if found.runtime:
-            print(f"Embedded by {found.runtime}.")
-        _list(found.left_out)
-        done = edit.add(live, found.items, found.embeddings)
-        print(
-            f"Added {done.added:,} items, replaced {done.replaced:,}; left out "
-            f"{len(found.left_out):,}."
-        )
+        if new.runtime:
+            print(f"Embedded by {new.runtime}.")
+        _list(new.left_out)
+        done = edit.add(live, new.items, new.embeddings)
+        left_out = len(new.left_out)
+        print(f"Added {done.added:,} items, replaced {done.replaced:,}; left out {left_out:,}.")
         _settle(done.live, args.no_fold)
 
 
