@@ -15,11 +15,10 @@ SAME = 0.99  # cosine of a photo's stored embedding with a new one: less is anot
 
 
 def embeddings_of(bundle: Path, items: pd.DataFrame) -> tuple[np.ndarray, str]:
-    """Return unit vectors of items whose photos can be read, float32 (n, dim), by a bundle's
-    network, and a line on it.
+    """Return unit vectors of readable photos, float32 (n, dim), and a line on where they are from.
 
     Those that the bundle keeps under the same id and file name are taken from it, if some of them
-    prove to be those of the photos as they are now; the others are embedded, with a progress bar.
+    prove to be those of the photos as they are now; its network embeds the others.
 
     Raises:
         BundleError: the bundle can't be opened, or a photo that could be read a moment ago can't be
