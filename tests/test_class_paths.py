@@ -26,7 +26,7 @@ class Pooled(nn.Module):
 def test_what_is_described_is_built_again_with_its_nested_objects():
     entry = json.loads(json.dumps(describe(Pooled(Pool(2.5), [1, 2], "some.pth"))))
     assert entry["init_args"]["weights"] is None
-    again = build({**entry, "origin": "ignored"})
+    again = build({**entry, "origin": "ignored"}, nn.Module)
     assert type(again) is Pooled
     assert (again.pool.p, again.sizes) == (2.5, (1, 2))
 
@@ -84,7 +84,11 @@ def test_only_modules_are_built_inside_others():
     inner = {"class_path": "subprocess.Popen", "init_args": {"args": ["true"]}}
     with pytest.raises(SpecError, match="is no Module"):
         build(
-            {"class_path": f"{Pooled.__module__}.Pooled", "init_args": {"pool": inner, "sizes": []}}
+            {
+                "class_path": f"{Pooled.__module__}.Pooled",
+                "init_args": {"pool": inner, "sizes": []},
+            },
+            nn.Module,
         )
 
 

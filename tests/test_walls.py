@@ -12,6 +12,8 @@ import urllib.request
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from small_bundle import fitted, photo
 
@@ -74,7 +76,7 @@ def walled(words: list[object], without: set[str]) -> subprocess.CompletedProces
 def bundle(tmp_path_factory) -> Path:
     pytest.importorskip("onnxruntime", reason="without PyTorch something else must compute")
     folder = fitted(tmp_path_factory.mktemp("walls") / "bundle")
-    main(["export", str(folder), "--runtime", "onnx"])
+    main(["export", str(folder), "--format", "onnx"])
     return folder
 
 
@@ -92,18 +94,23 @@ def test_a_photo_is_searched_without_pytorch_and_pandas(bundle):
 def test_examples_and_filters_work_without_pytorch_and_pandas(bundle):
     words = ["search", bundle, "--like", "p3", "--where", "price < 9", "--json"]
     done = walled(words, TRAINING | {"pandas"})
-    assert all(hit["price"] < 9 for hit in json.loads(done.stdout)[0]["hits"])
+    hits = json.loads(done.stdout)[0]["hits"]
+    assert hits
+    assert all(hit["metadata"]["price"] < 9 for hit in hits)
 
 
 def test_an_index_is_changed_without_pytorch(bundle, tmp_path):
     vectors = np.random.default_rng(1).standard_normal((2, 8)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    np.save(tmp_path / "vectors.npy", vectors)
-    (tmp_path / "new.csv").write_text("id,path,label\nn0,a.png,l0\nn1,b.png,l1\n")
+    paths = [str(photo(tmp_path, number)) for number in range(2)]
+    ids = pa.table({"id": ["n0", "n1"], "path": paths, "label": ["l0", "l1"]})
+    pq.write_table(
+        ids.append_column("embedding", pa.array(list(vectors))), tmp_path / "new.parquet"
+    )
     model = json.loads((bundle / "manifest.json").read_text())["fingerprint"]
 
-    given = ["--table", tmp_path / "new.csv", "--embeddings", tmp_path / "vectors.npy"]
-    walled(["index", "add", bundle, *given, "--fingerprint", model], TRAINING)
+    given = ["--embeddings", tmp_path / "new.parquet", "--fingerprint", model]
+    walled(["index", "add", bundle, *given], TRAINING)
     walled(["index", "remove", bundle, "n0"], TRAINING)
     told = walled(["index", "describe", bundle], TRAINING).stdout
 

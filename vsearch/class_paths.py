@@ -5,6 +5,7 @@ from typing import Any
 from vsearch.errors import VsearchError
 
 PLAIN = (str, int, float, bool, type(None))
+NOT_IN_CONFIGS = ("builtins", "torch", "torch.nn.parameter")  # modules of classes: sets, tensors
 
 
 class SpecError(VsearchError):
@@ -37,14 +38,20 @@ def describe(thing: object) -> dict[str, Any]:
     return {"class_path": class_path(kind), "init_args": arguments}
 
 
-def build(entry: dict[str, Any], kind: type = object) -> Any:
-    """Build what `describe` described, nested objects first; only modules may be nested.
+def build(entry: dict[str, Any], kind: type, nested: type | None = None) -> Any:
+    """Build what `describe` described.
+
+    Args:
+        entry: `class_path` and `init_args`.
+        kind: what it must be.
+        nested: what objects among its arguments must be; they are built first. None: as `kind`.
 
     Raises:
         SpecError: as `find` does.
     """
     found = find(entry["class_path"], kind)
-    return found(**{name: _built(value) for name, value in entry.get("init_args", {}).items()})
+    arguments = entry.get("init_args", {})
+    return found(**{name: _built(value, nested or kind) for name, value in arguments.items()})
 
 
 def find(path: str, kind: type = object) -> Any:
@@ -75,22 +82,16 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, dict):
         return {str(name): _plain(item) for name, item in value.items()}
-    from torch import (
-        Tensor,  # takes seconds to import: only where a part of a network is described or built
-    )
-
-    if type(value).__module__ == "builtins" or isinstance(value, Tensor):
+    if type(value).__module__ in NOT_IN_CONFIGS:
         raise TypeError(f"{type(value).__name__} can't be described: a config has no such value.")
     return describe(value)
 
 
-def _built(value: Any) -> Any:
-    if isinstance(value, dict):
-        from torch import nn
-
-        return (
-            build(value, nn.Module)
-            if "class_path" in value
-            else {name: _built(item) for name, item in value.items()}
-        )
-    return [_built(item) for item in value] if isinstance(value, list) else value
+def _built(value: Any, kind: type) -> Any:
+    if isinstance(value, list):
+        return [_built(item, kind) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "class_path" in value:
+        return build(value, kind)
+    return {name: _built(item, kind) for name, item in value.items()}

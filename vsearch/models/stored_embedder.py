@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file, save
+from torch import nn
 
 from vsearch.class_paths import build, describe
 from vsearch.data.photos import Preprocessing
@@ -22,9 +23,9 @@ def restored_embedder(manifest: dict[str, Any], weights: Path) -> Embedder:
     """
     described_head = manifest.get("head")
     with restored(None if described_head else manifest["dim"]):
-        backbone = build(manifest["backbone"], Backbone)
+        backbone = build(manifest["backbone"], Backbone, nn.Module)
         backbone.preprocessing = Preprocessing(**manifest["preprocessing"])
-        head = build(described_head, Head) if described_head else None
+        head = build(described_head, Head, nn.Module) if described_head else None
         embedder = Embedder(backbone, head)
     embedder.load_state_dict(load_file(weights))
     return embedder.eval()
