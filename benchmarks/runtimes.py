@@ -101,8 +101,8 @@ def main() -> None:
         ratio = batch[found[0].says] / batch[runtime.says]
         print(
             f"| {runtime.says} | {1000 * one[runtime.says]:.1f} | "
-            f"{args.batch / batch[runtime.says]:.0f} | {ratio:.2f} | {proof['lowest_cosine']:.5f} | "
-            f"{proof['top10_overlap']:.3f} | {right:.3f} |"
+            f"{args.batch / batch[runtime.says]:.0f} | {ratio:.2f} | "
+            f"{proof['lowest_cosine']:.5f} | {proof['top10_overlap']:.3f} | {right:.3f} |"
         )
 
 

@@ -9,8 +9,8 @@ as it would take or as `--threads` says (on a busy machine two threads that wait
 slower than one); they take turns in each round. Clients are threads of this process, each with one
 connection, sending the next photo when the answer is there. The plain handler (`plain_service.py`)
 is what tutorials show: decode, embed and search in an `async def`. vsearch runs as it comes (the
-bundle's quickest runtime, photos in batches, bfloat16 where the CPU has it), and without the one and
-the other.
+bundle's quickest runtime, photos in batches, bfloat16 where the CPU has it), and without batches
+or bfloat16.
 """
 
 import argparse

@@ -202,7 +202,10 @@ def test_every_backbone_fits_the_demo_and_its_bundle_finds_a_photo_again(
     shutil.rmtree(tmp_path / "lightning_logs")  # checkpoints of hundreds of megabytes
 
 
-FASHION_HEADER = "id,gender,masterCategory,subCategory,articleType,baseColour,season,year,usage,productDisplayName"
+FASHION_HEADER = (
+    "id,gender,masterCategory,subCategory,articleType,baseColour,season,year,usage,"
+    "productDisplayName"
+)
 FASHION = {"Tshirts": 21, "Shirts": 20, "Watches": 20, "Socks": 19}  # Socks: too few, dropped
 
 

@@ -46,7 +46,8 @@ class PairwiseLoss(nn.Module):
 
     def forward(self, embeddings, labels, mined=None):
         same = (labels[:, None] == labels[None, :]).float()
-        return nn.functional.binary_cross_entropy_with_logits(self.sharpness * embeddings @ embeddings.T, same)
+        logits = self.sharpness * embeddings @ embeddings.T
+        return nn.functional.binary_cross_entropy_with_logits(logits, same)
 
 
 class Diary(Callback):
@@ -110,7 +111,8 @@ class Stripes(Catalog):
             for number in range(self.per_label):
                 path = f"{self.folder}/{label}{number}.png"
                 Image.new("RGB", (9, 9), (colour, colour, number)).save(path)
-                rows.append({"id": f"{label}{number}", "path": path, "label": label, "shade": colour})
+                item_id = f"{label}{number}"
+                rows.append({"id": item_id, "path": path, "label": label, "shade": colour})
         return pd.DataFrame(rows)
 '''
 

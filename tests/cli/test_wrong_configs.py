@@ -140,7 +140,8 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
         ["LpDistance has no such setting", "did you mean power?"],
     ),
     "a typo in init_args": (
-        f"model: {{loss: {{class_path: {LOSSES}.ArcFaceLoss, init_arg: {{margin: 28.6}}}}, miner: null}}",
+        f"model: {{loss: {{class_path: {LOSSES}.ArcFaceLoss, init_arg: {{margin: 28.6}}}}, "
+        "miner: null}",
         "model.loss.init_arg",
         ["did you mean init_args?"],
     ),
@@ -326,7 +327,8 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
         ["layer9", "layer4"],
     ),
     "a rate for what is frozen": (
-        f"model: {{backbone: {{init_args: {{{SQUEEZE}, freeze: [features.0]}}}}, lr_factors: {{features.0: 0.1}}}}",
+        f"model: {{backbone: {{init_args: {{{SQUEEZE}, freeze: [features.0]}}}}, "
+        "lr_factors: {features.0: 0.1}}",
         "model.lr_factors",
         ["features.0 is frozen"],
     ),
@@ -533,7 +535,8 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
         ["0.3 degrees", "28.6"],
     ),
     "a typo in the kind of triplets": (
-        f"model: {{miner: {{class_path: {MINERS}.TripletMarginMiner, init_args: {{type_of_triplets: semi-hard}}}}}}",
+        f"model: {{miner: {{class_path: {MINERS}.TripletMarginMiner, "
+        "init_args: {type_of_triplets: semi-hard}}}",
         "model.miner.init_args.type_of_triplets",
         ["'semi-hard' is none of", "semihard"],
     ),

@@ -56,7 +56,10 @@ def without_memory(builder) -> nn.Module:
 
 
 def test_unknown_names_are_refused_with_the_stages():
-    message = r"ResNet has no part 'layer9'. Its stages: conv1, bn1, layer1, layer2, layer3, layer4, fc; or all\."
+    message = (
+        r"ResNet has no part 'layer9'. Its stages: "
+        r"conv1, bn1, layer1, layer2, layer3, layer4, fc; or all\."
+    )
     with pytest.raises(ValueError, match=message):
         freeze(without_memory(resnet50), ["layer9"])
 
@@ -171,7 +174,7 @@ TRIPLET = Path(__file__).parents[2] / "configs" / "triplet.yaml"
 
 @pytest.fixture
 def run(tmp_path, monkeypatch) -> Iterator[Path]:
-    """The folder of the next run; what was fitted there goes after the test, checkpoints of 100 MB."""
+    """The folder of the next run; its checkpoints of 100 MB are deleted after the test."""
     monkeypatch.chdir(tmp_path)
     yield tmp_path / "lightning_logs" / "version_0"
     shutil.rmtree(tmp_path / "lightning_logs", ignore_errors=True)

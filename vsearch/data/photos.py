@@ -197,7 +197,10 @@ def _reason(error: Exception) -> str:
         case FileNotFoundError():
             return "no such file. Correct the path."
         case UnidentifiedImageError():
-            return f"not one of {', '.join(FORMATS)}, or its start is damaged. Convert it, or find an intact copy."
+            return (
+                f"not one of {', '.join(FORMATS)}, or its start is damaged. Convert it, or find an "
+                "intact copy."
+            )
         case Image.DecompressionBombError():
             return f"too many pixels ({error}). Make it smaller."
         case _:

@@ -37,7 +37,7 @@ def weights_of(embedder: Embedder) -> bytes:
 
 
 def described(embedder: Embedder) -> dict[str, Any]:
-    """Return how to build a network in eval mode again, and whether its scores split over positions.
+    """Return how to build a network again, and whether its scores split over positions.
 
     All values are plain JSON.
     """

@@ -186,7 +186,10 @@ def test_the_manual_has_every_kind_and_default():
 
 def test_other_commands_stay_quick_to_start():
     """The command's own modules are imported when it runs, not when the parser is made."""
-    code = "import sys, vsearch.cli.commands.data; print(*{'torch', 'pandas', 'faiss', 'jinja2'} & {*sys.modules})"
+    code = (
+        "import sys, vsearch.cli.commands.data; "
+        "print(*{'torch', 'pandas', 'faiss', 'jinja2'} & {*sys.modules})"
+    )
     assert (
         subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True

@@ -176,7 +176,10 @@ def test_five_small_labels_are_named_with_their_first_item(
         {"id": range(11), "label": labels}, index=pd.RangeIndex(2, 13, name="line")
     )
     assert len(drop_small_labels(table, 3)) == 4
-    named = "'two' has 2 (line 5: id=3); 'a' has 1 (line 6: id=4); 'b' has 1 (line 8: id=6); 'c' has 1 (line 9: id=7)"
+    named = (
+        "'two' has 2 (line 5: id=3); 'a' has 1 (line 6: id=4); "
+        "'b' has 1 (line 8: id=6); 'c' has 1 (line 9: id=7)"
+    )
     assert (
         "Dropped 7 items of 6 labels with fewer than 3 photos. The labels, each with its first "
         f"item: {named}; " in (caplog.text)

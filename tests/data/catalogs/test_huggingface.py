@@ -182,7 +182,10 @@ def test_a_broken_image_is_exported_as_it_is_and_left_to_the_scan(
     assert [Path(path).name for path in items["path"]] == ["0.jpg", "1.png", name, "3.gif"]
     assert Path(items["path"][2]).read_bytes() == (content or b"")
     assert scan(items, [None] * 4)["error"].notna().tolist() == [False, False, True, False]
-    said = "1 of 4 rows have no image in 'image', the first is row 2 (from 0). Empty files stand for them."
+    said = (
+        "1 of 4 rows have no image in 'image', the first is row 2 (from 0). "
+        "Empty files stand for them."
+    )
     assert (said in caplog.text) == (not content)
 
 

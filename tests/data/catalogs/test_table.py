@@ -10,7 +10,10 @@ from vsearch.data.catalogs.base import CatalogError
 from vsearch.data.catalogs.table import TableCatalog
 from vsearch.data.decoding import scan
 
-PLAIN = "id,label,path\n007,bag,images/007.jpg\n8,bag,images/8.jpg\n9,NA,images/9.jpg\n10,NA,images/10.jpg\n"
+PLAIN = (
+    "id,label,path\n007,bag,images/007.jpg\n8,bag,images/8.jpg\n"
+    "9,NA,images/9.jpg\n10,NA,images/10.jpg\n"
+)
 
 
 def write(folder: Path, text: str, **settings: Any) -> TableCatalog:

@@ -16,7 +16,7 @@ def _photos(backbone: Backbone, count: int = 4) -> torch.Tensor:
 
 
 def _step(backbone: Backbone) -> set[str]:
-    """Train one step; return the names of all tensors of the state that changed, buffers included."""
+    """Train one step; return the names of the parameters and buffers that changed."""
     before = {name: value.clone() for name, value in backbone.state_dict().items()}
     optimizer = torch.optim.AdamW(
         [p for p in backbone.parameters() if p.requires_grad], 0.1, weight_decay=0.1

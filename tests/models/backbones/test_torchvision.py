@@ -120,7 +120,10 @@ def test_safetensors_with_and_without_the_classifier(weights, tmp_path):
 
 
 def test_weights_of_another_architecture_are_refused(weights):
-    message = r"resnet18.pth does not fit resnet50: \d+ tensors are missing.*layer1.0.conv1.*another architecture"
+    message = (
+        r"resnet18.pth does not fit resnet50: \d+ tensors are missing.*layer1.0.conv1.*"
+        "another architecture"
+    )
     with pytest.raises(ValueError, match=message):
         TorchvisionBackbone("resnet50", str(weights))
 

@@ -194,7 +194,8 @@ def test_masks_are_those_of_a_loop_over_the_items(numbers_as):
         (
             "colour = Red",
             1,
-            r"no column 'colour' \(did you mean base colour\?\); there are id, label, gender, price, ",
+            r"no column 'colour' \(did you mean base colour\?\); "
+            "there are id, label, gender, price, ",
         ),
         ("gender = Men or nowhere is missing", 17, "no column 'nowhere'; there are"),
         ("gender < 3", 1, "< compares numbers, but gender holds text, such as 'Men'"),

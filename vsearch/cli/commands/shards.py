@@ -111,6 +111,6 @@ def _join(shards: "Shards", parts: "Parts", args: argparse.Namespace) -> None:
         done = publish(open_live(args.bundle), shards, as_table(items))
     shards.forget()
     print(
-        f"Generation {done.state.generation}: {len(done.index):,} items, {done.kept:,} of which it had before, "
-        f"{done.index.spec}"
+        f"Generation {done.state.generation}: {len(done.index):,} items, {done.kept:,} of which it "
+        f"had before, {done.index.spec}"
     )

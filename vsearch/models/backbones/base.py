@@ -41,8 +41,8 @@ class Backbone(nn.Module, ABC):
         """Return float (B, dim, h, w) whose mean over positions is, in eval mode, what `forward`
         returns.
 
-        None: there is no such map. With it, `vsearch.models.score_maps` shows where photos are alike;
-        it checks the mean.
+        None: there is no such map. With it, `vsearch.models.score_maps` shows where photos are
+        alike; it checks the mean.
         """
         return None
 
@@ -69,5 +69,5 @@ class Backbone(nn.Module, ABC):
         return [part] if isinstance(part, nn.Parameter) else list(part.parameters())
 
     def spec(self) -> dict[str, Any]:
-        """Return `class_path` and `init_args` that build this architecture again, without weights."""
+        """Return `class_path` and `init_args` that build this architecture, without weights."""
         return describe(self)

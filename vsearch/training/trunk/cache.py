@@ -55,7 +55,7 @@ class CachedPhotos(Dataset[Batch]):
         return len(self.places)
 
     def __getitems__(self, indices: Sequence[Index]) -> Batch:
-        """Return a batch: maps bfloat16 (B, C, h, w), label codes int (B,), catalog rows int (B,)."""
+        """Return a batch: maps bfloat16 (B, C, h, w), label codes int (B,), catalog rows (B,)."""
         pairs = [index if isinstance(index, tuple) else (index, 0) for index in indices]
         positions, seeds = map(np.array, zip(*pairs, strict=True))
         maps = self.store.take(self.places[positions, seeds % self.places.shape[1]])
