@@ -18,9 +18,9 @@ from vsearch.bundle.generations.manifest import read_fitted
 from vsearch.bundle.opening import open_bundle
 from vsearch.cli.main import main
 from vsearch.errors import BundleError
-from vsearch.models.runtimes.base import require
 from vsearch.models.runtimes.onnx import OnnxRuntime
 from vsearch.models.runtimes.openvino import OpenvinoRuntime
+from vsearch.optional_packages import require
 
 RUNTIMES = {"onnx": OnnxRuntime, "openvino": OpenvinoRuntime}
 for package in ("onnx", "onnxruntime", "onnxscript", "openvino"):

@@ -41,14 +41,12 @@ def run(
         actors: how many networks; None: one a GPU, or one a core.
 
     Raises:
-        BundleError: Ray isn't installed, or stopped with an error.
+        MissingPackage: Ray isn't installed.
+        BundleError: Ray stopped with an error.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        ray = require("ray", "ray")
-        data = require("ray.data", "ray")
-    except ImportError as error:
-        raise BundleError(str(error)) from error
+    ray = require("ray", "ray")
+    data = require("ray.data", "ray")
     own = {} if os.environ.get("RAY_ADDRESS") else {"object_store_memory": OBJECT_STORE_BYTES}
     try:
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, **own)

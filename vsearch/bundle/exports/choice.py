@@ -10,9 +10,10 @@ from vsearch.bundle.exports.manifest import folder_of, read
 from vsearch.bundle.network import checked_embedder
 from vsearch.errors import BundleError
 from vsearch.models.processor import cpu_has_bfloat16
-from vsearch.models.runtimes.base import MissingPackage, Name, Precision, Runtime
+from vsearch.models.runtimes.base import Name, Precision, Runtime
 from vsearch.models.runtimes.onnx import OnnxRuntime
 from vsearch.models.runtimes.openvino import OpenvinoRuntime
+from vsearch.optional_packages import MissingPackage
 
 if TYPE_CHECKING:
     from vsearch.models.embedder import Embedder
@@ -148,7 +149,7 @@ class _Trials:
         try:
             runtime = self.opened(name, precision)
             cosines = canaries.compare(self.folder, runtime)
-        except BundleError:
+        except (BundleError, MissingPackage):
             raise
         except Exception as error:  # a plugin's network may do anything
             raise CannotHave(str(error)) from error

@@ -1,11 +1,9 @@
 from abc import ABC, abstractmethod
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from vsearch import optional_packages
 from vsearch.data.photos import Preprocessing
-from vsearch.errors import BundleError
 
 Name = Literal["torch", "onnx", "openvino"]
 Precision = Literal["float32", "bfloat16"]
@@ -47,19 +45,3 @@ class Runtime(ABC):
     def says(self) -> str:
         """How it computes, in a few words: `onnx float32`."""
         return f"{self.name} {self.precision}"
-
-
-def require(module: str, extra: str) -> Any:
-    """Return a package that a runtime needs.
-
-    Raises:
-        MissingPackage: it isn't installed; says which extra brings it.
-    """
-    try:
-        return optional_packages.require(module, extra)
-    except ImportError as error:
-        raise MissingPackage(str(error)) from error
-
-
-class MissingPackage(BundleError):
-    """A package that a runtime needs is not installed."""

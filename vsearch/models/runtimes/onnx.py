@@ -5,15 +5,8 @@ import numpy as np
 
 from vsearch.data.photos import Preprocessing
 from vsearch.models.processor import usual_threads
-from vsearch.models.runtimes.base import (
-    FILES,
-    INPUT,
-    METADATA,
-    OUTPUT,
-    Precision,
-    Runtime,
-    require,
-)
+from vsearch.models.runtimes.base import FILES, INPUT, METADATA, OUTPUT, Precision, Runtime
+from vsearch.optional_packages import require
 
 
 class OnnxRuntime(Runtime):

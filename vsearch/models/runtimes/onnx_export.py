@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from vsearch.models.embedder import Embedder
 from vsearch.models.normalising import normalise
-from vsearch.models.runtimes.base import FILES, INPUT, OUTPUT, require
+from vsearch.models.runtimes.base import FILES, INPUT, OUTPUT
+from vsearch.optional_packages import require
 
 ROWS = 2  # of the photos it is traced with; of one row the exporter would make a constant
 

@@ -5,7 +5,8 @@ import numpy as np
 
 from vsearch.data.photos import Preprocessing
 from vsearch.models.processor import usual_threads
-from vsearch.models.runtimes.base import FILES, METADATA, Precision, Runtime, require
+from vsearch.models.runtimes.base import FILES, METADATA, Precision, Runtime
+from vsearch.optional_packages import require
 
 
 class OpenvinoRuntime(Runtime):
