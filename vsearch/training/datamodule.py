@@ -44,11 +44,9 @@ class CatalogDataModule(LightningDataModule):
     Args:
         catalog: where the items come from.
         split: which part each item belongs to.
-        classes_per_batch: P of a PK batch, on each device: N devices train on N * P classes at
-            once, at most the number of those in the train part, unless the sampler isn't
-            `by_label`.
-        photos_per_class: K of a PK batch; classes with fewer photos give those they have
-            (`PKPlan`).
+        classes_per_batch: P of a PK batch, on each device. N devices train on N * P classes at
+            once; a sampler that is `by_label` needs that many in the train part.
+        photos_per_class: K of a PK batch; classes with fewer photos give those they have.
         sampler: which training photos meet in a batch; null for PK batches. Validation always uses
             PK batches, so that `val/loss` stays comparable.
         augment: torchvision v2 transforms for training photos, applied in order to uint8 (3, S, S),
@@ -56,17 +54,14 @@ class CatalogDataModule(LightningDataModule):
         batch_augment: the same for whole batches on the device: modules that take float (B, 3, S,
             S), 0..1, and treat each photo in a way of its own, as kornia's do.
         eval_batch_size: photos embedded at a time outside training, on each device.
-        num_workers: processes that decode photos while the network computes; 0 decodes in the main
-            process, by a thread per core. Null chooses: 2 beside a CPU that computes, most of the
-            cores beside a GPU.
-        on_bad_image: what to do about photos that can't be read: `skip` counts them and lists them
-            in the run's skipped.csv; `error` stops before training.
+        num_workers: processes that decode photos; 0 decodes in the main process, by a thread per
+            core. Null chooses: 2 beside a CPU that computes, most of the cores beside a GPU.
+        on_bad_image: `skip` leaves out photos that can't be read, and lists them in the run's
+            skipped.csv; `error` stops before training.
         seed: decides batches and augmentation.
-        axes: columns of metadata that the report measures beside the label: further axes of
-            evaluation.
+        axes: columns of metadata that the report measures beside the label.
         trunk_cache: compute what the frozen stages make of each photo once, and keep it on the
-            disk; null computes it in every epoch. Batches of a fit then hold maps (B, C, h, w) in
-            place of photos.
+            disk. Batches of a fit then hold maps (B, C, h, w) in place of photos.
     """
 
     items: pd.DataFrame
@@ -123,10 +118,7 @@ class CatalogDataModule(LightningDataModule):
             self.catalog.prepare()
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the catalog, and write split.csv and skipped.csv into the run's folder, once.
-
-        The model tells here how it takes photos, and is told how val photos are searched.
-        """
+        """Read the catalog, write split.csv and skipped.csv, and tell the model how to validate."""
         trainer = self.trainer
         if trainer is None:
             return self.read()
@@ -150,7 +142,7 @@ class CatalogDataModule(LightningDataModule):
                 )
 
     def read(self) -> None:
-        """Prepare, read, check and split the catalog, once, without a trainer or a run."""
+        """Prepare, read, check and split the catalog, once, without a trainer."""
         if not self._is_read:
             self._take(self._read())
         self._check_parts()
@@ -238,7 +230,7 @@ class CatalogDataModule(LightningDataModule):
         """Return the items that queries of `part` search.
 
         Those of `part` flagged `is_gallery` where the catalog has flags; else the train part, or
-        `part` itself, as the split says. No query finds itself.
+        `part` itself, as the split says.
         """
         if "is_gallery" in self.items:
             return _flagged(self.part(part), "is_gallery")
@@ -257,12 +249,13 @@ class CatalogDataModule(LightningDataModule):
 
         `batches` are a DataLoader's settings; without any, a batch has `eval_batch_size` photos.
         """
-        return self._loader(items, False, **(batches or {"batch_size": self.eval_batch_size}))
+        settings = batches or {"batch_size": self.eval_batch_size}
+        return self._loader(items, augmented=False, **settings)
 
     def train_dataloader(self) -> DataLoader:
         """Return the loader of the sampler's batches; an epoch is one pass over the train part."""
         batches = self._batches("train", self.sampler, *self._rank_and_world_size)
-        return self._loader(self.part("train"), True, batch_sampler=batches)
+        return self._loader(self.part("train"), augmented=True, batch_sampler=batches)
 
     def val_dataloader(self) -> DataLoader:
         """Return the val part, in order."""

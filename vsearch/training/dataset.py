@@ -27,9 +27,12 @@ class PhotoDataset(Dataset[Sample]):
     def __init__(
         self, items: pd.DataFrame, preprocessing: Preprocessing, augment: nn.Module | None = None
     ) -> None:
-        self.paths, self.boxes = items["path"].tolist(), boxes(items)
-        self.labels, self.rows = items["label_code"].tolist(), items.index.tolist()
-        self.preprocessing, self.augment = preprocessing, augment
+        self.paths = items["path"].tolist()
+        self.boxes = boxes(items)
+        self.labels = torch.tensor(items["label_code"].to_numpy())
+        self.rows = torch.tensor(items.index.to_numpy())
+        self.preprocessing = preprocessing
+        self.augment = augment
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -46,19 +49,12 @@ class PhotoDataset(Dataset[Sample]):
         """
         pairs = [index if isinstance(index, tuple) else (index, None) for index in indices]
         positions = [position for position, _ in pairs]
-        decoded = (
-            map(self._square, positions)
-            if get_worker_info()
-            else in_threads(self._square, positions)
-        )
+        decode = map if get_worker_info() else in_threads
         squares = [
             augmented(torch.from_numpy(square), self.augment, seed)
-            for square, (_, seed) in zip(decoded, pairs, strict=True)
+            for square, (_, seed) in zip(decode(self._square, positions), pairs, strict=True)
         ]
-        labels, rows = (
-            [values[position] for position in positions] for values in (self.labels, self.rows)
-        )
-        return torch.stack(squares), torch.tensor(labels), torch.tensor(rows)
+        return torch.stack(squares), self.labels[positions], self.rows[positions]
 
     def _square(self, position: int) -> np.ndarray:
         return read_square(self.paths[position], self.preprocessing, self.boxes[position])
@@ -70,8 +66,7 @@ def as_it_is(batch: Any) -> Any:
 
 
 def augmented(square: Tensor, augment: nn.Module | None, seed: int | None) -> Tensor:
-    """Return a square, uint8 (3, S, S), augmented as the seed decides; without one, or `augment`,
-    as it is.
+    """Return a square, uint8 (3, S, S), augmented as the seed decides, if there is one.
 
     Not for threads: augmentation draws from PyTorch's one generator, which is put back.
     """

@@ -8,27 +8,13 @@ import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from vsearch.evaluation import calibration
+from vsearch.evaluation import calibration, naive_split, scoring
 from vsearch.evaluation.axes import AxesScores, attributes, score_axes
 from vsearch.evaluation.calibration import Calibration
 from vsearch.evaluation.index_quality import quality
-from vsearch.evaluation.naive_split import (
-    NaiveSplitClaims,
-    SplitCatalog,
-    claims_of_a_naive_split,
-)
+from vsearch.evaluation.naive_split import NaiveSplitClaims
 from vsearch.evaluation.reliability import measured
-from vsearch.evaluation.scoring import (
-    Embedded,
-    Scores,
-    exact_index,
-    half,
-    relevant,
-    score,
-    score_exactly,
-    scored_hits,
-    top_hits,
-)
+from vsearch.evaluation.scoring import Embedded, Scores
 from vsearch.indexes.base import Index
 from vsearch.indexes.choice import BudgetError
 from vsearch.indexes.exact import ExactIndex
@@ -41,10 +27,7 @@ from vsearch.training.module import MetricLearner
 
 @dataclass(frozen=True)
 class TestPhotos:
-    """The test queries and the gallery that they search, as one network embeds them.
-
-    `photos_per_s` says how many gallery photos were decoded and embedded a second.
-    """
+    """Test queries and gallery as one network embeds them; gallery photos embedded a second."""
 
     queries: Embedded
     gallery: Embedded
@@ -59,7 +42,7 @@ class BuiltIndex:
         index: the index that was asked for, or exact search where nothing met its budgets.
         fingerprint: of the network whose vectors it holds.
         build_s: seconds that building took.
-        budget_error: why exact search took the place of the index that was asked for.
+        budget_error: what wasn't met, where exact search took the place of the index.
     """
 
     index: Index
@@ -178,9 +161,9 @@ class FinalEvaluator:
         """Score a backbone before training, by exact search; it is left with these weights."""
         backbone.load_state_dict(weights)
         photos = self.embed_test_photos(Embedder(backbone), "before training")
-        index = exact_index(photos.gallery)
-        hits = top_hits(index, photos.queries, photos.gallery)
-        labels = score(index, photos.queries, photos.gallery)
+        index = scoring.exact_index(photos.gallery)
+        hits = scoring.top_hits(index, photos.queries, photos.gallery)
+        labels = scoring.score(index, photos.queries, photos.gallery)
         return NetworkScores(labels, self._score_axes(hits, photos))
 
     def evaluate(
@@ -194,9 +177,9 @@ class FinalEvaluator:
         """Measure the trained network, which made `photos`, and the index of its gallery."""
         queries = photos.queries
         gallery = photos.gallery
-        trained = score(built.index, queries, gallery)
-        hits = Hits(*scored_hits(built.index, queries, gallery))
-        exact = None if built.index.exact else score_exactly(queries, gallery)
+        trained = scoring.score(built.index, queries, gallery)
+        hits = Hits(*scoring.scored_hits(built.index, queries, gallery))
+        exact = None if built.index.exact else scoring.score_exactly(queries, gallery)
         before = None if untrained is None else untrained.labels
         return FinalEvaluation(
             trained=NetworkScores(trained, self._score_axes(hits.positions, photos)),
@@ -229,10 +212,9 @@ class FinalEvaluator:
     ) -> MeasuredCalibration:
         """Calibrate on some queries, and measure the calibration on others.
 
-        Val photos calibrate where they search the same gallery: so the threshold uses up no test
-        photo. They chose the epoch, which makes them a little better than new photos; the measured
-        rates show how much. Elsewhere half of the test photos calibrate; those that share a key
-        stay together.
+        Val photos calibrate where they search the same gallery: that uses up no test photo. They
+        chose the epoch, so they score a little better than new photos; the measured rates show
+        how much. Elsewhere half of the test photos calibrate; those that share a key stay together.
         """
         if self._val_searches_the_same_gallery():
             items = self.data.queries("val")
@@ -240,17 +222,15 @@ class FinalEvaluator:
             rest = photos.queries
             source = "val photos"
         else:
-            chosen = half(photos.queries.keys, self.data.seed)
+            chosen = scoring.half(photos.queries.keys, self.data.seed)
             held_out = photos.queries.take(np.flatnonzero(chosen))
             rest = photos.queries.take(np.flatnonzero(~chosen))
             source = "half of the test photos"
 
-        fitted = calibration.fit(
-            *_scores_and_right(index, held_out, photos.gallery), error_rate, source
-        )
-        return MeasuredCalibration(
-            fitted, measured(fitted, *_scores_and_right(index, rest, photos.gallery))
-        )
+        known = _scores_and_right(index, held_out, photos.gallery)
+        fitted = calibration.fit(*known, error_rate, source)
+        unseen = _scores_and_right(index, rest, photos.gallery)
+        return MeasuredCalibration(fitted, measured(fitted, *unseen))
 
     def _val_searches_the_same_gallery(self) -> bool:
         data = self.data
@@ -262,14 +242,13 @@ class FinalEvaluator:
         )
 
     def _naive_split(self, trained: Scores, untrained: Scores | None) -> NaiveSplitClaims | None:
-        """Return None where queries don't search the train part."""
         data = self.data
         if data.split.gallery != "train" or "is_gallery" in data.items:
             return None
         queries = data.queries("test").index
         gallery = data.gallery("test").index
-        catalog = SplitCatalog(data.items, data.content_hashes, queries, gallery)
-        return claims_of_a_naive_split(catalog, trained, untrained)
+        catalog = naive_split.SplitCatalog(data.items, data.content_hashes, queries, gallery)
+        return naive_split.claims_of_a_naive_split(catalog, trained, untrained)
 
 
 def _index_quality(built: BuiltIndex, photos: TestPhotos) -> dict[str, Any]:
@@ -289,5 +268,5 @@ def _scores_and_right(
     """Return the scores of the queries' best hits, and whether these are right."""
     if not len(queries):  # the other half of a single one
         return np.zeros((0, 1)), np.zeros((0, 1), dtype=bool)
-    scores, hits = scored_hits(index, queries, gallery)
-    return scores, relevant(hits, queries.labels, gallery.labels)
+    scores, hits = scoring.scored_hits(index, queries, gallery)
+    return scores, scoring.relevant(hits, queries.labels, gallery.labels)

@@ -10,20 +10,15 @@ MOST = 16  # processes
 
 
 def workers(devices: int = 1) -> int:
-    """Return how many processes should decode photos for one of a machine's devices: beside GPUs
-    most of the cores.
-    """
-    return (
-        max(2, min(MOST, ((os.cpu_count() or 1) - 2) // devices))
-        if torch.cuda.is_available()
-        else 2
-    )
+    """Return how many processes should decode photos for one of a machine's devices."""
+    if not torch.cuda.is_available():
+        return 2
+    spare = (os.cpu_count() or 1) - 2
+    return max(2, min(MOST, spare // devices))
 
 
 def loader(dataset: Dataset, workers: int = 0, **batches: Any) -> DataLoader:
-    """Return a loader of a data set that makes whole batches itself; `batches` are the DataLoader's
-    own settings.
-    """
+    """Return a DataLoader, with its settings, of a data set that makes whole batches itself."""
     return DataLoader(
         dataset,
         collate_fn=as_it_is,

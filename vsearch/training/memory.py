@@ -5,17 +5,11 @@ from vsearch.models.embedder import Embedder
 
 
 def expected_bytes(embedder: Embedder, loss: nn.Module, batch_size: int) -> int:
-    """Estimate the bytes that training holds at its peak.
+    """Estimate the bytes that training holds at its peak for batches of so many photos.
 
-    They are weights, gradients, optimizer state and what backward needs. Two tensors of optimizer
-    state are assumed for each trained parameter: Adam's. What backward needs is measured: the
-    tensors that autograd saves in a forward pass of two photos, scaled to the batch. What the loss
-    computes is left out.
-
-    Args:
-        embedder: in its training state: frozen layers save nothing.
-        loss: its own weights count too.
-        batch_size: photos in a batch.
+    They are weights, gradients, Adam's two tensors for each trained parameter, and what backward
+    needs. That is measured: the tensors that autograd saves in a forward pass of two photos, scaled
+    to the batch. What the loss computes is left out.
     """
     parameters = [*embedder.parameters(), *loss.parameters()]
     weights = sum(tensor.nbytes for tensor in (*parameters, *embedder.buffers(), *loss.buffers()))
@@ -24,7 +18,6 @@ def expected_bytes(embedder: Embedder, loss: nn.Module, batch_size: int) -> int:
 
 
 def _saved_bytes(embedder: Embedder) -> int:
-    """Return the bytes that autograd keeps for the backward pass of two photos."""
     own = {parameter.data_ptr() for parameter in embedder.parameters()}
     storages: dict[int, int] = {}
 

@@ -36,10 +36,8 @@ class Validated:
     """What the last validation saw.
 
     Attributes:
-        queries: the val photos that search.
-        query_rows: their rows in the catalog, int (q,).
-        gallery: the photos that they search.
-        gallery_rows: their rows in the catalog, int (n,).
+        queries: the val photos that search, at `query_rows` of the catalog, int (q,).
+        gallery: the photos that they search, at `gallery_rows`, int (n,).
         scores: how well the queries found photos of their label.
     """
 
@@ -117,9 +115,7 @@ class MetricLearner(LightningModule):
         return self.embedder.backbone
 
     def forward(self, photos: Tensor) -> Tensor:
-        """Return embeddings, float32 (B, dim), L2-normalised, of photos or maps (see
-        `Embedder.from_batch`).
-        """
+        """Return unit vectors, float32 (B, dim), of photos or maps (see `Embedder.from_batch`)."""
         return self.embedder.from_batch(photos)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -189,22 +185,16 @@ class MetricLearner(LightningModule):
         self._seen.append(self._embed_batch(batch))
 
     def on_validation_epoch_end(self) -> None:
-        """Log `val/loss` over fixed PK batches and how well val photos find each other.
-
-        Raises:
-            DivergedError: embeddings aren't finite any more.
-        """
+        """Log `val/loss` over fixed PK batches and how well val photos find each other."""
         self._log_on_all_ranks(self._validate)
 
     def _validate(
         self, embeddings: np.ndarray, labels: np.ndarray, rows: np.ndarray
     ) -> dict[str, float]:
-        """Return what is logged of the whole val part; nothing where it can't be scored."""
         if not np.isfinite(embeddings).all():
             raise DivergedError(
                 f"Training has diverged in epoch {self.current_epoch}: embeddings are no numbers "
-                "any more. Lower the learning rate (`model.optimizer.init_args.lr`), or warm up "
-                "longer (`model.warmup_steps`)."
+                "any more. Lower `model.optimizer.init_args.lr`, or raise `model.warmup_steps`."
             )
         protocol = self.protocol
         searches = np.isin(rows, protocol.queries)
@@ -230,7 +220,6 @@ class MetricLearner(LightningModule):
         return {"val/loss": loss, **_means("val", scores, VAL_METRICS)}
 
     def _validation_loss(self, embeddings: np.ndarray, labels: np.ndarray) -> float:
-        """Return the mean loss over fixed PK batches of the val part."""
         loss = self.loss
         miner = self.miner
         if isinstance(loss, CrossBatchMemory):  # it would remember val photos, and train on them
@@ -278,7 +267,6 @@ class MetricLearner(LightningModule):
         return rows, self(photos)
 
     def _embed_batch(self, batch: Batch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return embeddings (B, dim), label codes (B,) and catalog rows (B,)."""
         photos, labels, rows = batch
         return self(photos).cpu().numpy(), labels.cpu().numpy(), rows.cpu().numpy()
 

@@ -35,6 +35,6 @@ def check_answers(queries: pd.DataFrame, gallery: pd.DataFrame) -> None:
     """Refuse test queries of which none has its label in the gallery."""
     if not queries["label_code"].isin(gallery["label_code"]).any():
         raise SplitError(
-            "No test query's label is in the gallery that it searches. If the parts have labels of "
-            "their own, set `--data.split.init_args.gallery self`."
+            "No test query's label is in the gallery that it searches. If no label is in two "
+            "parts, set `--data.split.init_args.gallery self`."
         )

@@ -82,8 +82,7 @@ class Reason:
 def parse_error(message: str, words: Sequence[str], settings: Iterable[str]) -> ConfigError:
     """Return jsonargparse's message in one line that names the key.
 
-    A message of an unknown shape keeps all its words. `words` are the command line, `settings` the
-    dotted keys that the command takes.
+    `words` are the command line, `settings` the dotted keys that the command takes.
     """
     if message.startswith(("Problems parsing config", "Unexpected config")):
         file_error = unreadable(words)
@@ -140,7 +139,7 @@ def _explain(reason: Reason, settings: list[str]) -> ConfigError:
         owner = _class_name(place.class_path) or "vsearch"
         return ConfigError(keys, f"{owner} needs this setting")
     if found := ARGUMENT.match(text):
-        return ConfigError(found[1], found[2])
+        return ConfigError(*found.groups())
     if found := NO_ATTRIBUTE.match(text):
         module, name = found.groups()
         known = [known for known in dir(sys.modules.get(module)) if not known.startswith("_")]
@@ -179,7 +178,6 @@ def _class_name(class_path: str | None) -> str:
 
 
 def _suggestion(name: str, known: list[str]) -> str:
-    """Suggest the nearest name, or list the known ones if they are few."""
     near = difflib.get_close_matches(name, known, 1, cutoff=0.7)
     if near:
         return f"; did you mean {near[0]}?"
@@ -187,7 +185,6 @@ def _suggestion(name: str, known: list[str]) -> str:
 
 
 def _parameters(class_path: str) -> list[str]:
-    """Return the settings that a class takes, inherited ones included."""
     module, _, name = class_path.rpartition(".")
     part = getattr(sys.modules.get(module), name, None)
     if not isinstance(part, type):

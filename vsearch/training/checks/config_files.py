@@ -9,10 +9,7 @@ from vsearch.errors import ConfigError
 
 
 def unreadable(words: Sequence[str]) -> ConfigError | None:
-    """Return what is wrong with the first configuration file of a command line that is no mapping.
-
-    jsonargparse tells what is wrong, but not in which file.
-    """
+    """Return what is wrong, and in which file, with the first `--config` that is no mapping."""
     files = [word for flag, word in itertools.pairwise(words) if flag in ("-c", "--config")]
     files += [word.partition("=")[2] for word in words if word.startswith("--config=")]
     for file in filter(os.path.isfile, files):  # YAML can stand in the command line, too

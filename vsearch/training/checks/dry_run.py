@@ -70,15 +70,10 @@ def _mine(miner: nn.Module, key: str, embeddings: Tensor, labels: Tensor) -> Any
         mined = miner(embeddings, labels)
     except Exception as error:
         raise refusal(key, type(miner), error) from error
-    if (
-        not isinstance(mined, tuple | list)
-        or len(mined) not in (3, 4)
-        or not all(map(torch.is_tensor, mined))
-    ):
-        name = type(miner).__name__
-        raise ConfigError(
-            key, f"{name} returns {_kind(mined)}, not 3 or 4 tensors of indices: is it a miner?"
-        )
+    is_pair = isinstance(mined, tuple | list) and all(map(torch.is_tensor, mined))
+    if not is_pair or len(mined) not in (3, 4):
+        reason = f"returns {_kind(mined)}, not 3 or 4 tensors of indices: is it a miner?"
+        raise ConfigError(key, f"{type(miner).__name__} {reason}")
     return mined
 
 
@@ -92,20 +87,18 @@ def _gradient(loss: nn.Module, mined: Any, embeddings: Tensor, labels: Tensor) -
             raise ConfigError("model.loss", f"torch.nn.{name} {NO_LOSS_OF_EMBEDDINGS}") from error
         raise refusal("model.loss", type(loss), error) from error
     if not isinstance(value, Tensor) or value.ndim != 0:
-        raise ConfigError(
-            "model.loss", f"{name} returns {_kind(value)}, not one number: is it a loss?"
-        )
+        reason = f"{name} returns {_kind(value)}, not one number: is it a loss?"
+        raise ConfigError("model.loss", reason)
     if not torch.isfinite(value):
-        raise ConfigError(
-            "model.loss", f"{name} is {value.item()} on a batch of random unit vectors"
-        )
+        reason = f"{name} is {value.item()} on a batch of random unit vectors"
+        raise ConfigError("model.loss", reason)
+
     gradient = None
     if value.requires_grad:
         (gradient,) = torch.autograd.grad(value, inputs, allow_unused=True)
     if gradient is None:
-        raise ConfigError(
-            "model.loss", f"{name} has no gradient: it doesn't depend on the embeddings"
-        )
+        reason = f"{name} has no gradient: it doesn't depend on the embeddings"
+        raise ConfigError("model.loss", reason)
     return gradient
 
 

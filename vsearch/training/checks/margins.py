@@ -13,8 +13,7 @@ MARGINS = ("margin", "pos_margin", "neg_margin")
 
 
 def check_margins(loss: nn.Module) -> None:
-    """Refuse margins, of the loss and of losses within it, that unit vectors can't reach or that
-    mean nothing.
+    """Refuse margins, also of inner losses, that unit vectors can't reach or that mean nothing.
 
     Embeddings always have unit length. Then Euclidean distances lie in 0..2, their power q in
     0..2^q, cosine and dot product in -1..1; a triplet's two differ by the width of that range at
@@ -35,8 +34,7 @@ def check_margins(loss: nn.Module) -> None:
             raise ConfigError(
                 f"{key}.init_args.distance.init_args.normalize_embeddings",
                 f"{type(part).__name__} has a margin and asks for un-normalised embeddings, but "
-                "they always have unit length here, since search ranks by cosine: remove this "
-                "setting",
+                "search ranks by cosine, so they always have unit length: remove this setting",
             )
         limits = _limits(distance)
         for name, reason in _wrong(part, distance.is_inverted, *limits):
@@ -62,7 +60,6 @@ def _check_meaning(loss: Any, key: str) -> None:
 
 
 def _wrong(loss: Any, inverted: bool, least: float, greatest: float) -> list[tuple[str, str]]:
-    """Return the margins that make no sense, and why."""
     if isinstance(loss, TripletMarginLoss):
         reachable = loss.smooth_loss or loss.margin <= greatest - least
         return [] if reachable else [("margin", "can't be reached")]

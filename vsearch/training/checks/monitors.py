@@ -20,9 +20,8 @@ log = logging.getLogger(__name__)
 def check_monitors(module: MetricLearner, trainer: Trainer, diagnosed: Iterable[str]) -> None:
     """Refuse a metric to monitor that nothing logs, and the `mode` that keeps its worst epoch.
 
-    Makes optimizer and schedule once, which shows whether they can be made. A callback that doesn't
-    come with vsearch or Lightning may log what it likes: with one, an unknown metric is a warning.
-    `diagnosed` are the names that `module.diagnose` gives.
+    A callback that doesn't come with vsearch or Lightning may log what it likes: with one, an
+    unknown metric is a warning. `diagnosed` are the names that `module.diagnose` gives.
     """
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
     monitoring = _schedules(module)

@@ -42,7 +42,7 @@ class ConfiguredPart:
 
 
 def refused(error: BaseException | None) -> ConfigError | None:
-    """Return the refusal, of a setting or of the data, that an error is or was raised from."""
+    """Return the refusal that an error is or was raised from."""
     while error is not None:
         if isinstance(error, ConfigError):
             return error
@@ -54,7 +54,7 @@ def refused(error: BaseException | None) -> ConfigError | None:
 
 
 def refusal(key: str, owner: type, error: BaseException) -> ConfigError:
-    """Return what `owner`, the part at `key`, refused, with the line of a plugin's file.
+    """Return what `owner`, at `key`, refused, with the line of a plugin's file.
 
     A setting that the message begins with (`freeze: ...`) or shows in backticks joins the key.
     """
@@ -90,10 +90,9 @@ def _plugins_line(error: BaseException) -> str:
 
 
 def make_naming(config: Namespace, refusals: list[ConfigError]) -> Callable[..., Any]:
-    """Return what makes jsonargparse's parts of `config`, and names the part that refuses.
+    """Return what makes the objects of `config` and adds a ConfigError to `refusals` on failure.
 
-    The ConfigError is added to `refusals`, too: where a setting may be of several types,
-    jsonargparse keeps its words alone.
+    Where a setting may be of several types, jsonargparse keeps only the error's words.
     """
     parts = list(_parts(config.as_dict(), ""))
 
@@ -114,7 +113,7 @@ def make_naming(config: Namespace, refusals: list[ConfigError]) -> Callable[...,
 def naming(refusals: Sequence[ConfigError] = ()) -> Iterator[None]:
     """Raise as a ConfigError what model, data, trainer or a callback's `setup` refuse.
 
-    Of an error that has the words of one of the `refusals`, that one is raised.
+    An error that has the words of one of the `refusals` becomes that one.
     """
     try:
         yield
@@ -133,7 +132,6 @@ def naming(refusals: Sequence[ConfigError] = ()) -> Iterator[None]:
 
 
 def _refusing(owner: object, function: str) -> str | None:
-    """Return the key of an object that refuses in a method of this name, if it has one."""
     if function == "__init__":
         for kind, key in SECTIONS.items():
             if isinstance(owner, kind):
@@ -160,13 +158,10 @@ def _key(parts: list[ConfiguredPart], class_type: type, arguments: Mapping[str, 
 
 
 def _plain(arguments: Mapping[str, Any]) -> set[tuple[str, Any]]:
-    return {
-        (name, value) for name, value in arguments.items() if isinstance(value, str | int | float)
-    }
+    return {pair for pair in arguments.items() if isinstance(pair[1], str | int | float)}
 
 
 def _parts(node: Any, key: str) -> Iterator[ConfiguredPart]:
-    """Yield every part of a configuration; a list's item goes by its class."""
     if isinstance(node, dict):
         class_path = node.get("class_path")
         if isinstance(class_path, str):

@@ -22,11 +22,10 @@ from vsearch.training.module import MetricLearner
 
 
 def check(module: MetricLearner, data: CatalogDataModule, trainer: Trainer) -> None:
-    """Refuse, by a ConfigError, parts that can't work together.
+    """Refuse, by a ConfigError, parts that can't work together; the catalog may be unread.
 
-    The catalog may still be unread, which takes minutes for a large one, and the run has no folder
-    yet. Two random photos go through the network, and a random PK batch of unit vectors through
-    copies of miner and loss. Weights, memories and random generators stay as they are.
+    Two random photos go through the network, and a random PK batch of unit vectors through copies
+    of miner and loss. Weights, memories and random generators stay as they are.
     """
     check_stored(module.backbone, module.embedder.head)
     _check_trained(module)
@@ -52,14 +51,11 @@ def check_devices(trainer: Trainer, use_distributed_sampler: bool, sync_batchnor
     if not isinstance(trainer.strategy, ParallelStrategy):
         return
     if use_distributed_sampler:
-        raise ConfigError(
-            "trainer.use_distributed_sampler",
-            "true, but batches are shared among the devices already: set it to false",
-        )
+        reason = "true, but batches are shared among the devices already: set it to false"
+        raise ConfigError("trainer.use_distributed_sampler", reason)
     if sync_batchnorm and isinstance(trainer.accelerator, CPUAccelerator):
-        raise ConfigError(
-            "trainer.sync_batchnorm", "true, which needs GPUs: set it to false on CPUs"
-        )
+        reason = "true, which needs GPUs: set it to false on CPUs"
+        raise ConfigError("trainer.sync_batchnorm", reason)
 
 
 def check_stored(backbone: Backbone, head: Head | None) -> None:
@@ -68,9 +64,8 @@ def check_stored(backbone: Backbone, head: Head | None) -> None:
         if part is None:
             continue
         if missing := [name for name in base.__annotations__ if not hasattr(part, name)]:
-            raise ConfigError(
-                key, f"{type(part).__name__} must set {', '.join(missing)}: see {base.__name__}"
-            )
+            reason = f"{type(part).__name__} must set {', '.join(missing)}: see {base.__name__}"
+            raise ConfigError(key, reason)
         try:
             part.spec() if isinstance(part, Backbone) else describe(part)
         except Exception as error:

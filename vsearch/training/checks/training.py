@@ -19,12 +19,11 @@ def check_training(module: MetricLearner, trainer: Trainer) -> None:
             f"{batches}: set it to 1 or more; 1 is a step every batch",
         )
     made: Any = module.configure_optimizers()
-    if all(
-        group.get("initial_lr", group["lr"]) == 0 for group in made[0][0].param_groups
-    ):  # it may begin at 0
-        raise ConfigError(
-            "model.optimizer.init_args.lr", "0, so that nothing is trained: set it above 0"
-        )
+    groups = made[0][0].param_groups
+    # A warm-up may begin at 0.
+    if all(group.get("initial_lr", group["lr"]) == 0 for group in groups):
+        reason = "0, so that nothing is trained: set it above 0"
+        raise ConfigError("model.optimizer.init_args.lr", reason)
     for schedule in made[1]:
         if (gamma := getattr(schedule["scheduler"], "gamma", 1)) <= 0:
             reason = f"{gamma} leaves no learning rate after the first time: set it above 0"

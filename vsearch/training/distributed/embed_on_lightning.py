@@ -27,12 +27,7 @@ def run(
 ) -> None:
     """Embed items with Lightning's Trainer, on a GPU where there is one and PyTorch computes.
 
-    Args:
-        runtime: what computes.
-        preprocessing: the network's.
-        items: those still to be embedded; their index has the catalog's rows.
-        writer: what takes the embeddings.
-        batch_size: photos that are computed at a time.
+    The index of `items` has the catalog's rows; `writer` takes the embeddings.
     """
     rows = items.index.tolist()
     sources = [*zip(items["path"], boxes(items), strict=True)]

@@ -19,22 +19,22 @@ def joint(own: Tensor) -> Tensor:
     Args:
         own: this rank's rows, (B, ...), any number of them; of one type and width on all ranks.
     """
-    return own if not several() else _Joint.apply(own)
-
-
-def several() -> bool:
-    """Does more than one process train?"""
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+    trains_alone = not (dist.is_available() and dist.is_initialized())
+    if trains_alone or dist.get_world_size() == 1:
+        return own
+    return _Joint.apply(own)
 
 
 class _Joint(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, own: Tensor) -> Tensor:
-        world, rank = dist.get_world_size(), dist.get_rank()
+        world = dist.get_world_size()
+        rank = dist.get_rank()
         counts = [own.new_zeros(1, dtype=torch.int64) for _ in range(world)]
         dist.all_gather(counts, counts[0].new_tensor([len(own)]))
         sizes = torch.cat(counts).tolist()
-        ctx.own, ctx.world = slice(sum(sizes[:rank]), sum(sizes[: rank + 1])), world
+        ctx.own = slice(sum(sizes[:rank]), sum(sizes[: rank + 1]))
+        ctx.world = world
         padded = own.new_zeros(max(sizes), *own.shape[1:])  # all_gather wants one shape
         padded[: len(own)] = own
         parts = [torch.empty_like(padded) for _ in range(world)]

@@ -9,16 +9,14 @@ Made = TypeVar("Made")
 
 
 class RankZeroError(Exception):
-    """Rank zero failed at what the others wait for. It tells of it; they only end."""
+    """Rank zero failed, and says why; the others only end."""
 
 
 def from_rank_zero(trainer: Trainer, make: Callable[[], Made]) -> Made:
-    """Return, on every rank, what rank zero makes, and the others wait for. To be called on all of
-    them.
+    """Return, on every rank, what rank zero makes. Call it on all ranks.
 
     Raises:
-        RankZeroError: on the other ranks, where `make` raises on rank zero; there it goes on as it
-            is.
+        RankZeroError: on the other ranks, where `make` raises on rank zero.
     """
     if trainer.world_size == 1:
         return make()
@@ -40,13 +38,9 @@ def from_rank_zero(trainer: Trainer, make: Callable[[], Made]) -> Made:
 def at_rank_zero(
     trainer: Trainer, batches: Sequence[tuple[np.ndarray, ...]]
 ) -> tuple[np.ndarray, ...]:
-    """Return the columns of all ranks' batches on rank zero, in the order that `Shares` took apart;
-    (), on the others.
+    """Return the columns of all ranks' batches on rank zero, in `Shares`' order; () on the others.
 
-    Args:
-        trainer: its ranks all call this.
-        batches: tuples of columns, each as long as the others in its batch; as many batches on each
-            rank, at least one.
+    All ranks call this, each with as many batches, at least one: tuples of columns of one length.
     """
     if trainer.world_size > 1:
         parts: list[Any] | None = [None] * trainer.world_size if trainer.is_global_zero else None

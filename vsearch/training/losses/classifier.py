@@ -29,9 +29,8 @@ class ClassifierLoss(nn.Module):
         if scale <= 0:
             raise ValueError(f"scale: it must be above 0, not {scale}.")
         if not 0 <= label_smoothing < 1:
-            raise ValueError(
-                f"label_smoothing: it must be from 0 to below 1, not {label_smoothing}."
-            )
+            reason = f"it must be from 0 to below 1, not {label_smoothing}."
+            raise ValueError(f"label_smoothing: {reason}")
         self.scale = scale
         self.classifier = nn.Linear(embedding_size, num_classes)
         self.cross_entropy = nn.CrossEntropyLoss(label_smoothing=label_smoothing)
@@ -39,8 +38,5 @@ class ClassifierLoss(nn.Module):
     def forward(self, embeddings: Tensor, labels: Tensor, mined: Any = None) -> Tensor:
         """Return the mean cross-entropy of unit vectors (B, dim) with label codes (B,)."""
         if mined is not None:
-            raise ValueError(
-                "ClassifierLoss looks at single photos and can't use what a miner picks: "
-                "`miner: null`."
-            )
+            raise ValueError("ClassifierLoss can't use what a miner picks: set `miner: null`.")
         return self.cross_entropy(self.classifier(self.scale * embeddings), labels)

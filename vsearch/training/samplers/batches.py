@@ -13,9 +13,8 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
     A batch is a list of (position, seed): the seed drives that photo's augmentation, so that a run
     repeats exactly, whatever the number of workers, also when resumed.
 
-    Of several ranks, each draws the same batches of world * P classes as one process would, and
-    yields its share: P of the classes whole, where the plan is by label, else a run of the photos.
-    So no photo of a batch is on two ranks.
+    Each of several ranks draws the same batches of world * P classes as one process would, and
+    yields its share: P whole classes, where the plan is by label, else a run of the photos.
 
     Args:
         plan: which photos meet in a batch.
@@ -25,7 +24,7 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
         k: photos of each class.
         seed: with the epoch, decides every draw.
         epoch: returns the number of the epoch that begins.
-        items: the catalog's columns, a row for each label; for plans that look at them.
+        items: the catalog's columns, for plans that look at them.
         rank, world: whose share is yielded, of how many.
     """
 
@@ -90,7 +89,6 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
             yield seeded if self.world == 1 else self._own_share(seeded)
 
     def _own_share(self, batch: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Return this rank's share of a batch, its photos in their order."""
         groups = [position for position, _ in batch]
         if self.plan.by_label:
             groups = self.labels[groups].tolist()

@@ -9,8 +9,7 @@ NO_CATEGORIES = {"id", "path", "label", "label_code", "split", "x_1", "y_1", "x_
 
 
 class CategoryPlan(BatchPlan):
-    """PK batches from within few categories: the negatives of a shirt are shirts' neighbours, not
-    watches.
+    """PK batches from few categories: the negatives of a shirt are shirts' neighbours, not watches.
 
     After open-metric-learning's CategoryBalanceSampler. Each batch draws C categories, without
     replacement, in proportion to their numbers of labels, so that a label of a small category
@@ -65,7 +64,6 @@ class CategoryPlan(BatchPlan):
     def _draw_labels(
         self, categories: list[np.ndarray], p: int, rng: np.random.Generator
     ) -> list[int]:
-        """Return the labels of one batch."""
         sizes = np.array([len(category) for category in categories])
         order = rng.choice(len(categories), len(categories), replace=False, p=sizes / sizes.sum())
         shuffled = (rng.permutation(categories[category]).tolist() for category in order)
@@ -79,12 +77,7 @@ class CategoryPlan(BatchPlan):
 
 
 def members(codes: np.ndarray, column: pd.Series) -> list[np.ndarray]:
-    """Return the labels of each category.
-
-    Args:
-        codes: the label of each photo, int (n,), 0 to L - 1.
-        column: the category of each photo.
-    """
+    """Return each category's labels, from each photo's label code, int (n,), and its category."""
     photos = pd.DataFrame({"label": codes, "category": _values(column).to_numpy()})
     votes = photos.groupby(["label", "category"]).size()
     best = votes.groupby(level="label").idxmax().str[1].reindex(range(codes.max() + 1))

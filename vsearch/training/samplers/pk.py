@@ -8,9 +8,7 @@ from vsearch.training.samplers.base import BatchPlan
 class PKPlan(BatchPlan):
     """PK batches: P classes, K photos of each, drawn by pytorch-metric-learning's MPerClassSampler.
 
-    MPerClassSampler draws a class of fewer than K photos with replacement; here a photo comes once
-    a batch, since a photo drawn twice would be its own positive. Such a class gives all the photos
-    it has and the batch is smaller.
+    A photo that it draws twice comes once, so a class of fewer than K photos makes a batch smaller.
     """
 
     def epoch(

@@ -7,9 +7,8 @@ from vsearch.training.samplers.base import BatchPlan
 class RandomPlan(BatchPlan):
     """Shuffled batches of P * K photos, whatever their labels: to show what PK batches are for.
 
-    In a catalog of many labels most photos meet no other of their label, and a batch without a
-    single positive pair is possible: pair and triplet losses learn little from it, or nothing. A
-    loss with a weight for each class does well.
+    In a catalog of many labels most photos meet no other of their label, so that pair and triplet
+    losses learn little, or nothing. A loss with a weight for each class does well.
     """
 
     by_label = False

@@ -8,11 +8,9 @@ from torch.utils.data import Sampler
 class Shares(Sampler[list[int]]):
     """One rank's share of n positions, in batches.
 
-    Each position comes once, on one rank, and every rank has as many batches.
-
-    DDP's ranks wait for one another in every batch, and a DistributedSampler repeats positions to
-    make them even. The ranks' first batches, put together, are the first positions in their order,
-    and so on.
+    Each position comes once, on one rank, and every rank has as many batches: a DistributedSampler
+    repeats positions to make them even. The ranks' first batches, put together, are the first
+    positions in their order, and so on.
 
     Args:
         n: positions, at least one for each rank.
