@@ -26,9 +26,8 @@ class Attributes:
 
     Attributes:
         names: `label`, then the axes: columns of metadata.
-        queries: int (q, a), a code for each attribute's value; equal values have equal codes, -1 is
-            missing.
-        gallery: int (n, a), the same for the gallery.
+        queries: int (q, a), codes of values; equal values have equal codes, -1 is missing.
+        gallery: int (n, a), likewise.
     """
 
     names: tuple[str, ...]
@@ -67,9 +66,9 @@ def score_axes(
     """Score every query's 10 best hits, as `scoring.top_hits` returns them, on each axis.
 
     On an axis, an item is relevant if it has the query's value there. Queries without a value, or
-    whose value the gallery lacks, are counted and left out. The metrics of full depth (`map_at_r`,
-    `r_precision`) are left out too: of an axis of two values, half of the gallery is relevant, and
-    all of it would have to be searched. So is `recall_at_10`, which stays near 0 there.
+    whose value the gallery lacks, are counted and left out. There is no `map_at_r` or
+    `r_precision`: of an axis of two values half of the gallery is relevant, and all of it would
+    have to be searched. Nor is there `recall_at_10`, which stays near 0 there.
     """
     axes = {}
     for column, name in enumerate(known.names):
@@ -108,10 +107,9 @@ def _axis(hits: np.ndarray, queries: Embedded, gallery: Embedded) -> Axis:
 def _graded(hits: np.ndarray, queries: Embedded, gallery: Embedded, known: Attributes) -> Scores:
     """Score hits by nDCG@10; an item's relevance is the share of attributes that equal the query's.
 
-    Linear gain, discount 1 / log2(1 + rank), over the gain of the best ranking of the whole gallery
-    (Järvelin & Kekäläinen 2002). A missing value equals nothing. Gains are counts of attributes:
-    their share would cancel out. By chance: the expected gain of a random ranking, whose every rank
-    has the mean relevance of the gallery.
+    Linear gain over that of the best ranking of the whole gallery (Järvelin & Kekäläinen 2002).
+    Gains are counts of attributes: their share would cancel out. By chance, every rank has the mean
+    relevance of the gallery.
     """
     counts = _match_counts(known.queries, known.gallery) - _excluded_counts(queries, gallery, known)
     asked = np.flatnonzero(counts[:, 1:].any(axis=1))
@@ -144,15 +142,14 @@ def _matches(wanted: np.ndarray, found: np.ndarray) -> np.ndarray:
 def _match_counts(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
     """Count the gallery items that match each query in exactly 0..a attributes: int (q, a + 1).
 
-    No pairs are formed: for each subset of the attributes, items are grouped by their values of it
-    and counted, and inclusion-exclusion leads from there to exact numbers. Time grows with
-    2^a (n + q), memory with a (n + q).
+    For each subset of the attributes, items are grouped by their values and counted; from there,
+    inclusion-exclusion leads to exact numbers. Time grows with 2^a (n + q).
     """
     n = len(gallery)
     n_attributes = queries.shape[1]
     missing_differs = np.where(queries < 0, -2, queries)  # from what is missing in the gallery
     values = np.concatenate([gallery, missing_differs]) + 2
-    # Column n: how many items share n attributes' values, summed over the subsets of that size.
+    # Column n: items that share n attributes' values, summed over the subsets of that size.
     totals = np.zeros((len(queries), n_attributes + 1), dtype=int)
 
     def add(groups: np.ndarray, size: int, first: int) -> None:
@@ -170,7 +167,7 @@ def _match_counts(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
 
 
 def _excluded_counts(queries: Embedded, gallery: Embedded, known: Attributes) -> np.ndarray:
-    """Return int (q, a + 1): the same counts over the items that share the query's key alone."""
+    """Count likewise over the items that share the query's key alone."""
     order = np.argsort(gallery.keys, kind="stable")
     keys = gallery.keys[order]
     first = np.searchsorted(keys, queries.keys, "left")

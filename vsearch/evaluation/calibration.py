@@ -19,11 +19,9 @@ class Calibration:
     """What a bundle's scores are worth, learnt from held-out queries, whose right label is known.
 
     **The threshold** is split conformal prediction (Vovk, Gammerman & Shafer 2005, "Algorithmic
-    Learning in a Random World"; Lei et al. 2018, "Distribution-Free Predictive Inference for
-    Regression") among the held-out queries whose best hit is right (Mondrian, chapter 4.5 of the
-    first): of their m best scores the k-th lowest, k = floor(error_rate * (m + 1)). A new query
-    that is exchangeable with those m scores less with a probability of at most
-    k / (m + 1) <= error_rate. So:
+    Learning in a Random World", chapter 4.5) among the held-out queries whose best hit is right: of
+    their m best scores the k-th lowest, k = floor(error_rate * (m + 1)). Below 1 / error_rate - 1
+    right ones (9 for 0.1) k is 0, and there is no threshold.
 
     - Guaranteed: of queries whose best hit is right, at most `error_rate` are told "no good match",
       on average over drawings of the held-out queries; for one drawing the rate varies as
@@ -32,13 +30,11 @@ class Calibration:
       filters. Photos of another kind (a customer's phone) are promised nothing.
     - Not guaranteed: that what reaches the threshold is right. The report measures that.
 
-    Below 1 / error_rate - 1 right ones (9 for 0.1) k is 0, and there is no threshold.
-
     **The probability** that a hit's label is right rises with its score: isotonic regression
     (Zadrozny & Elkan 2002, "Transforming Classifier Scores into Accurate Multiclass Probability
-    Estimates"; Ayer et al. 1955). Right counts as (r + 1) / (r + 2) and wrong as 1 / (w + 2) for r
-    right and w wrong hits (Platt 1999, "Probabilistic Outputs for Support Vector Machines"), so
-    that nothing is certain. It is a fit, not a guarantee.
+    Estimates"). Right counts as (r + 1) / (r + 2) and wrong as 1 / (w + 2) for r right and w wrong
+    hits (Platt 1999, "Probabilistic Outputs for Support Vector Machines"), so that nothing is
+    certain. It is a fit, not a guarantee.
 
     Attributes:
         threshold: lowest best score, a cosine, that is a good match; None: nothing can be promised.
@@ -66,8 +62,7 @@ class Calibration:
     def good_match(self, best: float | None) -> bool | None:
         """Say whether a query's best score is a good match; None: there is no threshold.
 
-        Args:
-            best: the cosine; None: nothing was found.
+        `best` is a cosine, None where nothing was found.
         """
         if self.threshold is None:
             return None
@@ -101,12 +96,8 @@ def fit(
         scores: cosines, float (q, depth), of each query's hits, best first; NaN where there is no
             hit.
         right: bool (q, depth), whether the hit has the query's label.
-        error_rate: how many queries with a right best hit may be told "no good match", 0..1, both
-            excluded.
+        error_rate: see `Calibration`; a ValueError refuses what doesn't lie between 0 and 1.
         source: which queries these are.
-
-    Raises:
-        ValueError: the error rate is out of its range, or the shapes differ.
     """
     check_rate(error_rate)
     if scores.ndim != 2 or scores.shape != right.shape:
@@ -143,7 +134,7 @@ def _threshold(best: np.ndarray, error_rate: float) -> float | None:
 
 def _isotonic(scores: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the pooled blocks' ends and their probabilities; 1/2 everywhere without a hit."""
-    # Half a second to import, which searching need not wait for.
+    # Searching need not wait half a second for this import.
     from scipy.optimize import isotonic_regression
 
     if not len(scores):
@@ -166,13 +157,8 @@ def file_bytes(calibration: Calibration) -> bytes:
 def read(folder: Path, manifest: dict[str, Any]) -> Calibration | None:
     """Return the calibration that the fit left in a bundle's folder; None where it left none.
 
-    Args:
-        folder: the bundle's.
-        manifest: the fit's, or that of an opened bundle.
-
     Raises:
-        BundleError: the file is missing or damaged though the manifest names it, or is no
-            calibration.
+        BundleError: the file is missing or damaged though the manifest names it.
     """
     if FILE not in manifest["sha256"]:
         return None

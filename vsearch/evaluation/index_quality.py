@@ -22,7 +22,7 @@ CALLS = {1: 200, 32: 50, 256: 20}  # at most, for each number of queries and of 
 SECONDS = 0.6  # likewise
 TOO_LONG = 2.0  # seconds of a first call that is then counted, as the only one
 CHUNK = 16_000_000  # cosines held at once: 64 MB
-SMALL = 16 << 20  # bytes below which what Python itself takes and frees hides the index
+SMALL = 16 << 20  # bytes of an index that Python's own memory hides
 OPENED = """
 import importlib, pathlib, sys
 import faiss, numpy
@@ -40,12 +40,9 @@ def quality(
 ) -> dict[str, Any]:
     """Measure a built index with held-out unit vectors (q, dim): what it finds, how fast, its size.
 
-    The index alone: no label, no network. Of an AutoIndex also what it tried and why it chose.
-
     Returns:
-        spec, exact (does it find what exact search finds by construction?), vectors, bytes (on the
-        disk), memory_bytes, build_s, recall_at_1, recall_at_10, recall_at_100, latency (of
-        `latency`); why and frontier where several were tried.
+        What `run_report.IndexReport` takes, but for `labels`: `exact` says whether the index finds
+        by construction what exact search finds, `bytes` are those on the disk.
     """
     stored = stored_bytes(index)
     recalls = index_recalls(index, queries, gallery)
@@ -71,8 +68,7 @@ def index_recalls(
 ) -> dict[int, float]:
     """Return for each k the share (0..1) of the exact k best that a search for k finds.
 
-    Over a sample of queries. A hit counts when its exact score reaches the exact k-th best, so that
-    ties don't matter.
+    A hit counts when its exact score reaches the exact k-th best, so that ties don't matter.
     """
     asked = queries[np.random.default_rng(0).permutation(len(queries))[:sample]]
     pieces = min(len(asked), 1 + len(asked) * len(gallery) // CHUNK)
@@ -88,16 +84,10 @@ def index_recalls(
 def latency(
     index: Index, queries: np.ndarray, k: int = 10, clock: Callable[[], float] = time.perf_counter
 ) -> dict[str, Any]:
-    """Time searches for the `k` best of unit vectors (q, dim).
+    """Time searches for the `k` best of unit vectors (q, dim), as `run_report.Latency` takes it.
 
-    For 1, 32 and 256 at once, with 1, 2 and all threads; no decoding, no network. One call of each
-    kind isn't counted, unless there is time for no other.
-
-    Returns:
-        table: for each number of queries and threads: {batch, threads, calls, p50_ms, p99_ms},
-            milliseconds a call;
-        single_p50_ms, single_p99_ms, batch_p50_ms, batch_p99_ms, batch_size, threads: of it, with
-            all threads.
+    For 1, 32 and 256 at once, with 1, 2 and all threads. The first call of each kind isn't counted,
+    unless there is time for no other.
     """
     every = faiss.omp_get_max_threads()
     table = []
@@ -152,7 +142,7 @@ def limited(threads: int) -> Iterator[None]:
 def resident_bytes(index: Index) -> int | None:
     """Return by how much a new process's resident set grows as it opens the index.
 
-    None where that can't be told: without /proc, or if the index's class can't be imported there.
+    None without /proc, or if the index's class can't be imported there.
     """
     kind = type(index)
     with TemporaryDirectory() as folder:

@@ -24,7 +24,7 @@ class Estimate:
 def per_query(relevant: np.ndarray, n_relevant: np.ndarray) -> dict[str, np.ndarray]:
     """Score every query's ranking: for each metric float64 (n_queries,), 0..1, higher is better.
 
-    Misses follow a ranking that is shorter than a metric needs. With R = `n_relevant` of the query:
+    Misses follow a ranking that is too short for a metric. R is the query's `n_relevant`:
 
     - `precision_at_k`: hits in the top k / k.
     - `cmc_at_k`: 1 if the top k hold any hit, else 0 (what papers call Recall@k).
@@ -39,15 +39,9 @@ def per_query(relevant: np.ndarray, n_relevant: np.ndarray) -> dict[str, np.ndar
         relevant: bool (n_queries, depth), best hit first: does hit j of query i have its label? The
             depth must reach max(10, the largest R) unless the gallery is smaller.
         n_relevant: int (n_queries,), 1 or more: how many gallery items have the query's label.
-
-    Raises:
-        ValueError: a query has nothing relevant, or more hits than that, or the lengths differ.
     """
     if n_relevant.shape != relevant.shape[:1]:
-        raise ValueError(
-            f"n_relevant is {n_relevant.shape}, but relevant {relevant.shape} needs "
-            f"{relevant.shape[:1]}."
-        )
+        raise ValueError(f"n_relevant is {n_relevant.shape}, but relevant {relevant.shape}.")
     _refuse(n_relevant < 1, "have nothing relevant in the gallery", "Leave them out first.")
     n_hits = np.count_nonzero(relevant, axis=1)
     _refuse(n_hits > n_relevant, "have more hits than n_relevant", "Count both over one gallery.")
@@ -81,17 +75,10 @@ def chance(n_relevant: np.ndarray, n_gallery: int | np.ndarray) -> dict[str, np.
     Args:
         n_relevant: int (n_queries,), R, from 1 to N.
         n_gallery: N, for all queries or one each: the items searched, without the query itself.
-
-    Raises:
-        ValueError: an R lies outside 1..N.
     """
     n = np.broadcast_to(n_gallery, n_relevant.shape)
     _refuse(n_relevant < 1, "have nothing relevant in the gallery", "Leave them out first.")
-    _refuse(
-        n_relevant > n,
-        "have more relevant items than the gallery has items",
-        "Count both over one gallery.",
-    )
+    _refuse(n_relevant > n, "have more relevant items than N", "Count both over one gallery.")
     p = n_relevant / n
     harmonic = np.cumsum(1 / np.arange(1, n_relevant.max(initial=1) + 1))[n_relevant - 1]
     again = (n_relevant - 1) / np.maximum(n - 1, 1)  # the chance of a second hit, given one
@@ -114,18 +101,12 @@ def chance(n_relevant: np.ndarray, n_gallery: int | np.ndarray) -> dict[str, np.
 def means(values: dict[str, np.ndarray], labels: np.ndarray) -> dict[str, dict[str, float]]:
     """Average each metric: "micro" over queries, "macro" over the labels' means.
 
-    `values` is one array (n_queries,) per metric, `labels` the queries' labels, of any type that
-    sorts.
-
-    Raises:
-        ValueError: there are no queries, or the lengths differ.
+    `values` is one array (n_queries,) per metric, `labels` the queries' labels, of any sortable
+    type.
     """
     for metric, value in values.items():
         if len(value) != len(labels) or not len(labels):
-            raise ValueError(
-                f"{metric}: {len(value)} values for {len(labels)} labels; give one or more, one "
-                "each."
-            )
+            raise ValueError(f"{metric}: {len(value)} values for {len(labels)} labels.")
     _, label, size = np.unique(labels, return_inverse=True, return_counts=True)
     return {
         metric: {
@@ -141,9 +122,9 @@ def summarise(
 ) -> dict[str, dict[str, Estimate]]:
     """Give the `means` their 95 % intervals by the percentile bootstrap over queries (Efron 1979).
 
-    For macro, queries are drawn within their label: no label vanishes, and the interval speaks of
-    these labels, not of labels never seen. A label with one query adds nothing to its width: with
-    many of these it is too narrow. Arguments as for `bootstrap`.
+    For macro, queries are drawn within their label, so the interval speaks of these labels alone. A
+    label with one query adds nothing to its width: with many of these it is too narrow. Arguments
+    as for `bootstrap`.
     """
     point = means(values, labels)
     result: dict[str, dict[str, Estimate]] = {metric: {} for metric in values}
@@ -160,15 +141,14 @@ def bootstrap(
 ) -> dict[str, np.ndarray]:
     """Draw the queries anew, and return how far each resample's means lie from the `means`.
 
-    Of n queries, n - 1 are drawn, with replacement: with n draws the variance would come out too
-    small by the factor (n - 1) / n, which is half of it for a label with two queries (Rao & Wu
-    1988, "Resampling inference with complex survey data": their rescaled bootstrap for m = n - 1,
-    where nothing is left to rescale and a resampled mean stays within the metric's range).
+    Of n queries, n - 1 are drawn, with replacement: n draws would make the variance too small by
+    the factor (n - 1) / n (Rao & Wu 1988, "Resampling inference with complex survey data").
 
     Args:
         values: one array (n_queries,) per metric; a resample is shared by all metrics.
-        labels: (n_queries,), the queries' labels, of any type that sorts.
-        resamples: how often the queries are drawn; the same `seed` draws the same.
+        labels: (n_queries,), the queries' labels.
+        resamples: how often the queries are drawn.
+        seed: of the draws.
 
     Returns:
         "micro" and "macro", float64 (resamples, n_metrics); micro draws among all queries, macro
@@ -204,8 +184,7 @@ def _refuse(bad: np.ndarray, what: str, advice: str) -> None:
 def _resample(table: np.ndarray, sizes: np.ndarray, times: int, seed: int) -> np.ndarray:
     """Return how far the mean over groups of the groups' means moves, (times, n_metrics).
 
-    The groups are consecutive rows of `table`, `sizes` of them. Of a group's n rows n - 1 are
-    drawn; of a single one none: it doesn't move.
+    The groups are consecutive rows of `table`, `sizes` of them.
     """
     n_rows = len(table)
     draws = sizes - 1

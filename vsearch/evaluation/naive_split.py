@@ -31,7 +31,7 @@ class NaiveSplitClaims:
         queries_with_copies: queries that have an exact copy anywhere in the catalog.
         queries_with_copies_in_gallery: those whose copy is in the gallery even so.
         clean_precision_at_1: as measured, `trained` and maybe `untrained`.
-        naive_precision_at_1: as a random split would have claimed it, likewise.
+        naive_precision_at_1: as claimed, likewise.
     """
 
     queries_with_copies: int
@@ -45,8 +45,7 @@ def claims_of_a_naive_split(
 ) -> NaiveSplitClaims | None:
     """Say what a random split, which pulls identical photos apart, would have claimed.
 
-    None where no query has a copy. `untrained` is what the queries got before training, if that was
-    measured.
+    None where no query has a copy.
     """
     hashes = catalog.content_hashes
     labels = catalog.items["label_code"]
@@ -72,11 +71,7 @@ def count_copies(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Count other items with the same pixels, and those of them with the same label, for `rows`.
 
-    Args:
-        hashes: of each item's pixels, indexed by row.
-        labels: likewise.
-        rows: int (q,).
-        among: rows that count; None: all.
+    `hashes` of pixels and `labels` are indexed by row; `among` are the rows that count, None: all.
     """
     counts = np.ones(len(hashes), int) if among is None else hashes.index.isin(among).astype(int)
     table = pd.DataFrame({"hash": hashes, "label": labels, "counts": counts})
@@ -96,7 +91,8 @@ def claimed(
 
     Args:
         precision_at_1: 0 or 1, (q,), without copies in the gallery.
-        copies: int (q,), others with the same pixels; `right`, int (q,): those of the same label.
+        copies: int (q,), others with the same pixels.
+        right: int (q,), those of the same label.
         train_share: 0..1.
     """
     found = 1 - (1 - train_share) ** copies

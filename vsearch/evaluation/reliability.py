@@ -12,13 +12,12 @@ def measured(calibration: Calibration, scores: np.ndarray, right: np.ndarray) ->
 
     Args:
         calibration: fit on other queries.
-        scores, right: of the other queries' hits, as `calibration.fit` takes them.
+        scores, right: of these queries' hits, as `calibration.fit` takes them.
 
     Returns:
-        queries, right: how many there are, and how many of them have a right best hit;
-        right_refused, wrong_refused: the shares of those with a right and with a wrong best hit
-        whose best score is below the threshold, which `error_rate` bounds for the first; None
-        without a threshold or without such queries; and those of `reliability`.
+        What `run_report.Reliability` takes. `right_refused` and `wrong_refused` are the shares of
+        queries with a right and with a wrong best hit that the threshold refuses; None without a
+        threshold or such queries.
     """
     there = ~np.isnan(scores)
     first = right[:, 0] & there[:, 0]
@@ -40,12 +39,9 @@ def measured(calibration: Calibration, scores: np.ndarray, right: np.ndarray) ->
 def reliability(probabilities: np.ndarray, right: np.ndarray) -> dict[str, Any]:
     """Compare probabilities, float (n,), with what came true, bool (n,), as plain JSON values.
 
-    Returns:
-        hits: n; expected_calibration_error: the mean distance, 0..1, between probability and share
-        of right ones in ten bins of equal width, weighted by their hits (Naeini et al. 2015,
-        "Obtaining Well Calibrated Probabilities Using Bayesian Binning"; Guo et al. 2017, "On
-        Calibration of Modern Neural Networks"), None without hits; bins: hits, mean probability and
-        share of right ones of each that has any.
+    `expected_calibration_error` is the mean distance, 0..1, between probability and share of right
+    ones in ten bins of equal width, weighted by their hits (Guo et al. 2017, "On Calibration of
+    Modern Neural Networks"), None without hits. `bins` leaves out those without hits.
     """
     places = np.minimum((probabilities * BINS).astype(int), BINS - 1)
     bins = []

@@ -18,9 +18,8 @@ class Protocol:
     """What was searched with, and in what.
 
     Attributes:
-        catalog: the catalog's class.
+        catalog, split: their classes.
         synthetic: whether vsearch drew the photos.
-        split: the split's class.
         parts: items of train, val and test.
         measured_on: the part that searched: `test`, or `val` where there is no other.
         catalog_report: what reading the catalog found.
@@ -47,10 +46,7 @@ class Protocol:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """The network: where its weights came from, and the epoch that was kept.
-
-    `wanted` names the weights that could not be downloaded.
-    """
+    """The network, the epoch that was kept, and the weights that it `wanted` but did not get."""
 
     class_path: str
     dim: int
@@ -62,7 +58,7 @@ class Model:
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """Milliseconds a call of the index alone, for so many queries at once and so many threads."""
+    """Milliseconds a call of the index alone, with a batch of queries."""
 
     batch: int
     threads: int
@@ -122,7 +118,7 @@ class LabelQuality:
 
 @dataclass(frozen=True, kw_only=True)
 class IndexReport:
-    """The index that is served: see `evaluation.index_quality.quality`; `labels` by metric."""
+    """The index that is served; `labels` by metric."""
 
     spec: str
     exact: bool
@@ -194,7 +190,7 @@ class AxisReport:
         missing: queries without a value.
         queries: those that were measured.
         unanswerable: queries whose value the gallery lacks.
-        metrics: by name; empty where no query could be measured.
+        metrics: by name; empty where no query was measured.
     """
 
     values: int
@@ -271,7 +267,7 @@ class DataReport:
     """What the parts are made of.
 
     Attributes:
-        labels: `label`, and its photos in `all`, `train`, `val` and `test`; the largest first.
+        labels: `label`, and its photos in `all` and in each part; the largest first.
         copies: photos that equal an earlier one.
         skipped: the first photos that could not be read.
     """
@@ -308,13 +304,8 @@ class RunReport:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
-        """Read the content of report.json.
-
-        Raises:
-            TypeError, AttributeError: it is no report.
-        """
-        known = content if content.get("leakage") else {**content, "leakage": None}
-        return from_json(cls, known)
+        """Read the content of report.json; a TypeError or AttributeError says that it is none."""
+        return from_json(cls, {**content, "leakage": content.get("leakage") or None})
 
     @property
     def axis_metrics(self) -> dict[str, dict[str, AxisMetric]]:

@@ -25,11 +25,9 @@ class Embedded:
     keys: np.ndarray
 
     def __post_init__(self) -> None:
-        if not len(self.embeddings) == len(self.labels) == len(self.keys):
-            raise ValueError(
-                f"{len(self.embeddings)} embeddings, {len(self.labels)} labels, {len(self.keys)} "
-                "keys"
-            )
+        lengths = [len(self.embeddings), len(self.labels), len(self.keys)]
+        if len(set(lengths)) > 1:
+            raise ValueError("{} embeddings, {} labels, {} keys".format(*lengths))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -48,7 +46,7 @@ class Scores:
         chance: the same metrics' expectation under a random ranking.
         labels: int (n,), the queries' label codes.
         answered: int (n,), the positions of these queries among all that were asked, rising.
-        unanswerable: how many queries were left out since the gallery holds nothing of their label.
+        unanswerable: how many queries were left out since the gallery lacks their label.
     """
 
     model: dict[str, np.ndarray]
@@ -61,8 +59,6 @@ class Scores:
 def score(index: Index, queries: Embedded, gallery: Embedded) -> Scores:
     """Search every query through `index`, which holds `gallery` in its order, and score the hits.
 
-    Memory stays bounded: hits are scored in chunks of queries and only the metrics are kept.
-
     Raises:
         ValueError: the index and the gallery differ in size, or no query can be answered.
     """
@@ -71,9 +67,7 @@ def score(index: Index, queries: Embedded, gallery: Embedded) -> Scores:
     excluded, n_relevant = exclusions(queries, gallery)
     answerable = np.flatnonzero(n_relevant > 0)
     if len(answerable) == 0:
-        raise ValueError(
-            "no query has an item of its label in the gallery: nothing can be measured"
-        )
+        raise ValueError("no query has an item of its label in the gallery")
     asked = queries.take(answerable)
     n_relevant = n_relevant[answerable]
 
@@ -154,7 +148,7 @@ def half(keys: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _chunks(n: int, width: int) -> Iterator[np.ndarray]:
-    """Split the positions 0..n - 1 so that a table of `width` columns has at most CHUNK cells."""
+    """Split the positions 0..n - 1 into tables of `width` columns and at most CHUNK cells."""
     size = max(1, CHUNK // width)
     return (np.arange(start, min(start + size, n)) for start in range(0, n, size))
 

@@ -5,24 +5,13 @@ import numpy as np
 import pandas as pd
 
 from vsearch.data.splits import ColumnSplit, FileSplit, Split
+from vsearch.evaluation.catalog_check import copy_groups, item_findings
 from vsearch.evaluation.catalog_check.catalog_items import CatalogItems
-from vsearch.evaluation.catalog_check.copy_groups import (
-    by_content,
-    components,
-    exact_groups,
-    group_findings,
-    near_groups,
-)
 from vsearch.evaluation.catalog_check.embeddings import embeddings_of
 from vsearch.evaluation.catalog_check.findings import Finding, Limits, worst_first
-from vsearch.evaluation.catalog_check.item_findings import (
-    id_findings,
-    label_findings,
-    photo_findings,
-)
 from vsearch.evaluation.catalog_check.near_copies import Pairs, alike_by_hash, alike_by_score
 from vsearch.evaluation.catalog_check.neighbours import EXTRA, nearest, without_copies
-from vsearch.evaluation.catalog_check.photo_facts import read_photo_facts
+from vsearch.evaluation.catalog_check.photo_facts import PhotoFacts, read_photo_facts
 from vsearch.evaluation.catalog_check.suspects import mislabels, outliers
 
 
@@ -31,12 +20,12 @@ class Checked:
     """A catalog and what is wrong with it.
 
     Attributes:
-        catalog: what was checked; its items have a column `part`, empty for a broken photo, if
-            there is a split.
+        catalog: what was checked; with a split, its items have a column `part`, empty for a broken
+            photo.
         limits: from where on something is wrong.
         findings: kind after kind in the order of KINDS, the worst of a kind first.
         readable: how many photos can be read.
-        split: where the parts are from; None without a split.
+        split: where the parts are from.
         embeddings: a line on where they are from; None without a bundle.
     """
 
@@ -58,13 +47,14 @@ def check(
         limits: from where on something is a finding.
         split: an earlier run's split.csv.
         bundle: a bundle whose network says which photos look alike.
-
-    Raises:
-        SplitError: the split lacks items, or has parts of unknown names.
-        BundleError: the bundle can't be used.
     """
     items = catalog.items
-    parts = _split(items, split)
+    parts: Split | None = None
+    if split is not None:
+        parts = FileSplit(str(split))
+    elif "split" in items:
+        parts = ColumnSplit()
+
     facts = read_photo_facts(items)
     readable = facts.readable
     if parts is not None:
@@ -72,41 +62,50 @@ def check(
         if len(readable):
             items.loc[readable, "part"] = parts.assign(items.iloc[readable])
 
+    exact = copy_groups.exact_groups(facts.content_hash)
     findings = [
-        *photo_findings(items, facts, limits),
-        *id_findings(items),
-        *label_findings(items, readable, limits),
-        *group_findings(exact_groups(facts.content_hash), items, near=False),
+        *item_findings.photo_findings(items, facts, limits),
+        *item_findings.id_findings(items),
+        *item_findings.label_findings(items, readable, limits),
+        *copy_groups.group_findings(exact, items, near=False),
     ]
     blank = {finding.rows[0] for finding in findings if finding.kind == "blank"}  # all alike
-    contents = by_content(facts.content_hash, blank)
+    contents = copy_groups.by_content(facts.content_hash, blank)
+    likeness, embeddings = _likeness_findings(items, facts, contents, limits, bundle)
+    return Checked(
+        catalog=replace(catalog, items=items),
+        limits=limits,
+        findings=worst_first([*findings, *likeness]),
+        readable=len(readable),
+        split=None if parts is None else str(split or "the column 'split'"),
+        embeddings=embeddings,
+    )
+
+
+def _likeness_findings(
+    items: pd.DataFrame,
+    facts: PhotoFacts,
+    contents: list[np.ndarray],
+    limits: Limits,
+    bundle: Path | None,
+) -> tuple[list[Finding], str | None]:
+    """Compare different photos; also return the line on where their embeddings are from."""
     first = np.array([rows[0] for rows in contents], dtype=np.int64)
     cells = facts.cells[first]
     pairs = alike_by_hash(facts.hashes[first], cells, limits.near, limits.difference)
-
+    findings: list[Finding] = []
     origin = None
     if bundle is not None and len(first):
         vectors, origin = embeddings_of(bundle, items.iloc[first])
         found = nearest(vectors, limits.neighbours + EXTRA)
         by_score = alike_by_score(found, cells, limits.score, limits.score_difference)
         pairs = Pairs.joined([pairs, by_score])
-        others = without_copies(found, components(pairs, len(first)), limits.neighbours)
+        groups = copy_groups.components(pairs, len(first))
+        others = without_copies(found, groups, limits.neighbours)
         labels = items["label"].to_numpy()
         findings += mislabels(others, contents, labels)
         findings += outliers(others, contents, labels, limits)
-    findings += group_findings(near_groups(pairs, contents), items, near=True)
 
-    return Checked(
-        catalog=replace(catalog, items=items),
-        limits=limits,
-        findings=worst_first(findings),
-        readable=len(readable),
-        split=None if parts is None else str(split or "the column 'split'"),
-        embeddings=origin,
-    )
-
-
-def _split(items: pd.DataFrame, file: Path | None) -> Split | None:
-    if file is not None:
-        return FileSplit(str(file))
-    return ColumnSplit() if "split" in items else None
+    near = copy_groups.near_groups(pairs, contents)
+    findings += copy_groups.group_findings(near, items, near=True)
+    return findings, origin

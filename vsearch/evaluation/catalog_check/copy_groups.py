@@ -16,7 +16,7 @@ class Group:
 
     Attributes:
         rows: theirs, rising.
-        difference: largest one between two that are directly alike, 0..255; 0 for identical photos.
+        difference: largest one between two that are directly alike, 0..255.
     """
 
     rows: tuple[int, ...]
@@ -26,7 +26,7 @@ class Group:
 def by_content(
     content_hash: Sequence[str | None], left_out: Container[int] = ()
 ) -> list[np.ndarray]:
-    """Return each distinct photo's rows, int (m,), without broken photos and some others."""
+    """Return each distinct photo's rows, int (m,), without broken and `left_out` ones."""
     found: dict[str, list[int]] = {}
     for row, content in enumerate(content_hash):
         if content is not None and row not in left_out:
@@ -47,9 +47,9 @@ def components(pairs: Pairs, n: int) -> np.ndarray:
 
 
 def near_groups(pairs: Pairs, contents: Sequence[np.ndarray]) -> list[Group]:
-    """Return the connected components of pairs of contents, as groups of the items that have them.
+    """Return the connected components of pairs of contents, as groups of their items.
 
-    `contents` holds each content's rows of items, int (m,): several where photos are identical.
+    `contents` holds each content's rows of items, int (m,).
     """
     component = components(pairs, len(contents))
     worst = np.zeros(len(contents))
@@ -67,10 +67,7 @@ def near_groups(pairs: Pairs, contents: Sequence[np.ndarray]) -> list[Group]:
 
 
 def group_findings(groups: Sequence[Group], items: pd.DataFrame, near: bool) -> Iterator[Finding]:
-    """Yield each group as a conflict or as mere copies, and again if it lies in several parts.
-
-    The parts of a split are the column `part` of `items`, if there is one.
-    """
+    """Yield each group as a conflict or as mere copies, and again if it lies in several parts."""
     prefix = "near-" if near else ""
     for group in groups:
         own = items.iloc[[*group.rows]]

@@ -11,18 +11,14 @@ from vsearch.errors import BundleError
 from vsearch.models.runtimes.base import Runtime
 
 TRIED = 16  # stored embeddings that are compared with new ones before the others are believed
-SAME = 0.99  # cosine of a photo's stored embedding with a new one: less is another photo, or codes
+SAME = 0.99  # cosine with a new one below which a stored embedding is of another photo, or coded
 
 
 def embeddings_of(bundle: Path, items: pd.DataFrame) -> tuple[np.ndarray, str]:
     """Return unit vectors of readable photos, float32 (n, dim), and a line on where they are from.
 
-    Those that the bundle keeps under the same id and file name are taken from it, if some of them
-    prove to be those of the photos as they are now; its network embeds the others.
-
-    Raises:
-        BundleError: the bundle can't be opened, or a photo that could be read a moment ago can't be
-            embedded.
+    The bundle gives those that it keeps under the same id and file name, if a few of them prove to
+    be those of the photos as they are now; its network embeds the others.
     """
     live = open_live(bundle)
     runtime = choose(bundle, live.fitted).runtime
@@ -38,7 +34,7 @@ def embeddings_of(bundle: Path, items: pd.DataFrame) -> tuple[np.ndarray, str]:
 
 
 def _stored(live: Live, items: pd.DataFrame) -> np.ndarray:
-    """Return the position in the bundle of each item, int (n,), -1 where there is none."""
+    """Return each item's position in the bundle, int (n,), or -1."""
     names = zip(live.items["id"].to_pylist(), live.items["path"].to_pylist(), strict=True)
     places = {(id, os.path.basename(path)): place for place, (id, path) in enumerate(names)}  # noqa: PTH119 (quick)
     ours = zip(items["id"], items["path"], strict=True)

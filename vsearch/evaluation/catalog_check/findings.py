@@ -11,8 +11,7 @@ class Limits:
         max_aspect: longer side / shorter side; more is odd.
         min_spread: standard deviation, 0..127.5, of a photo's most varied channel; less is blank.
         max_plain: share of a photo, 0..1, that is of its commonest colour; more is blank.
-        min_images: photos of a label; fewer are few. The default split gives val and test a photo
-            each of 10.
+        min_images: photos of a label; fewer are few.
         near: bits of 256 in which the perceptual hashes of near copies differ at most.
         difference: largest difference, 0..255, of two near copies' colours, each averaged over a
             64th of the photo.
@@ -57,11 +56,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of finding: what it is, and what to do about it, in a sentence each.
-
-    Attributes:
-        low_is_worse: of two findings, the one with the lower value is worse, or surer.
-    """
+    """A kind of finding: what it is, what to do about it, and whether a lower value is worse."""
 
     meaning: str
     advice: str

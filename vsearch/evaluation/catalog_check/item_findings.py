@@ -35,13 +35,12 @@ def id_findings(items: pd.DataFrame) -> Iterator[Finding]:
     """Yield the ids that several items share."""
     for id, rows in items.groupby("id").indices.items():
         if len(rows) > 1:
-            yield Finding(
-                "repeated-id", tuple(map(int, rows)), len(rows), f"{len(rows)} items are {id!r}"
-            )
+            text = f"{len(rows)} items are {id!r}"
+            yield Finding("repeated-id", tuple(map(int, rows)), len(rows), text)
 
 
 def label_findings(items: pd.DataFrame, readable: np.ndarray, limits: Limits) -> Iterator[Finding]:
-    """Yield the labels that have too few photos, counting `readable` ones alone: int (m,), rows."""
+    """Yield the labels that have too few readable photos; `readable`: int (m,), rows."""
     for label, rows in items.groupby("label").indices.items():
         count = int(np.isin(rows, readable).sum())
         if count < limits.min_images:

@@ -16,7 +16,7 @@ class Pairs:
     """Photos that are nearly the same, by two.
 
     Attributes:
-        one, other: int (p,): numbers of what is compared, one != other.
+        one, other: int (p,): numbers of photos, one != other.
         difference: float (p,): how far their colours differ at most, 0..255.
     """
 
@@ -25,10 +25,10 @@ class Pairs:
     difference: np.ndarray
 
     @classmethod
-    def joined(cls, parts: Sequence["Pairs"]) -> "Pairs":
-        """Return the pairs of all parts, one after the other."""
+    def joined(cls, lists: Sequence["Pairs"]) -> "Pairs":
+        """Return all pairs, one list after the other."""
         none = cls(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0))
-        every = [none, *parts]
+        every = [none, *lists]
         return cls(
             np.concatenate([pairs.one for pairs in every]),
             np.concatenate([pairs.other for pairs in every]),
@@ -39,8 +39,7 @@ class Pairs:
 def alike_by_hash(hashes: np.ndarray, cells: np.ndarray, bits: int, difference: float) -> Pairs:
     """Return the pairs of photos whose perceptual hashes and colours differ little.
 
-    Every hash is compared with every other (FAISS's binary range search): the time grows with the
-    square of n.
+    FAISS compares every hash with every other: the time grows with the square of n.
 
     Args:
         hashes: uint8 (n, bytes).
@@ -86,7 +85,6 @@ def confirmed(one: np.ndarray, other: np.ndarray, cells: np.ndarray, difference:
 def worst_difference(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Return the largest difference of any cell and channel, (p,) 0..255; uint8 (p, c, c, 3) each.
 
-    Not the mean: products on white are mostly white, and a lipstick of another shade differs in a
-    few cells alone.
+    Not the mean: a lipstick of another shade, on white, differs in a few cells alone.
     """
     return np.abs(one.astype(np.int16) - other).reshape(len(one), -1).max(1, initial=0)

@@ -8,17 +8,12 @@ COSINES = np.cos(np.arange(KEPT)[:, None] * _PLACES).astype(np.float32)
 
 
 def phash(square: np.ndarray) -> np.ndarray:
-    """Return the perceptual hash of a photo, uint8 (32,): 256 bits, few of which differ in near
-    copies.
+    """Return the perceptual hash, uint8 (32,), of a photo that was resized to uint8 (64, 64, 3).
 
-    The lowest 16 x 16 frequencies of the discrete cosine transform (DCT-II) of the grey photo; a
-    bit tells whether one is above their median. The algorithm is `phash` of the Python package
-    ImageHash 4.3 with `hash_size=16`, after N. Krawetz, "Looks Like It" (2011) and C. Zauner,
-    "Implementation and benchmarking of perceptual image hash functions" (2010); written here for
-    many photos: ImageHash takes some ten times as long.
-
-    Args:
-        square: uint8 (64, 64, 3), the photo resized whatever its aspect.
+    Of the lowest 16 x 16 frequencies of the grey photo's discrete cosine transform (DCT-II), a bit
+    tells whether one is above their median. This is `phash` of the Python package ImageHash 4.3
+    with `hash_size=16`, after C. Zauner, "Implementation and benchmarking of perceptual image hash
+    functions" (2010), in a tenth of the time.
     """
     low = COSINES @ (square @ GREY) @ COSINES.T
     return np.packbits(low > np.median(low))

@@ -12,8 +12,7 @@ from vsearch.evaluation.catalog_check.phash import BYTES, phash
 
 SIDE = 64
 CELLS = 8
-# Values of 0..255 around the commonest that count as it: a JPEG's plain areas are never quite so.
-NEAR_COLOUR = 8
+NEAR_COLOUR = 8  # of 0..255: a JPEG's plain areas differ by as much
 VALUES = np.arange(256)
 
 
@@ -81,8 +80,7 @@ def plainness(photo: Image.Image) -> tuple[float, float]:
     """Return an RGB photo's spread and plain share, each of its liveliest channel.
 
     The spread, 0..127.5, is the standard deviation of a channel; the plain share, 0..1, that of the
-    pixels within 8 of the channel's commonest value. Both from the histogram: a fifth of the time
-    that the pixels take.
+    pixels within 8 of the channel's commonest value.
     """
     counts = np.array(photo.histogram()).reshape(3, 256) / (photo.width * photo.height)
     mean = counts @ VALUES

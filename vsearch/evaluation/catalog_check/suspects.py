@@ -8,7 +8,7 @@ from vsearch.evaluation.catalog_check.neighbours import NONE, Neighbours
 
 MANY = 20  # photos that a label needs for its distances to be a distribution
 TO_DEVIATION = 1.4826  # a normal distribution's standard deviation / its median absolute deviation
-# Alike photos of a label hardly deviate; not everything else is far from them. The least deviation:
+# Where a label's photos hardly deviate, small distances are not outliers. The least deviation:
 LEAST_SHARE = 0.1  # of the median
 LEAST = 1e-6
 SHOWN = 5  # neighbours in a finding
@@ -20,9 +20,9 @@ def mislabels(
     """Yield the items whose nearest neighbours all have one label that isn't theirs.
 
     Args:
-        found: of every content, the nearest without copies; one with an empty place is passed over.
+        found: of every content, the nearest without copies; one with too few is passed over.
         contents: each content's rows of items; the first one's label is the content's.
-        labels: text (items,).
+        labels: of the items.
     """
     own = labels[[rows[0] for rows in contents]]
     for content, places in enumerate(found.positions):
@@ -33,10 +33,8 @@ def mislabels(
         score = float(found.scores[content].mean())
         for row in contents[content].tolist():
             if labels[row] != other:
-                text = (
-                    f"{labels[row]!r}, but its {len(places)} nearest are {other!r} (mean score "
-                    f"{score:.3f})"
-                )
+                nearest = f"its {len(places)} nearest are {other!r} (mean score {score:.3f})"
+                text = f"{labels[row]!r}, but {nearest}"
                 yield Finding("mislabel", (row,), round(score, 4), text, _shown(places, contents))
 
 
@@ -45,11 +43,10 @@ def outliers(
 ) -> Iterator[Finding]:
     """Yield the contents that are much farther from their neighbours than others of their label.
 
-    The measure is the mean distance (not squared) to the neighbours, of any label: what lies among
-    other photos is a mislabel, not an outlier. It is set against the label's median and median
-    absolute deviation, which outliers hardly move (Leys et al., "Detecting outliers", Journal of
-    Experimental Social Psychology, 2013); labels of fewer than 20 photos are taken as one, and left
-    alone if they have fewer together. Arguments as for `mislabels`.
+    The measure is the mean distance (not squared) to the neighbours, of any label, set against the
+    label's median and median absolute deviation, which outliers hardly move (Leys et al. 2013,
+    "Detecting outliers"). Labels of fewer than 20 photos are taken as one, and left alone if they
+    have fewer together. Arguments as for `mislabels`.
     """
     if not found.positions.shape[1]:
         return
@@ -59,14 +56,10 @@ def outliers(
     far = _deviations(distance, own.where(_is_large(own), "")).to_numpy()
     for content in np.flatnonzero(far > limits.outlier).tolist():
         row = int(contents[content][0])
-        text = (
-            f"{far[content]:.1f} deviations farther from its nearest than is usual for "
-            f"{own[content]!r}"
-        )
-        places = found.positions[content]
-        yield Finding(
-            "outlier", (row,), round(float(far[content]), 2), text, _shown(places, contents)
-        )
+        value = float(far[content])
+        text = f"{value:.1f} deviations farther from its nearest than usual for {own[content]!r}"
+        others = _shown(found.positions[content], contents)
+        yield Finding("outlier", (row,), round(value, 2), text, others)
 
 
 def _is_large(groups: pd.Series) -> pd.Series:

@@ -34,7 +34,7 @@ class Comparison:
     Attributes:
         base: what is compared with.
         run: what is compared; its queries in the order of the base's.
-        metrics: `{metric: {"micro", "macro": Change}}` of the metrics that both have.
+        metrics: changes by metric, of those that both have, and by mean: "micro", "macro".
         notes: what else differs, or makes the numbers weaker than they look.
     """
 
@@ -55,7 +55,7 @@ class Comparison:
     def won_and_lost(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the positions of queries that got better, and worse, the largest change first.
 
-        By the first ranked metric; where that is the same, by the next.
+        Where the first ranked metric is the same, the next decides.
         """
         changes = [self.changes(metric) for metric in self.ranked]
         order = np.lexsort(changes[::-1])
@@ -76,8 +76,8 @@ class Comparison:
                 "change": self.changes(metric),
             }
         )
-        kinds = dict.fromkeys(("base", "value", "change"), "mean")
-        table = table.groupby("label", as_index=False).agg({"queries": "sum", **kinds})
+        means_of = dict.fromkeys(("base", "value", "change"), "mean")
+        table = table.groupby("label", as_index=False).agg({"queries": "sum", **means_of})
         table["change"] = _rounded(table["change"].to_numpy())  # 0.1 and -0.1: almost 0
         return table.sort_values(
             ["change", "queries"], ascending=False, kind="stable", ignore_index=True
@@ -88,8 +88,8 @@ def compare(base: Run, run: Run, resamples: int = 2000, seed: int = 0) -> Compar
     """Compare a run with its base, query by query.
 
     Raises:
-        ComparisonError: they don't answer the same queries from the same gallery under the same
-            labels, were trained on other photos, or have no metric in common.
+        ComparisonError: they have other queries, gallery items, labels or train photos, or no
+            metric in common.
     """
     _refuse_others(base, run, "queries", base.queries, run.queries)
     _refuse_others(base, run, "gallery items", base.items, run.items)
@@ -109,12 +109,10 @@ def compare(base: Run, run: Run, resamples: int = 2000, seed: int = 0) -> Compar
     differences = paired_bootstrap(values, before, labels, resamples, seed)
     old = means(before, labels)
     new = means(values, labels)
-    metrics: dict[str, dict[str, Change]] = {}
+    metrics: dict[str, dict[str, Change]] = {name: {} for name in common}
     for name in common:
-        metrics[name] = {
-            mean: Change(old[name][mean], new[name][mean], difference)
-            for mean, difference in differences[name].items()
-        }
+        for mean, difference in differences[name].items():
+            metrics[name][mean] = Change(old[name][mean], new[name][mean], difference)
     return Comparison(base, run, metrics, [*_notes(base, run, labels)])
 
 
@@ -139,14 +137,20 @@ def _refuse_others(
         first = str(changed.idxmax())
         raise ComparisonError(
             f"{run.name} has other labels than {base.name} for {changed.sum()} of {len(wanted)} "
-            f"{what} (first: {first!r} is {given[first]!r}, not {wanted[first]!r}). Another label "
-            "column? Fit both with the same one."
+            f"{what} (first: {first!r} is {given[first]!r}, not {wanted[first]!r}). Fit both with "
+            "the same label column."
         )
 
 
 def _notes(base: Run, run: Run, labels: np.ndarray) -> Iterator[str]:
-    yield from _other_values("protocol", base, run, _protocol(base), _protocol(run))
-    yield from _other_values("library", base, run, _libraries(base), _libraries(run))
+    for title, read in (("protocol", _protocol), ("library", _libraries)):
+        before = read(base)
+        after = read(run)
+        for name in {**before, **after}:
+            old = before.get(name)
+            new = after.get(name)
+            if old != new and name != "catalog_report":
+                yield f"{title} {name}: {run.name} {new}, {base.name} {old}"
     for here, there in ((base, run), (run, base)):
         if only := [metric for metric in here.metrics if metric not in there.metrics]:
             yield f"only {here.name} has {', '.join(only)}: left out"
@@ -166,16 +170,6 @@ def _notes(base: Run, run: Run, labels: np.ndarray) -> Iterator[str]:
             f"{alone} of {len(np.unique(labels))} labels have a single query, which adds nothing "
             "to the macro intervals: these are too narrow"
         )
-
-
-def _other_values(
-    title: str, base: Run, run: Run, before: dict[str, Any], after: dict[str, Any]
-) -> Iterator[str]:
-    for name in {**before, **after}:
-        old = before.get(name)
-        new = after.get(name)
-        if old != new and name != "catalog_report":
-            yield f"{title} {name}: {run.name} {new}, {base.name} {old}"
 
 
 def _rounded(change: np.ndarray) -> np.ndarray:

@@ -26,15 +26,20 @@ class Verdict:
     @property
     def passed(self) -> bool:
         """The mean did not fall by more than allowed. The interval has no say in it."""
-        return self.change.difference.value >= -self.allowed - ROUNDING
+        return self.change.difference.value >= self._lowest
+
+    @property
+    def _lowest(self) -> float:
+        return -self.allowed - ROUNDING
 
     @property
     def sure(self) -> str:
         """What the interval adds."""
-        lowest = -self.allowed - ROUNDING
-        if self.change.difference.low >= lowest:
+        if self.change.difference.low >= self._lowest:
             return "excludes a larger fall"
-        return "lies wholly beyond it" if self.change.difference.high < lowest else "allows either"
+        if self.change.difference.high < self._lowest:
+            return "lies wholly beyond it"
+        return "allows either"
 
     def __str__(self) -> str:
         difference = self.change.difference
@@ -46,11 +51,7 @@ class Verdict:
 
 
 def judge(comparisons: Sequence[Comparison], limits: Sequence[tuple[str, float]]) -> list[Verdict]:
-    """Hold every run to every limit.
-
-    Args:
-        comparisons: of the runs with their base.
-        limits: a metric's name, maybe with `_macro`, and by how much it may fall.
+    """Hold every run to every limit: a metric's name, maybe with `_macro`, and its largest fall.
 
     Raises:
         ComparisonError: a run lacks the metric; lists those that it has.
@@ -58,15 +59,12 @@ def judge(comparisons: Sequence[Comparison], limits: Sequence[tuple[str, float]]
     verdicts = []
     for comparison in comparisons:
         for name, allowed in limits:
-            verdicts.append(_verdict(comparison, name, allowed))
+            metric, mean = which_mean(name)
+            if metric not in comparison.metrics:
+                raise ComparisonError(
+                    f"{comparison.run.name} and {comparison.base.name} have no metric {metric!r} "
+                    f"in common; they have {', '.join(comparison.metrics)}, each also with {MACRO}."
+                )
+            change = comparison.metrics[metric][mean]
+            verdicts.append(Verdict(comparison.run.name, name, allowed, change))
     return verdicts
-
-
-def _verdict(comparison: Comparison, name: str, allowed: float) -> Verdict:
-    metric, mean = which_mean(name)
-    if metric not in comparison.metrics:
-        raise ComparisonError(
-            f"{comparison.run.name} and {comparison.base.name} have no metric {metric!r} in "
-            f"common; they have {', '.join(comparison.metrics)}, each also with {MACRO}."
-        )
-    return Verdict(comparison.run.name, name, allowed, comparison.metrics[metric][mean])

@@ -18,8 +18,7 @@ class Difference:
         low: lower end of the 95 % interval.
         high: upper end of the 95 % interval.
         p_value: two-sided, 0..1: how easily queries drawn anew (and other seeds, where there are
-            several) would have put the other run ahead; below 0.05 exactly where the interval
-            leaves out 0.
+            several) would have put the other run ahead; below 0.05 where the interval excludes 0.
     """
 
     value: float
@@ -37,10 +36,10 @@ def paired_bootstrap(
 ) -> dict[str, dict[str, Difference]]:
     """Compare two runs on the same queries (Efron & Tibshirani 1993, chapters 13 and 15).
 
-    Each query gives one difference; these are drawn anew (`metrics.bootstrap`), so that how hard a
-    query is cancels out. The p-value (section 15.4) is twice the smaller share of the resampled
-    means on one side of 0, those at 0 counted on both, as (1 + count) / (1 + resamples), at most 1,
-    never 0. The interval's ends are the resampled means at which that reaches 5 %.
+    Each query gives one difference; these are drawn anew (`metrics.bootstrap`). The p-value
+    (section 15.4) is twice the smaller share of the resampled means on one side of 0, those at 0
+    counted on both, as (1 + count) / (1 + resamples), at most 1. The interval's ends are the
+    resampled means at which that reaches 5 %.
 
     A single seed says nothing of training the same recipe again. With n seeds, each trained with
     both recipes, the queries' differences are averaged over them, and the error of that average is
@@ -48,18 +47,14 @@ def paired_bootstrap(
     three seeds anew, as if they were queries, would look far too sure.
 
     Args:
-        values: the run's metrics, as `metrics.per_query` returns, one array (n_queries,) each; or
-            (n_seeds, n_queries).
+        values: the run's metrics, (n_queries,) or (n_seeds, n_queries) each.
         base: the same of what it is compared with, its seeds and queries in the same order.
-        labels: (n_queries,), the queries' labels, of any type that sorts.
+        labels: (n_queries,), the queries' labels, of any sortable type.
         resamples: how often the queries are drawn anew; 40 or more.
-        seed: of the draws; same seed, same result.
+        seed: of the draws.
 
     Returns:
         By metric: "micro", over queries, and "macro", over labels, queries drawn within each.
-
-    Raises:
-        ValueError: the two have different metrics, or the lengths differ, or there are no queries.
     """
     changes = _changes(values, base)
     average = {metric: change.mean(axis=0) for metric, change in changes.items()}
@@ -97,8 +92,7 @@ def _seed_errors(
     if n == 1:
         return {"micro": np.zeros(1), "macro": np.zeros(1)}
 
-    # Quantiles at even steps, since the ends of drawn ones would be noisy; in an order in which
-    # they meet the queries' draws at random.
+    # Even steps, since drawn quantiles have noisy ends; they meet the queries' draws at random.
     quantiles = stdtrit(n - 1, (np.arange(resamples) + 0.5) / resamples)
     quantiles = np.random.default_rng([seed, n]).permutation(quantiles)
 

@@ -1,6 +1,6 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,11 +12,11 @@ import yaml
 from vsearch.bundle.generations.layout import ITEMS, MANIFEST
 from vsearch.data.items import BOX
 from vsearch.errors import VsearchError
-from vsearch.evaluation.run_report import RunReport
+from vsearch.evaluation.run_report import Cost, RunReport
 from vsearch.evaluation.scoring import Scores
 
 QUERIES = "queries.parquet"
-REPORT = "report.json"  # a bundle's; beside it, a run's own. None is needed
+REPORT = "report.json"
 SPLIT, CONFIG = "split.csv", "config.yaml"
 Content = TypeVar("Content")
 # Of a table of queries; its other columns are metrics.
@@ -39,8 +39,8 @@ class Run:
             (the positions in `items` of its 10 best, best first) and maybe their `scores`.
         items: the gallery: id, path, label, metadata.
         train: what it was trained on: id, label; None without its split.csv.
-        axes: further axes, `{"colour": {"precision_at_1": {"value", "low", "high"}}}`, and
-            `(graded)` relevance, of the trained model.
+        axes: the trained model on further axes, and `(graded)` relevance, as
+            `{"colour": {"precision_at_1": {"value", "low", "high"}}}`.
         settings: the run's configuration, flat: `{"model.loss.init_args.margin": "0.3"}`.
     """
 
@@ -63,17 +63,8 @@ class Run:
         """What the run and its search cost, as the fit measured it; None where it didn't."""
         cost = self.manifest.get("cost", {})
         latency = self.manifest.get("index", {}).get("latency", {})
-        names = (
-            "trained_parameters",
-            "parameters",
-            "epoch_s",
-            "embed_photos_per_s",
-            "bytes_per_vector",
-        )
-        return {
-            **{name: cost.get(name) for name in names},
-            "search_p50_ms": latency.get("single_p50_ms"),
-        }
+        found = {field.name: cost.get(field.name) for field in fields(Cost)}
+        return {**found, "search_p50_ms": latency.get("single_p50_ms")}
 
 
 def query_table(
@@ -84,9 +75,8 @@ def query_table(
     Args:
         queries: all that were asked: id, label, path, maybe boxes.
         scores: what those with an answer got.
-        cosines: float (n, depth), of all that were asked: their hits' scores.
-        hits: int (n, depth), of all that were asked: positions in the gallery, best first; -1 after
-            the last.
+        cosines: float (n, depth), the scores of all queries' hits.
+        hits: int (n, depth), their positions in the gallery, best first; -1 after the last.
     """
     table = queries.iloc[scores.answered]
     table = table[[name for name in COLUMNS if name in table]].assign(**scores.model)
@@ -101,11 +91,7 @@ def query_table(
 
 
 def open_runs(folders: Sequence[Path]) -> list[Run]:
-    """Open runs by their folders, or by the bundles in them.
-
-    Raises:
-        RunError: a folder is no run, or a file of its bundle is missing or damaged.
-    """
+    """Open runs by their folders, or by the bundles in them."""
     bundles = [_bundle(folder) for folder in folders]
     places = []
     for bundle in bundles:
@@ -136,10 +122,7 @@ def _bundle(folder: Path) -> Path:
     for place in (folder / "bundle", folder):
         if (place / MANIFEST).is_file():
             return place
-    raise RunError(
-        f"{folder} is no run: there is no {Path('bundle', MANIFEST)} in it. A fit that ended "
-        "writes one."
-    )
+    raise RunError(f"{folder} is no run that ended: there is no {Path('bundle', MANIFEST)} in it.")
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
@@ -158,10 +141,8 @@ def _check(path: Path, table: pd.DataFrame, needed: Sequence[str]) -> None:
             f"{path} lacks the columns {lacking}: it is not of this vsearch. Fit the run again."
         )
     if table.empty or table["id"].duplicated().any():
-        raise RunError(
-            f"{path} is {'empty' if table.empty else 'damaged: an id comes twice'}. Fit the run "
-            "again."
-        )
+        found = "empty" if table.empty else "damaged: an id comes twice"
+        raise RunError(f"{path} is {found}. Fit the run again.")
     values = table.drop(columns=[name for name in COLUMNS if name in table])
     if path.name == QUERIES and (values.empty or values.isna().any(axis=None)):
         raise RunError(
@@ -187,9 +168,8 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _train(path: Path) -> pd.DataFrame:
-    table = pd.read_csv(
-        path, dtype=str, keep_default_na=False
-    )  # "007" and "NA" are ids like others
+    # "007" and "NA" are ids like others.
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
     return table.loc[table["split"] == "train", ["id", "label"]].reset_index(drop=True)
 
 

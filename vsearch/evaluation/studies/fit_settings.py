@@ -10,11 +10,18 @@ LOGGER = "lightning.pytorch.loggers.TensorBoardLogger"
 
 def watching(callbacks: Any, monitor: str) -> list[Any]:
     """Return a fit's callbacks; those that watch a metric watch this one: more is better."""
-    return [_watching(callback, monitor) for callback in _list(callbacks)]
+    found = []
+    for callback in _list(callbacks):
+        settings = callback.get("init_args") or {}
+        if settings.get("monitor") is not None and "mode" in settings:
+            watched = {**settings, "monitor": monitor, "mode": "max"}
+            callback = {**callback, "init_args": watched}
+        found.append(callback)
+    return found
 
 
 def unused_loggers(settings: Mapping[str, Any]) -> set[str]:
-    """Return the loggers that a fit's settings name and a study leaves out for TensorBoard's."""
+    """Return the loggers that a fit's settings name and a study leaves out."""
     loggers = _list(settings["trainer"]["logger"])
     return {logger["class_path"] for logger in loggers if isinstance(logger, dict)} - {LOGGER}
 
@@ -34,10 +41,3 @@ def _list(setting: Any) -> list[Any]:
     if isinstance(setting, list):
         return setting
     return [setting] if setting else []
-
-
-def _watching(callback: dict[str, Any], monitor: str) -> dict[str, Any]:
-    settings = callback.get("init_args") or {}
-    if settings.get("monitor") is None or "mode" not in settings:
-        return callback
-    return {**callback, "init_args": {**settings, "monitor": monitor, "mode": "max"}}

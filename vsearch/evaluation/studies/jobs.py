@@ -20,7 +20,7 @@ class Job:
     Attributes:
         folder: holds the runs (version_N), cell.json and log.txt.
         words: the arguments of `python -m vsearch fit`.
-        settings: all that the words come to, flat: dotted key to value.
+        settings: all that the words come to, by dotted key.
     """
 
     cell: str
@@ -44,11 +44,7 @@ class Job:
         return next((path for path in last if path.is_file()), None)
 
     def check(self) -> None:
-        """Refuse a run that was made, or begun, with other settings.
-
-        Raises:
-            StudyError: says which settings changed.
-        """
+        """Refuse, by a StudyError, a run that was made or begun with other settings."""
         if not (self.finished() or self.checkpoint()):
             return
         advice = f"Choose another --out, or delete {self.folder}."
@@ -102,9 +98,6 @@ def plan(
         words: each cell's arguments of `fit`, the baseline's too.
         settings: all that these come to, nested.
         folder: where the study's results lie.
-
-    Raises:
-        StudyError: a cell would have other queries than the baseline.
     """
     flat = {cell: dict(leaves(own)) for cell, own in settings.items()}
     measured_on = {}
@@ -112,10 +105,7 @@ def plan(
         measured_on[cell] = {key: own[key] for key in own if key.startswith(MEASURED_ON)}
     for cell, own in measured_on.items():
         for change in changes(measured_on[study.baseline], own, study.baseline, cell):
-            raise StudyError(
-                "cells are compared on the same queries, so they need the same catalog and split. "
-                f"{change}"
-            )
+            raise StudyError(f"all cells need the same catalog and split. {change}")
     return [_job(cell, seed, words[cell], flat[cell], folder) for cell, seed in pairs]
 
 

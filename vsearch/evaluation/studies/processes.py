@@ -16,11 +16,7 @@ GRACE_S = 10  # for a process to end by itself
 
 @contextmanager
 def alone(folder: Path) -> Iterator[IO[bytes]]:
-    """Lock a study's folder, made if need be; hand the lock to `fit`.
-
-    Raises:
-        StudyError: another study is at work there, or the run that a killed one has left.
-    """
+    """Lock a study's folder, made if need be; `fit` takes the lock."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("wb") as lock:
         try:
@@ -35,8 +31,8 @@ def alone(folder: Path) -> Iterator[IO[bytes]]:
 def fit(job: Job, lock: IO[bytes]) -> int:
     """Fit in a process of its own, from the last checkpoint if any; return its exit status.
 
-    Its output is appended to the job's log. If this process is interrupted, the other is ended with
-    all its loaders. If this one is killed, the other runs on, and holds the lock until its end.
+    Its output is appended to the job's log. An interrupt ends it with all its loaders. If this
+    process is killed, the other runs on, and holds the lock until its end.
     """
     checkpoint = job.checkpoint()
     words = [*job.words, *(["--ckpt_path", str(checkpoint)] if checkpoint else [])]
@@ -47,7 +43,7 @@ def fit(job: Job, lock: IO[bytes]) -> int:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # a process group of its own, to end it with its loaders
+            start_new_session=True,  # a process group, to end it with its loaders
             pass_fds=[lock.fileno()],
         )
         try:

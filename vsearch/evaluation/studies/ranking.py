@@ -20,9 +20,8 @@ def rank(
     """Rank a study's cells by its metric's mean over seeds, and test each against the baseline.
 
     A cell and the baseline are compared on the same queries with the seeds that both have, by
-    `paired_bootstrap`: a difference has to stand out from that between queries and from that
-    between seeds. The p-values of the study's metric are corrected for the number of cells
-    (`holm`).
+    `paired_bootstrap`. The p-values of the study's metric are corrected for the number of cells
+    (`holm`). Cells come best first, those without a run last.
 
     Args:
         study: what was asked.
@@ -30,19 +29,11 @@ def rank(
         failed: the seeds of each cell that ended without a bundle; may lack cells.
 
     Returns:
-        Plain JSON values, None or empty where something can't be known yet. Cells come best first,
-        those without a run last. Beside what the study says and the queries' counts, a cell has:
-
-        - seeds (those done), failed, origins (of the weights that it started from).
-        - metrics {metric: {micro, macro: {mean, sd, untrained}}}, over seeds; sd is None for one.
-        - estimate {value, low, high} of rank_by; cost and best_epoch (from 0), the mean over seeds.
-        - differences {metric: {micro, macro: {value, low, high, p_value}}} from the baseline, and
-          difference, that of rank_by with seeds (how many both have) and holm_p_value.
-
-    Raises:
-        StudyError: the runs answered different queries.
+        Plain JSON values, None or empty where something can't be known yet.
     """
-    every = [run for of_cell in runs.values() for run in of_cell.values()]
+    every: list[Run] = []
+    for of_cell in runs.values():
+        every += of_cell.values()
     _check(every)
     cells = [_cell(study, name, runs, failed) for name in study.cells]
     cells.sort(key=lambda cell: -cell["estimate"]["value"] if cell["estimate"] else np.inf)
@@ -83,6 +74,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def _cell(
     study: Study, name: str, runs: Mapping[str, Runs], failed: Mapping[str, Sequence[int]]
 ) -> dict[str, Any]:
+    """Return what is known of a cell.
+
+    - `metrics`, over seeds: {metric: {micro, macro: {mean, sd, untrained}}}; sd is None for one.
+    - `estimate` of rank_by; `cost`, with the best epoch from 0, the mean over seeds.
+    - `differences` from the baseline, by metric and mean; `difference`: that of rank_by, with
+      `seeds`, how many both have.
+    """
     own = runs.get(name, {})
     base = runs.get(study.baseline, {})
     metric, kind = which_mean(study.rank_by)
@@ -178,12 +176,12 @@ def _check(runs: Sequence[Run]) -> None:
                 f"{run.folder} doesn't have {', '.join(lacking)}: delete it to run it again."
             )
         for name, title in COMPARED_ON.items():
-            one, other = (getattr(side, name) for side in (run, runs[0]))
+            one = getattr(run, name)
+            other = getattr(runs[0], name)
             if one is None or other is None:  # a run's split.csv is gone
                 continue
             if not one[["id", "label"]].equals(other[["id", "label"]]):
                 raise StudyError(
                     f"{run.folder} and {runs[0].folder} have other {title}, or other labels: they "
-                    "can't be compared. Did the catalog change? Delete the older one to run it "
-                    "again."
+                    "can't be compared. Delete the older one to run it again."
                 )

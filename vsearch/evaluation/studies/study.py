@@ -1,7 +1,7 @@
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
@@ -13,7 +13,7 @@ import yaml
 from vsearch.errors import VsearchError
 from vsearch.evaluation.metrics import MACRO, per_query, which_mean
 
-SHIPPED = Path("configs/studies")  # where a study is looked for that is given by its name alone
+SHIPPED = Path("configs/studies")  # holds the studies that a name alone finds
 METRICS = tuple(per_query(np.ones((1, 10), dtype=bool), np.array([10])))
 KEYS = {"baseline", "seeds", "rank_by", "monitor", "cells"}
 VAL = "val/"  # what a metric's name begins with when it is measured each epoch
@@ -33,8 +33,7 @@ class Study:
         baseline: the cell that the others are compared with.
         seeds: each cell is run once with each.
         rank_by: a metric of `metrics.per_query`; with `_macro` at its end, the mean over labels.
-        cells: by name, the overlays of each as values of `--config`: paths, or JSON where the study
-            has them inline.
+        cells: by name, the overlays of each as values of `--config`: paths, or JSON.
         monitor: what every cell's best epoch is picked and its fit stopped by, more being better:
             `val/map_at_r`; None leaves that to each cell's own callbacks.
     """
@@ -48,14 +47,10 @@ class Study:
     monitor: str | None = None
 
     def narrowed(self, cells: Sequence[str] | None, seeds: Sequence[int] | None) -> "Study":
-        """Return the study with some of its cells (the baseline always stays), or with other seeds.
-
-        Raises:
-            StudyError: it has no such cell, or a seed comes twice.
-        """
+        """Return the study with some of its cells, the baseline always, or with other seeds."""
         if unknown := sorted(set(cells or ()) - set(self.cells)):
             raise StudyError(
-                f"{self.name} has no cell {_listed(unknown)}; it has {_listed(self.cells)}."
+                f"{self.name} has no cell {', '.join(unknown)}; it has {', '.join(self.cells)}."
             )
         names = [name for name in self.cells if not cells or name in (*cells, self.baseline)]
         return replace(
@@ -73,14 +68,10 @@ class Study:
 
 
 def read_study(name: str) -> Study:
-    """Read a study from its file, or from configs/studies by its name.
-
-    Raises:
-        StudyError: there is no such file, or it isn't a study; says where and what to write.
-    """
+    """Read a study from its file, or from configs/studies by its name."""
     path = Path(name) if Path(name).is_file() else SHIPPED / f"{name}.yaml"
     if not path.is_file():
-        there = _listed(sorted(file.stem for file in SHIPPED.glob("*.yaml"))) or "none"
+        there = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.yaml"))) or "none"
         raise StudyError(
             f"no study {name}: it is neither a file nor one of those in {SHIPPED}: {there}."
         )
@@ -138,7 +129,7 @@ def _cells(cells: dict[Any, Any], path: Path) -> dict[str, list[str]]:
 
     if missing := sorted(file for file in files if not (path.parent / file).is_file()):
         raise StudyError(
-            f"{path}: there is no {_listed(missing)} (paths are relative to the study's file)."
+            f"{path}: there is no {', '.join(missing)} (paths are relative to the study's file)."
         )
     return {
         name: [_overlay(overlay, path) for overlay in overlays] for name, overlays in cells.items()
@@ -154,7 +145,7 @@ def _overlay(overlay: str | dict[str, Any], path: Path) -> str:
 def _rank_by(name: Any, path: Path) -> str:
     if not _is_metric(name):
         raise StudyError(
-            f"{path}: rank_by is {name!r}, not one of {_listed(METRICS)} (or that with {MACRO})."
+            f"{path}: rank_by is {name!r}, not one of {', '.join(METRICS)} (or that with {MACRO})."
         )
     return str(name)
 
@@ -185,7 +176,3 @@ def _is_metric(name: object) -> bool:
 def _top_comment(text: str) -> str:
     lines = takewhile(lambda line: line.startswith("#"), text.splitlines())
     return "\n".join(line[1:].removeprefix(" ") for line in lines)
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names)
