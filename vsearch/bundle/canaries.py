@@ -8,8 +8,7 @@ import pyarrow as pa
 
 from vsearch.bundle.generations.checked_files import check_file
 from vsearch.bundle.generations.manifest import explained
-from vsearch.data.items import boxes
-from vsearch.data.photos import PhotoError, read_square
+from vsearch.bundle.samples import evenly, readable
 from vsearch.errors import BundleError
 from vsearch.models.runtimes.base import Precision, Runtime
 
@@ -20,37 +19,24 @@ ALIKE_IN_BFLOAT16 = 0.999  # a few parts in 100,000 off are usual
 
 
 def draw(items: pa.Table, runtime: Runtime) -> bytes | None:
-    """Return a file with a few items' photos as the network sees them, and their embeddings; None
-    without any photo.
+    """Return a file with a few items' photos and their embeddings; None without any photo.
 
-    Drawn evenly; photos that can't be read are left out. `verify` embeds them again: what a changed
-    library, machine or network does to embeddings shows before users see it.
-
-    Args:
-        items: id, path, maybe a box.
-        runtime: what embeds them.
+    `verify` embeds them again: what a changed library, machine or network does to embeddings shows
+    before users see it.
     """
-    if "path" not in items.column_names:
+    some = items.take(pa.array(evenly(len(items), COUNT)))
+    photos, kept = readable(some, runtime.preprocessing)
+    if not photos:
         return None
-    rows = np.unique(np.linspace(0, len(items) - 1, min(COUNT, len(items))).astype(np.int64))
-    ids, made = [], []
-    drawn = items.take(pa.array(rows))
-    paths = drawn["path"].to_pylist()
-    for id, path, box in zip(drawn["id"].to_pylist(), paths, boxes(drawn), strict=True):
-        try:
-            made.append(read_square(path, runtime.preprocessing, box))
-        except PhotoError:
-            continue
-        ids.append(id)
-    if not ids:
-        return None
-    file, pixels = BytesIO(), np.stack(made)
+    file = BytesIO()
+    pixels = np.stack(photos)
+    ids = kept["id"].to_pylist()
     np.savez(file, ids=ids, squares=pixels, embeddings=runtime.embed(pixels))
     return file.getvalue()
 
 
 def check(folder: Path, runtime: Runtime, manifest: dict[str, Any]) -> str:
-    """Embed a bundle's stored photos again and say how alike the embeddings are to those of then.
+    """Embed a bundle's stored photos again; say how alike the embeddings are to the stored ones.
 
     Raises:
         BundleError: their file is damaged, or the network no longer embeds as it did.
@@ -76,7 +62,7 @@ def alike_in(precision: Precision) -> float:
 
 
 def compare(folder: Path, runtime: Runtime) -> dict[str, float]:
-    """Embed a bundle's canaries again: id -> cosine with the embedding it had when written."""
+    """Embed the canaries again: id -> cosine with the stored embedding."""
     with np.load(folder / FILE, allow_pickle=False) as kept:
         ids = kept["ids"].tolist()
         before = kept["embeddings"]
@@ -85,7 +71,7 @@ def compare(folder: Path, runtime: Runtime) -> dict[str, float]:
 
 
 def squares(folder: Path) -> np.ndarray:
-    """Return a bundle's canaries, uint8 (n, 3, size, size)."""
+    """Return the canaries, uint8 (n, 3, size, size)."""
     with np.load(folder / FILE, allow_pickle=False) as kept:
         return np.asarray(kept["squares"])
 
@@ -93,12 +79,10 @@ def squares(folder: Path) -> np.ndarray:
 def in_index(
     folder: Path, places: dict[str, int], vectors: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
-    """Return cosines (up to 8,): of the canaries' embeddings with what an index has at their ids'
-    places.
-    """
+    """Return the canaries' cosines with what an index has at their ids' places."""
     with np.load(folder / FILE, allow_pickle=False) as kept:
-        known = [row for row, id in enumerate(kept["ids"].tolist()) if id in places]
-        embeddings, ids = kept["embeddings"][known], kept["ids"][known].tolist()
-    found = vectors(np.array([places[id] for id in ids], dtype=np.int64))
+        rows = np.array([places.get(id, -1) for id in kept["ids"].tolist()], dtype=np.int64)
+        embeddings = kept["embeddings"][rows >= 0]
+    found = vectors(rows[rows >= 0])
     lengths = np.linalg.norm(found, axis=1)
     return (found * embeddings).sum(axis=1) / np.where(lengths > 0, lengths, 1)

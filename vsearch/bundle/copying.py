@@ -17,6 +17,7 @@ from vsearch.bundle.generations.promote import described, promote
 from vsearch.bundle.generations.state import State, state_bytes
 from vsearch.bundle.generations.swap_trial import Queries, Shadow, shadow
 from vsearch.bundle.generations.verify import kept_states
+from vsearch.bundle.samples import drawn
 from vsearch.class_paths import build
 from vsearch.data.io.atomic import MAKING, make_folder, replace_file, sha256
 from vsearch.data.items import table_bytes
@@ -41,11 +42,7 @@ Done = Callable[[int], object]  # told how many vectors have come so far
 
 
 def vector_store_at(url: str, settings: dict[str, Any]) -> VectorStoreIndex | None:
-    """Return an index, not built yet, in the vector store of a URL; None: it names a folder.
-
-    Raises:
-        BundleError: the URL or the settings can't be used.
-    """
+    """Return an index, not built yet, in the vector store of a URL; None: it names a folder."""
     scheme, _, place = url.partition(":")
     if scheme in VECTOR_STORES:
         spec = {"class_path": VECTOR_STORES[scheme], "init_args": {"url": url, **settings}}
@@ -67,7 +64,7 @@ def move(live: Live, index: VectorStoreIndex, queries: int, check: Check) -> Sta
     The next call for the same URL continues one that was cut off. Needs `writer_lock.writing`.
 
     Raises:
-        BundleError: the collection is another's, or `check` refuses the copy.
+        BundleError: the collection is another's.
         OSError: the store can't be asked, or something not be written; nothing has changed.
     """
     with _progress(len(live.items), "Writing vectors") as done:
@@ -83,10 +80,6 @@ def copy_to(live: Live, folder: Path, queries: int, check: Check) -> Index:
     """Write a new bundle with exact search in its own files.
 
     The next call for the same folder continues one that was cut off, from `.FOLDER-copying`.
-
-    Raises:
-        BundleError: the folder exists, or `check` refuses the copy.
-        OSError: the vector store can't be asked, or something not be written.
     """
     if folder.exists():
         raise BundleError(
@@ -108,10 +101,6 @@ def vacuum(live: Live) -> int:
     """Delete the vector store's rows that nothing in the bundle needs; return how many.
 
     Needs `writer_lock.writing`.
-
-    Raises:
-        BundleError: the index is in the bundle's own files, or the collection is another's.
-        OSError: the store can't be asked.
     """
     if not isinstance(live.index, VectorStoreIndex):
         raise BundleError(
@@ -124,7 +113,7 @@ def vacuum(live: Live) -> int:
 
 
 def _fill(live: Live, index: VectorStoreIndex, done: Done) -> None:
-    """Write the live items' vectors into a vector store, from where an earlier call was cut off."""
+    """Write the live vectors into a vector store, from where an earlier call was cut off."""
     path = live.bundle / FILE
     known = json.loads(path.read_text()) if path.is_file() else {}
     made = {name: index.settings()[name] for name in MADE}
@@ -151,7 +140,7 @@ def _fill(live: Live, index: VectorStoreIndex, done: Done) -> None:
 
 
 def _fetch(live: Live, folder: Path, done: Done) -> np.ndarray:
-    """Return the live items' vectors, float32 (n, dim), from a file that may have been begun."""
+    """Return the live vectors, float32 (n, dim), from a file that may have been begun."""
     n = len(live.items)
     dim = live.fitted["dim"]
     folder.mkdir(parents=True, exist_ok=True)
@@ -176,7 +165,7 @@ def _compare(live: Live, index: Index, queries: int) -> Shadow:
     """Ask the index in force and a copy of it for a sample of the items."""
     if len(index) != len(live.items):
         raise BundleError(f"the copy holds {len(index):,} vectors, not {len(live.items):,}.")
-    rows = np.sort(np.random.default_rng(0).permutation(len(live.items))[:queries])
+    rows = drawn(len(live.items), queries)
     labels = live.items["label"].to_numpy()
     return shadow(live.index, index, Queries(live.vectors(rows), labels[rows], rows), labels)
 
@@ -201,7 +190,7 @@ def _write_copy(live: Live, folder: Path, index: Index) -> None:
 
 
 def _what(live: Live) -> list[Any]:
-    """Return what tells one state of a bundle from others, as plain JSON values."""
+    """Return what tells one state of a bundle from others."""
     changes = [change.name for change in live.state.changes]
     return [live.fitted["fingerprint"], live.state.generation, changes]
 

@@ -14,10 +14,7 @@ if TYPE_CHECKING:
 
 
 def fingerprint(weights_sha256: str, preprocessing: Preprocessing, dim: int) -> str:
-    """Return the SHA-256 that binds a model to its index.
-
-    It is over weights, preprocessing, dim, normalisation and metric.
-    """
+    """Return the SHA-256, over all that makes embeddings, that binds a model to its index."""
     parts = {
         "weights": weights_sha256,
         "preprocessing": asdict(preprocessing),
@@ -29,11 +26,7 @@ def fingerprint(weights_sha256: str, preprocessing: Preprocessing, dim: int) -> 
 
 
 def check_network(bundle: Path, fitted: dict[str, Any]) -> None:
-    """Check a bundle's weights, without reading them as a network.
-
-    Raises:
-        BundleError: they are damaged, or the fingerprint is of other weights or preprocessing.
-    """
+    """Check a bundle's weights and fingerprint, without reading the weights as a network."""
     with explained(bundle, "opening the network"):
         check_file(bundle, WEIGHTS, fitted)
         preprocessing = Preprocessing(**fitted["preprocessing"])
@@ -45,11 +38,7 @@ def check_network(bundle: Path, fitted: dict[str, Any]) -> None:
 
 
 def checked_embedder(bundle: Path, fitted: dict[str, Any]) -> "Embedder":
-    """Open the network of a bundle with this manifest, by PyTorch, its weights checked.
-
-    Raises:
-        BundleError: the weights are damaged, or of another fingerprint.
-    """
+    """Open the network of a bundle with this manifest, by PyTorch, its weights checked."""
     # PyTorch takes seconds to start, and exports do without it
     from vsearch.models.stored_embedder import restored_embedder
 

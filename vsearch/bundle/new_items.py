@@ -32,8 +32,7 @@ class NewItems:
     """Items that can be added to a bundle, and what had to be left out.
 
     Attributes:
-        items: id, path, label, metadata.
-        embeddings: theirs, float32 (len(items), dim), unit length.
+        embeddings: float32 (len(items), dim), unit length.
         left_out: a line for each photo that can't be used.
         runtime: what embedded them, if they were embedded now.
     """
@@ -54,12 +53,9 @@ def new_items(
 ) -> NewItems:
     """Return items of a table or a folder, with embeddings from a file or of their photos.
 
-    The runtime computes in its quickest precision; see `exports.choice.choose`.
-
     Raises:
-        BundleError: the sources make no sense together, the embeddings are of another model, or
-            there is no such runtime.
-        CatalogError: a source can't be used.
+        BundleError: the options make no sense together, or the embeddings are of another model.
+        CatalogError: a table, folder or file can't be used.
     """
     if (table and folder) or not (table or folder or embeddings):
         raise BundleError(
@@ -89,11 +85,7 @@ def new_items(
 
 
 def checked(items: pd.DataFrame, source: str) -> pd.DataFrame:
-    """Return items with text ids, paths and labels and a fresh row index.
-
-    Raises:
-        CatalogError: there are none, or an id, path or label is missing.
-    """
+    """Return items with text ids, paths and labels and a fresh row index."""
     if items.empty:
         raise CatalogError(f"{source}: no items whose photo is there.")
     for column in REQUIRED:
@@ -106,22 +98,16 @@ def checked(items: pd.DataFrame, source: str) -> pd.DataFrame:
 def embed_photos(
     runtime: Runtime, items: "pa.Table | pd.DataFrame", title: str = "Embedding"
 ) -> NewItems:
-    """Embed items' photos, with a progress bar; those that can't be read are left out.
-
-    Args:
-        runtime: what computes.
-        items: id, path, label, maybe a box.
-        title: of the progress bar.
-    """
+    """Embed items' photos, with a progress bar; those that can't be read are left out."""
     items = as_table(items)
     sources = list(zip(items["path"].to_pylist(), boxes(items), strict=True))
     good: list[int] = []
     vectors = [np.empty((0, runtime.dim), dtype=np.float32)]
     left_out = []
+    read = partial(_read, runtime.preprocessing)
     for start in track(range(0, len(items), CHUNK), title, disable=len(items) <= BATCH):
         # all cores decode, then all compute: at once they would wait for one another
         squares = []
-        read = partial(_read, runtime.preprocessing)
         for row, photo in enumerate(in_threads(read, sources[start : start + CHUNK]), start):
             if photo.square is None:
                 left_out.append(photo.error)
@@ -141,12 +127,7 @@ def _read(preprocessing: Preprocessing, source: tuple[str, Box | None]) -> Photo
 
 
 def read_embeddings(place: Path, items: pd.DataFrame | None) -> NewItems:
-    """Return what `predict` or `embed` wrote, with the paths and metadata of `items` if given.
-
-    Raises:
-        CatalogError: it is no such file or folder, embeddings differ in length, or `items` lack an
-            id of it.
-    """
+    """Return what `predict` or `embed` wrote, with the paths and metadata of `items` if given."""
     if place.is_dir():
         folder = parts.open_parts(place).whole()
         rows = folder.ids()
@@ -157,11 +138,7 @@ def read_embeddings(place: Path, items: pd.DataFrame | None) -> NewItems:
 
 
 def described(rows: pd.DataFrame, items: pd.DataFrame | None, source: Path) -> pd.DataFrame:
-    """Return rows (id, label) as items, with the paths and metadata that `items` have for them.
-
-    Raises:
-        CatalogError: `items` lack an id.
-    """
+    """Return rows (id, label) as items, with the paths and metadata that `items` have for them."""
     if items is None:
         return rows.assign(path="")[["id", "path", "label"]]
     known = items.drop_duplicates("id").set_index("id")

@@ -9,18 +9,13 @@ from vsearch.search.searcher import Searcher
 def open_bundle(folder: Path, runtime: WantedName = "auto") -> Searcher:
     """Open a bundle as it stands: the generation in force, with the changes on top of it made.
 
-    Every part's length and SHA-256 is checked before anything reads it, and that they belong
-    together. The bundle keeps what it has opened, whatever is written later.
-
-    Args:
-        folder: the bundle's.
-        runtime: what embeds photos, in float32; see `choose`.
+    Every file's length and SHA-256 is checked before anything reads it. The searcher keeps what it
+    has opened, whatever is written later.
 
     Raises:
-        BundleError: says which part is missing, damaged or foreign.
+        BundleError: says which file is missing, damaged or foreign.
     """
-    searcher, _ = open_chosen(folder, runtime, "float32")
-    return searcher
+    return open_chosen(folder, runtime, "float32")[0]
 
 
 def open_chosen(

@@ -6,8 +6,9 @@ from vsearch.bundle.exports.choice import choose
 from vsearch.bundle.generations.checked_files import check_file
 from vsearch.bundle.generations.live import Live
 from vsearch.bundle.generations.manifest import explained
-from vsearch.bundle.generations.swap_trial import Queries, held_out
+from vsearch.bundle.generations.swap_trial import Queries
 from vsearch.bundle.new_items import embed_photos
+from vsearch.bundle.samples import drawn
 from vsearch.data.items import read_table
 
 QUERIES = "queries.parquet"  # of `comparing.runs`: what the run was tested with
@@ -15,25 +16,27 @@ CODES = 0.9999  # cosine below which an index keeps something else than the embe
 
 
 def trial_queries(live: Live, vectors: np.ndarray, n: int) -> tuple[Queries, str]:
-    """Return up to `n` of the run's test photos, or else of the items, and what they are.
-
-    Raises:
-        BundleError: the run's table of queries is damaged.
-    """
-    if QUERIES in live.fitted["sha256"]:
-        check_file(live.bundle, QUERIES, live.fitted)
-        table = read_table(live.bundle / QUERIES)
-        drawn = np.sort(np.random.default_rng(0).permutation(len(table))[:n])
-        asked = table.take(pa.array(drawn))
+    """Return up to `n` of the run's test photos, or else of the items, and what they are."""
+    table = run_queries(live)
+    if table is not None:
+        asked = table.take(pa.array(drawn(len(table), n)))
         runtime = choose(live.bundle, live.fitted, "auto", "float32").runtime
         found = embed_photos(runtime, asked, "Embedding test queries")
         if len(found.items):
-            places = {id: place for place, id in enumerate(live.items["id"].to_pylist())}
-            own = np.array([places.get(id, -1) for id in found.items["id"].to_pylist()])
+            own = live.rows_of(found.items["id"].to_pylist())
             text = f"{len(own):,} of the run's test photos; {len(found.left_out):,} can't be read"
             return Queries(found.embeddings, found.items["label"].to_numpy(), own), text
-    held = held_out(vectors, live.items["label"].to_numpy(), n)
-    return held, f"{len(held):,} of the items, held out: the bundle has no test photos"
+    rows = drawn(len(vectors), n)
+    held_out = Queries(vectors[rows], live.items["label"].to_numpy()[rows], rows)
+    return held_out, f"{len(rows):,} of the items, held out: the bundle has no test photos"
+
+
+def run_queries(live: Live) -> pa.Table | None:
+    """Return the items whose photos the run was tested with; None: it kept none."""
+    if QUERIES not in live.fitted["sha256"]:
+        return None
+    check_file(live.bundle, QUERIES, live.fitted)
+    return read_table(live.bundle / QUERIES)
 
 
 def codes_warning(live: Live) -> str | None:

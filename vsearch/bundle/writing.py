@@ -46,17 +46,12 @@ def write_bundle(
     """Write a bundle so that a reader finds all of it or nothing.
 
     Args:
-        folder: where the bundle is to be; must not exist.
-        embedder: its weights are stored, and how to build it again.
-        index: of the items' embeddings, in their order.
+        folder: must not exist.
         items: one row per vector of the index.
-        manifest: what else to record beside the parts that this function fills in.
+        manifest: what else to record beside what this function fills in.
         extra: further files by name (report, pictures).
         embeddings: the items', float32 (n, dim). Given, they are stored (as float16) if the index
             keeps only codes, so that another index can be built of them.
-
-    Raises:
-        BundleError: the folder exists, or items and index differ in length.
     """
     # whoever has a network to write has loaded PyTorch
     from vsearch.models.stored_embedder import described
@@ -98,7 +93,7 @@ def write_bundle(
 
 
 def _parts(embedder: "Embedder", items: pa.Table) -> dict[str, bytes]:
-    """Return the files of a bundle that are neither the index nor made of the others."""
+    """Return the files that are neither the index nor made of the others."""
     from vsearch.models.runtimes.torch import TorchRuntime
     from vsearch.models.stored_embedder import weights_of
 

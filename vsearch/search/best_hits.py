@@ -65,7 +65,7 @@ def _left(
     min_score: float | None,
     groups: np.ndarray | None,
 ) -> Hits:
-    """Return what counts of one query's hits, best first."""
+    """Return what counts of one query's hits."""
     counts = positions >= 0
     if min_score is not None:
         counts &= scores >= min_score

@@ -26,13 +26,12 @@ class Searcher:
 
     All searches take the same options: `k`, how many hits (None: all); `where`, a filter on the
     items (see vsearch/search/filters/grammar.py); `min_score`, the lowest cosine that counts,
-    -1..1; and `group_by`, a column: of items with equal values only the best is found. Items
+    -1..1; and `group_by`, a column: of items with equal values only the best is found, items
     without a value stand for themselves.
 
     Attributes:
-        runtime: photos to embeddings.
         index: position i is row i of `items`.
-        items: the indexed items: id, path, label, metadata.
+        items: id, path, label, metadata.
         manifest: what the bundle is and how good it was measured to be.
         hidden: columns of `items` that no filter and no grouping knows.
     """
@@ -44,11 +43,7 @@ class Searcher:
     hidden: tuple[str, ...] = ()
 
     def embed(self, photos: Sequence[Photo]) -> np.ndarray:
-        """Return unit vectors, float32 (n, dim), of photos given by path or by their bytes.
-
-        Raises:
-            PhotoError: a photo can't be used.
-        """
+        """Return unit vectors, float32 (n, dim), of photos given by path or by their bytes."""
         squares = [read_square(photo, self.runtime.preprocessing) for photo in photos]
         return self.runtime.embed(np.stack(squares))
 
@@ -137,19 +132,11 @@ class Searcher:
         return kept / np.linalg.norm(kept, axis=1, keepdims=True)  # codes decode to other lengths
 
     def allowed(self, where: str | None) -> np.ndarray | None:
-        """Return bool (n,), which items a filter lets through; None without a filter.
-
-        Raises:
-            FilterError: it can't be understood, or doesn't fit the items.
-        """
+        """Return bool (n,), which items a filter lets through; None without a filter."""
         return None if where is None else parse(where).mask(self._table)
 
     def check(self, where: str | None, group_by: str | None) -> None:
-        """Check that a filter can be understood, and that it and the grouping fit the items.
-
-        Raises:
-            FilterError: as `search`.
-        """
+        """Raise a FilterError if the filter or the grouping doesn't fit the items."""
         self.allowed(where)
         if group_by is not None:
             self._table.column(group_by)
@@ -175,9 +162,7 @@ class Searcher:
         return None
 
     def _vectors(self, examples: Sequence[Photo], positions: Sequence[int | None]) -> np.ndarray:
-        """Return unit vectors, float32 (n, dim): from the index for items, from the network for
-        photos.
-        """
+        """Return unit vectors, float32 (n, dim), of items from the index, of others anew."""
         vectors = np.zeros((len(examples), self.runtime.dim), dtype=np.float32)
         known = np.array([position is not None for position in positions], dtype=bool)
         if known.any():

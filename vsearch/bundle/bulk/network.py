@@ -9,12 +9,7 @@ from vsearch.models.runtimes.base import Runtime
 
 
 def decide(bundle: Path, name: WantedName, begun: Network | None) -> Choice:
-    """Return what is to compute, and why.
-
-    Args:
-        bundle: its folder.
-        name: what is wanted for a new folder.
-        begun: what the folder was begun with.
+    """Return what is to compute, and why; `begun`: what the folder was begun with.
 
     Raises:
         BundleError: the bundle is damaged, there is no such runtime, or the folder was begun with
@@ -32,11 +27,6 @@ def decide(bundle: Path, name: WantedName, begun: Network | None) -> Choice:
         chosen = choose(bundle, fitted, name)
     canaries.check(bundle, chosen.runtime, fitted)
     return chosen
-
-
-def network_of(runtime: Runtime) -> Network:
-    """Return what a folder's manifest says of the runtime that computes."""
-    return Network(runtime.name, runtime.precision)
 
 
 def open_runtime(bundle: Path, network: Network) -> Runtime:

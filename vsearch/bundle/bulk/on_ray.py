@@ -30,13 +30,10 @@ def run(
 
     Where RAY_ADDRESS names a cluster, that is used, else a Ray is started on this machine. The
     bundle, the photos and the packages must be in the same place on every node; the folder only
-    here. Blocks are as large as parts.
+    here.
 
     Args:
-        bundle: its folder.
-        network: what computes.
         items: of the rows that are still to be embedded; their index has the catalog's rows.
-        writer: what takes the embeddings.
         batch_size: photos that are computed at a time.
         actors: how many networks; None: one a GPU, or one a core.
 
@@ -53,7 +50,8 @@ def run(
     except Exception as error:  # of many kinds, from plain ones on
         raise BundleError(f"Ray can't be started or reached: {error}") from error
     try:
-        _quiet(data)
+        data.DataContext.get_current().enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
         gpus = int(ray.cluster_resources().get("GPU", 0)) if network.runtime == "torch" else 0
         pool = data.ActorPoolStrategy(size=actors or gpus or int(ray.cluster_resources()["CPU"]))
         made = data.from_arrow(_blocks(items, writer.parts.manifest["part_size"])).map_batches(
@@ -98,9 +96,3 @@ def _blocks(items: pd.DataFrame, size: int) -> list[pa.Table]:
     }
     whole = pa.table({"row": items.index.to_numpy(), "path": items["path"].tolist(), **corners})
     return [whole.slice(start, size) for start in range(0, len(whole), size)]
-
-
-def _quiet(data: Any) -> None:
-    context = data.DataContext.get_current()
-    context.enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)

@@ -29,8 +29,8 @@ class Photos:
     Attributes:
         rows: int (n,).
         squares: uint8 (m, 3, S, S), of the m that could be read, in order.
-        hashes: `pixel_hash` of each of the n; empty where it is broken.
-        errors: of each of the n; empty where it could be read.
+        hashes: `pixel_hash` (n,); empty where it is broken.
+        errors: text (n,); empty where it could be read.
     """
 
     rows: np.ndarray

@@ -20,7 +20,7 @@ from vsearch.models.runtimes.base import Name, Precision
 
 @dataclass(frozen=True)
 class Network:
-    """What computes a folder's embeddings, all of them: a library and a precision."""
+    """What computes all of a folder's embeddings."""
 
     runtime: Name
     precision: Precision
@@ -29,12 +29,7 @@ class Network:
 def begin(
     folder: Path, model: dict[str, Any], items: pd.DataFrame, source: str, part_size: int
 ) -> Parts | None:
-    """Return the folder as it was begun for this model and catalog; None: it is to be begun.
-
-    Raises:
-        CatalogError: ids are repeated, or it isn't a folder that `embed` writes.
-        BundleError: it was begun with another model, catalog or size of parts.
-    """
+    """Return the folder as it was begun for this model and catalog; None: it is to be begun."""
     refuse(
         items,
         items["id"].duplicated(keep=False),

@@ -17,13 +17,7 @@ from vsearch.indexes.base import Index
 
 @dataclass(frozen=True)
 class Published:
-    """A generation made of shards.
-
-    Attributes:
-        state: what is in force now.
-        index: the shards, joined.
-        kept: how many of the items before it took over.
-    """
+    """A generation made of shards; `kept`: how many of the items before it took over."""
 
     state: State
     index: Index
@@ -36,13 +30,10 @@ def publish(live: Live, shards: Shards, new: pa.Table) -> Published:
     Needs `writer_lock.writing`.
 
     Args:
-        live: what is in force.
-        shards: all of them there.
-        new: the items of their embeddings, in order: id, path, label, metadata.
+        new: the items of the shards' embeddings, in order: id, path, label, metadata.
 
     Raises:
         BundleError: ids are repeated, columns don't fit, or shards are missing or damaged.
-        OSError: it could not be written; nothing has changed.
     """
     if repeated := repeated_ids(new):
         raise BundleError(f"ids are repeated, e.g. {repeated[0]!r}.")

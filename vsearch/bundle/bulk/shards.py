@@ -26,15 +26,11 @@ PER_CENTROID = 256  # vectors, as FAISS itself takes no more
 
 @dataclass(frozen=True)
 class Shards:
-    """An index of a folder of parts, built in pieces: trained once, a shard a run of parts, joined.
+    """An index of complete parts, built in `n` shards: trained once, a shard a run of parts,
+    joined.
 
-    What is whole is found again: `work` names the parts, the index and the number of shards.
-
-    Attributes:
-        parts: all of them there.
-        index: how it is to be; not built.
-        n: of shards.
-        work: where the trained index and the shards lie.
+    `work`, where the trained index and the shards lie, is named after parts, index and n, so that
+    what is whole is found again.
     """
 
     parts: Parts
@@ -57,20 +53,18 @@ class Shards:
 
     def train(self) -> None:
         """Train the index on a sample of all embeddings, unless that is done."""
-        place = self.work / TRAINED
-        if place.is_dir():
+        if (self.work / TRAINED).is_dir():
             return
         index = FaissIndex(**settings(self.index))
         index.train(self.parts.vectors(index.sample(int(self.parts.starts[-1]))))
         self.work.mkdir(parents=True, exist_ok=True)
-        _make(place, index)
+        _make(self.work / TRAINED, index)
 
     def add(self, numbers: Sequence[int], processes: int) -> Iterator[int]:
         """Make shards, each in one of several processes; yield the number of each when it is there.
 
         Raises:
-            BundleError: the index isn't trained yet, or a process was killed; shards that are there
-                stay.
+            BundleError: the index isn't trained, or a process was killed; whole shards stay.
         """
         if not (self.work / TRAINED).is_dir():
             raise BundleError(
@@ -97,12 +91,7 @@ class Shards:
                 pool.shutdown(cancel_futures=True)
 
     def joined(self, more: np.ndarray) -> FaissIndex:
-        """Return the index of all shards, and of further vectors, float32 (m, dim), after them.
-
-        Raises:
-            BundleError: shards are missing.
-            ValueError: a shard is damaged.
-        """
+        """Return the index of all shards, and of further vectors, float32 (m, dim), after them."""
         if missing := self.missing():
             raise BundleError(
                 f"{self.work}: {len(missing)} of {self.n} shards are missing; the first is "
@@ -139,9 +128,9 @@ def plan(parts: Parts, index: FaissIndex, n: int) -> Shards:
     total, empty = int(parts.starts[-1]), faiss.index_factory(parts.dim, index.factory)
     check_mergeable(empty, index.factory)
     if index.train_sample is None and not empty.is_trained:
-        index = FaissIndex(
-            **{**settings(index), "train_sample": PER_CENTROID * max(256, _lists(empty))}
-        )
+        ivf = faiss.try_extract_index_ivf(empty)
+        lists = 0 if ivf is None else int(ivf.nlist)
+        index = FaissIndex(**{**settings(index), "train_sample": PER_CENTROID * max(256, lists)})
     index.check(total, parts.dim)
     n = max(1, min(n, len(parts)))
     files = [parts.file(number).stat() for number in range(len(parts))]
@@ -173,12 +162,6 @@ def make_shard(work: Path, folder: Path, parts: Parts, run: range, threads: int)
 
 
 def _make(folder: Path, index: FaissIndex) -> None:
-    shutil.rmtree(
-        folder.with_name(MAKING + folder.name), ignore_errors=True
-    )  # of a process that was killed
+    left = folder.with_name(MAKING + folder.name)  # by a process that was killed
+    shutil.rmtree(left, ignore_errors=True)
     make_folder(folder, index.save)  # type: ignore[arg-type]  # its answer is of no use
-
-
-def _lists(index: faiss.Index) -> int:
-    lists = faiss.try_extract_index_ivf(index)
-    return 0 if lists is None else int(lists.nlist)

@@ -14,11 +14,7 @@ class Share:
 
     @classmethod
     def parse(cls, text: str) -> "Share":
-        """Read `0/4` .. `3/4`.
-
-        Raises:
-            ArgumentTypeError: it is no such text.
-        """
+        """Read `0/4` .. `3/4`."""
         found = SHARE.fullmatch(text)
         if not found or not int(found[1]) < int(found[2]):
             raise argparse.ArgumentTypeError(

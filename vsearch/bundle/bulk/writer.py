@@ -18,13 +18,10 @@ ERROR_COLUMNS = ["id", "path", "error"]
 
 @dataclass(frozen=True)
 class Piece:
-    """What was made of some rows of a catalog.
+    """What was made of some rows, int (n,), of a catalog: `vectors` float32 (n, dim), and text
+    (n,).
 
-    Attributes:
-        rows: int (n,).
-        vectors: float32 (n, dim).
-        hashes: of pixels, text (n,).
-        errors: text (n,); empty where a photo could be read.
+    `errors` are empty where a photo could be read.
     """
 
     rows: np.ndarray
@@ -52,12 +49,7 @@ class Writer:
     """Gathers embeddings, in whatever order they come, and writes each part once it is complete.
 
     A part's errors are written before the part itself: a part that is there has all that belongs to
-    it.
-
-    Args:
-        parts: the folder.
-        items: the catalog.
-        advance: is told how many photos have come, each time some do.
+    it. `advance` is told how many photos have come, each time some do.
     """
 
     def __init__(self, parts: Parts, items: pd.DataFrame, advance: Callable[[int], object]) -> None:

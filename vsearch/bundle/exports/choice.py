@@ -30,12 +30,7 @@ class CannotHave(BundleError):
 
 @dataclass(frozen=True)
 class Choice:
-    """The runtime that embeds what users send.
-
-    Attributes:
-        runtime: tried with the bundle's stored photos, unless it is PyTorch in float32.
-        why: its precision and what speaks for it, in words for the log.
-    """
+    """The runtime that embeds what users send; `why`: its precision and merits, in words."""
 
     runtime: Runtime
     why: str
@@ -52,14 +47,8 @@ def choose(
 
     `auto` takes, of the exports in the bundle whose package is installed, the one that embeds the
     bundle's stored photos quickest and as they were; PyTorch, which takes seconds to start, where
-    there is none. It computes in bfloat16 where the CPU has instructions for it.
-
-    Args:
-        folder: the bundle's.
-        manifest: the bundle's.
-        name: auto, torch, onnx or openvino.
-        precision: auto, float32 or bfloat16.
-        threads: of the runtime; 0: as many as PyTorch takes by itself.
+    there is none. It computes in bfloat16 where the CPU has instructions for it. `threads` 0: as
+    many as PyTorch takes by itself.
 
     Raises:
         BundleError: an export is damaged or of another model, or what is wanted can't be had.
@@ -75,10 +64,8 @@ def choose(
 
 
 class _Trials:
-    """Opens runtimes of a bundle and embeds its stored photos with them.
-
-    Attributes:
-        refused: why runtimes couldn't be had.
+    """Opens runtimes of a bundle and embeds its stored photos; `refused` says why some can't be
+    had.
     """
 
     def __init__(self, folder: Path, manifest: dict[str, Any], threads: int) -> None:
@@ -90,9 +77,9 @@ class _Trials:
     def first(self, names: list[Name], precision: WantedPrecision) -> Choice:
         """Return the first that can be had."""
         found = self.usable(names, precision)
-        if not found:
-            raise BundleError(f"{self.folder}: {'; '.join(self.refused)}")
-        return found[0]
+        if found:
+            return found[0]
+        raise BundleError(f"{self.folder}: {'; '.join(self.refused)}")
 
     def quickest(self, names: list[Name], precision: WantedPrecision) -> Choice | None:
         """Return the one with the lowest median time for the stored photos; they take turns."""
@@ -161,8 +148,8 @@ class _Trials:
                 f"a stored photo's embedding has a cosine of {lowest:.6f} with float32's; {needed} "
                 "is needed"
             )
-        why = f"{precision}: {lowest:.6f} is the lowest cosine of stored photos' embeddings with "
-        return Choice(runtime, f"{why}those of float32")
+        alike = "is the lowest cosine of stored photos' embeddings with those of float32"
+        return Choice(runtime, f"{precision}: {lowest:.6f} {alike}")
 
     def opened(self, name: Name, precision: Precision) -> Runtime:
         """Open a runtime."""

@@ -30,11 +30,9 @@ PACKAGES = {"onnx": ("torch", "onnx", "onnxruntime"), "openvino": ("torch", "onn
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to export.
+    """What to export, and how well.
 
     Attributes:
-        name: the format, onnx or openvino.
-        bounds: what it must reach.
         photos: to prove it with; none: the run's test photos, or the catalog's.
         out: the folder to make; None: in the bundle, where the service looks.
     """
@@ -49,14 +47,12 @@ def export(bundle: Path, wanted: Wanted) -> Export:
     """Write a bundle's network in another format, proven to embed alike; else nothing is left.
 
     The export lies in the bundle's folder but in no manifest: it belongs to the weights, which no
-    generation changes, and can be made and deleted at any time. `export.json` beside it binds it to
-    them.
+    generation changes, and can be made and deleted at any time.
 
     Raises:
-        BundleError: the bundle or the export can't be used, there is one already, or it misses a
-            bound.
+        BundleError: the bundle or the export can't be used, or there is one already.
+        Failed: it misses a bound.
         PhotoError: a given photo can't be used.
-        OSError: it could not be written.
     """
     folder = wanted.out or folder_of(bundle, wanted.name)
     if folder.exists():

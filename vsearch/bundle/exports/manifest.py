@@ -15,12 +15,7 @@ PRECISION = "float32"  # of what is exported; OpenVINO computes it in bfloat16 t
 
 @dataclass(frozen=True)
 class Export:
-    """An exported model whose files and origin have been checked.
-
-    Attributes:
-        folder: where it is.
-        lineage: what its JSON says: the model it was made of, format, precision, files, proof.
-    """
+    """An exported model whose files and origin have been checked; `lineage`: what its JSON says."""
 
     folder: Path
     lineage: dict[str, Any]
@@ -32,11 +27,7 @@ def folder_of(bundle: Path, name: Name) -> Path:
 
 
 def read(folder: Path, name: Name, manifest: dict[str, Any]) -> Export:
-    """Read an export, once it is known to be whole and of this bundle's model.
-
-    Raises:
-        BundleError: a file is missing or damaged, it is of another format, or of another model.
-    """
+    """Read an export, once it is known to be whole and of this bundle's model."""
     path = folder / LINEAGE
     if not path.is_file():
         raise BundleError(

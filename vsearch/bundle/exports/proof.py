@@ -18,8 +18,7 @@ class Bounds:
 
     Attributes:
         lowest_cosine: of each photo's two embeddings.
-        top10_overlap: share of PyTorch's ten best items that are among the export's, mean over the
-            photos.
+        top10_overlap: mean share of PyTorch's ten best items that are among the export's.
     """
 
     lowest_cosine: float
@@ -27,15 +26,9 @@ class Bounds:
 
 
 def embedded(runtime: Runtime, held: Held) -> np.ndarray:
-    """Return the photos' unit vectors, float32 (n, dim), in batches, of which the last one is as
-    small as it comes.
-    """
-    return np.concatenate(
-        [
-            runtime.embed(held.squares[start : start + BATCH])
-            for start in range(0, len(held.squares), BATCH)
-        ]
-    )
+    """Return the photos' unit vectors, float32 (n, dim), computed in batches."""
+    starts = range(0, len(held.squares), BATCH)
+    return np.concatenate([runtime.embed(held.squares[at : at + BATCH]) for at in starts])
 
 
 def prove(
@@ -51,15 +44,11 @@ def prove(
     Args:
         before: PyTorch's, float32 (n, dim), unit length.
         after: the export's.
-        held: their photos.
-        index: the bundle's.
-        labels: of the items in it, text.
-        bounds: what is to be reached.
+        labels: text, of the items in the index.
 
     Returns:
-        Plain JSON values: `photos`, `of`, `lowest_cosine`, `median_cosine`, `top10_overlap`,
-        `precision_at_1` of both among the photos whose label is known (None: there are none),
-        `bounds`.
+        Plain JSON values; `precision_at_1` of both is among the photos whose label is known (None:
+        there are none).
 
     Raises:
         Failed: a bound is not reached; says which and by what.
@@ -68,18 +57,20 @@ def prove(
     asked = [Queries(vectors, held.labels, held.own) for vectors in (before, after)]
     found = [hits(index, queries) for queries in asked]
     known = held.labels != ""
-    right = (
-        [precisions(one[known], held.labels[known], labels)["precision_at_1"] for one in found]
-        if any(known)
-        else []
-    )
+    right = None
+    if any(known):
+        before_and_after = [precisions(one[known], held.labels[known], labels) for one in found]
+        right = {
+            name: one["precision_at_1"]
+            for name, one in zip(("torch", "export"), before_and_after, strict=True)
+        }
     proof = {
         "photos": len(held.own),
         "of": held.origin,
         "lowest_cosine": float(cosines.min()),
         "median_cosine": float(np.median(cosines)),
         "top10_overlap": overlap(*found),
-        "precision_at_1": dict(zip(("torch", "export"), right, strict=True)) if right else None,
+        "precision_at_1": right,
         "bounds": asdict(bounds),
     }
     missed = [

@@ -20,11 +20,10 @@ NO_ITEMS = pa.table({"id": pa.array([], pa.string())})
 
 @dataclass(frozen=True)
 class Edit:
-    """What a change does.
+    """What a change does: takes out ids, then appends rows.
 
     Attributes:
-        removed: ids that are taken out first.
-        items: rows that are appended then: id, path, label, metadata.
+        items: id, path, label, metadata.
         embeddings: theirs, float32 (len(items), dim), unit length.
     """
 
@@ -62,12 +61,7 @@ class PendingChanges:
 
 
 def add_up(ids: list[str], dim: int, edits: Iterable[Edit]) -> PendingChanges:
-    """Add up changes, each on top of those before: what comes and goes again leaves nothing.
-
-    Args:
-        ids: of the generation's items.
-        dim: of the embeddings.
-        edits: what the changes do, in order.
+    """Add up changes on top of a generation's items: what comes and goes again leaves nothing.
 
     Raises:
         BundleError: a change takes out an id that isn't there, or adds one that is.
@@ -104,11 +98,7 @@ def add_up(ids: list[str], dim: int, edits: Iterable[Edit]) -> PendingChanges:
 
 
 def write_change(bundle: Path, edit: Edit) -> Change:
-    """Write a change beside the others; it counts once a state names it.
-
-    Raises:
-        OSError: it could not be written; nothing is left.
-    """
+    """Write a change beside the others; it counts once a state names it."""
     folder = bundle / CHANGES / f"{next_number(bundle / CHANGES):06d}"
     kept: dict[str, dict] = {}
 
@@ -132,11 +122,7 @@ def write_change(bundle: Path, edit: Edit) -> Change:
 
 
 def read_change(bundle: Path, change: Change) -> Edit:
-    """Return what a change does.
-
-    Raises:
-        BundleError: a file of it is missing or damaged.
-    """
+    """Return what a change does, its files checked."""
     folder = bundle / CHANGES / change.name
     check_change(bundle, change)
     removed = json.loads((folder / REMOVED).read_text())
@@ -153,11 +139,7 @@ def read_change(bundle: Path, change: Change) -> Edit:
 
 
 def check_change(bundle: Path, change: Change) -> None:
-    """Compare a change's files with the lengths and SHA-256 in the state.
-
-    Raises:
-        BundleError: a file is missing or damaged.
-    """
+    """Compare a change's files with the lengths and SHA-256 in the state."""
     kept = {"bytes": change.bytes, "sha256": change.sha256}
     for name in change.sha256:
         check_file(bundle / CHANGES / change.name, name, kept)

@@ -12,6 +12,8 @@ def report(live: Live) -> dict[str, Any]:
     """Return what a bundle is and holds, as plain JSON values; sizes are in bytes."""
     moved = drift(live)
     changes = live.state.changes
+    names = [path.name for path in (live.bundle / GENERATIONS).glob("*")]
+    later = sorted(int(name) for name in names if name.isdecimal())
     return {
         "model": {
             name: live.fitted[name]
@@ -21,14 +23,7 @@ def report(live: Live) -> dict[str, Any]:
         "index": {"class_path": live.manifest["index"]["class_path"], **live.index.describe()},
         "items": len(live.items),
         "generation": live.state.generation,
-        "kept_generations": [
-            0,
-            *sorted(
-                int(path.name)
-                for path in (live.bundle / GENERATIONS).glob("*")
-                if path.name.isdecimal()
-            ),
-        ],
+        "kept_generations": [0, *later],
         "stored_vectors": live.stored,
         "pending": {
             "changes": len(changes),

@@ -32,7 +32,6 @@ def add(live: Live, items: pa.Table, embeddings: np.ndarray) -> Edited:
     Needs `writer_lock.writing`.
 
     Args:
-        live: what is in force.
         items: id (text, unique), path, label, metadata.
         embeddings: theirs, (len(items), dim), of unit length.
 
@@ -57,9 +56,7 @@ def remove(live: Live, ids: Sequence[str], ignore_missing: bool = False) -> Edit
     Needs `writer_lock.writing`.
 
     Raises:
-        BundleError: an id isn't there, unless `ignore_missing`, nothing would be left, or the index
-            refuses.
-        OSError: it could not be written; nothing has changed.
+        BundleError: an id isn't there, unless `ignore_missing`, or nothing would be left.
     """
     there = set(live.items["id"].to_pylist())
     wanted = list(dict.fromkeys(ids))
@@ -71,9 +68,7 @@ def remove(live: Live, ids: Sequence[str], ignore_missing: bool = False) -> Edit
         )
     removed = [id for id in wanted if id in there]
     if len(removed) == len(live.items):
-        raise BundleError(
-            "that would take out every item; a bundle must keep one at least. Nothing was removed."
-        )
+        raise BundleError("that would take out every item; one must stay. Nothing was removed.")
     if removed:
         edit = Edit(removed, NO_ITEMS, np.empty((0, live.fitted["dim"]), dtype=np.float32))
         live = _commit(live, edit, f"remove: {len(removed):,} items")

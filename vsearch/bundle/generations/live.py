@@ -31,7 +31,6 @@ class Live:
     """A bundle as it stands: the generation in force with the changes on top of it made, in memory.
 
     Attributes:
-        bundle: its folder.
         state: what was in force when it was opened.
         history: see `state.read_state`.
         fitted: the fit's manifest.
@@ -65,10 +64,16 @@ class Live:
         """Whether the generation keeps its vectors beside an index that keeps only codes."""
         return VECTORS in self.manifest["sha256"]
 
+    def rows_of(self, ids: list[str]) -> np.ndarray:
+        """Return the items' rows, int (n,), that have these ids; -1: none has."""
+        rows = {id: row for row, id in enumerate(self.items["id"].to_pylist())}
+        return np.array([rows.get(id, -1) for id in ids])
+
     def vectors(self, positions: np.ndarray) -> np.ndarray:
         """Return the items' vectors, float32 (m, dim), unit length, as well as they are known.
 
-        Those of changes as they came; the others from vectors.npy (float16) or from the index.
+        Those of changes are as they came; the others are from vectors.npy (float16) or from the
+        index.
         """
         result = np.empty((len(positions), self.fitted["dim"]), dtype=np.float32)
         old = positions < self.from_generation
@@ -89,7 +94,7 @@ class Live:
 
 
 def open_live(bundle: Path) -> Live:
-    """Open what is in force. Every file's length and SHA-256 is checked before anything reads it.
+    """Open what is in force; every file's length and SHA-256 is checked before anything reads it.
 
     Raises:
         BundleError: says which file is missing, damaged or foreign.
@@ -105,11 +110,7 @@ def open_live(bundle: Path) -> Live:
 
 
 def open_state(bundle: Path, state: State, history: list[dict[str, Any]], *new: Edit) -> Live:
-    """Open a state, in force or not, with `new` changes made on top that are not written yet.
-
-    Raises:
-        BundleError: as `open_live` does, or the index refuses the changes.
-    """
+    """Open a state, in force or not, with `new` changes made on top that are not written yet."""
     folder = folder_of(bundle, state.generation)
     with explained(bundle, f"reading {MANIFEST}"):
         fitted, manifest = manifests(bundle, state)
@@ -138,11 +139,7 @@ def open_state(bundle: Path, state: State, history: list[dict[str, Any]], *new: 
 
 
 def manifests(bundle: Path, state: State) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the fit's manifest and that of a state's generation, once they belong together.
-
-    Raises:
-        BundleError: one is missing or damaged, or they are of different models.
-    """
+    """Return the fit's manifest and that of a state's generation, once they belong together."""
     if not state.generation:
         fitted = read_fitted(bundle, state.manifest_sha256 or None)
         return fitted, fitted

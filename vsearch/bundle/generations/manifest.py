@@ -28,10 +28,10 @@ def folder_of(bundle: Path, generation: int) -> Path:
 
 
 def read_fitted(bundle: Path, digest: str | None = None) -> dict[str, Any]:
-    """Return the manifest that the fit wrote, generation 0's.
+    """Return the manifest that the fit wrote, generation 0's; `digest` is the SHA-256 it must have.
 
     Raises:
-        BundleError: it is missing, damaged (where its SHA-256 is known), or of another schema.
+        BundleError: it is missing, damaged, or of another schema.
     """
     path = bundle / MANIFEST
     if not path.is_file():
@@ -43,11 +43,7 @@ def read_fitted(bundle: Path, digest: str | None = None) -> dict[str, Any]:
 
 
 def read_generation(bundle: Path, generation: int, digest: str) -> dict[str, Any]:
-    """Return the manifest of a later generation.
-
-    Raises:
-        BundleError: it is missing, damaged, or of another schema.
-    """
+    """Return the manifest of a later generation."""
     path = folder_of(bundle, generation) / MANIFEST
     if not path.is_file():
         raise BundleError(f"{bundle}: generation {generation} is not kept there (any more).")
@@ -93,9 +89,7 @@ def _differences(theirs: dict[str, Any], ours: dict[str, Any]) -> list[str]:
 
 def _read(path: Path, schema: int, digest: str | None) -> dict[str, Any]:
     if digest is not None and sha256(path) != digest:
-        raise BundleError(
-            f"{path} is damaged: it is not what was written (its SHA-256 is another)."
-        )
+        raise BundleError(f"{path} is damaged (its SHA-256 is another).")
     try:
         manifest = json.loads(path.read_text())
     except ValueError as error:
@@ -105,8 +99,7 @@ def _read(path: Path, schema: int, digest: str | None) -> dict[str, Any]:
         raise BundleError(
             f"{path}: schema {found}; this vsearch reads schema {schema}.{_remedy(path, found)}"
         )
-    checked: dict[str, Any] = manifest
-    return checked
+    return dict(manifest)
 
 
 def _remedy(path: Path, schema: object) -> str:

@@ -19,6 +19,7 @@ from vsearch.bundle.generations.layout import (
 from vsearch.bundle.generations.live import Live
 from vsearch.bundle.generations.manifest import GENERATION_SCHEMA, folder_of, model_of
 from vsearch.bundle.generations.state import State, now, state_bytes, write_state
+from vsearch.bundle.samples import evenly
 from vsearch.class_paths import class_path
 from vsearch.data.io.atomic import MAKING, make_folder, next_number, sha256
 from vsearch.data.items import table_bytes
@@ -32,7 +33,7 @@ BLOCK = 1 << 16
 
 @dataclass(frozen=True)
 class Drift:
-    """How far an index has moved from the vectors that it was built, and maybe trained, on.
+    """How far an index has moved from the vectors that it was built on.
 
     Attributes:
         built: how many vectors that were.
@@ -63,7 +64,6 @@ def promote(
     Older ones but the one before and 0 are deleted. Needs `writer_lock.writing`.
 
     Args:
-        live: what is in force now.
         index: of the live items' vectors, in their order.
         vectors: theirs. Kept in vectors.npy if the index can't give them back.
         reason: what made it: `fold`, `optimize`, `build`, `swap`, `copy` or `shards`.
@@ -95,16 +95,14 @@ def promote(
 
 
 def prune(bundle: Path, kept: list[State]) -> None:
-    """Delete generations and changes that none of the states needs. Generation 0, as fitted, always
-    stays.
-    """
+    """Delete generations and changes that none of the states needs; generation 0 always stays."""
     _prune(bundle / GENERATIONS, {f"{state.generation:06d}" for state in kept})
     _prune(bundle / CHANGES, {change.name for state in kept for change in state.changes})
 
 
 def keeps(index: Index, vectors: Vectors) -> bool:
     """Tell from an even sample whether an index gives its vectors back as they are."""
-    positions = np.unique(np.linspace(0, len(index) - 1, min(SAMPLE, len(index))).astype(np.int64))
+    positions = evenly(len(index), SAMPLE)
     try:
         return np.allclose(index.vectors(positions), vectors(positions), rtol=0, atol=EXACT)
     except ValueError:

@@ -50,29 +50,14 @@ def due(live: Live) -> bool:
 
 
 def fold(live: Live) -> State:
-    """Write the changes into a new generation of the index as it is, not trained anew.
-
-    Raises:
-        BundleError: there is nothing to fold.
-        OSError: it could not be written; nothing has changed.
-    """
+    """Write the changes into a new generation of the index as it is, not trained anew."""
     if not live.state.changes:
         raise BundleError("there are no changes to fold.")
     return promote(live, live.index, live.vectors, "fold", drift(live))
 
 
 def rebuild(live: Live, index: Index, reason: str) -> State:
-    """Build an index of the live items and put it in force.
-
-    Args:
-        live: what is in force.
-        index: to be built; may be `live.index` itself.
-        reason: `optimize` or `build`.
-
-    Raises:
-        BundleError: the index refuses these vectors.
-        OSError: it could not be written; nothing has changed.
-    """
+    """Build an index of the live items and put it in force; it may be `live.index` itself."""
     vectors = build(live, index)
     return promote(live, index, vectors.__getitem__, reason)
 
@@ -81,23 +66,14 @@ def build(live: Live, index: Index) -> np.ndarray:
     """Build an index of the live items' vectors; return these, float32 (n, dim).
 
     Raises:
-        BundleError: the index refuses them.
+        BundleError: the vectors aren't known, or the index refuses them.
     """
-    vectors = all_vectors(live)
+    with explained(live.bundle, "reading the vectors"):
+        vectors = live.vectors(np.arange(len(live.items)))
     with explained(live.bundle, "building the index"):
         index.bind(live.fitted["fingerprint"])
         index.build(vectors)
     return vectors
-
-
-def all_vectors(live: Live) -> np.ndarray:
-    """Return every live item's vector, float32 (n, dim).
-
-    Raises:
-        BundleError: the index can't give its vectors back, and none are stored.
-    """
-    with explained(live.bundle, "reading the vectors"):
-        return live.vectors(np.arange(len(live.items)))
 
 
 def _is_linked_anew(index: Index) -> bool:

@@ -20,11 +20,10 @@ def rollback(bundle: Path) -> tuple[State, Live]:
     the next generation is written.
 
     Returns:
-        What was in force, and what is now; this one has been opened and checked before.
+        What was in force, and what is now, opened and checked.
 
     Raises:
         BundleError: there is nothing before, it is kept no more, or it is damaged.
-        OSError: it could not be written; nothing has changed.
     """
     with explained(bundle, f"reading {CURRENT}"):
         state, history = read_state(bundle)

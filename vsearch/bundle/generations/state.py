@@ -18,9 +18,9 @@ class Change:
 
     Attributes:
         name: of its folder.
-        created: when, ISO 8601 in UTC.
-        added: how many rows it appends.
-        removed: how many rows it takes out; an item that is replaced counts in both.
+        created: ISO 8601 in UTC.
+        added: rows appended.
+        removed: rows taken out; an item that is replaced counts in both.
         bytes: length of each file.
         sha256: of each file.
     """
@@ -37,8 +37,8 @@ class Change:
 class State:
     """What a bundle holds: a generation, and the changes on top of it, in their order.
 
-    All that it names is immutable; so a reader that has read it once has a whole picture, whatever
-    is written next.
+    All that it names is immutable, so a reader keeps a consistent snapshot, whatever is written
+    next.
     """
 
     generation: int
@@ -61,20 +61,14 @@ def read_state(bundle: Path) -> tuple[State, list[dict[str, Any]]]:
     path = bundle / CURRENT
     if not path.is_file():
         if (bundle / GENERATIONS).exists() or (bundle / CHANGES).exists():
-            raise BundleError(
-                f"{bundle}: {CURRENT} is missing, which says what of {GENERATIONS} is in force."
-            )
+            raise BundleError(f"{bundle}: {CURRENT} is missing, which says what is in force.")
         manifest = bundle / MANIFEST
         return State(0, sha256(manifest) if manifest.is_file() else ""), []
     return _read(path)
 
 
 def read_previous(folder: Path) -> State:
-    """Return what was in force before a generation, from its folder.
-
-    Raises:
-        BundleError: that is missing or damaged.
-    """
+    """Return what was in force before a generation, from its folder."""
     path = folder / PREVIOUS
     if not path.is_file():
         raise BundleError(f"{path} is missing, which says what was in force before.")

@@ -15,8 +15,7 @@ class Queries:
     Attributes:
         embeddings: float32 (q, dim), unit length.
         labels: text (q,).
-        own: int (q,), each query's own position among the items, which is no hit; -1 where it isn't
-            one of them.
+        own: int (q,), each query's own row among the items, which is no hit; -1: none.
     """
 
     embeddings: np.ndarray
@@ -43,11 +42,7 @@ class Shadow:
     new: dict[str, float]
 
     def check(self, min_overlap: float, max_precision_loss: float) -> None:
-        """Refuse a new index that answers too differently, or worse.
-
-        Raises:
-            Failed: says by what.
-        """
+        """Raise Failed, which says by what, where a new index answers too differently, or worse."""
         reasons = []
         if self.overlap_at_10 < min_overlap:
             reasons.append(f"overlap_at_10 is {self.overlap_at_10:.4f}, below {min_overlap:g}")
@@ -71,12 +66,6 @@ def shadow(old: Index, new: Index, queries: Queries, labels: np.ndarray) -> Shad
         old=precisions(before, queries.labels, labels),
         new=precisions(after, queries.labels, labels),
     )
-
-
-def held_out(vectors: np.ndarray, labels: np.ndarray, n: int) -> Queries:
-    """Return a sample of the items as queries that may not find themselves."""
-    rows = np.sort(np.random.default_rng(0).permutation(len(vectors))[:n])
-    return Queries(vectors[rows], labels[rows], rows)
 
 
 def hits(index: Index, queries: Queries) -> np.ndarray:

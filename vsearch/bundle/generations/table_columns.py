@@ -12,7 +12,7 @@ def conform(new: pa.Table, items: pa.Table) -> pa.Table:
     columns without any value are left out; unknown ones stay.
 
     Raises:
-        BundleError: a value doesn't fit its column; the message names both, and the item.
+        BundleError: a value doesn't fit; the message names column, item and value.
     """
     for name in new.column_names:
         place, column = new.column_names.index(name), new[name]

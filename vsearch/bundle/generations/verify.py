@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -6,17 +6,18 @@ import numpy as np
 from vsearch.bundle.generations.changes import check_change
 from vsearch.bundle.generations.checked_files import check_file
 from vsearch.bundle.generations.layout import CURRENT, MANIFEST
-from vsearch.bundle.generations.live import manifests, open_state
+from vsearch.bundle.generations.live import Live, manifests, open_state
 from vsearch.bundle.generations.manifest import explained, folder_of
 from vsearch.bundle.generations.state import State, is_kept, read_previous, read_state
+from vsearch.bundle.samples import evenly
 from vsearch.data.items import repeated_ids
 from vsearch.errors import BundleError
+
+SAMPLE = 1000  # vectors read back
 
 
 def verify(bundle: Path) -> Iterator[str]:
     """Check all that a bundle keeps besides the model; yield a line on each thing checked.
-
-    The states whose files are checked are those of `kept_states`.
 
     Raises:
         BundleError: something is missing, damaged or foreign.
@@ -32,7 +33,7 @@ def verify(bundle: Path) -> Iterator[str]:
     if repeated := repeated_ids(live.items):
         raise BundleError(f"{bundle}: id {repeated[0]!r} is there twice.")
     yield "ids: each once"
-    yield _check_vectors(live.vectors, len(live.items), bundle)
+    yield _check_vectors(live)
 
 
 def _check_files(bundle: Path, state: State) -> str:
@@ -50,11 +51,7 @@ def _check_files(bundle: Path, state: State) -> str:
 
 
 def kept_states(bundle: Path, state: State) -> list[State]:
-    """Return the states that are kept: in force, to roll back to, and as fitted.
-
-    Raises:
-        BundleError: a manifest is damaged.
-    """
+    """Return the states that are kept: in force, to roll back to, and as fitted."""
     if not state.generation:
         return [state]
     with explained(bundle, f"reading {MANIFEST}"):
@@ -66,14 +63,12 @@ def kept_states(bundle: Path, state: State) -> list[State]:
     return [state, before, fitted] if before.generation else [state, before]
 
 
-def _check_vectors(
-    vectors: Callable[[np.ndarray], np.ndarray], n: int, bundle: Path, sample: int = 1000
-) -> str:
-    positions = np.unique(np.linspace(0, n - 1, min(n, sample)).astype(np.int64))
+def _check_vectors(live: Live) -> str:
+    positions = evenly(len(live.items), SAMPLE)
     try:
-        norms = np.linalg.norm(vectors(positions), axis=1)
+        norms = np.linalg.norm(live.vectors(positions), axis=1)
     except ValueError as error:
         return f"vectors: the index can't give them back ({error})"
     if not np.isfinite(norms).all():
-        raise BundleError(f"{bundle}: a vector of the index is not finite.")
+        raise BundleError(f"{live.bundle}: a vector of the index is not finite.")
     return f"vectors: {len(positions):,} read back, all finite"

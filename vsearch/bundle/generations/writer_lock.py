@@ -15,7 +15,7 @@ def writing(bundle: Path) -> Iterator[None]:
     Readers need no lock.
 
     Raises:
-        BundleError: it is no bundle, or somebody else is changing it.
+        BundleError: it is no bundle, or another process is changing it.
     """
     if not (bundle / MANIFEST).is_file():
         raise BundleError(f"{bundle} is no bundle: it has no {MANIFEST}.")

@@ -90,7 +90,7 @@ def _embed(args: argparse.Namespace) -> None:
         TimeRemainingColumn,
     )
 
-    from vsearch.bundle.bulk.network import decide, network_of
+    from vsearch.bundle.bulk.network import decide
     from vsearch.bundle.bulk.plan import Network, begin, start
     from vsearch.bundle.bulk.writer import Writer, forget_errors
     from vsearch.bundle.generations.manifest import model_of, read_fitted
@@ -103,7 +103,7 @@ def _embed(args: argparse.Namespace) -> None:
     begun = begin(args.out, model, items, source.name, args.part_size)
     kept = Network(**begun.manifest["network"]) if begun else None
     chosen = decide(args.bundle, args.runtime, kept)
-    network = network_of(chosen.runtime)
+    network = Network(chosen.runtime.name, chosen.runtime.precision)
     parts = begun or start(args.out, model, items, source.name, args.part_size, network)
     first = Network(**parts.manifest["network"])
     if first != network:  # another process was quicker, and chose otherwise

@@ -15,9 +15,8 @@ NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,15})?")
 class FilterError(VsearchError):
     """A filter can't be understood, or doesn't fit the items.
 
-    Attributes:
-        position: the character, from 1, where it went wrong; None: there is no text, only a
-            column's name.
+    `position`: the character, from 1, where it went wrong; None: there is no text, only a column's
+    name.
     """
 
     def __init__(self, message: str, position: int | None) -> None:
@@ -93,10 +92,8 @@ class Table:
         self._columns: dict[str, Column] = {}
 
     def column(self, name: str, position: int | None = None) -> Column:
-        """Return a column by its name, which was read at `position`.
-
-        Raises:
-            FilterError: there is none of this name; the message lists those that there are.
+        """Return a column by its name, which was read at `position`, or raise a FilterError that
+        lists the names.
         """
         if name not in self._columns:
             names = self._items.column_names

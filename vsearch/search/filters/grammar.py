@@ -49,11 +49,7 @@ class Filter:
     condition: Condition
 
     def mask(self, items: pa.Table | Table) -> np.ndarray:
-        """Return bool (n,): which items meet it.
-
-        Raises:
-            FilterError: there is no such column, or its values can't be compared like this.
-        """
+        """Return bool (n,): which items meet it."""
         return self.condition.truth(_table(items))[0]
 
     def unmet(self, items: pa.Table | Table) -> list[str]:

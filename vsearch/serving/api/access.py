@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from vsearch.serving.api.settings import Settings
 
-REMEMBERED = 10_000  # callers whose rate is known at once
+REMEMBERED = 10_000  # callers
 ADMIN = "/v1/admin/"  # paths that want an admin key
 KEYED = "/v1/"  # paths that want a key
 
@@ -32,10 +32,8 @@ class Access:
         self.rate = Rate(settings.rate_per_minute)
 
     def check(self, path: str, headers: Headers, address: str) -> None:
-        """Check and count a request.
-
-        Raises:
-            HTTPException: 401, no key or a wrong one; 429, too many requests.
+        """Check and count a request; an HTTPException refuses it: 401 without a valid key, 429 for
+        one too many.
         """
         if not path.startswith(KEYED):
             return
@@ -58,12 +56,7 @@ def given_key(headers: Headers) -> str:
 
 
 class Rate:
-    """A token bucket for each caller: a minute's worth at once, then what a minute gives back.
-
-    Args:
-        per_minute: requests; 0: no limit.
-        clock: seconds, rising.
-    """
+    """A token bucket for each caller: a minute's worth at once, then what a minute gives back."""
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.per_minute = per_minute
@@ -71,11 +64,7 @@ class Rate:
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()  # requests, and when
 
     def count(self, caller: str) -> None:
-        """Count a request.
-
-        Raises:
-            HTTPException: 429, with Retry-After.
-        """
+        """Count a request, or raise a 429 with Retry-After."""
         wait = self.take(caller)
         if wait > 0:
             detail = f"More than {self.per_minute} requests a minute. Try again in {wait:.0f} s."

@@ -5,7 +5,6 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
@@ -38,7 +37,7 @@ DESCRIPTION = """Finds the items of a catalog that look most like a photo.
   `pattern is missing`, `price < 30`; the facets of `/v1/info` say what can be asked.
 - **429** and **503** say in `Retry-After` when to come again.
 """
-ERRORS = {
+ERRORS: dict[int | str, str] = {
     400: "The request can't be read",
     401: "No valid key",
     404: "No such item",
@@ -55,11 +54,14 @@ NOT_SWAPPED = "It can't be done; the bundle that is served stays"
 def create_app(
     bundle_folder: Path | Callable[[], Path], settings: Settings | None = None
 ) -> FastAPI:
-    """Return the service of a bundle, which is opened and checked, or a BundleError is raised.
+    """Return the service of a bundle, opened and checked.
 
     Args:
         bundle_folder: where the bundle is, or what tells so, asked again at each reload.
         settings: by default from the environment.
+
+    Raises:
+        BundleError: the bundle can't be served.
     """
     settings = settings or Settings()
     find_bundle = bundle_folder if callable(bundle_folder) else lambda: bundle_folder
@@ -90,16 +92,13 @@ def create_app(
 
 
 def _add_routes(app: FastAPI, settings: Settings) -> None:
-    errors: dict[int | str, dict[str, Any]] = {
-        status: described(text) for status, text in ERRORS.items()
-    }
+    errors = {status: described(text) for status, text in ERRORS.items()}
     checked = [*DESCRIBED, Depends(refuse_unknown)]
     for routes in (search_routes, explain_routes, item_routes, status_routes):
         app.include_router(routes.router, dependencies=checked, responses=errors)
     app.include_router(status_routes.open_router)
     if settings.admin_keys:
-        refusals: dict[int | str, dict[str, Any]] = {409: described(NOT_SWAPPED)}
-        refusals |= {status: errors[status] for status in (401, 429)}
+        refusals = {401: errors[401], 409: described(NOT_SWAPPED), 429: errors[429]}
         app.include_router(admin_routes.router, dependencies=DESCRIBED, responses=refusals)
 
 

@@ -14,7 +14,7 @@ from vsearch.serving.api.problems import Busy
 
 @dataclass(frozen=True)
 class _Waiting:
-    """A photo that waits to be embedded by a runtime."""
+    """A photo that waits to be embedded."""
 
     runtime: Runtime
     photo: np.ndarray
@@ -57,17 +57,12 @@ class Batcher:
         return self._queue.qsize()
 
     async def embed(self, runtime: Runtime, photo: np.ndarray) -> np.ndarray:
-        """Return the unit vector, float32 (dim,), of a photo, uint8 (3, size, size).
-
-        Raises:
-            Busy: `max_waiting` photos wait already.
-        """
+        """Return the unit vector, float32 (dim,), of a photo, uint8 (3, S, S), or raise Busy."""
         waiting = _Waiting(runtime, photo)
         try:
             self._queue.put_nowait(waiting)
         except queue.Full as error:
-            many = f"{self.max_waiting} photos wait to be embedded already"
-            raise Busy(f"{many}. Try again later.") from error
+            raise Busy(f"{self.max_waiting} photos wait already. Try again later.") from error
         return await wrap_future(waiting.vector)
 
     def close(self) -> None:

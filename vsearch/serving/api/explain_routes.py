@@ -1,6 +1,5 @@
 from typing import Annotated
 
-import numpy as np
 from fastapi import APIRouter, Form
 from starlette.exceptions import HTTPException
 
@@ -45,31 +44,20 @@ def _explain(bundle: ServedBundle, id: str, query: SeenPhoto, item: SeenPhoto) -
     from vsearch.models.score_maps import split_score
 
     maps = split_score(bundle.embedder, query.square, item.square)
-    return ExplainReply(
-        id=id,
-        score=maps.score,
-        query=_heatmap(maps.query, query),
-        item=_heatmap(maps.item, item),
-    )
+    of_query = Heatmap(parts=maps.query.tolist(), box=query.box)
+    of_item = Heatmap(parts=maps.item.tolist(), box=item.box)
+    return ExplainReply(id=id, score=maps.score, query=of_query, item=of_item)
 
 
 def _item_photo(steps: Steps, row: int) -> SeenPhoto:
     bundle = steps.bundle
     path = bundle.photo(row)
+    wanted = bundle.runtime.preprocessing
+    most = steps.service.settings.max_pixels
     try:
         if path is None:
             raise PhotoError("none")
-        photo = open_photo(
-            path,
-            bundle.box(row),
-            bundle.preprocessing.fill,
-            steps.service.settings.max_pixels,
-            bundle.preprocessing.size,
-        )
+        photo = open_photo(path, bundle.box(row), wanted.fill, most, wanted.size)
     except PhotoError as error:
         raise HTTPException(404, "This item has no photo that can be read.") from error
-    return see(photo, bundle.preprocessing)
-
-
-def _heatmap(parts: np.ndarray, seen: SeenPhoto) -> Heatmap:
-    return Heatmap(parts=parts.tolist(), box=seen.box)
+    return see(photo, wanted)

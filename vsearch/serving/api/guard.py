@@ -154,8 +154,8 @@ class _Exchange:
         return min(self.settings.max_json_bytes, self.settings.max_body_bytes)
 
     def _too_long(self) -> HTTPException:
-        limit = f"The request's body is longer than {self.longest:,} bytes."
-        return HTTPException(413, f"{limit} Send a smaller photo, or fewer searches at once.")
+        limit = f"The request's body is longer than {self.longest:,} bytes"
+        return HTTPException(413, f"{limit}: send a smaller photo, or fewer searches at once.")
 
     async def _refuse(self, refused: HTTPException) -> None:
         if self.status:
@@ -175,7 +175,8 @@ class _Exchange:
 
 
 def route_path(scope: Scope) -> str:
-    """Return the path as the router sees it, below the root path: the one that needs a key or not.
+    """Return the path below the root path, as the router sees it: it decides whether a key is
+    needed.
 
     A proxy may leave the root path in the path, or take it out (ASGI allows both).
     """

@@ -28,10 +28,8 @@ class Region:
         return self.x, self.y, self.x + self.w, self.y + self.h
 
     def within(self, photo: Image.Image) -> "Region":
-        """Return the whole pixels of a photo that the region touches, as a catalog's box is read.
-
-        Raises:
-            PhotoError: there are none.
+        """Return the whole pixels of a photo that the region touches, or raise a PhotoError if
+        none.
         """
         left = max(0, math.floor(self.x))
         top = max(0, math.floor(self.y))
@@ -49,8 +47,7 @@ class SeenPhoto:
 
     Attributes:
         square: uint8 (3, size, size).
-        box: what the square shows, in shares of the whole photo's width and height; outside 0..1
-            where the photo was padded.
+        box: what it shows, in shares of the whole photo's sides; outside 0..1 where it was padded.
     """
 
     square: np.ndarray
@@ -89,11 +86,7 @@ def decode(
 def see(
     photo: Image.Image, preprocessing: Preprocessing, region: Region | None = None
 ) -> SeenPhoto:
-    """Return an upright RGB photo, or the part of it in `region`, as the network gets it.
-
-    Raises:
-        PhotoError: nothing of it is in the region.
-    """
+    """Return an upright RGB photo, or the part of it in `region`, as the network gets it."""
     shown = Region(0, 0, *photo.size)
     part = photo
     if region is not None:
@@ -109,11 +102,7 @@ def see(
 
 
 def thumbnail(path: Path, box: Box | None, size: int, max_pixels: int) -> bytes:
-    """Return an item's photo (cut to its box) as a JPEG whose sides are at most `size` pixels.
-
-    Raises:
-        PhotoError: it can't be read.
-    """
+    """Return an item's photo (cut to its box) as a JPEG whose sides are at most `size` pixels."""
     photo = open_photo(path, box, max_pixels=max_pixels, side=size)
     photo.thumbnail((size, size))
     file = io.BytesIO()

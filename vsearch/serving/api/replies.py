@@ -19,12 +19,7 @@ def search_reply(
     took: Took,
     calibrated: bool,
 ) -> SearchReply:
-    """Return the reply of hits as `Searcher.find` returns them.
-
-    Args:
-        root_path: path under which the service is offered.
-        calibrated: the bundle's calibration, if there is one, holds for such a search.
-    """
+    """Return the reply of hits; `calibrated`: the bundle's calibration holds for such a search."""
     calibration = bundle.calibration if calibrated else None
     scores = found[0].astype(float)
     probabilities = [None] * len(scores)

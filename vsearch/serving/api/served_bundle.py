@@ -10,7 +10,7 @@ from vsearch.bundle.exports.choice import WantedName, WantedPrecision
 from vsearch.bundle.network import checked_embedder
 from vsearch.bundle.opening import open_chosen
 from vsearch.data.items import boxes
-from vsearch.data.photos import Box, Preprocessing
+from vsearch.data.photos import Box
 from vsearch.evaluation import calibration
 from vsearch.evaluation.calibration import Calibration
 from vsearch.models.runtimes.base import Runtime
@@ -30,7 +30,6 @@ class ServedBundle:
 
     Attributes:
         folder: where it was read; links resolved.
-        searcher: index and items.
         precision: of the runtime, and why: `bfloat16: ...`.
         calibration: what scores are worth; None where nothing was calibrated.
         facets: what filters can ask.
@@ -66,16 +65,6 @@ class ServedBundle:
         """Of the index."""
         return int(self.searcher.manifest["generation"])
 
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """How photos are made fit for the network."""
-        return self.runtime.preprocessing
-
-    @property
-    def dim(self) -> int:
-        """Of embeddings."""
-        return self.runtime.dim
-
     @cached_property
     def positions(self) -> dict[str, int]:
         """Each id's row in the items."""
@@ -108,7 +97,7 @@ class ServedBundle:
 
 
 def can_explain(manifest: dict[str, Any]) -> bool:
-    """Say whether scores of this network split over positions, and PyTorch is there to do it."""
+    """Tell whether scores of this network split over positions, and PyTorch is there to do it."""
     return manifest["explains"] and find_spec("torch") is not None
 
 
@@ -125,8 +114,7 @@ def open_checked(
         It, and a line for each thing that was checked.
 
     Raises:
-        BundleError: says which part is missing, damaged or foreign, or that the network embeds
-            differently now, or can't do it with this runtime in this precision.
+        BundleError: a file is missing, damaged or foreign, or the network embeds differently now.
     """
     start = time.perf_counter()
     folder = folder.resolve()

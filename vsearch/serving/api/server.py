@@ -73,7 +73,7 @@ def serve(bundle: Path | None, flags: list[str], file: Path | None) -> None:
 
 
 def check_address(settings: Settings) -> None:
-    """Check that the service can listen where it should, before a bundle is opened."""
+    """Check, before a bundle is opened, that the service can listen where it should."""
     host = settings.host
     if host not in LOOPBACK and not settings.behind_proxy:
         raise CannotServe(

@@ -20,8 +20,7 @@ class NothingBefore(Exception):
 class Service:
     """What all requests share: the bundle that is served, the one before it, threads, metrics.
 
-    Args:
-        find_bundle: tells the folder of the bundle, at the start and at each reload.
+    `find_bundle` tells the bundle's folder, at the start and at each reload.
     """
 
     def __init__(self, find_bundle: Callable[[], Path], settings: Settings) -> None:
@@ -83,8 +82,7 @@ class Service:
             settings.runtime_threads,
         )
         logger.info("bundle checked", extra={"bundle": str(bundle.folder), "checked": checked})
-        missing = bundle.missing_photos()
-        if missing:
+        if missing := bundle.missing_photos():
             logger.warning(missing)
         return bundle
 

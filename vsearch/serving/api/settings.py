@@ -123,11 +123,10 @@ def separated(text: str) -> list[str]:
 
 
 def from_flags(flags: list[str], file: Path | None = None) -> Settings:
-    """Return settings of flags, environment and, if there is one, a YAML file.
+    """Return settings of flags, environment and, if there is one, a YAML file; a wrong flag exits.
 
     Raises:
         pydantic.ValidationError, pydantic_settings.SettingsError: a name or a value is wrong.
-        SystemExit: a flag is.
     """
 
     class FromFile(Settings):

@@ -51,7 +51,7 @@ class Steps:
         most = self.service.settings.max_pixels
         with self._timed("decode"):
             return await self.service.decoding.run(
-                decode, data, self.bundle.preprocessing, region, most
+                decode, data, self.bundle.runtime.preprocessing, region, most
             )
 
     async def embed(self, data: bytes, region: Region | None) -> np.ndarray:
@@ -68,11 +68,10 @@ class Steps:
         leave_out: Sequence[int] = (),
         calibrated: bool = True,
     ) -> SearchReply:
-        """Return the items nearest to a unit vector, float32 (1, dim).
+        """Return the items nearest to a unit vector, float32 (1, dim), but those in rows
+        `leave_out`.
 
-        Args:
-            leave_out: rows of items that are not to be found.
-            calibrated: the query is one that the calibration was made with: a new, whole photo.
+        `calibrated`: the calibration was made with such queries: new, whole photos.
         """
         with self._timed("search"):
             reply = await self.service.searching.run(
@@ -82,18 +81,14 @@ class Steps:
         return reply
 
     async def search_examples(self, wanted: SearchRequest) -> SearchReply:
-        """Search by ids, by an embedding, or by both.
-
-        Raises:
-            HTTPException: 404, no such item; 422, neither, or an embedding that is none.
-            ExampleError: the examples leave no direction to search in.
-        """
+        """Search by ids, by an embedding, or by both."""
         if wanted.embedding is None and not wanted.positive:
-            needed = "Send positive examples or an embedding"
-            raise HTTPException(422, f"{needed}; negative examples alone are not enough.")
-        given = np.zeros((0, self.bundle.dim), dtype=np.float32)
+            needed = "Send positive examples or an embedding; negative ones alone are not enough."
+            raise HTTPException(422, needed)
+        dim = self.bundle.runtime.dim
+        given = np.zeros((0, dim), dtype=np.float32)
         if wanted.embedding is not None:
-            given = unit_vector(wanted.embedding, self.bundle.dim)
+            given = unit_vector(wanted.embedding, dim)
         near = [self.position(example.id) for example in wanted.positive]
         far = [self.position(example.id) for example in wanted.negative]
         if not near and not far:

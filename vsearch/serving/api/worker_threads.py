@@ -10,13 +10,11 @@ T = TypeVar("T")
 
 
 class WorkerThreads:
-    """Threads for blocking work, for which no more than `max_waiting` calls may wait.
+    """Threads for blocking work, named after it, for which no more than `max_waiting` calls may
+    wait.
 
     A call counts until it ends, even if its request was given up: a thread can't be interrupted.
     (anyio's CapacityLimiter would forget it.)
-
-    Args:
-        what: they do, for names of threads and for messages.
     """
 
     def __init__(self, what: str, threads: int, max_waiting: int) -> None:

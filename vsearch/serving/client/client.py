@@ -67,18 +67,12 @@ class Client(_Connection):
     """The service, as Python methods. Threads may share one; `with` closes its connections.
 
     What is busy or can't be reached is tried again, see `vsearch.serving.client.retries`. Each
-    method raises a `ServiceError`:
-
-        Refused: the service says no; the message says why. One of them is Busy: still too early to
-            try again.
-        Unreachable, TooSlow: no answer.
-        Unexpected: what answers is no vsearch service.
+    method raises a `ServiceError`: Refused where the service says no (Busy: still too early to try
+    again), Unreachable or TooSlow without an answer, Unexpected where no vsearch service answers.
 
     Args:
         url: where it is, such as http://127.0.0.1:8000.
-        api_key: where it wants one.
-        timeout_s: the longest wait for a connection, for the next part of an answer, or to get rid
-            of one of a photo.
+        timeout_s: the longest wait for a connection, or for a piece to be sent or to come.
         attempts: requests in all for one call, at least 1.
         max_wait_s: the longest wait between two of them.
         transport: another way to reach it: a proxy, a certificate, or in tests the app itself.

@@ -23,7 +23,6 @@ class Photo:
     """A photo that is searched with.
 
     Attributes:
-        data: its bytes, as they came.
         picture: to be shown; None: the page can't.
         region: the part of it that counts; None: all.
     """

@@ -19,11 +19,8 @@ ORIENTATION = 0x0112  # EXIF's tag; from 5 on the sides are swapped
 
 @dataclass(frozen=True)
 class Picture:
-    """A photo to be shown.
-
-    Attributes:
-        shown: RGB, upright, its longer side at most SIDE pixels.
-        size: width and height of the upright photo itself.
+    """A photo to be shown, RGB, upright, at most SIDE pixels a side; `size`: width and height
+    before.
     """
 
     shown: Image.Image

@@ -41,11 +41,7 @@ def info() -> Info:
 
 
 def known() -> Info:
-    """Return what is served, or was before the service went away: the page stays as it was.
-
-    Raises:
-        ServiceError: it is away, and was before.
-    """
+    """Return what is served, or was before the service went away: the page stays as it was."""
     try:
         st.session_state[KNOWN] = info()
     except ServiceError:
