@@ -24,28 +24,26 @@ logger = logging.getLogger(__name__)
 
 
 class AutoIndex(Index):
-    """Tries several kinds of index on the vectors themselves, and keeps the fastest within the
-    budgets.
+    """Tries several kinds of index on the vectors, and keeps the fastest within the budgets.
 
-    Up to 500 vectors are held out as queries; candidates are built from the others, or from 50,000
-    of them, and are measured by these queries: so never by vectors that they hold. The chosen one
-    is then built from all vectors. With more than 50,000, times and bytes are brought to their
-    number (`trial.growth`), which is an estimate, and recall is that of the sample, a little higher
-    than with all: the fit's report measures the index that is served.
+    Up to 500 vectors are held out as queries. Candidates are built from the others, or from 50,000
+    of them; the best one is then built from all vectors. With more than 50,000, times and bytes are
+    estimated for all (`trial.growth`), and recall is the sample's, a little higher than with all:
+    the fit's report measures the index that is served.
 
-    Recall and bytes are the same for the same seed; times are not. Medians of interleaved rounds,
-    and a tie of 10 % in which the simpler candidate is taken, keep the choice from flipping; to pin
-    it, put what `describe` calls `pin` in the place of AutoIndex in the config. The trial holds all
-    candidates in memory at once: for 50,000 vectors of 2,048 dimensions some 2.5 GB.
+    Times differ between runs. Medians of interleaved rounds, and the simpler candidate in a tie of
+    10 %, keep the choice from flipping; what `describe` calls `pin` fixes it, in the place of
+    AutoIndex in the config. The trial holds all candidates in memory at once: for 50,000 vectors of
+    2,048 dimensions some 2.5 GB.
 
     Args:
         min_recall: share (0..1) of the exact 10 best that must be found.
-        max_ms: milliseconds that a single search may take, on this machine with its threads.
-        max_mib: MiB that the index may take in memory, as its files do on the disk.
+        max_ms: milliseconds that a single search may take.
+        max_mib: MiB that the index may take.
         candidates: what to try, simplest first; None: what suits the number of vectors.
         sample: vectors in a trial.
         seed: of the sample and of k-means.
-        threads: for building and searching.
+        threads: of the indexes.
     """
 
     def __init__(
@@ -79,11 +77,10 @@ class AutoIndex(Index):
         return self.chosen is not None and self.chosen.exact
 
     def build(self, embeddings: np.ndarray) -> None:
-        """Try the candidates, and index float32 (n, dim) unit vectors with the best.
+        """Try the candidates, and index the vectors with the best.
 
         Raises:
             BudgetError: no candidate is within the budgets.
-            ValueError: the vectors can't be indexed.
         """
         n, dim = embeddings.shape
         held = min(HELD_OUT, n // 5)
@@ -112,25 +109,23 @@ class AutoIndex(Index):
         logger.info("AutoIndex: %s", reason)
 
     def add(self, embeddings: np.ndarray) -> None:
-        """Append float32 (m, dim) unit vectors to the chosen index."""
+        """See `Index`."""
         self._built().add(embeddings)
 
     def remove(self, positions: np.ndarray) -> None:
-        """Take out the vectors at int (m,) positions; the others close up."""
+        """See `Index`."""
         self._built().remove(positions)
 
     def search(self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None) -> Hits:
-        """Return scores and positions, each (q, k), that the chosen index finds."""
+        """See `Index`."""
         return self._built().search(queries, k, allowed)
 
     def vectors(self, positions: np.ndarray) -> np.ndarray:
-        """Return the vectors at int (m,) positions, as well as the chosen index keeps them."""
+        """See `Index`."""
         return self._built().vectors(positions)
 
     def save(self, folder: Path) -> list[str]:
-        """Write the chosen index's files, and auto.json: its class, budgets, candidates, what all
-        showed, and why.
-        """
+        """Write the chosen index's files, and auto.json: its class, and how it was chosen."""
         chosen = self._built()
         try:
             described = self._described or [_described(one) for one in self.candidates or []]
@@ -151,11 +146,7 @@ class AutoIndex(Index):
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Open the chosen index, and what was known of the choice.
-
-        Raises:
-            ValueError: the files are no index that AutoIndex chose, or its class can't be imported.
-        """
+        """Open the chosen index, and what was known of the choice."""
         try:
             entry = json.loads((folder / FILE).read_text())
             kind = find(entry.pop("class_path"), Index)
@@ -173,9 +164,7 @@ class AutoIndex(Index):
         return 0 if self.chosen is None else len(self.chosen)
 
     def describe(self) -> dict[str, Any]:
-        """Return the chosen index's own description, how to pin it, why it was chosen, and what all
-        showed.
-        """
+        """Return the chosen index's own description, how to pin it, and how it was chosen."""
         if self.chosen is None:
             return super().describe()
         return {
@@ -214,7 +203,6 @@ class AutoIndex(Index):
 def _try(
     offered: Sequence[Candidate], vectors: np.ndarray, queries: np.ndarray, n: int
 ) -> tuple[list[Trial], list[Measured]]:
-    """Build and measure all candidates, with a progress bar."""
     with Progress() as progress:
         building = progress.add_task(f"Building {len(offered)} indexes to try", total=len(offered))
         trials = build_all(offered, vectors, lambda: progress.advance(building))
@@ -224,7 +212,7 @@ def _try(
 
 
 def _described(index: Index) -> dict[str, Any]:
-    """Return what builds a candidate again, with its own settings; raises as `describe` does."""
+    """Return what builds a candidate again."""
     if not isinstance(index, FaissIndex):
         return describe(index)
     entry = _pin(index)

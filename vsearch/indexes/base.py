@@ -48,23 +48,19 @@ class Index(ABC):
 
     @abstractmethod
     def add(self, embeddings: np.ndarray) -> None:
-        """Append float32 (m, dim) unit vectors, at the positions n .. n + m - 1. Nothing is trained
-        anew.
-        """
+        """Append float32 (m, dim) unit vectors; nothing is trained anew."""
 
     @abstractmethod
     def remove(self, positions: np.ndarray) -> None:
-        """Take out the vectors at int (m,) positions; those that stay keep their order and close
-        up.
-        """
+        """Take out the vectors at int (m,) positions; the others close up in their order."""
 
     @abstractmethod
     def search(
         self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return scores (cosines, float32 (q, k), best first) and positions (int64 (q, k)) for unit
-        vectors (q, dim).
+        """Search with unit vectors (q, dim).
 
+        Returns scores (cosines, float32 (q, k), best first) and positions (int64 (q, k)).
         `allowed`, bool (n,), says which positions may be found; None: all. `k` is lowered to the
         number of vectors that may be found. Without `allowed`, a place that the index can't fill
         has position -1 and score -1; with it, every place is filled.
@@ -72,20 +68,16 @@ class Index(ABC):
 
     @abstractmethod
     def vectors(self, positions: np.ndarray) -> np.ndarray:
-        """Return the vectors at int (m,) positions, float32 (m, dim), as well as the index keeps
-        them.
-        """
+        """Return float32 (m, dim): the vectors at int (m,) positions, as the index keeps them."""
 
     @abstractmethod
     def save(self, folder: Path) -> list[str]:
-        """Write the index into an existing folder; return the names of its files. The caller syncs
-        and renames.
-        """
+        """Write files into a folder and return their names; the caller syncs and renames."""
 
     @classmethod
     @abstractmethod
     def open(cls, folder: Path) -> Self:
-        """Open what `save` wrote, settings for searching included.
+        """Open what `save` wrote, settings included.
 
         Raises:
             ValueError: the files are no index of this kind.

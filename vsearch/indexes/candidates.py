@@ -25,41 +25,29 @@ K_FACTOR = (4, 10, 30, 100)
 
 @dataclass(frozen=True)
 class Candidate:
-    """A kind of index, and the settings to search it with.
+    """A kind of index, and the settings to search it with."""
 
-    Attributes:
-        make: called with a number of vectors; returns an index for that many, not built yet.
-        settings: parameters for `FaissIndex.set`; one built index is measured with each.
-    """
-
-    make: Callable[[int], Index]
-    settings: tuple[dict[str, float], ...] = ({},)
+    make: Callable[[int], Index]  # given a number of vectors; not built yet
+    settings: tuple[dict[str, float], ...] = ({},)  # for `FaissIndex.set`, measured one by one
 
 
 def given(index: Index) -> Candidate:
-    """Return the user's own index, not built yet, as a candidate with the settings that it has."""
+    """Return the user's own index as a candidate."""
     return Candidate(lambda n: deepcopy(index))
 
 
 def candidates(
     n: int, dim: int, trained_on: int, seed: int = 0, threads: int | None = None
 ) -> list[Candidate]:
-    """Return what may be worth its while for n vectors of `dim` dimensions, the simpler and more
-    exact first.
+    """Return what may suit n vectors of `dim` dimensions, the simpler and more exact first.
 
     Exact search, codes of 8 and 16 bits, HNSW (Malkov & Yashunin 2016) of whole vectors, and, with
     the best hits compared again, of their first principal components, and 4-bit codes in registers
     (André et al. 2015) at every size; inverted lists (Jégou et al. 2011) up to a million vectors,
     from there to ten million with product quantization after a learned rotation (Ge et al. 2013).
 
-    Args:
-        n: vectors that are to be searched in the end.
-        dim: their length.
-        trained_on: vectors in the trial; kinds that these can't train are left out.
-        seed: of k-means and samples.
-        threads: as the indexes take it.
+    Kinds that `trained_on` vectors, those in the trial, can't train are left out.
     """
-
     thorough = THOROUGH if n >= THOROUGH_FROM else {}
 
     def faiss(factory: str | Callable[[int], str], **parameter: tuple[float, ...]) -> Candidate:
@@ -99,17 +87,14 @@ def candidates(
 
 
 def lists(n: int) -> int:
-    """Return how many inverted lists suit n vectors: 4 sqrt(n) as a power of two, as FAISS's
-    guidelines have it.
+    """Return how many inverted lists suit n vectors: 4 sqrt(n) as a power of two, as FAISS advises.
 
-    So few that each centroid has enough vectors to be trained on.
+    They are so few that each centroid has enough vectors to be trained on.
     """
     wanted = min(4 * n**0.5, n / ENOUGH)
     return max(1, 1 << (int(wanted).bit_length() - 1)) if wanted >= 1 else 1
 
 
 def divisor(dim: int, most: int) -> int:
-    """Return the largest divisor of `dim` up to `most`: into how many parts of equal length a
-    vector is split.
-    """
-    return next(parts for parts in range(max(1, most), 0, -1) if dim % parts == 0)
+    """Return the largest divisor of `dim` up to `most`."""
+    return next(number for number in range(max(1, most), 0, -1) if dim % number == 0)

@@ -10,29 +10,19 @@ TIE = 1.10
 
 @dataclass(frozen=True)
 class Measured:
-    """What a candidate showed.
-
-    Attributes:
-        spec: the index, with its settings.
-        recall_at_10: share (0..1) of the exact 10 best that it finds.
-        single_ms: median milliseconds of a search for one query.
-        batch_ms: median milliseconds a query when many are asked at once.
-        disk_bytes: what its files take.
-        memory_bytes: what it takes once opened.
-        build_s: seconds to build the trial's index.
-    """
+    """What a candidate showed; times are medians."""
 
     spec: str
-    recall_at_10: float
-    single_ms: float
-    batch_ms: float
+    recall_at_10: float  # share (0..1) of the exact 10 best
+    single_ms: float  # of a search for one query
+    batch_ms: float  # a query, when many are asked at once
     disk_bytes: int
-    memory_bytes: int
-    build_s: float
+    memory_bytes: int  # once opened
+    build_s: float  # of the trial's index
 
     @property
     def memory_mib(self) -> float:
-        """MiB in memory."""
+        """What it takes once opened."""
         return self.memory_bytes / 2**20
 
     def __str__(self) -> str:
@@ -73,11 +63,7 @@ class Budgets:
 
 
 class BudgetError(VsearchError):
-    """No candidate is within the budgets.
-
-    Attributes:
-        frontier: what all showed, as `table` returns it.
-    """
+    """No candidate is within the budgets; `frontier`: what all showed, as `table` returns it."""
 
     def __init__(self, message: str, frontier: list[dict[str, Any]]) -> None:
         super().__init__(message)
@@ -85,14 +71,13 @@ class BudgetError(VsearchError):
 
 
 def choose(rows: Sequence[Measured], budgets: Budgets) -> int:
-    """Return the position of the best candidate: the fastest for single queries within the budgets.
+    """Return the position of the best candidate within the budgets.
 
-    Of those that take at most `TIE` times the fastest's time, it is the first in the list, where
-    simpler and more exact ones stand before others.
+    It is the first, and so the simplest, of those that take at most `TIE` times the fastest's time
+    for single queries.
 
     Raises:
-        BudgetError: none is within the budgets; lists the Pareto line and the one that misses them
-            least.
+        BudgetError: none is within the budgets; names the nearest and the Pareto line.
     """
     within = [number for number, row in enumerate(rows) if not budgets.excess(row)]
     if within:
@@ -110,9 +95,7 @@ def choose(rows: Sequence[Measured], budgets: Budgets) -> int:
 
 
 def pareto(rows: Sequence[Measured]) -> list[bool]:
-    """Return which candidates no other beats: none has a higher recall@10 in no more time, or less
-    time for as high.
-    """
+    """Return which candidates no other beats in recall@10 and time at once."""
     return [not any(_beats(other, row) for other in rows) for row in rows]
 
 
@@ -122,9 +105,7 @@ def _beats(one: Measured, other: Measured) -> bool:
 
 
 def table(rows: Sequence[Measured], budgets: Budgets, chosen: int | None) -> list[dict[str, Any]]:
-    """Return plain JSON values: each candidate's figures, whether it is within budget, on the
-    Pareto line, chosen.
-    """
+    """Return each candidate as plain JSON values: its figures, and how it fared."""
     return [
         {
             **asdict(row),
@@ -137,9 +118,7 @@ def table(rows: Sequence[Measured], budgets: Budgets, chosen: int | None) -> lis
 
 
 def why(rows: Sequence[Measured], budgets: Budgets, chosen: int) -> str:
-    """Explain a choice in two sentences: what it is within, and what was faster and why it wasn't
-    taken.
-    """
+    """Explain a choice, and why nothing faster was taken, in two sentences."""
     row = rows[chosen]
     within = sum(not budgets.excess(other) for other in rows)
     limits = [f"recall@10 of {budgets.min_recall:g} or more"]

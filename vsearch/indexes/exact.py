@@ -34,22 +34,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Nearest:
-    """The nearest vectors of one query.
+    """The nearest vectors of one query, best first; `compared`: how many were compared in full."""
 
-    Attributes:
-        scores: cosines, float32 (k,), best first.
-        positions: int64 (k,).
-        compared: how many vectors were compared in full.
-    """
-
-    scores: np.ndarray
-    positions: np.ndarray
+    scores: np.ndarray  # cosines, float32 (k,)
+    positions: np.ndarray  # int64 (k,)
     compared: int
 
 
 class ExactIndex(Index):
-    """Exact search that skips most of the work: the same hits as FAISS's IndexFlatL2, up to ties
-    within rounding.
+    """The same hits as FAISS's IndexFlatL2, up to ties within rounding, for a fraction of the work.
 
     Beside each vector stand its first principal components and the length of the rest. From these
     alone follows a bound that its distance can't fall below, rounding included (`prefix_bound`).
@@ -58,14 +51,9 @@ class ExactIndex(Index):
     Where the bound doesn't prune enough to pay, it is plain Flat.
 
     Args:
-        components: how many; 0: none, plain Flat; None: what is fastest for a sample of the
-            vectors, tried at build time. From which batch size on plain Flat is faster is tried in
-            any case. Hits don't depend on it.
-        threads: of FAISS and of NumPy's BLAS, for building and searching; None: as many as they
-            would take.
-
-    Raises:
-        ValueError: `components` is negative.
+        components: how many; 0: plain Flat; None: what is fastest for a sample of the vectors,
+            tried at build time. From which batch size on plain Flat is faster is always tried.
+        threads: of FAISS and of NumPy's BLAS; None: as many as they would take.
     """
 
     exact = True
@@ -73,10 +61,7 @@ class ExactIndex(Index):
 
     def __init__(self, components: int | None = None, threads: int | None = None) -> None:
         if components is not None and components < 0:
-            raise ValueError(
-                f"components: {components} is no number of components. 0: plain Flat; null: try "
-                "some."
-            )
+            raise ValueError(f"components: {components}; it takes 0 (plain Flat), more, or null")
         self.components = components
         self.threads = threads
         self._flat = FaissIndex("Flat", threads=threads)
@@ -89,27 +74,25 @@ class ExactIndex(Index):
         return f"Flat, exact by a prefix of {chosen} components" if chosen else "Flat"
 
     def build(self, embeddings: np.ndarray) -> None:
-        """Index float32 (n, dim) unit vectors; position i of the index is row i."""
+        """See `Index`."""
         self._flat.build(embeddings)
         self._build_prefix()
 
     def add(self, embeddings: np.ndarray) -> None:
-        """Append float32 (m, dim) unit vectors, projected on the axes that there are."""
+        """Append vectors, projected on the axes that there are."""
         self._flat.add(embeddings)
         if self._prefix is not None:
             with self._blas_threads():
                 self._prefix = self._prefix.appended(np.asarray(embeddings, dtype=np.float32))
 
     def remove(self, positions: np.ndarray) -> None:
-        """Take out the vectors at int (m,) positions; the others close up."""
+        """See `Index`."""
         self._flat.remove(positions)
         if self._prefix is not None:
             self._prefix = self._prefix.without(positions)
 
     def search(self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None) -> Hits:
-        """Return scores (cosines, best first) and positions, each (q, k); of equal distances the
-        first position wins.
-        """
+        """See `Index`; of equal distances the first position wins."""
         asked = np.ascontiguousarray(queries, dtype=np.float32)
         k = min(k, len(self) if allowed is None else int(allowed.sum()))
         plain = self._prefix is None or k < 1 or len(asked) >= self._flat_from
@@ -126,13 +109,11 @@ class ExactIndex(Index):
         return scores, positions
 
     def vectors(self, positions: np.ndarray) -> np.ndarray:
-        """Return the vectors at int (m,) positions, as they were given."""
+        """Return vectors as they were given."""
         return self._flat.vectors(positions)
 
     def save(self, folder: Path) -> list[str]:
-        """Write index.faiss, the flat index, readable by plain FAISS, and prefix.npz, which follows
-        from it.
-        """
+        """Write index.faiss, a flat index of plain FAISS, and prefix.npz, which follows from it."""
         names = self._flat.save(folder)
         settings = {
             "wanted": self.components,
@@ -149,11 +130,7 @@ class ExactIndex(Index):
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Open what `save` wrote; without its prefix file, the prefix is made anew.
-
-        Raises:
-            ValueError: index.faiss is no flat FAISS index, or prefix.npz is not its prefix.
-        """
+        """Open what `save` wrote; without its prefix file, the prefix is made anew."""
         opened = cls()
         opened._flat = FaissIndex.open(folder)
         opened.threads = opened._flat.threads
@@ -202,8 +179,9 @@ class ExactIndex(Index):
         k: int,
         among: np.ndarray | None,
     ) -> Nearest:
-        """Find the k nearest vectors to a query (dim,), given the bounds (n,) on all similarities
-        and by how much rounding may have lowered these.
+        """Compare a query (dim,) with as few vectors as the bounds (n,) on similarities allow.
+
+        `slack`: by how much rounding may have lowered the bounds.
         """
         if among is not None:
             bounds = bounds[among]
@@ -230,9 +208,7 @@ class ExactIndex(Index):
         return Nearest(scores, positions[best], compared=len(positions))
 
     def _distances(self, query: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        """Return squared L2 distances to (m,) positions, computed as IndexFlatL2 computes those of
-        one query.
-        """
+        """Return squared L2 distances to (m,) positions, rounded as IndexFlatL2 does."""
         distances_l2sq = np.empty(len(positions), dtype=np.float32)
         if len(positions):  # FAISS refuses none
             faiss.downcast_index(self._flat.built).compute_distance_subset(
@@ -279,9 +255,7 @@ class ExactIndex(Index):
                 self._compared_share = float(median(one.compared for one in each)) / n
 
     def _keep_fastest(self, tried: list[int], queries: np.ndarray) -> None:
-        """Keep the part of the prefix that is fastest for single queries, if any beats plain
-        Flat.
-        """
+        """Shorten the prefix to what is fastest for single queries, or drop it if Flat is."""
         assert self._prefix is not None
         whole = self._prefix
         self._prefix = None
@@ -296,17 +270,9 @@ class ExactIndex(Index):
 
         shown = ", ".join(f"{p}: {ms:.2f}" for p, ms in times_ms.items())
         if best is None:
-            logger.warning(
-                "ExactIndex: no prefix prunes enough to pay, so it is plain Flat (ms a search: "
-                "%s).",
-                shown,
-            )
+            logger.warning("ExactIndex: no prefix prunes enough to pay (ms a search: %s).", shown)
         else:
-            logger.info(
-                "ExactIndex: %d components (ms a search, 0 is plain Flat: %s).",
-                best.components,
-                shown,
-            )
+            logger.info("ExactIndex: %d components (ms a search: %s).", best.components, shown)
 
     def _find_crossing(self, queries: np.ndarray) -> float:
         """Return the batch size from which plain Flat is faster."""
@@ -322,12 +288,7 @@ class ExactIndex(Index):
         return median(_search_ms(self, query[None]) for query in queries)
 
     def _read_prefix(self, path: Path) -> None:
-        """Take the prefix from its file, once some of its vectors have been compared with the flat
-        index's.
-
-        Raises:
-            ValueError: it isn't of these vectors.
-        """
+        """Take the prefix from its file, if some of its rows fit the flat index's vectors."""
         with np.load(path) as stored:
             settings = json.loads(str(stored["settings"]))
             self.components = settings.get("wanted")
@@ -343,6 +304,7 @@ class ExactIndex(Index):
         if prefix.rows.shape[1] != n or len(basis) != dim:
             held = f"{prefix.rows.shape[1]} vectors of {len(basis)} dimensions"
             raise ValueError(f"it holds {held}, not {n} of {dim}")
+
         probe = np.linspace(0, n - 1, 16, dtype=int)
         wanted = Prefix.of(vectors[probe], basis).rows
         if not np.allclose(wanted, prefix.rows[:, probe], atol=1e-6):

@@ -12,10 +12,10 @@ def search_among(vectors: np.ndarray, positions: np.ndarray, queries: np.ndarray
     """Compare queries with each of some vectors.
 
     Args:
-        vectors: float32 (m, dim), unit length.
+        vectors: float32 (m, dim).
         positions: int (m,), where each stands in the index; rising, so that of equal scores the
             first position wins.
-        queries: float32 (q, dim), unit length.
+        queries: float32 (q, dim).
         k: hits a query; lowered to m.
     """
     scores = np.clip(queries @ vectors.T, -1, 1)

@@ -23,34 +23,31 @@ from vsearch.indexes.faiss_removal import remove
 
 FILE = "index.faiss"
 SETTINGS = "index.json"
-# m of n allowed are few, and each is compared, up to m * m = FEW * n, where the vectors are given
-# back one by one, or FEW_WHOLE * n, where they lie there whole: about where HNSW32 takes as long
-# (2,048-d)
+# Each of m allowed ones of n is compared up to m * m = FEW * n, or FEW_WHOLE * n where vectors are
+# kept whole: about where HNSW32 takes as long (2,048-d)
 FEW = 200
 FEW_WHOLE = 1000
 SEVERAL = 8  # queries from which on a matrix product pays for bringing the vectors together
 
 
 class FaissIndex(Index):
-    """Any index of FAISS, named by its factory string, over unit vectors with squared L2; scores
-    come out as cosines.
+    """Any index of FAISS, named by its factory string.
 
-    FAISS returns squared L2 distances d2; for unit vectors |a - b|^2 = |a|^2 + |b|^2 - 2 a.b = 2 -
-    2 cos, hence cos = 1 - d2 / 2. An index that keeps codes (PQ, SQ, RaBitQ) estimates d2.
+    FAISS returns squared L2 distances d2; for unit vectors d2 = |a|^2 + |b|^2 - 2 a.b, hence the
+    score is cos = 1 - d2 / 2. An index that keeps codes (PQ, SQ, RaBitQ) estimates d2.
 
     Args:
         factory: FAISS's own language
             (https://github.com/facebookresearch/faiss/wiki/The-index-factory): `Flat`,
             `IVF1024,Flat`, `OPQ64_256,IVF1024,PQ64`, `HNSW32`, `PQ256x4fs,RFlat`, `SQ8`, ...
-        search: parameters by FAISS's own names, as its ParameterSpace takes them: nprobe, efSearch,
-            k_factor_rf, ...; efConstruction, how thoroughly a graph is made (FAISS's own: 40),
-            counts when vectors are added.
-        train_sample: how many vectors, drawn at random, centroids and codes are trained on; None:
-            all (FAISS itself draws up to 256 a centroid).
+        search: parameters by the names of FAISS's ParameterSpace: nprobe, efSearch, k_factor_rf,
+            ...; efConstruction (FAISS's own: 40) counts when vectors are added to a graph.
+        train_sample: how many vectors, drawn at random, to train on; None: all (FAISS itself draws
+            up to 256 a centroid).
         seed: of that sample and of k-means.
-        threads: for building and searching; None: as many as OpenMP would take.
-        mmap: once saved and opened, leave flat vectors and inverted lists on the disk until a
-            search reads them. Adding and removing bring the whole index into memory.
+        threads: None: as many as OpenMP would take.
+        mmap: leave flat vectors and inverted lists of an opened index on the disk until a search
+            reads them. Adding and removing bring the whole index into memory.
     """
 
     def __init__(
@@ -73,7 +70,7 @@ class FaissIndex(Index):
 
     @property
     def spec(self) -> str:  # type: ignore[override]
-        """The factory string and the parameters for searching."""
+        """Factory string and search parameters."""
         told = [f"{name}={value:g}" for name, value in self.search_parameters.items()]
         return ", ".join([self.factory, *told])
 
@@ -84,44 +81,31 @@ class FaissIndex(Index):
 
     @property
     def built(self) -> faiss.Index:
-        """FAISS's own index.
-
-        Raises:
-            ValueError: there is none yet.
-        """
+        """FAISS's own index; a ValueError if there is none yet."""
         if self._index is None:
             raise ValueError("the index is empty: build it first")
         return self._index
 
     def check(self, n: int, dim: int) -> None:
-        """Refuse a factory string or search parameters that FAISS doesn't know, and fewer vectors
-        than centroids.
-        """
+        """Refuse what FAISS doesn't know, and fewer vectors than centroids."""
         index = self._made(dim)
         if not index.is_trained:
             check_enough(index, self.factory, n, self.train_sample)
 
     def build(self, embeddings: np.ndarray) -> None:
-        """Train where the kind needs it, and index float32 (n, dim) unit vectors; position i of the
-        index is row i.
-
-        Raises:
-            ValueError: the vectors are not of unit length, FAISS doesn't know the factory string or
-                a search parameter, can't fill such an index, or its distances are no squared L2; or
-                there are fewer vectors than centroids: the message has the number that would do.
-        """
+        """Train where the kind needs it, and index the vectors."""
         vectors = as_unit_vectors(embeddings)
         with self._threads(), self._filling():
             index = self._trained(vectors)
             index.add(vectors)
-        self._hold(index)
+        self._index = index
+        self._mapped = False
 
     def train(self, embeddings: np.ndarray) -> None:
-        """Train on float32 (m, dim) unit vectors, and hold none yet; `sample` says which ones
-        `build` takes.
-        """
+        """Train on float32 (m, dim) unit vectors, and hold none yet."""
         with self._threads(), self._filling():
-            self._hold(self._trained(as_unit_vectors(embeddings)))
+            self._index = self._trained(as_unit_vectors(embeddings))
+            self._mapped = False
 
     def sample(self, n: int) -> np.ndarray:
         """Return int (m,), rising: the positions that `build` trains on, of n vectors."""
@@ -134,11 +118,7 @@ class FaissIndex(Index):
 
         Args:
             shards: the folders that they were saved in, one at least.
-            lists: a file that inverted lists are merged into, rather than in memory, if this index
-                is to be mapped.
-
-        Raises:
-            ValueError: this kind can't be joined, or a shard is no index.
+            lists: a file that inverted lists are merged into, if this index is to be mapped.
         """
         files = [folder / FILE for folder in shards]
         try:
@@ -146,16 +126,14 @@ class FaissIndex(Index):
         except RuntimeError as error:
             raise ValueError(f"{self.factory}: shards can't be joined: {reason(error)}") from error
         self._set(index, self.search_parameters)
-        self._hold(index, mapped=on_disk(index) is not None)
+        self._index = index
+        self._mapped = on_disk(index) is not None
 
     def add(self, embeddings: np.ndarray, first: int | None = None) -> None:
         """Append float32 (m, dim) unit vectors, coded with what was trained.
 
         In a shard with inverted lists, `first` is the position that the first one is to have once
         the shard is joined.
-
-        Raises:
-            ValueError: they are not of unit length, or FAISS adds nothing to this kind.
         """
         with self._threads(), self._filling():
             index = self._changeable()
@@ -166,22 +144,17 @@ class FaissIndex(Index):
                 index.add_with_ids(vectors, np.arange(first, first + len(vectors)))
 
     def remove(self, positions: np.ndarray) -> None:
-        """Take out the vectors at int (m,) positions; the others close up.
-
-        Raises:
-            ValueError: FAISS takes nothing out of this kind; the index is as it was.
-        """
+        """Take out vectors, or refuse it if FAISS takes nothing out of this kind."""
         with self._threads():
             remove(self._changeable(), np.unique(positions).astype(np.int64))
 
     def search(self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None) -> Hits:
-        """Return scores (cosines, best first) and positions, each (q, k).
+        """See `Index`.
 
         When few are `allowed`, each of them is compared; else the index is searched with FAISS's
         selector and farther than without one, or, for kinds that have none, for more hits. For
         queries that this leaves places unfilled, or whose walk through a graph meets few of the
-        allowed ones, each is compared after all. So no place stays empty, and nothing else is
-        found. Kinds that keep codes compare what they decode.
+        allowed ones, each is compared after all. Kinds that keep codes compare what they decode.
         """
         asked = np.ascontiguousarray(queries, dtype=np.float32)
         with self._threads():
@@ -190,20 +163,12 @@ class FaissIndex(Index):
             return self._search_allowed(asked, min(k, int(allowed.sum())), allowed)
 
     def set(self, **parameters: float) -> None:
-        """Change parameters for searching, by FAISS's own names; the spec follows.
-
-        Raises:
-            ValueError: this kind takes no such parameter.
-        """
+        """Change parameters for searching, by FAISS's own names."""
         self._set(self.built, parameters)
         self.search_parameters = {**self.search_parameters, **parameters}
 
     def vectors(self, positions: np.ndarray) -> np.ndarray:
-        """Return the vectors at int (m,) positions; decoded, where the kind keeps codes.
-
-        Raises:
-            ValueError: this kind can't give its vectors back.
-        """
+        """Return vectors, decoded where the kind keeps codes; some kinds can't give them back."""
         try:
             return as_stored(self.built, np.asarray(positions, dtype=np.int64))
         except RuntimeError as error:
@@ -212,9 +177,7 @@ class FaissIndex(Index):
             ) from error
 
     def save(self, folder: Path) -> list[str]:
-        """Write index.faiss, readable by plain FAISS, index.json with the settings, and lists that
-        are on the disk.
-        """
+        """Write index.faiss of plain FAISS, index.json, and lists that are on the disk."""
         # FAISS's own writing can end well on a full disk; Python's can't
         with (folder / FILE).open("wb") as file:
             faiss.write_index(self.built, faiss.PyCallbackIOWriter(file.write))
@@ -235,21 +198,22 @@ class FaissIndex(Index):
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Open what `save` wrote."""
+        """See `Index`."""
         try:
             opened = cls(**json.loads((folder / SETTINGS).read_text()))
             index = read(folder / FILE, opened.mmap)
         except (RuntimeError, TypeError, OSError) as error:
             raise ValueError(f"not a FAISS index: {reason(error)}") from error
         opened._set(index, opened.search_parameters)
-        opened._hold(index, mapped=opened.mmap)
+        opened._index = index
+        opened._mapped = opened.mmap
         return opened
 
     def __len__(self) -> int:
         return self._index.ntotal if self._index is not None else 0
 
     def describe(self) -> dict[str, Any]:
-        """Return factory string, search parameters and size."""
+        """See `Index`."""
         return {**super().describe(), "factory": self.factory, "search": self.search_parameters}
 
     def _made(self, dim: int) -> faiss.Index:
@@ -304,13 +268,10 @@ class FaissIndex(Index):
             return search_in_pieces(self.vectors, positions, queries, k)
         return _hits(among(vectors, queries, k, positions))
 
-    def _hold(self, index: faiss.Index, mapped: bool = False) -> None:
-        self._index = index
-        self._mapped = mapped
-
     def _changeable(self) -> faiss.Index:
         if self._mapped:
-            self._hold(in_memory(self.built))
+            self._index = in_memory(self.built)
+            self._mapped = False
         return self.built
 
     @contextmanager

@@ -15,12 +15,10 @@ LISTS = "index.ivfdata"  # inverted lists that FAISS merged on the disk
 
 
 def read(path: Path, mmap: bool = False) -> faiss.Index:
-    """Read an index; with `mmap`, flat vectors and inverted lists stay on the disk until they are
-    searched.
+    """Read an index; with `mmap`, flat vectors and inverted lists stay on the disk until a search.
 
-    Lists in a file of their own stay there in any case. FAISS 1.15 ends the process when an index
-    of such lists that was opened with IO_FLAG_MMAP is searched, and looks for them from the current
-    folder: they are opened here.
+    Lists in a file of their own always stay there. They are opened here, since FAISS 1.15 looks for
+    them from the current folder, and ends the process if IO_FLAG_MMAP is set too.
 
     Raises:
         RuntimeError: it is no index, or would take far more memory than its file does.
@@ -41,9 +39,7 @@ def read(path: Path, mmap: bool = False) -> faiss.Index:
 
 
 def in_memory(index: faiss.Index) -> faiss.Index:
-    """Return a memory-mapped index as one that can be changed: FAISS ends the process when the
-    mapped one is.
-    """
+    """Return a mapped index as one that can be changed: else FAISS ends the process."""
     holder = inverted(index)
     lists = on_disk(index)
     if holder is not None and lists is not None:
@@ -62,7 +58,7 @@ def on_disk(index: faiss.Index) -> faiss.OnDiskInvertedLists | None:
 
 
 def copy_lists(lists: faiss.OnDiskInvertedLists, folder: Path) -> None:
-    """Have the file of lists in a folder too: linked, or copied where that can't be."""
+    """Link the file of lists into a folder, or copy it where that can't be."""
     try:
         os.link(lists.filename, folder / LISTS)
     except OSError:
@@ -70,15 +66,14 @@ def copy_lists(lists: faiss.OnDiskInvertedLists, folder: Path) -> None:
 
 
 def merged(shards: Sequence[Path], lists: Path | None = None) -> faiss.Index:
-    """Return an index of what several have, one after the other, that were trained together.
+    """Return an index of what several files have that were trained together, in their order.
 
-    Inverted lists must have been filled with the positions that they are to have: FAISS 1.15 would
-    shift those of the second shard by its own length, not by that of the first.
+    Inverted lists must have been filled with their final positions: FAISS 1.15 would shift those of
+    the second shard by its own length, not by that of the first.
 
     Args:
-        shards: their files.
-        lists: a file to be made, that inverted lists are merged into; None: in memory. Then the
-            shards are read one by one, and the result alone must fit.
+        shards: the files; read one by one, so that the result alone must fit in memory.
+        lists: a file to be made, that inverted lists are merged into; None: in memory.
 
     Raises:
         RuntimeError: one is no index, or they are of different kinds.

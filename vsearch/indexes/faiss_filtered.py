@@ -10,9 +10,7 @@ ENOUGH = 2
 
 
 def whole(index: faiss.Index) -> faiss.IndexFlat | None:
-    """Return the whole vectors that an index keeps by position (a graph's, those compared again),
-    if it does; they live as long as the index.
-    """
+    """Return the vectors that an index keeps whole (a graph's, those compared again), if any."""
     index = faiss.downcast_index(index)
     for kept in (index, getattr(index, "storage", None), getattr(index, "refine_index", None)):
         flat = None if kept is None else faiss.downcast_index(kept)
@@ -22,20 +20,19 @@ def whole(index: faiss.Index) -> faiss.IndexFlat | None:
 
 
 def among(vectors: faiss.IndexFlat, queries: np.ndarray, k: int, positions: np.ndarray) -> Found:
-    """Compare queries with the vectors at int64 (m,) positions, m at least k, without a copy."""
+    """Compare queries with the vectors at int64 (m,) positions, m at least k."""
     selector = faiss.IDSelectorArray(positions)
     return _search(vectors, queries, k, faiss.SearchParameters(sel=selector))
 
 
 def restricted(index: faiss.Index, queries: np.ndarray, k: int, allowed: np.ndarray) -> Found:
-    """Search among the allowed vectors; a query that the index can't answer well has position -1 in
-    its last place.
+    """Search among the allowed vectors; a last position of -1 says that some may be missed.
 
-    With FAISS's own selector, and as many times farther (efSearch, nprobe) as there are vectors to
-    an allowed one, so that about as many allowed ones are met as without a filter, if they lie
-    anywhere. A graph is walked from near to far: where it meets fewer than ENOUGH times what a walk
-    without a filter keeps (efSearch), the allowed ones lie elsewhere, and it may have missed some.
-    Kinds that have no selector are asked for more hits, and those that aren't allowed are dropped.
+    With FAISS's selector, and as many times farther (efSearch, nprobe) as there are vectors to an
+    allowed one: about as many allowed ones are met so as without a filter. Where a walk through a
+    graph meets fewer than ENOUGH times what it keeps without a filter (efSearch), the allowed ones
+    lie elsewhere, and it may have missed some. Kinds that have no selector are asked for more hits,
+    and those that aren't allowed are dropped.
     """
     n_allowed = int(allowed.sum())
     selector = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
@@ -82,7 +79,7 @@ def _parameters(
 ) -> faiss.SearchParameters:
     """Return an index's settings for one search, `farther` and with a selector.
 
-    `share`: of the hits asked for, how many count; so many times fewer of them are compared again.
+    `share`: of the hits asked for, how many count; the others aren't compared again.
     """
     index = faiss.downcast_index(index)
     if isinstance(index, faiss.IndexPreTransform):

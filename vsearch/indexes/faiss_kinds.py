@@ -8,9 +8,7 @@ ENOUGH = 39
 
 
 def nested(index: faiss.Index) -> Iterator[faiss.Index]:
-    """Yield an index and those inside it (behind a transform, refined, as storage, quantizer),
-    outermost first.
-    """
+    """Yield an index and those inside it, outermost first."""
     index = faiss.downcast_index(index)
     yield index
     for name in ("index", "base_index", "refine_index", "storage", "quantizer"):
@@ -46,7 +44,7 @@ def as_stored(index: faiss.Index, positions: np.ndarray) -> np.ndarray:
 
 
 def check_l2(index: faiss.Index, factory: str) -> None:
-    """Refuse kinds whose distances are no squared L2, so that no cosine follows from them."""
+    """Refuse kinds whose distances are no squared L2."""
     for one in nested(index):
         if isinstance(one, faiss.IndexLSH | faiss.IndexIVFSpectralHash):
             raise ValueError(
@@ -96,9 +94,8 @@ def check_mergeable(index: faiss.Index, factory: str) -> None:
     if not mergeable:
         raise ValueError(
             f"factory: shards of {factory} can't be joined. Those of IVF with Flat, SQ, PQ or "
-            "RaBitQ can, and those of Flat, SQ, PQ or RaBitQ alone, with OPQ or PCA before it or "
-            "not: IVF1024,PQ64. Graphs (HNSW), packed codes (x4fs), a refinement (RFlat) and IMI "
-            "can't."
+            "RaBitQ can, of these alone, and with OPQ or PCA before: IVF1024,PQ64. Graphs (HNSW), "
+            "packed codes (x4fs), a refinement (RFlat) and IMI can't."
         )
 
 

@@ -10,8 +10,8 @@ NO_REMOVAL = (faiss.IndexNSG, faiss.IndexIVFRaBitQFastScan)
 def remove(index: faiss.Index, positions: np.ndarray) -> None:
     """Take out the vectors at sorted positions; the others close up.
 
-    Codes close up by themselves. Inverted lists keep what they have and are renumbered. Graphs have
-    no removal: theirs are linked anew from the vectors that stay.
+    Codes close up by themselves, inverted lists are renumbered, and graphs, which have no removal,
+    are linked anew.
 
     Raises:
         ValueError: this kind can't do it; the index is as it was.
@@ -69,9 +69,7 @@ def _remove_from_lists(index: faiss.IndexIVF, positions: np.ndarray, kept: np.nd
 
 
 def _clear(packer: faiss.CodePacker, codes: object, n: int) -> None:
-    """Zero what is left behind n packed codes in the last block: FAISS 1.15 adds new codes to those
-    bits.
-    """
+    """Zero what is left behind n packed codes: FAISS 1.15 adds new codes to those bits."""
     full, rest = divmod(n, packer.nvec)
     if rest:
         nothing = np.zeros(packer.code_size, dtype=np.uint8)

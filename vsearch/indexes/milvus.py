@@ -34,18 +34,17 @@ class MilvusIndex(VectorStoreIndex):
 
     Args:
         url: `milvus://host:19530/collection`; `?secure=true` for TLS, `?db=name` for another
-            database than the default. User and password come from MILVUS_TOKEN (`user:password`) or
-            the URL; they are never written anywhere. `milvus:///folder/file.db/collection` is
-            milvus-lite, which runs in this process: for trying things out, no store to rely on.
+            database than the default. MILVUS_TOKEN (`user:password`) or the URL have user and
+            password; they are never written. `milvus:///folder/file.db/collection` is milvus-lite,
+            which runs in this process: for trying things out.
         kind: `FLAT` compares every vector, `IVF_FLAT` those of the nearest lists, `HNSW` walks a
             graph.
         construction: of IVF_FLAT: `nlist`; of HNSW: `M`, `efConstruction`.
         searching: of IVF_FLAT: `nprobe`; of HNSW: `ef`.
         timeout_s: that a call may take.
         replicas: how many query nodes hold each row: with 2, searches go on when one dies.
-        consistency: `Bounded`: a search may miss what was written in the last seconds. No index in
-            force needs that: `save` waits until every search sees it. `Strong` makes each search
-            wait.
+        consistency: `Bounded`: a search may miss what was written in the last seconds, which no
+            index in force has: `save` waits until it is seen. `Strong` makes each search wait.
     """
 
     store = "Milvus"
@@ -90,13 +89,7 @@ class MilvusIndex(VectorStoreIndex):
 class MilvusCollection(Collection):
     """A collection of (serial, embedding); its properties say whose it is.
 
-    Args:
-        url: where it is, secrets included.
-        index: what pymilvus's `add_index` takes beside the field's name.
-        searching: parameters of a search.
-        timeout_s: that a call may take.
-        replicas: query nodes that hold each row.
-        consistency: of searches, in Milvus's words.
+    Takes what `MilvusIndex` does; `index`: what pymilvus's `add_index` takes beside the field.
     """
 
     most_listed = 10_000
@@ -136,7 +129,7 @@ class MilvusCollection(Collection):
         self._index_made = False
 
     def meta(self) -> dict[str, str] | None:
-        """Return what the collection's properties say."""
+        """See `Collection`."""
         with self._explained():
             if not self._client.has_collection(self._name, timeout=self._timeout_s):
                 return None
@@ -184,7 +177,7 @@ class MilvusCollection(Collection):
             self._client.upsert(self._name, rows, timeout=self._patient_s)
 
     def settle(self, first: int, last: int) -> None:
-        """Have what was written sealed and indexed, and wait until a search sees all of it."""
+        """Wait until what was written is sealed, indexed and seen by searches."""
         from pymilvus.exceptions import MilvusException
 
         with self._explained():
@@ -221,7 +214,7 @@ class MilvusCollection(Collection):
         return scores, serials
 
     def fetch(self, serials: np.ndarray) -> np.ndarray:
-        """Return vectors by their serials."""
+        """See `Collection`."""
         found = {}
         for start in range(0, len(serials), FETCHED):
             wanted = Where(listed=serials[start : start + FETCHED])
@@ -230,11 +223,11 @@ class MilvusCollection(Collection):
         return self.in_order(found, serials)
 
     def count(self, where: Where) -> int:
-        """Return how many rows fulfil a condition."""
+        """See `Collection`."""
         return int(self._query(where, ["count(*)"])[0]["count(*)"])
 
     def serials(self) -> np.ndarray:
-        """Return all rows' serials."""
+        """See `Collection`."""
         found: list[int] = []
         with self._explained():
             pages = self._client.query_iterator(
@@ -256,7 +249,7 @@ class MilvusCollection(Collection):
             self._client.delete(self._name, filter=condition, timeout=self._patient_s)
 
     def drop(self) -> None:
-        """Delete the collection."""
+        """See `Collection`."""
         with self._explained():
             self._client.drop_collection(self._name, timeout=self._timeout_s)
 
@@ -274,7 +267,6 @@ class MilvusCollection(Collection):
         )
 
     def _make_index(self) -> None:
-        """Make the collection's index and load it, unless that was done."""
         if self._index_made:
             return
         with self._explained():
@@ -286,7 +278,6 @@ class MilvusCollection(Collection):
         self._index_made = True
 
     def _load(self) -> None:
-        """Have Milvus hold the collection ready for searches, unless it does."""
         state = self._client.get_load_state(self._name, timeout=self._timeout_s).get("state")
         if str(state) != "Loaded":
             self._client.load_collection(

@@ -29,14 +29,13 @@ HNSW_OF = (
 class PgvectorIndex(VectorStoreIndex):
     """Vectors in a table of PostgreSQL with pgvector. Needs the extra: uv sync --extra pgvector
 
-    The table keeps float32, so hits' scores and vectors are exact. HNSW compares `halfvec` where
-    the dim is above 2,000, which pgvector's index of float32 doesn't take, and the best are
-    compared again in float32.
+    Scores and vectors are exact. Above 2,000 dimensions, which pgvector's index of float32 doesn't
+    take, HNSW compares `halfvec`, and the best are compared again in float32.
 
     Args:
         url: `postgresql://host:5432/database/table`; the table may be `schema.table`, and options
-            of libpq may follow (`?sslmode=require`). User and password come from PGUSER,
-            PGPASSWORD, ~/.pgpass, or the URL; they are never written anywhere.
+            of libpq may follow (`?sslmode=require`). PGUSER, PGPASSWORD, ~/.pgpass or the URL have
+            user and password; they are never written.
         kind: `exact` compares every vector, `HNSW` walks a graph.
         construction: of HNSW: `m`, `ef_construction`.
         searching: of HNSW: `ef_search`, up to 1,000.
@@ -77,11 +76,7 @@ class PgvectorIndex(VectorStoreIndex):
 class Table(Collection):
     """A table of (serial, embedding); its comment says whose it is. Each write is one transaction.
 
-    Args:
-        url: where it is, secrets included.
-        graph: settings to make an HNSW graph with; None: every vector is compared.
-        ef_search: vectors that a walk through the graph keeps.
-        timeout_s: that connecting and a search may take.
+    `graph`: settings to make an HNSW graph with; None: every vector is compared.
     """
 
     most_listed = 1_000_000
@@ -105,7 +100,7 @@ class Table(Collection):
         self._known_dim: int | None = None
 
     def meta(self) -> dict[str, str] | None:
-        """Return what the table's comment says."""
+        """See `Collection`."""
         found = self._server.run(lambda it: it.execute(COMMENT_OF, [self._quoted]).fetchone())
         if found is None:
             return None
@@ -139,7 +134,7 @@ class Table(Collection):
         self._server.run_patiently(put)
 
     def settle(self, first: int, last: int) -> None:
-        """Make the graph, if one is wanted and isn't there, and have PostgreSQL count the rows."""
+        """Make the graph, if one is wanted and isn't there, and count the rows."""
         create_graph = None if self._graph is None else self._create_graph(self._graph)
 
         def make(it: "Connection") -> None:
@@ -180,7 +175,7 @@ class Table(Collection):
         return scores, serials
 
     def fetch(self, serials: np.ndarray) -> np.ndarray:
-        """Return vectors by their serials."""
+        """See `Collection`."""
         wanted = f"SELECT serial, embedding FROM {self._quoted} WHERE serial = ANY(%s)"
         rows = self._server.run(
             lambda it: it.execute(wanted, [serials.tolist()], binary=True).fetchall()
@@ -188,25 +183,25 @@ class Table(Collection):
         return self.in_order({serial: vector.to_numpy() for serial, vector in rows}, serials)
 
     def count(self, where: Where) -> int:
-        """Return how many rows fulfil a condition."""
+        """See `Collection`."""
         condition, values = _condition(where)
         counted = f"SELECT count(*) FROM {self._quoted} WHERE {condition}"
         row = self._server.run_patiently(lambda it: it.execute(counted, values).fetchone())
         return int(row[0]) if row else 0
 
     def serials(self) -> np.ndarray:
-        """Return all rows' serials."""
+        """See `Collection`."""
         every = f"SELECT serial FROM {self._quoted} ORDER BY serial"
         rows = self._server.run_patiently(lambda it: it.execute(every).fetchall())
         return np.array([row[0] for row in rows], dtype=np.int64)
 
     def delete(self, serials: np.ndarray) -> None:
-        """Delete rows."""
+        """See `Collection`."""
         these = f"DELETE FROM {self._quoted} WHERE serial = ANY(%s)"
         self._server.run_patiently(lambda it: it.execute(these, [serials.tolist()]))
 
     def drop(self) -> None:
-        """Delete the table."""
+        """See `Collection`."""
         self._server.run_patiently(lambda it: it.execute(f"DROP TABLE IF EXISTS {self._quoted}"))
 
     def _create_graph(self, settings: Mapping[str, int]) -> str:

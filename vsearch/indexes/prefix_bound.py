@@ -42,17 +42,11 @@ TINY = 1e-30  # more than underflow can take away
 
 @dataclass(frozen=True)
 class Prefix:
-    """The vectors' a(x), and what it takes to make a(q) for a query.
+    """The vectors' a(x), and what it takes to make a(q) for a query."""
 
-    Args:
-        basis: float64 (dim, p), orthonormal columns.
-        eta: how far a projection may be off; see above.
-        rows: float32 (p + 2, n): y, r and -|x|^2 / 2; a vector a column, which a product with one
-            query reads fastest.
-    """
-
-    basis: np.ndarray
-    eta: float
+    basis: np.ndarray  # float64 (dim, p), orthonormal columns
+    eta: float  # how far a projection may be off; see above
+    # float32 (p + 2, n): y, r and -|x|^2 / 2; a product with one query reads columns fastest
     rows: np.ndarray
 
     @classmethod
@@ -71,7 +65,7 @@ class Prefix:
         return self.basis.shape[1]
 
     def appended(self, vectors: np.ndarray) -> "Prefix":
-        """Return the prefix with those of float32 (m, dim) vectors behind, on the same axes."""
+        """Return the prefix with float32 (m, dim) vectors behind, on the same axes."""
         more = Prefix.of(vectors, self.basis).rows
         return Prefix(self.basis, self.eta, np.hstack([self.rows, more]))
 
@@ -80,9 +74,7 @@ class Prefix:
         return Prefix(self.basis, self.eta, np.delete(self.rows, positions, axis=1))
 
     def shortened(self, components: int) -> "Prefix":
-        """Return the prefix on the first axes alone: what the others held goes into r. All terms
-        are positive.
-        """
+        """Return the prefix on the first axes alone: what the others held goes into r."""
         dropped = np.square(self.rows[components:-1], dtype=np.float64).sum(axis=0)
         r = np.sqrt(dropped).astype(np.float32)
         rows = np.vstack([self.rows[:components], r, self.rows[-1]])
@@ -99,9 +91,7 @@ class Prefix:
         return 1.001 * float(np.sqrt(np.einsum("pn,pn->n", self.rows, self.rows).max(initial=0.0)))
 
     def slack(self, projected: np.ndarray) -> np.ndarray:
-        """Return by how much the float32 product of a(q) (q, p + 2) and `rows` may be too low:
-        float64 (q,).
-        """
+        """Return float64 (q,): by how much a float32 product of a(q) and `rows` may be too low."""
         share = gamma(len(self.rows) + 6, 2.0**-24) + 3 * self.eta
         lengths = np.linalg.norm(projected.astype(np.float64), axis=1)
         return 1.001 * share * self.longest * lengths + TINY
@@ -117,7 +107,7 @@ def bound_at(distance_l2sq: float, square: float, dim: int, slack: float) -> np.
     Args:
         distance_l2sq: the limit, as computed in float32.
         square: |q|^2, in float64.
-        dim: numbers a vector.
+        dim: of the vectors.
         slack: by how much a computed s may be too low.
     """
     limit = distance_l2sq / (1 - gamma(dim + 4, 2.0**-24)) + TINY
@@ -126,12 +116,11 @@ def bound_at(distance_l2sq: float, square: float, dim: int, slack: float) -> np.
 
 
 def principal_axes(sample: np.ndarray, components: int, seed: int = 0) -> np.ndarray:
-    """Return the first uncentred principal axes of vectors (m, dim) as orthonormal columns, float64
-    (dim, components).
+    """Return the first uncentred principal axes of vectors (m, dim): float64 (dim, components).
 
     Randomised subspace iteration (Halko, Martinsson and Tropp 2011,
-    https://arxiv.org/abs/0909.4061, algorithm 4.4). Near enough is enough: the axes decide how much
-    the bound prunes, not whether it holds.
+    https://arxiv.org/abs/0909.4061, algorithm 4.4). The axes decide how much the bound prunes, not
+    whether it holds.
     """
     dim = sample.shape[1]
     wide = min(dim, components + 16)
@@ -144,9 +133,7 @@ def principal_axes(sample: np.ndarray, components: int, seed: int = 0) -> np.nda
 
 
 def projection_error(basis: np.ndarray) -> float:
-    """Return eta: how far, as a share of a vector's length, its float64 projection on a basis (dim,
-    p) may be off.
-    """
+    """Return eta of a basis (dim, p): how far a projection may be off, as a share of the length."""
     dim, p = basis.shape
     rounding = gamma(dim, 2.0**-53)
     departure = np.linalg.norm(basis.T @ basis - np.eye(p)) + p * rounding
@@ -154,23 +141,17 @@ def projection_error(basis: np.ndarray) -> float:
 
 
 def gamma(n: int, u: float) -> float:
-    """Return g_n(u): what n roundings can change a result by, as a share of it."""
+    """Return g_n(u): by which share n roundings can change a result."""
     return n * u / (1 - n * u)
 
 
 @dataclass(frozen=True)
 class _Split:
-    """Vectors split into projection and rest, in float64.
+    """Vectors split into projection and rest, in float64."""
 
-    Attributes:
-        y: (m, p), on the axes.
-        r: (m,), the length of the rest, or a little more.
-        squares: (m,), |v|^2.
-    """
-
-    y: np.ndarray
-    r: np.ndarray
-    squares: np.ndarray
+    y: np.ndarray  # (m, p)
+    r: np.ndarray  # (m,), or a little more
+    squares: np.ndarray  # (m,), |v|^2
 
 
 def _split(vectors: np.ndarray, basis: np.ndarray, eta: float) -> _Split:

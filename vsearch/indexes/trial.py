@@ -42,14 +42,10 @@ class Trial:
 def build_all(
     candidates: Sequence[Candidate], vectors: np.ndarray, built: Callable[[], None] = lambda: None
 ) -> list[Trial]:
-    """Build each candidate's index of unit vectors (m, dim) once; return it with each of its
-    settings.
+    """Build each candidate's index of vectors (m, dim) once; return it with each of its settings.
 
-    A candidate that can't be built from so few vectors is left out, and logged. `built` is called
-    after each.
-
-    Raises:
-        ValueError: none could be built.
+    A candidate that can't be built is left out, and logged; a ValueError if none can be. `built` is
+    called after each.
     """
     trials = []
     refused = []
@@ -80,13 +76,11 @@ def measure(
     clock: Clock = time.perf_counter,
     done: Callable[[], None] = lambda: None,
 ) -> list[Measured]:
-    """Measure recall and times with held-out queries (q, dim) on the vectors (m, dim) that the
-    trials' indexes hold.
+    """Measure with held-out queries (q, dim) on the vectors (m, dim) that the indexes hold.
 
     Times are medians over rounds in which all take their turn, so that what slows the machine down
-    slows all. Bytes and times are brought from m vectors to the n that are wanted: bytes grow with
-    n, times as `growth` says. Bytes in memory are those of the files, which FAISS reads as they
-    are. `done` is called after each round.
+    slows all. From m vectors to the wanted n, bytes grow with n, and times as `growth` says. Memory
+    is that of the files, which FAISS reads as they are. `done` is called after each round.
     """
     exact = queries @ vectors.T
     limits = kth_best(exact, K)
@@ -128,11 +122,9 @@ def in_turn(
     clock: Clock = time.perf_counter,
     done: Callable[[], None] = lambda: None,
 ) -> list[float]:
-    """Time several lists of calls, `rounds` times in turn; return the median seconds of a call of
-    each list.
+    """Time lists of calls, `rounds` times in turn; return each list's median seconds a call.
 
-    Of several calls, the first of each round is not counted: it finds other data than its own in
-    the caches.
+    Of several calls, the first of each round doesn't count: the caches hold other data.
     """
     seconds: list[list[float]] = [[] for _ in calls]
     for _ in range(rounds):
@@ -161,8 +153,7 @@ def kth_best(exact: np.ndarray, k: int) -> np.ndarray:
 
 
 def found_share(positions: np.ndarray, exact: np.ndarray, limits: np.ndarray) -> float:
-    """Return the share (0..1) of places (q, k) with a hit that reaches the exact k-th best, so that
-    ties don't matter.
+    """Return the share (0..1) of hits that reach the exact k-th best: ties don't matter.
 
     Args:
         positions: int (q, k), -1 where a place is empty.

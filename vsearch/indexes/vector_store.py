@@ -46,12 +46,11 @@ class Filling:
 class VectorStoreIndex(Index):
     """An index whose vectors are in a vector store, each in a row with a serial number.
 
-    The store holds rows. This class knows which of them count, and in which order: `save` writes
-    the map from positions to serials. A row is never changed and its serial never used twice, so a
-    saved index stays what it was, whatever is written to the collection later. What `add` brings
-    and `remove` takes out is kept in memory; only `build` and `save` write to the store, and only
-    `vacuum` deletes there. One collection belongs to one bundle and to one model; both are checked
-    before anything is written or served.
+    This class knows which rows count, and in which order: `save` writes the map from positions to
+    serials. A row is never changed and its serial never used twice, so a saved index stays what it
+    was, whatever is written later. `add` and `remove` work in memory; only `build` and `save` write
+    to the store, and only `vacuum` deletes there. A collection belongs to one bundle and one model;
+    both are checked before anything is written or served.
 
     A subclass keeps each argument of its constructor as an attribute of the same name, `url`
     without its secrets.
@@ -59,12 +58,9 @@ class VectorStoreIndex(Index):
     Args:
         url: of the collection, secrets included.
         kind: one of `kinds`.
-        construction: settings of that kind when its index is made.
-        searching: settings of that kind when it is searched.
+        construction: that kind's settings when it is made.
+        searching: that kind's settings when it is searched.
         timeout_s: that a call may take.
-
-    Raises:
-        ValueError: there is no such kind, or it has no such setting.
     """
 
     store: ClassVar[str]
@@ -102,7 +98,7 @@ class VectorStoreIndex(Index):
 
     @abstractmethod
     def _collection(self, url: str) -> Collection:
-        """Return the collection at a URL, which need not be there yet."""
+        """Return the collection at a URL; it need not be there yet."""
 
     @property
     def exact(self) -> bool:
@@ -114,36 +110,26 @@ class VectorStoreIndex(Index):
         return {name: getattr(self, name) for name in signature(type(self)).parameters}
 
     def bind(self, fingerprint: str) -> None:
-        """Say whose vectors these are.
-
-        Raises:
-            ValueError: the index is of another model.
-        """
+        """See `Index`."""
         if self._fingerprint not in ("", fingerprint):
             raise ValueError(another_model(self.url, self._fingerprint, fingerprint))
         self._fingerprint = fingerprint
 
     @property
     def secret(self) -> bool:
-        """Whether the URL that was given had a user, a password or a token; none is written."""
+        """Whether the URL that was given has secrets; they are never written."""
         return self.collection.secret
 
     def check(self, n: int, dim: int) -> None:
-        """Ask the vector store, and refuse a collection that is there already.
-
-        Raises:
-            IndexUnavailable: it can't be asked.
-        """
+        """Refuse a collection that is there already."""
         if self.collection.meta() is not None:
             raise ValueError(taken(self.url))
 
     def build(self, embeddings: np.ndarray) -> None:
-        """Write float32 (n, dim) unit vectors: to a new collection, or as new rows to the index's
-        own.
+        """Write float32 (n, dim) unit vectors to a new collection, or as new rows to the own.
 
         Raises:
-            ValueError: the vectors are not of unit length, no model was named, or the collection is
-                another's.
+            ValueError: no model was named, or the collection is another's.
             IndexUnavailable: the vector store can't be asked, or refuses them.
         """
         vectors = as_unit_vectors(embeddings)
@@ -164,13 +150,10 @@ class VectorStoreIndex(Index):
             n: how many there are.
             dim: of them.
             so_far: where an earlier call was cut off.
-            note: called after each batch; a later call goes on from the last that it was given.
+            note: called after each batch with how far it came.
         """
         if not self._fingerprint:
-            raise ValueError(
-                f"{self.url}: no model was named whose vectors these are: call `bind` with a "
-                "fingerprint."
-            )
+            raise ValueError(f"{self.url}: no model was named: call `bind` with a fingerprint.")
         filling = so_far or Filling(self._owner or secrets.token_hex(8), self._next_serial())
         self._owner = filling.owner
         meta = self.collection.meta()
@@ -190,7 +173,7 @@ class VectorStoreIndex(Index):
         self._check_rows()
 
     def add(self, embeddings: np.ndarray) -> None:
-        """Append float32 (m, dim) unit vectors, in memory until `save`."""
+        """Append unit vectors, in memory until `save`."""
         vectors = as_unit_vectors(embeddings)
         if vectors.shape[1] != self._dim:
             raise ValueError(
@@ -199,9 +182,7 @@ class VectorStoreIndex(Index):
         self._added = np.concatenate([self._added, vectors])
 
     def remove(self, positions: np.ndarray) -> None:
-        """Take out the vectors at int (m,) positions; the store keeps them for others that opened
-        the index before.
-        """
+        """Take out vectors; the store keeps them for who opened the index before."""
         gone = np.unique(positions).astype(np.int64)
         if len(gone) and not 0 <= gone[0] <= gone[-1] < len(self):
             raise ValueError(
@@ -212,10 +193,7 @@ class VectorStoreIndex(Index):
         self._added = np.delete(self._added, gone[gone >= stored] - stored, axis=0)
 
     def search(self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None) -> Hits:
-        """Return scores (cosines, best first) and positions, each (q, k).
-
-        See `StoredRows.search` for what the vector store is asked; what is in memory is compared
-        here.
+        """See `Index`, and `StoredRows.search` for what the vector store is asked.
 
         Raises:
             ValueError: queries are not finite, or of another dim.
@@ -241,7 +219,7 @@ class VectorStoreIndex(Index):
         return best([(scores, positions), in_memory], k)
 
     def vectors(self, positions: np.ndarray) -> np.ndarray:
-        """Return the vectors at int (m,) positions, as they were given."""
+        """Return vectors as they were given."""
         wanted = np.asarray(positions, dtype=np.int64)
         stored = wanted < len(self._stored)
         result = np.empty((len(wanted), self._dim), np.float32)
@@ -250,7 +228,7 @@ class VectorStoreIndex(Index):
         return result
 
     def save(self, folder: Path) -> list[str]:
-        """Write what was added to the vector store, and where to find it all into two files."""
+        """Write what was added to the vector store, and into two files where it all is."""
         if len(self._added):
             self._store_added()
         entry = {
@@ -268,7 +246,7 @@ class VectorStoreIndex(Index):
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Open what `save` wrote, once the store's collection is known to be this one's and whole.
+        """Open what `save` wrote.
 
         Raises:
             ValueError: the files are no such index, or the collection is missing, another's, or
@@ -290,12 +268,7 @@ class VectorStoreIndex(Index):
         return opened
 
     def vacuum(self, folders: Sequence[Path]) -> int:
-        """Delete rows that neither this index nor one saved in a folder needs; return how many.
-
-        Raises:
-            ValueError: the collection is another's, or a folder's files are damaged.
-            IndexUnavailable: the vector store can't be asked.
-        """
+        """Delete rows that neither this index nor one saved in a folder needs; return how many."""
         self._check_owner()
         kept = [self._stored.serials]
         for folder in folders:
@@ -310,7 +283,7 @@ class VectorStoreIndex(Index):
         return len(self._stored) + len(self._added)
 
     def describe(self) -> dict[str, Any]:
-        """Return what it is, where, and how many vectors are in memory until the next `save`."""
+        """See `Index`; `in_memory`: vectors that the next `save` writes."""
         return {
             **super().describe(),
             **self.settings(),
@@ -345,13 +318,12 @@ class VectorStoreIndex(Index):
         self.collection.settle(filling.first, filling.first + n - 1)
 
     def _check_rows(self) -> None:
-        """Refuse a collection that lacks rows of this index."""
         missing = self._stored.missing()
         if missing:
             raise ValueError(
                 f"{self.url} lacks {missing:,} of this index's {len(self._stored):,} rows. Were "
-                "they deleted, or is it an older backup? `index rollback` takes what was before; "
-                "else the vector store's own backup has them."
+                "they deleted, or is it an older backup? `index rollback` or the vector store's "
+                "own backup may have them."
             )
 
     def _check_owner(self) -> None:

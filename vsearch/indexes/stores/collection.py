@@ -11,16 +11,10 @@ FORMAT = 1  # of a collection's rows and of a saved index's files
 
 @dataclass(frozen=True)
 class Owner:
-    """The bundle and the model that a collection belongs to; kept beside its rows.
-
-    Attributes:
-        fingerprint: of the model that made the vectors.
-        owner: drawn at random when a bundle's collection is made.
-        dim: of the vectors.
-    """
+    """The bundle and the model that a collection belongs to; kept beside its rows."""
 
     fingerprint: str
-    owner: str
+    owner: str  # drawn at random when a bundle's collection is made
     dim: int
 
     def meta(self) -> dict[str, str]:
@@ -28,10 +22,10 @@ class Owner:
         return {"format": str(FORMAT), **{name: str(value) for name, value in asdict(self).items()}}
 
     def check(self, meta: dict[str, str] | None, url: str) -> None:
-        """Compare with what is kept beside the collection at a URL; None: there is none.
+        """Compare with what the collection at a URL keeps (None: there is none).
 
         Raises:
-            ValueError: says what differs; both fingerprints, where these do.
+            ValueError: says what differs, with both fingerprints.
         """
         if meta is None:
             raise ValueError(
@@ -61,22 +55,16 @@ def taken(url: str) -> str:
 
 
 class Collection(ABC):
-    """A collection or table in a vector store: what VectorStoreIndex asks of it, and no more.
+    """A collection or table in a vector store: what VectorStoreIndex asks of it.
 
     A row has a serial, int64, and a vector, float32 (dim,), of unit length. A call that the store
     can't answer now raises IndexUnavailable; what is wrong with the collection itself, ValueError.
-
-    Attributes:
-        url: where it is, without secrets.
-        secret: whether the URL that was given had a user, a password or a token.
-        most_listed: serials that a condition may list or hide.
-        most_hits: hits that a search may ask for.
     """
 
-    url: str
-    secret: bool
-    most_listed: int
-    most_hits: int
+    url: str  # without secrets
+    secret: bool  # whether the URL that was given had a user, a password or a token
+    most_listed: int  # serials that a condition may list or hide
+    most_hits: int  # that a search may ask for
 
     @abstractmethod
     def meta(self) -> dict[str, str] | None:
@@ -96,8 +84,9 @@ class Collection(ABC):
 
     @abstractmethod
     def find(self, queries: np.ndarray, k: int, where: Where) -> tuple[np.ndarray, np.ndarray]:
-        """Return the best rows: scores (cosines, float32 (q, k), best first) and serials (int64
-        (q, k)); -1 where a place is unfilled.
+        """Return scores (cosines, float32 (q, k), best first) and serials (int64 (q, k)).
+
+        Both are -1 where a place is unfilled.
         """
 
     @abstractmethod
@@ -125,7 +114,7 @@ class Collection(ABC):
         """Delete the collection."""
 
     def in_order(self, found: Mapping[int, np.ndarray], serials: np.ndarray) -> np.ndarray:
-        """Return the vectors that `fetch` found by their serials, float32 (m, dim)."""
+        """Return the vectors that `fetch` found, float32 (m, dim)."""
         lost = [serial for serial in serials.tolist() if serial not in found]
         if lost:
             raise ValueError(

@@ -14,13 +14,10 @@ T = TypeVar("T")
 
 
 class Connections:
-    """Connections to a PostgreSQL database with pgvector, kept for the next call; any thread may
-    ask for one.
+    """Connections to a PostgreSQL database with pgvector, kept for the next call of any thread.
 
-    Args:
-        url: of a table in the database.
-        timeout_s: that connecting and a search may take; writing and counting have no limit.
-        settings: of pgvector, for every connection.
+    Connecting and a search may take `timeout_s`; writing and counting have no limit. `settings` are
+    pgvector's, for every connection.
     """
 
     def __init__(self, url: CollectionUrl, timeout_s: float, settings: Mapping[str, object]):
@@ -37,11 +34,7 @@ class Connections:
         self._idle: list[Connection] = []
 
     def run(self, call: Callable[["Connection"], T]) -> T:
-        """Return what a call with a connection returns; tried again if a kept one had ended.
-
-        Raises:
-            IndexUnavailable: PostgreSQL can't be asked, or refuses.
-        """
+        """Return what a call with a connection returns; tried again if a kept one had ended."""
         with self._explained():
             import psycopg
 

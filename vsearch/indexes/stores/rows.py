@@ -14,16 +14,10 @@ BATCH_ROWS = 10_000
 
 @dataclass(frozen=True)
 class StoredRows:
-    """The rows of a collection that count, in the order of their positions.
-
-    Attributes:
-        collection: where the rows are.
-        serials: int64 (n,), rising: that of position i.
-        dim: of the vectors.
-    """
+    """The rows of a collection that count, in the order of their positions."""
 
     collection: Collection
-    serials: np.ndarray
+    serials: np.ndarray  # int64 (n,), rising
     dim: int
 
     def __len__(self) -> int:
@@ -41,7 +35,7 @@ class StoredRows:
         return np.concatenate([np.empty((0, self.dim), np.float32), *fetched])
 
     def missing(self) -> int:
-        """Return how many of the rows the vector store doesn't have."""
+        """Return how many rows the vector store lacks."""
         there = self.collection.count(self._everything or hull(self.serials))
         return max(0, len(self) - there)
 
@@ -111,8 +105,9 @@ def batch_rows(dim: int) -> int:
 
 
 def best(found: list[Hits], k: int) -> Hits:
-    """Return the k best of several answers to the same queries; of equal scores the first position
-    wins, and unfilled places are -1.
+    """Return the k best of several answers; of equal scores the first position wins.
+
+    Unfilled places are -1.
     """
     scores, positions = (np.concatenate(pair, axis=1) for pair in zip(*found, strict=True))
     unfilled = positions < 0

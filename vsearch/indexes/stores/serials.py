@@ -10,15 +10,9 @@ RANGES = 32  # that a condition may have
 
 @dataclass(frozen=True)
 class Where:
-    """A condition on rows: within one of the ranges and not `hidden`, or listed.
+    """A condition on rows: within one of the ranges and not `hidden`, or `listed`, if not None."""
 
-    Attributes:
-        ranges: first and last serial of each, rising.
-        hidden: int64 (h,), serials within the ranges that don't count.
-        listed: int64 (m,), instead of ranges; None: the ranges say it.
-    """
-
-    ranges: tuple[tuple[int, int], ...] = ()
+    ranges: tuple[tuple[int, int], ...] = ()  # first and last serial of each, rising
     hidden: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     listed: np.ndarray | None = None
 
@@ -34,9 +28,7 @@ def first_serial(after: int) -> int:
 def where(serials: np.ndarray, limit: int) -> Where | None:
     """Return the shorter condition that exactly these serials fulfil; None: both are too long.
 
-    Args:
-        serials: int64 (m,), rising, 1 at least.
-        limit: how many a condition may list or hide.
+    `serials`: int64 (m,), rising, 1 at least; `limit`: how many a condition may list or hide.
     """
     cuts = _cuts(serials)
     ranges = _ranges(serials, cuts)
@@ -52,7 +44,7 @@ def hull(serials: np.ndarray) -> Where:
 
 
 def _cuts(serials: np.ndarray) -> np.ndarray:
-    """Return after which places, rising, a new range begins: where most serials are missing."""
+    """Return after which places new ranges begin: where most serials are missing."""
     gaps = np.diff(serials) - 1
     wide = np.flatnonzero(gaps > 0)
     widest = np.argsort(gaps[wide], kind="stable")[::-1][: RANGES - 1]

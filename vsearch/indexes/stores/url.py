@@ -9,39 +9,24 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}(\.[A-Za-z_][A-Za-z0-9_]{0,62})?"
 
 @dataclass(frozen=True)
 class CollectionUrl:
-    """The parts of a collection's URL; user, password and token apart from what may be shown.
+    """A collection's URL, taken apart."""
 
-    Attributes:
-        shown: the URL without secrets.
-        host: with its port, as it was written; empty: a file or a socket.
-        place: what comes before the collection's name: a database, a local file.
-        name: of the collection or table.
-        options: of the query, secrets too.
-        user: None where the URL has none.
-        password: None where the URL has none.
-        secret: whether there is more in the URL than is shown.
-    """
-
-    shown: str
-    host: str
-    place: str
+    shown: str  # without secrets
+    host: str  # with its port; empty: a file or a socket
+    place: str  # what comes before the name: a database, a local file
     name: str
-    options: dict[str, str]
-    user: str | None = None
-    password: str | None = None
-    secret: bool = False
+    options: dict[str, str]  # secrets too
+    user: str | None
+    password: str | None
+    secret: bool  # whether there is more in the URL than is shown
 
 
 def read_url(url: str, scheme: str, form: str) -> CollectionUrl:
     """Take `scheme://[user[:password]@]host[:port]/[place/]collection[?options]` apart.
 
-    Args:
-        url: what is to be read.
-        scheme: that it must have.
-        form: how it should look, for the error.
-
     Raises:
-        ValueError: it doesn't look so. The message leaves the URL out: it may hold a password.
+        ValueError: the URL doesn't look so; says what `form` it should have, and not the URL, which
+            may hold a password.
     """
     try:
         parts = urlsplit(url)
