@@ -15,6 +15,29 @@ def add_bundle(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", type=Path, help="a run's bundle: lightning_logs/version_N/bundle")
 
 
+def add_catalog(parser: argparse.ArgumentParser, required: bool) -> None:
+    """Declare the three ways to name a catalog; `catalog_of` returns the one that was taken."""
+    catalog = parser.add_mutually_exclusive_group(required=required)
+    catalog.add_argument(
+        "--table", help="CSV or Parquet with id, path, label; may be a URL: s3://bucket/items.csv"
+    )
+    catalog.add_argument("--folder", help="a folder of photos for each label")
+    catalog.add_argument(
+        "--catalog", metavar="YAML", help="with `data.catalog`: configs/data/fashion.yaml"
+    )
+
+
+def catalog_of(args: argparse.Namespace) -> str:
+    """Return the table, folder or YAML that `add_catalog`'s arguments name; empty for none."""
+    return args.table or args.folder or args.catalog or ""
+
+
+def add_runtime(parser: argparse.ArgumentParser, line: str) -> None:
+    """Declare which runtime embeds photos; `line` is its help."""
+    kinds = ("auto", "torch", "onnx", "openvino")
+    parser.add_argument("--runtime", choices=kinds, default="auto", help=line)
+
+
 def add_index(parser: argparse.ArgumentParser) -> None:
     """Declare how an index is named; `index_of` makes it."""
     kind = parser.add_mutually_exclusive_group(required=True)
@@ -31,11 +54,7 @@ def add_index(parser: argparse.ArgumentParser) -> None:
 
 
 def index_of(args: argparse.Namespace) -> "Index":
-    """Return the index that `add_index`'s arguments name.
-
-    Raises:
-        VsearchError: there is no such class or file, or the class refuses the settings.
-    """
+    """Return the index that `add_index`'s arguments name."""
     from vsearch.bundle.generations.manifest import explained
     from vsearch.class_paths import build
     from vsearch.indexes.base import Index
@@ -109,7 +128,6 @@ def settings(text: str) -> dict[str, Any]:
 
 
 def _configured(path: Path) -> dict[str, Any]:
-    """Return the `class_path` and `init_args` of a config's `index:`."""
     import yaml
 
     try:

@@ -19,8 +19,8 @@ KEY = "data.catalog"
 def read_source(path: str | Path) -> CatalogItems:
     """Read a catalog: a folder of labels' folders, a table, or the `data.catalog` of a YAML or run.
 
-    A folder or table is read whole; a YAML's catalog as a fit reads it, filters and all, except
-    that photos that are missing are no error here.
+    A folder or table is read whole; a YAML's catalog as a fit reads it, except that missing photos
+    are no error.
     """
     catalog = _catalog(path)
     if isinstance(catalog, TableCatalog) and catalog.missing_photos == "error":
@@ -30,8 +30,7 @@ def read_source(path: str | Path) -> CatalogItems:
     if isinstance(catalog, FolderCatalog) and items["label"].nunique() == 1:
         raise CatalogError(
             f"{path}: all photos lie in one folder, {items['label'].iloc[0]!r}, and a folder "
-            "stands for a label. Name the folder that holds the labels' folders, a table that has "
-            "the labels, or the YAML of a catalog."
+            "stands for a label. Name the folder above, a table with labels, or a catalog's YAML."
         )
     counts: dict[str, int] = getattr(catalog, "report", {})
     kept = ("rows", "items", "small_labels")

@@ -54,7 +54,7 @@ class TrainerCLI(LightningCLI):
     """LightningCLI that fills in a loss's sizes and resumes a fit in its own folder."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Take the index at the top level; fill in the sizes of a loss that has weights."""
+        """Declare the run's index, and fill in the sizes of a loss that has weights."""
         parser.add_subclass_arguments(
             Index, "index", required=False, help="how the gallery is searched"
         )
@@ -69,7 +69,7 @@ class TrainerCLI(LightningCLI):
         )
 
     def _labels(self, data: CatalogDataModule) -> int:
-        """Return how many labels there are; reads the catalog, but only for a loss that asks."""
+        """Return how many labels there are; read the catalog only for a loss that asks."""
         if "num_classes" not in self._loss_settings():
             return 0
         data.read()
@@ -122,10 +122,7 @@ class TrainerCLI(LightningCLI):
             self._resume_in_its_folder(Path(checkpoint), _folder_settings(config))
 
     def _resume_in_its_folder(self, checkpoint: Path, folder: Namespace | None) -> None:
-        """Let an interrupted fit go on in its own folder.
-
-        Elsewhere ModelCheckpoint would forget how good the best was.
-        """
+        """Resume in the fit's own folder: else ModelCheckpoint forgets how good the best was."""
         if folder is None or folder.get("version") is not None:
             return
         run = checkpoint.resolve().parent.parent
@@ -143,17 +140,13 @@ class TrainerCLI(LightningCLI):
             super().instantiate_classes()
 
     def instantiate_trainer(self, **arguments: Any) -> Trainer:
-        """Make the trainer, and hand the run's index to the callbacks that build one.
-
-        An overlay can't reach these: they are in a list.
-        """
+        """Make the trainer, and hand the run's index to the callbacks that build one."""
         try:
             trainer = super().instantiate_trainer(**arguments)
         except RuntimeError as error:
             if twice := re.search(r"more than one stateful callback of type `(\w+)`", str(error)):
-                raise ConfigError(
-                    f"trainer.callbacks[{twice[1]}]", "it is there twice: remove one"
-                ) from error
+                key = f"trainer.callbacks[{twice[1]}]"
+                raise ConfigError(key, "it is there twice: remove one") from error
             raise
         index = self.config_init[self.subcommand].get("index")
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
@@ -197,11 +190,7 @@ def _folder_settings(config: Namespace) -> Namespace | None:
 
 
 def run(args: Sequence[str] | None = None) -> TrainerCLI:
-    """Run `fit`, `validate`, `test` or `predict`; `args` default to the command line's.
-
-    Raises:
-        VsearchError: a setting or the data is refused, or training has diverged.
-    """
+    """Run `fit`, `validate`, `test` or `predict`; `args` default to the command line's."""
     _show_log()
     # finds a typo in what pytorch-metric-learning leaves untyped
     set_parsing_settings(validate_subclass_spec_in_any=True)
@@ -234,7 +223,7 @@ class _StderrNow(logging.Handler):
 
 
 def _show_log() -> None:
-    """Print what vsearch logs, such as what a catalog left out; of several ranks, zero prints."""
+    """Print what vsearch logs; of several ranks, zero prints."""
     log = logging.getLogger("vsearch")
     if getattr(rank_zero_only, "rank", 0):
         get_console().quiet = True  # progress bars

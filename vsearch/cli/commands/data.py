@@ -99,25 +99,20 @@ def run(args: argparse.Namespace) -> None:
     with redirect_stdout(sys.stderr):  # progress bars: programs may read what is printed
         checked = check(read_source(args.catalog), limits, args.split, args.bundle)
     found = report(checked)
-    if args.html:
-        _write_page(checked, args.html)
-    _write_or_show(found, args)
+    _write_and_show(checked, found, args)
     failing = [kind for kind in args.fail_on if found["kinds"][kind]["findings"]]
     if failing:
         raise Failed(f"found {', '.join(failing)}")
 
 
-def _write_page(checked: "Checked", path: Path) -> None:
-    from vsearch.data.io.atomic import replace_file
-    from vsearch.reports.html.catalog_check import catalog_check_html
-
-    replace_file(path, catalog_check_html(checked).encode())
-
-
-def _write_or_show(found: dict[str, Any], args: argparse.Namespace) -> None:
+def _write_and_show(checked: "Checked", found: dict[str, Any], args: argparse.Namespace) -> None:
     from vsearch.data.io.atomic import replace_file
     from vsearch.reports.catalog_check_table import show
 
+    if args.html:
+        from vsearch.reports.html.catalog_check import catalog_check_html
+
+        replace_file(args.html, catalog_check_html(checked).encode())
     text = json.dumps(found, indent=2)
     if args.json == "-":
         print(text)

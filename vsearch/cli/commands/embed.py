@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vsearch.bundle.bulk.share import Share
-from vsearch.cli.arguments import add_bundle, positive
+from vsearch.cli.arguments import add_bundle, add_catalog, add_runtime, catalog_of, positive
 from vsearch.errors import VsearchError
 
 if TYPE_CHECKING:
@@ -23,14 +23,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_bundle(parser)
-    catalog = parser.add_mutually_exclusive_group(required=True)
-    catalog.add_argument(
-        "--table", help="CSV or Parquet with id, path, label; may be a URL: s3://bucket/items.csv"
-    )
-    catalog.add_argument("--folder", help="a folder of photos for each label")
-    catalog.add_argument(
-        "--catalog", metavar="YAML", help="with `data.catalog`: configs/data/fashion.yaml"
-    )
+    add_catalog(parser, required=True)
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FOLDER", help="where the parts are to be"
     )
@@ -38,19 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--executor",
         choices=("lightning", "ray"),
         default="lightning",
-        help=(
-            "Lightning's Trainer, on this machine (default), or Ray Data, on this or a cluster "
-            "(RAY_ADDRESS)"
-        ),
+        help="Lightning's Trainer, here (default), or Ray Data, here or on a cluster (RAY_ADDRESS)",
     )
-    parser.add_argument(
-        "--runtime",
-        choices=("auto", "torch", "onnx", "openvino"),
-        default="auto",
-        help=(
-            "what computes, as for `index add --runtime`; a folder that was begun goes on with "
-            "the same"
-        ),
+    add_runtime(
+        parser, "as for `index add --runtime`; a folder that was begun goes on with the same"
     )
     parser.add_argument(
         "--share",
@@ -82,13 +66,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _embed(args: argparse.Namespace) -> None:
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    from rich import progress
 
     from vsearch.bundle.bulk.network import decide
     from vsearch.bundle.bulk.plan import Network, begin, start
@@ -96,10 +74,11 @@ def _embed(args: argparse.Namespace) -> None:
     from vsearch.bundle.generations.manifest import model_of, read_fitted
     from vsearch.cli.catalog_argument import read_source
 
-    source = read_source(args.table or args.folder or args.catalog)
+    source = read_source(catalog_of(args))
     if args.actors and args.executor != "ray":
         raise VsearchError("--actors are Ray's: give --executor ray too.")
-    model, items = model_of(read_fitted(args.bundle)), source.items
+    model = model_of(read_fitted(args.bundle))
+    items = source.items
     begun = begin(args.out, model, items, source.name, args.part_size)
     kept = Network(**begun.manifest["network"]) if begun else None
     chosen = decide(args.bundle, args.runtime, kept)
@@ -117,10 +96,15 @@ def _embed(args: argparse.Namespace) -> None:
         f"{network.runtime} computes: {chosen.why}. {len(parts):,} parts, of which {len(todo):,} "
         "are to be made here."
     )
-    columns = (TextColumn("Embedding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=not rows) as progress:
-        task = progress.add_task("", total=len(rows))
-        writer = Writer(parts, items, lambda n: progress.advance(task, n))
+    columns = (
+        progress.TextColumn("Embedding"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeRemainingColumn(),
+    )
+    with progress.Progress(*columns, disable=not rows) as bar:
+        task = bar.add_task("", total=len(rows))
+        writer = Writer(parts, items, lambda n: bar.advance(task, n))
         if rows and args.executor == "ray":
             from vsearch.bundle.bulk import on_ray
 
@@ -146,7 +130,5 @@ def _say(parts: "Parts", writer: "Writer") -> None:
         return
     clear(parts)
     errors = list_errors(parts)
-    print(
-        f"All {len(parts):,} parts are there: {parts.folder}"
-        + (f"; what can't be read: {errors}" if errors else "")
-    )
+    unread = f"; what can't be read: {errors}" if errors else ""
+    print(f"All {len(parts):,} parts are there: {parts.folder}{unread}")

@@ -57,7 +57,8 @@ def run(args: argparse.Namespace) -> None:
 
 def _show(made: "Export") -> None:
     proof = made.lineage["proof"]
-    bounds, right = proof["bounds"], proof["precision_at_1"]
+    bounds = proof["bounds"]
+    right = proof["precision_at_1"]
     print(f"Tried with {proof['of']}, beside PyTorch in float32:")
     print(f"  lowest cosine   {proof['lowest_cosine']:.6f} (at least {bounds['lowest_cosine']:g})")
     print(f"  median cosine   {proof['median_cosine']:.6f}")

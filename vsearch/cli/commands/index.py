@@ -8,10 +8,19 @@ import argparse
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vsearch.cli.arguments import add_bundle, add_index, ids_in, index_of, positive, settings
+from vsearch.cli.arguments import (
+    add_bundle,
+    add_index,
+    add_runtime,
+    ids_in,
+    index_of,
+    positive,
+    settings,
+)
 from vsearch.errors import Failed, VsearchError
 
 if TYPE_CHECKING:
@@ -65,12 +74,9 @@ def _declare_add(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--fingerprint", help="of the model that made a Parquet, or the bundle that it is in"
     )
-    verb.add_argument(
-        "--runtime",
-        choices=("auto", "torch", "onnx", "openvino"),
-        default="auto",
-        help="what embeds the photos: the bundle's exports, PyTorch, or the quickest that embeds "
-        "as it did (default)",
+    add_runtime(
+        verb,
+        "what embeds the photos: an export, PyTorch, or the quickest that embeds as it (default)",
     )
 
 
@@ -183,8 +189,7 @@ def optimize(args: argparse.Namespace) -> None:
     """Build the same kind of index anew of all live items, changes included."""
     from vsearch.bundle.generations.rebuild import rebuild
 
-    with _changing(args.bundle) as live:
-        _warn_of_codes(live)
+    with _rebuilding(args.bundle) as live:
         _say(rebuild(live, live.index, "optimize"), live.index)
 
 
@@ -192,8 +197,7 @@ def build(args: argparse.Namespace) -> None:
     """Build another index of all live items and put it in force."""
     from vsearch.bundle.generations.rebuild import rebuild
 
-    with _changing(args.bundle) as live:
-        _warn_of_codes(live)
+    with _rebuilding(args.bundle) as live:
         index = index_of(args)
         _say(rebuild(live, index, "build"), index)
 
@@ -207,8 +211,7 @@ def swap(args: argparse.Namespace) -> None:
     from vsearch.bundle.generations.swap_trial import shadow
     from vsearch.bundle.trial_queries import trial_queries
 
-    with _changing(args.bundle) as live:
-        _warn_of_codes(live)
+    with _rebuilding(args.bundle) as live:
         index = index_of(args)
         vectors = build_index(live, index)
         queries, what = trial_queries(live, vectors, args.queries)
@@ -226,14 +229,14 @@ def copy(args: argparse.Namespace) -> None:
     """
     from vsearch.bundle.copying import copy_to, move, vector_store_at
 
-    with _changing(args.bundle) as live:
-        _warn_of_codes(live)
+    with _rebuilding(args.bundle) as live:
         index = vector_store_at(args.to, args.init_args)
+        judge = partial(_judge, args=args)
         if index is None:
-            made = copy_to(live, Path(args.to), args.queries, lambda found: _judge(found, args))
+            made = copy_to(live, Path(args.to), args.queries, judge)
             print(f"{args.to}: a new bundle of {len(made):,} items, {made.spec}")
             return
-        _say(move(live, index, args.queries, lambda found: _judge(found, args)), index)
+        _say(move(live, index, args.queries, judge), index)
         if index.secret:
             print(
                 "The bundle doesn't hold the URL's user and password: PGUSER and PGPASSWORD, or "
@@ -279,6 +282,17 @@ def _changing(bundle: Path) -> Iterator["Live"]:
         yield open_live(bundle)
 
 
+@contextmanager
+def _rebuilding(bundle: Path) -> Iterator["Live"]:
+    """Open a bundle to build its index anew; warn if its vectors are codes."""
+    from vsearch.bundle.trial_queries import codes_warning
+
+    with _changing(bundle) as live:
+        if text := codes_warning(live):
+            print(f"Warning: {text}")
+        yield live
+
+
 def _settle(live: "Live", no_fold: bool) -> None:
     """Fold what is pending if it is much, and say when the index should be built anew."""
     from vsearch.bundle.generations.rebuild import advice, due, fold
@@ -290,7 +304,6 @@ def _settle(live: "Live", no_fold: bool) -> None:
 
 
 def _met(live: "Live", where: str) -> list[str]:
-    """Return the ids of the items that meet a filter."""
     import pyarrow as pa
 
     from vsearch.search.filters.columns import FilterError
@@ -309,13 +322,6 @@ def _judge(found: "Shadow", args: argparse.Namespace) -> None:
     for name, old in found.old.items():
         print(f"{name}: old {old:.4f}, new {found.new[name]:.4f}")
     found.check(args.min_overlap, args.max_precision_loss)
-
-
-def _warn_of_codes(live: "Live") -> None:
-    from vsearch.bundle.trial_queries import codes_warning
-
-    if text := codes_warning(live):
-        print(f"Warning: {text}")
 
 
 def _say(state: "State", index: "Index") -> None:

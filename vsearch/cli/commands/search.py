@@ -47,16 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--min-score", type=float, metavar="COSINE", help="only hits of this score or more, -1..1"
     )
-    parser.add_argument(
-        "--like",
-        nargs="+",
-        action="extend",
-        metavar="ID|PHOTO",
-        help="more of this; items by their id",
-    )
-    parser.add_argument(
-        "--unlike", nargs="+", action="extend", metavar="ID|PHOTO", help="less of this"
-    )
+    for flag, line in (("--like", "more of this; items by their id"), ("--unlike", "less of this")):
+        parser.add_argument(flag, nargs="+", action="extend", metavar="ID|PHOTO", help=line)
     parser.add_argument(
         "--group-by", metavar="COLUMN", help="of items with the same value, show only the best"
     )
@@ -86,16 +78,10 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _answers(bundle: "Searcher", args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Return each query with its hits, as JSON has them."""
     photos = args.photos or []
     like = args.like or []
     unlike = args.unlike or []
-    wishes = {
-        "k": args.k,
-        "where": args.where,
-        "min_score": args.min_score,
-        "group_by": args.group_by,
-    }
+    wishes = {name: getattr(args, name) for name in ("k", "where", "min_score", "group_by")}
     if like or unlike:
         query = ", ".join([*photos, *like, *(f"not {example}" for example in unlike)])
         examples = [*map(Path, photos), *like]

@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vsearch.bundle.bulk.share import Share
-from vsearch.cli.arguments import add_bundle, add_index, index_of, positive
+from vsearch.cli.arguments import (
+    add_bundle,
+    add_catalog,
+    add_index,
+    catalog_of,
+    index_of,
+    positive,
+)
 from vsearch.errors import VsearchError
 
 if TYPE_CHECKING:
@@ -28,14 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--embeddings", type=Path, required=True, metavar="FOLDER", help="what `embed` wrote"
     )
     add_index(parser)
-    catalog = parser.add_mutually_exclusive_group()
-    catalog.add_argument(
-        "--table", help="CSV or Parquet with paths and metadata of the items; may be a URL"
-    )
-    catalog.add_argument("--folder", help="a folder of photos for each label")
-    catalog.add_argument(
-        "--catalog", metavar="YAML", help="with `data.catalog`; as `embed` was given them"
-    )
+    add_catalog(parser, required=False)
     parser.add_argument(
         "--shards", type=positive, default=8, metavar="N", help="at most, one a part (default: 8)"
     )
@@ -77,10 +77,8 @@ def run(args: argparse.Namespace) -> None:
     with explained(args.embeddings, "training the index"):
         shards = plan(parts, index, args.shards)
         if args.step in ("all", "train"):
-            print(
-                f"Training {shards.index.spec} on "
-                f"{len(shards.index.sample(int(parts.starts[-1]))):,} embeddings."
-            )
+            n_trained = len(shards.index.sample(int(parts.starts[-1])))
+            print(f"Training {shards.index.spec} on {n_trained:,} embeddings.")
             shards.train()
         if args.step in ("all", "add"):
             _add(shards, args)
@@ -105,7 +103,7 @@ def _join(shards: "Shards", parts: "Parts", args: argparse.Namespace) -> None:
     from vsearch.cli.catalog_argument import read_source
     from vsearch.data.items import as_table
 
-    place = args.table or args.folder or args.catalog
+    place = catalog_of(args)
     items = described(parts.ids(), read_source(place).items if place else None, args.embeddings)
     with writing(args.bundle):
         done = publish(open_live(args.bundle), shards, as_table(items))

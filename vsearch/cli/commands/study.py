@@ -73,9 +73,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _jobs(study: "Study", asked: "Study", args: argparse.Namespace) -> "list[Job]":
-    """Return what is asked for, all cells with the first seed first, then what else there is: that
-    is ranked too.
-    """
+    """Return what is asked for, the first seed of all cells first, then what is done already."""
     from vsearch.evaluation.studies.fit_settings import unused_loggers
     from vsearch.evaluation.studies.jobs import done, plan
 
@@ -101,12 +99,7 @@ def _jobs(study: "Study", asked: "Study", args: argparse.Namespace) -> "list[Job
 def fit_of(
     study: "Study", cell: str, configs: Sequence[str], overrides: Sequence[str]
 ) -> tuple[list[str], dict[str, Any]]:
-    """Return a cell's arguments of a fit, the study's monitor included, and all that they come to,
-    nested.
-
-    Raises:
-        StudyError: they are refused.
-    """
+    """Return a cell's arguments of a fit, the study's monitor included, and their settings."""
     from vsearch.evaluation.studies.fit_settings import watching
 
     words = study.words(cell, configs, overrides)
@@ -118,7 +111,7 @@ def fit_of(
 
 
 def composed(cell: str, words: list[str]) -> dict[str, Any]:
-    """Return all that a fit's arguments come to, nested, as its own parser reads them.
+    """Return the settings, nested, that a fit's own parser reads from its arguments.
 
     Raises:
         StudyError: the parser refuses them.
@@ -148,26 +141,22 @@ def composed(cell: str, words: list[str]) -> dict[str, Any]:
 def _run(
     study: "Study", jobs: "list[Job]", wanted: "list[Job]", folder: Path, keep_going: bool
 ) -> "list[Job]":
-    """Run what is wanted and not done yet, and write the results of all jobs after each; return
-    those that failed.
-    """
+    """Run what is wanted and not done yet, and write all results after each; return what failed."""
+    from rich import progress
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from vsearch.evaluation.studies.processes import alone
     from vsearch.reports.study import show
 
     columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeElapsedColumn(),
     )
+    console = Console(markup=False, highlight=False)
     failed: list[Job] = []
-    with (
-        alone(folder) as lock,
-        Progress(*columns, console=Console(markup=False, highlight=False)) as bar,
-    ):
+    with alone(folder) as lock, progress.Progress(*columns, console=console) as bar:
         todo = [job for job in wanted if not job.finished()]
         task = bar.add_task(study.name, total=len(wanted), completed=len(wanted) - len(todo))
         for job in todo:
@@ -207,7 +196,6 @@ def _stop(job: "Job") -> None:
 
 
 def _write(study: "Study", jobs: "list[Job]", failed: "list[Job]", folder: Path) -> dict[str, Any]:
-    """Write the results of all that is done; return them."""
     from vsearch.data.io.atomic import replace_file
     from vsearch.evaluation.comparing.runs import Run, open_runs
     from vsearch.evaluation.studies.ranking import rank

@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 
 from vsearch.errors import VsearchError
 
-UPLOAD = "largest photo that is taken (default: 9, below the service's own --max-body-bytes)"
 PAGE = Path(__file__).parents[2] / "serving" / "page" / "main.py"
 
 
@@ -30,7 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--base-path", default="", metavar="PATH", help="path under which a proxy offers the page"
     )
-    parser.add_argument("--max-upload-mb", type=int, default=9, metavar="MB", help=UPLOAD)
+    parser.add_argument(
+        "--max-upload-mb",
+        type=int,
+        default=9,
+        metavar="MB",
+        help="largest photo that is taken (default: 9, below the service's own --max-body-bytes)",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -54,9 +59,7 @@ def _is_address(text: str) -> bool:
 
 
 def command(args: argparse.Namespace) -> list[str]:
-    """Return the command line that serves the page to visitors: no files watched, none of
-    Streamlit's menus, no usage statistics sent.
-    """
+    """Return the command line that serves the page to visitors."""
     settings = {
         "server.address": args.host,
         "server.port": args.port,
