@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from vsearch.bundle.generations.checked_files import measured
+from vsearch.bundle.generations.files import measured
 from vsearch.errors import BundleError
 from vsearch.evaluation.calibration import FILE, Calibration, file_bytes, fit, read
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from vsearch.bundle.generations.checked_files import check_file
+from vsearch.bundle.generations.files import check_file
 from vsearch.bundle.generations.manifest import explained
 from vsearch.bundle.samples import evenly, readable
 from vsearch.errors import BundleError

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from rich.progress import Progress
 
-from vsearch.bundle.generations.checked_files import measured
-from vsearch.bundle.generations.layout import CURRENT, ITEMS, MANIFEST, VECTORS
+from vsearch.bundle.generations.files import CURRENT, ITEMS, MANIFEST, VECTORS, measured
 from vsearch.bundle.generations.live import Live
 from vsearch.bundle.generations.manifest import explained, folder_of
 from vsearch.bundle.generations.promote import described, promote

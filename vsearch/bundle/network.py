@@ -4,7 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vsearch.bundle.generations.checked_files import check_file
+from vsearch.bundle.generations.files import check_file
 from vsearch.bundle.generations.manifest import WEIGHTS, explained
 from vsearch.data.photos import Preprocessing
 from vsearch.errors import BundleError

@@ -3,7 +3,7 @@ import pyarrow as pa
 
 from vsearch.bundle import canaries
 from vsearch.bundle.exports.choice import choose
-from vsearch.bundle.generations.checked_files import check_file
+from vsearch.bundle.generations.files import check_file
 from vsearch.bundle.generations.live import Live
 from vsearch.bundle.generations.manifest import explained
 from vsearch.bundle.generations.swap_trial import Queries

@@ -8,8 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from vsearch.bundle import canaries
-from vsearch.bundle.generations.checked_files import measured
-from vsearch.bundle.generations.layout import CURRENT, ITEMS, MANIFEST, VECTORS
+from vsearch.bundle.generations.files import CURRENT, ITEMS, MANIFEST, VECTORS, measured
 from vsearch.bundle.generations.manifest import SCHEMA, WEIGHTS
 from vsearch.bundle.generations.promote import described as index_described
 from vsearch.bundle.generations.promote import keeps, write_vectors
@@ -54,7 +53,8 @@ def write_bundle(
             keeps only codes, so that another index can be built of them.
     """
     # whoever has a network to write has loaded PyTorch
-    from vsearch.models.stored_embedder import described
+    from vsearch.models.runtimes.torch import TorchRuntime
+    from vsearch.models.stored_embedder import described, weights_of
 
     if folder.exists():
         raise BundleError(
@@ -62,7 +62,11 @@ def write_bundle(
         )
     if len(index) != len(items):
         raise BundleError(f"the index holds {len(index)} vectors, but there are {len(items)} items")
-    contents = {**_parts(embedder, as_table(items)), **extra}
+    table = as_table(items)
+    contents = {WEIGHTS: weights_of(embedder), ITEMS: table_bytes(table), **extra}
+    drawn = canaries.draw(table, TorchRuntime(embedder.eval()))
+    if drawn is not None:
+        contents[canaries.FILE] = drawn
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
         made = Path(temporary) / folder.name
@@ -90,16 +94,3 @@ def write_bundle(
             sync(path)
         made.rename(folder)
     sync(folder.parent)
-
-
-def _parts(embedder: "Embedder", items: pa.Table) -> dict[str, bytes]:
-    """Return the files that are neither the index nor made of the others."""
-    from vsearch.models.runtimes.torch import TorchRuntime
-    from vsearch.models.stored_embedder import weights_of
-
-    drawn = canaries.draw(items, TorchRuntime(embedder.eval()))
-    return {
-        WEIGHTS: weights_of(embedder),
-        ITEMS: table_bytes(items),
-        **({canaries.FILE: drawn} if drawn else {}),
-    }

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from vsearch.bundle.generations.checked_files import check_file
+from vsearch.bundle.generations.files import check_file
 from vsearch.errors import BundleError
 
 FILE = "calibration.json"

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vsearch.bundle.generations.checked_files import measured
 from vsearch.bundle.generations.edit import Edited, add, remove
+from vsearch.bundle.generations.files import measured
 from vsearch.bundle.generations.live import Live, open_live
 from vsearch.bundle.generations.manifest import SCHEMA
 from vsearch.bundle.generations.state import State, state_bytes

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from vsearch.bundle.exports.manifest import LINEAGE, PRECISION, SCHEMA, Export, folder_of, read
 from vsearch.bundle.exports.photos import held
 from vsearch.bundle.exports.proof import Bounds, embedded, prove
-from vsearch.bundle.generations.checked_files import measured
+from vsearch.bundle.generations.files import measured
 from vsearch.bundle.generations.live import Live, open_live
 from vsearch.bundle.generations.manifest import explained, model_of
 from vsearch.bundle.network import checked_embedder

@@ -3,7 +3,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vsearch.bundle.generations.checked_files import check_file
+from vsearch.bundle.generations.files import check_file
 from vsearch.bundle.generations.manifest import check_model, explained, model_of
 from vsearch.errors import BundleError
 from vsearch.models.runtimes.base import EXPORTS, FILES, Name

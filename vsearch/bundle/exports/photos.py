@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from vsearch.bundle import canaries
-from vsearch.bundle.generations.checked_files import check_file
+from vsearch.bundle.generations.files import check_file
 from vsearch.bundle.generations.live import Live
 from vsearch.bundle.samples import evenly, readable
 from vsearch.bundle.trial_queries import run_queries

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from vsearch.bundle.generations.checked_files import check_file, measured
-from vsearch.bundle.generations.layout import CHANGES, ITEMS, VECTORS
+from vsearch.bundle.generations.files import CHANGES, ITEMS, VECTORS, check_file, measured
 from vsearch.bundle.generations.state import Change, now
 from vsearch.bundle.generations.table_columns import joined
 from vsearch.data.io.atomic import make_folder, next_number

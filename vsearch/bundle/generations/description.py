@@ -2,7 +2,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from vsearch.bundle.generations.layout import CHANGES, GENERATIONS
+from vsearch.bundle.generations.files import CHANGES, GENERATIONS
 from vsearch.bundle.generations.live import Live
 from vsearch.bundle.generations.manifest import WEIGHTS
 from vsearch.bundle.generations.rebuild import advice, drift

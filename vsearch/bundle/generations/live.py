@@ -6,8 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from vsearch.bundle.generations.changes import Edit, PendingChanges, add_up, read_change
-from vsearch.bundle.generations.checked_files import check_file
-from vsearch.bundle.generations.layout import CURRENT, ITEMS, MANIFEST, VECTORS
+from vsearch.bundle.generations.files import ITEMS, MANIFEST, VECTORS, check_file
 from vsearch.bundle.generations.manifest import (
     check_model,
     explained,
@@ -100,11 +99,11 @@ def open_live(bundle: Path) -> Live:
         BundleError: says which file is missing, damaged or foreign.
     """
     for _ in range(TRIES):
-        state, history = _state(bundle)
+        state, history = read_state(bundle)
         try:
             return open_state(bundle, state, history)
         except (BundleError, FileNotFoundError):
-            if _state(bundle)[0] == state:
+            if read_state(bundle)[0] == state:
                 raise
     raise BundleError(f"{bundle} changes too quickly to be opened.")
 
@@ -148,8 +147,3 @@ def manifests(bundle: Path, state: State) -> tuple[dict[str, Any], dict[str, Any
     folder = folder_of(bundle, state.generation)
     check_model(manifest["model"], ours, f"{folder}: its vectors are")
     return read_fitted(bundle, manifest["fitted_sha256"]), manifest
-
-
-def _state(bundle: Path) -> tuple[State, list[dict[str, Any]]]:
-    with explained(bundle, f"reading {CURRENT}"):
-        return read_state(bundle)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vsearch.bundle.generations.layout import GENERATIONS, MANIFEST
+from vsearch.bundle.generations.files import GENERATIONS, MANIFEST
 from vsearch.class_paths import SpecError
 from vsearch.data.io.atomic import sha256
 from vsearch.errors import BundleError, Failed

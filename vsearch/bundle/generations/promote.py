@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from vsearch.bundle.generations.checked_files import measured
-from vsearch.bundle.generations.layout import (
+from vsearch.bundle.generations.files import (
     CHANGES,
     GENERATIONS,
     ITEMS,
     MANIFEST,
     PREVIOUS,
     VECTORS,
+    measured,
 )
 from vsearch.bundle.generations.live import Live
 from vsearch.bundle.generations.manifest import GENERATION_SCHEMA, folder_of, model_of
@@ -90,14 +90,9 @@ def promote(
     state = State(number, sha256(folder / MANIFEST))
     what = f"{reason}: {len(live.items):,} items, {index.spec}"
     write_state(live.bundle, state, live.history, what)
-    prune(live.bundle, [state, live.state])
+    _prune(live.bundle / GENERATIONS, {folder.name, f"{live.state.generation:06d}"})
+    _prune(live.bundle / CHANGES, {change.name for change in live.state.changes})
     return state
-
-
-def prune(bundle: Path, kept: list[State]) -> None:
-    """Delete generations and changes that none of the states needs; generation 0 always stays."""
-    _prune(bundle / GENERATIONS, {f"{state.generation:06d}" for state in kept})
-    _prune(bundle / CHANGES, {change.name for state in kept for change in state.changes})
 
 
 def keeps(index: Index, vectors: Vectors) -> bool:

@@ -3,7 +3,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vsearch.bundle.generations.layout import CURRENT
 from vsearch.bundle.generations.live import Live, open_state
 from vsearch.bundle.generations.manifest import explained, folder_of, read_generation
 from vsearch.bundle.generations.state import State, is_kept, read_previous, read_state, write_state
@@ -25,8 +24,7 @@ def rollback(bundle: Path) -> tuple[State, Live]:
     Raises:
         BundleError: there is nothing before, it is kept no more, or it is damaged.
     """
-    with explained(bundle, f"reading {CURRENT}"):
-        state, history = read_state(bundle)
+    state, history = read_state(bundle)
     before = _last_whole(bundle, state, history)
     what = f"rollback: {len(before.items):,} items, {before.index.spec}"
     write_state(bundle, before.state, history, what)

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from vsearch.bundle.generations.layout import CHANGES, CURRENT, GENERATIONS, MANIFEST, PREVIOUS
+from vsearch.bundle.generations.files import CHANGES, CURRENT, GENERATIONS, MANIFEST, PREVIOUS
+from vsearch.bundle.generations.manifest import explained, folder_of
 from vsearch.data.io.atomic import replace_file, sha256
 from vsearch.errors import BundleError
 
@@ -45,12 +46,6 @@ class State:
     manifest_sha256: str
     changes: tuple[Change, ...] = ()
 
-    @classmethod
-    def of(cls, values: dict[str, Any]) -> "State":
-        """Return the state that `asdict` made plain."""
-        changes = tuple(Change(**change) for change in values["changes"])
-        return cls(values["generation"], values["manifest_sha256"], changes)
-
 
 def read_state(bundle: Path) -> tuple[State, list[dict[str, Any]]]:
     """Return the state in force, and the history: `created` and `what`, oldest first.
@@ -59,12 +54,13 @@ def read_state(bundle: Path) -> tuple[State, list[dict[str, Any]]]:
         BundleError: CURRENT is damaged, or missing though there are generations or changes.
     """
     path = bundle / CURRENT
-    if not path.is_file():
-        if (bundle / GENERATIONS).exists() or (bundle / CHANGES).exists():
-            raise BundleError(f"{bundle}: {CURRENT} is missing, which says what is in force.")
-        manifest = bundle / MANIFEST
-        return State(0, sha256(manifest) if manifest.is_file() else ""), []
-    return _read(path)
+    if path.is_file():
+        with explained(bundle, f"reading {CURRENT}"):
+            return _read(path)
+    if (bundle / GENERATIONS).exists() or (bundle / CHANGES).exists():
+        raise BundleError(f"{bundle}: {CURRENT} is missing, which says what is in force.")
+    manifest = bundle / MANIFEST
+    return State(0, sha256(manifest) if manifest.is_file() else ""), []
 
 
 def read_previous(folder: Path) -> State:
@@ -77,10 +73,8 @@ def read_previous(folder: Path) -> State:
 
 def is_kept(bundle: Path, state: State) -> bool:
     """Tell whether the folders that a state names are still there."""
-    folders = [bundle / CHANGES / change.name for change in state.changes]
-    if state.generation:
-        folders.append(bundle / GENERATIONS / f"{state.generation:06d}")
-    return all(folder.is_dir() for folder in folders)
+    changes = [bundle / CHANGES / change.name for change in state.changes]
+    return all(folder.is_dir() for folder in (folder_of(bundle, state.generation), *changes))
 
 
 def state_bytes(state: State, history: list[dict[str, Any]]) -> bytes:
@@ -113,7 +107,8 @@ def _read(path: Path) -> tuple[State, list[dict[str, Any]]]:
     if digest != _digest(text):
         raise BundleError(f"{path} is damaged (its SHA-256 is not that in its second line).")
     values = json.loads(text)
-    return State.of(values), values["history"]
+    changes = tuple(Change(**change) for change in values["changes"])
+    return State(values["generation"], values["manifest_sha256"], changes), values["history"]
 
 
 def _digest(text: bytes) -> bytes:

@@ -4,8 +4,7 @@ from pathlib import Path
 import numpy as np
 
 from vsearch.bundle.generations.changes import check_change
-from vsearch.bundle.generations.checked_files import check_file
-from vsearch.bundle.generations.layout import CURRENT, MANIFEST
+from vsearch.bundle.generations.files import MANIFEST, check_file
 from vsearch.bundle.generations.live import Live, manifests, open_state
 from vsearch.bundle.generations.manifest import explained, folder_of
 from vsearch.bundle.generations.state import State, is_kept, read_previous, read_state
@@ -22,8 +21,7 @@ def verify(bundle: Path) -> Iterator[str]:
     Raises:
         BundleError: something is missing, damaged or foreign.
     """
-    with explained(bundle, f"reading {CURRENT}"):
-        state, history = read_state(bundle)
+    state, history = read_state(bundle)
     yield "CURRENT: whole"
     for kept in kept_states(bundle, state):
         yield _check_files(bundle, kept)

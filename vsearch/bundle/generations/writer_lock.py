@@ -3,7 +3,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vsearch.bundle.generations.layout import CHANGES, GENERATIONS, MANIFEST
+from vsearch.bundle.generations.files import CHANGES, GENERATIONS, MANIFEST
 from vsearch.data.io.atomic import clean
 from vsearch.errors import BundleError
 

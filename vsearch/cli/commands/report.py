@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Read, draw, write."""
-    from vsearch.bundle.generations.layout import MANIFEST
+    from vsearch.bundle.generations.files import MANIFEST
     from vsearch.data.io.atomic import replace_file
     from vsearch.reports.html.findings import read_findings
     from vsearch.reports.html.report import FILE, report_html

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from vsearch.bundle.generations.layout import ITEMS, MANIFEST
+from vsearch.bundle.generations.files import ITEMS, MANIFEST
 from vsearch.data.items import BOX
 from vsearch.errors import VsearchError
 from vsearch.evaluation.run_report import Cost, RunReport

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from vsearch.bundle.generations.checked_files import check_file
+from vsearch.bundle.generations.files import check_file
 from vsearch.bundle.generations.live import open_state
 from vsearch.bundle.generations.state import State
 from vsearch.errors import BundleError

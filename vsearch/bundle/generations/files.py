@@ -4,6 +4,10 @@ from typing import Any
 from vsearch.data.io.atomic import sha256
 from vsearch.errors import BundleError
 
+MANIFEST, ITEMS, VECTORS = "manifest.json", "items.parquet", "vectors.npy"
+CURRENT, PREVIOUS = "CURRENT", "PREVIOUS"
+GENERATIONS, CHANGES = "generations", "changes"
+
 
 def measured(folder: Path) -> dict[str, dict[str, Any]]:
     """Return `bytes` and `sha256` of each file in a folder, as a manifest keeps them."""
