@@ -20,27 +20,20 @@ from vsearch.reports.closing import show_closing
 from vsearch.reports.fit_report import IN_MANIFEST, TrainingHistory, fit_files, fit_report
 from vsearch.reports.grid import example_grid
 from vsearch.reports.tables import show
+from vsearch.training import final_evaluation
 from vsearch.training.distributed.ranks import from_rank_zero
-from vsearch.training.final_evaluation import (
-    BuiltIndex,
-    FinalEvaluation,
-    FinalEvaluator,
-    build_index,
-    load_best_weights,
-)
+from vsearch.training.final_evaluation import BuiltIndex, FinalEvaluation
 
 
 class BuildIndex(Callback):
-    """After the fit: best checkpoint -> embed the gallery -> index -> search it with test photos ->
-    bundle.
+    """After the fit: best checkpoint -> gallery's embeddings -> index -> test searches -> bundle.
 
     It runs in `on_fit_end`, since ModelCheckpoint is done only then. By that time the model is back
     on the CPU and may no longer log: this callback moves the model, and writes to TensorBoard,
-    itself. Of several ranks, rank zero does it alone, and the others end before it.
+    itself. Of several ranks, rank zero does it alone.
 
     Args:
-        index: how the gallery is searched; None: as the run's top-level `index` says, exactly if it
-            says nothing.
+        index: how the gallery is searched; None: as the run's top-level `index` says, or exactly.
         baseline: also measure the same backbone before training, without a head; this embeds
             everything a second time.
         error_rate: how many photos whose best hit is right may be told "no good match" (see
@@ -123,29 +116,30 @@ class BuildIndex(Callback):
         checkpoint = getattr(trainer.checkpoint_callback, "best_model_path", "")
         if not checkpoint:
             rank_zero_warn(
-                "BuildIndex: no ModelCheckpoint has kept an epoch, so there is no index and no "
-                "bundle."
+                "BuildIndex: no ModelCheckpoint has kept an epoch, so there is no bundle."
             )
             return
 
         module = metric_learner(pl_module)
         data = catalog_data(trainer)
-        evaluator = FinalEvaluator(data, trainer.strategy.root_device)
+        evaluator = final_evaluation.FinalEvaluator(data, trainer.strategy.root_device)
         with trainer.precision_plugin.forward_context():
             untrained = None
             if self._initial_weights:
                 untrained = evaluator.score_untrained(module.backbone, self._initial_weights)
                 self._initial_weights = {}
 
-            epoch = load_best_weights(module, checkpoint)
+            epoch = final_evaluation.load_best_weights(module, checkpoint)
             photos = evaluator.embed_test_photos(module.embedder, "best epoch")
             fingerprint = fingerprint_of(module.embedder)
-            built = build_index(self.index, photos.gallery.embeddings, fingerprint)
+            vectors = photos.gallery.embeddings
+            built = final_evaluation.build_index(self.index, vectors, fingerprint)
             evaluation = evaluator.evaluate(
                 module.embedder, photos, built, untrained, self.error_rate
             )
 
-        history = TrainingHistory(self._metrics.rows(), epoch, self._median_epoch_s())
+        epoch_s = median(self._epoch_seconds) if self._epoch_seconds else None
+        history = TrainingHistory(self._metrics.rows(), epoch, epoch_s)
         report = fit_report(evaluation, history, module, data)
         self._write_bundle(trainer, built, evaluation, report)
 
@@ -159,15 +153,14 @@ class BuildIndex(Callback):
         """Write the bundle and show what is in it."""
         module = metric_learner(trainer.lightning_module)
         data = catalog_data(trainer)
+        gallery = data.gallery("test")
         content = report.to_json()
-        picture = example_grid(
-            evaluation.hits.positions, data.queries("test"), data.gallery("test")
-        )
+        picture = example_grid(evaluation.hits.positions, data.queries("test"), gallery)
         write_bundle(
             self.folder,
             module.embedder,
             built.index,
-            data.gallery("test").drop(columns="label_code"),
+            gallery.drop(columns="label_code"),
             {name: content[name] for name in IN_MANIFEST},
             fit_files(report, evaluation, data, picture, self.folder.parent),
             evaluation.gallery,
@@ -175,6 +168,3 @@ class BuildIndex(Callback):
         show_report(trainer.loggers, report, picture)
         show(report)
         show_closing(report, self.folder)
-
-    def _median_epoch_s(self) -> float | None:
-        return median(self._epoch_seconds) if self._epoch_seconds else None

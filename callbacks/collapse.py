@@ -10,15 +10,13 @@ ADVICE = "Lower the learning rate, warm up longer, or start with an easier miner
 class WarnOnCollapse(Callback):
     """Warn when a run is collapsing: embeddings drift to one point and the loss to its margin.
 
-    Looks at what `MetricLearner` logs each epoch. Once all embeddings are alike, every triplet's
-    loss is the margin (Hermans et al. 2017, "In Defense of the Triplet Loss for Person
-    Re-Identification", section 4). A start from random weights passes through such a state and
-    leaves it: no warning while `val/precision_at_1` still rises.
+    Once all embeddings are alike, every triplet's loss is the margin (Hermans et al. 2017, "In
+    Defense of the Triplet Loss for Person Re-Identification", section 4). A start from random
+    weights passes through such a state: no warning while `val/precision_at_1` still rises.
 
     Args:
         min_spread: `train/embedding_spread` (0..1) below which the embeddings count as one point.
-        tolerance: how near the loss must be to the margin, as a share of it, to count as stuck
-            there.
+        tolerance: how near the loss must be to the margin, as a share of it, to count as stuck.
     """
 
     def __init__(self, min_spread: float = 0.05, tolerance: float = 0.02) -> None:

@@ -5,12 +5,11 @@ from callbacks.run_objects import metric_learner
 
 
 class EasierMinerFirst(Callback):
-    """Mine the training batches of the first epochs with another miner; the model's own takes over
-    after them.
+    """Mine the training batches of the first epochs with another miner than the model's.
 
     The hardest negatives can lead a young network to a bad local minimum (Schroff et al. 2015,
     "FaceNet", section 3.2). Validation uses the model's own miner throughout, so that `val/loss`
-    stays comparable. The epoch alone decides: a resumed run goes on alike.
+    stays comparable.
 
     Args:
         miner: mines the first epochs.
@@ -29,7 +28,6 @@ class EasierMinerFirst(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Choose the miner of this epoch."""
+        module = metric_learner(pl_module)
         is_early = trainer.current_epoch < self.epochs
-        metric_learner(pl_module).training_miner = (
-            self.miner.to(pl_module.device) if is_early else None
-        )
+        module.training_miner = self.miner.to(module.device) if is_early else None

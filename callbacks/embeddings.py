@@ -8,8 +8,6 @@ from callbacks.run_objects import catalog_data, metric_learner
 from vsearch.data.embedding_parts import schema, table
 from vsearch.training.distributed.ranks import at_rank_zero
 
-NAME = "embeddings.parquet"
-
 
 class WriteEmbeddings(Callback):
     """Write what `predict` computes to the run's embeddings.parquet: id, label, embedding.
@@ -19,14 +17,12 @@ class WriteEmbeddings(Callback):
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open the temporary file."""
-        self.path = Path(trainer.log_dir or trainer.default_root_dir) / NAME
+        self.path = Path(trainer.log_dir or trainer.default_root_dir) / "embeddings.parquet"
         if not trainer.is_global_zero:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.writer = pq.ParquetWriter(
-            self.path.with_suffix(".tmp"),
-            schema(metric_learner(pl_module).embedder.dim),
-        )
+        columns = schema(metric_learner(pl_module).embedder.dim)
+        self.writer = pq.ParquetWriter(self.path.with_suffix(".tmp"), columns)
 
     def on_predict_batch_end(
         self,

@@ -3,21 +3,17 @@ from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from callbacks.run_objects import metric_learner
-from vsearch.models.backbones.base import Backbone
 from vsearch.training.module import MetricLearner
 
 
 class GradualUnfreezing(Callback):
-    """Train stages of the backbone from an epoch of their own on; before it they are frozen,
-    BatchNorm included.
+    """Freeze stages of the backbone, BatchNorm included, until an epoch of their own.
 
     Howard and Ruder 2018, "Universal Language Model Fine-tuning for Text Classification", section
-    3.3. The stages' learning rates are set by the model's `lr_factors`. What isn't in the schedule
-    is trained from the start, unless `freeze` names it.
+    3.3. What isn't in the schedule is trained from the start, unless `freeze` names it.
 
     The optimizer holds every stage from the start: it skips parameters without gradient, weight
-    decay included. So what is frozen stays bit-identical, and the epoch alone decides: a resumed
-    run goes on alike. On several devices DDP, which waits for every gradient, is told to look for
+    decay included. On several devices DDP, which waits for every gradient, is told to look for
     those that don't come.
 
     Args:
@@ -36,7 +32,10 @@ class GradualUnfreezing(Callback):
             return
         module = metric_learner(pl_module)
         backbone = module.backbone
-        frozen = [name for name in self.schedule if _is_frozen(backbone, name)]
+        frozen = []
+        for name in self.schedule:
+            if not all(value.requires_grad for value in backbone.weights_of(name, "schedule")):
+                frozen.append(name)
         if frozen:
             raise ValueError(
                 f"schedule: the backbone's `freeze` holds {', '.join(frozen)} for the whole run, "
@@ -58,8 +57,7 @@ class GradualUnfreezing(Callback):
         if held and module.backbone.origin == "random":
             rank_zero_warn(
                 "GradualUnfreezing holds stages still whose weights are random: that makes little "
-                "sense, since they have nothing worth keeping, and only destroy the photo until "
-                "they are trained."
+                "sense, since they only destroy the photo until they are trained."
             )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -90,7 +88,3 @@ class GradualUnfreezing(Callback):
                 value.requires_grad_(epoch >= start)
         # What is frozen is put in eval mode, so that its BatchNorm stays still.
         module.train()
-
-
-def _is_frozen(backbone: Backbone, name: str) -> bool:
-    return not all(value.requires_grad for value in backbone.weights_of(name, "schedule"))

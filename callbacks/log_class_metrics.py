@@ -6,8 +6,7 @@ from callbacks.tensorboard import writers
 
 
 class LogClassMetrics(Callback):
-    """Log to TensorBoard how well the val photos of each label find their own:
-    `class/precision_at_1/LABEL`.
+    """Log to TensorBoard how well each label's val photos are found: `class/precision_at_1/LABEL`.
 
     Args:
         metrics: which, by their names in the report.

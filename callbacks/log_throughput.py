@@ -5,16 +5,16 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 
 class LogThroughput(Callback):
-    """Log how many photos an epoch trained on in a second, validation left out:
-    `train/photos_per_s`, of all devices.
+    """Log `train/photos_per_s` of each epoch, of all devices, validation left out.
 
-    What other callbacks do after a batch counts; what a GPU still has in its queue after the last
-    one does not.
+    What other callbacks do after a batch counts; what a GPU still has in its queue does not.
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock: a fit resumed within an epoch doesn't start that epoch again."""
-        self.photos, self.seconds, self.start = 0, 0.0, time.perf_counter()
+        self.photos = 0
+        self.seconds = 0.0
+        self.start = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""

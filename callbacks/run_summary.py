@@ -9,11 +9,9 @@ from vsearch.training.module import MetricLearner
 
 
 class ShowRun(Callback):
-    """At the start of a fit, print what is trained, block by block, and the memory that training
-    expects.
+    """At the start of a fit, print what is trained, block by block, and the memory it takes.
 
-    Shares are of all that the table lists, the classifier that the backbone has lost included where
-    it is known.
+    Shares are of all that the table lists, a known classifier that was removed included.
     """
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -47,7 +45,9 @@ def _table(module: MetricLearner) -> Table:
         table.add_row(name, f"{parameters:,}", f"{parameters / total:.1%}", trained)
 
     for block in present:
-        add(block.name, block.parameters, _trained(block))
+        in_part = "in part" if block.trainable else "frozen"
+        trained = "yes" if block.trainable == block.parameters else in_part
+        add(block.name, block.parameters, trained)
     if removed:
         add(f"{removed[0]} (removed)", removed[1], "-")
     add("all", total, f"{trainable:,} ({trainable / total:.1%})")
@@ -61,9 +61,3 @@ def _present(module: MetricLearner) -> list[Block]:
         if part is not None and any(True for _ in part.parameters()):
             found.append(Block.of(name, part.parameters()))
     return found
-
-
-def _trained(block: Block) -> str:
-    if block.trainable == block.parameters:
-        return "yes"
-    return "in part" if block.trainable else "frozen"

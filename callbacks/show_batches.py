@@ -8,8 +8,7 @@ from vsearch.reports.grid import Shown, grid
 
 
 class ShowBatches(Callback):
-    """Show the first batch of an epoch in TensorBoard as the network sees it, augmented: a row for
-    each label.
+    """Show an epoch's first batch in TensorBoard as the network sees it, a row for each label.
 
     With a trunk cache the network is given no photos: then they are shown as their files are.
 
@@ -29,8 +28,7 @@ class ShowBatches(Callback):
         data = catalog_data(trainer)
         labels = batch[1].tolist()
         rows: dict[int, list[Shown]] = {label: [] for label in sorted(set(labels))}
-        for label, photo in zip(
-            labels, batch_photos(batch, [*range(len(labels))], data), strict=True
-        ):
+        for position, photo in enumerate(batch_photos(batch, [*range(len(labels))], data)):
+            label = labels[position]
             rows[label].append(Shown(photo, data.label_names[label], None))
         show_picture(trainer.loggers, "train/batch", grid([*rows.values()]), trainer.global_step)

@@ -13,13 +13,7 @@ from vsearch.reports.grid import Shown, grid
 
 @dataclass(frozen=True)
 class Mined:
-    """A triplet or a pair that a miner picked, by positions in the batch.
-
-    Attributes:
-        anchor: a photo.
-        positive: another of its label; None in a pair without one.
-        negative: one of another label; None in a pair without one.
-    """
+    """A triplet or a pair that a miner picked, by positions in the batch."""
 
     anchor: int
     positive: int | None = None
@@ -30,9 +24,8 @@ class ShowMined(Callback):
     """Show in TensorBoard what the miner picked from the first batch of an epoch, hardest first.
 
     A row is an anchor, its positive (green) and its negative (red), with the cosines between: hard
-    is a far positive or a near negative. Of a miner of pairs, a row is a pair. Nothing is shown
-    where there is no miner. Of several ranks' joint batch, only what is of rank zero's photos alone
-    is shown.
+    is a far positive or a near negative. Of a miner of pairs, a row is a pair. Of several ranks'
+    joint batch, only what is of rank zero's photos alone is shown.
 
     Args:
         n: rows.
@@ -87,7 +80,7 @@ def hardest(cosines: Tensor, mined: tuple[Tensor, ...], n: int) -> list[Mined]:
         cosines: float (B, B).
         mined: anchors, positives and negatives, int (t,) each; or of pairs, anchors and positives,
             anchors and negatives.
-        n: at most so many; of pairs half of each kind.
+        n: of pairs half of each kind.
     """
     if len(mined) == 3:
         anchors, positives, negatives = mined

@@ -13,19 +13,19 @@ from vsearch.bundle.generations.live import open_live
 from vsearch.data.decoding import in_threads
 from vsearch.data.items import boxes
 from vsearch.data.photos import Box, PhotoError, Preprocessing, read_square
+from vsearch.data.stratified import stratified
 from vsearch.errors import BundleError
 
 SPRITE = 8192  # pixels a side of the picture with all thumbnails, above which browsers show nothing
-LARGEST, SMALLEST = 64, 16  # pixels a side of a thumbnail
-CAPTION = "item"
+LARGEST = 64  # pixels a side of a thumbnail
+SMALLEST = 16
 
 
 class ShowProjector(Callback):
     """After the fit, show items of the bundle in TensorBoard's embedding projector.
 
     It stands behind BuildIndex, whose bundle it reads. The items are drawn at random, of each label
-    its share, at least one; the thumbnails are made so small that all fit into the largest picture
-    that browsers show.
+    its share, at least one. The thumbnails all fit into the largest picture that browsers show.
 
     Args:
         most: items; up to 262,144, but a browser is slow from some thousands on.
@@ -49,7 +49,8 @@ class ShowProjector(Callback):
             return
         try:
             live = open_live(self.folder)
-            chosen = drawn(live.items["label"].to_numpy(), self.most, self.seed)
+            labels = live.items["label"].to_numpy()
+            chosen = np.sort(stratified(labels, self.most, 1, self.seed))
             vectors = live.index.vectors(chosen)
         except (BundleError, ValueError) as error:
             rank_zero_warn(f"ShowProjector: no embeddings to show: {error}")
@@ -62,20 +63,10 @@ class ShowProjector(Callback):
                 torch.from_numpy(vectors),
                 texts,
                 pictures,
-                tag=CAPTION,
+                tag="item",
                 metadata_header=["label", "id"],
             )
             board.flush()
-
-
-def drawn(labels: np.ndarray, most: int, seed: int) -> np.ndarray:
-    """Return up to `most` positions, rising; each label has its share, and one if there is room."""
-    order = np.random.default_rng(seed).permutation(len(labels))
-    shuffled = pd.Series(labels[order])
-    same_label = shuffled.groupby(shuffled)
-    # The first of each label comes before any second.
-    rank = same_label.cumcount() / same_label.transform("size")
-    return np.sort(order[np.argsort(rank.to_numpy(), kind="stable")][:most])
 
 
 def thumbnails(items: pd.DataFrame) -> Tensor:
@@ -94,5 +85,5 @@ def thumbnails(items: pd.DataFrame) -> Tensor:
 
 
 def _line(text: object) -> str:
-    """Return a text without what ends a cell or a row of the projector's table."""
+    """Return a text that stays in its cell of the projector's table."""
     return " ".join(str(text).split()) or "-"

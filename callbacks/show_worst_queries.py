@@ -8,11 +8,10 @@ from vsearch.reports.grid import Shown, grid
 
 
 class ShowWorstQueries(Callback):
-    """Show in TensorBoard, after each validation, the val photos that found the least of their
-    label, with their hits.
+    """Show in TensorBoard, after each validation, the val queries of the lowest MAP@R.
 
     Args:
-        n: queries, those of the lowest MAP@R; of equal ones the first.
+        n: queries.
         k: hits of each.
     """
 

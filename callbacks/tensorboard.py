@@ -17,7 +17,7 @@ from vsearch.training.dataset import Batch
 
 
 def writers(loggers: Iterable[Logger]) -> list[SummaryWriter]:
-    """Return what writes to TensorBoard, of a trainer's loggers: on rank zero alone."""
+    """Return what writes to TensorBoard; nothing on ranks other than zero."""
     found = [logger.experiment for logger in loggers if isinstance(logger, TensorBoardLogger)]
     return [writer for writer in found if isinstance(writer, SummaryWriter)]
 
@@ -55,10 +55,7 @@ def _test_metrics(report: RunReport) -> dict[str, float]:
 
 
 def batch_photos(batch: Batch, positions: list[int], data: CatalogDataModule) -> list[Image.Image]:
-    """Return photos of a training batch as the network sees them.
-
-    With a trunk cache the network sees no photos: then they are shown as their files are.
-    """
+    """Return photos of a training batch as the network sees them; of a trunk's maps, the files'."""
     inputs, _, rows = batch
     if inputs.dtype.is_floating_point:
         return [catalog_photo(data, int(rows[position])) for position in positions]

@@ -16,7 +16,7 @@ from callbacks.log_class_metrics import LogClassMetrics
 from callbacks.log_throughput import LogThroughput
 from callbacks.show_batches import ShowBatches
 from callbacks.show_mined import Mined, ShowMined, among, hardest
-from callbacks.show_projector import SPRITE, ShowProjector, drawn, thumbnails
+from callbacks.show_projector import SPRITE, ShowProjector, thumbnails
 from callbacks.show_worst_queries import ShowWorstQueries
 from callbacks.tensorboard import batch_photos
 from vsearch.reports.grid import CAPTION, CELL, GAP
@@ -167,18 +167,6 @@ def test_maps_are_shown_as_their_files_and_photos_as_they_are(run):
     assert torch.equal(pil_to_tensor(shown), pixels)
     (shown,) = batch_photos((255 - pixels[None], rows, rows), [0], data)
     assert torch.equal(pil_to_tensor(shown), 255 - pixels)
-
-
-def test_each_label_has_its_share_of_the_items_drawn():
-    labels = np.array(["a"] * 900 + ["b"] * 90 + ["c"] * 9 + ["d"])
-    chosen = drawn(labels, 100, 0)
-    counts = pd.Series(labels[chosen]).value_counts()
-    assert counts.to_dict() == pytest.approx({"a": 90, "b": 9, "c": 1, "d": 1}, abs=1)
-    assert counts["d"] == 1
-    assert np.array_equal(chosen, drawn(labels, 100, 0))
-    assert not np.array_equal(chosen, drawn(labels, 100, 1))
-    assert drawn(labels, 10_000, 0).tolist() == [*range(1000)]
-    assert drawn(labels[:1], 5, 0).tolist() == [0]
 
 
 @pytest.mark.parametrize("n", [1, 100, 30_000])

@@ -21,7 +21,6 @@ from vsearch.reports.html import (
     serving,
     training,
 )
-from vsearch.reports.html.embedding_map import sample
 from vsearch.reports.html.error_split import split
 from vsearch.reports.html.findings import Findings, LeftOutError
 from vsearch.reports.html.photos import Photos
@@ -179,23 +178,6 @@ def test_an_exact_index_loses_nothing(findings):
     assert findings.report.index.exact
     assert rows
     assert all(row.index == Estimate(0, 0, 0) for row in rows.values())
-
-
-def test_a_sample_is_stratified_in_every_beginning():
-    labels = np.repeat(["many", "some", "few"], [800, 195, 5])
-    found = sample(labels, 200, 0)
-    assert len(set(found.tolist())) == 200
-    counts = Counter(labels[found])
-    assert counts["few"] == 3
-    assert counts["many"] == pytest.approx(160, abs=4)
-    assert Counter(labels[found[:9]]) == {"many": 3, "some": 3, "few": 3}
-    assert Counter(labels[found[:100]])["many"] == pytest.approx(75, abs=5)
-    assert np.array_equal(found, sample(labels, 200, 0))
-    assert not np.array_equal(found, sample(labels, 200, 1))
-
-
-def test_a_sample_of_all_is_all():
-    assert sorted(sample(np.array(["a", "b", "a"]), 10, 0)) == [0, 1, 2]
 
 
 def test_labels_beyond_the_colours_share_one(photos):

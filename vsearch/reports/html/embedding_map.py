@@ -1,8 +1,8 @@
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from vsearch.data.stratified import stratified
 from vsearch.reports.html.charts import MUTED, SERIES, SYMBOLS, figure, plain
 from vsearch.reports.html.findings import Findings, LeftOutError, Section
 from vsearch.reports.html.photos import SMALL, Photos
@@ -28,7 +28,7 @@ def section(findings: Findings, photos: Photos) -> Section:
     if len(findings.items) < 3:
         raise LeftOutError("A map takes three items.")
 
-    places = sample(findings.labels, POINTS, findings.seed)
+    places = stratified(findings.labels, POINTS, AT_LEAST, findings.seed)
     drawn = project(findings.vectors[places], findings.seed)
     points = pd.DataFrame(drawn.points.round(3), columns=["x", "y"])
     points["label"] = findings.labels[places]
@@ -70,20 +70,6 @@ def label_colour_and_shape(rank: int) -> dict[str, Any]:
         "size": 7,
         "opacity": 0.85,
     }
-
-
-def sample(labels: np.ndarray, n: int, seed: int) -> np.ndarray:
-    """Return up to `n` positions, stratified: of each label AT_LEAST, then as many as its share of
-    all.
-
-    They are in an order of which each beginning is stratified, too. The same for the same seed.
-    """
-    order = np.random.default_rng(seed).permutation(len(labels))
-    groups = pd.Series(labels[order]).groupby(labels[order])
-    turn = groups.cumcount().to_numpy()
-    size = groups.transform("size").to_numpy()
-    rank = np.lexsort(((turn + 0.5) / size, turn >= AT_LEAST))
-    return order[rank][:n]
 
 
 def _trace(points: pd.DataFrame, name: str, marker: dict[str, Any]) -> dict[str, Any]:
