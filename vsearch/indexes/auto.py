@@ -215,10 +215,7 @@ def _described(index: Index) -> dict[str, Any]:
     """Return what builds a candidate again."""
     if not isinstance(index, FaissIndex):
         return describe(index)
-    entry = _pin(index)
-    for name in ("train_sample", "seed", "threads", "mmap"):
-        entry["init_args"][name] = getattr(index, name)
-    return entry
+    return {"class_path": class_path(type(index)), "init_args": index.settings()}
 
 
 def _pin(index: Index) -> dict[str, Any]:

@@ -100,8 +100,8 @@ def pareto(rows: Sequence[Measured]) -> list[bool]:
 
 
 def _beats(one: Measured, other: Measured) -> bool:
-    as_good = one.recall_at_10 >= other.recall_at_10 and one.single_ms <= other.single_ms
-    return as_good and (one.recall_at_10, one.single_ms) != (other.recall_at_10, other.single_ms)
+    gains = (one.recall_at_10 - other.recall_at_10, other.single_ms - one.single_ms)
+    return min(gains) >= 0 and max(gains) > 0
 
 
 def table(rows: Sequence[Measured], budgets: Budgets, chosen: int | None) -> list[dict[str, Any]]:

@@ -167,6 +167,11 @@ class FaissIndex(Index):
         self._set(self.built, parameters)
         self.search_parameters = {**self.search_parameters, **parameters}
 
+    def settings(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        names = ("factory", "train_sample", "seed", "threads", "mmap")
+        return {name: getattr(self, name) for name in names} | {"search": self.search_parameters}
+
     def vectors(self, positions: np.ndarray) -> np.ndarray:
         """Return vectors, decoded where the kind keeps codes; some kinds can't give them back."""
         try:
@@ -181,15 +186,7 @@ class FaissIndex(Index):
         # FAISS's own writing can end well on a full disk; Python's can't
         with (folder / FILE).open("wb") as file:
             faiss.write_index(self.built, faiss.PyCallbackIOWriter(file.write))
-        settings = {
-            "factory": self.factory,
-            "train_sample": self.train_sample,
-            "seed": self.seed,
-            "threads": self.threads,
-            "mmap": self.mmap,
-            "search": self.search_parameters,
-        }
-        (folder / SETTINGS).write_text(json.dumps(settings))
+        (folder / SETTINGS).write_text(json.dumps(self.settings()))
         lists = on_disk(self.built)
         if lists is None:
             return [FILE, SETTINGS]

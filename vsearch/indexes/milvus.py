@@ -70,14 +70,7 @@ class MilvusIndex(VectorStoreIndex):
         super().__init__(url, kind, construction, searching, timeout_s)
 
     def _collection(self, url: str) -> "MilvusCollection":
-        index = {
-            "index_type": self.kind,
-            "metric_type": "IP",
-            "params": {**DEFAULTS.get(self.kind, {}), **self.construction},
-        }
-        return MilvusCollection(
-            url, index, self.searching, self.timeout_s, self.replicas, self.consistency
-        )
+        return MilvusCollection(url, self)
 
     def check(self, n: int, dim: int) -> None:
         """Refuse more dimensions than Milvus takes, and a collection that is there already."""
@@ -87,23 +80,12 @@ class MilvusIndex(VectorStoreIndex):
 
 
 class MilvusCollection(Collection):
-    """A collection of (serial, embedding); its properties say whose it is.
-
-    Takes what `MilvusIndex` does; `index`: what pymilvus's `add_index` takes beside the field.
-    """
+    """A collection of (serial, embedding); its properties say whose it is."""
 
     most_listed = 10_000
     most_hits = 16_384
 
-    def __init__(
-        self,
-        url: str,
-        index: Mapping[str, Any],
-        searching: Mapping[str, int],
-        timeout_s: float,
-        replicas: int,
-        consistency: str,
-    ) -> None:
+    def __init__(self, url: str, index: MilvusIndex) -> None:
         where = read_url(url, "milvus", FORM)
         if not where.host and not where.place.endswith(".db"):
             raise ValueError(
@@ -113,19 +95,15 @@ class MilvusCollection(Collection):
         self.url = where.shown
         self.secret = where.secret
         self._name = where.name
-        self._index = dict(index)
-        self._searching = dict(searching)
-        self._timeout_s = timeout_s
-        self._patient_s = 60 + timeout_s  # for what writes
-        self._replicas = replicas
-        self._consistency = consistency
+        self._index = index
+        self._timeout_s = index.timeout_s
+        self._patient_s = 60 + index.timeout_s  # for what writes
 
         secure = where.options.get("secure", "").lower() == "true"
         self._place = f"http{'s' * secure}://{where.host}" if where.host else where.place
         user = ":".join(filter(None, [where.user, where.password]))
         self._token = user or where.options.get("token", "")
         self._database = where.options.get("db", "")
-        self._dim = 0
         self._index_made = False
 
     def meta(self) -> dict[str, str] | None:
@@ -136,8 +114,6 @@ class MilvusCollection(Collection):
             found = self._client.describe_collection(self._name, timeout=self._timeout_s)
             if self._client.list_indexes(self._name):  # none: its making was cut off
                 self._load()
-        dims = [field["params"]["dim"] for field in found["fields"] if "dim" in field["params"]]
-        self._dim = int(dims[0]) if dims else 0
         properties = found.get("properties", {})
         return {
             name.removeprefix(PREFIX): value
@@ -157,17 +133,12 @@ class MilvusCollection(Collection):
                 self._name,
                 schema=schema,
                 properties={PREFIX + name: value for name, value in meta.items()},
-                consistency_level=self._consistency,
+                consistency_level=self._index.consistency,
                 timeout=self._timeout_s,
             )
-        self._dim = dim
 
     def upsert(self, serials: np.ndarray, vectors: np.ndarray) -> None:
         """Write rows; Milvus has them in its log when this returns."""
-        if vectors.shape[1] != self._dim:
-            raise ValueError(
-                f"{self.url} holds vectors of {self._dim} dimensions, not of {vectors.shape[1]}"
-            )
         self._make_index()
         rows = [
             {"serial": serial, "embedding": vector}
@@ -192,8 +163,8 @@ class MilvusCollection(Collection):
 
     def find(self, queries: np.ndarray, k: int, where: Where) -> tuple[np.ndarray, np.ndarray]:
         """Search all queries in one call."""
-        settings = dict(self._searching)
-        if self._index["index_type"] == "HNSW":
+        settings = dict(self._index.searching)
+        if self._index.kind == "HNSW":
             settings["ef"] = max(k, settings.get("ef", 64))  # Milvus refuses less than k
         with self._explained():
             found = self._client.search(
@@ -203,7 +174,7 @@ class MilvusCollection(Collection):
                 limit=k,
                 output_fields=["serial"],
                 search_params={"metric_type": "IP", "params": settings},
-                consistency_level=self._consistency,
+                consistency_level=self._index.consistency,
                 timeout=self._timeout_s,
             )
         scores = np.full((len(queries), k), -1, np.float32)
@@ -272,7 +243,10 @@ class MilvusCollection(Collection):
         with self._explained():
             if not self._client.list_indexes(self._name):
                 index = self._client.prepare_index_params()
-                index.add_index("embedding", **self._index)
+                made_with = {**DEFAULTS.get(self._index.kind, {}), **self._index.construction}
+                index.add_index(
+                    "embedding", index_type=self._index.kind, metric_type="IP", params=made_with
+                )
                 self._client.create_index(self._name, index, timeout=self._timeout_s)
             self._load()
         self._index_made = True
@@ -281,7 +255,7 @@ class MilvusCollection(Collection):
         state = self._client.get_load_state(self._name, timeout=self._timeout_s).get("state")
         if str(state) != "Loaded":
             self._client.load_collection(
-                self._name, timeout=self._patient_s, replica_number=self._replicas
+                self._name, timeout=self._patient_s, replica_number=self._index.replicas
             )
 
     def _query(self, where: Where, fields: list[str]) -> Any:
@@ -290,7 +264,7 @@ class MilvusCollection(Collection):
                 self._name,
                 filter=_condition(where),
                 output_fields=fields,
-                consistency_level=self._consistency,
+                consistency_level=self._index.consistency,
                 timeout=self._timeout_s,
             )
 

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -97,7 +98,6 @@ class Table(Collection):
         settings = {"hnsw.ef_search": self._ef, "hnsw.iterative_scan": "relaxed_order"}
         self._server = Connections(where, timeout_s, settings)
         self._quoted = '"' + where.name.replace(".", '"."') + '"'
-        self._known_dim: int | None = None
 
     def meta(self) -> dict[str, str] | None:
         """See `Collection`."""
@@ -215,12 +215,11 @@ class Table(Collection):
         """What the graph is made of."""
         return f"(embedding{self._cast})" if self._cast else "embedding"
 
-    @property
+    @cached_property
     def _cast(self) -> str:
         """What a graph's vectors and its queries are cast to, if they are too long for it."""
-        if self._known_dim is None:
-            self._known_dim = int((self.meta() or {}).get("dim", 0))
-        return f"::halfvec({self._known_dim})" if self._known_dim > VECTOR_DIM else ""
+        dim = int((self.meta() or {}).get("dim", 0))
+        return f"::halfvec({dim})" if dim > VECTOR_DIM else ""
 
 
 def _make_extension(it: "Connection") -> None:

@@ -115,7 +115,7 @@ def bound_at(distance_l2sq: float, square: float, dim: int, slack: float) -> np.
     return np.nextafter(np.float32((square - limit) / 2 - slack - rounding), np.float32(-np.inf))
 
 
-def principal_axes(sample: np.ndarray, components: int, seed: int = 0) -> np.ndarray:
+def principal_axes(sample: np.ndarray, components: int) -> np.ndarray:
     """Return the first uncentred principal axes of vectors (m, dim): float64 (dim, components).
 
     Randomised subspace iteration (Halko, Martinsson and Tropp 2011,
@@ -124,7 +124,7 @@ def principal_axes(sample: np.ndarray, components: int, seed: int = 0) -> np.nda
     """
     dim = sample.shape[1]
     wide = min(dim, components + 16)
-    axes = np.random.default_rng(seed).standard_normal((dim, wide)).astype(np.float32)
+    axes = np.random.default_rng(0).standard_normal((dim, wide)).astype(np.float32)
     for _ in range(2):
         axes = np.linalg.qr(sample.T @ (sample @ axes))[0]
     inside = (sample @ axes).astype(np.float64)

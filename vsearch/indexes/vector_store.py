@@ -22,7 +22,7 @@ ANSWER = 200_000  # hits that one call may ask for, all queries together
 
 @dataclass(frozen=True)
 class StoreKind:
-    """The settings that a vector store's kind of index takes, when it is made and when searched."""
+    """The settings of a vector store's kind of index, when it is made and when searched."""
 
     construction: tuple[str, ...] = ()
     searching: tuple[str, ...] = ()
@@ -30,21 +30,15 @@ class StoreKind:
 
 @dataclass(frozen=True)
 class Filling:
-    """How far writing the vectors of an index has come.
-
-    Attributes:
-        owner: of the collection.
-        first: serial of the first row.
-        done: rows that the vector store keeps.
-    """
+    """How far writing the vectors of an index has come."""
 
     owner: str
-    first: int
-    done: int = 0
+    first: int  # serial of the first row
+    done: int = 0  # rows that the vector store keeps
 
 
 class VectorStoreIndex(Index):
-    """An index whose vectors are in a vector store, each in a row with a serial number.
+    """An index whose vectors are in a vector store, each in a row with a serial.
 
     This class knows which rows count, and in which order: `save` writes the map from positions to
     serials. A row is never changed and its serial never used twice, so a saved index stays what it
@@ -83,8 +77,14 @@ class VectorStoreIndex(Index):
         self.construction = dict(construction or {})
         self.searching = dict(searching or {})
         self.timeout_s = timeout_s
-        _check_names("construction", self.construction, self.kinds[kind].construction, kind)
-        _check_names("searching", self.searching, self.kinds[kind].searching, kind)
+        for setting in ("construction", "searching"):
+            known = getattr(self.kinds[kind], setting)
+            unknown = sorted(set(getattr(self, setting)) - set(known))
+            if unknown:
+                there = ", ".join(known) or "none"
+                raise ValueError(
+                    f"{setting}: {kind} has no {', '.join(map(repr, unknown))}; there are: {there}"
+                )
         settings = {**self.construction, **self.searching}
         told = [f"{name}={value}" for name, value in settings.items()]
         self.spec = ", ".join([f"{self.store} {kind}", *told])
@@ -115,11 +115,6 @@ class VectorStoreIndex(Index):
             raise ValueError(another_model(self.url, self._fingerprint, fingerprint))
         self._fingerprint = fingerprint
 
-    @property
-    def secret(self) -> bool:
-        """Whether the URL that was given has secrets; they are never written."""
-        return self.collection.secret
-
     def check(self, n: int, dim: int) -> None:
         """Refuse a collection that is there already."""
         if self.collection.meta() is not None:
@@ -146,7 +141,7 @@ class VectorStoreIndex(Index):
         """Do what `build` does, in batches.
 
         Args:
-            vectors: int (m,) positions -> float32 (m, dim), called for one batch after the other.
+            vectors: int (m,) positions -> float32 (m, dim), called for each batch.
             n: how many there are.
             dim: of them.
             so_far: where an earlier call was cut off.
@@ -260,9 +255,7 @@ class VectorStoreIndex(Index):
             opened._fingerprint = entry["fingerprint"]
             opened._keep(np.load(folder / SERIALS), entry["dim"])
         except (json.JSONDecodeError, KeyError, TypeError, FileNotFoundError) as error:
-            raise ValueError(
-                f"{FILE} and {SERIALS} are no index in a vector store: {error}"
-            ) from error
+            raise ValueError(f"{FILE} and {SERIALS} are no such index: {error}") from error
         opened._check_owner()
         opened._check_rows()
         return opened
@@ -353,15 +346,6 @@ class VectorStoreIndex(Index):
                 f"queries must be finite, of {self._dim} dimensions; got {asked.shape}"
             )
         return asked
-
-
-def _check_names(setting: str, given: Mapping[str, Any], known: Sequence[str], kind: str) -> None:
-    unknown = sorted(set(given) - set(known))
-    if unknown:
-        there = ", ".join(known) or "none"
-        raise ValueError(
-            f"{setting}: {kind} has no {', '.join(map(repr, unknown))}; there are: {there}"
-        )
 
 
 def _read(folder: Path) -> dict[str, Any]:

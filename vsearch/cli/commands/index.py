@@ -237,7 +237,7 @@ def copy(args: argparse.Namespace) -> None:
             print(f"{args.to}: a new bundle of {len(made):,} items, {made.spec}")
             return
         _say(move(live, index, args.queries, judge), index)
-        if index.secret:
+        if index.collection.secret:
             print(
                 "The bundle doesn't hold the URL's user and password: PGUSER and PGPASSWORD, or "
                 "MILVUS_TOKEN, do."
