@@ -13,11 +13,7 @@ NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,15})?")
 
 
 class FilterError(VsearchError):
-    """A filter can't be understood, or doesn't fit the items.
-
-    `position`: the character, from 1, where it went wrong; None: there is no text, only a column's
-    name.
-    """
+    """A filter can't be understood, or doesn't fit the items; `position`: the character, from 1."""
 
     def __init__(self, message: str, position: int | None) -> None:
         place = "" if position is None else f"filter, character {position}: "
@@ -38,7 +34,8 @@ class Column:
 
     Attributes:
         codes: int (n,), which of the m distinct values each item has; -1: none.
-        numbers: (m,), the distinct values, or None if not all are numbers or text that reads so.
+        texts: the distinct values as text.
+        numbers: (m,), the distinct values; None if not all are numbers or read so.
         truths: whether they are truth values.
     """
 
@@ -67,11 +64,11 @@ class Column:
         self.numbers = self._read_numbers()
 
     def having(self, marked: np.ndarray) -> np.ndarray:
-        """Return bool (n,): which items have one of the distinct values that bool (m,) marks."""
+        """Return bool (n,): which items have a distinct value that bool (m,) marks."""
         return np.append(marked, False)[self.codes]
 
     def known(self) -> list[str]:
-        """Return the distinct values that aren't blank; sorted, as numbers if they are."""
+        """Return the distinct values that aren't blank, sorted."""
         keys = np.array(self.texts) if self.numbers is None else self.numbers
         ordered = [self.texts[number] for number in np.argsort(keys, kind="stable")]
         return [text for text in ordered if text.strip()]
@@ -92,9 +89,7 @@ class Table:
         self._columns: dict[str, Column] = {}
 
     def column(self, name: str, position: int | None = None) -> Column:
-        """Return a column by its name, which was read at `position`, or raise a FilterError that
-        lists the names.
-        """
+        """Return a column by its name, read at `position`, or raise a FilterError."""
         if name not in self._columns:
             names = self._items.column_names
             if name not in names:

@@ -3,6 +3,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
 from vsearch.search.filters.columns import Column, FilterError, Table, Word
 
@@ -15,33 +16,40 @@ Truth = tuple[np.ndarray, np.ndarray]
 
 
 class Condition(ABC):
-    """What an item meets or doesn't. Of a missing value neither is said, as in SQL."""
+    """What an item meets or doesn't. Of a missing value neither is said, as in SQL.
+
+    Many conditions on the same items should share one `Table` of them.
+    """
+
+    def mask(self, items: pa.Table | Table) -> np.ndarray:
+        """Return bool (n,): which items meet it, or raise a FilterError if columns don't fit."""
+        return self._truth(_table(items))[0]
+
+    def unmet(self, items: pa.Table | Table) -> list[str]:
+        """Return a sentence for each value asked for that no item has, naming those there are."""
+        return self._unmet(_table(items))
 
     @abstractmethod
-    def truth(self, table: Table) -> Truth:
-        """Return which items meet it, and which meet its opposite."""
+    def _truth(self, table: Table) -> Truth: ...
 
-    def unmet(self, table: Table) -> list[str]:
-        """Return a sentence for each value asked for that no item has, naming those there are."""
+    def _unmet(self, table: Table) -> list[str]:
         return []
 
 
 @dataclass(frozen=True)
 class Comparison(Condition):
-    """A column against a value, by an order; or, for `=`, against several, one of which it is."""
+    """A column against a value; or, for `=`, against several, one of which it is."""
 
     column: Word
     operator: str
     values: tuple[Word, ...]
 
-    def truth(self, table: Table) -> Truth:
-        """See `Condition`."""
+    def _truth(self, table: Table) -> Truth:
         column = table.column(self.column.text, self.column.position)
         met = self._equal(column) if self.operator == "=" else self._ordered(column)
         return column.having(met), column.having(~met)
 
-    def unmet(self, table: Table) -> list[str]:
-        """See `Condition`."""
+    def _unmet(self, table: Table) -> list[str]:
         column = table.column(self.column.text, self.column.position)
         if self.operator != "=" or column.having(self._equal(column)).any():
             return []
@@ -54,7 +62,6 @@ class Comparison(Condition):
         return [f"no item has {self.column.text} = {asked}; it has {listed}"]
 
     def _equal(self, column: Column) -> np.ndarray:
-        """Return bool (m,): which of the distinct values are asked for."""
         if column.numbers is not None:
             return np.any([column.numbers == self._number(value) for value in self.values], axis=0)
         asked = {value.text.lower() if column.truths else value.text for value in self.values}
@@ -83,8 +90,7 @@ class Missing(Condition):
 
     column: Word
 
-    def truth(self, table: Table) -> Truth:
-        """See `Condition`."""
+    def _truth(self, table: Table) -> Truth:
         missing = table.column(self.column.text, self.column.position).codes < 0
         return missing, ~missing
 
@@ -93,11 +99,10 @@ class Missing(Condition):
 class Not(Condition):
     """The opposite of a condition."""
 
-    part: Condition
+    condition: Condition
 
-    def truth(self, table: Table) -> Truth:
-        """See `Condition`."""
-        met, opposite = self.part.truth(table)
+    def _truth(self, table: Table) -> Truth:
+        met, opposite = self.condition._truth(table)
         return opposite, met
 
 
@@ -106,15 +111,20 @@ class Joined(Condition):
     """Each of several conditions (`and`), or one at least (`or`)."""
 
     word: str
-    parts: tuple[Condition, ...]
+    conditions: tuple[Condition, ...]
 
-    def truth(self, table: Table) -> Truth:
-        """See `Condition`."""
-        met, opposites = zip(*(part.truth(table) for part in self.parts), strict=True)
+    def _truth(self, table: Table) -> Truth:
+        met, opposites = zip(*(one._truth(table) for one in self.conditions), strict=True)
         if self.word == "and":
             return np.logical_and.reduce(met), np.logical_or.reduce(opposites)
         return np.logical_or.reduce(met), np.logical_and.reduce(opposites)
 
-    def unmet(self, table: Table) -> list[str]:
-        """See `Condition`."""
-        return [sentence for part in self.parts for sentence in part.unmet(table)]
+    def _unmet(self, table: Table) -> list[str]:
+        sentences = []
+        for condition in self.conditions:
+            sentences += condition._unmet(table)
+        return sentences
+
+
+def _table(items: pa.Table | Table) -> Table:
+    return items if isinstance(items, Table) else Table(items)

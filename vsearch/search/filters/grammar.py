@@ -13,18 +13,15 @@ compared letter by letter. A column of numbers, or of text that all reads as num
 numbers, with every operator; other text only with =, != and in. A missing value (NaN, None, blank
 text) meets only `is missing`: not `price < 30`, nor its opposite, as in SQL.
 
-Written by hand: with lark, messages, keywords and the limit on depth would still need code around
-the grammar, and its import takes longer than a search.
+Written by hand: lark takes longer to import than a search takes, and messages, keywords and the
+limit on depth would still need code.
 """
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-import pyarrow as pa
-
-from vsearch.search.filters.columns import FilterError, Table, Word
+from vsearch.search.filters.columns import FilterError, Word
 from vsearch.search.filters.conditions import Comparison, Condition, Joined, Missing, Not
 
 # Limits that end a hostile filter
@@ -42,40 +39,18 @@ TOKEN = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Filter:
-    """Which items are wanted. Many filters on the same items should share one `Table` of them."""
-
-    condition: Condition
-
-    def mask(self, items: pa.Table | Table) -> np.ndarray:
-        """Return bool (n,): which items meet it."""
-        return self.condition.truth(_table(items))[0]
-
-    def unmet(self, items: pa.Table | Table) -> list[str]:
-        """Return a sentence for each value asked for that no item has, naming those there are."""
-        return self.condition.unmet(_table(items))
-
-
-def parse(text: str) -> Filter:
+def parse(text: str) -> Condition:
     """Read a filter; the grammar stands at the top of this file.
 
     Raises:
         FilterError: says at which character, what was expected there, and what was found.
     """
-    return Filter(_Parser(_tokens(text)).filter())
-
-
-def _table(items: pa.Table | Table) -> Table:
-    return items if isinstance(items, Table) else Table(items)
+    return _Parser(_tokens(text)).filter()
 
 
 @dataclass(frozen=True)
 class _Token(Word):
     kind: str  # word, quoted, symbol, keyword, end
-
-    def is_(self, text: str) -> bool:
-        return self.kind != "quoted" and self.text.lower() == text
 
 
 def _tokens(text: str) -> list[_Token]:
@@ -130,16 +105,13 @@ class _Parser:
         return condition
 
     def _either(self) -> Condition:
-        return self._joined("or", self._both)
-
-    def _both(self) -> Condition:
-        return self._joined("and", self._negated)
+        return self._joined("or", lambda: self._joined("and", self._negated))
 
     def _joined(self, word: str, rule: Callable[[], Condition]) -> Condition:
-        parts = [rule()]
+        found = [rule()]
         while self._take(word):
-            parts.append(rule())
-        return parts[0] if len(parts) == 1 else Joined(word, tuple(parts))
+            found.append(rule())
+        return found[0] if len(found) == 1 else Joined(word, tuple(found))
 
     def _negated(self) -> Condition:
         self.depth += 1
@@ -169,7 +141,12 @@ class _Parser:
         opposite = self._take("not")
         operators = f"an operator after {column.text!r}: = != < <= > >= in is"
         self._need("in", "in" if opposite else operators)
-        among = Comparison(column, "=", self._list())
+        self._need("(", "( and a list of values")
+        values = [self._value()]
+        while self._take(","):
+            values.append(self._value())
+        self._need(")", ", or )")
+        among = Comparison(column, "=", tuple(values))
         return Not(among) if opposite else among
 
     def _missing(self, column: Word) -> Condition:
@@ -183,14 +160,6 @@ class _Parser:
         if operator == "!=":
             return Not(Comparison(column, "=", (value,)))
         return Comparison(column, "=" if operator == "==" else operator, (value,))
-
-    def _list(self) -> tuple[Word, ...]:
-        self._need("(", "( and a list of values")
-        values = [self._value()]
-        while self._take(","):
-            values.append(self._value())
-        self._need(")", ", or )")
-        return tuple(values)
 
     def _value(self) -> Word:
         self.values += 1
@@ -209,7 +178,7 @@ class _Parser:
 
     def _take(self, text: str) -> bool:
         """Go on past the next token if it is this one."""
-        found = self._next.is_(text)
+        found = self._next.kind != "quoted" and self._next.text.lower() == text
         self.at += found
         return found
 
