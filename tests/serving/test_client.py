@@ -7,9 +7,8 @@ import httpx
 import pytest
 
 from vsearch.serving.client import failures
-from vsearch.serving.client.calls import Region
 from vsearch.serving.client.client import AsyncClient, Client
-from vsearch.serving.messages import SearchRequest
+from vsearch.serving.messages import Region, SearchRequest
 
 TOOK = {"decode": 1.0, "embed": 2.0, "search": 3.0}
 HIT = {

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vsearch.serving.client.calls import Region
-from vsearch.serving.messages import Heatmap
+from vsearch.serving.messages import Heatmap, Region
 from vsearch.serving.page.pictures import (
     Bounds,
     Picture,

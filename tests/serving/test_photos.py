@@ -7,7 +7,8 @@ from PIL import Image
 from small_service import encoded, picture, upload
 
 from vsearch.data.photos import Preprocessing, read_square
-from vsearch.serving.api.photos import Region, decode
+from vsearch.serving.api.photos import decode
+from vsearch.serving.messages import Region
 
 GREY = Preprocessing(16, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 

@@ -14,11 +14,11 @@ from vsearch.bundle.exports.choice import WantedName, choose
 from vsearch.bundle.generations.live import Live
 from vsearch.bundle.generations.manifest import check_model, model_of, read_fitted
 from vsearch.data import embedding_parts as parts
-from vsearch.data.catalogs.base import CatalogError, is_blank, refuse
+from vsearch.data.catalogs.base import CatalogError, with_texts
 from vsearch.data.catalogs.folder import FolderCatalog
 from vsearch.data.catalogs.table import TableCatalog
 from vsearch.data.decoding import in_threads
-from vsearch.data.items import REQUIRED, as_table, boxes
+from vsearch.data.items import as_table, boxes
 from vsearch.data.photos import Box, PhotoError, Preprocessing, read_square
 from vsearch.errors import BundleError
 from vsearch.models.runtimes.base import Runtime
@@ -88,11 +88,7 @@ def checked(items: pd.DataFrame, source: str) -> pd.DataFrame:
     """Return items with text ids, paths and labels and a fresh row index."""
     if items.empty:
         raise CatalogError(f"{source}: no items whose photo is there.")
-    for column in REQUIRED:
-        advice = f"Fill in '{column}' or drop the rows."
-        refuse(items, is_blank(items[column]), source, f"have no {column}", advice)
-    texts = {name: items[name].astype(str) for name in REQUIRED}
-    return items.assign(**texts).reset_index(drop=True)
+    return with_texts(items, source).reset_index(drop=True)
 
 
 def embed_photos(

@@ -1,5 +1,6 @@
 """What the service takes and answers; its OpenAPI file, the client and the page have it too."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -12,6 +13,21 @@ Score = Annotated[
 ]
 K = Annotated[int, Field(ge=1, le=MAX_K, description="Hits wanted.")]
 ItemId = Annotated[str, Field(min_length=1, max_length=512)]
+
+
+@dataclass(frozen=True)
+class Region:
+    """A part of a photo in pixels of the upright photo: left, top, width, height."""
+
+    x: float
+    y: float
+    w: float
+    h: float
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """Left, top, right, bottom."""
+        return self.x, self.y, self.x + self.w, self.y + self.h
 
 
 class Message(BaseModel):

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from vsearch.bundle.generations.manifest import check_model
-from vsearch.data.catalogs.base import refuse
+from vsearch.data.catalogs.base import refuse_repeated_ids
 from vsearch.data.embedding_parts import ERRORS, MANIFEST, PARTS, SCHEMA, Parts, open_parts
 from vsearch.data.io.atomic import MAKING, replace_file
 from vsearch.data.items import BOX, REQUIRED, boxes
@@ -30,17 +30,9 @@ def begin(
     folder: Path, model: dict[str, Any], items: pd.DataFrame, source: str, part_size: int
 ) -> Parts | None:
     """Return the folder as it was begun for this model and catalog; None: it is to be begun."""
-    refuse(
-        items,
-        items["id"].duplicated(keep=False),
-        source,
-        "share their id",
-        "Give every item an id of its own.",
-    )
+    refuse_repeated_ids(items, source)
     if not (folder / MANIFEST).exists():
-        if folder.exists() and (
-            not folder.is_dir() or any(not path.name.startswith(".") for path in folder.iterdir())
-        ):
+        if folder.is_file() or any(folder.glob("[!.]*")):
             raise BundleError(
                 f"{folder} is there, and holds something else. Name a new or empty folder."
             )

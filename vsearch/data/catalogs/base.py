@@ -65,23 +65,8 @@ def check(items: pd.DataFrame, source: str) -> pd.DataFrame:
         raise CatalogError(
             f"{source}: no items. Check the folder or file, and the filters if there are any."
         )
-    items = items.copy()
-    for column in REQUIRED:
-        refuse(
-            items,
-            is_blank(items[column]),
-            source,
-            f"have no {column}",
-            f"Fill in '{column}' or drop the rows.",
-        )
-        items[column] = items[column].astype(str)
-    refuse(
-        items,
-        items["id"].duplicated(keep=False),
-        source,
-        "share their id",
-        "Give every item an id of its own.",
-    )
+    items = with_texts(items, source)
+    refuse_repeated_ids(items, source)
     refuse(
         items,
         ~are_files(items["path"]),
@@ -118,6 +103,22 @@ def _check_boxes(items: pd.DataFrame, source: str) -> None:
     )
     empty = (box["x_1"] >= box["x_2"]) | (box["y_1"] >= box["y_2"])
     refuse(items, empty, source, "have an empty box", "Write pixels with x_1 < x_2 and y_1 < y_2.")
+
+
+def with_texts(items: pd.DataFrame, source: str) -> pd.DataFrame:
+    """Return items whose ids, paths and labels are text; a missing one raises a CatalogError."""
+    items = items.copy()
+    for column in REQUIRED:
+        advice = f"Fill in '{column}' or drop the rows."
+        refuse(items, is_blank(items[column]), source, f"have no {column}", advice)
+        items[column] = items[column].astype(str)
+    return items
+
+
+def refuse_repeated_ids(items: pd.DataFrame, source: str) -> None:
+    """Raise a CatalogError if items share their id."""
+    repeated = items["id"].duplicated(keep=False)
+    refuse(items, repeated, source, "share their id", "Give every item an id of its own.")
 
 
 def refuse(items: pd.DataFrame, bad: pd.Series, source: str, what: str, advice: str) -> None:

@@ -1,13 +1,12 @@
 """What an upload's form holds: a photo, the part of it that counts, and options of the search."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, File, Form, UploadFile
 from starlette.exceptions import HTTPException
 
 from vsearch.serving.api.manual_examples import WHERE
-from vsearch.serving.api.photos import Region
-from vsearch.serving.messages import K, Score, SearchOptions
+from vsearch.serving.messages import K, Region, Score, SearchOptions
 
 FILE = "JPEG, PNG, WebP, GIF or BMP; its first bytes count, not its name."
 LEFT = "Left of the region, pixels of the upright photo."
@@ -16,17 +15,15 @@ EMPTY = [""]  # what the manual fills in: a form's empty field counts as not giv
 LARGEST = 1e6  # pixels
 
 
+def _pixels(description: str, **limit: float) -> Any:
+    return Form(le=LARGEST, description=description, examples=EMPTY, **limit)
+
+
 async def region(
-    x: Annotated[float | None, Form(ge=0, le=LARGEST, description=LEFT, examples=EMPTY)] = None,
-    y: Annotated[
-        float | None, Form(ge=0, le=LARGEST, description="Its top.", examples=EMPTY)
-    ] = None,
-    w: Annotated[
-        float | None, Form(gt=0, le=LARGEST, description="Its width.", examples=EMPTY)
-    ] = None,
-    h: Annotated[
-        float | None, Form(gt=0, le=LARGEST, description="Its height.", examples=EMPTY)
-    ] = None,
+    x: Annotated[float | None, _pixels(LEFT, ge=0)] = None,
+    y: Annotated[float | None, _pixels("Its top.", ge=0)] = None,
+    w: Annotated[float | None, _pixels("Its width.", gt=0)] = None,
+    h: Annotated[float | None, _pixels("Its height.", gt=0)] = None,
 ) -> Region | None:
     """Return the part of the photo that counts; None: all of it."""
     if x is None and y is None and w is None and h is None:

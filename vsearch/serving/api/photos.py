@@ -8,37 +8,10 @@ from PIL import Image, UnidentifiedImageError
 from starlette.exceptions import HTTPException
 
 from vsearch.data.photos import Box, PhotoError, Preprocessing, open_photo, to_square
+from vsearch.serving.messages import Region
 
 KINDS = "JPEG, PNG, WebP, GIF or BMP"
 STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM")
-
-
-@dataclass(frozen=True)
-class Region:
-    """A part of a photo in pixels of the upright photo: left, top, width, height."""
-
-    x: float
-    y: float
-    w: float
-    h: float
-
-    @property
-    def box(self) -> Box:
-        """Left, top, right, bottom."""
-        return self.x, self.y, self.x + self.w, self.y + self.h
-
-    def within(self, photo: Image.Image) -> "Region":
-        """Return the whole pixels of a photo that the region touches, or raise a PhotoError if
-        none.
-        """
-        left = max(0, math.floor(self.x))
-        top = max(0, math.floor(self.y))
-        right = min(photo.width, math.ceil(self.x + self.w))
-        bottom = min(photo.height, math.ceil(self.y + self.h))
-        if left < right and top < bottom:
-            return Region(left, top, right - left, bottom - top)
-        size = f"{photo.width} x {photo.height}"
-        raise PhotoError(f"the region x, y, w, h holds no pixel of the photo ({size}).")
 
 
 @dataclass(frozen=True)
@@ -90,7 +63,7 @@ def see(
     shown = Region(0, 0, *photo.size)
     part = photo
     if region is not None:
-        shown = region.within(photo)
+        shown = _touched(region, photo)
         part = photo.crop(shown.box)
 
     side = max(shown.w, shown.h)
@@ -108,3 +81,15 @@ def thumbnail(path: Path, box: Box | None, size: int, max_pixels: int) -> bytes:
     file = io.BytesIO()
     photo.save(file, "JPEG", quality=85)
     return file.getvalue()
+
+
+def _touched(region: Region, photo: Image.Image) -> Region:
+    """Return the whole pixels of a photo that a region touches, as a catalog's box is read."""
+    left = max(0, math.floor(region.x))
+    top = max(0, math.floor(region.y))
+    right = min(photo.width, math.ceil(region.x + region.w))
+    bottom = min(photo.height, math.ceil(region.y + region.h))
+    if left < right and top < bottom:
+        return Region(left, top, right - left, bottom - top)
+    size = f"{photo.width} x {photo.height}"
+    raise PhotoError(f"the region x, y, w, h holds no pixel of the photo ({size}).")

@@ -96,9 +96,8 @@ def check_address(settings: Settings) -> None:
 def unknown_variables(names: Iterable[str]) -> list[str]:
     """Return those of the environment's names that look like settings and are none."""
     known = {PREFIX + name.upper() for name in Settings.model_fields} | {OF_THE_PAGE}
-    return sorted(
-        name for name in names if name.upper().startswith(PREFIX) and name.upper() not in known
-    )
+    ours = [name for name in names if name.upper().startswith(PREFIX)]
+    return sorted(name for name in ours if name.upper() not in known)
 
 
 def listed() -> list[str]:

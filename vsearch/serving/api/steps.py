@@ -8,11 +8,11 @@ from fastapi import Depends, Request
 from starlette.exceptions import HTTPException
 
 from vsearch.search.query_by_example import combine
-from vsearch.serving.api.photos import Region, SeenPhoto, check_kind, decode
+from vsearch.serving.api.photos import SeenPhoto, check_kind, decode
 from vsearch.serving.api.replies import search_reply
 from vsearch.serving.api.served_bundle import ServedBundle
 from vsearch.serving.api.service import Service
-from vsearch.serving.messages import SearchOptions, SearchReply, SearchRequest, Took
+from vsearch.serving.messages import Region, SearchOptions, SearchReply, SearchRequest, Took
 
 
 class Steps:

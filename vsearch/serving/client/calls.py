@@ -15,22 +15,13 @@ from vsearch.serving.messages import (
     Info,
     Item,
     ItemsReply,
+    Region,
     SearchReply,
     SearchRequest,
 )
 
 Ids = Sequence[str] | Mapping[str, float]  # of items; a mapping gives each its weight, else 1
 Reply = TypeVar("Reply")
-
-
-@dataclass(frozen=True)
-class Region:
-    """A region of the upright photo, in pixels: left, top, width, height."""
-
-    x: float
-    y: float
-    w: float
-    h: float
 
 
 class SearchOptions(TypedDict, total=False):

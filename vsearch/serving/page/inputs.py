@@ -2,11 +2,12 @@
 
 import random
 from dataclasses import dataclass, replace
+from typing import Any
 
 import streamlit as st
 
-from vsearch.serving.client.calls import Region, item_path
-from vsearch.serving.messages import Info
+from vsearch.serving.client.calls import item_path
+from vsearch.serving.messages import Info, Region
 from vsearch.serving.page.pictures import Picture, darken_outside, picture, region_of
 from vsearch.serving.page.search import Search
 from vsearch.serving.page.service import pictures, service
@@ -64,12 +65,17 @@ def show_inputs(search: Search, photo: Photo | None, served: Info) -> None:
     with st.container(horizontal=True, key="wanted"):
         if photo and photo.picture:
             title = "Your photo" if photo.region is None else "Your photo, a part of it"
-            with st.container(border=True, width=TILE_WIDTH, gap="xsmall"):
+            with tile():
                 st.image(darken_outside(photo.picture, photo.region), width="stretch", alt=title)
                 st.caption(title)
         for item, data in zip(ids, shown, strict=True):
-            with st.container(border=True, width=TILE_WIDTH, gap="xsmall"):
+            with tile():
                 _show_example(search, item, data)
+
+
+def tile(key: str | None = None) -> Any:
+    """Return a frame for one photo and what is said of it."""
+    return st.container(border=True, width=TILE_WIDTH, gap="xsmall", key=key)
 
 
 def random_item(search: Search, served: Info) -> Search:

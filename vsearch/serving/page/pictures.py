@@ -5,8 +5,7 @@ from typing import Self
 
 from PIL import Image, ImageDraw, ImageOps
 
-from vsearch.serving.client.calls import Region
-from vsearch.serving.messages import Heatmap
+from vsearch.serving.messages import Heatmap, Region
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 MAX_PIXELS = 50_000_000  # no larger photo is shown; the service may search with it all the same
@@ -80,8 +79,7 @@ def darken_outside(photo: Picture, region: Region | None) -> Image.Image:
     if region is None:
         return photo.shown
     scale = photo.shown.width / photo.size[0]
-    sides = (region.x, region.y, region.x + region.w, region.y + region.h)
-    left, top, right, bottom = (round(side * scale) for side in sides)
+    left, top, right, bottom = (round(side * scale) for side in region.box)
     found = photo.shown.point(lambda value: round(value * DIM))
     found.paste(photo.shown.crop((left, top, right, bottom)), (left, top))
     return found

@@ -4,7 +4,7 @@ import streamlit as st
 
 from vsearch.serving.messages import Hit, Info, SearchReply
 from vsearch.serving.page.explanation import explain
-from vsearch.serving.page.inputs import NO_PHOTO, TILE_WIDTH, Photo
+from vsearch.serving.page.inputs import NO_PHOTO, Photo, tile
 from vsearch.serving.page.search import Search
 from vsearch.serving.page.service import pictures
 from vsearch.serving.page.session import put
@@ -24,7 +24,7 @@ def show_results(reply: SearchReply, search: Search, photo: Photo | None, served
     shown = pictures([hit.thumbnail_url for hit in reply.hits], served.fingerprint)
     with st.container(horizontal=True, key="results"):
         for hit, data in zip(reply.hits, shown, strict=True):
-            with st.container(border=True, width=TILE_WIDTH, gap="xsmall", key=f"hit-{hit.rank}"):
+            with tile(f"hit-{hit.rank}"):
                 _show_hit(hit, data)
                 _show_buttons(hit, search, photo, served.explains)
                 if len(_known(hit)) > SHOWN:
