@@ -75,7 +75,7 @@ class Step:
     def __call__(self) -> None:
         """Make one."""
         with torch.autocast("cuda", torch.bfloat16):
-            embeddings = self.embedder.from_batch(self.photos)
+            embeddings = self.embedder.embed_photos(self.photos)
             with torch.autocast("cuda", enabled=False):
                 loss = self.loss(embeddings, self.labels, self.miner(embeddings, self.labels))
         self.optimizer.zero_grad()

@@ -5,6 +5,7 @@ from tiny import TinyBackbone
 from vsearch.models.embedder import Embedder
 from vsearch.models.heads.linear import LinearHead
 from vsearch.models.heads.mlp import MLPHead
+from vsearch.models.normalising import normalise
 
 HEADS = [(None, 8), (LinearHead(3), 3), (MLPHead(5), 5), (MLPHead(5, hidden=2), 5)]
 
@@ -37,3 +38,11 @@ def test_unit_length_in_float32_under_bfloat16():
 def test_preprocessing_is_the_backbones():
     embedder = Embedder(TinyBackbone(size=24))
     assert embedder.preprocessing is embedder.backbone.preprocessing
+
+
+def test_photos_may_be_normalised_already():
+    embedder = Embedder(TinyBackbone()).eval()
+    photos = torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8)
+    normalised = normalise(photos, embedder.preprocessing)
+    assert torch.equal(embedder.embed_photos(photos), embedder(normalised))
+    assert torch.equal(embedder.embed_photos(normalised), embedder(normalised))

@@ -9,8 +9,6 @@ from vsearch.models.backbones.cut import Cut, cut
 from vsearch.models.heads.base import Head
 from vsearch.models.normalising import normalise
 
-PHOTO_CHANNELS = 3
-
 
 class Embedder(nn.Module):
     """Photos to embeddings: backbone, head if there is one, unit length. The same in training and
@@ -23,7 +21,8 @@ class Embedder(nn.Module):
 
     def __init__(self, backbone: Backbone, head: Head | None = None) -> None:
         super().__init__()
-        self.backbone, self.head = backbone, head
+        self.backbone = backbone
+        self.head = head
         if head is not None:
             head.attach(backbone.dim)
 
@@ -48,27 +47,25 @@ class Embedder(nn.Module):
         """
         return self._from_features(self.backbone(photos))
 
-    def from_batch(self, inputs: Tensor) -> Tensor:
-        """Return the embeddings of what a fit's loaders give: photos, or maps that the trunk of
-        `cut` made of them.
+    def embed_photos(self, photos: Tensor) -> Tensor:
+        """Return the embeddings of photos (B, 3, S, S): uint8, or float and normalised already."""
+        if photos.dtype == torch.uint8:
+            photos = normalise(photos, self.preprocessing)
+        return self(photos)
 
-        Args:
-            inputs: photos, uint8 (B, 3, S, S), which are normalised here, or float, which are
-                normalised already; or maps, float (B, C, h, w) with C other than 3.
+    def embed_maps(self, maps: Tensor) -> Tensor:
+        """Return the embeddings of maps, float (B, C, h, w), that `cut`'s trunk made of photos.
+
+        Raises:
+            ValueError: the backbone can't be cut.
         """
-        if inputs.dtype == torch.uint8:
-            inputs = normalise(inputs, self.preprocessing)
-        if inputs.shape[1] == PHOTO_CHANNELS:
-            return self(inputs)
         if self.cut is None:
             raise ValueError(
-                f"{type(self.backbone).__name__} has no frozen beginning: it takes no "
-                f"{inputs.shape}."
+                f"{type(self.backbone).__name__} has no frozen beginning: it takes no maps."
             )
-        mixed = torch.is_autocast_enabled(inputs.device.type)
-        return self._from_features(
-            self.cut.rest(inputs if mixed else inputs.to(next(self.parameters()).dtype))
-        )
+        if not torch.is_autocast_enabled(maps.device.type):
+            maps = maps.to(next(self.parameters()).dtype)
+        return self._from_features(self.cut.rest(maps))
 
     def _from_features(self, features: Tensor) -> Tensor:
         values = features if self.head is None else self.head(features)

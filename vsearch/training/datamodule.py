@@ -118,7 +118,10 @@ class CatalogDataModule(LightningDataModule):
             self.catalog.prepare()
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the catalog, write split.csv and skipped.csv, and tell the model how to validate."""
+        """Read the catalog, write split.csv and skipped.csv, and tell the model how to validate.
+
+        It is told as well whether batches hold photos or maps.
+        """
         trainer = self.trainer
         if trainer is None:
             return self.read()
@@ -140,6 +143,12 @@ class CatalogDataModule(LightningDataModule):
                     "data.trunk_cache isn't used: the backbone doesn't begin with frozen stages, "
                     "one by one."
                 )
+        model.takes_maps = self.gives_maps
+
+    @property
+    def gives_maps(self) -> bool:
+        """Whether the loaders give maps of the trunk cache, not photos."""
+        return self._cut is not None
 
     def read(self) -> None:
         """Prepare, read, check and split the catalog, once, without a trainer."""

@@ -19,7 +19,7 @@ Index = int | tuple[int, int]
 class PhotoDataset(Dataset[Sample]):
     """Photos of `items` as (square uint8 (3, S, S), label code, row of the item in the catalog).
 
-    They are normalised on the device, by `Embedder.from_batch`: a quarter of the bytes to copy.
+    They are normalised on the device, by `Embedder.embed_photos`: a quarter of the bytes to copy.
     Indexed by a position, or by (position, seed) to augment the photo with that seed. A DataLoader
     gets whole batches and wants `as_it_is` for its `collate_fn`.
     """

@@ -196,8 +196,9 @@ class FinalEvaluator:
 
     def _embed(self, embedder: Embedder, items: pd.DataFrame, what: str) -> Embedded:
         embedder.eval().to(self.device)
+        embed = embedder.embed_maps if self.data.gives_maps else embedder.embed_photos
         loader = self.data.loader(items)
-        found = embed_loader(embedder.from_batch, loader, self.device, f"Embedding {what}")
+        found = embed_loader(embed, loader, self.device, f"Embedding {what}")
         embedder.cpu()
         keys = self.data.exclusion_keys()[found.rows]
         return Embedded(found.embeddings, found.labels, keys)

@@ -76,12 +76,14 @@ class MetricLearner(LightningModule):
         validated: the last validation, likewise, on rank zero; None before it, or where too few
             photos could be scored.
         protocol: which photos search which in validation; the datamodule sets it in its `setup`.
+        takes_maps: whether batches hold maps of a trunk cache in place of photos; set likewise.
     """
 
     embeddings: Tensor
     mined: tuple[Tensor, ...] | None = None
     validated: Validated | None = None
     protocol: ValidationProtocol
+    takes_maps: bool = False
 
     def __init__(
         self,
@@ -115,8 +117,8 @@ class MetricLearner(LightningModule):
         return self.embedder.backbone
 
     def forward(self, photos: Tensor) -> Tensor:
-        """Return unit vectors, float32 (B, dim), of photos or maps (see `Embedder.from_batch`)."""
-        return self.embedder.from_batch(photos)
+        """Return unit vectors, float32 (B, dim), of photos (see `Embedder.embed_photos`)."""
+        return self.embedder.embed_photos(photos)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer, its warm-up per batch and its schedule per epoch."""
@@ -146,8 +148,8 @@ class MetricLearner(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Mine the batch, that of all ranks together, and return its loss."""
-        photos, labels, _ = batch
-        embeddings = joint(self(photos))
+        inputs, labels, _ = batch
+        embeddings = joint(self._embed(inputs))
         labels = joint(labels)
 
         # Distances of near vectors need float32.
@@ -263,12 +265,18 @@ class MetricLearner(LightningModule):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
         """Return the catalog rows (B,) and embeddings, float32 (B, dim), of one batch."""
-        photos, _, rows = batch
-        return rows, self(photos)
+        inputs, _, rows = batch
+        return rows, self._embed(inputs)
+
+    def _embed(self, inputs: Tensor) -> Tensor:
+        """Return the embeddings of what the loaders give: photos or maps."""
+        if self.takes_maps:
+            return self.embedder.embed_maps(inputs)
+        return self(inputs)
 
     def _embed_batch(self, batch: Batch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        photos, labels, rows = batch
-        return self(photos).cpu().numpy(), labels.cpu().numpy(), rows.cpu().numpy()
+        inputs, labels, rows = batch
+        return self._embed(inputs).cpu().numpy(), labels.cpu().numpy(), rows.cpu().numpy()
 
     def _log_on_all_ranks(self, score: Callable[..., dict[str, float]]) -> None:
         """Let rank zero score what all ranks have embedded, and log its values on all of them."""

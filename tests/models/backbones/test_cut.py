@@ -8,6 +8,7 @@ from torch import nn
 
 from vsearch.models.backbones.cut import cut
 from vsearch.models.backbones.torchvision import TorchvisionBackbone
+from vsearch.models.embedder import Embedder
 
 NETWORKS = [
     ("resnet18", ["conv1", "bn1", "layer1", "layer2", "layer3"], "layer3.1", (256, 4, 4)),
@@ -69,8 +70,13 @@ def test_modes_stay_and_the_parts_share_their_weights_with_the_network():
     }
 
 
-def test_a_map_that_could_be_taken_for_a_photo_is_not_used():
+def test_a_map_of_three_channels_is_a_map():
     backbone = ChainBackbone()
     backbone.model.stem = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1)).requires_grad_(False)
     backbone.model.body = nn.Sequential(nn.Conv2d(3, 8, 1))
-    assert cut(backbone) is None
+    embedder = Embedder(backbone.eval())
+    photos = torch.randn(2, 3, 16, 16)
+    with torch.no_grad():
+        maps = embedder.cut.trunk(photos)
+        assert maps.shape == photos.shape
+        assert torch.allclose(embedder.embed_maps(maps), embedder(photos), atol=1e-6)

@@ -185,11 +185,11 @@ def test_embedder_takes_maps_as_well_as_photos(backbone, items, tmp_path):
         np.stack([read_square(path, backbone.preprocessing) for path in paths])
     )
     with torch.no_grad():
-        cosines = (embedder.from_batch(maps) * embedder.from_batch(photos)).sum(dim=1)
-        assert torch.equal(embedder.from_batch(squares), embedder.from_batch(photos))
+        cosines = (embedder.embed_maps(maps) * embedder.embed_photos(photos)).sum(dim=1)
+        assert torch.equal(embedder.embed_photos(squares), embedder.embed_photos(photos))
     assert np.allclose(cosines, 1, atol=1e-4)
 
 
 def test_an_embedder_without_a_cut_says_so():
     with pytest.raises(ValueError, match="ChainBackbone has no frozen beginning"):
-        Embedder(ChainBackbone(freeze=[])).from_batch(torch.zeros(2, 8, 8, 8))
+        Embedder(ChainBackbone(freeze=[])).embed_maps(torch.zeros(2, 8, 8, 8))

@@ -101,5 +101,5 @@ def test_the_overlay_fits_from_loaded_weights_and_its_bundle_finds_a_photo_again
     made = fit_configs(tmp_path, TRIPLET, overlay, model={"backbone": model}, catalog=demo)
     assert made.manifest["cost"]["embed_photos_per_s"] is None  # none was decoded
     assert list((tmp_path / ".cache" / "vsearch" / "trunk").rglob("maps.bin"))
-    one = made.items.iloc[0]
+    one = made.items.slice(0, 1).to_pylist()[0]
     assert made.search([one["path"]], 1)[0]["score"][0].as_py() == pytest.approx(1, abs=1e-3)
