@@ -7,6 +7,7 @@ from torch import nn
 from torchvision.models import resnet18
 
 from vsearch.models import product_convolution as convolution
+from vsearch.models.embedder import Embedder
 from vsearch.models.product_convolution import ProductConv2d, as_product, use_products
 
 
@@ -76,10 +77,10 @@ def test_a_network_computes_the_same_and_keeps_its_weights_names_and_layout():
     assert maps.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_only_trained_plain_convolutions_become_products():
+def test_only_plain_convolutions_become_products():
     network = ChainBackbone()
-    assert use_products(network) == 1
-    assert type(network.model.stem[0]) is nn.Conv2d
+    assert use_products(network) == 2
+    assert type(network.model.stem[0]) is ProductConv2d
     assert type(network.model.body[0]) is ProductConv2d
     others = [
         nn.Conv2d(4, 4, 3, groups=2),
@@ -88,6 +89,39 @@ def test_only_trained_plain_convolutions_become_products():
         nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"),
     ]
     assert use_products(nn.ModuleList(others)) == 0
+
+
+def test_a_layer_that_stands_in_two_places_stays_one():
+    layer = nn.Conv2d(4, 4, 1)
+    network = nn.ModuleDict({"one": layer, "pair": nn.Sequential(layer, nn.ReLU())})
+    assert use_products(network) == 1
+    assert network["one"] is network["pair"][0]
+    assert network["one"].weight is layer.weight
+
+
+def test_only_what_is_trained_is_computed_as_a_product(monkeypatch):
+    network = ChainBackbone()
+    use_products(network)
+    products = []
+
+    def counted(layer, maps):
+        products.append(layer)
+        return as_product(layer, maps)
+
+    monkeypatch.setattr(convolution, "as_product", counted)
+    photos = torch.zeros(1, 3, 4, 4)
+    network(photos)
+    assert products == [network.model.body[0]]
+    network.requires_grad_(True)  # as gradual unfreezing does
+    network(photos)
+    assert products[1:] == [network.model.stem[0], network.model.body[0]]
+
+
+def test_an_embedders_cut_computes_by_products_too():
+    embedder = Embedder(ChainBackbone())
+    assert not any(isinstance(layer, ProductConv2d) for layer in embedder.cut.rest)
+    embedder.use_products()
+    assert any(isinstance(layer, ProductConv2d) for layer in embedder.cut.rest)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from vsearch.models.backbones.base import Backbone
 from vsearch.models.backbones.cut import Cut, cut
 from vsearch.models.heads.base import Head
 from vsearch.models.normalising import normalise
+from vsearch.models.product_convolution import use_products
 
 
 class Embedder(nn.Module):
@@ -40,6 +41,11 @@ class Embedder(nn.Module):
     def cut(self) -> Cut | None:
         """The backbone's frozen beginning and the rest; None where it has none, or can't be cut."""
         return cut(self.backbone)
+
+    def use_products(self) -> None:
+        """Compute trained convolutions as matrix products, from now on, where that is quicker."""
+        use_products(self)
+        self.__dict__.pop("cut", None)  # it holds the layers that are replaced
 
     def forward(self, photos: Tensor) -> Tensor:
         """Return embeddings, float32 (B, dim), L2-normalised, of normalised photos, float (B, 3, S,

@@ -17,7 +17,6 @@ from vsearch.evaluation.scoring import Embedded, Scores, score_exactly
 from vsearch.models.backbones.base import Backbone
 from vsearch.models.embedder import Embedder
 from vsearch.models.heads.base import Head
-from vsearch.models.product_convolution import use_products
 from vsearch.training.batch_diagnostics import active_share, geometry
 from vsearch.training.dataset import Batch
 from vsearch.training.distributed.gather import joint
@@ -137,6 +136,10 @@ class MetricLearner(LightningModule):
             schedules.append({"scheduler": scheduler, "interval": "epoch", "monitor": monitor})
         return [optimizer], schedules  # type: ignore[return-value]
 
+    def on_fit_start(self) -> None:
+        """Let what is trained compute in the quickest way, before the optimizer is made."""
+        self.embedder.use_products()
+
     def on_train_start(self) -> None:
         """Set the modes: a fit resumed within an epoch doesn't start that epoch again."""
         self.train()
@@ -144,7 +147,6 @@ class MetricLearner(LightningModule):
     def on_train_epoch_start(self) -> None:
         """Put what is trained in training mode: Lightning leaves modes as it finds them."""
         self.train()
-        use_products(self.embedder)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Mine the batch, that of all ranks together, and return its loss."""
