@@ -73,6 +73,7 @@ def test_a_network_computes_the_same_and_keeps_its_weights_names_and_layout():
     with torch.no_grad():
         assert torch.allclose(network(photos), plain(photos), atol=1e-4)
     assert [*network.state_dict()] == [*plain.state_dict()]
+    assert str(network) == str(plain)
     maps = network.layer1(torch.randn(2, 64, 4, 4).to(memory_format=torch.channels_last))
     assert maps.is_contiguous(memory_format=torch.channels_last)
 

@@ -35,6 +35,9 @@ class ProductConv2d(nn.Conv2d):
         product.training = layer.training
         return product
 
+    def _get_name(self) -> str:
+        return "Conv2d"  # a network's text, and so its trunk's key, stays the same
+
     def forward(self, maps: Tensor) -> Tensor:
         """Return float (B, C_out, h', w') of float (B, C, h, w)."""
         if self.weight.requires_grad and _is_quicker(maps):
