@@ -12,14 +12,7 @@ ITEM = ["id", "path", "label"]
 
 
 def report(checked: Checked) -> dict[str, Any]:
-    """Return all findings as plain JSON values.
-
-    Returns:
-        schema; catalog, items, labels, readable (photos), left_out (by the catalog itself), split,
-        embeddings, limits; kinds: for each kind how many findings and photos, its meaning and
-        advice; findings: kind, value, text, items (id, path, label, maybe part) and neighbours (the
-        same) where they explain it.
-    """
+    """Return all findings as plain JSON values: counts by kind, then the findings, worst first."""
     items = checked.catalog.items
     return {
         "schema": SCHEMA,

@@ -5,29 +5,26 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-EXAMPLES, IDS = 3, 4  # findings of a kind that are shown, ids of each
+EXAMPLES = 3  # findings of a kind that are shown
+IDS = 4  # items of a finding that are named
+FIT = "  python -m vsearch fit ... "
+RUN = "lightning_logs/version_N"
 
 
 def show(report: dict[str, Any], console: Console | None = None) -> None:
-    """Print what a catalog suffers from: kinds with counts, their worst findings, and what to type
-    next.
-    """
+    """Print the kinds of findings with counts and the worst of each, and what to type next."""
     console = console or Console()
     for line in headline(report):
         console.print(Text(line))
-    table = Table(
-        "kind", "found", "photos", "what it is", "the worst", title="Findings", title_justify="left"
-    )
+    header = ("kind", "found", "photos", "what it is", "the worst")
+    table = Table(*header, title="Findings", title_justify="left")
     for name, kind in report["kinds"].items():
         if kind["findings"]:
             shown = [one for one in report["findings"] if one["kind"] == name][:EXAMPLES]
-            cells = [
-                name,
-                f"{kind['findings']:,}",
-                f"{kind['photos']:,}",
-                f"{kind['meaning']}. {kind['advice']}",
-            ]
-            table.add_row(*map(Text, cells), Text("\n".join(map(example, shown))))
+            counts = [f"{kind['findings']:,}", f"{kind['photos']:,}"]
+            meaning = f"{kind['meaning']}. {kind['advice']}"
+            worst = "\n".join(map(example, shown))
+            table.add_row(*map(Text, (name, *counts, meaning, worst)))
     if table.row_count:
         console.print(table)
     console.print(Text("\n".join(closing(report))))
@@ -57,34 +54,26 @@ def example(finding: dict[str, Any]) -> str:
 
 def closing(report: dict[str, Any]) -> list[str]:
     """Return what is well, what wasn't checked, and the next commands."""
-    kinds, catalog = report["kinds"], shlex.quote(plain(report["catalog"]))
+    kinds = report["kinds"]
+    command = f"  python -m vsearch data check {shlex.quote(plain(report['catalog']))}"
     well = [name for name, kind in kinds.items() if kind["checked"] and not kind["findings"]]
-    command = f"python -m vsearch data check {catalog}"
-    lines = [f"Nothing found: {', '.join(well)}"] if well else []
-    lines += ["Next:"]
+    steps = []
     if report["findings"]:
-        lines.append(f"  {command} --html check.html   # the same with pictures")
+        steps.append(f"{command} --html check.html   # the same with pictures")
     if not kinds["leak"]["checked"]:
-        lines.append(
-            f"  {command} --split lightning_logs/version_N/split.csv   # what leaks between its "
-            "parts"
-        )
+        steps.append(f"{command} --split {RUN}/split.csv   # what leaks between its parts")
     elif kinds["leak"]["findings"]:
-        lines.append(
-            "  python -m vsearch fit ... --data.split vsearch.data.splits.StratifiedSplit   # "
-            "keeps copies together"
-        )
+        split = "--data.split vsearch.data.splits.StratifiedSplit"
+        steps.append(f"{FIT}{split}   # keeps copies together")
     if not kinds["mislabel"]["checked"]:
-        lines.append(
-            f"  {command} --bundle lightning_logs/version_N/bundle   # likely mislabels, outliers"
-        )
+        steps.append(f"{command} --bundle {RUN}/bundle   # likely mislabels, outliers")
     if kinds["broken"]["findings"]:
-        lines.append(
-            "  python -m vsearch fit ... --data.on_bad_image skip   # trains without broken photos"
-        )
-    return lines if lines[-1] != "Next:" else lines[:-1]
+        steps.append(f"{FIT}--data.on_bad_image skip   # trains without broken photos")
+
+    lines = [f"Nothing found: {', '.join(well)}"] if well else []
+    return [*lines, "Next:", *steps] if steps else lines
 
 
 def plain(text: str) -> str:
-    """Return a text with what a terminal would obey, or not show, written out."""
+    """Return a text with its control characters written out."""
     return "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in text)

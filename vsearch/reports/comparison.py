@@ -50,17 +50,14 @@ class Counts:
 
 @dataclass(frozen=True)
 class ComparedRun(RunFacts):
-    """A run beside the base.
+    """A run beside the base: see `Comparison`.
 
     Attributes:
-        notes: what else differs, or makes the numbers weaker than they look.
         settings: those that differ, by name.
-        metrics: {metric: {micro, macro}}.
-        axes: {axis: {metric}} of what both measured.
-        labels: {metric: a row for each label: label, queries, base, value, change}.
+        axes: by axis and metric, what both measured.
+        labels: by metric, the rows of `Comparison.labels`.
         queries: by metric.
-        won: ids of the queries that got better, the largest change first.
-        lost: likewise.
+        won, lost: ids of the queries that got better and worse, the largest change first.
         picture: the file that shows them.
     """
 
@@ -131,12 +128,12 @@ def _compared(comparison: Comparison, picture: str) -> ComparedRun:
         settings=_changed_settings(base.settings, run.settings),
         metrics=comparison.metrics,
         axes={
-            axis: _both(base.axes[axis], run.axes[axis]) for axis in base.axes if axis in run.axes
+            name: _both(axis, run.axes[name])
+            for name, axis in base.axes.items()
+            if name in run.axes
         },
-        labels={
-            metric: comparison.labels(metric).to_dict("records") for metric in comparison.ranked
-        },
-        queries={metric: _counts(comparison.changes(metric)) for metric in comparison.ranked},
+        labels={name: comparison.labels(name).to_dict("records") for name in comparison.ranked},
+        queries={name: _counts(comparison.changes(name)) for name in comparison.ranked},
         won=ids.iloc[won[:NAMED]].tolist(),
         lost=ids.iloc[lost[:NAMED]].tolist(),
         picture=picture if len(won) or len(lost) else None,
@@ -153,8 +150,8 @@ def _changed_settings(base: dict[str, str], run: dict[str, str]) -> dict[str, Se
 
 def _both(base: dict[str, dict[str, float]], run: dict[str, dict[str, float]]) -> dict[str, Sides]:
     return {
-        metric: Sides(Estimate(**base[metric]), Estimate(**run[metric]))
-        for metric in base
+        metric: Sides(Estimate(**value), Estimate(**run[metric]))
+        for metric, value in base.items()
         if metric in run
     }
 

@@ -16,9 +16,7 @@ OWN = re.compile(r"comparison(\.md|\.json|-won-lost(-\d+)?\.png)")
 def comparison_files(
     report: ComparisonReport, comparisons: Sequence[Comparison]
 ) -> dict[str, bytes]:
-    """Return comparison.json, comparison.md and a picture for each run that changed a query, by
-    name.
-    """
+    """Return comparison.json, comparison.md and a picture for each run that changed a query."""
     files = {
         "comparison.json": json.dumps(report.to_json(), indent=2).encode(),
         "comparison.md": markdown(report).encode(),
@@ -42,12 +40,7 @@ def refuse_foreign(folder: Path) -> None:
 
 
 def write(folder: Path, files: dict[str, bytes]) -> None:
-    """Write a comparison's folder whole, in place of an earlier one: a temporary sibling, then a
-    rename.
-
-    Raises:
-        ComparisonError: the folder holds something else.
-    """
+    """Write a comparison's folder whole, in place of an earlier one."""
     refuse_foreign(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:

@@ -19,8 +19,7 @@ METHOD = (
     "Differences are run minus base: above 0 is better. 95 % intervals and two-sided p-values by "
     "the paired bootstrap: over all queries for micro (the mean over queries), within labels for "
     "macro (the mean over labels). The p-values are not corrected for the number of metrics and "
-    "runs. They say whether other queries of this kind would agree, not whether the same recipe "
-    "trained with another seed would."
+    "runs. They speak of other queries of this kind, not of the same recipe with another seed."
 )
 IN_A_LINE = (
     "Difference: run minus base [95 % interval]. p: how easily other queries would have turned its "
@@ -108,16 +107,10 @@ def classes(base: str, name: str, labels: list[dict[Hashable, Any]]) -> Table:
     """Return the labels that gained most and those that lost most."""
     most = [label for label in labels if label["change"] > 0][:MOST]
     most += [label for label in labels if label["change"] < 0][-MOST:]
-    rows = [
-        [
-            label["label"],
-            str(label["queries"]),
-            f"{label['base']:.3f}",
-            f"{label['value']:.3f}",
-            f"{label['change']:+.3f}",
-        ]
-        for label in most
-    ]
+    rows = []
+    for row in most:
+        values = [f"{row['base']:.3f}", f"{row['value']:.3f}", f"{row['change']:+.3f}"]
+        rows.append([row["label"], str(row["queries"]), *values])
     return Table(["label", "queries", base, name, "change"], rows)
 
 

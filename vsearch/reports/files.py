@@ -9,9 +9,7 @@ from vsearch.reports.tables import markdown
 
 
 def report_files(report: RunReport, picture: Image.Image) -> dict[str, bytes]:
-    """Return report.json, report.md and the pictures (results.png, and frontier.png where several
-    indexes were tried) as file contents by name.
-    """
+    """Return report.json, report.md, results.png and maybe frontier.png as contents by name."""
     drawn = " The photos are SYNTHETIC, drawn by vsearch." if report.protocol.synthetic else ""
     legend = f"The query comes first; green: right label, red: wrong.{drawn}"
     text = f"{markdown(report)}\n## Search results\n\n{legend}\n\n![results](results.png)\n"

@@ -40,17 +40,10 @@ def grid(rows: Sequence[Sequence[Shown]]) -> Image.Image:
 def example_grid(
     hits: np.ndarray, queries: pd.DataFrame, gallery: pd.DataFrame, n: int = 10, k: int = 8
 ) -> Image.Image:
-    """Draw what `n` queries, of as many labels as there are, have found.
+    """Draw what `n` queries, of as many labels as there are, have found: `k` hits of each.
 
-    The queries are drawn with a fixed seed, not chosen: the grid shows what the index does, good
-    and bad.
-
-    Args:
-        hits: positions in the gallery of each query's best hits, int (q, depth), -1 after the last.
-        queries: q items.
-        gallery: the items that were searched.
-        n: rows.
-        k: hits of each.
+    The queries are drawn with a fixed seed, not chosen. `hits` are positions in the gallery of each
+    query's best hits, int (q, depth), -1 after the last.
     """
     rows = []
     for position in _spread(queries["label"].to_numpy(), n):
@@ -78,9 +71,8 @@ def _shown(item: pd.Series, right: bool | None) -> Shown:
 def _draw(sheet: Image.Image, shown: Shown, left: int, top: int) -> None:
     draw = ImageDraw.Draw(sheet)
     colour = QUERY if shown.right is None else RIGHT if shown.right else WRONG
-    draw.rectangle(
-        (left, top, left + CELL - 1, top + CELL - 1), fill="white", outline=colour, width=FRAME
-    )
+    frame = (left, top, left + CELL - 1, top + CELL - 1)
+    draw.rectangle(frame, fill="white", outline=colour, width=FRAME)
     inner = CELL - 2 * FRAME
     photo = shown.photo.copy()
     photo.thumbnail((inner, inner))

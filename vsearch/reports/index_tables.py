@@ -51,8 +51,7 @@ def index_sections(index: IndexReport) -> Iterator[IndexSection]:
     same = " This index is exact: there is no difference." if index.exact else ""
     yield IndexSection(
         "Label quality by exact search, which is the model's own, and by the index that is "
-        "served. The difference is the index's doing (paired by query, 95 % "
-        f"intervals).{same}",
+        f"served. The difference is the index's doing (paired by query, 95 % intervals).{same}",
         _label_quality(index),
     )
     yield IndexSection(
@@ -88,16 +87,6 @@ def _timings(index: IndexReport) -> Table:
 
 
 def _candidates(candidates: list[Candidate]) -> Table:
-    header = [
-        "index",
-        "recall@10",
-        "ms",
-        "ms a query in batches",
-        "MiB",
-        "trial built in s",
-        "within budget",
-        "Pareto",
-    ]
     rows = [
         [
             f"**{row.spec}**" if row.chosen else row.spec,
@@ -111,7 +100,8 @@ def _candidates(candidates: list[Candidate]) -> Table:
         ]
         for row in candidates
     ]
-    return Table(header, rows)
+    measures = ["recall@10", "ms", "ms a query in batches", "MiB", "trial built in s"]
+    return Table(["index", *measures, "within budget", "Pareto"], rows)
 
 
 def _trial(index: IndexReport) -> str:

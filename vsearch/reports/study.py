@@ -52,15 +52,11 @@ def study_files(result: dict[str, Any]) -> dict[str, bytes]:
         "study.md": markdown(result).encode(),
         "study.json": json.dumps(result, indent=2).encode(),
     }
-    rows = [
-        Interval(
-            cell["cell"],
-            **cell["estimate"],
-            colour=COLOURS.get(verdict(result, cell), OTHER),
-        )
-        for cell in result["cells"]
-        if cell["estimate"]
-    ]
+    rows = []
+    for cell in result["cells"]:
+        if cell["estimate"]:
+            colour = COLOURS.get(verdict(result, cell), OTHER)
+            rows.append(Interval(cell["cell"], **cell["estimate"], colour=colour))
     if rows:
         scope = f"95 % intervals over {result['queries']:,} queries and the seeds"
         files["study.png"] = png(chart(f"{result['rank_by']}, {scope}", rows))
@@ -90,16 +86,8 @@ def markdown(result: dict[str, Any]) -> str:
 
 def tables(result: dict[str, Any]) -> dict[str, Table]:
     """Return each table by its title; cells in the order of `result`."""
-    ranking = [
-        "rank",
-        "cell",
-        "seeds",
-        f"{result['rank_by']} ± spread",
-        f"difference from {result['baseline']}",
-        "p",
-        "p (Holm)",
-        "verdict",
-    ]
+    tested = [f"difference from {result['baseline']}", "p", "p (Holm)", "verdict"]
+    ranking = ["rank", "cell", "seeds", f"{result['rank_by']} ± spread", *tested]
     metrics = ["cell"]
     for title in SHOWN:
         metrics += [f"{title} ± spread", "untrained"]
@@ -165,8 +153,8 @@ def _ranked(result: dict[str, Any], cell: dict[str, Any], place: int) -> list[st
     compared = ["-", "-", "-"]
     if found is not None:
         change = Difference(found["value"], found["low"], found["high"], found["p_value"])
-        holm = _number(found["holm_p_value"], ".4f")
-        compared = [interval(change, "+.3f"), _number(change.p_value, ".4f"), holm]
+        p_values = [f"{change.p_value:.4f}", f"{found['holm_p_value']:.4f}"]
+        compared = [interval(change, "+.3f"), *p_values]
     rank = str(place) if cell["estimate"] else "-"
     return [rank, cell["cell"], seeds, mean, *compared, verdict(result, cell)]
 

@@ -45,8 +45,6 @@ class SplitData:
     """A catalog that was read and split.
 
     Attributes:
-        catalog: where it came from.
-        split: how it was split.
         items: with `label` and `split`.
         content_hashes: of each item's pixels.
         skipped: photos that could not be read: id, label, error.
@@ -76,9 +74,7 @@ def metrics(trained: Scores, untrained: Scores | None) -> Metrics:
 
 
 def per_class(scores: Scores, label_names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return a row for each label, largest first: label, queries, the mean of each metric, and
-    precision_at_1_chance, the label's share of the gallery.
-    """
+    """Return the rows of `RunReport.per_class`."""
     table = pd.DataFrame(scores.model).groupby(scores.labels)
     rows = table.mean()
     chance = pd.Series(scores.chance["precision_at_1"]).groupby(scores.labels).mean()

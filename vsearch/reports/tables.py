@@ -51,16 +51,10 @@ def _sides(found: AxisMetric) -> list[str]:
 
 def axis_counts(report: RunReport) -> Table:
     """Return what each further axis was measured on."""
-    rows = [
-        [
-            column,
-            f"{axis.values:,}",
-            f"{axis.queries:,}",
-            f"{axis.missing:,}",
-            f"{axis.unanswerable:,}",
-        ]
-        for column, axis in report.axes.items()
-    ]
+    rows = []
+    for name, axis in report.axes.items():
+        counts = (axis.values, axis.queries, axis.missing, axis.unanswerable)
+        rows.append([name, *(f"{count:,}" for count in counts)])
     return Table(["axis", "values", "queries", "without a value", "without an answer"], rows)
 
 
@@ -76,23 +70,20 @@ def facts(report: RunReport) -> Table:
     seeds = ", ".join(f"{name} {seed}" for name, seed in protocol.seeds.items())
     missing = f" ({model.wanted} could not be downloaded)" if model.wanted else ""
 
+    name = model.class_path.rpartition(".")[2]
+    search = (
+        f"{protocol.queries:,} {protocol.measured_on} photos "
+        f"({protocol.unanswerable_queries} without an answer left out) search "
+        f"{protocol.gallery:,} items{optimistic}"
+    )
     rows = [
         [
             "catalog",
             f"{protocol.catalog}{drawn}: {protocol.items:,} items, {protocol.labels} labels",
         ],
         ["split", f"{protocol.split}: {parts}; {protocol.skipped_photos} broken photos skipped"],
-        [
-            "search",
-            f"{protocol.queries:,} {protocol.measured_on} photos "
-            f"({protocol.unanswerable_queries} without an answer left out) search "
-            f"{protocol.gallery:,} items{optimistic}",
-        ],
-        [
-            "model",
-            f"{model.class_path.rpartition('.')[2]}, {model.dim}-d, epoch {model.epoch}; "
-            f"seeds: {seeds}",
-        ],
+        ["search", search],
+        ["model", f"{name}, {model.dim}-d, epoch {model.epoch}; seeds: {seeds}"],
         ["started from", f"{model.origin} weights{missing}"],
         *index_facts(report.index),
     ]

@@ -13,25 +13,20 @@ MISSING = Image.new("RGB", (CELL, CELL), (203, 213, 225))  # stands for a photo 
 
 
 def won_lost(comparison: Comparison, n: int = 5, k: int = 5) -> Image.Image | None:
-    """Draw the `n` queries that won most and the `n` that lost most: left what the base found,
-    right the run.
+    """Draw the `n` queries that won most and the `n` that lost most; None if no query changed.
 
-    None if no query changed.
+    Left is what the base found, right what the run found.
     """
     won, lost = comparison.won_and_lost()
-    kinds = [
-        _kind(comparison, title, found[:n], k)
-        for title, found in (("Won", won), ("Lost", lost))
-        if len(found)
-    ]
+    kinds = []
+    for title, found in (("Won", won), ("Lost", lost)):
+        if len(found):
+            panels = [
+                _panel(f"{title}: {run.name} finds", run, found[:n], k)
+                for run in (comparison.base, comparison.run)
+            ]
+            kinds.append(_joined(panels, down=False))
     return _joined(kinds, down=True) if kinds else None
-
-
-def _kind(comparison: Comparison, title: str, positions: np.ndarray, k: int) -> Image.Image:
-    runs = (comparison.base, comparison.run)
-    return _joined(
-        [_panel(f"{title}: {run.name} finds", run, positions, k) for run in runs], down=False
-    )
 
 
 def _panel(title: str, run: Run, positions: np.ndarray, k: int) -> Image.Image:
@@ -61,11 +56,13 @@ def _shown(item: pd.Series, right: bool | None) -> Shown:
     return Shown(photo, item["label"], right)
 
 
-def _joined(parts: list[Image.Image], down: bool) -> Image.Image:
-    widths, heights = [part.width for part in parts], [part.height for part in parts]
+def _joined(panels: list[Image.Image], down: bool) -> Image.Image:
+    widths = [panel.width for panel in panels]
+    heights = [panel.height for panel in panels]
     size = (max(widths), sum(heights)) if down else (sum(widths), max(heights))
-    sheet, at = Image.new("RGB", size, "white"), 0
-    for part in parts:
-        sheet.paste(part, (0, at) if down else (at, 0))
-        at += part.height if down else part.width
+    sheet = Image.new("RGB", size, "white")
+    at = 0
+    for panel in panels:
+        sheet.paste(panel, (0, at) if down else (at, 0))
+        at += panel.height if down else panel.width
     return sheet
