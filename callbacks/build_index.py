@@ -13,6 +13,7 @@ from callbacks.tensorboard import show_report
 from vsearch.bundle.writing import fingerprint_of, write_bundle
 from vsearch.errors import BundleError, ConfigError
 from vsearch.evaluation import calibration
+from vsearch.evaluation.final_evaluation import FinalEvaluation
 from vsearch.evaluation.run_report import RunReport
 from vsearch.indexes.base import Index, IndexUnavailable
 from vsearch.indexes.exact import ExactIndex
@@ -22,7 +23,7 @@ from vsearch.reports.grid import example_grid
 from vsearch.reports.tables import show
 from vsearch.training import final_evaluation
 from vsearch.training.distributed.ranks import from_rank_zero
-from vsearch.training.final_evaluation import BuiltIndex, FinalEvaluation
+from vsearch.training.final_evaluation import BuiltIndex
 
 
 class BuildIndex(Callback):
@@ -140,7 +141,7 @@ class BuildIndex(Callback):
 
         epoch_s = median(self._epoch_seconds) if self._epoch_seconds else None
         history = TrainingHistory(self._metrics.rows(), epoch, epoch_s)
-        report = fit_report(evaluation, history, module, data)
+        report = fit_report(evaluation, history, final_evaluation.network_of(module))
         self._write_bundle(trainer, built, evaluation, report)
 
     def _write_bundle(
@@ -152,17 +153,16 @@ class BuildIndex(Callback):
     ) -> None:
         """Write the bundle and show what is in it."""
         module = metric_learner(trainer.lightning_module)
-        data = catalog_data(trainer)
-        gallery = data.gallery("test")
+        data = evaluation.data
         content = report.to_json()
-        picture = example_grid(evaluation.hits.positions, data.queries("test"), gallery)
+        picture = example_grid(evaluation.hits.positions, data.queries, data.gallery)
         write_bundle(
             self.folder,
             module.embedder,
             built.index,
-            gallery.drop(columns="label_code"),
+            data.gallery.drop(columns="label_code"),
             {name: content[name] for name in IN_MANIFEST},
-            fit_files(report, evaluation, data, picture, self.folder.parent),
+            fit_files(report, evaluation, picture, self.folder.parent),
             evaluation.gallery,
         )
         show_report(trainer.loggers, report, picture)

@@ -117,7 +117,8 @@ def test_the_index_holds_the_gallery_in_the_order_of_the_items(run):
     assert opened.items["id"].to_pylist() == gallery["id"].tolist()
     assert set(opened.items["split"].to_pylist()) == {"train"}
     assert opened.items.column_names == ["id", "path", "label", "shelf", "split"]
-    for item, hits in zip(gallery["id"], opened.search(gallery["path"].tolist(), 3), strict=True):
+    for item, found in zip(gallery["id"], opened.search(gallery["path"].tolist(), 3), strict=True):
+        hits = found.to_pandas()
         assert item in hits.loc[hits["score"] > 1 - 1e-4, "id"].tolist()
 
 
@@ -186,9 +187,8 @@ def test_an_index_that_the_gallery_cannot_fill_is_refused_before_training(colour
 
 
 def test_an_exact_index_is_not_searched_twice(colours, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "vsearch.training.final_evaluation.score_exactly", None
-    )  # calling it would fail
+    # Calling it would fail.
+    monkeypatch.setattr("vsearch.evaluation.scoring.score_exactly", None)
     index = Run(colours, tmp_path, epochs=1).json("report.json")["index"]
     assert index["exact"]
     for found in index["labels"].values():

@@ -13,8 +13,8 @@ from vsearch.data.splits import StratifiedSplit
 from vsearch.evaluation.axes import AxesScores, Axis
 from vsearch.evaluation.metrics import means
 from vsearch.evaluation.scoring import Scores
+from vsearch.evaluation.split_data import SplitData
 from vsearch.reports.summary import (
-    SplitData,
     axes,
     graded,
     library_versions,
@@ -179,8 +179,10 @@ def test_the_protocol_counts_what_was_searched(catalog, synthetic, monkeypatch):
         items=items,
         content_hashes=pd.Series(dtype=object),
         skipped=pd.DataFrame({"id": ["x", "y"]}),
+        label_names=["a", "b", "c"],
+        queries=items[items["split"] == "test"],
+        gallery=items[items["split"] == "train"],
         measured_on="test",
-        gallery=6,
         batch_seed=4,
     )
     monkeypatch.setenv("PL_GLOBAL_SEED", "9")

@@ -4,23 +4,7 @@ import numpy as np
 import pandas as pd
 
 from vsearch.evaluation.scoring import Scores
-
-
-@dataclass(frozen=True)
-class SplitCatalog:
-    """A catalog whose identical photos lie in one part.
-
-    Attributes:
-        items: with `label_code` and `split`.
-        content_hashes: of each item's pixels, indexed as `items`.
-        queries: rows of `items` that searched.
-        gallery: rows of `items` that were searched: the train part.
-    """
-
-    items: pd.DataFrame
-    content_hashes: pd.Series
-    queries: pd.Index
-    gallery: pd.Index
+from vsearch.evaluation.split_data import SplitData
 
 
 @dataclass(frozen=True)
@@ -41,21 +25,23 @@ class NaiveSplitClaims:
 
 
 def claims_of_a_naive_split(
-    catalog: SplitCatalog, trained: Scores, untrained: Scores | None
+    data: SplitData, trained: Scores, untrained: Scores | None
 ) -> NaiveSplitClaims | None:
     """Say what a random split, which pulls identical photos apart, would have claimed.
 
-    None where no query has a copy.
+    None where no query has a copy, or where queries don't search the train part.
     """
-    hashes = catalog.content_hashes
-    labels = catalog.items["label_code"]
-    asked = catalog.queries.to_numpy()[trained.answered]
+    if data.split.gallery != "train" or "is_gallery" in data.items:
+        return None
+    hashes = data.content_hashes
+    labels = data.items["label_code"]
+    asked = data.queries.index.to_numpy()[trained.answered]
     copies, right = count_copies(hashes, labels, asked)
     if not copies.any():
         return None
 
-    in_gallery, _ = count_copies(hashes, labels, asked, catalog.gallery)
-    train_share = float((catalog.items["split"] == "train").mean())
+    in_gallery, _ = count_copies(hashes, labels, asked, data.gallery.index)
+    train_share = float((data.items["split"] == "train").mean())
     clean = {}
     naive = {}
     for name, scores in (("trained", trained), ("untrained", untrained)):

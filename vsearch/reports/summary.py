@@ -1,14 +1,11 @@
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from vsearch.data.catalogs.base import Catalog
-from vsearch.data.splits import Split
 from vsearch.evaluation.axes import AxesScores
 from vsearch.evaluation.comparing.paired_bootstrap import paired_bootstrap
 from vsearch.evaluation.metrics import means, summarise
@@ -25,6 +22,7 @@ from vsearch.evaluation.run_report import (
     SkippedPhoto,
 )
 from vsearch.evaluation.scoring import Scores
+from vsearch.evaluation.split_data import SplitData
 
 LABELS = ("precision_at_1", "precision_at_10", "cmc_at_10", "map_at_r")
 SKIPPED = 50  # photos that are named; all are in the run's skipped.csv
@@ -38,29 +36,6 @@ LIBRARIES = (
     "numpy",
     "pillow",
 )
-
-
-@dataclass(frozen=True)
-class SplitData:
-    """A catalog that was read and split.
-
-    Attributes:
-        items: with `label` and `split`.
-        content_hashes: of each item's pixels.
-        skipped: photos that could not be read: id, label, error.
-        measured_on: the part that searched.
-        gallery: how many items were searched.
-        batch_seed: the seed of the batches.
-    """
-
-    catalog: Catalog
-    split: Split
-    items: pd.DataFrame
-    content_hashes: pd.Series
-    skipped: pd.DataFrame
-    measured_on: str
-    gallery: int
-    batch_seed: int | None
 
 
 def metrics(trained: Scores, untrained: Scores | None) -> Metrics:
@@ -163,7 +138,7 @@ def protocol(data: SplitData, scores: Scores) -> Protocol:
         skipped_photos=len(data.skipped),
         queries=len(scores.labels),
         unanswerable_queries=scores.unanswerable,
-        gallery=data.gallery,
+        gallery=len(data.gallery),
     )
 
 

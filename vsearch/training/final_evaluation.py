@@ -10,11 +10,17 @@ from torch import Tensor
 
 from vsearch.evaluation import calibration, naive_split, scoring
 from vsearch.evaluation.axes import AxesScores, attributes, score_axes
-from vsearch.evaluation.calibration import Calibration
+from vsearch.evaluation.final_evaluation import (
+    FinalEvaluation,
+    Hits,
+    MeasuredCalibration,
+    Network,
+    NetworkScores,
+)
 from vsearch.evaluation.index_quality import quality
-from vsearch.evaluation.naive_split import NaiveSplitClaims
 from vsearch.evaluation.reliability import measured
-from vsearch.evaluation.scoring import Embedded, Scores
+from vsearch.evaluation.scoring import Embedded
+from vsearch.evaluation.split_data import SplitData
 from vsearch.indexes.base import Index
 from vsearch.indexes.choice import BudgetError
 from vsearch.indexes.exact import ExactIndex
@@ -51,70 +57,25 @@ class BuiltIndex:
     budget_error: BudgetError | None = None
 
 
-@dataclass(frozen=True)
-class NetworkScores:
-    """How well a network's embeddings find the label, and further axes."""
-
-    labels: Scores
-    axes: AxesScores
-
-
-@dataclass(frozen=True)
-class Hits:
-    """The best hits of every query, best first.
-
-    Attributes:
-        scores: cosines that the index gives, float32 (q, depth); NaN after the last hit.
-        positions: of the hits in the gallery, int (q, depth); -1 after the last hit.
-    """
-
-    scores: np.ndarray
-    positions: np.ndarray
-
-
-@dataclass(frozen=True)
-class MeasuredCalibration:
-    """A calibration, and its quality on queries that it hasn't seen, as plain JSON values."""
-
-    calibration: Calibration
-    quality: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class FinalEvaluation:
-    """How good the model of the best epoch is, and the index of its gallery.
-
-    Attributes:
-        trained: scores of the test queries through the index that is served.
-        exact: the same by exact search; None where the index is exact itself.
-        untrained: the backbone's scores before training, by exact search; None if not measured.
-        hits: what each test query found in the index.
-        gallery: vectors of the gallery, float32 (n, dim).
-        fingerprint: of the network.
-        index: see `evaluation.index_quality.quality`.
-        calibration: what the scores are worth.
-        naive_split: what a random split would have claimed, where copies make a difference.
-        photos_per_s: gallery photos decoded and embedded a second; None with a trunk cache, since
-            nothing is decoded then.
-    """
-
-    trained: NetworkScores
-    exact: Scores | None
-    untrained: NetworkScores | None
-    hits: Hits
-    gallery: np.ndarray
-    fingerprint: str
-    index: dict[str, Any]
-    calibration: MeasuredCalibration
-    naive_split: NaiveSplitClaims | None
-    photos_per_s: float | None
-
-
 def load_best_weights(module: MetricLearner, checkpoint: str) -> int:
     """Load a checkpoint's weights, without the optimizer's state; return its epoch."""
     saved = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
     module.load_state_dict(saved["state_dict"])
     return int(saved["epoch"])
+
+
+def network_of(module: MetricLearner) -> Network:
+    """Return what a report says of a module's network."""
+    backbone = module.backbone
+    weights = list(module.parameters())
+    return Network(
+        class_path=backbone.spec()["class_path"],
+        dim=module.embedder.dim,
+        origin=backbone.origin,
+        wanted=backbone.wanted,
+        parameters=sum(weight.numel() for weight in weights),
+        trained_parameters=sum(weight.numel() for weight in weights if weight.requires_grad),
+    )
 
 
 def build_index(index: Index, vectors: np.ndarray, fingerprint: str) -> BuiltIndex:
@@ -181,7 +142,9 @@ class FinalEvaluator:
         hits = Hits(*scoring.scored_hits(built.index, queries, gallery))
         exact = None if built.index.exact else scoring.score_exactly(queries, gallery)
         before = None if untrained is None else untrained.labels
+        data = self._split_data()
         return FinalEvaluation(
+            data=data,
             trained=NetworkScores(trained, self._score_axes(hits.positions, photos)),
             exact=exact,
             untrained=untrained,
@@ -190,7 +153,7 @@ class FinalEvaluator:
             fingerprint=built.fingerprint,
             index=_index_quality(built, photos),
             calibration=self._calibrate(embedder, photos, built.index, error_rate),
-            naive_split=self._naive_split(trained, before),
+            naive_split=naive_split.claims_of_a_naive_split(data, trained, before),
             photos_per_s=None if self.data.trunk_cache else photos.photos_per_s,
         )
 
@@ -242,14 +205,20 @@ class FinalEvaluator:
             and data.gallery("val").index.equals(data.gallery("test").index)
         )
 
-    def _naive_split(self, trained: Scores, untrained: Scores | None) -> NaiveSplitClaims | None:
+    def _split_data(self) -> SplitData:
         data = self.data
-        if data.split.gallery != "train" or "is_gallery" in data.items:
-            return None
-        queries = data.queries("test").index
-        gallery = data.gallery("test").index
-        catalog = naive_split.SplitCatalog(data.items, data.content_hashes, queries, gallery)
-        return naive_split.claims_of_a_naive_split(catalog, trained, untrained)
+        return SplitData(
+            catalog=data.catalog,
+            split=data.split,
+            items=data.items,
+            content_hashes=data.content_hashes,
+            skipped=data.skipped,
+            label_names=data.label_names,
+            queries=data.queries("test"),
+            gallery=data.gallery("test"),
+            measured_on=str(data.part("test")["split"].iloc[0]),
+            batch_seed=data.seed,
+        )
 
 
 def _index_quality(built: BuiltIndex, photos: TestPhotos) -> dict[str, Any]:

@@ -17,7 +17,7 @@ LONGEST = 60  # letters of a name in a chart
 
 
 def plain(text: object, longest: int = LONGEST) -> str:
-    """Return a text so that plotly.js, which reads tags and entities, shows it letter by letter."""
+    """Return a text that plotly.js shows letter by letter."""
     words = str(text)
     if len(words) > longest:
         words = words[: longest - 1] + "…"

@@ -16,9 +16,7 @@ SHOWN = 14  # labels of the heat map
 
 @dataclass(frozen=True)
 class Pair:
-    """A label whose queries have a best hit of another label: `n` of them, `share` of all its
-    queries.
-    """
+    """A label of which `n` queries, a `share` of all, have a best hit of another label."""
 
     id: str
     label: str
@@ -29,9 +27,7 @@ class Pair:
 
 
 def section(findings: Findings, photos: Photos) -> Section:
-    """Return which label's queries have a best hit of which other label, the most frequent first,
-    with examples.
-    """
+    """Return which label is mistaken for which other, the most frequent first, with examples."""
     queries = findings.queries
     if queries["label"].nunique() < 2 and findings.items["label"].nunique() < 2:
         raise LeftOutError("There is one label only: nothing can be mistaken.")

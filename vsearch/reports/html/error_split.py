@@ -34,10 +34,9 @@ def section(findings: Findings, photos: Photos) -> Section:
 
 
 def split(found: LabelQuality) -> Split:
-    """Split a metric's distance to 1.
+    """Split a metric's distance to 1: exact search lacks what the model loses.
 
-    The model loses what exact search with it lacks of 1; the index, what it finds less than exact
-    search does: below 0 where it happens to find more.
+    The index loses what it finds less than exact search does: below 0 where it finds more.
     """
     change = found.difference or Estimate(0.0, 0.0, 0.0)
     return Split(found.served, _lacking(1.0, found.exact), _lacking(0.0, change))

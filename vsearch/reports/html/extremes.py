@@ -36,16 +36,10 @@ def section(findings: Findings, photos: Photos) -> Section:
 
 
 def _of_other_labels(places: Iterable[int], labels: np.ndarray) -> list[int]:
-    """Return the first ROWS places whose labels differ, then, where there are fewer labels, those
-    skipped.
-    """
+    """Return the first ROWS places of different labels, then, if these are too few, others."""
     first: dict[str, int] = {}
     skipped: list[int] = []
     for place in map(int, places):
-        if labels[place] in first:
+        if first.setdefault(labels[place], place) != place:
             skipped.append(place)
-        else:
-            first[labels[place]] = place
-        if len(first) == ROWS:
-            break
     return [*first.values(), *skipped][:ROWS]

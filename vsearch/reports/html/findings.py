@@ -29,8 +29,7 @@ class Findings:
 
     Attributes:
         report: what report.json holds.
-        queries: one row per answered test query: id, label, path, maybe a box, one column per
-            metric, `hits` (positions in `items`, best first) and maybe `scores` (their cosines).
+        queries: see `Run.queries`, maybe with boxes.
         items: the gallery: id, label, path, maybe a box.
         vectors: the items' embeddings, float32 (n, dim), unit length; None where they aren't kept.
         calibration: of the bundle's scores, if there is one.
@@ -71,8 +70,7 @@ class Section:
 
 
 def read_findings(bundle: Path) -> Findings:
-    """Return what the fit of a bundle found out: its items as they were measured, whatever was
-    changed since.
+    """Return what the fit of a bundle found out, whatever items were changed since.
 
     Raises:
         BundleError: a file is missing or damaged; the message says which.
@@ -80,10 +78,7 @@ def read_findings(bundle: Path) -> Findings:
     fitted = open_state(bundle, State(0, ""), [])
     for name in (REPORT, QUERIES):
         if name not in fitted.fitted["sha256"]:
-            raise BundleError(
-                f"{bundle} has no {name}: nothing was measured when it was written. Fit the run "
-                "again."
-            )
+            raise BundleError(f"{bundle} has no {name}: nothing was measured. Fit the run again.")
         check_file(bundle, name, fitted.fitted)
 
     return Findings(

@@ -26,9 +26,7 @@ def section(findings: Findings, photos: Photos) -> Section:
 def suspects(labels: np.ndarray, hits: list[np.ndarray]) -> np.ndarray:
     """Return int (n,): the queries with FEWEST hits or more, all of one label that isn't theirs.
 
-    Args:
-        labels: of the queries, (q,).
-        hits: each query's hits' labels, best first.
+    `hits` are the labels of each query's hits.
     """
     agree = [
         len(found) >= FEWEST and found[0] != label and bool((found == found[0]).all())

@@ -33,11 +33,7 @@ class Photos:
     def want(self, items: pd.DataFrame, position: int, kind: str, side: int = LARGE) -> str:
         """Ask for the photo of a row of `items`, and return the key by which the report finds it.
 
-        Args:
-            items: a table with `path`, maybe with boxes.
-            position: of the row.
-            kind: tells one table from another: `query`, `item`.
-            side: pixels of the longest side.
+        `kind` tells one table from another: `query`, `item`.
         """
         key = f"{kind}-{position}-{side}"
         if key not in self._wanted:
@@ -46,18 +42,14 @@ class Photos:
         return key
 
     def encoded(self, most_bytes: int) -> dict[str, str]:
-        """Return the photos as JPEG data URIs by their keys, as many as `most_bytes` hold, those
-        asked for first.
+        """Return photos as JPEG data URIs by their keys: the first that `most_bytes` hold.
 
         A photo that can't be read any more is left out.
         """
         found: dict[str, str] = {}
-        made = track(
-            in_threads(_encoded, self._wanted.values()),
-            "Thumbnails",
-            total=len(self._wanted),
-            console=Console(stderr=True),
-        )
+        uris = in_threads(_encoded, self._wanted.values())
+        console = Console(stderr=True)
+        made = track(uris, "Thumbnails", total=len(self._wanted), console=console)
         for key, uri in zip(self._wanted, made, strict=True):
             cost = len(key) + len(uri or "") + len('"":"",')
             if uri is not None and cost <= most_bytes:

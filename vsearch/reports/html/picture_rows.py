@@ -8,8 +8,7 @@ from vsearch.reports.html.photos import Photos
 class Picture:
     """One photo of a row: its key among the report's photos, and what is said of it.
 
-    `right`: whether the hit has the query's label; None for the query itself. `score`: its cosine,
-    if that is known.
+    `right` says whether a hit has the query's label; `score` is its cosine, if known.
     """
 
     key: str

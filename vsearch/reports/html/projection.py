@@ -23,30 +23,27 @@ def project(vectors: np.ndarray, seed: int) -> Projection:
     package is there (the extra `map`) and there are enough vectors, else the first two principal
     components.
     """
+    missing = ""
     if len(vectors) >= FEWEST:
         try:
-            return Projection(
-                _pacmap(vectors, seed), "PaCMAP: near points are alike, the axes have no unit"
-            )
+            points = _pacmap(vectors, seed)
+            return Projection(points, "PaCMAP: near points are alike, the axes have no unit")
         except ImportError:
             missing = " (PaCMAP shows groups better: install vsearch with the extra `map`)"
-            points, kept = principal(vectors)
-            return Projection(points, _principal_words(kept) + missing)
     points, kept = principal(vectors)
-    return Projection(points, _principal_words(kept))
+    share = f"the first two principal components, which keep {100 * kept:.0f} % of the variance"
+    return Projection(points, share + missing)
 
 
 def principal(vectors: np.ndarray, n: int = 2) -> tuple[np.ndarray, float]:
-    """Return the first principal components, (m, n) of (m, dim), and the share of the variance that
-    they keep, 0..1.
+    """Return the first principal components, (m, n) of (m, dim), and their share of the variance.
 
-    Each component's largest entry is positive, so that the picture isn't mirrored from one machine
-    to the next. From the m x m table of inner products: a sample has fewer vectors than an
-    embedding has dimensions.
+    Each component's largest entry is positive, so that no machine mirrors the picture.
     """
     centred = vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64)
     strength, axes = np.linalg.eigh(centred @ centred.T)
-    strength, axes = np.maximum(strength[::-1], 0), axes[:, ::-1]  # the strongest first
+    strength = np.maximum(strength[::-1], 0)  # the strongest first
+    axes = axes[:, ::-1]
     points = np.zeros((len(vectors), n))
     points[:, : len(strength)] = (axes * np.sqrt(strength))[:, :n]
     largest = points[np.abs(points).argmax(axis=0), np.arange(n)]
@@ -55,19 +52,15 @@ def principal(vectors: np.ndarray, n: int = 2) -> tuple[np.ndarray, float]:
     return points, float(strength[:n].sum() / total) if total > 0 else 1.0
 
 
-def _principal_words(kept: float) -> str:
-    return f"the first two principal components, which keep {100 * kept:.0f} % of the variance"
-
-
 def _pacmap(vectors: np.ndarray, seed: int) -> np.ndarray:
     import pacmap
 
-    talk, threads = logging.getLogger("pacmap"), faiss.omp_get_max_threads()
+    talk = logging.getLogger("pacmap")
+    threads = faiss.omp_get_max_threads()
     before = talk.level
     talk.setLevel(logging.ERROR)  # "random state is set": it is meant to be
-    reduced = principal(vectors, min(DIM, *vectors.shape))[0].round(
-        5
-    )  # other threads round the last digits otherwise
+    reduced, _ = principal(vectors, min(DIM, *vectors.shape))
+    reduced = reduced.round(5)  # the last digits depend on the number of threads
     try:
         points = pacmap.PaCMAP(random_state=seed).fit_transform(reduced.astype(np.float32))
     finally:

@@ -67,11 +67,10 @@ class Drawn:
 
 
 def report_html(findings: Findings, limit: int = LIMIT) -> bytes:
-    """Draw a run's report as one HTML file of at most `limit` bytes, which needs no other file and
-    no network.
+    """Draw a run's report as one HTML file of at most `limit` bytes that loads nothing.
 
     A section that has nothing to show is a sentence; so is one that can't be drawn, with a warning.
-    Photos take what the rest leaves of `limit`: those in picture rows first, then the map's.
+    Photos take what the rest leaves of `limit`, those of the first sections first.
     """
     photos = Photos()
     sections = [_drawn(name, findings, photos) for name in SECTIONS]
@@ -80,13 +79,10 @@ def report_html(findings: Findings, limit: int = LIMIT) -> bytes:
 
 
 def report_file(findings: Findings) -> dict[str, bytes]:
-    """Return report.html as file content by name; nothing, and a warning, where it can't be drawn.
-
-    A trained model must not be lost because a report can't be drawn.
-    """
+    """Return report.html as file content by name, or a warning if it can't be drawn."""
     try:
         return {FILE: report_html(findings)}
-    except Exception as error:  # libraries draw it, from anybody's data
+    except Exception as error:  # a trained model must not be lost
         log.warning("%s can't be drawn (%r): the bundle is written without it.", FILE, error)
         return {}
 

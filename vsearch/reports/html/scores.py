@@ -10,9 +10,7 @@ BINS = 40
 
 
 def section(findings: Findings, photos: Photos) -> Section:
-    """Return how the scores of right and of wrong hits lie, and the calibrated threshold among
-    them.
-    """
+    """Return how the scores of right and wrong hits lie, and the threshold among them."""
     queries = findings.queries
     if "scores" not in queries:
         raise LeftOutError("This bundle keeps no scores of its queries' hits.")
@@ -73,11 +71,6 @@ def _probability(calibration: Calibration) -> Figure:
         0,
         mode="lines",
     )
-    return figure(
-        [drawn],
-        "score (cosine)",
-        "probability that it is right",
-        320,
-        yaxis={"range": [0, 1.02]},
-        showlegend=False,
-    )
+    axis = {"range": [0, 1.02]}
+    title = "probability that it is right"
+    return figure([drawn], "score (cosine)", title, 320, yaxis=axis, showlegend=False)

@@ -40,13 +40,8 @@ def _frontier(candidates: list[Candidate]) -> Figure:
     for kind in LOOKS:
         if found := [row for row in candidates if _kind(row) == kind]:
             traces.append(_points(kind, found, most_bytes))
-    return figure(
-        traces,
-        "ms a single search (log)",
-        "recall@10 of exact search",
-        420,
-        xaxis={"type": "log"},
-    )
+    axis = {"type": "log"}
+    return figure(traces, "ms a single search (log)", "recall@10 of exact search", 420, xaxis=axis)
 
 
 def _points(kind: str, candidates: list[Candidate], most_bytes: int) -> dict[str, Any]:

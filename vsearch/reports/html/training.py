@@ -1,25 +1,13 @@
-from dataclasses import dataclass
-
 from vsearch.evaluation.run_report import TrainingReport
 from vsearch.reports.html.charts import MUTED, figure, line, upright
 from vsearch.reports.html.findings import Figure, Findings, LeftOutError, Section
 from vsearch.reports.html.photos import Photos
 
-
-@dataclass(frozen=True)
-class Chart:
-    """A chart of the epochs: the title of its axis, and the metrics that it draws."""
-
-    axis: str
-    metrics: tuple[str, ...]
-
-
-CHARTS = {  # by the places that the template has for them
-    "losses": Chart("loss", ("train/loss", "val/loss")),
-    "retrieval": Chart(
-        "mean over val photos", ("val/precision_at_1", "val/map_at_r", "val/cmc_at_10")
-    ),
-    "geometry": Chart("share of triplets", ("train/active_triplets",)),
+RETRIEVAL = ("val/precision_at_1", "val/map_at_r", "val/cmc_at_10")
+CHARTS = {  # by the places that the template has for them: an axis's title, its metrics
+    "losses": ("loss", ("train/loss", "val/loss")),
+    "retrieval": ("mean over val photos", RETRIEVAL),
+    "geometry": ("share of triplets", ("train/active_triplets",)),
 }
 
 
@@ -29,10 +17,10 @@ def section(findings: Findings, photos: Photos) -> Section:
     if training is None or not training.epochs:
         raise LeftOutError("This bundle's fit kept no metrics of its epochs.")
     figures = {}
-    for place, chart in CHARTS.items():
-        there = [name for name in chart.metrics if _measured(training, name)]
+    for place, (axis, metrics) in CHARTS.items():
+        there = [name for name in metrics if _measured(training, name)]
         if there:
-            figures[place] = _curves(training, chart.axis, there)
+            figures[place] = _curves(training, axis, there)
 
     names: dict[str, None] = {}
     for row in training.epochs:
