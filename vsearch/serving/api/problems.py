@@ -86,8 +86,12 @@ def _invalid(request: Request, error: RequestValidationError) -> str:
     whole_body = any(one["loc"] == ("body",) for one in error.errors())
     if whole_body and "json" not in request.headers.get("content-type", "").lower():
         return "Send JSON, with the header Content-Type: application/json."
+    return _mistakes(error)
 
-    found = []  # what is wrong where, without what was sent
+
+def _mistakes(error: RequestValidationError) -> str:
+    """Return what is wrong where, without repeating what was sent."""
+    found = []
     for one in error.errors():
         field = ".".join(map(str, one["loc"]))
         found.append(f"{field}: {NO_FILE if 'UploadFile' in one['msg'] else one['msg']}")
