@@ -66,7 +66,7 @@ class Live:
     def rows_of(self, ids: list[str]) -> np.ndarray:
         """Return the items' rows, int (n,), that have these ids; -1: none has."""
         rows = {id: row for row, id in enumerate(self.items["id"].to_pylist())}
-        return np.array([rows.get(id, -1) for id in ids])
+        return np.array([rows.get(id, -1) for id in ids], dtype=np.int64)
 
     def vectors(self, positions: np.ndarray) -> np.ndarray:
         """Return the items' vectors, float32 (m, dim), unit length, as well as they are known.
