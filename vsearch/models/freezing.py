@@ -10,7 +10,7 @@ FEW = 6  # with fewer stages than this there is too little to choose from
 
 @dataclass(frozen=True)
 class Block:
-    """One part of a model: how many parameters it has, and how many of them are trained."""
+    """How many parameters a stage has, and how many of them are trained."""
 
     name: str
     parameters: int
@@ -18,11 +18,13 @@ class Block:
 
     @classmethod
     def of(cls, name: str, parameters: Iterable[nn.Parameter]) -> Self:
-        """Count the parameters of the part with this name."""
-        sizes = [(parameter.numel(), parameter.requires_grad) for parameter in parameters]
-        return cls(
-            name, sum(size for size, _ in sizes), sum(size for size, trained in sizes if trained)
-        )
+        """Count parameters."""
+        total = 0
+        trainable = 0
+        for parameter in parameters:
+            total += parameter.numel()
+            trainable += parameter.numel() * parameter.requires_grad
+        return cls(name, total, trainable)
 
 
 def stages(model: nn.Module) -> list[str]:
@@ -86,47 +88,36 @@ def find(
 
 
 def hold_frozen(model: nn.Module) -> None:
-    """Put every submodule whose parameters are all frozen into eval mode, so that its BatchNorm
-    statistics stay still.
+    """Put submodules whose parameters are all frozen into eval mode: BatchNorm statistics stay.
 
     Call it each time `train()` was called.
     """
     for module in model.modules():
         parameters = list(module.parameters())
         if parameters and not any(parameter.requires_grad for parameter in parameters):
-            nn.Module.train(
-                module, False
-            )  # not eval(): that calls a train() of its own, which may call this
+            # Not eval(): that calls the module's own train(), which may call this.
+            nn.Module.train(module, False)
 
 
 def blocks(model: nn.Module) -> list[Block]:
-    """Return the model's direct children and parameters, in order; a chain of single children is
-    walked down.
-    """
-    children = [
-        (name, list(child.parameters())) for name, child in model.named_children() if _size(child)
-    ]
-    own = [(name, [parameter]) for name, parameter in model.named_parameters(recurse=False)]
-    if (
-        len(children) == 1
-        and not own
-        and any(True for _ in model.get_submodule(children[0][0]).children())
-    ):
-        return blocks(model.get_submodule(children[0][0]))
-    return [Block.of(name, parameters) for name, parameters in (*own, *children)]
+    """Return the model's direct parameters and children; a single child stands for its own."""
+    children = [(name, child) for name, child in model.named_children() if _size(child)]
+    own = list(model.named_parameters(recurse=False))
+    if len(children) == 1 and not own:
+        only = children[0][1]
+        if any(True for _ in only.children()):
+            return blocks(only)
+    found = [Block.of(name, [parameter]) for name, parameter in own]
+    return found + [Block.of(name, child.parameters()) for name, child in children]
 
 
 def _parts(module: nn.Module, prefix: str) -> list[str]:
-    """Return the names of the children that have parameters; a chain of single children is walked
-    down.
-    """
-    children = [
-        (f"{prefix}{name}", child) for name, child in module.named_children() if _size(child)
-    ]
-    if len(children) == 1:
-        name, child = children[0]
-        return _parts(child, f"{name}.") or [name]
-    return [name for name, _ in children]
+    """Return the names of the children with parameters; a single child stands for its own."""
+    children = {f"{prefix}{name}": child for name, child in module.named_children() if _size(child)}
+    names = [*children]
+    if len(names) == 1:
+        return _parts(children[names[0]], f"{names[0]}.") or names
+    return names
 
 
 def _size(module: nn.Module) -> int:

@@ -4,11 +4,9 @@ from vsearch.models.processor import cpu_has_bfloat16
 
 
 def quickest(accelerator: str) -> str:
-    """Return the precision, as Lightning names it, that trains quickest: bfloat16 autocast where
-    the hardware has it.
+    """Return the precision that trains quickest: bfloat16 autocast where the hardware has it.
 
-    Args:
-        accelerator: as the trainer names it: `cpu`, `gpu`, `cuda`, `auto`, ...
+    Lightning names it, and the accelerator (`cpu`, `gpu`, `cuda`, `auto`, ...).
     """
     if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
         has = torch.cuda.is_bf16_supported(including_emulation=False)

@@ -9,8 +9,7 @@ from vsearch.models.freezing import find, hold_frozen, stages
 
 
 class Backbone(nn.Module, ABC):
-    """A network from photos (B, 3, H, W) to features (B, dim); MetricLearner normalises them to
-    unit length.
+    """A network from photos (B, 3, H, W) to features (B, dim), which are not yet of unit length.
 
     A subclass sets the attributes below and implements `forward`. It keeps each constructor
     argument under the argument's own name (`self.depth = depth`), so that a bundle can build it
@@ -19,12 +18,9 @@ class Backbone(nn.Module, ABC):
     Attributes:
         dim: length of the feature vector.
         preprocessing: how a photo becomes this network's input.
-        origin: where the initial weights come from, as reports show it; "random" when they were
-            drawn.
-        wanted: the origin that was asked for and couldn't be had, so that `origin` is "random";
-            else empty.
-        removed: name and number of parameters of the classifier that was taken off, where that is
-            known.
+        origin: where the initial weights come from, as reports show it; "random" if drawn.
+        wanted: the origin that couldn't be had, so that `origin` is "random"; else empty.
+        removed: name and number of parameters of the classifier that was taken off, if known.
     """
 
     dim: int

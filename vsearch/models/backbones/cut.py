@@ -12,13 +12,12 @@ ALIKE = 1e-4  # largest difference, as a share of the largest feature, that roun
 
 @dataclass(frozen=True)
 class Cut:
-    """A network in two parts: `rest(trunk(photos))` is what its `forward` returns. Both share its
-    layers.
+    """A network in two, which share its layers: `rest(trunk(photos))` is what `forward` returns.
 
     Attributes:
         names: the layers of the trunk, input first.
-        trunk: normalised photos, float (B, 3, S, S), to a map, float (B, C, h, w), or features (B,
-            C): nothing in it is ever trained.
+        trunk: normalised photos, float (B, 3, S, S), to maps, float (B, C, h, w), or features (B,
+            C); nothing in it is ever trained.
         rest: a map to features, float (B, dim).
     """
 
@@ -30,29 +29,33 @@ class Cut:
 def cut(backbone: Backbone) -> Cut | None:
     """Cut a network after the last of the layers at its beginning that are frozen for good.
 
-    Works for networks in `backbone.model` whose layers are a chain, one after the other (ResNet,
-    RegNet, EfficientNet, ConvNeXt); that the two parts make what the whole makes is tried.
+    It can be cut if the layers in `backbone.model` are a chain, one after the other (ResNet,
+    RegNet, EfficientNet, ConvNeXt). A trial shows that both together make what the whole makes.
 
     Returns:
         None where the first layer is trained, or the network is no chain.
     """
-    model, frozen = getattr(backbone, "model", None), getattr(backbone, "freeze", [])
+    model = getattr(backbone, "model", None)
+    frozen = getattr(backbone, "freeze", [])
     if not isinstance(model, nn.Module) or not frozen:
         return None
-    still = {id(parameter) for part in find(model, frozen) for parameter in _parameters(part)}
-    layers = _chain(model)
+
+    still: set[nn.Parameter] = set()
+    for one in find(model, frozen):
+        still.update([one] if isinstance(one, nn.Parameter) else one.parameters())
+    chain = _chain(model)
     held = 0
-    for _, layer in layers:
-        if isinstance(layer, _DropoutNd) or any(
-            id(parameter) not in still for parameter in layer.parameters()
-        ):
+    for layer in chain.values():
+        if isinstance(layer, _DropoutNd) or not still.issuperset(layer.parameters()):
             break
         held += 1
-    parts = [layer for _, layer in layers]
-    trunk, rest = nn.Sequential(*parts[:held]), nn.Sequential(*parts[held:], nn.Flatten(1))
+
+    layers = [*chain.values()]
+    trunk = nn.Sequential(*layers[:held])
     if not any(True for _ in trunk.parameters()):
         return None
-    found = Cut(tuple(name for name, _ in layers[:held]), trunk, rest)
+    rest = nn.Sequential(*layers[held:], nn.Flatten(1))
+    found = Cut(tuple(chain)[:held], trunk, rest)
     return found if _agrees(found, backbone) else None
 
 
@@ -78,16 +81,13 @@ def _agrees(found: Cut, backbone: Backbone) -> bool:
     )
 
 
-def _chain(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """Return the layers in the order of their declaration; what stands in a Sequential stands for
-    itself.
-    """
-    layers: list[tuple[str, nn.Module]] = []
+def _chain(model: nn.Module) -> dict[str, nn.Module]:
+    """Return the layers by name, as they are declared; those in a Sequential one by one."""
+    layers: dict[str, nn.Module] = {}
     for name, child in model.named_children():
-        inner = list(child.named_children()) if type(child) is nn.Sequential else []
-        layers += [(f"{name}.{number}", layer) for number, layer in inner] or [(name, child)]
+        inner = dict(child.named_children()) if type(child) is nn.Sequential else {}
+        for number, layer in inner.items():
+            layers[f"{name}.{number}"] = layer
+        if not inner:
+            layers[name] = child
     return layers
-
-
-def _parameters(part: nn.Module | nn.Parameter) -> list[nn.Parameter]:
-    return [part] if isinstance(part, nn.Parameter) else list(part.parameters())

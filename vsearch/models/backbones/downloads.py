@@ -8,20 +8,16 @@ import torch
 
 from vsearch.data.io.locks import one_at_a_time
 
-NOT_FETCHED = (
-    OSError,
-    HTTPException,
-    RuntimeError,
-)  # RuntimeError: what came has another hash than its name says
+# RuntimeError: what came has another hash than its name says.
+NOT_FETCHED = (OSError, HTTPException, RuntimeError)
 WEIGHTS = (".safetensors", ".bin")  # of the files of a model on Hugging Face's Hub
 
 
 @contextmanager
 def give_up_when_silent(seconds: float = 20.0) -> Iterator[None]:
-    """Within this block a connection that stays silent for so long is an error; Python would wait
-    for ever.
+    """Let a connection that stays silent for so long be an error; Python would wait for ever.
 
-    For urllib; Hugging Face's client has limits of its own, of 10 seconds.
+    This is for urllib: Hugging Face's client has limits of its own, of 10 seconds.
     """
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
@@ -37,12 +33,11 @@ def checkpoint_file(url: str) -> Path:
 
 
 def fetch(url: str) -> Path:
-    """Return the file of a URL in torch's cache. If it isn't there, download it and check the hash
-    in its name.
+    """Return the file of a URL in torch's cache; download it first if it isn't there.
 
     Raises:
         OSError, HTTPException: it can't be downloaded (`NOT_FETCHED` has all three).
-        RuntimeError: what came has another hash; it is not kept.
+        RuntimeError: what came has another hash than the name says; it is not kept.
     """
     file = checkpoint_file(url)
     with one_at_a_time(str(file.absolute())):
@@ -56,9 +51,7 @@ def fetch(url: str) -> Path:
 
 
 def hub_files(name: str) -> list[Path]:
-    """Return the files of weights that are on this machine of a model on Hugging Face's Hub, or of
-    a folder like it.
-    """
+    """Return the weights' files, on this machine, of a model on the Hub or of a folder like it."""
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 

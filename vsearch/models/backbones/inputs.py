@@ -7,8 +7,7 @@ MIN_SIDE = 8  # pixels
 
 
 def side(image_size: int | None, own: int) -> int:
-    """Return the side of the square that the network sees, in pixels: `own` where none is asked
-    for.
+    """Return the side of the square that the network sees, in pixels: `own` for None.
 
     Raises:
         ValueError: it is too small to show anything.
@@ -36,10 +35,10 @@ def require_whole_patches(network: str, image_size: int, patch: int) -> None:
 
 
 def measured_dim(backbone: Backbone, network: str, image_size: int) -> int:
-    """Return the number of features that the network makes of a black photo; it is in training mode
-    afterwards.
+    """Return the number of features that the network makes of a black photo.
 
-    A network that is built again (see `restored`) has been measured before.
+    The network is in training mode afterwards. One that is built again (see `restored`) has been
+    measured before.
 
     Raises:
         ValueError: it can't take photos of this size, or doesn't make one vector of a photo.

@@ -6,13 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from vsearch.data.photos import Preprocessing
-from vsearch.models.backbones.base import Backbone
 from vsearch.models.backbones.downloads import NOT_FETCHED, give_up_when_silent
-from vsearch.models.backbones.inputs import measured_dim, require_whole_patches, side
+from vsearch.models.backbones.inputs import require_whole_patches, side
+from vsearch.models.backbones.pretrained import PretrainedBackbone
 from vsearch.models.backbones.weights import (
     Origin,
     Unavailable,
-    freeze_trained,
+    fetch_elsewhere,
+    from_file,
     go_without,
     is_file,
     load,
@@ -20,17 +21,12 @@ from vsearch.models.backbones.weights import (
 )
 from vsearch.optional_packages import require
 
-WORDLESS = {
-    "context_length": 1,
-    "vocab_size": 1,
-    "width": 64,
-    "heads": 1,
-    "layers": 1,
-}  # a text tower to throw away
+# A text tower to throw away.
+WORDLESS = {"context_length": 1, "vocab_size": 1, "width": 64, "heads": 1, "layers": 1}
 POSITIONS = "positional_embedding"
 
 
-class OpenCLIPBackbone(Backbone):
+class OpenCLIPBackbone(PretrainedBackbone):
     """The image tower of a model of open_clip: CLIP, SigLIP, EVA, MobileCLIP, ...
 
     Args:
@@ -64,34 +60,32 @@ class OpenCLIPBackbone(Backbone):
         if config is None:
             raise ValueError(f"open_clip has no model {name!r}; see open_clip.list_models().")
         size = side(image_size, config["vision_cfg"].get("image_size", 224))
-        path, (self.origin, self.wanted) = _source(library, name, weights, weights_unavailable)
+        state, origin = _initial_weights(library, name, weights, weights_unavailable)
+        self.origin, self.wanted = origin
         tower = _tower(library, name, config, size)
-        if path is not None:
-            load(tower, _interpolated(tower, _image_part(read(path))), self.origin, name)
+        if state is not None:
+            load(tower, _interpolated(tower, _image_part(state)), self.origin, name)
         if hasattr(tower, "set_input_size"):  # timm's
             tower.set_input_size(size)
-        self.model: nn.Module = tower
+        self.model = tower
         self.preprocessing = _preprocessing(library, name, weights, size)
-        self.name, self.image_size, self.weights_unavailable = name, size, weights_unavailable
-        self.dim = measured_dim(self, name, size)
-        self.freeze = freeze_trained(self.model, freeze, self.origin)
+        self._complete(name, freeze, weights_unavailable)
 
     def forward(self, photos: Tensor) -> Tensor:
         """Return features, float (B, dim), of normalised photos, float (B, 3, H, W)."""
         features = self.model(photos)
-        return (
-            features[0] if isinstance(features, tuple) else features
-        )  # CoCa's tower adds its tokens
+        # CoCa's tower adds its tokens.
+        return features[0] if isinstance(features, tuple) else features
 
 
-def _source(
+def _initial_weights(
     library: Any, name: str, weights: str | None, unavailable: Unavailable
-) -> tuple[Path | None, Origin]:
-    """Return the file of the weights, None for random ones, and where they come from."""
+) -> tuple[dict[str, Any] | None, Origin]:
+    """Return a state_dict, None for random weights, and where it comes from."""
     if weights is None:
         return None, Origin("random")
     if is_file(weights):
-        return Path(weights), Origin(f"file {Path(weights).name}")
+        return from_file(weights)
     entry = library.get_pretrained_cfg(name, weights)
     if not entry:
         tags = ", ".join(library.list_pretrained_tags_by_model(name)) or "none"
@@ -99,10 +93,9 @@ def _source(
             f"weights: {weights!r} is neither a .pth, .pt or .safetensors file nor a tag of "
             f"{name}. Tags: {tags}."
         )
-    if bool(entry.get("quick_gelu")) != name.endswith("-quickgelu"):
-        other = (
-            name.removesuffix("-quickgelu") if name.endswith("-quickgelu") else f"{name}-quickgelu"
-        )
+    plain = name.removesuffix("-quickgelu")
+    other = f"{name}-quickgelu" if name == plain else plain
+    if bool(entry.get("quick_gelu")) == (name == plain):
         raise ValueError(
             f"name: the weights {weights} belong to {other}, with another activation; not to "
             f"{name}."
@@ -110,15 +103,11 @@ def _source(
     wanted = f"open_clip {name} {weights}"
     try:
         with give_up_when_silent():
-            return Path(library.download_pretrained(entry)), Origin(wanted)
+            path = Path(library.download_pretrained(entry))
     except NOT_FETCHED as error:
-        source = (
-            f"huggingface.co/{entry['hf_hub'].strip('/')}"
-            if entry.get("hf_hub")
-            else entry.get("url")
-        )
-        remedy = f"Fetch the file elsewhere, from {source}, and name it in `weights`."
+        remedy = fetch_elsewhere(entry.get("hf_hub"), entry.get("url"))
         return None, go_without(wanted, error, remedy, unavailable)
+    return read(path), Origin(wanted)
 
 
 def _tower(library: Any, name: str, config: dict[str, Any], size: int) -> Any:
@@ -144,10 +133,9 @@ def _image_part(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _interpolated(tower: nn.Module, state: dict[str, Any]) -> dict[str, Any]:
-    """Return the state with position embeddings for the tower's grid: (1 + rows * columns, width),
-    class token first.
+    """Return the state with position embeddings for the tower's grid, as open_clip makes them.
 
-    As open_clip does it: bicubic, antialiased.
+    They are (1 + rows * columns, width), class token first.
     """
     old = state.get(POSITIONS)
     grid = getattr(tower, "grid_size", None)
@@ -162,15 +150,11 @@ def _interpolated(tower: nn.Module, state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _preprocessing(library: Any, name: str, weights: str | None, size: int) -> Preprocessing:
-    """Return what the tag says; files and random weights take the architecture's first tag, or
-    CLIP's own.
-    """
-    tags = library.list_pretrained_tags_by_model(name)
-    entry = library.get_pretrained_cfg(name, weights or "") or library.get_pretrained_cfg(
-        name, next(iter(tags), "")
-    )
-    mean, std = (
-        entry.get("mean") or library.OPENAI_DATASET_MEAN,
-        entry.get("std") or library.OPENAI_DATASET_STD,
-    )
+    """Return what the tag says, else the architecture's first tag, else what CLIP does."""
+    entry = library.get_pretrained_cfg(name, weights or "")
+    if not entry:
+        first = next(iter(library.list_pretrained_tags_by_model(name)), "")
+        entry = library.get_pretrained_cfg(name, first)
+    mean = entry.get("mean") or library.OPENAI_DATASET_MEAN
+    std = entry.get("std") or library.OPENAI_DATASET_STD
     return Preprocessing(size, mean, std, entry.get("interpolation") or "bicubic")

@@ -3,8 +3,9 @@ from torch import Tensor, nn
 
 
 class GeM(nn.Module):
-    """Generalized-mean pooling: `mean(x ** p) ** (1 / p)` over all places; 1 is the average, large
-    p the maximum.
+    """Generalized-mean pooling: `mean(x ** p) ** (1 / p)` over all places.
+
+    With p = 1 it is the average, with a large p the maximum.
 
     Radenović et al. 2018, "Fine-tuning CNN Image Retrieval with No Human Annotation", section 3.2.
 
@@ -18,7 +19,9 @@ class GeM(nn.Module):
         super().__init__()
         if p <= 0:
             raise ValueError(f"GeM: p must be above 0, got {p}.")
-        self.p, self.trainable, self.eps = p, trainable, eps
+        self.p = p
+        self.trainable = trainable
+        self.eps = eps
         self.exponent = nn.Parameter(torch.tensor(float(p)), requires_grad=trainable)
 
     def forward(self, features: Tensor) -> Tensor:

@@ -4,29 +4,29 @@ from typing import Any
 from torch import Tensor, nn
 
 from vsearch.data.photos import Preprocessing
-from vsearch.models.backbones.base import Backbone
 from vsearch.models.backbones.downloads import (
     NOT_FETCHED,
     checkpoint_file,
     give_up_when_silent,
     hub_files,
 )
-from vsearch.models.backbones.inputs import measured_dim, require_whole_patches, side
+from vsearch.models.backbones.inputs import require_whole_patches, side
+from vsearch.models.backbones.pretrained import PretrainedBackbone
 from vsearch.models.backbones.weights import (
     UNREADABLE,
     Origin,
     Unavailable,
-    freeze_trained,
+    fetch_elsewhere,
+    from_file,
     go_without,
     is_file,
     load,
-    read,
     unreadable,
 )
 from vsearch.optional_packages import require
 
 
-class TimmBackbone(Backbone):
+class TimmBackbone(PretrainedBackbone):
     """Any network of timm (PyTorch Image Models) without its classifier, pooled as timm pools it.
 
     Args:
@@ -62,18 +62,14 @@ class TimmBackbone(Backbone):
         size = side(image_size, data["input_size"][-1])
         _resize(self.model, name, size, data["input_size"][-1])
         self.preprocessing = Preprocessing(size, data["mean"], data["std"], data["interpolation"])
-        self.name, self.image_size, self.weights_unavailable = name, size, weights_unavailable
-        self.dim = measured_dim(self, name, size)
-        self.freeze = freeze_trained(self.model, freeze, self.origin)
+        self._complete(name, freeze, weights_unavailable)
 
     def forward(self, photos: Tensor) -> Tensor:
         """Return features, float (B, dim), of normalised photos, float (B, 3, H, W)."""
         return self.model(photos)
 
     def feature_map(self, photos: Tensor) -> Tensor | None:
-        """Return what timm pools, float (B, C, h, w); None where that is no map (tokens) or of
-        another width.
-        """
+        """Return what timm pools, float (B, C, h, w); None for tokens and for another width."""
         forward: Any = self.model.forward_features
         found = forward(photos)
         return found if found.ndim == 4 and found.shape[1] == self.dim else None
@@ -101,16 +97,10 @@ def _initial(
             f"weights: {weights!r} is neither DEFAULT, nor a .pth, .pt or .safetensors file, nor "
             "null."
         )
-    origin = Origin(f"file {Path(weights).name}")
+    state, origin = from_file(weights)
     classifiers = model.pretrained_cfg.get("classifier") or ()
     names = (classifiers,) if isinstance(classifiers, str) else classifiers
-    load(
-        model,
-        read(Path(weights)),
-        origin.name,
-        name,
-        ignored=tuple(f"{classifier}." for classifier in names),
-    )
+    load(model, state, origin.name, name, tuple(f"{classifier}." for classifier in names))
     return model, origin
 
 
@@ -127,8 +117,7 @@ def _pretrained(timm: Any, name: str, unavailable: Unavailable) -> tuple[nn.Modu
     except NOT_FETCHED + UNREADABLE as error:
         if not isinstance(error, OSError) and (files := _cached(entry)):
             raise unreadable(wanted, error, files) from error
-        source = f"huggingface.co/{entry.hf_hub_id}" if entry.hf_hub_id else entry.url
-        remedy = f"Fetch the file elsewhere, from {source}, and name it in `weights`."
+        remedy = fetch_elsewhere(entry.hf_hub_id, entry.url)
         origin = go_without(wanted, error, remedy, unavailable)
         return timm.create_model(name, num_classes=0), origin
 
@@ -141,9 +130,7 @@ def _cached(entry: Any) -> list[Path]:
 
 
 def _resize(model: Any, name: str, size: int, own: int) -> None:
-    """Let the network take photos of `size` pixels in place of its own size, where that is built
-    in.
-    """
+    """Let the network take photos of `size` pixels, where that is built in."""
     patches = getattr(getattr(model, "patch_embed", None), "patch_size", None)
     if patches is not None:
         require_whole_patches(name, size, patches[0] if isinstance(patches, tuple) else patches)

@@ -2,7 +2,6 @@ import inspect
 import re
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,30 +12,26 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from torchvision.models.vision_transformer import interpolate_embeddings
 
 from vsearch.data.photos import Preprocessing
-from vsearch.models.backbones.base import Backbone
 from vsearch.models.backbones.downloads import NOT_FETCHED, checkpoint_file, fetch
-from vsearch.models.backbones.inputs import measured_dim, require_whole_patches, side
+from vsearch.models.backbones.inputs import require_whole_patches, side
+from vsearch.models.backbones.pretrained import PretrainedBackbone
 from vsearch.models.backbones.weights import (
     Origin,
     Unavailable,
-    freeze_trained,
+    from_file,
     go_without,
     is_file,
     load,
     read,
 )
 
-DENSENET = re.compile(
-    r"(denselayer\d+\.(?:norm|conv))\.(?=[12]\.)"
-)  # its weights have a dot that its names lost
-SIDE_CLASSIFIERS = (
-    "aux1.",
-    "aux2.",
-    "AuxLogits.",
-)  # GoogLeNet's and Inception's, for training from scratch
+# DenseNet's weights have a dot that its names lost.
+DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(?=[12]\.)")
+# GoogLeNet's and Inception's, for training from scratch.
+SIDE_CLASSIFIERS = ("aux1.", "aux2.", "AuxLogits.")
 
 
-class TorchvisionBackbone(Backbone):
+class TorchvisionBackbone(PretrainedBackbone):
     """A classification network of torchvision without its classifier.
 
     Args:
@@ -45,8 +40,8 @@ class TorchvisionBackbone(Backbone):
             file (`.pth`, `.pt` or `.safetensors`, in torchvision's layout, with or without the
             classifier), or null for random weights.
         freeze: stages that are not trained, by their names in torchvision (`conv1`, `bn1`,
-            `layer1`, ...), or `all`. Random weights are never frozen: a random stage that cannot
-            learn only destroys the photo. The attribute has what is frozen.
+            `layer1`, ...), or `all`. Random weights are never frozen: a random stage that can't
+            learn destroys the photo. The attribute has what is frozen.
         image_size: side in pixels of the square the network sees; null takes the size the weights
             were trained for. Vision transformers take multiples of their patch size, and their
             position embeddings are interpolated.
@@ -72,52 +67,36 @@ class TorchvisionBackbone(Backbone):
                 "torchvision.models.list_models()."
             )
         self.preprocessing = _preprocessing(name, weights, image_size)
-        self.name, self.image_size, self.weights_unavailable = (
-            name,
-            self.preprocessing.size,
-            weights_unavailable,
-        )
-        self.model = _build(name, self.image_size)
+        self.model = _build(name, self.preprocessing.size)
         state, (self.origin, self.wanted) = _initial_weights(name, weights, weights_unavailable)
         if state is None:
             _start_residual_blocks_as_identity(self.model)
         self.removed = _remove_classifier(self.model)
         if state is not None:
-            state = _suited(self.model, state)
-            load(
-                self.model,
-                state,
-                self.origin,
-                name,
-                ignored=(f"{self.removed[0]}.", *SIDE_CLASSIFIERS),
-            )
+            ignored = (f"{self.removed[0]}.", *SIDE_CLASSIFIERS)
+            load(self.model, _suited(self.model, state), self.origin, name, ignored)
         if pool is not None:
             _replace_average(self.model, name, pool)
-        object.__setattr__(
-            self, "pool", pool
-        )  # seen by `spec`, and a part of `model` alone: its weights stand there
-        self.model.to(
-            memory_format=torch.channels_last
-        )  # the layout that convolutions are fastest in, on CPU and GPU
-        self.dim = measured_dim(self, name, self.image_size)
-        self.freeze = freeze_trained(self.model, freeze, self.origin)
+        # `spec` sees it; its weights stand in `model` alone.
+        object.__setattr__(self, "pool", pool)
+        # Convolutions are fastest in this layout, on CPU and GPU.
+        self.model.to(memory_format=torch.channels_last)
+        self._complete(name, freeze, weights_unavailable)
 
     def forward(self, photos: Tensor) -> Tensor:
         """Return features, float (B, dim), of normalised photos, float (B, 3, H, W)."""
         return self.model(photos.contiguous(memory_format=torch.channels_last))
 
     def feature_map(self, photos: Tensor) -> Tensor | None:
-        """Return what goes into the average over all places, float (B, C, h, w); None where there
-        is none.
-        """
+        """Return what goes into the average over all places, float (B, C, h, w), or None."""
         average = getattr(self.model, "avgpool", None)
         if not _is_average(average):
             return None
         values = photos.contiguous(memory_format=torch.channels_last)
-        for part in self.model.children():  # in the order of use, in those that have an `avgpool`
-            if part is average:
+        for layer in self.model.children():  # in the order of use, in those with an `avgpool`
+            if layer is average:
                 break
-            values = part(values)
+            values = layer(values)
         return values
 
 
@@ -142,15 +121,11 @@ def _build(name: str, image_size: int) -> nn.Module:
     elif kind is MaxVit:
         arguments = {"input_size": (image_size, image_size)}
     elif kind in (GoogLeNet, Inception3):
-        arguments = {
-            "aux_logits": False,
-            "init_weights": True,
-            "transform_input": True,
-        }  # as with weights
+        # As with weights.
+        arguments = {"aux_logits": False, "init_weights": True, "transform_input": True}
     model = builder(**arguments)
-    if isinstance(
-        model, MNASNet
-    ):  # it refuses a state_dict without its version, which a bundle's file can't hold
+    if isinstance(model, MNASNet):
+        # It refuses a state_dict without its version, which a bundle's file can't hold.
         model._load_from_state_dict = partial(nn.Module._load_from_state_dict, model)
     return model
 
@@ -162,18 +137,15 @@ def _initial_weights(
     if weights is None:
         return None, Origin("random")
     if is_file(weights):
-        return read(Path(weights)), Origin(f"file {Path(weights).name}")
-    choices = {entry.name: entry for entry in torchvision.models.get_model_weights(name)}
-    if weights != "DEFAULT" and weights not in choices:
+        return from_file(weights)
+    entries = torchvision.models.get_model_weights(name)
+    choices = [entry.name for entry in entries]
+    if weights not in entries.__members__:
         raise ValueError(
             f"weights: {weights!r} is neither a .pth, .pt or .safetensors file nor a weights name "
             f"of {name}. Names: {', '.join(choices)}, DEFAULT."
         )
-    entry = (
-        choices[weights]
-        if weights != "DEFAULT"
-        else torchvision.models.get_model_weights(name).DEFAULT
-    )
+    entry = entries[weights]
     try:
         file = fetch(entry.url)
     except NOT_FETCHED as error:
@@ -183,8 +155,7 @@ def _initial_weights(
 
 
 def _start_residual_blocks_as_identity(model: nn.Module) -> None:
-    """Set the last BatchNorm of each residual block to zero, so that a deep random network lets the
-    photo through.
+    """Set the last BatchNorm of each residual block to zero: a deep network lets the photo through.
 
     Goyal et al. 2017, "Accurate, Large Minibatch SGD", section 5.1; torchvision's
     `zero_init_residual`.
@@ -197,9 +168,7 @@ def _start_residual_blocks_as_identity(model: nn.Module) -> None:
 
 
 def _suited(model: nn.Module, state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return weights under today's names, their position embeddings interpolated to the size of the
-    photos.
-    """
+    """Return weights under today's names, with position embeddings for the size of the photos."""
     named = {DENSENET.sub(r"\1", name): value for name, value in state.items()}
     if isinstance(model, VisionTransformer) and "encoder.pos_embedding" in named:
         return interpolate_embeddings(model.image_size, model.patch_size, named)
@@ -207,9 +176,7 @@ def _suited(model: nn.Module, state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _remove_classifier(model: nn.Module) -> tuple[str, int]:
-    """Take the last layer off, a Linear or SqueezeNet's convolution; return its name and number of
-    parameters.
-    """
+    """Take the last Linear, or SqueezeNet's convolution, off; return its name and parameters."""
     layers = [
         (name, layer)
         for name, layer in model.named_modules()

@@ -7,28 +7,27 @@ import torch
 from torch import Tensor, nn
 
 from vsearch.data.photos import Preprocessing
-from vsearch.models.backbones.base import Backbone
 from vsearch.models.backbones.downloads import hub_files
-from vsearch.models.backbones.inputs import measured_dim, require_whole_patches, side
+from vsearch.models.backbones.inputs import require_whole_patches, side
+from vsearch.models.backbones.pretrained import PretrainedBackbone
 from vsearch.models.backbones.weights import (
     UNREADABLE,
     Origin,
     Unavailable,
-    freeze_trained,
     go_without,
     unreadable,
 )
 from vsearch.optional_packages import require
 
 INTERPOLATION = {2: "bilinear", 3: "bicubic"}  # Pillow's numbers
-UNKNOWN = {
+IMAGENET = {
     "image_mean": (0.485, 0.456, 0.406),
     "image_std": (0.229, 0.224, 0.225),
     "resample": 2,
-}  # ImageNet's
+}
 
 
-class TransformersBackbone(Backbone):
+class TransformersBackbone(PretrainedBackbone):
     """An image network of Hugging Face transformers: DINOv2, ViT, or the image tower of CLIP,
     SigLIP and their like.
 
@@ -77,14 +76,11 @@ class TransformersBackbone(Backbone):
         self.preprocessing = Preprocessing(
             size, recipe["image_mean"], recipe["image_std"], INTERPOLATION[recipe["resample"]]
         )
-        self.name, self.image_size, self.config = name, size, _plain(settings)
-        self.weights_unavailable = weights_unavailable
-        takes = inspect.signature(self.model.forward).parameters
-        self.options = (
-            {"interpolate_pos_encoding": True} if "interpolate_pos_encoding" in takes else {}
-        )
-        self.dim = measured_dim(self, name, size)
-        self.freeze = freeze_trained(self.model, freeze, self.origin)
+        self.config = _plain(settings)
+        self.options = {}
+        if "interpolate_pos_encoding" in inspect.signature(self.model.forward).parameters:
+            self.options["interpolate_pos_encoding"] = True
+        self._complete(name, freeze, weights_unavailable)
 
     def forward(self, photos: Tensor) -> Tensor:
         """Return features, float (B, dim), of normalised photos, float (B, 3, H, W)."""
@@ -121,13 +117,12 @@ def _initial(
         except (OSError, *UNREADABLE) as error:
             origin = _without(name, error, unavailable)
     known = Path(name, "preprocessor_config.json").is_file()
-    return _network(library, name, settings), _recipe(library, name) if known else UNKNOWN, origin
+    recipe = _recipe(library, name) if known else IMAGENET
+    return _network(library, name, settings), recipe, origin
 
 
 def _without(name: str, error: Exception, unavailable: Unavailable) -> Origin:
-    """Return the origin of random weights after the error that transformers raised, if nothing else
-    is to be done.
-    """
+    """Return the origin of random weights after an error of transformers, if they may be used."""
     wanted = f"transformers {name}"
     if not isinstance(error, OSError) and (files := hub_files(name)):
         raise unreadable(wanted, error, files) from error
@@ -136,9 +131,8 @@ def _without(name: str, error: Exception, unavailable: Unavailable) -> Origin:
         raise FileNotFoundError(
             f"name: {name} lacks weights or preprocessor_config.json ({why})."
         ) from error
-    return go_without(
-        wanted, error, "Fetch the model's folder elsewhere, and name that in `name`.", unavailable
-    )
+    remedy = "Fetch the model's folder elsewhere, and name that in `name`."
+    return go_without(wanted, error, remedy, unavailable)
 
 
 def _network(library: Any, name: str, settings: Any) -> nn.Module:
@@ -154,7 +148,7 @@ def _network(library: Any, name: str, settings: Any) -> nn.Module:
 
 def _trained(library: Any, name: str, settings: Any) -> nn.Module:
     verbosity = library.logging.get_verbosity()
-    # it would list each tensor of the text tower that isn't wanted here
+    # It would list each tensor of the text tower, which isn't wanted here.
     library.logging.set_verbosity_error()
     try:
         model, found = library.AutoModel.from_pretrained(
@@ -173,7 +167,7 @@ def _recipe(library: Any, name: str) -> dict[str, Any]:
     recipe, _ = library.BaseImageProcessor.get_image_processor_dict(name)
     if not recipe.get("do_normalize", True):
         recipe |= {"image_mean": (0, 0, 0), "image_std": (1, 1, 1)}
-    lost = [key for key in UNKNOWN if key not in recipe]
+    lost = [key for key in IMAGENET if key not in recipe]
     if lost or recipe["resample"] not in INTERPOLATION:
         raise ValueError(
             f"name: preprocessor_config.json of {name} lacks {lost}, or its resample isn't 2 or 3."
@@ -192,8 +186,6 @@ def _size(recipe: dict[str, Any]) -> int | None:
 def _plain(settings: Any) -> dict[str, Any]:
     """Return the whole configuration as JSON values, without where it came from."""
     values = json.loads(settings.to_json_string(use_diff=False))
-    return {
-        key: value
-        for key, value in values.items()
-        if key not in ("_name_or_path", "transformers_version")
-    }
+    for key in ("_name_or_path", "transformers_version"):
+        values.pop(key, None)
+    return values

@@ -13,13 +13,8 @@ from vsearch.models.freezing import find, freeze
 
 Unavailable = Literal["error", "scratch"]  # what to do when named weights can't be downloaded
 SUFFIXES = (".pth", ".pt", ".safetensors")
-UNREADABLE = (
-    RuntimeError,
-    EOFError,
-    UnpicklingError,
-    BadZipFile,
-    SafetensorError,
-)  # libraries' words for: damaged
+# What libraries raise about a damaged file.
+UNREADABLE = (RuntimeError, EOFError, UnpicklingError, BadZipFile, SafetensorError)
 
 
 class Origin(NamedTuple):
@@ -27,8 +22,7 @@ class Origin(NamedTuple):
 
     Attributes:
         name: as reports show it; "random" when they were drawn.
-        wanted: the name of those that were asked for and couldn't be downloaded; empty when nothing
-            is missing.
+        wanted: the name of those that couldn't be downloaded; empty when nothing is missing.
     """
 
     name: str
@@ -58,6 +52,12 @@ def read(path: Path) -> dict[str, Any]:
     return dict(state)
 
 
+def from_file(weights: str) -> tuple[dict[str, Any], Origin]:
+    """Return the tensors of a state_dict file by name (see `read`), and where they come from."""
+    path = Path(weights)
+    return read(path), Origin(f"file {path.name}")
+
+
 def load(
     model: nn.Module,
     state: Mapping[str, Any],
@@ -68,20 +68,13 @@ def load(
     """Copy a state_dict into the model, all of it or nothing.
 
     Args:
-        model: has the wanted names and shapes.
-        state: tensors by name.
-        origin: what the tensors are, for the error.
-        network: what the model is, for the error.
+        origin, network: what the tensors and the model are, for the error.
         ignored: beginnings of names that may be in `state` and aren't loaded (a classifier's).
 
     Raises:
         ValueError: a tensor is missing, unknown or of another shape.
     """
-    given = (
-        {name: value for name, value in state.items() if not name.startswith(ignored)}
-        if ignored
-        else dict(state)
-    )
+    given = {name: value for name, value in state.items() if not name.startswith(ignored)}
     wanted = model.state_dict()
     wrong = [name for name in {**wanted, **given} if not _fits(name, wanted, given)]
     if wrong:
@@ -90,16 +83,14 @@ def load(
             f"or of another shape, such as {wrong[:3]}. Weights of another architecture? A "
             "state_dict in this network's layout is wanted."
         )
-    with (
-        torch.no_grad()
-    ):  # not load_state_dict: some networks refuse a state_dict without its version
+    # Not load_state_dict: some networks refuse a state_dict without its version.
+    with torch.no_grad():
         for name, value in given.items():
             wanted[name].copy_(value)
 
 
 def unreadable(what: str, error: Exception, files: Sequence[Path] = ()) -> ValueError:
-    """Return the error to raise for weights that are there and damaged: to start without them would
-    hide that.
+    """Return the error to raise for weights that are there and damaged.
 
     Args:
         what: a file, or what reports call the weights.
@@ -112,12 +103,17 @@ def unreadable(what: str, error: Exception, files: Sequence[Path] = ()) -> Value
     )
 
 
+def fetch_elsewhere(hub_name: str | None, url: str | None) -> str:
+    """Return the remedy where a file can't be downloaded from Hugging Face's Hub, or from a URL."""
+    address = f"huggingface.co/{hub_name.strip('/')}" if hub_name else url
+    return f"Fetch the file elsewhere, from {address}, and name it in `weights`."
+
+
 def go_without(wanted: str, error: Exception, remedy: str, unavailable: Unavailable) -> Origin:
-    """Warn that training starts from random weights, if that is what `unavailable` asks for, and
-    return their origin.
+    """Warn that training starts from random weights, and return their origin.
 
     Raises:
-        FileNotFoundError: it doesn't; says which weights are missing, why, and the remedy.
+        FileNotFoundError: `unavailable` doesn't allow it.
     """
     missing = f"weights: {wanted} can't be downloaded ({_reason(error)}). {remedy}"
     if unavailable == "error":
@@ -131,11 +127,10 @@ def go_without(wanted: str, error: Exception, remedy: str, unavailable: Unavaila
 
 
 def freeze_trained(model: nn.Module, names: Iterable[str], origin: str) -> list[str]:
-    """Freeze the named stages and return their names; none of random weights, whose stages would
-    destroy the photo.
+    """Freeze the named stages and return their names; none of random weights.
 
     Raises:
-        ValueError: a name is no part of the model, whatever its weights.
+        ValueError: the model has no stage of this name, whatever its weights.
     """
     names = list(names)
     if origin == "random":

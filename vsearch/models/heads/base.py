@@ -4,8 +4,7 @@ from torch import Tensor, nn
 
 
 class Head(nn.Module, ABC):
-    """Layers between the backbone's features and the embedding. Plugin base: one subclass, one
-    file.
+    """Layers between the backbone's features and the embedding.
 
     A subclass keeps each constructor argument under the argument's own name, so that a bundle can
     build it again.
@@ -18,9 +17,7 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def attach(self, features: int) -> None:
-        """Make the layers, now that the number of features is known. Called once, before anything
-        else.
-        """
+        """Make the layers for this number of features; called once, before anything else."""
 
     @abstractmethod
     def forward(self, features: Tensor) -> Tensor:

@@ -4,8 +4,10 @@ from vsearch.models.heads.base import Head, require_width
 
 
 class MLPHead(Head):
-    """Two linear layers with BatchNorm and ReLU between them (Chen et al. 2020, "A Simple Framework
-    for Contrastive Learning of Visual Representations"; here the head is kept for search).
+    """Two linear layers with BatchNorm and ReLU between them.
+
+    Chen et al. 2020, "A Simple Framework for Contrastive Learning of Visual Representations"; here
+    the head is kept for search.
 
     Args:
         dim: length of the embedding.
@@ -17,7 +19,8 @@ class MLPHead(Head):
         require_width("dim", dim)
         if hidden is not None:
             require_width("hidden", hidden)
-        self.dim, self.hidden = dim, hidden
+        self.dim = dim
+        self.hidden = hidden
 
     def attach(self, features: int) -> None:
         """Make the layers."""
