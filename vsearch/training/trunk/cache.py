@@ -2,12 +2,13 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import Dataset
 
 from vsearch.data.items import boxes
@@ -21,8 +22,7 @@ from vsearch.training.trunk.views import PLAIN, description, trunk_key, view_key
 
 @dataclass(frozen=True)
 class TrunkCache:
-    """How a fit keeps what the frozen stages make of each photo, so that they are computed once and
-    not every epoch.
+    """How a fit keeps what the frozen stages make of each photo, to compute it once.
 
     Attributes:
         views: augmented versions of each training photo that are made, and drawn from; at least 1.
@@ -38,18 +38,16 @@ class TrunkCache:
 
 
 class CachedPhotos(Dataset[Batch]):
-    """Items as (map of the trunk, label code, row of the item in the catalog), read a batch at a
-    time.
+    """Items as (map of the trunk, label code, catalog row), read a batch at a time.
 
     Indexed as `PhotoDataset` is; the seed chooses the view.
     """
 
     def __init__(self, store: Store, places: np.ndarray, items: pd.DataFrame) -> None:
-        self.store, self.places = store, places  # int (n, views, 2)
-        self.labels, self.rows = (
-            torch.tensor(items["label_code"].to_numpy()),
-            torch.tensor(items.index.to_numpy()),
-        )
+        self.store = store
+        self.places = places  # int (n, views, 2)
+        self.labels = torch.tensor(items["label_code"].to_numpy())
+        self.rows = torch.tensor(items.index.to_numpy())
 
     def __len__(self) -> int:
         return len(self.places)
@@ -63,13 +61,10 @@ class CachedPhotos(Dataset[Batch]):
 
 
 class TrunkMaps:
-    """Makes data sets of maps for one network, as it is now; maps that are not in the cache yet are
-    computed.
+    """Makes data sets of maps for one network, as it is now; computes those that the cache lacks.
 
     Args:
-        settings: views and folder.
-        cut: the network.
-        preprocessing: its own.
+        preprocessing: the network's own.
         augment: what is done to training photos.
         seed: decides their views.
         precision: what the trunk computes in, as the trainer names it.
@@ -86,19 +81,20 @@ class TrunkMaps:
         precision: str,
         context: Callable[[], AbstractContextManager[None]],
     ) -> None:
-        self.settings, self.augment, self.seed = settings, augment, seed
+        self.settings = settings
+        self.augment = augment
+        self.seed = seed
         self.maker = Maker(cut.trunk, preprocessing, augment, context)
+        blank = torch.zeros(1, 3, preprocessing.size, preprocessing.size, dtype=torch.uint8)
         folder = Path(settings.folder).expanduser() / trunk_key(cut, preprocessing, precision)
-        self.store = Store(folder, tuple(self.maker.maps(self._blank)[0].shape))
+        self.store = Store(folder, tuple(self.maker.maps(blank)[0].shape))
 
     def plain(self, items: pd.DataFrame, hashes: pd.Series) -> CachedPhotos:
         """Return the items' photos as they are; `hashes` are those of their pixels."""
         return self._dataset(items, hashes, [PLAIN], 0)
 
     def augmented(self, items: pd.DataFrame, hashes: pd.Series) -> CachedPhotos:
-        """Return the items' photos in `views` versions; the plain one, which the gallery wants, is
-        made beside them.
-        """
+        """Return the items' photos in `views` versions; the gallery's plain one is made too."""
         if self.augment is None:
             return self.plain(items, hashes)
         return self._dataset(items, hashes, [PLAIN, *range(self.settings.views)], 1)
@@ -107,22 +103,13 @@ class TrunkMaps:
         self, items: pd.DataFrame, hashes: pd.Series, views: list[int], first: int
     ) -> CachedPhotos:
         keys = [tuple(view_keys(one, views, self._augmentation, self.seed)) for one in hashes]
-        places = zip(items["path"], boxes(items), keys, strict=True)
-        fill(
-            self.store,
-            self.maker,
-            [Source(path, box, tuple(views), own) for path, box, own in places],
-        )
-        found = self.store.find([key for own in keys for key in own]).reshape(
-            len(items), len(views), 2
-        )
-        return CachedPhotos(self.store, found[:, first:], items)
+        photos = zip(items["path"], boxes(items), keys, strict=True)
+        sources = [Source(path, box, tuple(views), own) for path, box, own in photos]
+        fill(self.store, self.maker, sources)
+        found = self.store.find([*chain.from_iterable(keys)])
+        places = found.reshape(len(items), len(views), 2)
+        return CachedPhotos(self.store, places[:, first:], items)
 
     @cached_property
     def _augmentation(self) -> str:
         return "" if self.augment is None else description(self.augment)
-
-    @property
-    def _blank(self) -> Tensor:
-        size = self.maker.preprocessing.size
-        return torch.zeros(1, 3, size, size, dtype=torch.uint8)

@@ -47,7 +47,6 @@ class Maker:
 
     Attributes:
         trunk: normalised photos (B, 3, S, S) to maps.
-        preprocessing: how a photo becomes its input.
         augment: what makes a view of a plain square.
         context: what the trunk is run within: the precision.
     """
@@ -72,16 +71,14 @@ class Maker:
 
 
 def fill(store: Store, maker: Maker, sources: Sequence[Source]) -> None:
-    """Add the maps of views that the store lacks, with a progress bar. Views that look alike share
-    a map.
+    """Add the maps of views that the store lacks; views that look alike share a map.
 
     Raises:
         NoRoomError: they would not fit on the disk.
         OSError: the disk fails; the shards that are whole are kept.
     """
-    with one_at_a_time(
-        str(store.folder.absolute())
-    ):  # ranks of one fit: the first computes, the others find
+    # Of the ranks of one fit the first computes, and the others find.
+    with one_at_a_time(str(store.folder.absolute())):
         store.refresh()
         _fill(store, maker, sources)
 
@@ -136,10 +133,8 @@ def _distinct(maker: Maker, source: Source, square: Tensor) -> tuple[list[Tensor
 
 def _check_room(store: Store, maker: Maker, todo: Sequence[Source]) -> None:
     chosen = [todo[row] for row in np.unique(np.linspace(0, len(todo) - 1, SAMPLE).astype(int))]
-    distinct = np.mean(
-        [len(_distinct(maker, source, maker.square(source))[0]) for source in chosen]
-    )
-    needed = int(distinct * len(todo) * store.map_bytes)
+    counts = [len(_distinct(maker, source, maker.square(source))[0]) for source in chosen]
+    needed = int(np.mean(counts) * len(todo) * store.map_bytes)
     free = shutil.disk_usage(_existing(store.folder)).free
     if needed > 0.95 * free:
         raise NoRoomError(

@@ -48,11 +48,13 @@ class Store:
     """
 
     def __init__(self, folder: Path, shape: tuple[int, ...]) -> None:
-        self.folder, self.shape = folder, shape
+        self.folder = folder
+        self.shape = shape
         self._last = (*shape[1:], shape[0])
         self._files: list[BinaryIO] = []
         self._read: set[str] = set()
-        self._keys, self._places = np.empty(0, KEY), np.empty((0, 2), np.int64)
+        self._keys = np.empty(0, KEY)
+        self._places = np.empty((0, 2), np.int64)
         self.refresh()
 
     @property
@@ -69,13 +71,10 @@ class Store:
         return np.where((self._keys[at] == wanted)[:, None], self._places[at], -1)
 
     def take(self, places: np.ndarray) -> Tensor:
-        """Return the maps, bfloat16 (n, C, h, w) in channels-last memory, or (n, C), at int (n, 2)
-        `places`.
-        """
+        """Return maps, bfloat16 (n, C, h, w), channels last, or (n, C), by places, int (n, 2)."""
         found = np.empty((len(places), *self._last), np.int16)
-        for one, (shard, row) in zip(
-            found, places.tolist(), strict=True
-        ):  # read, as mapped files count as memory
+        # Read, not mapped: mapped files count as memory.
+        for one, (shard, row) in zip(found, places.tolist(), strict=True):
             os.preadv(self._files[shard].fileno(), [one.data], row * self.map_bytes)
         return torch.from_numpy(found).view(torch.bfloat16).movedim(-1, 1)
 
@@ -106,18 +105,18 @@ class Store:
 
     def refresh(self) -> None:
         """Take in shards that have come since; of maps under the same key the first stays."""
-        keys, places = [self._keys], [self._places]
+        keys = [self._keys]
+        places = [self._places]
         for folder in sorted(self.folder.glob("*")):
             if folder.name in self._read or folder.name.startswith(MAKING):
                 continue
             self._read.add(folder.name)
-            names, rows = np.load(folder / KEYS), np.load(folder / ROWS)
+            rows = np.load(folder / ROWS)
             n = int(rows.max(initial=-1)) + 1
-            if (
-                n == 0 or (folder / MAPS).stat().st_size != n * self.map_bytes
-            ):  # damaged: as if not there
+            # A damaged one is as good as none.
+            if n == 0 or (folder / MAPS).stat().st_size != n * self.map_bytes:
                 continue
-            keys.append(names)
+            keys.append(np.load(folder / KEYS))
             places.append(np.stack([np.full(len(rows), len(self._files)), rows], axis=1))
             self._files.append((folder / MAPS).open("rb"))
         self._keys, first = np.unique(np.concatenate(keys), return_index=True)

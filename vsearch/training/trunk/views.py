@@ -17,18 +17,13 @@ PLAIN = -1  # in place of a view's number: the photo as it is
 def trunk_key(cut: Cut, preprocessing: Preprocessing, precision: str) -> str:
     """Return a name, 64 hexadecimal digits, of all that decides what the trunk makes of a photo.
 
-    Args:
-        cut: whose trunk it is; its layers and weights count.
-        preprocessing: how a photo becomes its input.
-        precision: what it computes in, as the trainer names it.
+    The precision is what it computes in, as the trainer names it.
     """
     known = [FORMAT, list(cut.names), str(cut.trunk), asdict(preprocessing), precision]
     found = hashlib.sha256(json.dumps(known).encode())
     for name, value in cut.trunk.state_dict().items():
-        found.update(
-            name.encode()
-            + value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data
-        )
+        found.update(name.encode())
+        found.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     return found.hexdigest()
 
 
@@ -47,8 +42,9 @@ def view_keys(content_hash: str, views: Sequence[int], augmentation: str, seed: 
 
 
 def make_view(square: Tensor, view: int, key: bytes, augment: nn.Module | None) -> Tensor:
-    """Return the view of a plain square, uint8 (3, S, S), that `key` decides. Not for threads, as
-    `augmented`.
+    """Return the view of a plain square, uint8 (3, S, S), that `key` decides.
+
+    Not for threads, as `augmented`.
     """
     return augmented(square, augment, None if view == PLAIN else int(key[:15], 16))
 
@@ -60,6 +56,8 @@ def description(augment: nn.Module) -> str:
 
 def _settings(part: nn.Module) -> str:
     shown = {
-        name: repr(value) for name, value in sorted(vars(part).items()) if not name.startswith("_")
+        name: repr(value)
+        for name, value in sorted(vars(part).items())
+        if not name.startswith("_") and name != "training"
     }
-    return json.dumps({name: value for name, value in shown.items() if name != "training"})
+    return json.dumps(shown)
