@@ -41,8 +41,7 @@ def _look(source: tuple[str, Box | None]) -> tuple[str | None, str | None]:
 def in_threads(
     function: Callable[[Source], Found], sources: Iterable[Source], threads: int | None = None
 ) -> Iterator[Found]:
-    """Yield `function` of each source, in order, by default in a thread per core: Pillow decodes
-    outside Python's lock.
+    """Yield `function` of each source, in order, by default in a thread per core.
 
     Reads a few sources ahead only: `ThreadPoolExecutor.map` would queue all of them at once.
     """

@@ -16,15 +16,15 @@ MANIFEST, PARTS, ERRORS, SCHEMA = "manifest.json", "parts", "errors", 1
 
 
 def schema(dim: int, hashed: bool = False) -> pa.Schema:
-    """Return the columns of a file of embeddings: id, label, embedding (float32 list of `dim`),
-    maybe content_hash.
-    """
+    """Return the columns of a file of embeddings: id, label, embedding, maybe content_hash."""
     columns = [
         ("id", pa.string()),
         ("label", pa.string()),
         ("embedding", pa.list_(pa.float32(), dim)),
     ]
-    return pa.schema([*columns, *([("content_hash", pa.string())] if hashed else [])])
+    if hashed:
+        columns.append(("content_hash", pa.string()))
+    return pa.schema(columns)
 
 
 def table(
@@ -32,12 +32,9 @@ def table(
 ) -> pa.Table:
     """Return items (id, label) and their embeddings, float32 (n, dim), in that schema."""
     lists = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
-    columns = [
-        items["id"].tolist(),
-        items["label"].tolist(),
-        lists,
-        *([] if hashes is None else [[*hashes]]),
-    ]
+    columns = [items["id"].tolist(), items["label"].tolist(), lists]
+    if hashes is not None:
+        columns.append([*hashes])
     return pa.table(columns, schema=schema(vectors.shape[1], hashes is not None))
 
 
@@ -68,11 +65,9 @@ def read(file: Path) -> tuple[pd.DataFrame, np.ndarray]:
 
 @dataclass(frozen=True)
 class Parts:
-    """A folder of embeddings that `embed` writes: a manifest, and a file for each run of
-    `part_size` catalog rows.
+    """A folder that `embed` writes: a manifest, and a file for each `part_size` catalog rows.
 
-    A part has the photos among its rows that could be read; the others stand in a file of errors of
-    the same number.
+    A part has the photos that could be read; a file of errors of the same number has the others.
 
     Attributes:
         folder: where it is.
@@ -96,8 +91,8 @@ class Parts:
 
     def rows(self, number: int) -> range:
         """Return the catalog rows that a part stands for."""
-        size, n = self.manifest["part_size"], self.manifest["catalog"]["items"]
-        return range(number * size, min((number + 1) * size, n))
+        size = self.manifest["part_size"]
+        return range(number * size, min((number + 1) * size, self.manifest["catalog"]["items"]))
 
     def missing(self) -> list[int]:
         """Return the numbers of the parts that aren't there yet."""
@@ -105,11 +100,7 @@ class Parts:
         return [number for number in range(len(self)) if self.file(number).name not in there]
 
     def whole(self) -> "Parts":
-        """Return itself if every part is there.
-
-        Raises:
-            CatalogError: parts are missing.
-        """
+        """Return itself if every part is there; else raise a CatalogError."""
         if missing := self.missing():
             raise CatalogError(
                 f"{self.folder}: {len(missing):,} of {len(self):,} parts are missing, e.g. "
@@ -137,9 +128,7 @@ class Parts:
         return found
 
     def vectors(self, positions: np.ndarray) -> np.ndarray:
-        """Return the embeddings at int (m,) positions, float32 (m, dim); reads the parts that have
-        them.
-        """
+        """Return the embeddings at int (m,) positions, float32 (m, dim)."""
         made = np.empty((len(positions), self.dim), dtype=np.float32)
         numbers = np.searchsorted(self.starts, positions, side="right") - 1
         for number in np.unique(numbers):
@@ -149,11 +138,7 @@ class Parts:
 
 
 def open_parts(folder: Path) -> Parts:
-    """Open a folder that `embed` writes.
-
-    Raises:
-        CatalogError: it is none.
-    """
+    """Open a folder that `embed` writes; raise a CatalogError if it is none."""
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))

@@ -55,36 +55,21 @@ class Preprocessing:
         object.__setattr__(self, "mean", tuple(map(float, self.mean)))
         object.__setattr__(self, "std", tuple(map(float, self.std)))
         object.__setattr__(self, "fill", tuple(self.fill))
-        _require(
-            type(self.size) is int and self.size > 0,
-            "size",
-            self.size,
-            "a whole number of pixels above 0",
-        )
-        _require(
-            len(self.mean) == 3 and all(map(math.isfinite, self.mean)),
-            "mean",
-            self.mean,
-            "three numbers",
-        )
-        _require(
-            len(self.std) == 3 and all(0 < s < math.inf for s in self.std),
-            "std",
-            self.std,
-            "three above 0",
-        )
-        _require(
-            self.interpolation in INTERPOLATIONS,
-            "interpolation",
-            self.interpolation,
-            f"in {[*INTERPOLATIONS]}",
-        )
-        _require(
-            len(self.fill) == 3 and all(map(_is_byte, self.fill)),
-            "fill",
-            self.fill,
-            "three whole numbers 0..255",
-        )
+        has_size = type(self.size) is int and self.size > 0
+        has_mean = len(self.mean) == 3 and all(map(math.isfinite, self.mean))
+        has_std = len(self.std) == 3 and all(0 < s < math.inf for s in self.std)
+        has_fill = len(self.fill) == 3 and all(map(_is_byte, self.fill))
+        self._require(has_size, "size", "a whole number of pixels above 0")
+        self._require(has_mean, "mean", "three numbers")
+        self._require(has_std, "std", "three above 0")
+        is_known = self.interpolation in INTERPOLATIONS
+        self._require(is_known, "interpolation", f"in {[*INTERPOLATIONS]}")
+        self._require(has_fill, "fill", "three whole numbers 0..255")
+
+    def _require(self, holds: bool, field: str, wanted: str) -> None:
+        if not holds:
+            value = getattr(self, field)
+            raise ValueError(f"preprocessing.{field} must be {wanted}, got {value!r}.")
 
 
 def open_photo(
@@ -95,19 +80,16 @@ def open_photo(
     side: int | None = None,
     name: str = "<bytes>",
 ) -> Image.Image:
-    """Return the photo (of an animation the first frame) upright and in RGB, cut to `box` if there
-    is one.
+    """Return the photo, or an animation's first frame, upright and in RGB, cut to any `box`.
 
     Transparency is laid over `fill`; 16-bit grey is scaled to 8 bits. Colour profiles are ignored.
     A box is widened to whole pixels and clipped to the photo. Pillow's own limit, 179 million
     pixels, holds even when `max_pixels` is more.
 
     With a `side`, what the longest side will be resized to, a JPEG without a box comes out at a
-    half, a quarter or an eighth of its size where that is at least twice the side: far quicker to
-    decode.
+    half, a quarter or an eighth of its size where that is at least twice the side: far quicker.
 
-    A source is a path, a URL of an object store (see `places`), or a photo's bytes, which errors
-    call by `name`.
+    A source is a path, a URL of an object store, or a photo's bytes, which errors call by `name`.
 
     Raises:
         PhotoError: no such file, a format that is not in FORMATS, damaged or cut off, more than
@@ -127,24 +109,21 @@ def open_photo(
 def read_square(
     source: str | Path | bytes, preprocessing: Preprocessing, box: Box | None = None
 ) -> np.ndarray:
-    """Return a photo, or the part of it in `box`, as the network sees it, uint8 `(3, size, size)`;
-    see `to_square`.
+    """Return a photo, or what is in its `box`, as `to_square` does.
 
     Raises:
         PhotoError: see `open_photo`.
     """
-    return to_square(
-        open_photo(source, box, preprocessing.fill, side=preprocessing.size), preprocessing
-    )
+    photo = open_photo(source, box, preprocessing.fill, side=preprocessing.size)
+    return to_square(photo, preprocessing)
 
 
 def read_hashed(
     source: str | Path, preprocessing: Preprocessing, box: Box | None = None
 ) -> tuple[np.ndarray, str]:
-    """Return what `read_square` does, and the `pixel_hash` of the photo, or of the part of it in
-    `box`.
+    """Return what `read_square` does, and the `pixel_hash` of the photo, or of what is in `box`.
 
-    The source is read once; a large photo is decoded twice, since the hash is of all its pixels.
+    A large photo is decoded twice, since the hash is of all its pixels.
 
     Raises:
         PhotoError: see `open_photo`.
@@ -162,11 +141,10 @@ def read_hashed(
 
 
 def to_square(photo: Image.Image, preprocessing: Preprocessing) -> np.ndarray:
-    """Return an RGB photo as uint8 `(3, size, size)`: longest side resized to `size`, the rest
-    padded with `fill`.
+    """Return an RGB photo as the network sees it, uint8 `(3, size, size)`.
 
-    The aspect is kept to the nearest pixel (a side has at least one); the photo stands in the
-    middle.
+    The longest side becomes `size`, the aspect is kept to the nearest pixel, and the photo stands
+    in the middle; the rest is padded with `fill`.
     """
     size = preprocessing.size
     width, height = (max(1, round(side * size / max(photo.size))) for side in photo.size)
@@ -177,17 +155,9 @@ def to_square(photo: Image.Image, preprocessing: Preprocessing) -> np.ndarray:
 
 
 def pixel_hash(photo: Image.Image) -> str:
-    """Return the SHA-256 of an RGB photo's size and pixels, in hex: equal for photos that are equal
-    pixel by pixel.
-    """
-    return hashlib.sha256(
-        f"{photo.width}x{photo.height} ".encode() + photo.convert("RGB").tobytes()
-    ).hexdigest()
-
-
-def _require(holds: bool, field: str, value: object, wanted: str) -> None:
-    if not holds:
-        raise ValueError(f"preprocessing.{field} must be {wanted}, got {value!r}.")
+    """Return the SHA-256 of an RGB photo's size and pixels, in hex."""
+    size = f"{photo.width}x{photo.height} ".encode()
+    return hashlib.sha256(size + photo.convert("RGB").tobytes()).hexdigest()
 
 
 def _reason(error: Exception) -> str:
@@ -214,9 +184,8 @@ def _is_byte(value: object) -> bool:
 
 
 def _decode(stream: BinaryIO | io.BytesIO, max_pixels: int, side: int | None) -> Image.Image:
-    if (
-        NO_BOMB_WARNING not in warnings.filters
-    ):  # for good: catch_warnings would mix up the filters of other threads
+    # For good: catch_warnings would mix up the filters of other threads.
+    if NO_BOMB_WARNING not in warnings.filters:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     image = Image.open(stream, formats=FORMATS)
     if image.width * image.height > max_pixels:
@@ -227,9 +196,8 @@ def _decode(stream: BinaryIO | io.BytesIO, max_pixels: int, side: int | None) ->
         width, height = (max(1, GAP * side * own // max(image.size)) for own in image.size)
         image.draft(None, (width, height))
     image.load()
-    with contextlib.suppress(
-        Exception
-    ):  # damaged EXIF says nothing about the pixels, and it is not written again
+    # Damaged EXIF says nothing about the pixels.
+    with contextlib.suppress(Exception):
         ImageOps.exif_transpose(image, in_place=True)
     return image
 
@@ -251,9 +219,8 @@ def _to_rgb(image: Image.Image, fill: Colour) -> Image.Image:
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:
-    tags = getattr(
-        image, "tag_v2", {}
-    )  # Pillow hands on a TIFF's 12 bits and inverted greys as they are
+    # Pillow hands on a TIFF's 12 bits and inverted greys as they are.
+    tags = getattr(image, "tag_v2", {})
     white = 2 ** tags.get(BITS_PER_SAMPLE, (16,))[0] - 1
     grey = ((np.asarray(image).astype(np.uint32) * 255 + white // 2) // white).astype(np.uint8)
     photo = Image.fromarray(255 - grey if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO else grey)

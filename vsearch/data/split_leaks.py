@@ -6,11 +6,10 @@ log = logging.getLogger(__name__)
 
 
 def warn_of_leaks(items: pd.DataFrame, source: str) -> None:
-    """Log how many groups of identical photos lie in several parts, if any, with two ids for an
-    example.
+    """Log how many groups of identical photos lie in several parts, with two ids for an example.
 
-    Identical are items of an equal `content_hash`, where it is neither missing nor empty; `split`
-    is their part. `source` is who says so: the message begins with it.
+    Identical are items of an equal `content_hash`, neither missing nor empty; `split` is their
+    part. The message begins with `source`.
     """
     if "content_hash" not in items:
         return
@@ -18,11 +17,8 @@ def warn_of_leaks(items: pd.DataFrame, source: str) -> None:
     leaks = known[known.groupby("content_hash")["split"].transform("nunique") > 1]
     if leaks.empty:
         return
-    pair = (
-        leaks[leaks["content_hash"] == leaks["content_hash"].iloc[0]]
-        .drop_duplicates("split")
-        .head(2)
-    )
+    group = leaks[leaks["content_hash"] == leaks["content_hash"].iloc[0]]
+    pair = group.drop_duplicates("split").head(2)
     message = (
         "%s: %d groups of identical photos lie in several parts, %s for instance. Such a photo is "
         "found for free: the scores come out too high. Move each group into one part, or let "

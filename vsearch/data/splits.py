@@ -78,9 +78,7 @@ class FractionSplit(Split):
         self.keep_copies_together = keep_copies_together
 
     def assign(self, items: pd.DataFrame) -> pd.Series:
-        """Draw the parts; SplitError when a part that was asked for gets no item, or the catalog
-        has its own split.
-        """
+        """Draw the parts; refuse a catalog with a split of its own, and a part that stays empty."""
         if "split" in items:
             raise SplitError(
                 f"The catalog has a column 'split', which {type(self).__name__} would ignore. Use "
@@ -96,9 +94,8 @@ class FractionSplit(Split):
                     f"{items['label'].nunique()} labels are too few, or too many must stay "
                     f"together. Raise {PARTS[number]}, add photos, or drop group."
                 )
-        return pd.Series(np.array(PARTS)[part], ordered.index, dtype=object, name="split").reindex(
-            items.index
-        )
+        names = np.array(PARTS)[part]
+        return pd.Series(names, ordered.index, object, "split").reindex(items.index)
 
     @abstractmethod
     def _draw(self, items: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
@@ -127,9 +124,8 @@ class StratifiedSplit(FractionSplit):
         order = np.lexsort((rng.permutation(len(sizes)), -big, visit))
         part_of_unit = np.empty(len(sizes), dtype=int)
         part_of_unit[order] = self._deal_labels(sizes[order], owner[order], rng)
-        unanswerable = ~np.isin(
-            label, label[part_of_unit[unit] == 0]
-        )  # all its photos are copies in another label
+        # All photos of such a label are copies in another label.
+        unanswerable = ~np.isin(label, label[part_of_unit[unit] == 0])
         part_of_unit[unit[unanswerable]] = 0
         return part_of_unit[unit]
 
@@ -140,11 +136,8 @@ class StratifiedSplit(FractionSplit):
         dealt = []
         for block in np.split(sizes, np.flatnonzero(np.diff(owner)) + 1):
             share = self.fractions * block.sum()
-            room = (
-                share
-                + _bounded(carry, np.maximum(share, block.max()))
-                + 1e-6 * rng.random(len(carry))
-            )
+            repaid = _bounded(carry, np.maximum(share, block.max()))
+            room = share + repaid + 1e-6 * rng.random(len(carry))
             room[0] -= block[0]
             least = max(1, block.mean() / 2) - 1e-9
             owed = {part for part in range(1, len(carry)) if share[part] >= least}
@@ -155,13 +148,11 @@ class StratifiedSplit(FractionSplit):
 
 
 class LabelDisjointSplit(FractionSplit):
-    """Every label lies in one part: val and test ask for classes never trained on, and search among
-    themselves.
+    """Every label lies in one part: val and test ask for classes never trained on.
 
     The protocol of metric learning (Song et al., "Deep Metric Learning via Lifted Structured
     Feature Embedding", CVPR 2016). Labels that share a unit go together. In random order, those too
-    big for the small parts first, each goes to the part that lacks most items: filling by relative
-    deficit would favour small labels in val and test.
+    big for the small parts first, each goes to the part that lacks most items.
     """
 
     gallery = "self"
@@ -169,20 +160,18 @@ class LabelDisjointSplit(FractionSplit):
     def _draw(self, items: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
         bundle = _components([*_ties(items, self.group, self.keep_copies_together), items["label"]])
         sizes = np.bincount(bundle)
-        pairs = np.unique(
-            bundle[items["label"].duplicated().to_numpy()]
-        )  # those with a label of two items
+        # Those with a label of two items.
+        pairs = np.unique(bundle[items["label"].duplicated().to_numpy()])
         if len(pairs) < len(self.fractions):
             raise SplitError(
-                f"{len(self.fractions)} parts need a label with 2 or more items each, but there "
-                f"are only {len(pairs)} such labels that can be kept apart. Add labels, use a "
-                "StratifiedSplit, or drop group."
+                f"{len(self.fractions)} parts need a label with 2 or more items each, but only "
+                f"{len(pairs)} such labels can be kept apart. Add labels, use a StratifiedSplit, "
+                "or drop group."
             )
         target = self.fractions * len(items)
         big = _oversize(sizes, np.zeros_like(sizes), self.fractions.min())
-        order = np.lexsort(
-            (rng.permutation(len(sizes)), -big, np.isin(np.arange(len(sizes)), pairs))
-        )
+        has_pair = np.isin(np.arange(len(sizes)), pairs)
+        order = np.lexsort((rng.permutation(len(sizes)), -big, has_pair))
         part = np.empty(len(sizes), dtype=int)
         room = target + 1e-6 * rng.random(len(target))
         part[order] = _deal(sizes[order], room, set(range(len(target))))
@@ -190,10 +179,9 @@ class LabelDisjointSplit(FractionSplit):
 
 
 class ColumnSplit(Split):
-    """The split is a column of the catalog: train, val (validation, valid, dev) or test, in any
-    case.
+    """The split is a column of the catalog: train, val (validation, valid, dev) or test.
 
-    It stays as it is; a warning counts the identical photos that it puts into several parts.
+    A warning counts the identical photos that it puts into several parts.
     """
 
     def __init__(self, column: str = "split", gallery: Literal["train", "self"] = "train") -> None:
@@ -201,7 +189,7 @@ class ColumnSplit(Split):
         self.gallery = gallery
 
     def assign(self, items: pd.DataFrame) -> pd.Series:
-        """Read the column; SplitError names the items with another value or none."""
+        """Read the column; refuse other values and missing ones."""
         if self.column not in items:
             raise SplitError(
                 f"No column '{self.column}' to split by; the catalog has {list(items.columns)}."
@@ -210,10 +198,10 @@ class ColumnSplit(Split):
 
 
 class FileSplit(Split):
-    """The split of an earlier run, read back by id from its `split.csv`; ids only the file has are
-    ignored.
+    """The split of an earlier run, read back by id from its `split.csv`.
 
-    It stays as it is; a warning counts the identical photos that it puts into several parts.
+    Ids that only the file has are ignored. A warning counts the identical photos that it puts into
+    several parts.
     """
 
     def __init__(self, path: str, gallery: Literal["train", "self"] = "train") -> None:
@@ -221,7 +209,7 @@ class FileSplit(Split):
         self.gallery = gallery
 
     def assign(self, items: pd.DataFrame) -> pd.Series:
-        """Look every id up; SplitError when the file cannot be used or lacks ids of the catalog."""
+        """Look every id up; refuse a file that lacks some."""
         part_of_id = self._read()
         lacking = items.loc[~items["id"].isin(part_of_id.index), "id"]
         if len(lacking):
@@ -235,9 +223,8 @@ class FileSplit(Split):
     def _read(self) -> pd.Series:
         if not Path(self.path).is_file():
             raise SplitError(f"No split file {self.path}. Give the path of a run's split.csv.")
-        table = pd.read_csv(
-            self.path, dtype=str, keep_default_na=False
-        )  # "007" and "NA" are ids like others
+        # "007" and "NA" are ids like others.
+        table = pd.read_csv(self.path, dtype=str, keep_default_na=False)
         if not {"id", "split"} <= set(table.columns):
             raise SplitError(
                 f"{self.path} has the columns {list(table.columns)}; 'id' and 'split' are needed."
@@ -252,9 +239,7 @@ class FileSplit(Split):
 
 
 def write_split(items: pd.DataFrame, parts: pd.Series, path: Path) -> None:
-    """Write `split.csv` with the columns id, label and split, one row per item, for FileSplit to
-    read back.
-    """
+    """Write a `split.csv` that FileSplit reads: id, label and split of each item."""
     items[["id", "label"]].assign(split=parts).to_csv(path, index=False)
 
 
@@ -262,26 +247,27 @@ def units(items: pd.DataFrame, group: str | None, keep_copies_together: bool) ->
     """Number the sets of items that must stay on one side: (n,) int, 0 to the number of units - 1.
 
     Items are tied by an equal `content_hash` (if copies are kept together) and by an equal value in
-    the column `group`, and through one another. Missing and empty values tie nothing. Raises
-    SplitError if there's no such column.
+    the column `group`, and through one another. Missing and empty values tie nothing.
     """
-    return _components(
-        [*_ties(items, group, keep_copies_together), pd.Series(np.arange(len(items)))]
-    )
+    ties = _ties(items, group, keep_copies_together)
+    return _components([*ties, pd.Series(np.arange(len(items)))])
 
 
 def _ties(items: pd.DataFrame, group: str | None, keep_copies_together: bool) -> list[pd.Series]:
     if group is not None and group not in items:
         raise SplitError(f"No column '{group}' to group by; the catalog has {list(items.columns)}.")
-    copies = ["content_hash"] if keep_copies_together and "content_hash" in items else []
-    return [items[column] for column in copies + ([group] if group is not None else [])]
+    columns = []
+    if keep_copies_together and "content_hash" in items:
+        columns.append("content_hash")
+    if group is not None:
+        columns.append(group)
+    return [items[column] for column in columns]
 
 
 def _components(ties: list[pd.Series]) -> np.ndarray:
-    """Connected components of the graph between items and values: linear even when thousands share
-    one value.
-    """
-    rows, nodes = [], []
+    """Number the connected components of the graph between items and values."""
+    rows = []
+    nodes = []
     count = size = len(ties[0])
     for tie in ties:
         codes, values = pd.factorize(tie.where(tie != ""))
@@ -294,9 +280,7 @@ def _components(ties: list[pd.Series]) -> np.ndarray:
 
 
 def _deal(sizes: np.ndarray, room: np.ndarray, owed: set[int]) -> list[int]:
-    """Give each size to the part with most room left, and the last ones to the parts still owed
-    one.
-    """
+    """Give each size to the part with most room left; the last ones to parts still owed one."""
     left = room.tolist()
     dealt = []
     for remaining, size in zip(range(len(sizes), 0, -1), sizes.tolist(), strict=True):
@@ -309,10 +293,9 @@ def _deal(sizes: np.ndarray, room: np.ndarray, owed: set[int]) -> list[int]:
 
 
 def _oversize(sizes: np.ndarray, owner: np.ndarray, fraction: float) -> np.ndarray:
-    """Return the sizes above half the fraction of their owner and twice its mean size, 0 for the
-    others.
-    """
-    total, count = np.bincount(owner, weights=sizes)[owner], np.bincount(owner)[owner]
+    """Keep the sizes above half the fraction of their owner and twice its mean; others are 0."""
+    total = np.bincount(owner, weights=sizes)[owner]
+    count = np.bincount(owner)[owner]
     return np.where(sizes > total * np.maximum(fraction / 2, 2 / count), sizes, 0)
 
 
@@ -326,11 +309,7 @@ def _parts(items: pd.DataFrame, values: pd.Series, source: str) -> pd.Series:
     bad = parts.isna()
     if bad.any():
         rows = [f"id={items['id'][row]!r} split={values[row]!r}" for row in items.index[bad][:5]]
-        raise SplitError(
-            f"{source}: {bad.sum()} of {len(items)} items are in no part:\n  "
-            + "\n  ".join(rows)
-            + "\n"
-            f"Write one of {list(NAMES)}."
-        )
+        head = f"{source}: {bad.sum()} of {len(items)} items are in no part:"
+        raise SplitError("\n  ".join([head, *rows]) + f"\nWrite one of {list(NAMES)}.")
     warn_of_leaks(items.assign(split=parts), source)
     return parts.astype(object).rename("split")

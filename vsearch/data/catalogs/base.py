@@ -41,21 +41,17 @@ class Catalog(ABC):
         """
 
     def items(self) -> pd.DataFrame:
-        """Return the checked items: `id` and `label` are non-empty text, ids are unique, every
-        photo is a file.
+        """Return the checked items: `id` and `label` are non-empty text, ids are unique.
 
         Raises:
-            CatalogError: a column is missing, the table is empty, an id is missing or repeated, a
-                label is missing, a label has a single photo, a photo file does not exist, or a box
-                is incomplete or empty.
+            CatalogError: a column or value is missing, the table is empty, an id is repeated, a
+                label has a single photo, a photo is no file, or a box is incomplete or empty.
         """
         return check(self.read(), source=type(self).__name__)
 
 
 def check(items: pd.DataFrame, source: str) -> pd.DataFrame:
-    """Return `items` with text ids and labels and a fresh row index, or raise a CatalogError that
-    names the items.
-    """
+    """Return `items` with text ids and labels and a fresh row index; refuse what can't be used."""
     missing = [column for column in REQUIRED if column not in items]
     if missing:
         raise CatalogError(
@@ -67,13 +63,8 @@ def check(items: pd.DataFrame, source: str) -> pd.DataFrame:
         )
     items = with_texts(items, source)
     refuse_repeated_ids(items, source)
-    refuse(
-        items,
-        ~are_files(items["path"]),
-        source,
-        "have no photo file",
-        "Correct the path, or drop the rows.",
-    )
+    advice = "Correct the path, or drop the rows."
+    refuse(items, ~are_files(items["path"]), source, "have no photo file", advice)
     alone = items.groupby("label")["id"].transform("size") == 1
     advice = (
         "A label needs 2 photos or more to be found again: add photos, merge labels, or set "
@@ -94,13 +85,8 @@ def _check_boxes(items: pd.DataFrame, source: str) -> None:
         )
     box = items[list(BOX)].apply(pd.to_numeric, errors="coerce")
     incomplete = box.isna().any(axis=1) & items[list(BOX)].notna().any(axis=1)
-    refuse(
-        items,
-        incomplete,
-        source,
-        "have an incomplete box",
-        "Write four numbers, or leave all four empty.",
-    )
+    advice = "Write four numbers, or leave all four empty."
+    refuse(items, incomplete, source, "have an incomplete box", advice)
     empty = (box["x_1"] >= box["x_2"]) | (box["y_1"] >= box["y_2"])
     refuse(items, empty, source, "have an empty box", "Write pixels with x_1 < x_2 and y_1 < y_2.")
 
@@ -122,24 +108,19 @@ def refuse_repeated_ids(items: pd.DataFrame, source: str) -> None:
 
 
 def refuse(items: pd.DataFrame, bad: pd.Series, source: str, what: str, advice: str) -> None:
-    """Raise a CatalogError that shows the first five of the `bad` rows (a boolean per item), if
-    there are any.
-    """
-    if bad.any():
-        first = items.loc[bad, list(REQUIRED)].head(5)
-        rows = [
-            f"{_place(items, row)}id={id!r} path={path!r} label={label!r}"
-            for row, id, path, label in first.itertuples()
-        ]
-        more = [f"and {bad.sum() - len(rows)} more"] if bad.sum() > len(rows) else []
-        raise CatalogError(
-            "\n  ".join([f"{source}: {bad.sum()} of {len(items)} items {what}:", *rows, *more])
-            + f"\n{advice}"
-        )
+    """Raise a CatalogError that shows the first five `bad` rows (a boolean per item), if any."""
+    if not bad.any():
+        return
+    lines = [f"{source}: {bad.sum()} of {len(items)} items {what}:"]
+    for row, id, path, label in items.loc[bad, list(REQUIRED)].head(5).itertuples():
+        lines.append(f"{_place(items, row)}id={id!r} path={path!r} label={label!r}")
+    if bad.sum() > 5:
+        lines.append(f"and {bad.sum() - 5} more")
+    raise CatalogError("\n  ".join(lines) + f"\n{advice}")
 
 
 def _place(items: pd.DataFrame, row: object) -> str:
-    """Return where the item stands in the source, if the index tells it: `line 7: `, or nothing."""
+    """Return `line 7: ` if the index says where the item stands, or nothing."""
     return f"{items.index.name} {row}: " if items.index.name else ""
 
 
@@ -149,8 +130,7 @@ def is_blank(column: pd.Series) -> pd.Series:
 
 
 def are_files(paths: pd.Series) -> pd.Series:
-    """Tell for each path whether it is a file. Each folder is listed once: a million photos take
-    seconds.
+    """Tell for each path whether it is a file; each folder is listed once.
 
     URLs are taken to be there: to ask an object store for each would take hours.
     """
@@ -176,9 +156,7 @@ def _files(folder: str) -> set[str]:
 
 
 def drop_small_labels(items: pd.DataFrame, min_images_per_label: int) -> pd.DataFrame:
-    """Return the items whose label has enough of them; a warning names labels that haven't. Blank
-    labels stay.
-    """
+    """Return the items whose label has enough of them, or is blank; a warning names the others."""
     sizes = items.groupby("label")["label"].transform("size")
     small = (sizes < min_images_per_label) & ~is_blank(items["label"])
     if small.any():

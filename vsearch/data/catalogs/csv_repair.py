@@ -21,8 +21,7 @@ END = "\x1e"  # put after the last line: a row that swallows it holds a quote th
 def read_csv(
     table: str | Path, separator: str, bad_rows: BadRows, text_columns: set[str]
 ) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Read a .csv, .tsv, .gz or .zip (one table inside), and treat the rows with more fields than
-    the header.
+    """Read a .csv, .tsv, .gz or .zip (one table inside), also rows with too many fields.
 
     `repair` joins what is too much into the last column, `skip` leaves the row out. `text_columns`
     are kept as they are written, the others get the type that pandas finds.
@@ -32,23 +31,20 @@ def read_csv(
         how many `rows` the file has, `malformed_rows` of them with too many fields.
 
     Raises:
-        CatalogError: rows have too many fields and `bad_rows` is `error`; a row has too few fields;
-            a quote is never closed; the file is empty, isn't UTF-8, or is a .zip without exactly
-            one table.
+        CatalogError: the file or a row can't be read.
     """
     try:
         with _open(table) as lines:
-            text, numbers, report = _clean(
-                _numbered_rows(lines, separator, table), table, separator, bad_rows
-            )
+            rows = _numbered_rows(lines, separator, table)
+            text, numbers, report = _clean(rows, table, separator, bad_rows)
     except PlaceError as error:
         raise CatalogError(f"{table}: {error}") from error
     except (csv.Error, UnicodeDecodeError, OSError, zipfile.BadZipFile) as error:
         raise CatalogError(f"{table}: cannot be read as a UTF-8 CSV table: {error}.") from error
-    typed = pd.read_csv(
-        text, low_memory=False, skip_blank_lines=False
-    )  # _numbered_rows has left them out
-    text.seek(0)  # a second time, for pandas can't turn off "NA is nothing" for some columns only
+    # `_numbered_rows` has left blank lines out.
+    typed = pd.read_csv(text, low_memory=False, skip_blank_lines=False)
+    # A second time: pandas can't turn off "NA is nothing" for some columns only.
+    text.seek(0)
     as_written = pd.read_csv(
         text,
         dtype=str,
@@ -56,9 +52,8 @@ def read_csv(
         skip_blank_lines=False,
         usecols=lambda name: name in text_columns,
     )
-    return typed.assign(**as_written).set_axis(
-        pd.Index(numbers, dtype="int64", name="line")
-    ), report
+    lines_of_rows = pd.Index(numbers, dtype="int64", name="line")
+    return typed.assign(**as_written).set_axis(lines_of_rows), report
 
 
 def _clean(
@@ -67,7 +62,10 @@ def _clean(
     _, header = next(rows, (0, []))
     if not header:
         raise CatalogError(f"{table}: the file is empty; its first line must name the columns.")
-    last, text, numbers, malformed = len(header) - 1, io.StringIO(newline=""), [], []
+    last = len(header) - 1
+    text = io.StringIO(newline="")
+    numbers = []
+    malformed = []
     writer = csv.writer(text)
     writer.writerow(header)
     for line, row in rows:
@@ -102,11 +100,12 @@ def _too_many(table: str | Path, header: list[str], malformed: list[Row]) -> str
 def _numbered_rows(lines: Iterable[str], separator: str, table: str | Path) -> Iterator[Row]:
     """Yield the rows that aren't blank."""
     reader = csv.reader(chain(lines, [END]), delimiter=separator)
-    line = following = 1
+    following = 1
     for row in reader:
         if row == [END]:
             return
-        line, following = following, reader.line_num + 1
+        line = following
+        following = reader.line_num + 1
         if row:
             yield line, row
     raise CatalogError(
@@ -135,7 +134,5 @@ def _only_table(archive: zipfile.ZipFile, table: str | Path) -> str:
     names = [name for name in archive.namelist() if name.lower().endswith((".csv", ".tsv"))]
     names = [name for name in names if not name.startswith("__MACOSX/")]
     if len(names) != 1:
-        raise CatalogError(
-            f"{table}: the .zip must hold exactly one .csv or .tsv; it holds {names}."
-        )
+        raise CatalogError(f"{table}: the .zip must hold one .csv or .tsv; it holds {names}.")
     return names[0]

@@ -92,22 +92,17 @@ class DemoCatalog(Catalog):
         """
         self._check_drawn()
         items = pd.read_csv(self.folder / "items.csv", dtype=str)
-        items.insert(
-            1, "path", [str(self.folder / "photos" / f"{item}.jpg") for item in items["id"]]
-        )
-        items.insert(
-            3, "category", items["label"].map(CATEGORIES)
-        )  # by the label alone: nothing that is drawn
+        photos = self.folder / "photos"
+        items.insert(1, "path", [str(photos / f"{item}.jpg") for item in items["id"]])
+        items.insert(3, "category", items["label"].map(CATEGORIES))
         return items
 
     def _check_drawn(self) -> None:
         marker = self.folder / "demo.json"
         if not marker.is_file():
-            what = (
-                "exists, but is no demo catalog"
-                if self.folder.exists()
-                else "is not drawn yet: call prepare()"
-            )
+            what = "is not drawn yet: call prepare()"
+            if self.folder.exists():
+                what = "exists, but is no demo catalog"
             raise CatalogError(
                 f"DemoCatalog: {self.folder} {what} (no {marker}). Existing files are never "
                 "overwritten."
@@ -119,9 +114,9 @@ class DemoCatalog(Catalog):
             if found.get(key) != value
         ]
         if other:
-            advice = "Delete the folder or name another."
             raise CatalogError(
-                f"DemoCatalog: {self.folder} has other settings: {'; '.join(other)}. {advice}"
+                f"DemoCatalog: {self.folder} has other settings: {'; '.join(other)}. Delete the "
+                "folder or name another."
             )
 
     def _draw(self, folder: Path) -> Path:
@@ -164,9 +159,7 @@ def shuffled(labels: NDArray[np.str_], seed: int) -> list[str]:
 
 
 def draw_item(label: str, size: int, rng: RNG) -> tuple[dict[str, str], Image.Image]:
-    """Return one item's row (`label`, `colour`, `pattern`, `gender`) and its RGB photo of `size` x
-    `size` pixels.
-    """
+    """Return one item's row and its RGB photo of `size` x `size` pixels."""
     values = (list(COLOURS), PATTERNS, ("women", "men", "unisex"))
     colour, pattern, gender = (str(rng.choice(choices)) for choices in values)
     photo = photograph(draw_product(label, colour, pattern, rng), size, rng)
@@ -174,9 +167,7 @@ def draw_item(label: str, size: int, rng: RNG) -> tuple[dict[str, str], Image.Im
 
 
 def photograph(product: Image.Image, size: int, rng: RNG) -> Image.Image:
-    """Return an RGB photo of the RGBA `product`: posed, on a background, now and then partly
-    covered, and lit.
-    """
+    """Return an RGB photo of the RGBA `product`: posed, on a background, maybe covered, and lit."""
     frame = 2 * size  # drawn at twice the size, against jagged edges
     posed = product.transform(
         (frame, frame), Image.Transform.PERSPECTIVE, pose(frame, rng), Image.Resampling.BILINEAR
@@ -206,11 +197,9 @@ def pose(frame: int, rng: RNG) -> list[float]:
     Size 0.7-1.0 of the frame, turned by up to 12 degrees, maybe flipped, stretched, sheared and
     tilted a little.
     """
-    share, angle, stretch = (
-        rng.uniform(0.7, 1.0),
-        np.radians(rng.uniform(-12, 12)),
-        rng.uniform(0.9, 1.1),
-    )
+    share = rng.uniform(0.7, 1.0)
+    angle = np.radians(rng.uniform(-12, 12))
+    stretch = rng.uniform(0.9, 1.1)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     shape = np.array([[rng.choice((-1, 1)) * stretch, rng.uniform(-0.1, 0.1)], [0, 1 / stretch]])
     centre, there = np.eye(3), np.eye(3)
@@ -224,15 +213,12 @@ def pose(frame: int, rng: RNG) -> list[float]:
 
 
 def background(frame: int, rng: RNG) -> Image.Image:
-    """Return an RGB background of `frame` x `frame` pixels: plain, a gradient, a texture or
-    clutter.
-    """
+    """Return an RGB background of `frame` pixels a side: plain, a gradient, texture or clutter."""
     kind = rng.choice(("plain", "gradient", "texture", "clutter"))
     scene = Image.new("RGB", (frame, frame), pale_colour(rng))
     if kind == "gradient":
-        ramp = (
-            Image.linear_gradient("L").rotate(rng.uniform(0, 360)).crop((38, 38, 218, 218))
-        )  # what no turn uncovers
+        turned = Image.linear_gradient("L").rotate(rng.uniform(0, 360))
+        ramp = turned.crop((38, 38, 218, 218))  # what no turn uncovers
         scene.paste(pale_colour(rng), mask=ramp.resize((frame, frame)))
     elif kind == "texture":
         grain = rng.integers(0, 160, (int(rng.integers(8, 40)),) * 2, dtype=np.uint8)
@@ -265,9 +251,7 @@ def blot(
 
 
 def cover(alpha: Image.Image, rng: RNG) -> Image.Image:
-    """Return a mask of one bar or blob that hides at most a fifth of the product in `alpha`; empty
-    if it would more.
-    """
+    """Return a mask of a bar or blob, empty if it would hide over a fifth of the product."""
     mask = Image.new("L", alpha.size)
     frame, pen = alpha.width, ImageDraw.Draw(mask)
     if rng.random() < 0.5:
@@ -281,9 +265,7 @@ def cover(alpha: Image.Image, rng: RNG) -> Image.Image:
 
 
 def lit(photo: Image.Image, rng: RNG) -> Image.Image:
-    """Return the photo under other light: blur, contrast, colour cast, brightness, a slope of
-    light, and noise.
-    """
+    """Return the photo under other light: blur, contrast, colours, a slope of light, and noise."""
     photo = photo.filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.6)))
     pixels = np.asarray(photo, dtype=np.float32)
     pixels = (pixels - 128) * rng.uniform(0.8, 1.1) + 128

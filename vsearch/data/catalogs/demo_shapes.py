@@ -103,9 +103,7 @@ def _copies(symmetry: str, points: Points) -> list[Points]:
 
 
 def smooth(points: Points, closed: bool) -> Points:
-    """Return the `(n, 2)` corners rounded twice by Chaikin's corner cutting (1974); an open line
-    keeps its ends.
-    """
+    """Round `(n, 2)` corners twice by Chaikin's cutting (1974); an open line keeps its ends."""
     for _ in range(2):
         after = np.roll(points, -1, axis=0)
         cut = np.stack(
@@ -128,9 +126,7 @@ def _lay(pen: ImageDraw.ImageDraw, kind: str, tone: int, points: Points) -> None
 
 @cache
 def silhouette(label: str) -> NDArray[np.uint8]:
-    """Return the product type `label` as a `(SIDE, SIDE)` map of indices into `TONES`; 0 is outside
-    the product.
-    """
+    """Return the product type `label` as a `(SIDE, SIDE)` map of indices into `TONES`."""
     canvas = Image.new("L", (SIDE, SIDE))
     pen = ImageDraw.Draw(canvas)
     for part in SHAPES[label].replace("\n", ";").split(";"):
@@ -144,9 +140,7 @@ def silhouette(label: str) -> NDArray[np.uint8]:
 
 
 def second_colour(pattern: str, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Return where `pattern` shows its second colour: `(SIDE, SIDE)`, bands or spots of random
-    width and slant.
-    """
+    """Return where `pattern`, of random width and slant, has its second colour: `(SIDE, SIDE)`."""
     period, slant = rng.uniform(18, 34), rng.uniform(0, np.pi)
     along = np.arange(SIDE, dtype=np.float32) / np.float32(period)
     cos, sin = np.float32(np.cos(slant)), np.float32(np.sin(slant))
@@ -160,16 +154,13 @@ def second_colour(pattern: str, rng: np.random.Generator) -> NDArray[np.bool_]:
 
 
 def draw_product(label: str, colour: str, pattern: str, rng: np.random.Generator) -> Image.Image:
-    """Return one product in front view as an RGBA image of `SIDE` x `SIDE` pixels, transparent
-    around it.
-    """
+    """Return one product in front view as an RGBA image of `SIDE` x `SIDE` pixels."""
     body = np.clip(np.array(COLOURS[colour]) + rng.normal(0, 10, 3), 0, 255)
     dark = body * 0.5 if body.mean() > 80 else body + 70
     pale, ink = rng.uniform(205, 250, 3), rng.uniform(10, 50, 3)
     second = 0.7 * body + (80 if body.mean() < 128 else 0)
-    palette = np.full(
-        (len(TONES) + 1, 4), 255, dtype=np.uint8
-    )  # RGBA of each tone, the pattern's second colour last
+    # RGBA of each tone, the pattern's second colour last.
+    palette = np.full((len(TONES) + 1, 4), 255, dtype=np.uint8)
     palette[0] = 0
     palette[1:, :3] = np.clip([body, dark, pale, ink, second], 0, 255)
     tones = silhouette(label)

@@ -31,12 +31,7 @@ class FolderCatalog(Catalog):
         self.min_images_per_label = min_images_per_label
 
     def read(self) -> pd.DataFrame:
-        """Return the items, sorted by id.
-
-        Raises:
-            CatalogError: `root` isn't a folder, has no photos in labels' folders, or holds a link
-                that leads out of it or to another folder.
-        """
+        """Return the items, sorted by id; refuse a folder without photos in labels' folders."""
         if not self.root.is_dir():
             raise CatalogError(f"FolderCatalog: {self.root} is not a folder.")
         ids = sorted(id for id in self._photos("") if "/" in id)

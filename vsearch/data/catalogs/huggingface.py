@@ -16,8 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 class HuggingFaceCatalog(Catalog):
-    """Items from a Hugging Face dataset. `prepare` downloads it and writes its photos, byte for
-    byte, into `folder`.
+    """Items from a Hugging Face dataset, whose photos `prepare` writes into `folder`.
 
     Images are written as they are, broken ones too, and an empty file where there is none:
     `data.on_bad_image` decides about them. Arrays of whole numbers 0..255, `(H, W)` or `(H, W, 1 to
@@ -57,14 +56,14 @@ class HuggingFaceCatalog(Catalog):
         self.min_images_per_label = min_images_per_label
 
     def prepare(self) -> None:
-        """Export the photos and their table, unless `folder` holds them already. A failure changes
-        nothing there.
+        """Export the photos and their table, unless `folder` holds them; a failure changes nothing.
 
         Raises:
-            CatalogError: `folder` holds something else, `datasets` isn't installed, a column is
-                missing, or that of the images holds something else.
+            CatalogError: `folder` or the images' column holds something else, a column is missing,
+                or `datasets` isn't installed.
         """
-        found, source = self._found(), _state(Path(self.dataset))
+        found = self._found()
+        source = _state(Path(self.dataset))
         if found is not None and source in (None, found.get("source")):
             return
         splits = self._load(_datasets())
@@ -96,9 +95,7 @@ class HuggingFaceCatalog(Catalog):
         return drop_small_labels(items, self.min_images_per_label)
 
     def _found(self) -> dict[str, Any] | None:
-        """Return the settings and the source of the export in `folder`; None without one, an error
-        for another one.
-        """
+        """Return the settings and the source of the export in `folder`; None without one."""
         if not self.folder.exists():
             return None
         file = self.folder / "settings.json"
@@ -119,11 +116,8 @@ class HuggingFaceCatalog(Catalog):
             loaded = datasets.load_dataset(self.dataset, split=self.split)
         splits = dict(loaded) if self.split is None else {self.split: loaded}
         for name, rows in splits.items():
-            missing = [
-                column
-                for column in (self.image, self.label, self.id)
-                if column not in (None, *rows.column_names)
-            ]
+            wanted = (self.image, self.label, self.id)
+            missing = [column for column in wanted if column not in (None, *rows.column_names)]
             if missing:
                 raise CatalogError(
                     f"{self.dataset}, split {name}: no column(s) {missing}; it has "
@@ -144,7 +138,8 @@ class HuggingFaceCatalog(Catalog):
             ) from error
 
     def _export(self, splits: dict[str, Any], export: Path) -> None:
-        tables, first = [], 0
+        tables = []
+        first = 0
         for name, rows in splits.items():
             images = track(rows.select_columns([self.image]), f"Exporting {self.dataset} ({name})")
             paths = self._write_photos((row[self.image] for row in images), export, first)
@@ -153,7 +148,8 @@ class HuggingFaceCatalog(Catalog):
         pd.concat(tables, ignore_index=True).to_parquet(export / "items.parquet")
 
     def _write_photos(self, images: Iterable[Any], export: Path, first: int) -> list[str]:
-        paths, empty = [], []
+        paths = []
+        empty = []
         for number, image in enumerate(images, start=first):
             content = content_of(image)
             if not content:
@@ -165,9 +161,8 @@ class HuggingFaceCatalog(Catalog):
                 "%s: %d of %d rows have no image in '%s', the first is row %d (from 0). Empty "
                 "files stand for them."
             )
-            logger.warning(
-                message, self.dataset, len(empty), len(paths), self.image, empty[0] - first
-            )
+            counts = (len(empty), len(paths))
+            logger.warning(message, self.dataset, *counts, self.image, empty[0] - first)
         return paths
 
     def _table(self, split: str, rows: Any, paths: list[str], first: int) -> pd.DataFrame:
@@ -201,22 +196,16 @@ def _scalars(rows: Any) -> pd.DataFrame:
     table = rows.select_columns(list(kinds)).to_pandas()
     for name, kind in kinds.items():
         if isinstance(kind, datasets.ClassLabel):
-            table[name] = table[name].map(
-                dict(enumerate(kind.names))
-            )  # -1, "no label", becomes empty
+            # -1, "no label", becomes empty.
+            table[name] = table[name].map(dict(enumerate(kind.names)))
     return table
 
 
 def _state(dataset: Path) -> dict[str, int] | None:
-    """Return what shows that a local file or folder has changed; None if there is none, as for one
-    on the Hub.
-    """
+    """Return what shows that a local file or folder has changed; None for one on the Hub."""
     if not dataset.exists():
         return None
-    files = [
-        path.stat()
-        for path in ([dataset] if dataset.is_file() else dataset.rglob("*"))
-        if path.is_file()
-    ]
+    paths = [dataset] if dataset.is_file() else dataset.rglob("*")
+    files = [path.stat() for path in paths if path.is_file()]
     newest = max((file.st_mtime_ns for file in files), default=0)
     return {"files": len(files), "bytes": sum(file.st_size for file in files), "mtime_ns": newest}

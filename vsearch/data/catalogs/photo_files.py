@@ -19,9 +19,7 @@ STARTS = {
 
 
 def content_of(image: Any) -> bytes:
-    """Return the bytes of an image's file as they are, an array as PNG, and nothing if there is no
-    image.
-    """
+    """Return the bytes of an image's file, an array as PNG, and nothing if there is no image."""
     if not isinstance(image, dict):
         return _png(image)
     if image["bytes"] is not None or image["path"] is None:
@@ -35,12 +33,9 @@ def content_of(image: Any) -> bytes:
 def _png(array: Any) -> bytes:
     try:
         values = np.asarray(array)
-        if (
-            values.ndim not in (2, 3)
-            or values.dtype.kind not in "iu"
-            or values.min() < 0
-            or values.max() > 255
-        ):
+        if values.ndim not in (2, 3) or values.dtype.kind not in "iu":
+            return b""
+        if values.min() < 0 or values.max() > 255:
             return b""
         values = values[..., 0] if values.ndim == 3 and values.shape[2] == 1 else values
         stream = io.BytesIO()

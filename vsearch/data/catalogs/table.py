@@ -25,8 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 class TableCatalog(Catalog):
-    """Items from a CSV (.csv, .tsv, .csv.gz, .zip with one table) or Parquet table beside the
-    photos.
+    """Items from a CSV (.csv, .tsv, .csv.gz, .zip with one table) or Parquet table.
 
     Rows are left out in this order: malformed, filtered, without a photo, of a small label. Columns
     without a use here stay as metadata; one of them that is called id, path or label becomes
@@ -74,30 +73,31 @@ class TableCatalog(Catalog):
         self.table: str | Path = table if is_url(table) else Path(table)
         self.own_root = root is None
         self.root = _place(os.path.dirname(table) if root is None else root)  # noqa: PTH120
-        self.id, self.label = id, label
+        self.id = id
+        self.label = label
         self.path = path if path_pattern is None else None
-        self.path_pattern, self.fields = path_pattern or "", _fields(path_pattern or "")
+        self.path_pattern = path_pattern or ""
+        self.fields = _fields(self.path_pattern)
         if self.path is None and not self.fields:
             raise CatalogError(
                 "TableCatalog: give 'path' (a column) or 'path_pattern', e.g. 'images/{id}.jpg'."
             )
         used = (label, self.path, None if id == "id" else id, *self.fields)
         self.needed = {column for column in used if column is not None}
-        self.bad_rows, self.filters, self.missing_photos = bad_rows, filters or [], missing_photos
+        self.bad_rows = bad_rows
+        self.filters = filters or []
+        self.missing_photos = missing_photos
         self.min_images_per_label = min_images_per_label
         self.separator = separator or ("\t" if ".tsv" in PurePosixPath(table).suffixes else ",")
         self.report: dict[str, int] = {}
 
     def read(self) -> pd.DataFrame:
-        """Return the items, their index the `line` of the CSV (the header is 1) or the `row` of the
-        Parquet (from 0).
+        """Return the items by the `line` of the CSV (the header is 1) or `row` of the Parquet.
 
         `report` then says how many rows each step took.
 
         Raises:
-            CatalogError: the table or a column of it is missing, a row is malformed, a filter
-                fails, a path leads out of `root`, a photo is missing, or `is_query` or `is_gallery`
-                is not true, false or empty.
+            CatalogError: the table, a row or a setting can't be used.
         """
         table = self._load()
         kept = self._filter(table)
@@ -121,16 +121,10 @@ class TableCatalog(Catalog):
             table = self._parquet().reset_index(drop=True).rename_axis("row")
             self.report = {"rows": len(table), "malformed_rows": 0}
         else:
-            table, self.report = read_csv(
-                self.table, self.separator, self.bad_rows, self.needed | {"id"}
-            )
-        if self.report["malformed_rows"]:
-            logger.warning(
-                "%s: bad_rows=%s for %d rows.",
-                self.table,
-                self.bad_rows,
-                self.report["malformed_rows"],
-            )
+            as_written = self.needed | {"id"}
+            table, self.report = read_csv(self.table, self.separator, self.bad_rows, as_written)
+        if malformed := self.report["malformed_rows"]:
+            logger.warning("%s: bad_rows=%s for %d rows.", self.table, self.bad_rows, malformed)
         if missing := sorted(self.needed - set(table.columns)):
             raise CatalogError(
                 f"{self.table}: no column(s) {missing}; the table has {list(table.columns)}."
@@ -149,29 +143,23 @@ class TableCatalog(Catalog):
             try:
                 table = table.query(expression)
             except Exception as error:  # pandas raises nearly every type here
-                columns = list(table.columns)
-                raise CatalogError(
-                    f"{self.table}: filter {expression!r}: {error}. The columns: {columns}."
-                ) from error
+                reason = f"{error}. The columns: {list(table.columns)}."
+                raise CatalogError(f"{self.table}: filter {expression!r}: {reason}") from error
         return table
 
     def _ids(self, table: pd.DataFrame) -> pd.Series:
         return table[self.id] if self.id in table else pd.Series(range(len(table)), table.index)
 
     def _items(self, table: pd.DataFrame, ids: pd.Series) -> pd.DataFrame:
+        paths = self._written_paths(table)
         items = pd.DataFrame(
-            {
-                "id": ids.loc[table.index],
-                "path": self._written_paths(table),
-                "label": table[self.label],
-            }
+            {"id": ids.loc[table.index], "path": paths, "label": table[self.label]}
         )
         items["path"] = self._inside_root(items)
-        rest = table.drop(
-            columns=[column for column in {self.id, self.path, self.label} if column in table]
-        )
-        for flag in [flag for flag in FLAGS if flag in rest]:
-            rest[flag] = self._booleans(items, rest[flag])
+        rest = table.drop(columns={self.id, self.path, self.label} & set(table))
+        for flag in FLAGS:
+            if flag in rest:
+                rest[flag] = self._booleans(items, rest[flag])
         return items.join(rest.rename(columns={name: f"{name}_original" for name in REQUIRED}))
 
     def _written_paths(self, table: pd.DataFrame) -> pd.Series:
@@ -184,9 +172,7 @@ class TableCatalog(Catalog):
         return pd.Series(paths, index=table.index, dtype=str)
 
     def _inside_root(self, items: pd.DataFrame) -> list[str]:
-        """Return URLs, and paths from the current folder. `os.path`, and text alone: pathlib is ten
-        times slower.
-        """
+        """Return URLs, and paths from the current folder; pathlib would be ten times slower."""
         normal = os.path.normpath if isinstance(self.root, Path) else _normal
         root = normal(str(self.root.absolute() if isinstance(self.root, Path) else self.root))
         paths = [
@@ -200,22 +186,16 @@ class TableCatalog(Catalog):
             for path in paths
         ]
         advice = "Correct the paths, or set `root` in a YAML of the catalog to a folder above."
-        refuse(
-            items,
-            pd.Series(outside, items.index, dtype=bool),
-            str(self.table),
-            f"lead out of {self.root}",
-            advice,
-        )
+        bad = pd.Series(outside, items.index, dtype=bool)
+        refuse(items, bad, str(self.table), f"lead out of {self.root}", advice)
         return [
             path if is_url(path) else os.path.join(self.root, path[len(inside) :])  # noqa: PTH118
             for path in paths
         ]
 
     def _check_stores(self, paths: list[str]) -> None:
-        for scheme, path in {
-            path.partition("://")[0]: path for path in paths if is_url(path)
-        }.items():
+        one_of_each = {path.partition("://")[0]: path for path in paths if is_url(path)}
+        for scheme, path in one_of_each.items():
             try:
                 check_readable(path)
             except PlaceError as error:
@@ -226,13 +206,8 @@ class TableCatalog(Catalog):
     def _booleans(self, items: pd.DataFrame, column: pd.Series) -> pd.Series:
         flags = column.astype(str).str.strip().str.lower().map(FLAG_VALUES).astype("boolean")
         unknown = flags.isna() & ~is_blank(column)
-        refuse(
-            items,
-            unknown,
-            str(self.table),
-            f"have an unknown {column.name}",
-            "Write True, False, or nothing.",
-        )
+        advice = "Write True, False, or nothing."
+        refuse(items, unknown, str(self.table), f"have an unknown {column.name}", advice)
         return flags
 
     def _with_photos(self, items: pd.DataFrame) -> pd.DataFrame:

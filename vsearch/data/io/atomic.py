@@ -23,8 +23,7 @@ def sync(path: Path) -> None:
 
 
 def replace_file(path: Path, data: bytes, mark: str = "") -> None:
-    """Write a file so that a reader finds the old one or the new one: temporary sibling, fsync,
-    rename, fsync.
+    """Write a file so that a reader finds the old one or the new one.
 
     Where several processes may write one file, each needs a `mark` of its own.
 

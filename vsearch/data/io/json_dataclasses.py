@@ -23,8 +23,7 @@ def to_json(value: Any) -> Any:
 
 
 def from_json(kind: Any, value: Any) -> Any:
-    """Read what `to_json` returned as `kind`: a dataclass, a list, dict or optional of one, or any
-    other type, whose value is taken as it is.
+    """Read what `to_json` returned as `kind`; a value of another type is taken as it is.
 
     Entries that the dataclass doesn't know are left out; one that may be None may be missing.
 

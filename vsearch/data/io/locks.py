@@ -9,13 +9,9 @@ from pathlib import Path
 
 @contextmanager
 def one_at_a_time(what: str) -> Iterator[None]:
-    """Let the processes of this machine and user through one after another: the first makes it, the
-    others find it.
+    """Let processes of this machine and user that name the same `what` through one by one.
 
-    The ranks of a fit start at once. A process that is killed lets the next one in.
-
-    Args:
-        what: is made; those who name the same wait for one another.
+    So the first makes it, and the others find it. A process that is killed lets the next one in.
     """
     folder = Path(tempfile.gettempdir(), f"vsearch-locks-{os.getuid()}")
     folder.mkdir(exist_ok=True)

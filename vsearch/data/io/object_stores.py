@@ -25,8 +25,7 @@ def is_url(place: str | Path) -> bool:
 
 
 def open_file(place: str | Path) -> BinaryIO:
-    """Open a local file, or what an object store has at a URL: `s3://bucket/key`,
-    `gs://bucket/key`.
+    """Open a local file, or an object at a URL: `s3://bucket/key`, `gs://bucket/key`.
 
     An object is fetched whole, with one request. Credentials, region and endpoint are those that
     fsspec's packages find: AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ~/.aws and so on.
@@ -40,12 +39,7 @@ def open_file(place: str | Path) -> BinaryIO:
 
 
 def check_readable(url: str) -> None:
-    """Refuse a URL whose scheme isn't read here, or whose package isn't installed; nothing is
-    fetched.
-
-    Raises:
-        PlaceError: says which schemes there are, or what to install.
-    """
+    """Raise a PlaceError if a URL's scheme isn't read here, or its package isn't installed."""
     scheme = url.partition("://")[0]
     if scheme not in STORES:
         known = ", ".join(f"{name}://" for name in STORES)
