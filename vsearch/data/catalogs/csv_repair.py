@@ -134,5 +134,7 @@ def _only_table(archive: zipfile.ZipFile, table: str | Path) -> str:
     names = [name for name in archive.namelist() if name.lower().endswith((".csv", ".tsv"))]
     names = [name for name in names if not name.startswith("__MACOSX/")]
     if len(names) != 1:
-        raise CatalogError(f"{table}: the .zip must hold one .csv or .tsv; it holds {names}.")
+        raise CatalogError(
+            f"{table}: the .zip must hold exactly one .csv or .tsv; it holds {names}."
+        )
     return names[0]
