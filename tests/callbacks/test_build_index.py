@@ -275,9 +275,10 @@ def test_other_axes_are_searched_through_the_same_index(colours, tmp_path, basel
     for (_, query), hits in zip(
         queries.iterrows(), opened.search(queries["path"].tolist(), 10), strict=True
     ):
-        equal = hits[["label", "shelf"]] == query[["label", "shelf"]]
+        table = hits.to_pandas()
+        equal = table[["label", "shelf"]] == query[["label", "shelf"]]
         right.append(equal["shelf"].mean())
-        shares.append((equal.mean(axis=1) / np.log2(hits["rank"] + 1)).sum())
+        shares.append((equal.mean(axis=1) / np.log2(table["rank"] + 1)).sum())
     assert shelf["metrics"]["precision_at_10"]["trained"]["value"] == pytest.approx(np.mean(right))
     # 12 items a label, 4 of each shelf: 4 match in both, 8 in the label alone, 12 in the shelf
     # alone.
@@ -403,7 +404,10 @@ def searched(opened, photos: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     found = opened.search(photos["path"].tolist(), 10)
     scores = np.stack([hits["score"].to_numpy() for hits in found])
     return scores, np.stack(
-        [hits["label"] == label for hits, label in zip(found, photos["label"], strict=True)]
+        [
+            hits["label"].to_numpy() == label
+            for hits, label in zip(found, photos["label"], strict=True)
+        ]
     )
 
 

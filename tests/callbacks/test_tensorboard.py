@@ -173,7 +173,7 @@ def test_maps_are_shown_as_their_files_and_photos_as_they_are(run):
 def test_thumbnails_fit_into_a_sprite(n, monkeypatch):
     monkeypatch.setattr(
         "callbacks.show_projector.read_square",
-        lambda path, square, box: torch.zeros(3, square.size, 1),
+        lambda path, square, box: np.zeros((3, square.size, 1), dtype=np.uint8),
     )
     side = thumbnails(pd.DataFrame({"path": ["there"] * n})).shape[2]
     assert side == {1: 64, 100: 64, 30_000: 47}[n]

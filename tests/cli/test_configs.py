@@ -197,8 +197,8 @@ def test_every_backbone_fits_the_demo_and_its_bundle_finds_a_photo_again(
             assert built["init_args"][name] == value, name
     assert bool(built["init_args"].get("pool")) == ("pool" in overlay["init_args"])
     assert len(made.index) == N_DEMO * 8 // 10
-    one = made.items.iloc[0]
-    assert made.search([one["path"]], 1)[0]["score"][0].as_py() == pytest.approx(1, abs=1e-4)
+    path = made.items["path"][0].as_py()
+    assert made.search([path], 1)[0]["score"][0].as_py() == pytest.approx(1, abs=1e-4)
     shutil.rmtree(tmp_path / "lightning_logs")  # checkpoints of hundreds of megabytes
 
 
@@ -294,6 +294,6 @@ def test_every_catalog_is_found_where_its_config_says(path, finetuned, tmp_path,
         (tmp_path / "lightning_logs" / "version_0" / "bundle" / "report.json").read_text()
     )
     assert {row["label"] for row in report["per_class"]} <= set(wanted)
-    assert set(made.items["label"]) == set(wanted)
-    one = made.items.iloc[0]
-    assert made.search([one["path"]], 1)[0]["score"][0].as_py() == pytest.approx(1, abs=1e-4)
+    assert set(made.items["label"].to_pylist()) == set(wanted)
+    path = made.items["path"][0].as_py()
+    assert made.search([path], 1)[0]["score"][0].as_py() == pytest.approx(1, abs=1e-4)

@@ -188,7 +188,7 @@ def test_what_is_served_finds_the_right_labels(overlay, capsys):
     assert "light" in text
     items = pd.read_parquet(bundle / "items.parquet")
     hits = open_bundle(bundle).search(items["path"].tolist(), 1)
-    assert [hit.loc[0, "label"] for hit in hits] == items["label"].tolist()
+    assert [hit["label"][0].as_py() for hit in hits] == items["label"].tolist()
 
 
 def test_a_losss_own_weight_is_trained(overlay):

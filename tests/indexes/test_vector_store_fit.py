@@ -63,7 +63,7 @@ def test_a_fit_leaves_a_bundle_whose_vectors_are_in_the_store(
     made = open_bundle(run(overlay, url))
     assert isinstance(made.index, VectorStoreIndex)
     assert len(made.index) == len(made.items) > 0
-    photo = made.items["path"].iloc[3]
+    photo = made.items["path"][3].as_py()
     assert made.search([photo], 1)[0]["score"][0].as_py() > 0.9999  # another may look the same
     assert made.manifest["index"]["recall_at_10"] > 0.9
     with pytest.raises(SystemExit):  # before it trains: the collection is another bundle's
