@@ -176,8 +176,8 @@ class AutoIndex(Index):
         }
 
     def _settings(self) -> dict[str, Any]:
-        others = {"sample": self.sample, "seed": self.seed, "threads": self.threads}
-        return {**asdict(self.budgets), **others}
+        names = ("sample", "seed", "threads")
+        return asdict(self.budgets) | {name: getattr(self, name) for name in names}
 
     def _build(
         self, candidate: Candidate, setting: dict[str, float], embeddings: np.ndarray

@@ -14,8 +14,7 @@ IVF_TO = 1_000_000
 PQ_TO = 10_000_000
 NARROW = 32  # dimensions below which product quantization has nothing to split
 COMPONENTS = 128  # that a graph walks on, where vectors are much longer
-# With FAISS's own efConstruction of 40 a graph of a million finds less, however long the search;
-# 200 as in hnswlib
+# As in hnswlib; with FAISS's own 40 a graph of a million finds less, however long the search
 THOROUGH = {"efConstruction": 200.0}
 THOROUGH_FROM = 200_000
 NPROBE = (10, 20, 50)
@@ -41,10 +40,10 @@ def candidates(
 ) -> list[Candidate]:
     """Return what may suit n vectors of `dim` dimensions, the simpler and more exact first.
 
-    Exact search, codes of 8 and 16 bits, HNSW (Malkov & Yashunin 2016) of whole vectors, and, with
-    the best hits compared again, of their first principal components, and 4-bit codes in registers
-    (André et al. 2015) at every size; inverted lists (Jégou et al. 2011) up to a million vectors,
-    from there to ten million with product quantization after a learned rotation (Ge et al. 2013).
+    At every size: exact search, codes of 8 and 16 bits, HNSW (Malkov & Yashunin 2016) of whole
+    vectors and of first principal components, and 4-bit codes in registers (André et al. 2015).
+    Inverted lists (Jégou et al. 2011) up to a million vectors; from there to ten million with
+    product quantization after a learned rotation (Ge et al. 2013).
 
     Kinds that `trained_on` vectors, those in the trial, can't train are left out.
     """

@@ -44,11 +44,10 @@ class Nearest:
 class ExactIndex(Index):
     """The same hits as FAISS's IndexFlatL2, up to ties within rounding, for a fraction of the work.
 
-    Beside each vector stand its first principal components and the length of the rest. From these
-    alone follows a bound that its distance can't fall below, rounding included (`prefix_bound`).
-    A search compares the few vectors of the best bounds exactly. The k-th best of their distances
-    is the limit: every other vector whose bound is within it is compared too, by FAISS itself.
-    Where the bound doesn't prune enough to pay, it is plain Flat.
+    From a vector's first principal components and the length of the rest follows a bound that its
+    distance can't fall below, rounding included (`prefix_bound`). A search compares the few vectors
+    of the best bounds. The k-th best of their distances is the limit: every other vector whose
+    bound is within it is compared too. Where that doesn't pay, the index is plain Flat.
 
     Args:
         components: how many; 0: plain Flat; None: what is fastest for a sample of the vectors,
@@ -61,7 +60,9 @@ class ExactIndex(Index):
 
     def __init__(self, components: int | None = None, threads: int | None = None) -> None:
         if components is not None and components < 0:
-            raise ValueError(f"components: {components}; it takes 0 (plain Flat), more, or null")
+            raise ValueError(
+                f"components: {components} is no number; 0: plain Flat; null: try some."
+            )
         self.components = components
         self.threads = threads
         self._flat = FaissIndex("Flat", threads=threads)

@@ -95,7 +95,7 @@ class FaissIndex(Index):
     def build(self, embeddings: np.ndarray) -> None:
         """Train where the kind needs it, and index the vectors."""
         vectors = as_unit_vectors(embeddings)
-        with self._threads(), self._filling():
+        with self._filling():
             index = self._trained(vectors)
             index.add(vectors)
         self._index = index
@@ -103,7 +103,7 @@ class FaissIndex(Index):
 
     def train(self, embeddings: np.ndarray) -> None:
         """Train on float32 (m, dim) unit vectors, and hold none yet."""
-        with self._threads(), self._filling():
+        with self._filling():
             self._index = self._trained(as_unit_vectors(embeddings))
             self._mapped = False
 
@@ -135,7 +135,7 @@ class FaissIndex(Index):
         In a shard with inverted lists, `first` is the position that the first one is to have once
         the shard is joined.
         """
-        with self._threads(), self._filling():
+        with self._filling():
             index = self._changeable()
             vectors = as_unit_vectors(embeddings)
             if first is None or inverted(index) is None:
@@ -274,7 +274,8 @@ class FaissIndex(Index):
     @contextmanager
     def _filling(self) -> Iterator[None]:
         try:
-            yield
+            with self._threads():
+                yield
         except RuntimeError as error:
             raise ValueError(
                 f"factory: FAISS can't fill {self.factory}: {reason(error)}"

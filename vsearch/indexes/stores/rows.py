@@ -24,7 +24,7 @@ class StoredRows:
         return len(self.serials)
 
     def without(self, positions: np.ndarray) -> "StoredRows":
-        """Return what is left without the rows at int64 (m,) positions."""
+        """Return these without the rows at int64 (m,) positions."""
         return StoredRows(self.collection, np.delete(self.serials, positions), self.dim)
 
     def vectors(self, positions: np.ndarray) -> np.ndarray:
@@ -40,11 +40,11 @@ class StoredRows:
         return max(0, len(self) - there)
 
     def search(self, queries: np.ndarray, k: int, allowed: np.ndarray | None) -> Hits:
-        """Return the k best hits for float32 (q, dim) queries among the rows that bool (n,) marks.
+        """Return the k best hits of float32 (q, dim) queries among the rows that bool (n,) marks.
 
-        The vector store is told which serials count. Where that would be too long, it is asked for
-        more hits, and if these don't suffice, for piece after piece. Behind a filter, a query with
-        places left is compared with each vector.
+        The vector store is told which serials count. Where these are too many, it is asked for more
+        hits, and if they don't suffice, piece by piece. Behind a filter, a query with places left
+        is compared with each vector.
         """
         places = np.arange(len(self)) if allowed is None else np.flatnonzero(allowed)
         serials = self.serials[places]
@@ -75,7 +75,7 @@ class StoredRows:
         return where(serials, self.collection.most_listed)
 
     def _search_untold(self, queries: np.ndarray, k: int, serials: np.ndarray) -> Hits:
-        """Search among so many serials that the vector store can't be told them all at once."""
+        """Search among more serials than the vector store can be told at once."""
         more = min(self.collection.most_hits, 2 * k * len(self) // len(serials) + 1)
         scores, positions = self._found(queries, more, hull(serials), serials)
         scores = scores[:, :k]

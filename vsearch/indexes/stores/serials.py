@@ -20,7 +20,7 @@ class Where:
 def first_serial(after: int) -> int:
     """Return the first of a new block of serials: of this millisecond, and above `after`.
 
-    No serial is given twice: a later write has higher ones, whatever was deleted in between.
+    So no serial is given twice, whatever was deleted.
     """
     return max(int(time.time() * 1000) * ROWS, after + 1)
 
