@@ -15,6 +15,7 @@ from rich import get_console
 
 from vsearch.errors import BundleError, ConfigError
 from vsearch.indexes.base import Index
+from vsearch.indexes.vector_store import VectorStoreIndex
 from vsearch.models.backbones.base import Backbone
 from vsearch.models.heads.base import Head
 from vsearch.models.precision import quickest
@@ -152,7 +153,8 @@ class TrainerCLI(LightningCLI):
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if index is not None and hasattr(callback, "use_index"):
                 callback.use_index(index)
-            if getattr(getattr(callback, "index", None), "secret", False):
+            used = getattr(callback, "index", None)
+            if isinstance(used, VectorStoreIndex) and used.collection.secret:
                 raise ConfigError(
                     "index.init_args.url",
                     "the run keeps a copy of its config: leave user and password out, and put "

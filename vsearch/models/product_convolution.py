@@ -1,4 +1,4 @@
-from typing import Self
+from typing import Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -25,9 +25,9 @@ class ProductConv2d(nn.Conv2d):
             product = cls(
                 layer.in_channels,
                 layer.out_channels,
-                layer.kernel_size,
-                layer.stride,
-                layer.padding,
+                layer.kernel_size,  # type: ignore[arg-type]
+                layer.stride,  # type: ignore[arg-type]
+                layer.padding,  # type: ignore[arg-type]
                 bias=layer.bias is not None,
             )
         product.weight = layer.weight
@@ -72,7 +72,7 @@ def as_product(layer: nn.Conv2d, maps: Tensor) -> Tensor:
     """
     rows, columns = layer.kernel_size
     down, right = layer.stride
-    edge_y, edge_x = layer.padding  # type: ignore[misc]
+    edge_y, edge_x = cast(tuple[int, int], layer.padding)
     padded = F.pad(maps.permute(0, 2, 3, 1), (0, 0, edge_x, edge_x, edge_y, edge_y))
     height = (padded.shape[1] - rows) // down + 1
     width = (padded.shape[2] - columns) // right + 1

@@ -54,7 +54,7 @@ def rebuilds() -> Callable[[Backbone], Backbone]:
     """
 
     def check(backbone: Backbone) -> Backbone:
-        again = build(json.loads(json.dumps(backbone.spec())), Backbone)
+        again = build(json.loads(json.dumps(backbone.spec())), Backbone, torch.nn.Module)
         again.load_state_dict(dict(backbone.state_dict()))
         photos = _photos(backbone)
         features = backbone.eval()(photos)

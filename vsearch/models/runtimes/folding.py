@@ -29,8 +29,9 @@ def fold(network: nn.Module) -> int:
 
         convolution = network.get_submodule(str(before.target))
         norm = network.get_submodule(str(node.target))
-        is_norm = type(norm) is nn.BatchNorm2d and norm.running_mean is not None
-        if is_norm and type(convolution) in (nn.Conv2d, ProductConv2d):
+        if type(norm) is not nn.BatchNorm2d or norm.running_mean is None:
+            continue
+        if type(convolution) is nn.Conv2d or type(convolution) is ProductConv2d:
             network.set_submodule(str(before.target), fuse_conv_bn_eval(convolution, norm))
             network.set_submodule(str(node.target), nn.Identity())
             folded += 1

@@ -41,8 +41,8 @@ class Column:
 
     def __init__(self, values: pa.ChunkedArray) -> None:
         if pa.types.is_nested(values.type):  # lists and the like have no hash
-            texts = [None if value is None else str(value) for value in values.to_pylist()]
-            values = pa.chunked_array([pa.array(texts, pa.string())])
+            plain = [None if value is None else str(value) for value in values.to_pylist()]
+            values = pa.chunked_array([pa.array(plain, pa.string())])
         if pa.types.is_null(values.type):
             values = values.cast(pa.string())
         if pa.types.is_floating(values.type):

@@ -5,6 +5,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
@@ -92,13 +93,19 @@ def create_app(
 
 
 def _add_routes(app: FastAPI, settings: Settings) -> None:
-    errors = {status: described(text) for status, text in ERRORS.items()}
+    errors: dict[int | str, dict[str, Any]] = {
+        status: described(text) for status, text in ERRORS.items()
+    }
     checked = [*DESCRIBED, Depends(refuse_unknown)]
     for routes in (search_routes, explain_routes, item_routes, status_routes):
         app.include_router(routes.router, dependencies=checked, responses=errors)
     app.include_router(status_routes.open_router)
     if settings.admin_keys:
-        refusals = {401: errors[401], 409: described(NOT_SWAPPED), 429: errors[429]}
+        refusals: dict[int | str, dict[str, Any]] = {
+            401: errors[401],
+            409: described(NOT_SWAPPED),
+            429: errors[429],
+        }
         app.include_router(admin_routes.router, dependencies=DESCRIBED, responses=refusals)
 
 

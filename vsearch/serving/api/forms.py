@@ -15,8 +15,8 @@ EMPTY = [""]  # what the manual fills in: a form's empty field counts as not giv
 LARGEST = 1e6  # pixels
 
 
-def _pixels(description: str, **limit: float) -> Any:
-    return Form(le=LARGEST, description=description, examples=EMPTY, **limit)
+def _pixels(description: str, ge: float | None = None, gt: float | None = None) -> Any:
+    return Form(ge=ge, gt=gt, le=LARGEST, description=description, examples=EMPTY)
 
 
 async def region(
