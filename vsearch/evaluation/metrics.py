@@ -78,7 +78,8 @@ def chance(n_relevant: np.ndarray, n_gallery: int | np.ndarray) -> dict[str, np.
     """
     n = np.broadcast_to(n_gallery, n_relevant.shape)
     _refuse(n_relevant < 1, "have nothing relevant in the gallery", "Leave them out first.")
-    _refuse(n_relevant > n, "have more relevant items than N", "Count both over one gallery.")
+    excess = "have more relevant items than the gallery has items"
+    _refuse(n_relevant > n, excess, "Count both over one gallery.")
     p = n_relevant / n
     harmonic = np.cumsum(1 / np.arange(1, n_relevant.max(initial=1) + 1))[n_relevant - 1]
     again = (n_relevant - 1) / np.maximum(n - 1, 1)  # the chance of a second hit, given one
