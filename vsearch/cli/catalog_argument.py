@@ -30,7 +30,8 @@ def read_source(path: str | Path) -> CatalogItems:
     if isinstance(catalog, FolderCatalog) and items["label"].nunique() == 1:
         raise CatalogError(
             f"{path}: all photos lie in one folder, {items['label'].iloc[0]!r}, and a folder "
-            "stands for a label. Name the folder above, a table with labels, or a catalog's YAML."
+            "stands for a label. Name the folder "
+            "that holds the labels' folders, a table with labels, or a catalog's YAML."
         )
     counts: dict[str, int] = getattr(catalog, "report", {})
     kept = ("rows", "items", "small_labels")

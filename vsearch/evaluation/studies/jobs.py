@@ -105,7 +105,10 @@ def plan(
         measured_on[cell] = {key: own[key] for key in own if key.startswith(MEASURED_ON)}
     for cell, own in measured_on.items():
         for change in changes(measured_on[study.baseline], own, study.baseline, cell):
-            raise StudyError(f"all cells need the same catalog and split. {change}")
+            raise StudyError(
+                "all cells are measured with the same queries, so they need the same catalog and "
+                f"split. {change}"
+            )
     return [_job(cell, seed, words[cell], flat[cell], folder) for cell, seed in pairs]
 
 
