@@ -19,9 +19,10 @@ class Calibration:
     """What a bundle's scores are worth, learnt from held-out queries, whose right label is known.
 
     **The threshold** is split conformal prediction (Vovk, Gammerman & Shafer 2005, "Algorithmic
-    Learning in a Random World", chapter 4.5) among the held-out queries whose best hit is right: of
-    their m best scores the k-th lowest, k = floor(error_rate * (m + 1)). Below 1 / error_rate - 1
-    right ones (9 for 0.1) k is 0, and there is no threshold.
+    Learning in a Random World", chapter 4.5; Lei et al. 2018, "Distribution-Free Predictive
+    Inference for Regression") among the held-out queries whose best hit is right: of their m best
+    scores the k-th lowest, k = floor(error_rate * (m + 1)). Below 1 / error_rate - 1 right ones (9
+    for 0.1) k is 0, and there is no threshold.
 
     - Guaranteed: of queries whose best hit is right, at most `error_rate` are told "no good match",
       on average over drawings of the held-out queries; for one drawing the rate varies as
@@ -32,9 +33,9 @@ class Calibration:
 
     **The probability** that a hit's label is right rises with its score: isotonic regression
     (Zadrozny & Elkan 2002, "Transforming Classifier Scores into Accurate Multiclass Probability
-    Estimates"). Right counts as (r + 1) / (r + 2) and wrong as 1 / (w + 2) for r right and w wrong
-    hits (Platt 1999, "Probabilistic Outputs for Support Vector Machines"), so that nothing is
-    certain. It is a fit, not a guarantee.
+    Estimates"; pool adjacent violators, Ayer et al. 1955). Right counts as (r + 1) / (r + 2) and
+    wrong as 1 / (w + 2) for r right and w wrong hits (Platt 1999, "Probabilistic Outputs for
+    Support Vector Machines"), so that nothing is certain. It is a fit, not a guarantee.
 
     Attributes:
         threshold: lowest best score, a cosine, that is a good match; None: nothing can be promised.

@@ -40,7 +40,8 @@ def reliability(probabilities: np.ndarray, right: np.ndarray) -> dict[str, Any]:
     """Compare probabilities, float (n,), with what came true, bool (n,), as plain JSON values.
 
     `expected_calibration_error` is the mean distance, 0..1, between probability and share of right
-    ones in ten bins of equal width, weighted by their hits (Guo et al. 2017, "On Calibration of
+    ones in ten bins of equal width, weighted by their hits (Naeini et al. 2015, "Obtaining
+    Well Calibrated Probabilities Using Bayesian Binning"; Guo et al. 2017, "On Calibration of
     Modern Neural Networks"), None without hits. `bins` leaves out those without hits.
     """
     places = np.minimum((probabilities * BINS).astype(int), BINS - 1)

@@ -12,7 +12,8 @@ def phash(square: np.ndarray) -> np.ndarray:
 
     Of the lowest 16 x 16 frequencies of the grey photo's discrete cosine transform (DCT-II), a bit
     tells whether one is above their median. This is `phash` of the Python package ImageHash 4.3
-    with `hash_size=16`, after C. Zauner, "Implementation and benchmarking of perceptual image hash
+    with `hash_size=16`, after N. Krawetz, "Looks Like It" (2011),
+    and C. Zauner, "Implementation and benchmarking of perceptual image hash
     functions" (2010), in a tenth of the time.
     """
     low = COSINES @ (square @ GREY) @ COSINES.T
