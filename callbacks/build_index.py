@@ -10,8 +10,9 @@ from torch import Tensor
 from callbacks.epochs import EpochMetrics
 from callbacks.run_objects import catalog_data, metric_learner
 from callbacks.tensorboard import show_report
+from vsearch.bundle.exports.export import Wanted, export
 from vsearch.bundle.writing import fingerprint_of, write_bundle
-from vsearch.errors import BundleError, ConfigError
+from vsearch.errors import BundleError, ConfigError, VsearchError
 from vsearch.evaluation import calibration
 from vsearch.evaluation.final_evaluation import FinalEvaluation
 from vsearch.evaluation.run_report import RunReport
@@ -39,6 +40,7 @@ class BuildIndex(Callback):
             everything a second time.
         error_rate: how many photos whose best hit is right may be told "no good match" (see
             `Calibration`).
+        export: also write the network as ONNX, so that searching and serving need no PyTorch.
     """
 
     def __init__(
@@ -46,11 +48,13 @@ class BuildIndex(Callback):
         index: Index | None = None,
         baseline: bool = True,
         error_rate: float = calibration.ERROR_RATE,
+        export: bool = True,
     ) -> None:
         calibration.check_rate(error_rate)
         self.index = ExactIndex() if index is None else index  # an empty index is falsy
         self.baseline = baseline
         self.error_rate = error_rate
+        self.export = export
         self._has_own_index = index is not None
         self._initial_weights: dict[str, Tensor] = {}
         self._metrics = EpochMetrics()
@@ -143,6 +147,10 @@ class BuildIndex(Callback):
         history = TrainingHistory(self._metrics.rows(), epoch, epoch_s)
         report = fit_report(evaluation, history, final_evaluation.network_of(module))
         self._write_bundle(trainer, built, evaluation, report)
+        if self.export:
+            self._export()
+        show(report)
+        show_closing(report, self.folder)
 
     def _write_bundle(
         self,
@@ -151,7 +159,7 @@ class BuildIndex(Callback):
         evaluation: FinalEvaluation,
         report: RunReport,
     ) -> None:
-        """Write the bundle and show what is in it."""
+        """Write the bundle."""
         module = metric_learner(trainer.lightning_module)
         data = evaluation.data
         content = report.to_json()
@@ -166,5 +174,13 @@ class BuildIndex(Callback):
             evaluation.gallery,
         )
         show_report(trainer.loggers, report, picture)
-        show(report)
-        show_closing(report, self.folder)
+
+    def _export(self) -> None:
+        """Write the network as ONNX beside its weights."""
+        try:
+            export(self.folder, Wanted("onnx"))
+        except VsearchError as error:
+            rank_zero_warn(
+                "BuildIndex: the network has no ONNX export, so that PyTorch will search and serve "
+                f"this bundle. {error}"
+            )

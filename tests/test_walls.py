@@ -24,7 +24,12 @@ TRAINING = {"torch", "torchvision", "lightning", "pytorch_metric_learning"}
 # Where they may be imported: folders and files of vsearch/.
 COMPUTES = ("models", "training", "evaluation/studies", "cli/trainer.py")
 # ... and, among these, where they may not: they compute without PyTorch.
-WITHOUT = ("models/runtimes/base.py", "models/runtimes/onnx.py", "models/runtimes/openvino.py")
+WITHOUT = (
+    "models/runtimes/base.py",
+    "models/runtimes/onnx.py",
+    "models/runtimes/openvino.py",
+    "models/score_maps.py",
+)
 FILES = sorted((ROOT / "vsearch").rglob("*.py"))
 
 # Runs vsearch in a process in which importing some packages raises.

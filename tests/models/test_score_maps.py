@@ -16,8 +16,10 @@ from vsearch.models.embedder import Embedder
 from vsearch.models.heads.linear import LinearHead
 from vsearch.models.heads.mlp import MLPHead
 from vsearch.models.normalising import normalise
+from vsearch.models.positions import can_split
+from vsearch.models.runtimes.base import ExplainError
 from vsearch.models.runtimes.torch import TorchRuntime
-from vsearch.models.score_maps import ExplainError, can_split, split_score
+from vsearch.models.score_maps import split_score
 
 
 def torchvision(name: str = "resnet18", **arguments) -> TorchvisionBackbone:
@@ -56,7 +58,7 @@ def pair(made: Embedder, folder) -> tuple[np.ndarray, np.ndarray]:
 def test_the_parts_of_each_photo_sum_to_the_score(make, shape, head, tmp_path):
     made = embedder(make(), head and head(5))
     query, item = pair(made, tmp_path)
-    found = split_score(made, query, item)
+    found = split_score(TorchRuntime(made), query, item)
     one, other = TorchRuntime(made).embed(np.stack([query, item]))
     assert can_split(made)
     assert found.score == pytest.approx(float(one @ other), abs=1e-4)
@@ -70,7 +72,7 @@ def test_the_parts_of_each_photo_sum_to_the_score(make, shape, head, tmp_path):
 def test_a_position_against_a_plain_loop(tmp_path):
     made = embedder(AveragingBackbone(), LinearHead(5))
     query, item = pair(made, tmp_path)
-    parts = split_score(made, query, item).query
+    parts = split_score(TorchRuntime(made), query, item).query
     with torch.inference_mode():
         photo = normalise(torch.from_numpy(query), made.preprocessing)
         found = made.backbone.feature_map(photo[None])[0]
@@ -95,7 +97,7 @@ def test_what_is_not_there_has_no_part(tmp_path):
     query = np.zeros((3, 16, 16), np.uint8)
     query[:, :4, :4] = 255  # all else is black, and black makes nothing
     item = np.random.default_rng(0).integers(0, 256, query.shape, np.uint8)
-    maps = split_score(made, query, item)
+    maps = split_score(TorchRuntime(made), query, item)
     assert float(maps.query[:3, :3].sum()) == pytest.approx(maps.score, abs=1e-5)
     assert not maps.query[3:].any()
     assert not maps.query[:, 3:].any()
@@ -104,7 +106,7 @@ def test_what_is_not_there_has_no_part(tmp_path):
 def test_a_photo_beside_itself_has_score_1(tmp_path):
     made = embedder(torchvision())
     query, _ = pair(made, tmp_path)
-    maps = split_score(made, query, query)
+    maps = split_score(TorchRuntime(made), query, query)
     assert maps.score == pytest.approx(1, abs=1e-6)
     assert np.array_equal(maps.query, maps.item)
 
@@ -147,7 +149,10 @@ def test_what_does_not_split_is_refused(make, head, message):
     size = made.preprocessing.size
     assert not can_split(made)
     with pytest.raises(ExplainError, match=message):
-        split_score(made, *np.random.default_rng(0).integers(0, 256, (2, 3, size, size), np.uint8))
+        split_score(
+            TorchRuntime(made),
+            *np.random.default_rng(0).integers(0, 256, (2, 3, size, size), np.uint8),
+        )
 
 
 class Boasting(AveragingBackbone):

@@ -24,10 +24,10 @@ def explaining(monkeypatch):
     when it starts.
     """
     parts = np.array([[0.25, 0.25], [0.5, -0.1]], np.float32)
-    monkeypatch.setattr("vsearch.serving.api.served_bundle.can_explain", lambda manifest: True)
+    monkeypatch.setattr("vsearch.serving.api.served_bundle.ServedBundle.explains", True)
     monkeypatch.setattr(
-        "vsearch.models.score_maps.split_score",
-        lambda embedder, query, item: ScoreMaps(0.9, parts, parts),
+        "vsearch.serving.api.explain_routes.split_score",
+        lambda runtime, query, item: ScoreMaps(0.9, parts, parts),
     )
 
 

@@ -51,7 +51,7 @@ class Embedder(nn.Module):
         """Return embeddings, float32 (B, dim), L2-normalised, of normalised photos, float (B, 3, S,
         S).
         """
-        return self._from_features(self.backbone(photos))
+        return self.from_features(self.backbone(photos))
 
     def embed_photos(self, photos: Tensor) -> Tensor:
         """Return the embeddings of photos (B, 3, S, S): uint8, or float and normalised already."""
@@ -71,9 +71,10 @@ class Embedder(nn.Module):
             )
         if not torch.is_autocast_enabled(maps.device.type):
             maps = maps.to(next(self.parameters()).dtype)
-        return self._from_features(self.cut.rest(maps))
+        return self.from_features(self.cut.rest(maps))
 
-    def _from_features(self, features: Tensor) -> Tensor:
+    def from_features(self, features: Tensor) -> Tensor:
+        """Return embeddings, float32 (B, dim), L2-normalised, of the backbone's features."""
         values = features if self.head is None else self.head(features)
         # bfloat16 is too coarse for unit length; random EfficientNets make values of 1e-13, below
         # the usual eps

@@ -11,7 +11,7 @@ from vsearch.models.backbones.base import Backbone
 from vsearch.models.backbones.restored import restored
 from vsearch.models.embedder import Embedder
 from vsearch.models.heads.base import Head
-from vsearch.models.score_maps import can_split
+from vsearch.models.positions import can_split
 
 
 def restored_embedder(manifest: dict[str, Any], weights: Path) -> Embedder:

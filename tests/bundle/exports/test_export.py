@@ -2,13 +2,16 @@ import json
 import re
 import shutil
 import time
+from dataclasses import asdict
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from refusals import refusal
 from small_service import served_bundle
 from test_torch import photos
+from tiny import AveragingBackbone
 
 from vsearch.bundle.exports import choice
 from vsearch.bundle.exports.choice import choose
@@ -18,13 +21,17 @@ from vsearch.bundle.generations.manifest import read_fitted
 from vsearch.bundle.opening import open_bundle
 from vsearch.cli.main import main
 from vsearch.errors import BundleError
+from vsearch.models.embedder import Embedder
+from vsearch.models.heads.linear import LinearHead
+from vsearch.models.runtimes.base import METADATA, ExplainError
 from vsearch.models.runtimes.onnx import OnnxRuntime
+from vsearch.models.runtimes.onnx_export import to_onnx, to_openvino
 from vsearch.models.runtimes.openvino import OpenvinoRuntime
+from vsearch.models.runtimes.torch import TorchRuntime
 from vsearch.optional_packages import require
 
 RUNTIMES = {"onnx": OnnxRuntime, "openvino": OpenvinoRuntime}
-for package in ("onnx", "onnxruntime", "onnxscript", "openvino"):
-    pytest.importorskip(package)
+pytest.importorskip("openvino")
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +64,27 @@ def test_it_embeds_batches_of_any_size_as_pytorch_does(bundle, name, n):
     found = RUNTIMES[name](bundle / "exports" / name).embed(photos(n))
     assert (found.dtype, found.shape) == (np.float32, (n, 8))
     assert np.allclose(found, open_bundle(bundle, "torch").runtime.embed(photos(n)), atol=1e-5)
+
+
+@pytest.mark.parametrize("head", [None, LinearHead(5)], ids=["no head", "linear head"])
+def test_its_positions_are_pytorchs(tmp_path, name, head):
+    torch.manual_seed(0)
+    embedder = Embedder(AveragingBackbone(), head).eval()
+    file = to_onnx(embedder, tmp_path, {METADATA: asdict(embedder.preprocessing)})
+    if name == "openvino":
+        to_openvino(file, tmp_path, {METADATA: asdict(embedder.preprocessing)})
+    runtime = RUNTIMES[name](tmp_path)
+    pytorch = TorchRuntime(embedder)
+    for n in (1, 3):
+        found = runtime.embed_positions(photos(n))
+        assert found.shape == (n, embedder.dim, 8, 8)
+        assert np.allclose(found, pytorch.embed_positions(photos(n)), atol=1e-5)
+        assert np.allclose(runtime.embed(photos(n)), pytorch.embed(photos(n)), atol=1e-5)
+
+
+def test_a_network_without_positions_exports_none(bundle, name):
+    with pytest.raises(ExplainError, match="this network's scores don't split"):
+        RUNTIMES[name](bundle / "exports" / name).embed_positions(photos(1))
 
 
 def test_the_answer_of_one_batch_is_not_overwritten_by_the_next(bundle, name):
@@ -211,18 +239,15 @@ def test_without_an_export_a_named_runtime_is_refused_and_auto_stays(tmp_path, n
     assert chosen(folder, "auto").runtime.name == "torch"
 
 
-def test_without_its_package_a_named_runtime_is_refused_and_auto_does_without(
-    bundle, name, monkeypatch
-):
-    from vsearch.models.runtimes import onnx, openvino
+def test_without_openvino_a_named_runtime_is_refused_and_auto_does_without(bundle, monkeypatch):
+    from vsearch.models.runtimes import openvino
 
-    module = {"onnx": onnx, "openvino": openvino}[name]
     monkeypatch.setattr(
-        module, "require", lambda package, extra: require(f"{package}_that_is_not_there", extra)
+        openvino, "require", lambda package, extra: require(f"{package}_that_is_not_there", extra)
     )
-    with pytest.raises(BundleError, match=f"uv sync --extra {name}"):
-        chosen(bundle, name)
-    assert f"`uv sync --extra {name}` installs it" in chosen(bundle, "auto").why
+    with pytest.raises(BundleError, match="uv sync --extra openvino"):
+        chosen(bundle, "openvino")
+    assert "`uv sync --extra openvino` installs it" in chosen(bundle, "auto").why
 
 
 def test_items_are_added_by_the_runtime_that_is_asked_for(copied, name, tmp_path, capsys):

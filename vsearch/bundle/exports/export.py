@@ -3,7 +3,7 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -38,7 +38,7 @@ class Wanted:
     """
 
     name: Name
-    bounds: Bounds
+    bounds: Bounds = field(default_factory=Bounds)
     photos: Sequence[Path] = ()
     out: Path | None = None
 
@@ -78,10 +78,10 @@ def _fill(made: Path, live: Live, embedder: "Embedder", wanted: Wanted) -> None:
         METADATA: asdict(embedder.preprocessing),
     }
     if wanted.name == "onnx":
-        to_onnx(embedder, made, metadata, extra="onnx")
+        to_onnx(embedder, made, metadata)
     else:
         with tempfile.TemporaryDirectory() as temporary:
-            file = to_onnx(embedder, Path(temporary), metadata, extra="openvino")
+            file = to_onnx(embedder, Path(temporary), metadata)
             to_openvino(file, made, metadata)
 
     kind = OnnxRuntime if wanted.name == "onnx" else OpenvinoRuntime

@@ -9,7 +9,7 @@ from vsearch.errors import BundleError
 from vsearch.models.runtimes.base import EXPORTS, FILES, Name
 
 LINEAGE = "export.json"
-SCHEMA = 1
+SCHEMA = 2  # 2: with the positions of networks whose scores split
 PRECISION = "float32"  # of what is exported; OpenVINO computes it in bfloat16 too
 
 
@@ -39,7 +39,8 @@ def read(folder: Path, name: Name, manifest: dict[str, Any]) -> Export:
         wanted = [SCHEMA, name, PRECISION]
         if found != wanted:
             raise BundleError(
-                f"{path}: schema, format and precision are {found}; here they must be {wanted}."
+                f"{path}: schema, format and precision are {found}; here they must be {wanted}. "
+                "Delete the folder and export anew: python -m vsearch export"
             )
         check_model(lineage["model"], model_of(manifest), f"{folder}: the export is")
         for file in FILES[name]:

@@ -21,8 +21,8 @@ class Bounds:
         top10_overlap: mean share of PyTorch's ten best items that are among the export's.
     """
 
-    lowest_cosine: float
-    top10_overlap: float
+    lowest_cosine: float = 0.9999
+    top10_overlap: float = 0.99
 
 
 def embedded(runtime: Runtime, held: Held) -> np.ndarray:

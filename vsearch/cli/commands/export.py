@@ -4,8 +4,9 @@ The export takes photos as squares, uint8 (B, 3, S, S), of any number B, normali
 gives unit vectors, float32 (B, dim). Up to 500 of the run's test photos, or else of the items', and
 those that the bundle keeps, are embedded with PyTorch in float32 and with the export: if a cosine
 is too low, or if the ten best items that the bundle's index finds are too different, the command
-ends with status 1 and leaves nothing behind. `serve` takes exports from BUNDLE/exports. Needs the
-extra: uv sync --extra onnx, or --extra openvino
+ends with status 1 and leaves nothing behind. Every command that embeds photos takes exports from
+BUNDLE/exports; a fit writes the one for ONNX Runtime itself. OpenVINO is an extra: uv sync --extra
+openvino
 """
 
 import argparse

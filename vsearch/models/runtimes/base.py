@@ -4,6 +4,7 @@ from typing import Literal
 import numpy as np
 
 from vsearch.data.photos import Preprocessing
+from vsearch.errors import VsearchError
 
 Name = Literal["torch", "onnx", "openvino"]
 Precision = Literal["float32", "bfloat16"]
@@ -14,12 +15,19 @@ FILES: dict[Name, tuple[str, ...]] = {
 # of exported models
 INPUT = "squares"
 OUTPUT = "embeddings"
+POSITIONS = "positions"  # the second output of a network whose scores split over positions
 METADATA = "preprocessing"
 EXPORTS = "exports"  # a bundle's folder of them: in no manifest, each has its own JSON
 
 
+class ExplainError(VsearchError):
+    """The network's scores don't split over positions; the message says why."""
+
+
 class Runtime(ABC):
-    """Photos to embeddings, by one library. Safe to call from one thread at a time.
+    """Photos to embeddings, by one library.
+
+    `embed` may be called from one thread at a time, `embed_positions` at any time.
 
     Attributes:
         name: of the library.
@@ -36,6 +44,16 @@ class Runtime(ABC):
     @abstractmethod
     def embed(self, photos: np.ndarray) -> np.ndarray:
         """Return unit vectors, float32 (B, dim), of photos, uint8 (B, 3, S, S); see `to_square`."""
+
+    @abstractmethod
+    def embed_positions(self, photos: np.ndarray) -> np.ndarray:
+        """Return each position's embedding, float32 (B, dim, h, w), of photos, as `embed` takes.
+
+        Their mean over the positions is the photo's embedding before it gets unit length.
+
+        Raises:
+            ExplainError: the network has no such positions.
+        """
 
     def use_gpu(self) -> bool:
         """Compute on a GPU, if the library can and there is one; return whether it does."""

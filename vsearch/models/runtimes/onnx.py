@@ -5,8 +5,16 @@ import numpy as np
 
 from vsearch.data.photos import Preprocessing
 from vsearch.models.processor import usual_threads
-from vsearch.models.runtimes.base import FILES, INPUT, METADATA, OUTPUT, Precision, Runtime
-from vsearch.optional_packages import require
+from vsearch.models.runtimes.base import (
+    FILES,
+    INPUT,
+    METADATA,
+    OUTPUT,
+    POSITIONS,
+    ExplainError,
+    Precision,
+    Runtime,
+)
 
 
 class OnnxRuntime(Runtime):
@@ -16,20 +24,20 @@ class OnnxRuntime(Runtime):
         folder: an export's.
         precision: float32.
         threads: 0: as many as PyTorch would take.
-
-    Raises:
-        MissingPackage: onnxruntime is not installed.
     """
 
     name = "onnx"
 
     def __init__(self, folder: Path, precision: Precision = "float32", threads: int = 0) -> None:
-        library = require("onnxruntime", "onnx")
-        options = library.SessionOptions()
+        import onnxruntime  # it takes most of a second
+
+        options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or usual_threads()
         options.log_severity_level = 3  # errors
         path = folder / FILES["onnx"][0]
-        self.session = library.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self.session = onnxruntime.InferenceSession(
+            path, options, providers=["CPUExecutionProvider"]
+        )
         self.precision = precision
 
         metadata = self.session.get_modelmeta().custom_metadata_map
@@ -40,3 +48,10 @@ class OnnxRuntime(Runtime):
         """Return unit vectors, float32 (B, dim), of photos, uint8 (B, 3, S, S)."""
         (vectors,) = self.session.run([OUTPUT], {INPUT: photos})
         return np.asarray(vectors)
+
+    def embed_positions(self, photos: np.ndarray) -> np.ndarray:
+        """Return each position's embedding, float32 (B, dim, h, w); see `Runtime`."""
+        if POSITIONS not in [output.name for output in self.session.get_outputs()]:
+            raise ExplainError("the export has no positions: this network's scores don't split")
+        (positions,) = self.session.run([POSITIONS], {INPUT: photos})
+        return np.asarray(positions)

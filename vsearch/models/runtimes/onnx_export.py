@@ -3,56 +3,60 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import onnx
 import torch
 from torch import Tensor, nn
 
 from vsearch.models.embedder import Embedder
 from vsearch.models.normalising import normalise
-from vsearch.models.runtimes.base import FILES, INPUT, OUTPUT
+from vsearch.models.positions import can_split, of_maps
+from vsearch.models.runtimes.base import FILES, INPUT, OUTPUT, POSITIONS
 from vsearch.optional_packages import require
 
 ROWS = 2  # of the photos it is traced with; of one row the exporter would make a constant
 
 
 class FromSquares(nn.Module):
-    """A network that normalises photos by itself."""
+    """A network that normalises photos by itself; with its positions where its scores split."""
 
     def __init__(self, embedder: Embedder) -> None:
         super().__init__()
         self.embedder = embedder
+        self.outputs = [OUTPUT, POSITIONS] if can_split(embedder) else [OUTPUT]
 
-    def forward(self, squares: Tensor) -> Tensor:
-        """Return unit vectors, float32 (B, dim), of photos, uint8 (B, 3, S, S)."""
-        vectors: Tensor = self.embedder(normalise(squares, self.embedder.preprocessing))
-        return vectors
+    def forward(self, squares: Tensor) -> tuple[Tensor, ...]:
+        """Return unit vectors, float32 (B, dim), of photos, uint8 (B, 3, S, S), and maybe each
+        position's embedding, float32 (B, dim, h, w).
+        """
+        photos = normalise(squares, self.embedder.preprocessing)
+        if POSITIONS not in self.outputs:
+            return (self.embedder(photos),)
+        maps = self.embedder.backbone.feature_map(photos)
+        assert maps is not None  # else scores didn't split
+        # the mean of the maps is what the backbone returns: the graph has the network once
+        return self.embedder.from_features(maps.mean((2, 3))), of_maps(self.embedder, maps)
 
 
-def to_onnx(embedder: Embedder, folder: Path, metadata: dict[str, Any], extra: str) -> Path:
+def to_onnx(embedder: Embedder, folder: Path, metadata: dict[str, Any]) -> Path:
     """Write a network, normalisation included, as ONNX for batches of any size; return the file.
 
     Args:
         embedder: in eval mode, on the CPU.
         folder: an existing one.
         metadata: is kept in the file, each value as JSON.
-        extra: what to install if something is missing.
-
-    Raises:
-        MissingPackage: onnx or onnxscript is not installed.
     """
-    onnx = require("onnx", extra)
-    require("onnxscript", extra)
-
     path = folder / FILES["onnx"][0]
+    network = FromSquares(embedder).eval()
     size = embedder.preprocessing.size
     squares = torch.zeros((ROWS, 3, size, size), dtype=torch.uint8)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter's own parts, for their next versions
         torch.onnx.export(
-            FromSquares(embedder).eval(),
+            network,
             (squares,),
             path,
             input_names=[INPUT],
-            output_names=[OUTPUT],
+            output_names=network.outputs,
             dynamo=True,
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             external_data=False,

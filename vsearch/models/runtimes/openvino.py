@@ -5,7 +5,15 @@ import numpy as np
 
 from vsearch.data.photos import Preprocessing
 from vsearch.models.processor import usual_threads
-from vsearch.models.runtimes.base import FILES, METADATA, Precision, Runtime
+from vsearch.models.runtimes.base import (
+    FILES,
+    METADATA,
+    OUTPUT,
+    POSITIONS,
+    ExplainError,
+    Precision,
+    Runtime,
+)
 from vsearch.optional_packages import require
 
 
@@ -32,7 +40,8 @@ class OpenvinoRuntime(Runtime):
         }
         core = library.Core()
         model = core.read_model(folder / FILES["openvino"][0])
-        self.request = core.compile_model(model, "CPU", config).create_infer_request()
+        self.compiled = core.compile_model(model, "CPU", config)
+        self.request = self.compiled.create_infer_request()
         self.precision = precision
 
         kept = model.get_rt_info(["vsearch", METADATA]).astype(str)
@@ -41,5 +50,12 @@ class OpenvinoRuntime(Runtime):
 
     def embed(self, photos: np.ndarray) -> np.ndarray:
         """Return unit vectors, float32 (B, dim), of photos, uint8 (B, 3, S, S)."""
-        (vectors,) = self.request.infer([photos]).values()
+        vectors = self.request.infer([photos])[self.compiled.output(OUTPUT)]
         return np.array(vectors)  # a copy: the request writes into its own memory again
+
+    def embed_positions(self, photos: np.ndarray) -> np.ndarray:
+        """Return each position's embedding, float32 (B, dim, h, w); see `Runtime`."""
+        if POSITIONS not in [name for output in self.compiled.outputs for name in output.names]:
+            raise ExplainError("the export has no positions: this network's scores don't split")
+        request = self.compiled.create_infer_request()  # its own: `embed` may run at the same time
+        return np.array(request.infer([photos])[self.compiled.output(POSITIONS)])

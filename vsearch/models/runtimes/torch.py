@@ -2,9 +2,11 @@ from copy import deepcopy
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from vsearch.models.embedder import Embedder
 from vsearch.models.normalising import normalise
+from vsearch.models.positions import positions
 from vsearch.models.runtimes.base import Runtime
 from vsearch.models.runtimes.folding import fold
 
@@ -37,16 +39,23 @@ class TorchRuntime(Runtime):
 
     def embed(self, photos: np.ndarray) -> np.ndarray:
         """Return unit vectors, float32 (B, dim), of photos, uint8 (B, 3, S, S)."""
+        with torch.inference_mode():
+            return self.network(self._inputs(photos)).cpu().numpy()
+
+    def embed_positions(self, photos: np.ndarray) -> np.ndarray:
+        """Return each position's embedding, float32 (B, dim, h, w); see `Runtime`."""
+        with torch.inference_mode():
+            return positions(self.network, self._inputs(photos)).float().cpu().numpy()
+
+    def _inputs(self, photos: np.ndarray) -> Tensor:
         squares = torch.from_numpy(photos)
         first = next(self.network.parameters(), None)
         if first is not None:
             squares = squares.to(first.device)
-
-        with torch.inference_mode():
-            inputs = normalise(squares, self.preprocessing)
-            if self.precision == "bfloat16":
-                inputs = inputs.to(dtype=torch.bfloat16, memory_format=torch.channels_last)
-            return self.network(inputs).cpu().numpy()
+        inputs = normalise(squares, self.preprocessing)
+        if self.precision == "bfloat16":
+            inputs = inputs.to(dtype=torch.bfloat16, memory_format=torch.channels_last)
+        return inputs
 
 
 def gpu_is_there() -> bool:

@@ -4,6 +4,7 @@ from fastapi import APIRouter, Form
 from starlette.exceptions import HTTPException
 
 from vsearch.data.photos import PhotoError, open_photo
+from vsearch.models.score_maps import split_score
 from vsearch.serving.api.forms import PhotoFile, PhotoRegion
 from vsearch.serving.api.manual_examples import EXPLAIN_REPLY, ID, shown
 from vsearch.serving.api.photos import SeenPhoto, see
@@ -13,7 +14,6 @@ from vsearch.serving.api.steps import RequestSteps, Steps
 from vsearch.serving.messages import ExplainReply, Heatmap, ItemId
 
 CANNOT = "This network's scores can't be split over positions: see `explains` in /v1/info."
-NO_PYTORCH = "The service has no PyTorch, which alone can split this network's scores."
 COMPARED = "The item that the photo is compared with."
 router = APIRouter(prefix="/v1", tags=["search"])
 
@@ -31,8 +31,7 @@ async def why_similar(
     """
     row = steps.position(id)
     if not steps.bundle.explains:
-        splits = steps.bundle.searcher.manifest["explains"]
-        raise HTTPException(501, NO_PYTORCH if splits else CANNOT)
+        raise HTTPException(501, CANNOT)
     query = await steps.see(await photo.read(), region)
     item = await steps.service.decoding.run(_item_photo, steps, row)
     # in threads of the searches, so that the network's own thread goes on with its batches
@@ -40,10 +39,7 @@ async def why_similar(
 
 
 def _explain(bundle: ServedBundle, id: str, query: SeenPhoto, item: SeenPhoto) -> ExplainReply:
-    # it starts PyTorch, which takes seconds, and may be missing
-    from vsearch.models.score_maps import split_score
-
-    maps = split_score(bundle.embedder, query.square, item.square)
+    maps = split_score(bundle.runtime, query.square, item.square)
     of_query = Heatmap(parts=maps.query.tolist(), box=query.box)
     of_item = Heatmap(parts=maps.item.tolist(), box=item.box)
     return ExplainReply(id=id, score=maps.score, query=of_query, item=of_item)

@@ -1,13 +1,10 @@
 import time
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from vsearch.bundle import canaries
 from vsearch.bundle.exports.choice import WantedName, WantedPrecision
-from vsearch.bundle.network import checked_embedder
 from vsearch.bundle.opening import open_chosen
 from vsearch.data.items import boxes
 from vsearch.data.photos import Box
@@ -17,9 +14,6 @@ from vsearch.models.runtimes.base import Runtime
 from vsearch.search.searcher import Searcher
 from vsearch.serving.api.facets import HIDDEN, facets
 from vsearch.serving.messages import Facet
-
-if TYPE_CHECKING:
-    from vsearch.models.embedder import Embedder
 
 PHOTOS_LOOKED_FOR = 20  # at the start
 
@@ -34,7 +28,6 @@ class ServedBundle:
         calibration: what scores are worth; None where nothing was calibrated.
         facets: what filters can ask.
         photos_root: what items' relative paths start from.
-        explains: whether scores can be split over positions.
     """
 
     folder: Path
@@ -43,17 +36,16 @@ class ServedBundle:
     calibration: Calibration | None
     facets: list[Facet]
     photos_root: Path | None
-    explains: bool
 
     @property
     def runtime(self) -> Runtime:
         """What embeds the photos that users send."""
         return self.searcher.runtime
 
-    @cached_property
-    def embedder(self) -> "Embedder":
-        """The network in PyTorch, opened when it is first asked for."""
-        return checked_embedder(self.folder, self.searcher.manifest)
+    @property
+    def explains(self) -> bool:
+        """Whether scores can be split over positions."""
+        return bool(self.searcher.manifest["explains"])
 
     @property
     def fingerprint(self) -> str:
@@ -96,11 +88,6 @@ class ServedBundle:
         )
 
 
-def can_explain(manifest: dict[str, Any]) -> bool:
-    """Tell whether scores of this network split over positions, and PyTorch is there to do it."""
-    return manifest["explains"] and find_spec("torch") is not None
-
-
 def open_checked(
     folder: Path,
     photos_root: Path | None = None,
@@ -130,7 +117,6 @@ def open_checked(
         calibration=calibration.read(folder, searcher.manifest),
         facets=facets(searcher.items),
         photos_root=photos_root,
-        explains=can_explain(searcher.manifest),
     )
     unique = len(bundle.positions) == len(searcher.items)
     checked = [
