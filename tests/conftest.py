@@ -43,6 +43,24 @@ def cpu_without_bfloat16() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory) -> Iterator[None]:
+    """What programs keep in the user's cache folder lies in the tests'."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def without_exports() -> Iterator[None]:
+    """Fits leave no ONNX: PyTorch's exporter takes seconds. Tests of it ask for
+    `callbacks.build_index.export` themselves.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("callbacks.build_index.export", lambda bundle, wanted: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def without_pacmap() -> Iterator[None]:
     """Reports lay their maps out by principal components: Numba takes seconds to start, in every
     process.

@@ -79,7 +79,6 @@ def walled(words: list[object], without: set[str]) -> subprocess.CompletedProces
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory) -> Path:
-    pytest.importorskip("onnxruntime", reason="without PyTorch something else must compute")
     folder = fitted(tmp_path_factory.mktemp("walls") / "bundle")
     main(["export", str(folder), "--format", "onnx"])
     return folder
@@ -94,6 +93,14 @@ def test_a_photo_is_searched_without_pytorch_and_pandas(bundle):
     query = photo(bundle.parent / "photos", 3)
     done = walled(["search", bundle, query, "--json"], TRAINING | {"pandas"})
     assert json.loads(done.stdout)[0]["hits"][0]["id"] == "p3"
+
+
+def test_a_search_imports_neither_pytorch_nor_pandas_though_they_are_there(bundle):
+    query = photo(bundle.parent / "photos", 3)
+    told = "import sys; from vsearch.cli.main import main; main(); print(*sys.modules)"
+    words = [sys.executable, "-c", told, "search", str(bundle), str(query)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert not set(done.stdout.split()) & {*TRAINING, "pandas"}
 
 
 def test_examples_and_filters_work_without_pytorch_and_pandas(bundle):

@@ -15,6 +15,7 @@ from test_module import data_of, learner, trainer
 from tiny import TinyBackbone
 
 from callbacks.build_index import BuildIndex
+from vsearch.bundle.exports.export import export
 from vsearch.bundle.network import fingerprint
 from vsearch.bundle.opening import open_bundle
 from vsearch.data.catalogs.base import Catalog
@@ -528,3 +529,37 @@ def test_a_hits_score_is_in_the_table_of_queries(run):
     first = opened.search([table["path"][0]], 5)[0]
     assert table["scores"][0][:5] == pytest.approx(first["score"].to_numpy(), abs=1e-4)
     assert all(len(row.hits) == len(row.scores) for row in table.itertuples())
+
+
+@pytest.fixture
+def exporting(monkeypatch):
+    """Fits export their network, as they do outside of tests."""
+    monkeypatch.setattr("callbacks.build_index.export", export)
+
+
+def test_the_network_is_exported_and_finds_the_same(exporting, colours, tmp_path):
+    run = Run(colours, tmp_path, epochs=1)
+    exported = open_bundle(run.bundle)
+    pytorch = open_bundle(run.bundle, "torch")
+    photos = run.data.queries("test")["path"].tolist()
+    assert exported.runtime.says == "onnx float32"
+    assert np.allclose(exported.embed(photos), pytorch.embed(photos), atol=1e-5)
+    assert np.allclose(exported.embed(photos[:1]), pytorch.embed(photos[:1]), atol=1e-5)
+
+
+def test_a_network_that_can_not_be_exported_is_served_by_pytorch(
+    exporting, colours, tmp_path, monkeypatch
+):
+    def cannot(*_: object, **__: object) -> None:
+        raise RuntimeError("no ONNX for this operation")
+
+    monkeypatch.setattr("torch.onnx.export", cannot)
+    with pytest.warns(UserWarning, match=r"PyTorch will search and serve this bundle.*no ONNX for"):
+        run = Run(colours, tmp_path, epochs=1)
+    assert not [*(run.bundle / "exports").iterdir()]
+    assert open_bundle(run.bundle).runtime.name == "torch"
+
+
+def test_an_export_can_be_left_out(exporting, colours, tmp_path):
+    run = Run(colours, tmp_path, epochs=1, callback=BuildIndex(export=False))
+    assert not (run.bundle / "exports").exists()

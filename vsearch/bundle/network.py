@@ -29,6 +29,12 @@ def check_network(bundle: Path, fitted: dict[str, Any]) -> None:
     """Check a bundle's weights and fingerprint, without reading the weights as a network."""
     with explained(bundle, "opening the network"):
         check_file(bundle, WEIGHTS, fitted)
+    check_fingerprint(bundle, fitted)
+
+
+def check_fingerprint(bundle: Path, fitted: dict[str, Any]) -> None:
+    """Check that a manifest's fingerprint is that of what it says of the network."""
+    with explained(bundle, "reading the fingerprint"):
         preprocessing = Preprocessing(**fitted["preprocessing"])
         found = fingerprint(fitted["sha256"][WEIGHTS], preprocessing, fitted["dim"])
     if found != fitted["fingerprint"]:

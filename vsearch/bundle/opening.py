@@ -1,33 +1,52 @@
 from pathlib import Path
 
-from vsearch.bundle.exports.choice import Choice, WantedName, WantedPrecision, choose
-from vsearch.bundle.generations.live import open_live
-from vsearch.bundle.network import check_network
+from vsearch.bundle.exports.choice import (
+    Choice,
+    WantedName,
+    WantedPrecision,
+    choose,
+    first_to_start,
+)
+from vsearch.bundle.generations.live import Live, open_live
+from vsearch.bundle.network import check_fingerprint, check_network
+from vsearch.data.io.remembered_hashes import sha256_once
+from vsearch.models.runtimes.base import Runtime
 from vsearch.search.searcher import Searcher
 
 
 def open_bundle(folder: Path, runtime: WantedName = "auto") -> Searcher:
     """Open a bundle as it stands: the generation in force, with the changes on top of it made.
 
-    Every file's length and SHA-256 is checked before anything reads it. The searcher keeps what it
-    has opened, whatever is written later.
+    It is opened for a few searches: with the runtime that starts first, in float32. The length and
+    SHA-256 of every file is checked before anything reads it; large files are hashed once for each
+    state of them. The searcher keeps what it has opened, whatever is written later.
 
     Raises:
         BundleError: says which file is missing, damaged or foreign.
     """
-    return open_chosen(folder, runtime, "float32")[0]
+    live = open_live(folder, sha256_once)
+    check_fingerprint(folder, live.fitted)
+    return _searcher(live, first_to_start(folder, live.fitted, runtime))
 
 
 def open_chosen(
     folder: Path, runtime: WantedName, precision: WantedPrecision, threads: int = 0
 ) -> tuple[Searcher, Choice]:
-    """Do what `open_bundle` does, in a precision and with threads as `choose` takes them."""
+    """Open a bundle to be served: with the runtime that `choose` takes, every file hashed anew.
+
+    Raises:
+        BundleError: says which file is missing, damaged or foreign.
+    """
     live = open_live(folder)
     check_network(folder, live.fitted)
+    choice = choose(folder, live.fitted, runtime, precision, threads)
+    return _searcher(live, choice.runtime), choice
+
+
+def _searcher(live: Live, runtime: Runtime) -> Searcher:
     manifest = {
         **live.fitted,
         "index": live.manifest["index"],
         "generation": live.state.generation,
     }
-    choice = choose(folder, live.fitted, runtime, precision, threads)
-    return Searcher(choice.runtime, live.index, live.items, manifest), choice
+    return Searcher(runtime, live.index, live.items, manifest)

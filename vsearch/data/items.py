@@ -1,3 +1,4 @@
+import sys
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
@@ -12,6 +13,30 @@ if TYPE_CHECKING:
 
 REQUIRED = ("id", "path", "label")
 BOX = ("x_1", "y_1", "x_2", "y_2")
+
+
+class _NoPandas:
+    """Keeps pandas from being imported."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name == "pandas":
+            raise ImportError("pandas is not to be imported here")
+
+
+def keep_pandas_out() -> None:
+    """Have pyarrow do without pandas in this process, unless it is asked for a DataFrame.
+
+    At its first array it would import pandas, to know one of its objects when it meets it: most of
+    the seconds that a search takes, which has none. Arrays must not be made of a Series after this.
+    """
+    if "pandas" in sys.modules:
+        return
+    finder = _NoPandas()
+    sys.meta_path.insert(0, finder)
+    try:
+        pa.array([])  # it tries once, and not again
+    finally:
+        sys.meta_path.remove(finder)
 
 
 def as_table(items: Union[pa.Table, "pd.DataFrame"]) -> pa.Table:
@@ -32,7 +57,7 @@ def read_table(path: Path) -> pa.Table:
     Raises:
         OSError, ValueError: it can't be read.
     """
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path, memory_map=True) as file:
         return as_table(file.read())
 
 

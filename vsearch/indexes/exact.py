@@ -133,7 +133,7 @@ class ExactIndex(Index):
     def open(cls, folder: Path) -> Self:
         """Open what `save` wrote; without its prefix file, the prefix is made anew."""
         opened = cls()
-        opened._flat = FaissIndex.open(folder)
+        opened._flat = FaissIndex.open(folder, mmap=True)  # a search reads few of the vectors
         opened.threads = opened._flat.threads
         if not isinstance(faiss.downcast_index(opened._flat.built), faiss.IndexFlat):
             raise ValueError(f"not an exact index: {opened._flat.spec}")

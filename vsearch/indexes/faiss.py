@@ -194,16 +194,17 @@ class FaissIndex(Index):
         return [FILE, SETTINGS, LISTS]
 
     @classmethod
-    def open(cls, folder: Path) -> Self:
-        """See `Index`."""
+    def open(cls, folder: Path, mmap: bool | None = None) -> Self:
+        """See `Index`; `mmap` takes the setting's place for what is opened now."""
         try:
             opened = cls(**json.loads((folder / SETTINGS).read_text()))
-            index = read(folder / FILE, opened.mmap)
+            mapped = opened.mmap if mmap is None else mmap
+            index = read(folder / FILE, mapped)
         except (RuntimeError, TypeError, OSError) as error:
             raise ValueError(f"not a FAISS index: {reason(error)}") from error
         opened._set(index, opened.search_parameters)
         opened._index = index
-        opened._mapped = opened.mmap
+        opened._mapped = mapped
         return opened
 
     def __len__(self) -> int:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from vsearch.bundle import canaries
 from vsearch.bundle.exports.manifest import folder_of, read
 from vsearch.bundle.network import checked_embedder
+from vsearch.data.io.atomic import sha256
+from vsearch.data.io.remembered_hashes import sha256_once
 from vsearch.errors import BundleError
 from vsearch.models.processor import cpu_has_bfloat16
 from vsearch.models.runtimes.base import Name, Precision, Runtime
@@ -63,15 +65,41 @@ def choose(
     return replace(chosen, why=why)
 
 
+def first_to_start(folder: Path, manifest: dict[str, Any], name: WantedName = "auto") -> Runtime:
+    """Return the runtime of a bundle that can embed soonest, in float32: an export, else PyTorch.
+
+    Nothing is embedded to try it, as `choose` does: an export was proven when it was made. Its
+    files are hashed once for each state of them.
+
+    Raises:
+        BundleError: an export is damaged or of another model, or what is wanted can't be had.
+    """
+    trials = _Trials(folder, manifest, threads=0, for_few=True)
+    exported = [one for one in EXPORTED if folder_of(folder, one).exists()]
+    for one in [*exported, "torch"] if name == "auto" else [name]:
+        try:
+            return trials.opened(one, "float32")
+        except MissingPackage as error:
+            trials.refused.append(f"{one} can't be had: {error}")
+    raise BundleError(f"{folder}: {'; '.join(trials.refused)}")
+
+
 class _Trials:
     """Opens runtimes of a bundle and embeds its stored photos; `refused` says why some can't be
     had.
     """
 
-    def __init__(self, folder: Path, manifest: dict[str, Any], threads: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        manifest: dict[str, Any],
+        threads: int,
+        for_few: bool = False,
+    ) -> None:
         self.folder = folder
         self.manifest = manifest
         self.threads = threads
+        self.for_few = for_few
         self.refused: list[str] = []
 
     def first(self, names: list[Name], precision: WantedPrecision) -> Choice:
@@ -129,8 +157,6 @@ class _Trials:
         if (name, precision) == ("torch", "float32"):
             return Choice(self.opened(name, precision), "float32")
 
-        if name != "torch":
-            read(folder_of(self.folder, name), name, self.manifest)
         if canaries.FILE not in self.manifest["sha256"]:
             raise CannotHave("the bundle keeps no photos to try it with")
         try:
@@ -158,8 +184,11 @@ class _Trials:
             from vsearch.models.runtimes.torch import TorchRuntime
 
             return TorchRuntime(self.embedder, precision == "bfloat16", self.threads)
-        kind = OnnxRuntime if name == "onnx" else OpenvinoRuntime
-        return kind(folder_of(self.folder, name), precision, self.threads)
+        export = folder_of(self.folder, name)
+        read(export, name, self.manifest, sha256_once if self.for_few else sha256)
+        if name == "openvino":
+            return OpenvinoRuntime(export, precision, self.threads)
+        return OnnxRuntime(export, precision, self.threads, self.for_few)
 
     @cached_property
     def embedder(self) -> "Embedder":

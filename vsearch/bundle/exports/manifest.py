@@ -1,10 +1,12 @@
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vsearch.bundle.generations.files import check_file
 from vsearch.bundle.generations.manifest import check_model, explained, model_of
+from vsearch.data.io.atomic import sha256
 from vsearch.errors import BundleError
 from vsearch.models.runtimes.base import EXPORTS, FILES, Name
 
@@ -26,7 +28,9 @@ def folder_of(bundle: Path, name: Name) -> Path:
     return bundle / EXPORTS / name
 
 
-def read(folder: Path, name: Name, manifest: dict[str, Any]) -> Export:
+def read(
+    folder: Path, name: Name, manifest: dict[str, Any], digest: Callable[[Path], str] = sha256
+) -> Export:
     """Read an export, once it is known to be whole and of this bundle's model."""
     path = folder / LINEAGE
     if not path.is_file():
@@ -43,6 +47,6 @@ def read(folder: Path, name: Name, manifest: dict[str, Any]) -> Export:
                 "Delete the folder and export anew: python -m vsearch export"
             )
         check_model(lineage["model"], model_of(manifest), f"{folder}: the export is")
-        for file in FILES[name]:
-            check_file(folder, file, lineage)
+        for file in {*FILES[name], *lineage["sha256"]}:
+            check_file(folder, file, lineage, digest)
         return Export(folder, lineage)

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,13 @@ def measured(folder: Path) -> dict[str, dict[str, Any]]:
     }
 
 
-def check_file(folder: Path, name: str, kept: dict[str, Any]) -> None:
+def check_file(
+    folder: Path, name: str, kept: dict[str, Any], digest: Callable[[Path], str] = sha256
+) -> None:
     """Compare a file's length and SHA-256 with those in a manifest.
+
+    Args:
+        digest: what returns a file's SHA-256.
 
     Raises:
         BundleError: it is missing, cut, damaged or foreign; the message names it.
@@ -33,5 +39,5 @@ def check_file(folder: Path, name: str, kept: dict[str, Any]) -> None:
     wanted = kept.get("bytes", {}).get(name, length)  # an export keeps no lengths
     if length != wanted:
         raise BundleError(f"{damaged} ({length:,} bytes, not {wanted:,}).")
-    if sha256(path) != kept["sha256"].get(name):
+    if digest(path) != kept["sha256"].get(name):
         raise BundleError(f"{damaged} (its SHA-256 is not the manifest's).")

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from vsearch.bundle.generations.manifest import (
 )
 from vsearch.bundle.generations.state import State, read_state
 from vsearch.class_paths import find
+from vsearch.data.io.atomic import sha256
 from vsearch.data.items import read_table
 from vsearch.errors import BundleError
 from vsearch.indexes.base import Index
@@ -92,8 +94,11 @@ class Live:
         return vectors / np.maximum(lengths, TINY)  # codes lose the length too
 
 
-def open_live(bundle: Path) -> Live:
+def open_live(bundle: Path, digest: Callable[[Path], str] = sha256) -> Live:
     """Open what is in force; every file's length and SHA-256 is checked before anything reads it.
+
+    Args:
+        digest: what returns a file's SHA-256.
 
     Raises:
         BundleError: says which file is missing, damaged or foreign.
@@ -101,21 +106,27 @@ def open_live(bundle: Path) -> Live:
     for _ in range(TRIES):
         state, history = read_state(bundle)
         try:
-            return open_state(bundle, state, history)
+            return open_state(bundle, state, history, digest=digest)
         except (BundleError, FileNotFoundError):
             if read_state(bundle)[0] == state:
                 raise
     raise BundleError(f"{bundle} changes too quickly to be opened.")
 
 
-def open_state(bundle: Path, state: State, history: list[dict[str, Any]], *new: Edit) -> Live:
+def open_state(
+    bundle: Path,
+    state: State,
+    history: list[dict[str, Any]],
+    *new: Edit,
+    digest: Callable[[Path], str] = sha256,
+) -> Live:
     """Open a state, in force or not, with `new` changes made on top that are not written yet."""
     folder = folder_of(bundle, state.generation)
     with explained(bundle, f"reading {MANIFEST}"):
         fitted, manifest = manifests(bundle, state)
         stored = [VECTORS] if VECTORS in manifest["sha256"] else []
         for name in (ITEMS, *manifest["index"]["files"], *stored):
-            check_file(folder, name, manifest)
+            check_file(folder, name, manifest, digest)
         kind = find(manifest["index"]["class_path"], Index)
     with explained(folder, "opening the index"):
         index = kind.open(folder)

@@ -57,6 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Search and print."""
+    from vsearch.data.items import keep_pandas_out
+
+    keep_pandas_out()
     from vsearch.bundle.opening import open_bundle
     from vsearch.evaluation import calibration
 

@@ -41,6 +41,9 @@ def run(args: argparse.Namespace) -> None:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     for package in EXTRA:
         require(package, "serve")
+    from vsearch.data.items import keep_pandas_out
+
+    keep_pandas_out()
     from vsearch.serving.api import server
 
     if args.list_settings:

@@ -9,7 +9,7 @@ from vsearch.errors import VsearchError
 Name = Literal["torch", "onnx", "openvino"]
 Precision = Literal["float32", "bfloat16"]
 FILES: dict[Name, tuple[str, ...]] = {
-    "onnx": ("model.onnx",),
+    "onnx": ("model.onnx",),  # and model.onnx.data, unless the network is tiny
     "openvino": ("model.xml", "model.bin"),
 }
 # of exported models

@@ -24,16 +24,27 @@ class OnnxRuntime(Runtime):
         folder: an export's.
         precision: float32.
         threads: 0: as many as PyTorch would take.
+        for_few: photos are few: the weights stay as they are in the file, which is mapped, instead
+            of being laid out anew. Opened in a tenth of the time, a sixth slower for each photo.
     """
 
     name = "onnx"
 
-    def __init__(self, folder: Path, precision: Precision = "float32", threads: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        precision: Precision = "float32",
+        threads: int = 0,
+        for_few: bool = False,
+    ) -> None:
         import onnxruntime  # it takes most of a second
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or usual_threads()
         options.log_severity_level = 3  # errors
+        if for_few:
+            level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+            options.graph_optimization_level = level
         path = folder / FILES["onnx"][0]
         self.session = onnxruntime.InferenceSession(
             path, options, providers=["CPUExecutionProvider"]

@@ -1,4 +1,5 @@
 import json
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,11 @@ def to_onnx(embedder: Embedder, folder: Path, metadata: dict[str, Any]) -> Path:
     made = onnx.load(path)
     texts = {name: json.dumps(value) for name, value in metadata.items()}
     onnx.helper.set_model_props(made, texts)
-    onnx.save(made, path)
+    # weights in a file of their own are mapped: opened at once, and not copied
+    weights = path.with_name(f"{path.name}.data")
+    onnx.save(made, path, save_as_external_data=True, location=weights.name)
+    if weights.exists():
+        shutil.copymode(path, weights)  # onnx makes it readable for its owner alone
     return path
 
 
