@@ -13,6 +13,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 from rich import get_console
 
+from vsearch.cli.callbacks_path import join_callbacks
 from vsearch.errors import BundleError, ConfigError
 from vsearch.indexes.base import Index
 from vsearch.indexes.vector_store import VectorStoreIndex
@@ -194,6 +195,7 @@ def _folder_settings(config: Namespace) -> Namespace | None:
 def run(args: Sequence[str] | None = None) -> TrainerCLI:
     """Run `fit`, `validate`, `test` or `predict`; `args` default to the command line's."""
     _show_log()
+    join_callbacks()
     # finds a typo in what pytorch-metric-learning leaves untyped
     set_parsing_settings(validate_subclass_spec_in_any=True)
     try:

@@ -1,1 +1,0 @@
-"""Lightning callbacks that configs name. They import vsearch, never the reverse."""
