@@ -45,15 +45,24 @@ class ShowConfig(SaveConfigCallback):
         super().__init__(parser, config, *args, **kwargs)
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write the configuration as a TensorBoard text."""
-        text = self.parser.dump(self.config, skip_none=False)
+        """Show the configuration that was just written as a TensorBoard text."""
+        text = (Path(trainer.log_dir or "") / self.config_filename).read_text()
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_text("config", f"```yaml\n{text}\n```")
 
 
 class TrainerCLI(LightningCLI):
-    """LightningCLI that fills in a loss's sizes and resumes a fit in its own folder."""
+    """LightningCLI that fills in a loss's sizes and resumes a fit in its own folder.
+
+    Args:
+        command: the only subcommand whose settings are read: each takes a while to collect.
+        given, named: LightningCLI's own.
+    """
+
+    def __init__(self, command: str, *given: Any, **named: Any) -> None:
+        self.subcommands = lambda: {command: LightningCLI.subcommands()[command]}  # type: ignore[method-assign]
+        super().__init__(*given, **named)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Declare the run's index, and fill in the sizes of a loss that has weights."""
@@ -200,6 +209,7 @@ def run(args: Sequence[str] | None = None) -> TrainerCLI:
     set_parsing_settings(validate_subclass_spec_in_any=True)
     try:
         return TrainerCLI(
+            (sys.argv[1:] if args is None else args)[0],
             MetricLearner,
             CatalogDataModule,
             args=None if args is None else list(args),
