@@ -1,12 +1,15 @@
 import asyncio
 import json
 import logging
+import socket
 import time
 
 import httpx
 import pytest
-from small_service import encoded, picture, upload
+from process import read
+from small_service import encoded, listening, picture, upload
 
+from vsearch.serving.api import guard
 from vsearch.serving.api.app import create_app
 from vsearch.serving.api.logs import JsonLines
 from vsearch.serving.api.settings import Settings
@@ -202,11 +205,19 @@ def begun(client: httpx.AsyncClient):
     return client.post("/v1/search/upload", content=stuck(), headers=form)
 
 
+@pytest.fixture
+def hasty(monkeypatch):
+    """The rest of a body is not waited for: httpx's transport returns once all is over."""
+    monkeypatch.setattr(guard, "READ_OFF_S", 0.1)
+
+
+@pytest.mark.usefixtures("hasty")
 def test_a_body_that_does_not_come_is_given_up(made):
     reply = asked(create_app(made, Settings(body_s=0.2)), begun)
     assert (reply.status_code, reply.headers["connection"]) == (408, "close")
 
 
+@pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize(
     ("settings", "status"), [({"api_key": "key"}, 401), ({"rate_per_minute": 1}, 429)]
 )
@@ -218,6 +229,54 @@ def test_nobody_waits_for_the_body_of_who_is_not_let_in(made, settings, status):
     start = time.perf_counter()
     reply = asked(create_app(made, Settings(**settings)), ask)
     assert (reply.status_code, time.perf_counter() - start < 4) == (status, True)
+
+
+FORM = "Content-Type: multipart/form-data; boundary=x\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_line", "headers", "status"),
+    [
+        ("POST /v1/search/upload", FORM, 401),
+        ("POST /v1/search/upload", f"X-API-Key: key\r\n{FORM}", 413),
+        ("POST /v1/search", "X-API-Key: key\r\nContent-Type: application/json\r\n", 413),
+        ("POST /nowhere", "X-API-Key: key\r\n", 413),
+        ("DELETE /readyz", "", 413),
+    ],
+)
+def test_who_sends_all_of_a_body_before_reading_gets_the_early_answer(
+    made, monkeypatch, request_line, headers, status
+):
+    monkeypatch.setenv("VSEARCH_API_KEY", "key")
+    monkeypatch.setenv("VSEARCH_MAX_BODY_BYTES", "4000000")
+    length = 7_000_000  # far more than the system keeps
+    head = f"{request_line} HTTP/1.1\r\nHost: a\r\n{headers}Content-Length: {length}\r\n\r\n"
+    with listening(made) as url, socket.create_connection(address_of(url), 20) as client:
+        client.sendall(head.encode() + bytes(length))
+        reply = read(client)
+    assert int(reply.split()[1]) == status
+    assert b"connection: close" in reply.lower()
+
+
+def test_the_rest_of_a_body_is_read_off_for_some_bytes_and_some_seconds(made, monkeypatch):
+    monkeypatch.setenv("VSEARCH_MAX_BODY_BYTES", "100000")
+    monkeypatch.setattr(guard, "READ_OFF_S", 1)
+    head = b"POST /v1/search HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n"
+    with listening(made) as url:
+        with socket.create_connection(address_of(url), 20) as slow:
+            start = time.perf_counter()
+            slow.sendall(head)
+            assert b" 413 " in slow.recv(100)  # at once, and the connection is ended a second later
+            read(slow)
+            assert 0.9 < time.perf_counter() - start < 5
+        with socket.create_connection(address_of(url), 20) as endless:
+            endless.sendall(head)
+            with pytest.raises(ConnectionError):
+                endless.sendall(bytes(99_999_999))
+
+
+def address_of(url: str) -> tuple[str, int]:
+    return "127.0.0.1", int(url.rpartition(":")[2])
 
 
 def test_probes_are_answered_however_much_is_in_work(made):

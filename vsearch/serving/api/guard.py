@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import logging
 import re
 import uuid
@@ -18,6 +19,8 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")  # as a client may give it
 METHODS = ("GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH")  # told apart in the log
 # never refused for load: a probe that fails has the service restarted
 PROBES = ("/healthz", "/readyz")
+READ_OFF_S = 5  # of a body that is not wanted, once its request is answered
+READ_OFF_BODIES = 2  # times the longest body
 
 
 class Guard:
@@ -25,7 +28,9 @@ class Guard:
 
     Keys and rates are checked before the body arrives. Bytes are counted while they arrive,
     whatever Content-Length says. At most `max_requests` are inside at once; a body has `body_s` to
-    arrive, the whole request `request_s`. Logs hold neither content nor queries.
+    arrive, the whole request `request_s`. The rest of a body that was answered before it had
+    arrived is read off, within bounds: else the client, or a proxy, would see a broken connection
+    in place of the answer. Logs hold neither content nor queries.
     """
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
@@ -40,13 +45,15 @@ class Guard:
             await self.app(scope, receive, send)
             return
 
+        exchange = _Exchange(self, scope, receive, send)
         self.in_flight += 1
         self.service.metrics.in_flight.set(self.in_flight)
         try:
-            await _Exchange(self, scope, receive, send).run()
+            await exchange.run()
         finally:
             self.in_flight -= 1
             self.service.metrics.in_flight.set(self.in_flight)
+        await exchange.read_off()
 
 
 class _Exchange:
@@ -68,6 +75,7 @@ class _Exchange:
         self.start = asyncio.get_running_loop().time()
         self.bytes_in = 0
         self.status = 0
+        self.last: Message | None = None  # held back until the rest of the body is read off
 
         given_id = self.headers.get(REQUEST_ID_HEADER, "")
         self.state = Request(scope).state
@@ -135,8 +143,25 @@ class _Exchange:
                 cross_origin=bool(self.settings.cors_origins),
             )
             if not self.arrived:
-                headers["Connection"] = "close"  # the rest of the body is not read
+                headers["Connection"] = "close"
+        elif not self.arrived and not message.get("more_body", False):
+            self.last = {"type": "http.response.body"}  # it would close the connection
+            message = {**message, "more_body": True}
         await self._send(message)
+
+    async def read_off(self) -> None:
+        """Read the rest of a body that was answered early, then end the answer."""
+        if self.last is None:
+            return
+        left = READ_OFF_BODIES * self.settings.max_body_bytes
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(READ_OFF_S):
+                while left > 0:
+                    message = await self._receive()
+                    left -= len(message.get("body", b""))
+                    if not message.get("more_body", False):
+                        break
+        await self._send(self.last)
 
     def _end(self) -> float | None:
         """Return when the request is given up, on the event loop's clock."""
