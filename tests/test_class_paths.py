@@ -1,11 +1,13 @@
 import json
+import os
+import sys
 
 import pytest
 import torch
 from tiny import TinyBackbone
 from torch import nn
 
-from vsearch.class_paths import SpecError, build, describe
+from vsearch.class_paths import SpecError, build, describe, trust
 from vsearch.models.backbones.base import Backbone
 from vsearch.models.heads.base import Head
 from vsearch.models.heads.mlp import MLPHead
@@ -97,3 +99,63 @@ def test_tensors_are_not_described():
     layer.p = torch.zeros(2)
     with pytest.raises(TypeError, match="Tensor can't be described"):
         describe(layer)
+
+
+@pytest.fixture
+def stranger(tmp_path, monkeypatch):
+    """A folder on the path with a module that leaves a mark when it runs."""
+    mark = tmp_path / "ran"
+    code = f"open({str(mark)!r}, 'w').close()\nfrom vsearch.models.heads.mlp import MLPHead\n"
+    (tmp_path / "strange.py").write_text(f"{code}class Mine(MLPHead): pass\n")
+    (tmp_path / "strange_package").mkdir()
+    (tmp_path / "strange_package" / "__init__.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delenv("VSEARCH_PLUGINS", raising=False)
+    for name in ("strange", "strange_package"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    return mark
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "strange.Mine",
+        "strange.Gone",
+        "strange_package.inner.Mine",
+        "strange",
+        "antigravity.Mine",
+        "vsearchstrange.Mine",
+        "vsearch.serving.page.main.Mine",
+        "torch.nnstrange.Mine",
+        ".strange.Mine",
+        "..strange.Mine",
+        "",
+        ["strange.Mine"],
+        None,
+    ],
+)
+@pytest.mark.parametrize("nested", [False, True])
+def test_no_module_runs_because_a_bundle_names_it(stranger, path, nested):
+    entry = {"class_path": path, "init_args": {"dim": 8}}
+    if nested:
+        kind = "vsearch.models.heads.mlp.MLPHead"
+        entry = {"class_path": kind, "init_args": {"dim": [{"deep": entry}]}}
+    before = set(sys.modules)
+    with pytest.raises(SpecError):
+        build(entry, Head, nn.Module)
+    assert not stranger.exists()
+    assert not {"antigravity", "strange", "strange_package"} & (set(sys.modules) - before)
+
+
+def test_a_module_that_the_user_vouches_for_is_taken(stranger, monkeypatch):
+    entry = {"class_path": "strange.Mine", "init_args": {"dim": 8}}
+    with pytest.raises(SpecError, match="--plugins strange`"):
+        build(entry, Head)
+    monkeypatch.setenv("VSEARCH_PLUGINS", "other, strange")
+    assert type(build(entry, Head)).__name__ == "Mine"
+
+
+def test_plugins_are_told_to_processes_that_are_started(monkeypatch):
+    monkeypatch.setenv("VSEARCH_PLUGINS", "one")
+    trust(["two", "one", "vsearch.indexes.faiss", ""])
+    assert os.environ["VSEARCH_PLUGINS"] == "one,two"

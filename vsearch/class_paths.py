@@ -1,4 +1,7 @@
 import inspect
+import os
+import sys
+from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
 
@@ -6,6 +9,9 @@ from vsearch.errors import VsearchError
 
 PLAIN = (str, int, float, bool, type(None))
 NOT_IN_CONFIGS = ("builtins", "torch", "torch.nn.parameter")  # modules of classes: sets, tensors
+# What a bundle may name. Importing any other module may run anything: a bundle may be a stranger's.
+OWN = ("vsearch.models", "vsearch.indexes", "torch.nn", "torchvision.ops")
+PLUGINS = "VSEARCH_PLUGINS"  # of the environment, so that processes which are started know it too
 
 
 class SpecError(VsearchError):
@@ -57,22 +63,63 @@ def build(entry: dict[str, Any], kind: type, nested: type | None = None) -> Any:
 def find(path: str, kind: type = object) -> Any:
     """Return the class that a full path names.
 
+    Nothing is imported but modules of `OWN` and of the plugins that `trust` was told of. What this
+    process has loaded already is found too: a fit's own config named it.
+
     Raises:
         SpecError: it can't be imported, or is no subclass of `kind`.
     """
-    module, _, name = path.rpartition(".")
+    module, _, name = str(path).rpartition(".")
     try:
-        found = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+        if _is_of(module, OWN):
+            found = getattr(import_module(module), name)
+        elif _is_of(module, trusted()):
+            add_current_folder()
+            found = getattr(import_module(module), name)
+        else:
+            found = vars(sys.modules[module])[name]
+    except KeyError:
+        raise SpecError(
+            f"{path} can't be imported: a bundle's own word isn't enough to run a module. If you "
+            f"know and trust it, add `--plugins {module or path}` to the command (the service has "
+            f"it too, and the variable {PLUGINS})."
+        ) from None
+    except (ImportError, AttributeError, ValueError, SyntaxError) as error:
         raise SpecError(f"{path} can't be imported ({error}). Is its file on the path?") from error
     if not (isinstance(found, type) and issubclass(found, kind)):
         raise SpecError(f"{path} is no {kind.__name__}.")
     return found
 
 
+def trust(modules: Iterable[str]) -> None:
+    """Let bundles name classes of these modules and of those in them: their user vouches for them.
+
+    Processes that are started from now on do so too.
+    """
+    new = [name for name in modules if name and not _is_of(name, (*OWN, *trusted()))]
+    if new:
+        os.environ[PLUGINS] = ",".join([*trusted(), *new])
+
+
+def trusted() -> list[str]:
+    """Return the modules that the user vouches for."""
+    return [name.strip() for name in os.environ.get(PLUGINS, "").split(",") if name.strip()]
+
+
+def add_current_folder() -> None:
+    """Let modules be imported from the current folder, once nothing that is installed has them."""
+    folder = os.getcwd()  # noqa: PTH109 (sys.path has texts)
+    if folder not in sys.path:
+        sys.path.append(folder)
+
+
 def class_path(kind: type) -> str:
     """Return the full path that a config names a class by."""
     return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _is_of(module: str, packages: Iterable[str]) -> bool:
+    return any(module == name or module.startswith(f"{name}.") for name in packages)
 
 
 def _plain(value: Any) -> Any:

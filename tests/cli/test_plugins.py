@@ -202,6 +202,9 @@ def test_a_losss_own_weight_is_trained(overlay):
 def test_without_its_file_the_bundle_says_what_is_missing(overlay, monkeypatch):
     bundle = fitted(overlay)
     sys.modules.pop("my_plugins")
+    with pytest.raises(BundleError, match="add `--plugins my_plugins` to the command"):
+        open_bundle(bundle)
+    monkeypatch.setenv("VSEARCH_PLUGINS", "my_plugins")
     (overlay.parent / "my_plugins.py").unlink()
     with pytest.raises(
         BundleError, match=r"my_plugins\.\w+ can't be imported.*Is its file on the path"

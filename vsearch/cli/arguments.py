@@ -13,6 +13,37 @@ if TYPE_CHECKING:
 def add_bundle(parser: argparse.ArgumentParser) -> None:
     """Declare the bundle that a command works with."""
     parser.add_argument("bundle", type=Path, help="a run's bundle: lightning_logs/version_N/bundle")
+    add_trust(parser)
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Declare what a bundle may use although it may be a stranger's; `trust_named` tells it on."""
+    parser.add_argument(
+        "--plugins",
+        type=names,
+        default=[],
+        metavar="MODULE,...",
+        help="your own modules, which the bundle may name classes of: my_plugins",
+    )
+    parser.add_argument(
+        "--store-hosts",
+        type=names,
+        default=[],
+        metavar="HOST,...",
+        help="vector stores that the bundle may use: db.example.com:5432; /plain: without TLS",
+    )
+
+
+def trust_named(args: argparse.Namespace) -> None:
+    """Let bundles use what `add_trust`'s arguments name, where a command has them."""
+    if getattr(args, "plugins", None):
+        from vsearch.class_paths import trust
+
+        trust(args.plugins)
+    if getattr(args, "store_hosts", None):
+        from vsearch.indexes.stores.named_hosts import name_hosts
+
+        name_hosts(args.store_hosts)
 
 
 def add_catalog(parser: argparse.ArgumentParser, required: bool) -> None:
@@ -56,10 +87,11 @@ def add_index(parser: argparse.ArgumentParser) -> None:
 def index_of(args: argparse.Namespace) -> "Index":
     """Return the index that `add_index`'s arguments name."""
     from vsearch.bundle.generations.manifest import explained
-    from vsearch.class_paths import build
+    from vsearch.class_paths import build, trust
     from vsearch.indexes.base import Index
 
     entry = {"class_path": args.index} if args.index else _configured(args.config)
+    trust([str(entry["class_path"]).rpartition(".")[0]])
     if args.init_args is not None:
         entry["init_args"] = args.init_args
     with explained(args.config or args.index, "making the index"):

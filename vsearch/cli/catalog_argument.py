@@ -5,6 +5,7 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from vsearch.bundle.new_items import checked
+from vsearch.class_paths import add_current_folder
 from vsearch.data.catalogs.base import Catalog, CatalogError
 from vsearch.data.catalogs.folder import FolderCatalog
 from vsearch.data.catalogs.table import TableCatalog
@@ -52,6 +53,7 @@ def _catalog(path: str | Path) -> Catalog:
 
 
 def _configured(path: Path) -> Catalog:
+    add_current_folder()  # a catalog may be the user's own class
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(Catalog, KEY, required=True)
     settings = {"data": {"catalog": _entry(path)}}

@@ -9,6 +9,7 @@ from pkgutil import iter_modules
 from types import ModuleType
 
 import vsearch.cli.commands
+from vsearch.cli.arguments import trust_named
 from vsearch.errors import Failed, VsearchError
 
 TRAINER_COMMANDS = {
@@ -79,6 +80,7 @@ def _run(args: Sequence[str] | None) -> None:
     if rest and "overrides" not in parsed:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     parsed.overrides = rest
+    trust_named(parsed)
     commands[parsed.command].run(parsed)
 
 

@@ -31,6 +31,9 @@ class PhotoError(VsearchError):
     """A photo cannot be used; the message says which one, why, and what to do."""
 
 
+MOST_SIDE = 4096  # of what a network sees
+
+
 @dataclass(frozen=True)
 class Preprocessing:
     """What turns a photo into the network's input. Lists, as JSON has them, become tuples.
@@ -55,11 +58,11 @@ class Preprocessing:
         object.__setattr__(self, "mean", tuple(map(float, self.mean)))
         object.__setattr__(self, "std", tuple(map(float, self.std)))
         object.__setattr__(self, "fill", tuple(self.fill))
-        has_size = type(self.size) is int and self.size > 0
+        has_size = type(self.size) is int and 0 < self.size <= MOST_SIDE
         has_mean = len(self.mean) == 3 and all(map(math.isfinite, self.mean))
         has_std = len(self.std) == 3 and all(0 < s < math.inf for s in self.std)
         has_fill = len(self.fill) == 3 and all(map(_is_byte, self.fill))
-        self._require(has_size, "size", "a whole number of pixels above 0")
+        self._require(has_size, "size", f"a whole number of pixels, 1 to {MOST_SIDE:,}")
         self._require(has_mean, "mean", "three numbers")
         self._require(has_std, "std", "three above 0")
         is_known = self.interpolation in INTERPOLATIONS

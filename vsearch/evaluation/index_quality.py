@@ -147,7 +147,7 @@ def resident_bytes(index: Index) -> int | None:
     kind = type(index)
     with TemporaryDirectory() as folder:
         index.save(Path(folder))
-        command = [sys.executable, "-c", OPENED, kind.__module__, kind.__qualname__, folder]
+        command = [sys.executable, "-P", "-c", OPENED, kind.__module__, kind.__qualname__, folder]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     return int(done.stdout) * os.sysconf("SC_PAGE_SIZE") if done.returncode == 0 else None

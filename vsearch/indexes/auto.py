@@ -14,6 +14,7 @@ from vsearch.indexes.candidates import Candidate, candidates, given
 from vsearch.indexes.choice import Budgets, Measured, choose, table, why
 from vsearch.indexes.exhaustive import Hits
 from vsearch.indexes.faiss import FaissIndex
+from vsearch.indexes.stores.named_hosts import check_stored_url
 from vsearch.indexes.trial import ROUNDS, Trial, build_all, measure
 
 FILE = "auto.json"
@@ -152,6 +153,9 @@ class AutoIndex(Index):
             kind = find(entry.pop("class_path"), Index)
             found = {key: entry.pop(key) for key in ("why", "frontier", "trial")}
             described = entry.pop("candidates", [])
+            for url in [one.get("init_args", {}).get("url") for one in described]:
+                if url:
+                    check_stored_url(url)
             opened = cls(**entry)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{FILE} is no choice of an index: {error}") from error

@@ -11,6 +11,7 @@ import numpy as np
 
 from vsearch.indexes.base import IndexUnavailable
 from vsearch.indexes.stores.collection import Collection
+from vsearch.indexes.stores.named_hosts import needs_tls
 from vsearch.indexes.stores.serials import Where
 from vsearch.indexes.stores.url import read_url
 from vsearch.indexes.vector_store import StoreKind, VectorStoreIndex
@@ -33,10 +34,11 @@ class MilvusIndex(VectorStoreIndex):
     """Vectors in a collection of Milvus, 2.3 or later. Needs the extra: uv sync --extra milvus
 
     Args:
-        url: `milvus://host:19530/collection`; `?secure=true` for TLS, `?db=name` for another
-            database than the default. MILVUS_TOKEN (`user:password`) or the URL have user and
-            password; they are never written. `milvus:///folder/file.db/collection` is milvus-lite,
-            which runs in this process: for trying things out.
+        url: `milvus://host:19530/collection`, by TLS unless the host is this machine or
+            `?secure=false` says otherwise; `?db=name` for another database than the default.
+            MILVUS_TOKEN (`user:password`) or the URL have user and password; they are never
+            written. `milvus:///folder/file.db/collection` is milvus-lite, which runs in this
+            process: for trying things out.
         kind: `FLAT` compares every vector, `IVF_FLAT` those of the nearest lists, `HNSW` walks a
             graph.
         construction: of IVF_FLAT: `nlist`; of HNSW: `M`, `efConstruction`.
@@ -99,7 +101,7 @@ class MilvusCollection(Collection):
         self._timeout_s = index.timeout_s
         self._patient_s = 60 + index.timeout_s  # for what writes
 
-        secure = where.options.get("secure", "").lower() == "true"
+        secure = where.options.get("secure", str(needs_tls(where.host))).lower() == "true"
         self._place = f"http{'s' * secure}://{where.host}" if where.host else where.place
         user = ":".join(filter(None, [where.user, where.password]))
         self._token = user or where.options.get("token", "")

@@ -35,8 +35,9 @@ class PgvectorIndex(VectorStoreIndex):
 
     Args:
         url: `postgresql://host:5432/database/table`; the table may be `schema.table`, and options
-            of libpq may follow (`?sslmode=require`). PGUSER, PGPASSWORD, ~/.pgpass or the URL have
-            user and password; they are never written.
+            of libpq may follow. TLS is required unless the host is this machine, or
+            `?sslmode=disable` or PGSSLMODE says otherwise. PGUSER, PGPASSWORD, ~/.pgpass or the
+            URL have user and password; they are never written.
         kind: `exact` compares every vector, `HNSW` walks a graph.
         construction: of HNSW: `m`, `ef_construction`.
         searching: of HNSW: `ef_search`, up to 1,000.

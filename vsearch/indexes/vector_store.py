@@ -12,6 +12,7 @@ import numpy as np
 from vsearch.indexes.base import Index, as_unit_vectors
 from vsearch.indexes.exhaustive import Hits, search_among
 from vsearch.indexes.stores.collection import FORMAT, Collection, Owner, another_model, taken
+from vsearch.indexes.stores.named_hosts import check_stored_url
 from vsearch.indexes.stores.rows import BATCH_ROWS, StoredRows, batch_rows, best
 from vsearch.indexes.stores.serials import Where, first_serial
 
@@ -250,6 +251,7 @@ class VectorStoreIndex(Index):
         """
         try:
             entry = _read(folder)
+            check_stored_url(entry["settings"]["url"])
             opened = cls(**entry["settings"])
             opened._owner = entry["owner"]
             opened._fingerprint = entry["fingerprint"]

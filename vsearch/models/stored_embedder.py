@@ -22,13 +22,21 @@ def restored_embedder(manifest: dict[str, Any], weights: Path) -> Embedder:
         weights: a file with what `weights_of` returns.
     """
     described_head = manifest.get("head")
-    with restored(None if described_head else manifest["dim"]):
-        backbone = build(manifest["backbone"], Backbone, nn.Module)
+    # two bytes a value at least
+    with restored(None if described_head else manifest["dim"], weights.stat().st_size // 2):
+        backbone = build(_without_weights(manifest["backbone"]), Backbone, nn.Module)
         backbone.preprocessing = Preprocessing(**manifest["preprocessing"])
         head = build(described_head, Head, nn.Module) if described_head else None
         embedder = Embedder(backbone, head)
     embedder.load_state_dict(load_file(weights))
     return embedder.eval()
+
+
+def _without_weights(described: dict[str, Any]) -> dict[str, Any]:
+    """Name no weights, whatever a stranger's manifest names: they would be fetched."""
+    arguments = described.get("init_args", {})
+    none = dict.fromkeys(arguments.keys() & {"weights"})
+    return {**described, "init_args": {**arguments, **none}}
 
 
 def weights_of(embedder: Embedder) -> bytes:

@@ -14,7 +14,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vsearch.cli.arguments import names, number, whole
+from vsearch.cli.arguments import add_trust, names, number, whole
 from vsearch.errors import Failed, VsearchError
 from vsearch.evaluation.catalog_check.findings import KINDS, Limits
 
@@ -59,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="its network finds likely mislabels, outliers and more near copies",
     )
+    add_trust(check)
     check.add_argument(
         "--json",
         metavar="FILE",

@@ -1,3 +1,4 @@
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -5,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, urlencode
 
 from vsearch.indexes.base import IndexUnavailable
+from vsearch.indexes.stores.named_hosts import needs_tls
 from vsearch.indexes.stores.url import CollectionUrl
 
 if TYPE_CHECKING:
@@ -22,6 +24,9 @@ class Connections:
 
     def __init__(self, url: CollectionUrl, timeout_s: float, settings: Mapping[str, object]):
         options = dict(url.options)
+        hosts = options.get("hostaddr") or options.get("host") or url.host
+        if needs_tls(hosts) and "PGSSLMODE" not in os.environ:
+            options.setdefault("sslmode", "require")
         if url.user is not None:
             options["user"] = url.user
         if url.password is not None:

@@ -93,7 +93,7 @@ def _settings(library: Any, name: str, config: dict[str, Any] | None) -> Any:
     """Return the configuration of the network, or of the image tower if it has several."""
     try:
         whole = (
-            library.AutoConfig.from_pretrained(name)
+            library.AutoConfig.from_pretrained(name, trust_remote_code=False)
             if config is None
             else library.AutoConfig.for_model(**config)
         )
@@ -138,7 +138,7 @@ def _without(name: str, error: Exception, unavailable: Unavailable) -> Origin:
 def _network(library: Any, name: str, settings: Any) -> nn.Module:
     """Return the network with random weights."""
     try:
-        model = library.AutoModel.from_config(settings)
+        model = library.AutoModel.from_config(settings, trust_remote_code=False)
     except ValueError as error:
         raise ValueError(f"name: {name} can't be built: {str(error).splitlines()[0]}") from error
     if model.main_input_name != "pixel_values":
@@ -152,7 +152,11 @@ def _trained(library: Any, name: str, settings: Any) -> nn.Module:
     library.logging.set_verbosity_error()
     try:
         model, found = library.AutoModel.from_pretrained(
-            name, config=settings, dtype=torch.float32, output_loading_info=True
+            name,
+            config=settings,
+            dtype=torch.float32,
+            output_loading_info=True,
+            trust_remote_code=False,
         )
     finally:
         library.logging.set_verbosity(verbosity)

@@ -10,7 +10,9 @@ import yaml
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
+from vsearch.class_paths import trust
 from vsearch.errors import BundleError, VsearchError
+from vsearch.indexes.stores.named_hosts import name_hosts
 from vsearch.serving.api.app import create_app
 from vsearch.serving.api.logs import log_to_stderr
 from vsearch.serving.api.settings import LOOPBACK, Settings, from_flags
@@ -44,6 +46,8 @@ def serve(bundle: Path | None, flags: list[str], file: Path | None) -> None:
         return found
 
     settings = _settings(flags, file)
+    trust(settings.plugins)
+    name_hosts(settings.store_hosts)
     check_address(settings)
     log_to_stderr(settings.log_level)
     for name in unknown_variables(os.environ):

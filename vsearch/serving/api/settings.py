@@ -29,6 +29,10 @@ class Settings(BaseSettings):
 
     bundle: Path | None = None
     """the bundle's folder; read again from the file at each reload"""
+    plugins: Annotated[list[str], NoDecode] = []
+    """your own modules, which the bundle may name classes of, comma-separated"""
+    store_hosts: Annotated[list[str], NoDecode] = []
+    """vector stores that the bundle may use, comma-separated: db:5432; /plain after it: no TLS"""
     host: str = "127.0.0.1"
     """address to listen at; others than loopback want behind_proxy"""
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
@@ -89,7 +93,7 @@ class Settings(BaseSettings):
     def _without_last_slash(cls, value: str) -> str:
         return value.rstrip("/")
 
-    @field_validator("cors_origins", mode="before")
+    @field_validator("plugins", "store_hosts", "cors_origins", mode="before")
     @classmethod
     def _as_list(cls, value: Any) -> Any:
         return separated(value) if isinstance(value, str) else value
