@@ -95,6 +95,13 @@ def test_a_column_group_ties_nothing_unless_it_is_named() -> None:
     assert same_partition(units(items, "group", True).tolist(), [0, 0, 1, 1])
 
 
+def test_groups_are_what_is_written() -> None:
+    written = ["007", "7", "07", "NA", "NA", "None", "1e5", "100000.0", "", "", " ", None]
+    items = catalog([len(written)], group=written)
+    expected = [0, 1, 2, 3, 3, 4, 5, 6, 7, 8, 9, 10]
+    assert same_partition(units(items, "group", False).tolist(), expected)
+
+
 def test_a_hash_and_a_group_with_the_same_text_tie_nothing() -> None:
     items = catalog([2], content_hash=["x", None], product=[None, "x"])
     assert len(set(units(items, "product", True))) == 2

@@ -6,7 +6,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 from vsearch.bundle.new_items import checked
 from vsearch.class_paths import add_current_folder
-from vsearch.data.catalogs.base import Catalog, CatalogError
+from vsearch.data.catalogs.base import Catalog, CatalogError, warn_of_like_labels
 from vsearch.data.catalogs.folder import FolderCatalog
 from vsearch.data.catalogs.table import TableCatalog
 from vsearch.data.io.object_stores import is_url
@@ -28,6 +28,7 @@ def read_source(path: str | Path) -> CatalogItems:
         catalog.missing_photos = "keep"
     catalog.prepare()
     items = checked(catalog.read(), str(path))
+    warn_of_like_labels(items, str(path))
     if isinstance(catalog, FolderCatalog) and items["label"].nunique() == 1:
         raise CatalogError(
             f"{path}: all photos lie in one folder, {items['label'].iloc[0]!r}, and a folder "

@@ -1,3 +1,4 @@
+import re
 import sys
 from io import BytesIO
 from pathlib import Path
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 REQUIRED = ("id", "path", "label")
 BOX = ("x_1", "y_1", "x_2", "y_2")
+RENAMED = {"rank": "rank_original", "score": "score_original"}  # metadata beside hits
+# Text that reads as a number; `007` and more digits than a float64 tells apart are codes
+NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,15})?")
 
 
 class _NoPandas:
@@ -68,6 +72,42 @@ def table_bytes(items: Union[pa.Table, "pd.DataFrame"]) -> bytes:
     return file.getvalue()
 
 
+def as_frame(items: pa.Table) -> "pd.DataFrame":
+    """Return an Arrow table as a DataFrame in which whole numbers and truth values stay such.
+
+    Beside missing values pandas would make them floats and objects.
+    """
+    import pandas as pd
+
+    kinds = {
+        pa.int8(): pd.Int8Dtype(),
+        pa.int16(): pd.Int16Dtype(),
+        pa.int32(): pd.Int32Dtype(),
+        pa.int64(): pd.Int64Dtype(),
+        pa.uint8(): pd.UInt8Dtype(),
+        pa.uint16(): pd.UInt16Dtype(),
+        pa.uint32(): pd.UInt32Dtype(),
+        pa.uint64(): pd.UInt64Dtype(),
+        pa.bool_(): pd.BooleanDtype(),
+    }
+    return items.to_pandas(types_mapper=kinds.get, ignore_metadata=True)
+
+
+def holds_bytes(kind: pa.DataType) -> bool:
+    """Tell whether values of this type are bytes, or have some in them."""
+    if pa.types.is_nested(kind):
+        return any(holds_bytes(kind.field(number).type) for number in range(kind.num_fields))
+    return any(
+        test(kind)
+        for test in (
+            pa.types.is_binary,
+            pa.types.is_large_binary,
+            pa.types.is_fixed_size_binary,
+            pa.types.is_binary_view,
+        )
+    )
+
+
 def repeated_ids(items: pa.Table) -> list[str]:
     """Return the ids that are there more than once, each once."""
     counted = items["id"].value_counts()
@@ -94,17 +134,36 @@ def plain_rows(items: pa.Table, positions: np.ndarray) -> list[dict[str, Any]]:
     return [{name: _plain_value(value) for name, value in row.items()} for row in rows]
 
 
+def text_of(value: Any) -> str:
+    """Return a value as text, as people are shown it: times are ISO 8601."""
+    return str(_plain_value(value))
+
+
 def _plain_type(kind: pa.DataType) -> pa.DataType:
     if pa.types.is_dictionary(kind):
         return _plain_type(kind.value_type)
+    if isinstance(kind, pa.BaseExtensionType):
+        return _plain_type(kind.storage_type)
     if pa.types.is_timestamp(kind) and kind.unit == "ns":
         return pa.timestamp("us", kind.tz)
     if pa.types.is_duration(kind) and kind.unit == "ns":
         return pa.duration("us")
+    if pa.types.is_time64(kind) and kind.unit == "ns":
+        return pa.time64("us")
+    if pa.types.is_float16(kind):
+        return pa.float32()
+    if pa.types.is_string_view(kind):
+        return pa.string()
     return kind
 
 
 def _plain_value(value: Any) -> Any:
     if isinstance(value, float) and not np.isfinite(value):
         return None
-    return value.isoformat() if hasattr(value, "isoformat") else value
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, dict):
+        return {str(name): _plain_value(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain_value(one) for one in value]
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)

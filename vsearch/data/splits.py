@@ -7,6 +7,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from vsearch.data.catalogs.base import is_blank
 from vsearch.data.split_leaks import warn_of_leaks
 from vsearch.errors import VsearchError
 
@@ -256,12 +257,12 @@ def units(items: pd.DataFrame, group: str | None, keep_copies_together: bool) ->
 def _ties(items: pd.DataFrame, group: str | None, keep_copies_together: bool) -> list[pd.Series]:
     if group is not None and group not in items:
         raise SplitError(f"No column '{group}' to group by; the catalog has {list(items.columns)}.")
-    columns = []
+    ties = []
     if keep_copies_together and "content_hash" in items:
-        columns.append("content_hash")
+        ties.append(items["content_hash"])
     if group is not None:
-        columns.append(group)
-    return [items[column] for column in columns]
+        ties.append(items[group].astype(str).mask(is_blank(items[group])))
+    return ties
 
 
 def _components(ties: list[pd.Series]) -> np.ndarray:

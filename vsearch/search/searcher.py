@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vsearch.data.items import RENAMED
 from vsearch.data.photos import read_square
 from vsearch.indexes.base import Index
 from vsearch.models.runtimes.base import Runtime
@@ -17,7 +18,6 @@ from vsearch.search.filters.grammar import parse
 from vsearch.search.query_by_example import ExampleError, combine
 
 Photo = str | Path | bytes
-RENAMED = {"rank": "rank_original", "score": "score_original"}
 
 
 @dataclass(frozen=True)

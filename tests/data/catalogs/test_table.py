@@ -1,14 +1,22 @@
+import json
 import os
+from datetime import date, time, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from vsearch.data.catalogs.base import CatalogError
+from vsearch.data.catalogs.base import CatalogError, warn_of_like_labels, with_texts
 from vsearch.data.catalogs.table import TableCatalog
 from vsearch.data.decoding import scan
+from vsearch.data.items import plain_rows, read_table, table_bytes
+from vsearch.search.filters.columns import Column
 
 PLAIN = (
     "id,label,path\n007,bag,images/007.jpg\n8,bag,images/8.jpg\n"
@@ -38,7 +46,7 @@ def test_columns_can_have_other_names(tmp_path: Path) -> None:
     assert list(items) == ["id", "path", "label", "year", "label_original", "path_original"]
     assert list(items["label"]) == ["bag", "bag"]
     assert list(items["label_original"]) == ["red", "blue"]
-    assert list(items["year"]) == [1, 2]
+    assert list(items["year"]) == ["1", "2"]
 
 
 def test_an_unused_id_column_is_kept(tmp_path: Path) -> None:
@@ -223,7 +231,7 @@ def test_flags_are_nullable_booleans(
 def test_an_unknown_flag_is_refused(tmp_path: Path) -> None:
     text = "label,path,is_query\nbag,images/8.jpg,True\nbag,images/9.jpg,maybe\n"
     with pytest.raises(
-        CatalogError, match="1 of 2 items have an unknown is_query:\n  line 3: id=1 "
+        CatalogError, match="1 of 2 items have an unknown is_query:\n  line 3: id='1' "
     ):
         write(tmp_path, text).read()
 
@@ -280,7 +288,7 @@ def test_errors_name_the_row_of_a_parquet_from_0(tmp_path: Path) -> None:
         "path": ["images/8.jpg", "images/9.jpg", "images/none.jpg"],
     }
     pd.DataFrame(rows, index=[7, 7, 7]).to_parquet(tmp_path / "t.parquet")
-    with pytest.raises(CatalogError, match=r"1 of 2 items have no photo file:\n  row 2: id=2 "):
+    with pytest.raises(CatalogError, match=r"1 of 2 items have no photo file:\n  row 2: id='2' "):
         TableCatalog(str(tmp_path / "t.parquet"), filters=["label == 'bag'"]).read()
 
 
@@ -294,6 +302,152 @@ def test_ids_are_the_rows_numbers_before_the_filters(tmp_path: Path) -> None:
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match=r"none\.csv: no such file"):
         TableCatalog(str(tmp_path / "none.csv")).read()
+
+
+@pytest.mark.parametrize(
+    ("expression", "kept"),
+    [
+        ("price < 30", ["8", "9"]),
+        ("price != 'n/a'", ["007", "8", "9", "10"]),  # numbers, none of them text
+        ("sku == '007'", ["007"]),
+        ("country == 'NA'", ["8", "9"]),
+        ("new", ["007", "9"]),
+        ("new == False", ["8"]),
+        ("id.astype('int') % 2 == 0", ["8", "10"]),
+        ("id == '007'", ["007"]),
+    ],
+)
+def test_filters_compare_what_reads_as_numbers_and_change_nothing(
+    tmp_path: Path, expression: str, kept: list[str]
+) -> None:
+    text = (
+        "id,label,path,price,sku,country,new\n007,a,images/007.jpg,30.00,007,DE,True\n"
+        "8,a,images/8.jpg,19.90,7,NA,false\n9,a,images/9.jpg,5,07,NA,TRUE\n"
+        "10,a,images/10.jpg,,7e1,US,\n"
+    )
+    whole = write(tmp_path, text, min_images_per_label=1).read().set_index("id")
+    items = write(tmp_path, text, filters=[expression], min_images_per_label=1).read()
+    assert items["id"].tolist() == kept
+    pd.testing.assert_frame_equal(items.set_index("id"), whole.loc[kept])
+
+
+def test_filters_come_one_after_another(tmp_path: Path) -> None:
+    text = PLAIN.replace("path\n", "path,price\n").replace(".jpg\n", ".jpg,5\n", 3)
+    text = text.replace("10.jpg\n", "10.jpg,n/a\n")
+    settings: dict[str, Any] = {"min_images_per_label": 1}
+    with pytest.raises(CatalogError, match="filter 'price < 6'"):
+        write(tmp_path, text, filters=["price < 6"], **settings).read()
+    both = write(tmp_path, text, filters=["price != 'n/a'", "price < 6"], **settings)
+    assert list(both.read()["id"]) == ["007", "8", "9"]
+
+
+def parquet(folder: Path, columns: dict[str, Any], **settings: Any) -> TableCatalog:
+    """Two items of a Parquet table."""
+    write(folder, PLAIN)
+    known = {"id": ["a", "b"], "label": ["x", "x"], "path": ["images/8.jpg"] * 2}
+    pq.write_table(pa.table({**known, **columns}), folder / "t.parquet")
+    return TableCatalog(str(folder / "t.parquet"), **settings)
+
+
+NS = pa.array([1706933106000000007, None], pa.timestamp("ns"))
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        (pa.array([2**62 + 1, None]), [2**62 + 1, None]),
+        (pa.array([2**63 + 1, None], pa.uint64()), [2**63 + 1, None]),
+        (pa.array([7.0, None]), [7.0, None]),
+        (pa.array([0.5, float("inf")], pa.float16()), [0.5, None]),
+        (pa.array([True, None]), [True, None]),
+        (pa.array(["007", None]).dictionary_encode(), ["007", None]),
+        (pa.array(["NA", ""], pa.string_view()), ["NA", ""]),
+        (pa.array([["red", None], None]), [["red", None], None]),
+        (pa.array([{"a": date(2024, 2, 3)}, None]), [{"a": "2024-02-03"}, None]),
+        (pa.array([Decimal("19.90"), None]), ["19.90", None]),
+        (pa.array([date(2024, 2, 3), None]), ["2024-02-03", None]),
+        (pa.array([date(2024, 2, 3), None], pa.date64()), ["2024-02-03", None]),
+        (NS, ["2024-02-03T04:05:06", None]),
+        (NS.cast(pa.timestamp("us", "UTC"), safe=False), ["2024-02-03T04:05:06+00:00", None]),
+        (pa.array([time(4, 5, 6), None]), ["04:05:06", None]),
+        (pa.array([4 * 10**9, None], pa.time64("ns")), ["00:00:04", None]),
+        (pa.array([timedelta(seconds=5), None]), ["0:00:05", None]),
+    ],
+)
+def test_every_type_of_metadata_is_kept_searched_and_shown(
+    tmp_path: Path, values: pa.Array, shown: list[Any]
+) -> None:
+    items = with_texts(parquet(tmp_path, {"it": values}).read(), "t.parquet")
+    (tmp_path / "items.parquet").write_bytes(table_bytes(items))
+    kept = read_table(tmp_path / "items.parquet")
+    rows = plain_rows(kept, np.arange(len(kept)))
+    assert json.loads(json.dumps([row["it"] for row in rows], allow_nan=False)) == shown
+    assert Column(kept["it"]).known()[0] == {True: "true"}.get(shown[0] is True, str(shown[0]))
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"thumb": [b"x", b"y"]}, "column 'thumb' holds bytes"),
+        ({"deep": [[b"x"], None]}, "column 'deep' holds bytes"),
+        ({"label": [["a", "b"], ["a"]]}, "'label' must be text or numbers, and holds ndarray"),
+        ({"id": [{"a": 1}, {"a": 2}]}, "'id' must be text or numbers, and holds dict"),
+        ({"path": [b"x", b"y"]}, "'path' must be text or numbers, and holds bytes"),
+        ({"id": [1e17, 2e17]}, "'id' holds floats of 16 digits"),
+        ({"label_code": [1, 2]}, "a column 'label_code' of its own"),
+        ({"content_hash": [1, 2]}, "a column 'content_hash' of its own"),
+        ({"rank": [1, 2], "rank_original": [1, 2]}, "would become, 'rank_original'"),
+        ({"id": ["a", " a"]}, "share their id but for white space"),
+        ({"id": ["\u00e9", "e\u0301"]}, "share their id but for white space"),
+    ],
+)
+def test_what_cannot_be_kept_is_refused_when_read(
+    tmp_path: Path, columns: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(CatalogError, match=message):
+        parquet(tmp_path, columns).items()
+
+
+def test_a_renamed_column_may_not_meet_another(tmp_path: Path) -> None:
+    columns = {"sku": ["1", "2"], "id_original": ["3", "4"]}
+    with pytest.raises(CatalogError, match="'id_original'"):
+        parquet(tmp_path, columns, id="sku").items()
+
+
+@pytest.mark.parametrize("header", ["id,label,path,path", "id,label,path, path "])
+def test_two_columns_of_one_name_are_refused(tmp_path: Path, header: str) -> None:
+    with pytest.raises(CatalogError, match="two columns are, or would become, 'path'"):
+        write(tmp_path, f"{header}\n1,a,b,c\n").read()
+
+
+def test_ids_that_became_floats_are_whole_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    items = parquet(tmp_path, {"id": [12345.0, 7.0], "label": [1.0, 1.0]}).items()
+    assert items["id"].tolist() == ["12345", "7"]
+    assert items["label"].tolist() == ["1", "1"]
+    assert "column 'id' holds floats, all of them whole: 12345.0 is taken as '12345'" in caplog.text
+
+
+def test_an_index_that_pandas_wrote_is_a_column(tmp_path: Path) -> None:
+    parquet(tmp_path, {})
+    pd.read_parquet(tmp_path / "t.parquet").set_index("id").to_parquet(tmp_path / "t.parquet")
+    assert TableCatalog(str(tmp_path / "t.parquet")).items()["id"].tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"id,path,label\n", b"PAR1"])
+def test_a_broken_parquet_is_named(tmp_path: Path, damage: bytes) -> None:
+    (tmp_path / "t.parquet").write_bytes(damage)
+    with pytest.raises(CatalogError, match=r"t\.parquet: cannot be read as a Parquet table"):
+        TableCatalog(str(tmp_path / "t.parquet")).read()
+
+
+def test_labels_that_differ_in_form_only_are_named_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    catalog = parquet(tmp_path, {"label": ["Shirt ", "shirt"]}, min_images_per_label=1)
+    warn_of_like_labels(catalog.read(), "t")
+    assert caplog.text.count("'Shirt ' and 'shirt'") == 1
 
 
 FASHION = os.environ.get("VSEARCH_FASHION", "")

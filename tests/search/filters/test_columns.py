@@ -28,7 +28,7 @@ from vsearch.search.filters.columns import Column, FilterError, Table
         (pd.array([3, None, 1], dtype="Int64"), ["1", "3"], True),
         (pd.array(["a", None], dtype="string"), ["a"], False),
         (pd.array([True, None], dtype="boolean"), ["true"], False),
-        (pd.to_datetime(["2024-01-01", None]), ["2024-01-01 00:00:00"], False),
+        (pd.to_datetime(["2024-01-01", None]), ["2024-01-01T00:00:00"], False),
     ],
 )
 def test_what_a_column_holds(values, known, numbers):

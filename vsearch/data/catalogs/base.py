@@ -1,13 +1,17 @@
 import logging
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
 import pandas as pd
+import pyarrow as pa
 
 from vsearch.data.io.object_stores import is_url
-from vsearch.data.items import BOX, REQUIRED
+from vsearch.data.items import BOX, RENAMED, REQUIRED, as_table, holds_bytes
 from vsearch.errors import VsearchError
 
+RESERVED = ("label_code", "content_hash")  # columns that a fit adds and takes out again
+EXACT = 2**53  # floats tell whole numbers apart up to here
 logger = logging.getLogger(__name__)
 
 
@@ -63,6 +67,7 @@ def check(items: pd.DataFrame, source: str) -> pd.DataFrame:
         )
     items = with_texts(items, source)
     refuse_repeated_ids(items, source)
+    warn_of_like_labels(items, source)
     advice = "Correct the path, or drop the rows."
     refuse(items, ~are_files(items["path"]), source, "have no photo file", advice)
     alone = items.groupby("label")["id"].transform("size") == 1
@@ -71,40 +76,121 @@ def check(items: pd.DataFrame, source: str) -> pd.DataFrame:
         "min_images_per_label."
     )
     refuse(items, alone, source, "are the only photo of their label", advice)
-    _check_boxes(items, source)
     return items.reset_index(drop=True)
 
 
-def _check_boxes(items: pd.DataFrame, source: str) -> None:
+def _with_boxes(items: pd.DataFrame, source: str) -> pd.DataFrame:
+    """Return items whose boxes are numbers; refuse incomplete and empty ones."""
     columns = [column for column in BOX if column in items]
     if not columns:
-        return
+        return items
     if len(columns) < len(BOX):
         raise CatalogError(
             f"{source}: a box needs the columns {list(BOX)}; the table has only {columns}."
         )
-    box = items[list(BOX)].apply(pd.to_numeric, errors="coerce")
-    incomplete = box.isna().any(axis=1) & items[list(BOX)].notna().any(axis=1)
+    box = items[list(BOX)].apply(pd.to_numeric, errors="coerce").astype(float)
+    incomplete = box.isna().any(axis=1) & ~items[list(BOX)].apply(is_blank).all(axis=1)
     advice = "Write four numbers, or leave all four empty."
     refuse(items, incomplete, source, "have an incomplete box", advice)
     empty = (box["x_1"] >= box["x_2"]) | (box["y_1"] >= box["y_2"])
     refuse(items, empty, source, "have an empty box", "Write pixels with x_1 < x_2 and y_1 < y_2.")
+    return items.assign(**box)
 
 
 def with_texts(items: pd.DataFrame, source: str) -> pd.DataFrame:
-    """Return items whose ids, paths and labels are text; a missing one raises a CatalogError."""
+    """Return items whose ids, paths and labels are text, and whose boxes are numbers.
+
+    Raises:
+        CatalogError: one is missing, a box is incomplete or empty, or a column can't be kept.
+    """
     items = items.copy()
+    refuse_columns(list(items.columns), source)
     for column in REQUIRED:
         advice = f"Fill in '{column}' or drop the rows."
         refuse(items, is_blank(items[column]), source, f"have no {column}", advice)
-        items[column] = items[column].astype(str)
+        items[column] = as_text(items[column], source)
+    items = _with_boxes(items, source)
+    _check_kinds(items, source)
     return items
 
 
+def as_text(column: pd.Series, source: str) -> pd.Series:
+    """Return values as text; a missing one stays missing, whole floats lose their `.0`."""
+    held = column.dropna()
+    for value in held if column.dtype == object else ():
+        if isinstance(value, bytes | Iterable) and not isinstance(value, str):
+            raise CatalogError(
+                f"{source}: column {column.name!r} must be text or numbers, and holds "
+                f"{type(value).__name__}, such as {value!r:.60}."
+            )
+    if pd.api.types.is_float_dtype(column) and len(held) and (held % 1 == 0).all():
+        if (held.abs() >= EXACT).any():
+            raise CatalogError(
+                f"{source}: column {column.name!r} holds floats of 16 digits and more, "
+                "some of which are lost. Write it as text or whole numbers."
+            )
+        logger.warning(
+            "%s: column '%s' holds floats, all of them whole: %s is taken as '%d'.",
+            source,
+            column.name,
+            held.iloc[0],
+            held.iloc[0],
+        )
+        column = column.astype("Int64")
+    return column.astype(str).where(column.notna())
+
+
+def refuse_columns(names: list[str], source: str) -> None:
+    """Raise a CatalogError if columns share their name, or have one that vsearch needs itself."""
+    shown = [RENAMED.get(name, name) for name in names]
+    if repeated := sorted({name for name in shown if shown.count(name) > 1}):
+        raise CatalogError(
+            f"{source}: two columns are, or would become, {repeated[0]!r}; the columns: {names}. "
+            "Rename one of them."
+        )
+    if reserved := sorted(set(RESERVED) & set(names)):
+        raise CatalogError(
+            f"{source}: vsearch has a column {reserved[0]!r} of its own. Rename the table's."
+        )
+
+
+def _check_kinds(items: pd.DataFrame, source: str) -> None:
+    """Refuse a column that a bundle can't keep, or a service can't show, before any training."""
+    for name in items.columns.difference(REQUIRED, sort=False):
+        try:
+            kind = as_table(items[[name]]).schema.field(0).type
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+            reason = str(error).splitlines()[0]
+            raise CatalogError(
+                f"{source}: column {name!r} can't be kept: its values are of several types, or of "
+                f"one that Parquet has not ({reason}). Write it as text."
+            ) from error
+        if holds_bytes(kind):
+            raise CatalogError(
+                f"{source}: column {name!r} holds bytes ({kind}), which are no metadata. Leave it "
+                "out, or write it as text."
+            )
+
+
 def refuse_repeated_ids(items: pd.DataFrame, source: str) -> None:
-    """Raise a CatalogError if items share their id."""
-    repeated = items["id"].duplicated(keep=False)
-    refuse(items, repeated, source, "share their id", "Give every item an id of its own.")
+    """Raise a CatalogError if items share their id, also but for white space or Unicode's form."""
+    advice = "Give every item an id of its own."
+    refuse(items, items["id"].duplicated(keep=False), source, "share their id", advice)
+    plain = items["id"].str.strip().str.normalize("NFC")
+    what = "share their id but for white space around it or the form of its letters"
+    refuse(items, plain.duplicated(keep=False), source, what, advice)
+
+
+def warn_of_like_labels(items: pd.DataFrame, source: str) -> None:
+    """Warn of labels that are the same but for case, white space or Unicode's form."""
+    labels = pd.Series(items["label"].unique())
+    plain = labels.str.normalize("NFKC").str.casefold().str.split().str.join(" ")
+    groups = labels[plain.duplicated(keep=False)].groupby(plain, sort=False)
+    alike = [" and ".join(map(repr, group)) for _, group in groups]
+    if alike:
+        more = f"; and {len(alike) - 5} more" if len(alike) > 5 else ""
+        message = "%s: labels that differ only in case, white space or form are kept apart: %s%s."
+        logger.warning(message, source, "; ".join(alike[:5]), more)
 
 
 def refuse(items: pd.DataFrame, bad: pd.Series, source: str, what: str, advice: str) -> None:

@@ -2,6 +2,7 @@ import csv
 import gzip
 import io
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
@@ -10,21 +11,22 @@ from typing import Literal
 
 import pandas as pd
 
-from vsearch.data.catalogs.base import CatalogError
+from vsearch.data.catalogs.base import CatalogError, refuse_columns
 from vsearch.data.io.object_stores import PlaceError, open_file
 
 Row = tuple[int, list[str]]  # the number of its first line, counted from 1, and its fields
 BadRows = Literal["repair", "skip", "error"]
+UNREADABLE = (csv.Error, UnicodeDecodeError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
 END = "\x1e"  # put after the last line: a row that swallows it holds a quote that is never closed
 
 
 def read_csv(
-    table: str | Path, separator: str, bad_rows: BadRows, text_columns: set[str]
+    table: str | Path, separator: str, bad_rows: BadRows
 ) -> tuple[pd.DataFrame, dict[str, int]]:
     """Read a .csv, .tsv, .gz or .zip (one table inside), also rows with too many fields.
 
-    `repair` joins what is too much into the last column, `skip` leaves the row out. `text_columns`
-    are kept as they are written, the others get the type that pandas finds.
+    Every value is text, as it is written; an empty field is missing. `repair` joins what is too
+    much into the last column, `skip` leaves the row out.
 
     Returns:
         The table, its index `line` the number of each row's first line (the header is line 1), and
@@ -39,21 +41,17 @@ def read_csv(
             text, numbers, report = _clean(rows, table, separator, bad_rows)
     except PlaceError as error:
         raise CatalogError(f"{table}: {error}") from error
-    except (csv.Error, UnicodeDecodeError, OSError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise CatalogError(f"{table}: cannot be read as a UTF-8 CSV table: {error}.") from error
-    # `_numbered_rows` has left blank lines out.
-    typed = pd.read_csv(text, low_memory=False, skip_blank_lines=False)
-    # A second time: pandas can't turn off "NA is nothing" for some columns only.
-    text.seek(0)
-    as_written = pd.read_csv(
+    found = pd.read_csv(
         text,
         dtype=str,
-        keep_default_na=False,
-        skip_blank_lines=False,
-        usecols=lambda name: name in text_columns,
+        keep_default_na=False,  # "NA" and "null" are text like any other
+        na_values=[""],
+        index_col=False,
+        skip_blank_lines=False,  # `_numbered_rows` has left blank lines out
     )
-    lines_of_rows = pd.Index(numbers, dtype="int64", name="line")
-    return typed.assign(**as_written).set_axis(lines_of_rows), report
+    return found.set_axis(pd.Index(numbers, dtype="int64", name="line")), report
 
 
 def _clean(
@@ -62,6 +60,8 @@ def _clean(
     _, header = next(rows, (0, []))
     if not header:
         raise CatalogError(f"{table}: the file is empty; its first line must name the columns.")
+    header = [name.strip() for name in header]
+    refuse_columns([name for name in header if name], str(table))
     last = len(header) - 1
     text = io.StringIO(newline="")
     numbers = []

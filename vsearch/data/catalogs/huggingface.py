@@ -9,8 +9,15 @@ from typing import Any
 import pandas as pd
 from rich.progress import track
 
-from vsearch.data.catalogs.base import Catalog, CatalogError, drop_small_labels
+from vsearch.data.catalogs.base import (
+    Catalog,
+    CatalogError,
+    as_text,
+    drop_small_labels,
+    refuse_columns,
+)
 from vsearch.data.catalogs.photo_files import content_of, extension_of
+from vsearch.data.items import as_frame, read_table
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +97,7 @@ class HuggingFaceCatalog(Catalog):
             raise CatalogError(
                 f"HuggingFaceCatalog: {self.folder} is not exported yet; call prepare() first."
             )
-        items = pd.read_parquet(self.folder / "items.parquet")
+        items = as_frame(read_table(self.folder / "items.parquet"))
         items["path"] = [str(self.folder / path) for path in items["path"]]
         return drop_small_labels(items, self.min_images_per_label)
 
@@ -110,10 +117,17 @@ class HuggingFaceCatalog(Catalog):
 
     def _load(self, datasets: ModuleType) -> dict[str, Any]:
         """Return the wanted splits by name, their images not decoded."""
+        source = {"path": self.dataset}
         if self.dataset.endswith(".parquet"):
-            loaded = datasets.load_dataset("parquet", data_files=self.dataset, split=self.split)
-        else:
-            loaded = datasets.load_dataset(self.dataset, split=self.split)
+            source = {"path": "parquet", "data_files": self.dataset}
+        try:
+            loaded = datasets.load_dataset(**source, split=self.split)
+        except Exception as error:  # datasets, the Hub and Arrow raise many types here
+            reason = str(error.__cause__ or error) or type(error).__name__
+            raise CatalogError(
+                f"HuggingFaceCatalog: {self.dataset}, split {self.split}: can't be loaded: "
+                f"{reason.splitlines()[0]} Check the name or file, and the split."
+            ) from error
         splits = dict(loaded) if self.split is None else {self.split: loaded}
         for name, rows in splits.items():
             wanted = (self.image, self.label, self.id)
@@ -167,12 +181,16 @@ class HuggingFaceCatalog(Catalog):
 
     def _table(self, split: str, rows: Any, paths: list[str], first: int) -> pd.DataFrame:
         table = _scalars(rows)
-        ids = table[self.id] if self.id else range(first, first + len(rows))
-        items = pd.DataFrame({"id": ids, "path": paths, "label": table[self.label]})
+        numbers = pd.Series(range(first, first + len(rows)))
+        ids = as_text(table[self.id] if self.id else numbers, self.dataset)
+        labels = as_text(table[self.label], self.dataset)
+        items = pd.DataFrame({"id": ids, "path": paths, "label": labels})
         if self.split is None:
             items["split"] = split
         rest = table.drop(columns={self.id, self.label} & set(table))
-        return items.join(rest.rename(columns={name: f"{name}_original" for name in items}))
+        rest = rest.rename(columns={name: f"{name}_original" for name in items})
+        refuse_columns([*items, *rest], self.dataset)
+        return items.join(rest)
 
 
 def _datasets() -> ModuleType:
@@ -191,9 +209,9 @@ def _scalars(rows: Any) -> pd.DataFrame:
     kinds = {
         name: kind
         for name, kind in rows.features.items()
-        if isinstance(kind, datasets.Value | datasets.ClassLabel)
+        if isinstance(kind, datasets.Value | datasets.ClassLabel) and "binary" not in kind.dtype
     }
-    table = rows.select_columns(list(kinds)).to_pandas()
+    table = as_frame(rows.select_columns(list(kinds)).with_format("arrow")[:])
     for name, kind in kinds.items():
         if isinstance(kind, datasets.ClassLabel):
             # -1, "no label", becomes empty.

@@ -6,18 +6,22 @@ from string import Formatter
 from typing import Literal
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from vsearch.data.catalogs.base import (
     Catalog,
     CatalogError,
     are_files,
+    as_text,
     drop_small_labels,
     is_blank,
     refuse,
+    refuse_columns,
 )
 from vsearch.data.catalogs.csv_repair import BadRows, read_csv
 from vsearch.data.io.object_stores import PlaceError, check_readable, is_url, open_file
-from vsearch.data.items import REQUIRED
+from vsearch.data.items import NUMBER, REQUIRED, as_frame
 
 FLAGS = ("is_query", "is_gallery")
 FLAG_VALUES = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
@@ -27,6 +31,7 @@ logger = logging.getLogger(__name__)
 class TableCatalog(Catalog):
     """Items from a CSV (.csv, .tsv, .csv.gz, .zip with one table) or Parquet table.
 
+    What a CSV holds is text and stays as it is written (007, 1e5, NA); an empty field is missing.
     Rows are left out in this order: malformed, filtered, without a photo, of a small label. Columns
     without a use here stay as metadata; one of them that is called id, path or label becomes
     `id_original` and so on. open-metric-learning's tables work as they are.
@@ -45,7 +50,9 @@ class TableCatalog(Catalog):
         bad_rows: CSV rows that have more fields than the header: `repair` joins what is too much
             into the last column, `skip` leaves the row out, `error` stops.
         filters: which rows to keep, as `pandas.DataFrame.query` expressions, e.g. `masterCategory
-            != 'Free Items'`.
+            != 'Free Items'`, one after another. For a filter, a CSV's columns whose values all read
+            as numbers are numbers (`price < 30`), those of true and false are truth values; id,
+            label, path and codes such as 007 are text.
         min_images_per_label: labels with fewer photos are dropped.
         missing_photos: rows whose photo isn't there: `drop` leaves them out, `error` stops, `keep`
             leaves them in, for those who look at the photos themselves, as `data check` does.
@@ -71,6 +78,7 @@ class TableCatalog(Catalog):
         separator: str | None = None,
     ) -> None:
         self.table: str | Path = table if is_url(table) else Path(table)
+        self.is_parquet = PurePosixPath(table).suffix.lower() == ".parquet"
         self.own_root = root is None
         self.root = _place(os.path.dirname(table) if root is None else root)  # noqa: PTH120
         self.id = id
@@ -117,12 +125,11 @@ class TableCatalog(Catalog):
     def _load(self) -> pd.DataFrame:
         if isinstance(self.table, Path) and not self.table.is_file():
             raise CatalogError(f"{self.table}: no such file.")
-        if PurePosixPath(self.table).suffix == ".parquet":
-            table = self._parquet().reset_index(drop=True).rename_axis("row")
+        if self.is_parquet:
+            table = self._parquet().rename_axis("row")
             self.report = {"rows": len(table), "malformed_rows": 0}
         else:
-            as_written = self.needed | {"id"}
-            table, self.report = read_csv(self.table, self.separator, self.bad_rows, as_written)
+            table, self.report = read_csv(self.table, self.separator, self.bad_rows)
         if malformed := self.report["malformed_rows"]:
             logger.warning("%s: bad_rows=%s for %d rows.", self.table, self.bad_rows, malformed)
         if missing := sorted(self.needed - set(table.columns)):
@@ -134,26 +141,48 @@ class TableCatalog(Catalog):
     def _parquet(self) -> pd.DataFrame:
         try:
             with open_file(self.table) as file:
-                return pd.read_parquet(file)
+                table = pq.read_table(file)
         except PlaceError as error:
             raise CatalogError(f"{self.table}: {error}") from error
+        except (pa.ArrowException, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise CatalogError(
+                f"{self.table}: cannot be read as a Parquet table: {reason}. Is it whole, and no "
+                "CSV? Write or copy it again."
+            ) from error
+        rows = [name for name in table.column_names if name.startswith("__index_level_")]
+        refuse_columns(table.column_names, str(self.table))
+        return as_frame(table.drop_columns(rows))
 
     def _filter(self, table: pd.DataFrame) -> pd.DataFrame:
         for expression in self.filters:
             try:
-                table = table.query(expression)
+                table = table[self._comparable(table, expression).eval(expression)]
             except Exception as error:  # pandas raises nearly every type here
                 reason = f"{error}. The columns: {list(table.columns)}."
                 raise CatalogError(f"{self.table}: filter {expression!r}: {reason}") from error
         return table
 
+    def _comparable(self, table: pd.DataFrame, expression: str) -> pd.DataFrame:
+        """Return a CSV's table with numbers in place of the text that `expression` may compare."""
+        if self.is_parquet:
+            return table
+        used = self.needed | {self.id}
+        named = [name for name in table.columns if name in expression and name not in used]
+        return table.assign(**{name: _comparable(table[name]) for name in named})
+
     def _ids(self, table: pd.DataFrame) -> pd.Series:
         return table[self.id] if self.id in table else pd.Series(range(len(table)), table.index)
 
     def _items(self, table: pd.DataFrame, ids: pd.Series) -> pd.DataFrame:
+        source = str(self.table)
         paths = self._written_paths(table)
         items = pd.DataFrame(
-            {"id": ids.loc[table.index], "path": paths, "label": table[self.label]}
+            {
+                "id": as_text(ids.loc[table.index], source),
+                "path": paths,
+                "label": as_text(table[self.label], source),
+            }
         )
         items["path"] = self._inside_root(items)
         rest = table.drop(columns={self.id, self.path, self.label} & set(table))
@@ -164,7 +193,7 @@ class TableCatalog(Catalog):
 
     def _written_paths(self, table: pd.DataFrame) -> pd.Series:
         if self.path is not None:
-            return table[self.path].fillna("").astype(str)
+            return as_text(table[self.path], str(self.table)).fillna("")
         rows = zip(*(table[field] for field in self.fields), strict=True)
         paths = [
             self.path_pattern.format(**dict(zip(self.fields, row, strict=True))) for row in rows
@@ -220,6 +249,18 @@ class TableCatalog(Catalog):
 
 def _fields(pattern: str) -> list[str]:
     return sorted({name for _, name, _, _ in Formatter().parse(pattern) if name is not None})
+
+
+def _comparable(column: pd.Series) -> pd.Series:
+    """Return text as numbers or truth values if all of it reads so, else the column as it is."""
+    if not isinstance(column.dtype, pd.StringDtype):
+        return column
+    texts = column.str.strip().mask(is_blank(column))
+    written = texts.dropna()
+    if written.str.fullmatch(NUMBER).all():
+        return pd.to_numeric(texts)
+    truths = texts.str.lower().map({"true": True, "false": False})
+    return truths.astype("boolean") if truths.notna().sum() == len(written) else column
 
 
 def _place(text: str) -> str | Path:

@@ -1,4 +1,3 @@
-import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -6,10 +5,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vsearch.data.items import NUMBER, text_of
 from vsearch.errors import VsearchError
-
-# Text that reads as a number; `007` and more digits than a float64 tells apart are codes
-NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,15})?")
 
 
 class FilterError(VsearchError):
@@ -41,7 +38,7 @@ class Column:
 
     def __init__(self, values: pa.ChunkedArray) -> None:
         if pa.types.is_nested(values.type):  # lists and the like have no hash
-            plain = [None if value is None else str(value) for value in values.to_pylist()]
+            plain = [None if value is None else text_of(value) for value in values.to_pylist()]
             values = pa.chunked_array([pa.array(plain, pa.string())])
         if pa.types.is_null(values.type):
             values = values.cast(pa.string())
@@ -57,7 +54,7 @@ class Column:
             self.texts = [str(number) for number in self.numbers]
             return
 
-        texts = [str(value) for value in encoded.dictionary.to_pylist()]
+        texts = [text_of(value) for value in encoded.dictionary.to_pylist()]
         self.texts = [text.lower() for text in texts] if self.truths else texts
         blank = np.array([not text.strip() for text in self.texts] + [True])
         self.codes = np.where(blank[self.codes], -1, self.codes)
