@@ -12,12 +12,13 @@ from callbacks.run_objects import catalog_data, metric_learner
 from callbacks.tensorboard import show_report
 from vsearch.bundle.exports.export import Wanted, export
 from vsearch.bundle.writing import fingerprint_of, write_bundle
-from vsearch.errors import BundleError, ConfigError, VsearchError
+from vsearch.errors import BundleError, ConfigError
 from vsearch.evaluation import calibration
 from vsearch.evaluation.final_evaluation import FinalEvaluation
 from vsearch.evaluation.run_report import RunReport
 from vsearch.indexes.base import Index, IndexUnavailable
 from vsearch.indexes.exact import ExactIndex
+from vsearch.reports.alone import fails_alone
 from vsearch.reports.closing import show_closing
 from vsearch.reports.fit_report import IN_MANIFEST, TrainingHistory, fit_files, fit_report
 from vsearch.reports.grid import example_grid
@@ -149,8 +150,10 @@ class BuildIndex(Callback):
         self._write_bundle(trainer, built, evaluation, report)
         if self.export:
             self._export()
-        show(report)
-        show_closing(report, self.folder)
+        with fails_alone("the tables in the terminal"):
+            show(report)
+        with fails_alone("the closing lines in the terminal"):
+            show_closing(report, self.folder)
 
     def _write_bundle(
         self,
@@ -163,7 +166,9 @@ class BuildIndex(Callback):
         module = metric_learner(trainer.lightning_module)
         data = evaluation.data
         content = report.to_json()
-        picture = example_grid(evaluation.hits.positions, data.queries, data.gallery)
+        picture = None
+        with fails_alone("the picture of search results"):
+            picture = example_grid(evaluation.hits.positions, data.queries, data.gallery)
         write_bundle(
             self.folder,
             module.embedder,
@@ -173,13 +178,14 @@ class BuildIndex(Callback):
             fit_files(report, evaluation, picture, self.folder.parent),
             evaluation.gallery,
         )
-        show_report(trainer.loggers, report, picture)
+        with fails_alone("the report in TensorBoard"):
+            show_report(trainer.loggers, report, picture)
 
     def _export(self) -> None:
         """Write the network as ONNX beside its weights."""
         try:
             export(self.folder, Wanted("onnx"))
-        except VsearchError as error:
+        except Exception as error:  # PyTorch's exporter raises many types
             rank_zero_warn(
                 "BuildIndex: the network has no ONNX export, so that PyTorch will search and serve "
                 f"this bundle. {error}"

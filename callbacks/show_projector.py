@@ -15,6 +15,7 @@ from vsearch.data.items import boxes
 from vsearch.data.photos import Box, PhotoError, Preprocessing, read_square
 from vsearch.data.stratified import stratified
 from vsearch.errors import BundleError
+from vsearch.reports.alone import fails_alone
 
 SPRITE = 8192  # pixels a side of the picture with all thumbnails, above which browsers show nothing
 LARGEST = 64  # pixels a side of a thumbnail
@@ -44,6 +45,10 @@ class ShowProjector(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Read the bundle and write what the projector opens."""
+        with fails_alone("the embedding projector"):
+            self._show(trainer)
+
+    def _show(self, trainer: Trainer) -> None:
         boards = writers(trainer.loggers) if trainer.is_global_zero else []
         if not boards:
             return

@@ -4,6 +4,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from callbacks.run_objects import catalog_data, metric_learner
 from callbacks.tensorboard import catalog_photo, show_picture, writers
 from vsearch.evaluation.scoring import exact_index, top_hits
+from vsearch.reports.alone import fails_alone
 from vsearch.reports.grid import Shown, grid
 
 
@@ -21,6 +22,10 @@ class ShowWorstQueries(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw them; the module has made its scores by now."""
+        with fails_alone("the picture of the worst queries"):
+            self._show(trainer, pl_module)
+
+    def _show(self, trainer: Trainer, pl_module: LightningModule) -> None:
         seen = metric_learner(pl_module).validated
         if seen is None or not writers(trainer.loggers):
             return

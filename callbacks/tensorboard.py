@@ -28,14 +28,15 @@ def show_picture(loggers: Iterable[Logger], name: str, picture: Image.Image, ste
         writer.add_image(name, np.asarray(picture), step, dataformats="HWC")
 
 
-def show_report(loggers: Iterable[Logger], report: RunReport, picture: Image.Image) -> None:
+def show_report(loggers: Iterable[Logger], report: RunReport, picture: Image.Image | None) -> None:
     """Show the test metrics, the report's tables and a picture of searches in TensorBoard."""
     candidates = report.index.frontier
     for writer in writers(loggers):
         for name, value in _test_metrics(report).items():
             writer.add_scalar(f"test/{name}", value)
         writer.add_text("report", markdown(report))
-        writer.add_image("test/results", np.asarray(picture), dataformats="HWC")
+        if picture is not None:
+            writer.add_image("test/results", np.asarray(picture), dataformats="HWC")
         if candidates:
             writer.add_image("test/frontier", np.asarray(frontier(candidates)), dataformats="HWC")
         writer.flush()

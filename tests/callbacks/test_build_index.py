@@ -112,6 +112,27 @@ def test_the_bundle_holds_the_best_epoch_and_not_the_last(run):
     assert run.json("report.json")["model"]["epoch"] == saved["epoch"] < 2
 
 
+def test_nothing_that_is_drawn_after_the_last_epoch_costs_the_bundle(
+    colours, tmp_path, monkeypatch, caplog
+):
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("injected")
+
+    monkeypatch.setattr("callbacks.build_index.export", broken)
+    for stage in ("example_grid", "show_report", "show", "show_closing"):
+        monkeypatch.setattr(f"callbacks.build_index.{stage}", broken)
+    for stage in ("files.markdown", "html.report.report_html"):
+        monkeypatch.setattr(f"vsearch.reports.{stage}", broken)
+    with pytest.warns(UserWarning, match="no ONNX export"):
+        bundle = Run(colours, tmp_path, epochs=1).bundle
+    assert open_bundle(bundle).search([colours.items()["path"][0]])
+    there = {path.name for path in bundle.iterdir()}
+    assert {"report.json", "queries.parquet", "items.parquet", "model.safetensors"} <= there
+    assert not there & {"report.md", "report.html", "results.png"}
+    for what in ("picture of search results", "report.md", "report.html", "TensorBoard"):
+        assert what in caplog.text
+
+
 def test_the_index_holds_the_gallery_in_the_order_of_the_items(run):
     opened = open_bundle(run.bundle)
     gallery = run.data.gallery("test")

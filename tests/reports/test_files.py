@@ -47,6 +47,30 @@ def test_the_frontier_is_drawn_where_several_indexes_were_tried(with_frontier, p
         assert np.array_equal(np.asarray(logged), np.asarray(written))
 
 
+@pytest.mark.parametrize(
+    ("stage", "lost"),
+    [("png", "results.png"), ("frontier", "frontier.png"), ("markdown", "report.md")],
+)
+def test_what_cannot_be_drawn_fails_alone(with_frontier, picture, monkeypatch, caplog, stage, lost):
+    whole = set(report_files(with_frontier, picture))
+
+    def broken(*_: object) -> None:
+        raise ValueError("injected")
+
+    monkeypatch.setattr(f"vsearch.reports.files.{stage}", broken)
+    files = report_files(with_frontier, picture)
+    left = {lost, "frontier.png"} if stage == "png" else {lost}
+    assert set(files) == whole - left
+    assert f"{lost} can't be made (ValueError('injected'))" in caplog.text
+    assert b"results.png" not in files.get("report.md", b"") or "results.png" in files
+
+
+def test_without_a_picture_the_report_is_written(report, tmp_path):
+    files = report_files(report, None)
+    assert set(files) == {"report.json", "report.md"}
+    show_report([TensorBoardLogger(tmp_path)], report, None)
+
+
 def test_the_picture_is_kept_pixel_by_pixel(report, picture):
     with Image.open(BytesIO(report_files(report, picture)["results.png"])) as opened:
         assert opened.format == "PNG"

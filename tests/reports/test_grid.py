@@ -69,6 +69,13 @@ def test_rows_of_different_length_and_long_captions_fit():
     assert (outside == 255).all()
 
 
+@pytest.mark.parametrize(
+    "caption", ["two\nlines", "a\tb\r\n", "\x00\x07\x1b[31m", "x" * 100_000, "\n", "\ud800", "👜 ‮é"]
+)
+def test_any_caption_can_be_drawn(caption: str):
+    assert grid([[shown(None, caption)]]).size == grid([[shown(None)]]).size
+
+
 class Case:
     """A gallery of one-coloured photos whose colour is their number; queries are gallery items or
     further ones.

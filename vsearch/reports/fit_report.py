@@ -19,6 +19,7 @@ from vsearch.evaluation.run_report import (
     TrainingReport,
 )
 from vsearch.reports import summary
+from vsearch.reports.alone import fails_alone
 from vsearch.reports.files import report_files
 from vsearch.reports.html.findings import Findings, read_config
 from vsearch.reports.html.report import report_file
@@ -82,31 +83,33 @@ def fit_report(
 
 
 def fit_files(
-    report: RunReport, evaluation: FinalEvaluation, picture: Image.Image, run_folder: Path
+    report: RunReport, evaluation: FinalEvaluation, picture: Image.Image | None, run_folder: Path
 ) -> dict[str, bytes]:
     """Return the files that a bundle keeps beside network, index and items, by their names.
 
     Args:
         report: the `fit_report`.
         evaluation: what it was made of.
-        picture: some searches and what they found.
+        picture: some searches and what they found, if it could be drawn.
         run_folder: where config.yaml may lie.
     """
     hits = evaluation.hits
     data = evaluation.data
     queries = query_table(data.queries, evaluation.trained.labels, hits.scores, hits.positions)
-    findings = Findings(
-        report,
-        queries=pd.read_parquet(BytesIO(queries)),
-        items=data.gallery.drop(columns="label_code"),
-        vectors=evaluation.gallery,
-        calibration=evaluation.calibration.calibration,
-        config=read_config(run_folder / CONFIG),
-        fingerprint=evaluation.fingerprint,
-    )
-    return {
+    files = {
         **report_files(report, picture),
-        **report_file(findings),
         QUERIES: queries,
         calibration.FILE: calibration.file_bytes(evaluation.calibration.calibration),
     }
+    with fails_alone("report.html"):
+        findings = Findings(
+            report,
+            queries=pd.read_parquet(BytesIO(queries)),
+            items=data.gallery.drop(columns="label_code"),
+            vectors=evaluation.gallery,
+            calibration=evaluation.calibration.calibration,
+            config=read_config(run_folder / CONFIG),
+            fingerprint=evaluation.fingerprint,
+        )
+        files |= report_file(findings)
+    return files

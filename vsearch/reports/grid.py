@@ -81,7 +81,8 @@ def _draw(sheet: Image.Image, shown: Shown, left: int, top: int) -> None:
         photo = photo.resize((round(photo.width * scale), round(photo.height * scale)))
     sheet.paste(photo, (left + (CELL - photo.width) // 2, top + (CELL - photo.height) // 2))
     font = ImageFont.load_default(size=11)
-    text = shown.caption
+    # one line of what can be drawn, and no longer than could ever fit
+    text = "".join(sign if sign.isprintable() else " " for sign in shown.caption[:CELL])
     while draw.textlength(text, font=font) > CELL and len(text) > 1:
         text = text[:-2] + "…"
     draw.text((left, top + CELL + 1), text, fill=colour, font=font)

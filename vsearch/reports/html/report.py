@@ -5,6 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from vsearch.reports.alone import fails_alone
 from vsearch.reports.html import (
     catalog,
     classes,
@@ -79,12 +80,10 @@ def report_html(findings: Findings, limit: int = LIMIT) -> bytes:
 
 
 def report_file(findings: Findings) -> dict[str, bytes]:
-    """Return report.html as file content by name, or a warning if it can't be drawn."""
-    try:
+    """Return report.html as file content by name; nothing, with a warning, if it can't be drawn."""
+    with fails_alone(FILE):
         return {FILE: report_html(findings)}
-    except Exception as error:  # a trained model must not be lost
-        log.warning("%s can't be drawn (%r): the bundle is written without it.", FILE, error)
-        return {}
+    return {}
 
 
 def _drawn(name: str, findings: Findings, photos: Photos) -> Drawn:
