@@ -1,9 +1,11 @@
 import argparse
 import json
 import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vsearch.data.io.encodings import encoding_of
 from vsearch.errors import VsearchError
 
 if TYPE_CHECKING:
@@ -102,9 +104,12 @@ def index_of(args: argparse.Namespace) -> "Index":
 def ids_in(path: Path) -> list[str]:
     """Return the ids in a text file, one a line."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        content = path.read_bytes()
+        lines = re.split(r"[\r\n]+", content.decode(encoding_of(content)))
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        reason = (
+            error.strerror if isinstance(error, OSError) else "it is no text in UTF-8 or UTF-16"
+        )
         raise VsearchError(
             f"--ids-from {path} can't be read: {reason}. It needs an id on each line."
         ) from error

@@ -8,6 +8,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from vsearch.data.catalogs.base import is_blank
+from vsearch.data.catalogs.csv_repair import read_csv
 from vsearch.data.split_leaks import warn_of_leaks
 from vsearch.errors import VsearchError
 
@@ -224,8 +225,7 @@ class FileSplit(Split):
     def _read(self) -> pd.Series:
         if not Path(self.path).is_file():
             raise SplitError(f"No split file {self.path}. Give the path of a run's split.csv.")
-        # "007" and "NA" are ids like others.
-        table = pd.read_csv(self.path, dtype=str, keep_default_na=False)
+        table, _ = read_csv(self.path, None, "error")
         if not {"id", "split"} <= set(table.columns):
             raise SplitError(
                 f"{self.path} has the columns {list(table.columns)}; 'id' and 'split' are needed."

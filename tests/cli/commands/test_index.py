@@ -106,7 +106,7 @@ def test_removing_what_is_not_there(made, capsys):
     assert text == "Removed 1 items; 1 ids were not there.\n"
     for name, content, reason in (
         ("none.txt", None, "No such file"),
-        ("bad.txt", b"\xff\xfe", "it is no text"),
+        ("bad.txt", b"\x81\xff", "it is no text"),
     ):
         if content:
             (made.parent / name).write_bytes(content)

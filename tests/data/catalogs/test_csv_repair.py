@@ -124,6 +124,21 @@ def test_a_byte_order_mark_is_not_part_of_the_first_name(path: Path) -> None:
     assert list(read(path, "\ufeffid,label\n1,tälle\n")["id"]) == ["1"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
+@pytest.mark.parametrize("line", ["", "sep=;\r\n", '"sep=;"\r\n', "sep=\t\r\n", "sep=,\r\n"])
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz"])
+def test_tables_as_excel_saves_them(tmp_path: Path, encoding: str, line: str, name: str) -> None:
+    mark = line.strip('"\r\n')[4:] or ";"
+    text = f"{line}id;label\r\n007;t\u00e4\r\n8;b,c;d\r\n".replace(";", mark)
+    text = text.replace("sep=" + ";", f"sep={mark}")
+    content = text.encode(encoding)
+    if encoding == "utf-16-be":
+        content = b"\xfe\xff" + content
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    table = read_csv(tmp_path / name, None, "skip")[0]
+    assert table.loc[2 if not line else 3].to_dict() == {"id": "007", "label": "t\u00e4"}
+
+
 def test_a_header_alone_is_an_empty_table(path: Path) -> None:
     assert read(path, "id,label").empty
 

@@ -1,32 +1,36 @@
 import csv
 import gzip
 import io
+import re
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import IO, Literal
 
 import pandas as pd
 
 from vsearch.data.catalogs.base import CatalogError, refuse_columns
+from vsearch.data.io.encodings import encoding_of
 from vsearch.data.io.object_stores import PlaceError, open_file
 
 Row = tuple[int, list[str]]  # the number of its first line, counted from 1, and its fields
 BadRows = Literal["repair", "skip", "error"]
 UNREADABLE = (csv.Error, UnicodeDecodeError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
+SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[\r\n]*')
 END = "\x1e"  # put after the last line: a row that swallows it holds a quote that is never closed
 
 
 def read_csv(
-    table: str | Path, separator: str, bad_rows: BadRows
+    table: str | Path, separator: str | None, bad_rows: BadRows
 ) -> tuple[pd.DataFrame, dict[str, int]]:
     """Read a .csv, .tsv, .gz or .zip (one table inside), also rows with too many fields.
 
     Every value is text, as it is written; an empty field is missing. `repair` joins what is too
-    much into the last column, `skip` leaves the row out.
+    much into the last column, `skip` leaves the row out. Without a `separator`, it is what Excel's
+    line `sep=;` says, or the first of comma, semicolon and tab that the header has.
 
     Returns:
         The table, its index `line` the number of each row's first line (the header is line 1), and
@@ -37,7 +41,12 @@ def read_csv(
     """
     try:
         with _open(table) as lines:
-            rows = _numbered_rows(lines, separator, table)
+            first = next(lines, "")
+            told = SEPARATOR_LINE.fullmatch(first)
+            if told is None:
+                lines = chain([first], lines)
+            separator = separator or (told[1] if told else _separator_in(first))
+            rows = _numbered_rows(lines, separator, table, 1 if told is None else 2)
             text, numbers, report = _clean(rows, table, separator, bad_rows)
     except PlaceError as error:
         raise CatalogError(f"{table}: {error}") from error
@@ -97,15 +106,21 @@ def _too_many(table: str | Path, header: list[str], malformed: list[Row]) -> str
     )
 
 
-def _numbered_rows(lines: Iterable[str], separator: str, table: str | Path) -> Iterator[Row]:
-    """Yield the rows that aren't blank."""
+def _separator_in(header: str) -> str:
+    return next((mark for mark in ",;\t" if mark in header), ",")
+
+
+def _numbered_rows(
+    lines: Iterable[str], separator: str, table: str | Path, first: int
+) -> Iterator[Row]:
+    """Yield the rows that aren't blank; the first of the lines has the number `first`."""
     reader = csv.reader(chain(lines, [END]), delimiter=separator)
-    following = 1
+    following = first
     for row in reader:
         if row == [END]:
             return
         line = following
-        following = reader.line_num + 1
+        following = reader.line_num + first
         if row:
             yield line, row
     raise CatalogError(
@@ -114,7 +129,7 @@ def _numbered_rows(lines: Iterable[str], separator: str, table: str | Path) -> I
 
 
 @contextmanager
-def _open(table: str | Path) -> Iterator[Iterable[str]]:
+def _open(table: str | Path) -> Iterator[Iterator[str]]:
     kind = PurePosixPath(str(table)).suffix
     with open_file(table) as file:
         if kind == ".zip":
@@ -122,12 +137,18 @@ def _open(table: str | Path) -> Iterator[Iterable[str]]:
                 zipfile.ZipFile(file) as archive,
                 archive.open(_only_table(archive, table)) as member,
             ):
-                yield io.TextIOWrapper(member, encoding="utf-8-sig", newline="")
+                yield _text(member)
         elif kind == ".gz":
-            with gzip.open(file, "rt", encoding="utf-8-sig", newline="") as lines:
-                yield lines
+            with gzip.open(file) as unpacked:
+                yield _text(unpacked)
         else:
-            yield io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+            yield _text(file)
+
+
+def _text(file: IO[bytes]) -> Iterator[str]:
+    encoding = encoding_of(file.read(2))
+    file.seek(0)
+    return io.TextIOWrapper(file, encoding=encoding, newline="")
 
 
 def _only_table(archive: zipfile.ZipFile, table: str | Path) -> str:

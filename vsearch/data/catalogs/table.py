@@ -56,7 +56,8 @@ class TableCatalog(Catalog):
         min_images_per_label: labels with fewer photos are dropped.
         missing_photos: rows whose photo isn't there: `drop` leaves them out, `error` stops, `keep`
             leaves them in, for those who look at the photos themselves, as `data check` does.
-        separator: between the fields of a CSV; default: a tab for .tsv, else a comma.
+        separator: between the fields of a CSV; default: a tab for .tsv, else what Excel's line
+            `sep=;` says, or the first of comma, semicolon and tab that the header has.
 
     Attributes:
         report: filled by `read`: rows (in the file), malformed_rows, filtered, missing_photos,
@@ -96,7 +97,7 @@ class TableCatalog(Catalog):
         self.filters = filters or []
         self.missing_photos = missing_photos
         self.min_images_per_label = min_images_per_label
-        self.separator = separator or ("\t" if ".tsv" in PurePosixPath(table).suffixes else ",")
+        self.separator = separator or ("\t" if ".tsv" in PurePosixPath(table).suffixes else None)
         self.report: dict[str, int] = {}
 
     def read(self) -> pd.DataFrame:
