@@ -12,6 +12,7 @@ from callbacks.run_objects import catalog_data, metric_learner
 from callbacks.tensorboard import show_report
 from vsearch.bundle.exports.export import Wanted, export
 from vsearch.bundle.writing import fingerprint_of, write_bundle
+from vsearch.data.items import common_folder
 from vsearch.errors import BundleError, ConfigError
 from vsearch.evaluation import calibration
 from vsearch.evaluation.final_evaluation import FinalEvaluation
@@ -169,14 +170,16 @@ class BuildIndex(Callback):
         picture = None
         with fails_alone("the picture of search results"):
             picture = example_grid(evaluation.hits.positions, data.queries, data.gallery)
+        photos_root = common_folder([*data.gallery["path"], *data.queries["path"]])
         write_bundle(
             self.folder,
             module.embedder,
             built.index,
             data.gallery.drop(columns="label_code"),
             {name: content[name] for name in IN_MANIFEST},
-            fit_files(report, evaluation, picture, self.folder.parent),
+            fit_files(report, evaluation, picture, self.folder.parent, photos_root),
             evaluation.gallery,
+            photos_root,
         )
         with fails_alone("the report in TensorBoard"):
             show_report(trainer.loggers, report, picture)

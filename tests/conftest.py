@@ -7,6 +7,7 @@ os.environ.setdefault(
 os.environ.pop(
     "PYTHONDONTWRITEBYTECODE", None
 )  # else each process that a test starts compiles the libraries anew
+os.environ["VSEARCH_PLUGINS"] = "tiny"  # bundles of tests name its network, in other processes too
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -38,9 +38,3 @@ def test_a_file_of_ones_own_is_found_beside_vsearchs(tmp_path):
     (tmp_path / "callbacks.py").write_text("name = 'mine'")
     found = told(tmp_path, JOINED + "from callbacks import name; print(name)")
     assert found == [str(ROOT / "callbacks" / "build_index.py"), "mine"]
-
-
-def test_ones_own_file_goes_before_vsearchs_of_the_same_name(tmp_path):
-    (tmp_path / "callbacks").mkdir()
-    (tmp_path / "callbacks" / "build_index.py").write_text("")
-    assert told(tmp_path, JOINED) == [str(tmp_path / "callbacks" / "build_index.py")]

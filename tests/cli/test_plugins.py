@@ -1,7 +1,6 @@
 import sys
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import yaml
 
@@ -186,9 +185,9 @@ def test_what_is_served_finds_the_right_labels(overlay, capsys):
     text = capsys.readouterr().out
     assert "dark" in text
     assert "light" in text
-    items = pd.read_parquet(bundle / "items.parquet")
-    hits = open_bundle(bundle).search(items["path"].tolist(), 1)
-    assert [hit["label"][0].as_py() for hit in hits] == items["label"].tolist()
+    opened = open_bundle(bundle)
+    hits = opened.search(opened.items["path"].to_pylist(), 1)
+    assert [hit["label"][0].as_py() for hit in hits] == opened.items["label"].to_pylist()
 
 
 def test_a_losss_own_weight_is_trained(overlay):

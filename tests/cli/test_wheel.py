@@ -7,6 +7,7 @@ import sysconfig
 import time
 import urllib.request
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 import yaml
@@ -86,6 +87,14 @@ def test_init_fit_search_and_serve_in_an_empty_folder(vsearch, tmp_path):
     found = run(tmp_path, vsearch, "search", bundle, photo, "-k", 3)
     assert photo.stem in found
     assert answers(tmp_path, vsearch, bundle)
+
+
+def test_the_wheel_has_every_file_of_the_package(vsearch):
+    (wheel,) = vsearch.parents[2].glob("*.whl")
+    held = set(ZipFile(wheel).namelist())
+    for folder in ("vsearch", "callbacks"):
+        files = [path for path in (ROOT / folder).rglob("*.*") if path.suffix != ".pyc"]
+        assert {path.relative_to(ROOT).as_posix() for path in files if path.is_file()} <= held
 
 
 def test_a_folder_of_configs_is_left_as_it_is(vsearch, tmp_path):

@@ -178,7 +178,7 @@ def _write_copy(live: Live, folder: Path, index: Index) -> None:
             if name not in old:
                 shutil.copyfile(live.bundle / name, made / name)
         files = index.save(made)
-        (made / ITEMS).write_bytes(table_bytes(live.items))
+        (made / ITEMS).write_bytes(table_bytes(live.items, live.photos_root))
         manifest = {**live.fitted, "index": described(index, files), **measured(made)}
         (made / MANIFEST).write_text(json.dumps(manifest, indent=2))
         (made / CURRENT).write_bytes(state_bytes(State(0, sha256(made / MANIFEST)), []))

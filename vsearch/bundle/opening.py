@@ -30,14 +30,20 @@ def open_bundle(folder: Path, runtime: WantedName = "auto") -> Searcher:
 
 
 def open_chosen(
-    folder: Path, runtime: WantedName, precision: WantedPrecision, threads: int = 0
+    folder: Path,
+    runtime: WantedName,
+    precision: WantedPrecision,
+    threads: int = 0,
+    photos_root: Path | None = None,
 ) -> tuple[Searcher, Choice]:
     """Open a bundle to be served: with the runtime that `choose` takes, every file hashed anew.
+
+    `photos_root`: the folder that photos lie below now; None: where they lay at the fit.
 
     Raises:
         BundleError: says which file is missing, damaged or foreign.
     """
-    live = open_live(folder)
+    live = open_live(folder, photos_root=photos_root)
     check_network(folder, live.fitted)
     choice = choose(folder, live.fitted, runtime, precision, threads)
     return _searcher(live, choice.runtime), choice

@@ -36,7 +36,7 @@ def run_queries(live: Live) -> pa.Table | None:
     if QUERIES not in live.fitted["sha256"]:
         return None
     check_file(live.bundle, QUERIES, live.fitted)
-    return read_table(live.bundle / QUERIES)
+    return read_table(live.bundle / QUERIES, live.photos_root)
 
 
 def codes_warning(live: Live) -> str | None:

@@ -15,7 +15,7 @@ from vsearch.bundle.generations.promote import keeps, write_vectors
 from vsearch.bundle.generations.state import State, state_bytes
 from vsearch.bundle.network import fingerprint
 from vsearch.data.io.atomic import sha256, sync
-from vsearch.data.items import as_table, table_bytes
+from vsearch.data.items import as_table, common_folder, table_bytes
 from vsearch.errors import BundleError
 from vsearch.indexes.base import Index
 
@@ -41,6 +41,7 @@ def write_bundle(
     manifest: dict[str, Any],
     extra: dict[str, bytes],
     embeddings: np.ndarray | None = None,
+    photos_root: str | None = None,
 ) -> None:
     """Write a bundle so that a reader finds all of it or nothing.
 
@@ -51,6 +52,8 @@ def write_bundle(
         extra: further files by name (report, pictures).
         embeddings: the items', float32 (n, dim). Given, they are stored (as float16) if the index
             keeps only codes, so that another index can be built of them.
+        photos_root: the folder that the items' paths are to start from, which the bundle remembers;
+            None: the one that all their photos lie below.
     """
     # whoever has a network to write has loaded PyTorch
     from vsearch.models.runtimes.torch import TorchRuntime
@@ -63,7 +66,12 @@ def write_bundle(
     if len(index) != len(items):
         raise BundleError(f"the index holds {len(index)} vectors, but there are {len(items)} items")
     table = as_table(items)
-    contents = {WEIGHTS: weights_of(embedder), ITEMS: table_bytes(table), **extra}
+    if photos_root is None:
+        photos_root = common_folder(
+            table["path"].to_pylist() if "path" in table.column_names else []
+        )
+    stored = table_bytes(table, photos_root)
+    contents = {WEIGHTS: weights_of(embedder), ITEMS: stored, **extra}
     drawn = canaries.draw(table, TorchRuntime(embedder.eval()))
     if drawn is not None:
         contents[canaries.FILE] = drawn
@@ -84,6 +92,7 @@ def write_bundle(
             **described(embedder),
             "normalisation": "l2",
             "metric": "cosine",
+            "photos_root": photos_root,
             **manifest,
             "index": {**index_described(index, files), **manifest.get("index", {})},
             **measured(made),

@@ -1,8 +1,8 @@
-import sys
 from importlib import import_module
 from pathlib import Path
 
 import vsearch
+from vsearch.class_paths import add_current_folder
 
 NAME = "callbacks"
 
@@ -10,12 +10,10 @@ NAME = "callbacks"
 def join_callbacks() -> None:
     """Let configs name classes in the current folder, and both packages that are called callbacks.
 
-    A user's own `callbacks`, a folder or a file, would hide vsearch's. Python looks in both from
-    here on, in the user's first.
+    A user's own `callbacks`, a package or a file, would hide vsearch's. Python looks in both from
+    here on.
     """
-    here = str(Path.cwd())
-    if not {"", here} & set(sys.path):  # it is there already after `python -m`
-        sys.path.insert(0, here)
+    add_current_folder()
     found = import_module(NAME)
     own = str(Path(vsearch.__file__).parent.with_name(NAME))
     path = getattr(found, "__path__", [])

@@ -1,5 +1,7 @@
+import os
 import re
 import sys
+from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
@@ -8,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from vsearch.data.io.object_stores import is_url
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,20 +59,63 @@ def as_table(items: Union[pa.Table, "pd.DataFrame"]) -> pa.Table:
     return items.cast(pa.schema(fields), safe=False).combine_chunks()
 
 
-def read_table(path: Path) -> pa.Table:
-    """Return a Parquet file as `as_table` does.
+def common_folder(paths: Iterable[str]) -> str:
+    """Return the folder, as a whole path, that all photos lie below; URLs don't count.
+
+    Empty, where there are none.
+    """
+    folders = {str(Path(path).absolute().parent) for path in paths if _is_file(path)}
+    return os.path.commonpath([os.path.normpath(folder) for folder in folders]) if folders else ""
+
+
+def below(root: str, paths: Iterable[str]) -> list[str]:
+    """Return paths as they start from `root`; files that lie elsewhere have whole ones.
+
+    URLs stay as they are.
+    """
+    start = f"{root.rstrip('/')}/"
+    shortened = []
+    for path in paths:
+        if _is_file(path):
+            whole = os.path.normpath(Path(path).absolute())
+            shortened.append(whole.removeprefix(start))
+        else:
+            shortened.append(path)
+    return shortened
+
+
+def placed(root: str, paths: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the paths that `below` shortened, joined to `root`, the same or another."""
+    is_whole = pc.or_(pc.starts_with(paths, "/"), pc.match_substring(paths, "://"))
+    stays = pc.or_(is_whole, pc.equal(paths, ""))
+    return pc.if_else(stays, paths, pc.binary_join_element_wise(root, paths, "/"))
+
+
+def _is_file(path: str) -> bool:
+    return bool(path) and not is_url(path)
+
+
+def read_table(path: Path, root: str = "") -> pa.Table:
+    """Return a Parquet file as `as_table` does, its paths joined to `root`.
 
     Raises:
         OSError, ValueError: it can't be read.
     """
     with pq.ParquetFile(path, memory_map=True) as file:
-        return as_table(file.read())
+        items = as_table(file.read())
+    if root and "path" in items.column_names:
+        items = _with_paths(items, placed(root, items["path"]))
+    return items
 
 
-def table_bytes(items: Union[pa.Table, "pd.DataFrame"]) -> bytes:
-    """Return items as a Parquet file's content."""
+def table_bytes(items: Union[pa.Table, "pd.DataFrame"], root: str = "") -> bytes:
+    """Return items as a Parquet file's content, their paths as they start from `root`."""
+    table = as_table(items)
+    if root and "path" in table.column_names:
+        paths = below(root, table["path"].to_pylist())
+        table = _with_paths(table, pa.array(paths, pa.string()))
     file = BytesIO()
-    pq.write_table(as_table(items), file)
+    pq.write_table(table, file)
     return file.getvalue()
 
 
@@ -137,6 +184,10 @@ def plain_rows(items: pa.Table, positions: np.ndarray) -> list[dict[str, Any]]:
 def text_of(value: Any) -> str:
     """Return a value as text, as people are shown it: times are ISO 8601."""
     return str(_plain_value(value))
+
+
+def _with_paths(items: pa.Table, paths: pa.Array | pa.ChunkedArray) -> pa.Table:
+    return items.set_column(items.column_names.index("path"), "path", paths)
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:

@@ -1,12 +1,11 @@
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from PIL import Image
 
 from vsearch.data.io.json_dataclasses import from_json, to_json
+from vsearch.data.items import table_bytes
 from vsearch.evaluation import calibration
 from vsearch.evaluation.comparing.runs import CONFIG, QUERIES, query_table
 from vsearch.evaluation.final_evaluation import FinalEvaluation, Network
@@ -83,7 +82,11 @@ def fit_report(
 
 
 def fit_files(
-    report: RunReport, evaluation: FinalEvaluation, picture: Image.Image | None, run_folder: Path
+    report: RunReport,
+    evaluation: FinalEvaluation,
+    picture: Image.Image | None,
+    run_folder: Path,
+    photos_root: str,
 ) -> dict[str, bytes]:
     """Return the files that a bundle keeps beside network, index and items, by their names.
 
@@ -92,19 +95,21 @@ def fit_files(
         evaluation: what it was made of.
         picture: some searches and what they found, if it could be drawn.
         run_folder: where config.yaml may lie.
+        photos_root: the folder that paths are to start from.
     """
     hits = evaluation.hits
     data = evaluation.data
-    queries = query_table(data.queries, evaluation.trained.labels, hits.scores, hits.positions)
+    labels = evaluation.trained.labels
+    queries = query_table(data.queries, labels, hits.scores, hits.positions)
     files = {
         **report_files(report, picture),
-        QUERIES: queries,
+        QUERIES: table_bytes(queries, photos_root),
         calibration.FILE: calibration.file_bytes(evaluation.calibration.calibration),
     }
     with fails_alone("report.html"):
         findings = Findings(
             report,
-            queries=pd.read_parquet(BytesIO(queries)),
+            queries=queries,
             items=data.gallery.drop(columns="label_code"),
             vectors=evaluation.gallery,
             calibration=evaluation.calibration.calibration,

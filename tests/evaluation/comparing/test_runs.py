@@ -10,6 +10,7 @@ import yaml
 from made_up_report import made_up_report
 from PIL import Image
 
+from vsearch.data.items import table_bytes
 from vsearch.evaluation.comparing.runs import Run, RunError, open_runs, query_table
 from vsearch.evaluation.scoring import Scores
 
@@ -274,7 +275,9 @@ def test_the_table_has_the_answered_queries_and_the_hits_that_are_there(tmp_path
     )
     hits = np.array([[4, 2, -1], [9, 9, 9], [1, -1, -1], [9, 9, 9]])
     cosines = np.where(hits < 0, np.nan, [[0.75, 0.5, 0.25]])
-    (tmp_path / "queries.parquet").write_bytes(query_table(asked, scores, cosines, hits))
+    (tmp_path / "queries.parquet").write_bytes(
+        table_bytes(query_table(asked, scores, cosines, hits))
+    )
     table = pd.read_parquet(tmp_path / "queries.parquet")
     assert set(table) == {
         "id",

@@ -1,8 +1,6 @@
 import json
 import re
-import tomllib
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -138,7 +136,7 @@ def test_photos_that_are_gone_cost_only_themselves(findings):
 
 def test_a_report_that_can_not_be_drawn_costs_no_bundle(findings, caplog):
     assert report_file(replace(findings, report=None)) == {}
-    assert "written without it" in caplog.text
+    assert "complete without it" in caplog.text
 
 
 def test_one_label(photos):
@@ -180,19 +178,6 @@ def test_queries_without_hits(findings):
     page = text(replace(findings, queries=queries))
     assert "could not be drawn" not in page
     assert "Nothing was found." in page
-
-
-def test_a_wheel_has_the_templates():
-    root = Path(report.__file__).parent
-    patterns = tomllib.loads((root.parents[2] / "pyproject.toml").read_text())["tool"][
-        "setuptools"
-    ]["package-data"]
-    files = [path for path in root.iterdir() if path.is_file() and path.suffix != ".py"]
-    assert len(files) > len(SECTIONS)
-    assert all(
-        any(path.match(pattern) for pattern in patterns["vsearch.reports.html"]) for path in files
-    )
-    assert {f"{name}.html" for name in SECTIONS} <= {path.name for path in files}
 
 
 def test_what_a_random_split_would_have_claimed_stands_beside_what_is_so(findings):

@@ -96,15 +96,18 @@ def add_up(ids: list[str], dim: int, edits: Iterable[Edit]) -> PendingChanges:
     )
 
 
-def write_change(bundle: Path, edit: Edit) -> Change:
-    """Write a change beside the others; it counts once a state names it."""
+def write_change(bundle: Path, edit: Edit, photos_root: str) -> Change:
+    """Write a change beside the others; it counts once a state names it.
+
+    Paths are written as they start from `photos_root`.
+    """
     folder = bundle / CHANGES / f"{next_number(bundle / CHANGES):06d}"
     kept: dict[str, dict] = {}
 
     def fill(made: Path) -> None:
         (made / REMOVED).write_text(json.dumps(edit.removed))
         if len(edit.items):
-            (made / ITEMS).write_bytes(table_bytes(edit.items))
+            (made / ITEMS).write_bytes(table_bytes(edit.items, photos_root))
             with (made / VECTORS).open("wb") as file:
                 np.save(file, edit.embeddings)
         kept.update(measured(made))
@@ -120,15 +123,15 @@ def write_change(bundle: Path, edit: Edit) -> Change:
     )
 
 
-def read_change(bundle: Path, change: Change) -> Edit:
-    """Return what a change does, its files checked."""
+def read_change(bundle: Path, change: Change, photos_root: str) -> Edit:
+    """Return what a change does, its files checked and its paths joined to `photos_root`."""
     folder = bundle / CHANGES / change.name
     check_change(bundle, change)
     removed = json.loads((folder / REMOVED).read_text())
     if not change.added:
         return Edit(removed, NO_ITEMS, np.empty((0, 0), dtype=np.float32))
 
-    items = read_table(folder / ITEMS)
+    items = read_table(folder / ITEMS, photos_root)
     embeddings = np.load(folder / VECTORS)
     if not len(items) == len(embeddings) == change.added:
         raise BundleError(

@@ -80,7 +80,7 @@ def _commit(live: Live, edit: Edit, what: str) -> Live:
         made = open_state(live.bundle, live.state, live.history, edit)
     except BundleError as error:
         raise BundleError(f"the change can't be made: {error} Nothing was changed.") from error
-    change = write_change(live.bundle, edit)
+    change = write_change(live.bundle, edit, live.photos_root)
     state = State(live.state.generation, live.state.manifest_sha256, (*live.state.changes, change))
     return replace(made, state=state, history=write_state(live.bundle, state, live.history, what))
 

@@ -61,6 +61,11 @@ class Live:
         return len(self.items) - len(self.pending.items)
 
     @property
+    def photos_root(self) -> str:
+        """The folder that paths start from in the bundle's files; empty: from the current one."""
+        return str(self.fitted.get("photos_root", ""))
+
+    @property
     def stored(self) -> bool:
         """Whether the generation keeps its vectors beside an index that keeps only codes."""
         return VECTORS in self.manifest["sha256"]
@@ -94,11 +99,14 @@ class Live:
         return vectors / np.maximum(lengths, TINY)  # codes lose the length too
 
 
-def open_live(bundle: Path, digest: Callable[[Path], str] = sha256) -> Live:
+def open_live(
+    bundle: Path, digest: Callable[[Path], str] = sha256, photos_root: Path | None = None
+) -> Live:
     """Open what is in force; every file's length and SHA-256 is checked before anything reads it.
 
     Args:
         digest: what returns a file's SHA-256.
+        photos_root: the folder that photos lie below now; None: where they lay at the fit.
 
     Raises:
         BundleError: says which file is missing, damaged or foreign.
@@ -106,7 +114,7 @@ def open_live(bundle: Path, digest: Callable[[Path], str] = sha256) -> Live:
     for _ in range(TRIES):
         state, history = read_state(bundle)
         try:
-            return open_state(bundle, state, history, digest=digest)
+            return open_state(bundle, state, history, digest=digest, photos_root=photos_root)
         except (BundleError, FileNotFoundError):
             if read_state(bundle)[0] == state:
                 raise
@@ -119,6 +127,7 @@ def open_state(
     history: list[dict[str, Any]],
     *new: Edit,
     digest: Callable[[Path], str] = sha256,
+    photos_root: Path | None = None,
 ) -> Live:
     """Open a state, in force or not, with `new` changes made on top that are not written yet."""
     folder = folder_of(bundle, state.generation)
@@ -132,12 +141,13 @@ def open_state(
         index = kind.open(folder)
         index.bind(fitted["fingerprint"])
     with explained(bundle, "reading the items"):
-        items = read_table(folder / ITEMS)
+        root = str(photos_root or fitted.get("photos_root", ""))
+        items = read_table(folder / ITEMS, root)
         if len(index) != len(items):
             raise BundleError(
                 f"{folder}: the index holds {len(index)} vectors, {ITEMS} {len(items)} items."
             )
-        written = [read_change(bundle, change) for change in state.changes]
+        written = [read_change(bundle, change, root) for change in state.changes]
         pending = add_up(items["id"].to_pylist(), fitted["dim"], [*written, *new])
         items = pending.applied(items)
     with explained(bundle, "making the changes in the index"):

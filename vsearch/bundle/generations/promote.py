@@ -115,7 +115,7 @@ def write_vectors(path: Path, n: int, dim: int, vectors: Vectors) -> None:
 
 def _fill(made: Path, live: Live, index: Index, vectors: Vectors, entries: dict[str, Any]) -> None:
     files = index.save(made)
-    (made / ITEMS).write_bytes(table_bytes(live.items))
+    (made / ITEMS).write_bytes(table_bytes(live.items, live.photos_root))
     (made / PREVIOUS).write_bytes(state_bytes(live.state, live.history))
     if not keeps(index, vectors):
         write_vectors(made / VECTORS, len(index), live.fitted["dim"], vectors)

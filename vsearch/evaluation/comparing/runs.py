@@ -1,7 +1,6 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
-from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,7 +9,7 @@ import pandas as pd
 import yaml
 
 from vsearch.bundle.generations.files import ITEMS, MANIFEST
-from vsearch.data.items import BOX
+from vsearch.data.items import BOX, read_table
 from vsearch.errors import VsearchError
 from vsearch.evaluation.run_report import Cost, RunReport
 from vsearch.evaluation.scoring import Scores
@@ -69,8 +68,8 @@ class Run:
 
 def query_table(
     queries: pd.DataFrame, scores: Scores, cosines: np.ndarray, hits: np.ndarray
-) -> bytes:
-    """Return QUERIES as a file's content.
+) -> pd.DataFrame:
+    """Return what QUERIES holds.
 
     Args:
         queries: all that were asked: id, label, path, maybe boxes.
@@ -83,11 +82,8 @@ def query_table(
     there = hits[scores.answered] >= 0
     for name, values in (("hits", hits), ("scores", cosines)):
         rows = zip(values[scores.answered], there, strict=True)
-        table[name] = [row[known].tolist() for row, known in rows]
-
-    file = BytesIO()
-    table.to_parquet(file, index=False)
-    return file.getvalue()
+        table[name] = [row[known] for row, known in rows]
+    return table
 
 
 def open_runs(folders: Sequence[Path]) -> list[Run]:
@@ -103,12 +99,18 @@ def open_runs(folders: Sequence[Path]) -> list[Run]:
 def _run(name: str, folder: Path, bundle: Path) -> Run:
     if not (bundle / QUERIES).is_file():
         raise RunError(f"{bundle} has no {QUERIES}: its run is older than `compare`. Fit it again.")
+    manifest = _readable(bundle / MANIFEST, _json)
+    root = str(manifest.get("photos_root", ""))
+
+    def read(path: Path) -> pd.DataFrame:
+        return read_table(path, root).to_pandas()
+
     run = Run(
         name=name,
         folder=folder,
-        manifest=_readable(bundle / MANIFEST, _json),
-        queries=_readable(bundle / QUERIES, pd.read_parquet),
-        items=_readable(bundle / ITEMS, pd.read_parquet),
+        manifest=manifest,
+        queries=_readable(bundle / QUERIES, read),
+        items=_readable(bundle / ITEMS, read),
         train=_if_there(folder / SPLIT, _train),
         axes=_if_there(bundle / REPORT, _axes) or {},
         settings=_if_there(folder / CONFIG, _settings) or {},

@@ -10,6 +10,7 @@ import pandas as pd
 from vsearch.bundle.generations.files import check_file
 from vsearch.bundle.generations.live import open_state
 from vsearch.bundle.generations.state import State
+from vsearch.data.items import read_table
 from vsearch.errors import BundleError
 from vsearch.evaluation import calibration
 from vsearch.evaluation.calibration import Calibration
@@ -83,7 +84,7 @@ def read_findings(bundle: Path) -> Findings:
 
     return Findings(
         RunReport.from_json(json.loads((bundle / REPORT).read_text())),
-        pd.read_parquet(bundle / QUERIES),
+        read_table(bundle / QUERIES, fitted.photos_root).to_pandas(),
         fitted.items.to_pandas(),
         fitted.vectors(np.arange(len(fitted.items))),
         calibration.read(bundle, fitted.fitted),

@@ -27,7 +27,6 @@ class ServedBundle:
         precision: of the runtime, and why: `bfloat16: ...`.
         calibration: what scores are worth; None where nothing was calibrated.
         facets: what filters can ask.
-        photos_root: what items' relative paths start from.
     """
 
     folder: Path
@@ -35,7 +34,6 @@ class ServedBundle:
     precision: str
     calibration: Calibration | None
     facets: list[Facet]
-    photos_root: Path | None
 
     @property
     def runtime(self) -> Runtime:
@@ -70,7 +68,7 @@ class ServedBundle:
         """Return where an item's photo lies; None: it has none."""
         items = self.searcher.items
         path = items["path"][position].as_py() if "path" in items.column_names else ""
-        return (self.photos_root or Path()) / path if path else None
+        return Path(path) if path else None
 
     def missing_photos(self) -> str | None:
         """Look for the photos of a few items, spread over all; None: they are all there."""
@@ -80,11 +78,10 @@ class ServedBundle:
         there = sum(path.is_file() for path in wanted)
         if there == len(wanted):
             return None
-        below = self.photos_root or Path.cwd()
+        first = next(path for path in wanted if not path.is_file())
         return (
-            f"only {there} of {len(wanted)} items' photos are there, below {below}: start the "
-            "service where the items' paths hold, or name the folder that they start from with "
-            "--photos-root"
+            f"only {there} of {len(wanted)} items' photos are there; {first} is not: name the "
+            "folder that they lie below now with --photos-root"
         )
 
 
@@ -107,7 +104,7 @@ def open_checked(
     folder = folder.resolve()
     # no filter may tell where photos lie
     hidden = tuple(name for name in HIDDEN if name != "id")
-    opened, chosen = open_chosen(folder, runtime, precision, threads)
+    opened, chosen = open_chosen(folder, runtime, precision, threads, photos_root)
     searcher = replace(opened, hidden=hidden)
     alike = canaries.check(folder, chosen.runtime, searcher.manifest)
     bundle = ServedBundle(
@@ -116,7 +113,6 @@ def open_checked(
         precision=chosen.why,
         calibration=calibration.read(folder, searcher.manifest),
         facets=facets(searcher.items),
-        photos_root=photos_root,
     )
     unique = len(bundle.positions) == len(searcher.items)
     checked = [

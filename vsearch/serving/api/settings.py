@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     root_path: str = ""
     """path under which the proxy offers the service"""
     photos_root: Path | None = None
-    """folder that the items' relative paths start from"""
+    """folder that the photos lie below now; none: where they lay at the fit"""
     api_key: SecretStr | None = None
     """keys that are let in, separated by commas; none: everybody is"""
     admin_key: SecretStr | None = None
