@@ -10,7 +10,12 @@ import yaml
 from made_up_report import made_up_report
 from PIL import Image
 
+from vsearch.bundle.generations.files import measured
+from vsearch.bundle.generations.manifest import SCHEMA
+from vsearch.bundle.generations.state import State, state_bytes
+from vsearch.data.io.atomic import sha256
 from vsearch.data.items import table_bytes
+from vsearch.errors import BundleError, VsearchError
 from vsearch.evaluation.comparing.runs import Run, RunError, open_runs, query_table
 from vsearch.evaluation.scoring import Scores
 
@@ -296,3 +301,43 @@ def test_the_table_has_the_answered_queries_and_the_hits_that_are_there(tmp_path
     assert table["map_at_r"].tolist() == [0.5, 0.25]
     assert [row.tolist() for row in table["hits"]] == [[4, 2], [1]]
     assert [row.tolist() for row in table["scores"]] == [[0.75, 0.5], [0.75]]
+
+
+def sealed(folder: Path) -> Path:
+    """Give a run that was written by hand what a fit writes: SHA-256 of the files and manifest."""
+    bundle = folder / "bundle"
+    path = bundle / "manifest.json"
+    content = json.loads(path.read_text())
+    path.unlink()
+    path.write_text(json.dumps({**content, "schema": SCHEMA, **measured(bundle)}))
+    (bundle / "CURRENT").write_bytes(state_bytes(State(0, sha256(path)), []))
+    return bundle
+
+
+@pytest.mark.parametrize(
+    "name", ["manifest.json", "queries.parquet", "items.parquet", "report.json", "CURRENT"]
+)
+def test_no_flipped_bit_is_compared(tmp_path, name):
+    values = {"precision_at_1": [1, 0, 1, 1, 0, 1]}
+    bundle = sealed(made(tmp_path / "version_0", values, axes={"colour": {"precision_at_1": 0.5}}))
+    assert open_runs([bundle])[0].metrics == ["precision_at_1"]
+    whole = (bundle / name).read_bytes()
+    for place in np.linspace(0, len(whole) - 1, 40).astype(int):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << (place % 8)
+        (bundle / name).write_bytes(damaged)
+        with pytest.raises(VsearchError):
+            open_runs([bundle])
+
+
+@pytest.mark.parametrize("name", ["queries.parquet", "report.json"])
+def test_what_the_manifest_does_not_name_is_not_compared(folder, name):
+    bundle = sealed(folder)
+    content = json.loads((bundle / "manifest.json").read_text())
+    content["sha256"].pop(name, None)
+    (bundle / "manifest.json").write_text(json.dumps(content))
+    state = State(0, sha256(bundle / "manifest.json"))
+    (bundle / "CURRENT").write_bytes(state_bytes(state, []))
+    (bundle / name).touch()
+    with pytest.raises(BundleError, match=name):
+        open_runs([bundle])

@@ -8,7 +8,10 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from vsearch.bundle.generations.files import ITEMS, MANIFEST
+from vsearch.bundle.generations.files import CURRENT, ITEMS, MANIFEST, check_file
+from vsearch.bundle.generations.live import manifests
+from vsearch.bundle.generations.manifest import explained
+from vsearch.bundle.generations.state import read_state
 from vsearch.data.items import BOX, read_table
 from vsearch.errors import VsearchError
 from vsearch.evaluation.run_report import Cost, RunReport
@@ -99,7 +102,7 @@ def open_runs(folders: Sequence[Path]) -> list[Run]:
 def _run(name: str, folder: Path, bundle: Path) -> Run:
     if not (bundle / QUERIES).is_file():
         raise RunError(f"{bundle} has no {QUERIES}: its run is older than `compare`. Fit it again.")
-    manifest = _readable(bundle / MANIFEST, _json)
+    manifest = _checked(bundle)
     root = str(manifest.get("photos_root", ""))
 
     def read(path: Path) -> pd.DataFrame:
@@ -118,6 +121,23 @@ def _run(name: str, folder: Path, bundle: Path) -> Run:
     _check(bundle / QUERIES, run.queries, ("id", "label", "path", "hits"))
     _check(bundle / ITEMS, run.items, ("id", "label", "path"))
     return run
+
+
+def _checked(bundle: Path) -> dict[str, Any]:
+    """Return the fit's manifest, once it and the files that are compared prove to be the fit's.
+
+    CURRENT has the manifest's SHA-256, the manifest the files'. Who rewrites all of them can claim
+    anything; the run's split.csv and config.yaml have no SHA-256.
+    """
+    manifest = _readable(bundle / MANIFEST, _json)
+    with explained(bundle, f"reading {MANIFEST}"):
+        if (bundle / CURRENT).is_file():
+            manifest, _ = manifests(bundle, read_state(bundle)[0])
+        known = manifest.get("sha256")
+        for name in (QUERIES, ITEMS, REPORT):
+            if known and (bundle / name).is_file():
+                check_file(bundle, name, manifest)
+    return manifest
 
 
 def _bundle(folder: Path) -> Path:
