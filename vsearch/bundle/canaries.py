@@ -2,6 +2,7 @@ from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,7 @@ from vsearch.errors import BundleError
 from vsearch.models.runtimes.base import Precision, Runtime
 
 FILE, COUNT = "canaries.npz", 8
+MOST_BYTES = 1 << 30  # that the file may take in memory
 # cosine, from which an embedding is the same: libraries and machines differ in the last digits
 ALIKE = 0.9999
 ALIKE_IN_BFLOAT16 = 0.999  # a few parts in 100,000 off are usual
@@ -63,26 +65,44 @@ def alike_in(precision: Precision) -> float:
 
 def compare(folder: Path, runtime: Runtime) -> dict[str, float]:
     """Embed the canaries again: id -> cosine with the stored embedding."""
-    with np.load(folder / FILE, allow_pickle=False) as kept:
-        ids = kept["ids"].tolist()
-        before = kept["embeddings"]
-    cosines = (runtime.embed(squares(folder)) * before).sum(axis=1)
-    return dict(zip(ids, cosines.tolist(), strict=True))
+    kept = _read(folder)
+    photos = kept["squares"]
+    size = runtime.preprocessing.size
+    n = len(kept["ids"])
+    if photos.shape != (n, 3, size, size) or kept["embeddings"].shape != (n, runtime.dim):
+        raise BundleError(
+            f"{folder}: {FILE} has photos {photos.shape} and embeddings "
+            f"{kept['embeddings'].shape}; the network takes {size} pixels and gives {runtime.dim} "
+            "values."
+        )
+    cosines = (runtime.embed(photos) * kept["embeddings"]).sum(axis=1)
+    return dict(zip(kept["ids"].tolist(), cosines.tolist(), strict=True))
 
 
 def squares(folder: Path) -> np.ndarray:
     """Return the canaries, uint8 (n, 3, size, size)."""
-    with np.load(folder / FILE, allow_pickle=False) as kept:
-        return np.asarray(kept["squares"])
+    return _read(folder)["squares"]
 
 
 def in_index(
     folder: Path, places: dict[str, int], vectors: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
     """Return the canaries' cosines with what an index has at their ids' places."""
-    with np.load(folder / FILE, allow_pickle=False) as kept:
-        rows = np.array([places.get(id, -1) for id in kept["ids"].tolist()], dtype=np.int64)
-        embeddings = kept["embeddings"][rows >= 0]
+    kept = _read(folder)
+    rows = np.array([places.get(id, -1) for id in kept["ids"].tolist()], dtype=np.int64)
+    embeddings = kept["embeddings"][rows >= 0]
     found = vectors(rows[rows >= 0])
     lengths = np.linalg.norm(found, axis=1)
     return (found * embeddings).sum(axis=1) / np.where(lengths > 0, lengths, 1)
+
+
+def _read(folder: Path) -> dict[str, np.ndarray]:
+    path = folder / FILE
+    try:
+        with ZipFile(path) as packed:
+            if sum(entry.file_size for entry in packed.infolist()) > MOST_BYTES:
+                raise BundleError(f"{path} would take more than {MOST_BYTES:,} bytes in memory.")
+        with np.load(path, allow_pickle=False) as kept:
+            return {name: kept[name] for name in ("ids", "squares", "embeddings")}
+    except (ValueError, KeyError, BadZipFile, EOFError) as error:
+        raise BundleError(f"{path} holds no photos and embeddings ({error}).") from error

@@ -1,17 +1,24 @@
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 
 from vsearch.bundle import canaries
 from vsearch.bundle.exports.choice import choose
 from vsearch.bundle.generations.files import check_file
-from vsearch.bundle.generations.live import Live
+from vsearch.bundle.generations.live import Live, manifests, open_state
 from vsearch.bundle.generations.manifest import explained
+from vsearch.bundle.generations.state import State, read_state
 from vsearch.bundle.generations.swap_trial import Queries
 from vsearch.bundle.new_items import embed_photos
 from vsearch.bundle.samples import drawn
 from vsearch.data.items import read_table
+from vsearch.errors import BundleError
 
 QUERIES = "queries.parquet"  # of `comparing.runs`: what the run was tested with
+OURS = 0.99  # cosine from which an index's vector is the embedding, if it was made in bfloat16
+OURS_IN_CODES = 0.5  # likewise, of what codes keep
 CODES = 0.9999  # cosine below which an index keeps something else than the embedding
 
 
@@ -55,3 +62,47 @@ def codes_warning(live: Live) -> str | None:
         "this index keeps codes, not vectors, and the bundle keeps none beside it (cosine "
         f"{middle:.4f}): what is built of them is less exact than of the photos."
     )
+
+
+def belong_together(bundle: Path) -> Iterator[str]:
+    """Compare the embeddings of a bundle's stored photos with their vectors in its indexes: in the
+    fit's own, and in the one in force. Yield a line on each.
+
+    Raises:
+        BundleError: an index holds other vectors than the network makes.
+    """
+    state, history = read_state(bundle)
+    fitted, manifest = manifests(bundle, state)
+    if canaries.FILE not in fitted["sha256"]:
+        yield "index: the bundle has no canaries to compare it with"
+        return
+    digest = manifest["fitted_sha256"] if state.generation else state.manifest_sha256
+    first = open_state(bundle, State(0, digest), [])
+    check_file(bundle, canaries.FILE, fitted)
+    paths = dict(zip(first.items["id"].to_pylist(), first.items["path"].to_pylist(), strict=True))
+    for live in (first, open_state(bundle, state, history)):
+        # an item whose photo lies elsewhere now has been replaced
+        ids = enumerate(live.items["id"].to_pylist())
+        where = live.items["path"].to_pylist()
+        places = {id: place for place, id in ids if paths.get(id) == where[place]}
+        yield _agreement(live, places, all_there=live is first)
+
+
+def _agreement(live: Live, places: dict[str, int], all_there: bool) -> str:
+    name = f"generation {live.state.generation}"
+    try:
+        cosines = canaries.in_index(live.bundle, places, live.vectors)
+    except ValueError as error:
+        return f"{name}: the index can't give its vectors back ({error})"
+    if all_there and len(cosines) < len(canaries.squares(live.bundle)):
+        raise BundleError(f"{live.bundle}: {canaries.FILE} has photos of what is no item.")
+    if not len(cosines):
+        return f"{name}: the items of the canaries are gone"
+    found = float(cosines.min() if all_there else np.median(cosines))  # some may be replaced
+    needed = OURS if live.stored or live.index.exact else OURS_IN_CODES
+    if not found >= needed:  # NaN is bad too
+        raise BundleError(
+            f"{live.bundle}: {name} is not of this network: the embeddings of the stored photos "
+            f"have a cosine of {found:.4f} with their vectors in the index; {needed} is needed."
+        )
+    return f"{name}: {len(cosines)} vectors of the index are the canaries', cosine {found:.4f}"

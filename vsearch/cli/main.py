@@ -11,6 +11,7 @@ from types import ModuleType
 import vsearch.cli.commands
 from vsearch.cli.arguments import trust_named
 from vsearch.errors import Failed, VsearchError
+from vsearch.plain_text import on_terminal
 
 TRAINER_COMMANDS = {
     "fit": "train on a catalog, keep the best epoch, build and measure its index",
@@ -50,7 +51,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def _end(args: Sequence[str] | None, message: str, status: int) -> None:
-    print(f"vsearch {_words(args)[0]}: {message}", file=sys.stderr)
+    print(on_terminal(f"vsearch {_words(args)[0]}: {message}"), file=sys.stderr)
     sys.exit(status)
 
 

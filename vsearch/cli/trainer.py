@@ -20,6 +20,7 @@ from vsearch.indexes.vector_store import VectorStoreIndex
 from vsearch.models.backbones.base import Backbone
 from vsearch.models.heads.base import Head
 from vsearch.models.precision import quickest
+from vsearch.plain_text import on_terminal
 from vsearch.training.checks.config_errors import parse_error
 from vsearch.training.checks.part_errors import make_naming, naming, refused
 from vsearch.training.checks.preflight import check, check_devices, check_stored
@@ -233,7 +234,7 @@ class _StderrNow(logging.Handler):
     """Writes to the current sys.stderr, which may be another than at the start."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(self.format(record), file=sys.stderr)
+        print(on_terminal(self.format(record)), file=sys.stderr)
 
 
 def _show_log() -> None:

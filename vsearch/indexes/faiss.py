@@ -28,6 +28,7 @@ SETTINGS = "index.json"
 FEW = 200
 FEW_WHOLE = 1000
 SEVERAL = 8  # queries from which on a matrix product pays for bringing the vectors together
+MOST_THREADS = 1024
 
 
 class FaissIndex(Index):
@@ -63,6 +64,8 @@ class FaissIndex(Index):
         self.search_parameters = dict(search or {})
         self.train_sample = train_sample
         self.seed = seed
+        if threads is not None and not 1 <= threads <= MOST_THREADS:
+            raise ValueError(f"threads: {threads} is no number from 1 to {MOST_THREADS:,}.")
         self.threads = threads
         self.mmap = mmap
         self._index: faiss.Index | None = None

@@ -5,6 +5,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from vsearch.plain_text import on_terminal
+
 EXAMPLES = 3  # findings of a kind that are shown
 IDS = 4  # items of a finding that are named
 FIT = "  python -m vsearch fit ... "
@@ -32,14 +34,16 @@ def show(report: dict[str, Any], console: Console | None = None) -> None:
 
 def headline(report: dict[str, Any]) -> list[str]:
     """Return what was checked, in a line each."""
-    lines = [f"{plain(report['catalog'])}: {report['items']:,} items, {report['labels']:,} labels"]
+    lines = [
+        f"{on_terminal(report['catalog'])}: {report['items']:,} items, {report['labels']:,} labels"
+    ]
     if report["left_out"]:
         counts = ", ".join(f"{name} {number:,}" for name, number in report["left_out"].items())
         lines.append(f"Left out by the catalog itself: {counts}")
     if report["split"]:
-        lines.append(f"Split: {plain(report['split'])}")
+        lines.append(f"Split: {on_terminal(report['split'])}")
     if report["embeddings"]:
-        lines.append(f"Bundle: {plain(report['embeddings'])}")
+        lines.append(f"Bundle: {on_terminal(report['embeddings'])}")
     if not report["readable"]:
         lines.append("None of the photos can be read.")
     return lines
@@ -47,15 +51,15 @@ def headline(report: dict[str, Any]) -> list[str]:
 
 def example(finding: dict[str, Any]) -> str:
     """Return a finding in a line: ids, and what was measured."""
-    ids = [plain(item["id"]) for item in finding["items"]]
+    ids = [on_terminal(item["id"]) for item in finding["items"]]
     more = [f"and {len(ids) - IDS} more"] if len(ids) > IDS else []
-    return f"{', '.join([*ids[:IDS], *more])}: {plain(finding['text'])}"
+    return f"{', '.join([*ids[:IDS], *more])}: {on_terminal(finding['text'])}"
 
 
 def closing(report: dict[str, Any]) -> list[str]:
     """Return what is well, what wasn't checked, and the next commands."""
     kinds = report["kinds"]
-    command = f"  python -m vsearch data check {shlex.quote(plain(report['catalog']))}"
+    command = f"  python -m vsearch data check {shlex.quote(on_terminal(report['catalog']))}"
     well = [name for name, kind in kinds.items() if kind["checked"] and not kind["findings"]]
     steps = []
     if report["findings"]:
@@ -72,8 +76,3 @@ def closing(report: dict[str, Any]) -> list[str]:
 
     lines = [f"Nothing found: {', '.join(well)}"] if well else []
     return [*lines, "Next:", *steps] if steps else lines
-
-
-def plain(text: str) -> str:
-    """Return a text with its control characters written out."""
-    return "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in text)

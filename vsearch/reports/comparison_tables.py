@@ -3,6 +3,7 @@ from typing import Any
 
 from rich.console import Console
 
+from vsearch.plain_text import in_markdown
 from vsearch.reports.comparison import ComparedRun, ComparisonReport
 from vsearch.reports.table import Table, interval
 
@@ -35,9 +36,9 @@ BRIEF = ("precision_at_1", "ndcg_at_10")  # of the further axes, in the terminal
 def markdown(report: ComparisonReport) -> str:
     """Return a comparison as Markdown."""
     names = ", ".join(run.name for run in report.runs)
-    sections = [f"# {names} against {report.base.name}", _scope(report), METHOD]
+    sections = [f"# {in_markdown(f'{names} against {report.base.name}')}", _scope(report), METHOD]
     if report.gates:
-        sections += ["## Gates", "\n".join(f"- {gate}" for gate in report.gates)]
+        sections += ["## Gates", "\n".join(f"- {in_markdown(str(gate))}" for gate in report.gates)]
     sections += ["## Cost", "Times are those of each run's own machine.", costs(report).markdown()]
     for run in report.runs:
         sections += _markdown_run(report.base.name, run)
@@ -45,9 +46,9 @@ def markdown(report: ComparisonReport) -> str:
 
 
 def _markdown_run(base: str, run: ComparedRun) -> list[str]:
-    sections = [f"## {run.name}"]
+    sections = [f"## {in_markdown(run.name)}"]
     if run.notes:
-        sections.append("\n".join(f"- {note}" for note in run.notes))
+        sections.append("\n".join(f"- {in_markdown(note)}" for note in run.notes))
     if run.settings:
         rows = [[name, one.base or "-", one.value or "-"] for name, one in run.settings.items()]
         table = Table(["setting", base, run.name], rows)

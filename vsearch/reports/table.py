@@ -3,9 +3,11 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Column
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from vsearch.evaluation.comparing.paired_bootstrap import Difference
 from vsearch.evaluation.metrics import Estimate
+from vsearch.plain_text import in_markdown, on_terminal
 
 
 @dataclass(frozen=True)
@@ -17,20 +19,21 @@ class Table:
 
     def markdown(self) -> str:
         """Return the table as Markdown."""
-        lines = [self.header, ["---"] * len(self.header), *self.rows]
-        return "\n".join(_markdown_row(line) for line in lines)
+        rule = "|" + " --- |" * len(self.header)
+        header, *rows = [_markdown_row(line) for line in (self.header, *self.rows)]
+        return "\n".join([header, rule, *rows])
 
     def show(self, title: str, console: Console) -> None:
         """Print the table."""
         columns = [Column(name, overflow="fold") for name in self.header]
         shown = RichTable(*columns, title=title, title_justify="left")
         for row in self.rows:
-            shown.add_row(*row)
+            shown.add_row(*[Text(on_terminal(cell)) for cell in row])
         console.print(shown)
 
 
 def _markdown_row(cells: list[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return "| " + " | ".join(map(in_markdown, cells)) + " |"
 
 
 def interval(found: Estimate | Difference, form: str = ".3f") -> str:

@@ -2,6 +2,7 @@ from rich.console import Console
 
 from vsearch.evaluation.naive_split import NaiveSplitClaims
 from vsearch.evaluation.run_report import AxisMetric, RunReport
+from vsearch.plain_text import in_markdown
 from vsearch.reports.calibration_tables import reliability, sentences
 from vsearch.reports.index_tables import index_facts, index_sections
 from vsearch.reports.table import Table, interval
@@ -124,7 +125,7 @@ def markdown(report: RunReport) -> str:
             "The same searches, with an item counted as right if it has the query's value of the "
             "axis; over queries, with 95 % bootstrap intervals. Graded: an item counts as much as "
             "the share of these in which it equals the query: "
-            f"{', '.join(report.graded.attributes)}. A missing value equals nothing.",
+            f"{in_markdown(', '.join(report.graded.attributes))}. A missing value equals nothing.",
             axis_counts(report).markdown(),
             axes(report).markdown(),
         ]

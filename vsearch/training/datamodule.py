@@ -16,6 +16,7 @@ from vsearch.data.photos import Preprocessing
 from vsearch.data.reading import Items, read
 from vsearch.data.splits import Split, SplitError, StratifiedSplit, write_split
 from vsearch.models.backbones.cut import Cut
+from vsearch.plain_text import in_spreadsheet
 from vsearch.training import loaders
 from vsearch.training.checks.catalog_parts import (
     check_answers,
@@ -203,7 +204,7 @@ class CatalogDataModule(LightningDataModule):
         run.mkdir(parents=True, exist_ok=True)
         write_split(self.items, self.items["split"], run / "split.csv")
         if self.n_skipped:
-            self.skipped.to_csv(run / "skipped.csv", index=False)
+            self.skipped.map(in_spreadsheet).to_csv(run / "skipped.csv", index=False)
         self._written_to = run
 
     @property

@@ -12,6 +12,7 @@ from vsearch.bundle.bulk.plan import own_name
 from vsearch.bundle.bulk.share import Share
 from vsearch.data.embedding_parts import ERRORS, PARTS, Parts, table
 from vsearch.data.io.atomic import MAKING, replace_file
+from vsearch.plain_text import in_spreadsheet
 
 ERROR_COLUMNS = ["id", "path", "error"]
 
@@ -105,7 +106,7 @@ def list_errors(parts: Parts) -> Path | None:
         path.unlink(missing_ok=True)
         return None
     found = pd.concat([pd.read_parquet(file) for file in files])[ERROR_COLUMNS]
-    replace_file(path, found.to_csv(index=False).encode(), own_name())
+    replace_file(path, found.map(in_spreadsheet).to_csv(index=False).encode(), own_name())
     return path
 
 

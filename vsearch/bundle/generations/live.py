@@ -95,6 +95,11 @@ class Live:
             vectors = stored[kept[positions]].astype(np.float32)
         else:
             vectors = self.index.vectors(positions)
+        if vectors.shape[1] != self.fitted["dim"]:
+            raise BundleError(
+                f"{self.folder}: the vectors have {vectors.shape[1]} values, not the manifest's "
+                f"{self.fitted['dim']}."
+            )
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         return vectors / np.maximum(lengths, TINY)  # codes lose the length too
 

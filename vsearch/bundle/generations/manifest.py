@@ -18,6 +18,7 @@ NEW_PATHS = (
     r"s/vsearch\.(catalogs|splits)\b/vsearch.data.\1/; "
     r"s/vsearch\.(losses|samplers)\./vsearch.training.\1./'"
 )
+MOST_DIM = 1 << 16  # of an embedding
 WEIGHTS = "model.safetensors"
 BINDING = ("preprocessing", "dim", "normalisation", "metric")
 
@@ -99,6 +100,9 @@ def _read(path: Path, schema: int, digest: str | None) -> dict[str, Any]:
         raise BundleError(
             f"{path}: schema {found}; this vsearch reads schema {schema}.{_remedy(path, found)}"
         )
+    dim = manifest.get("dim", 1)
+    if type(dim) is not int or not 1 <= dim <= MOST_DIM:
+        raise BundleError(f"{path}: dim must be a whole number, 1 to {MOST_DIM:,}, got {dim!r}.")
     return dict(manifest)
 
 

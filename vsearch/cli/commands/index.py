@@ -22,6 +22,7 @@ from vsearch.cli.arguments import (
     settings,
 )
 from vsearch.errors import Failed, VsearchError
+from vsearch.plain_text import on_terminal
 
 if TYPE_CHECKING:
     from vsearch.bundle.generations.live import Live
@@ -163,14 +164,17 @@ def verify(args: argparse.Namespace) -> None:
     from vsearch.bundle.generations.manifest import read_fitted
     from vsearch.bundle.generations.verify import verify as checks
     from vsearch.bundle.network import check_network
+    from vsearch.bundle.trial_queries import belong_together
 
     try:
         for line in checks(args.bundle):
-            print(line)
+            print(on_terminal(line))
         fitted = read_fitted(args.bundle)
         check_network(args.bundle, fitted)
         runtime = choose(args.bundle, fitted, "auto", "float32").runtime
         print(canaries.check(args.bundle, runtime, fitted))
+        for line in belong_together(args.bundle):
+            print(on_terminal(line))
     except VsearchError as error:
         raise Failed(str(error)) from error
     print("All is well.")
@@ -182,7 +186,7 @@ def describe(args: argparse.Namespace) -> None:
     from vsearch.bundle.generations.live import open_live
 
     found = report(open_live(args.bundle))
-    print(json.dumps(found, indent=2) if args.json else "\n".join(lines(found)))
+    print(json.dumps(found, indent=2) if args.json else on_terminal("\n".join(lines(found))))
 
 
 def optimize(args: argparse.Namespace) -> None:
@@ -330,6 +334,6 @@ def _say(state: "State", index: "Index") -> None:
 
 def _list(left_out: list[str]) -> None:
     for line in left_out[:SHOWN]:
-        print(f"Left out: {line}")
+        print(on_terminal(f"Left out: {line}"))
     if len(left_out) > SHOWN:
         print(f"... and {len(left_out) - SHOWN:,} more")

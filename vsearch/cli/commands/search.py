@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from vsearch.cli.arguments import add_bundle, positive
 from vsearch.errors import VsearchError
+from vsearch.plain_text import on_terminal
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -77,7 +78,7 @@ def run(args: argparse.Namespace) -> None:
         _show(answers)
     if args.where and not any(answer["hits"] for answer in answers):
         for reason in bundle.unmet(args.where):
-            print(f"vsearch search: {reason}", file=sys.stderr)
+            print(on_terminal(f"vsearch search: {reason}"), file=sys.stderr)
 
 
 def _answers(bundle: "Searcher", args: argparse.Namespace) -> list[dict[str, Any]]:
@@ -138,8 +139,9 @@ def _show(answers: list[dict[str, Any]]) -> None:
             if hit["probability"] is not None:
                 cells.append(f"{100 * hit['probability']:.0f} %")
             metadata = ", ".join(f"{name}: {value}" for name, value in hit["metadata"].items())
-            table.add_row(*cells, metadata)
-        print(answer["query"])  # in one piece: a table's title would be broken into lines
+            table.add_row(*map(on_terminal, [*cells, metadata]))
+        # in one piece: a table's title would be broken into lines
+        print(on_terminal(answer["query"]))
         Console(markup=False).print(table)  # a name may hold [brackets]
         if answer["good_match"] is False:
             print(

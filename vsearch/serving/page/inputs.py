@@ -94,7 +94,7 @@ def _show_example(search: Search, item: str, data: bytes | None) -> None:
     st.button(
         "Remove",
         key=f"remove-{item}",
-        help=f"Take {item} out",
+        help=f"Take {plain(item)} out",
         on_click=put,
         args=[search.without(item)],
     )

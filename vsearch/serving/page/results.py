@@ -64,7 +64,7 @@ def _example_button(title: str, hit: Hit, search: Search) -> None:
         key=f"{title.split()[0].lower()}-{hit.id}",
         on_click=put,
         args=[search],
-        help=f"{title} this: {hit.id}",
+        help=f"{title} this: {plain(hit.id)}",
         **WIDE,
     )
 

@@ -5,6 +5,7 @@ import streamlit as st
 from vsearch.serving.messages import Facet
 from vsearch.serving.page.search import MOST_K, Search
 from vsearch.serving.page.session import filters
+from vsearch.serving.page.texts import plain
 
 FEW = 12  # different numbers that are offered one by one
 
@@ -71,4 +72,4 @@ def _range(
 
 
 def _title(column: str) -> str:
-    return column[:1].upper() + column[1:]
+    return plain(column[:1].upper() + column[1:])
