@@ -86,6 +86,7 @@ def below(root: str, paths: Iterable[str]) -> list[str]:
 
 def placed(root: str, paths: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return the paths that `below` shortened, joined to `root`, the same or another."""
+    paths = paths.cast(pa.string())
     is_whole = pc.or_(pc.starts_with(paths, "/"), pc.match_substring(paths, "://"))
     stays = pc.or_(is_whole, pc.equal(paths, ""))
     return pc.if_else(stays, paths, pc.binary_join_element_wise(root, paths, "/"))
