@@ -1,5 +1,6 @@
 import io
 import struct
+import sys
 import warnings
 import zlib
 from collections.abc import Callable
@@ -520,3 +521,33 @@ def test_preprocessing_names_the_wrong_field(field: str, value: Any) -> None:
     good: dict[str, Any] = {"size": 8, "mean": (0, 0, 0), "std": (1, 1, 1)}
     with pytest.raises(ValueError, match=rf"preprocessing\.{field} must be"):
         Preprocessing(**{**good, field: value})
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+LONG = zlib.compress(bytes(3_000_000))
+NOTES = {
+    "compressed text": chunk(b"zTXt", b"note\0\0" + LONG),
+    "XMP": chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + LONG),
+    "profile": chunk(b"iCCP", b"icc\0\0" + LONG),
+    "many texts": chunk(b"zTXt", b"note\0\0" + zlib.compress(bytes(1_000_000))) * 70,
+}
+
+
+@pytest.mark.parametrize("place", ["before the pixels", "after the pixels"])
+@pytest.mark.parametrize("name", NOTES)
+def test_a_png_with_long_notes_is_intact(name: str, place: str) -> None:
+    plain = encode(PICTURE)
+    at = plain.index(b"IDAT" if place == "before the pixels" else b"IEND") - 4
+    noted = plain[:at] + NOTES[name] + plain[at:]
+    assert np.array_equal(np.asarray(open_photo(noted)), PICTURE)
+    with pytest.raises(PhotoError):
+        open_photo(noted[: noted.index(b"IDAT") + 10])
+
+
+def test_a_heic_photo_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
+    with pytest.raises(PhotoError, match="uv sync --extra heic"):
+        open_photo(struct.pack(">I", 24) + b"ftypheic" + bytes(12), name="a.heic")

@@ -33,7 +33,8 @@ class NewItems:
 
     Attributes:
         embeddings: float32 (len(items), dim), unit length.
-        left_out: a line for each photo that can't be used.
+        left_out: a line for each photo that can't be used; one for all that are missing.
+        n_left_out: how many items these lines stand for.
         runtime: what embedded them, if they were embedded now.
     """
 
@@ -41,6 +42,7 @@ class NewItems:
     embeddings: np.ndarray
     left_out: list[str]
     runtime: str = ""
+    n_left_out: int = 0
 
 
 def new_items(
@@ -63,6 +65,7 @@ def new_items(
         )
     items = None
     left_out: list[str] = []
+    missing = 0
     if table is not None:
         catalog = TableCatalog(str(table), min_images_per_label=1, missing_photos="drop")
         items = checked(catalog.read(), str(table))
@@ -80,6 +83,7 @@ def new_items(
     return replace(
         found,
         left_out=[*left_out, *found.left_out],
+        n_left_out=missing + len(found.left_out),
         runtime=f"{chosen.runtime.name}, {chosen.why}",
     )
 

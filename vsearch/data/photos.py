@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from vsearch.data.io.object_stores import PlaceError, open_file
 from vsearch.errors import VsearchError
 
 MAX_PIXELS = 100_000_000
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+AVIF = ("AVIF",) if features.check("avif") else ()  # some systems build Pillow without it
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", *AVIF)
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+PNG_START = b"\x89PNG\r\n\x1a\n"
+PNG_NOTES = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")  # texts and colour profile: no pixels
 INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 # a JPEG is decoded smaller down to this many times what is wanted: Pillow's `reducing_gap`, "almost
 # the same"
@@ -169,6 +173,8 @@ def _reason(error: Exception) -> str:
             return str(error)
         case FileNotFoundError():
             return "no such file. Correct the path."
+        case IsADirectoryError():
+            return "a folder, not a photo. Name a photo in it."
         case UnidentifiedImageError():
             return (
                 f"not one of {', '.join(FORMATS)}, or its start is damaged. Convert it, or find an "
@@ -190,7 +196,46 @@ def _decode(stream: BinaryIO | io.BytesIO, max_pixels: int, side: int | None) ->
     # For good: catch_warnings would mix up the filters of other threads.
     if NO_BOMB_WARNING not in warnings.filters:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-    image = Image.open(stream, formats=FORMATS)
+    try:
+        return _upright(stream, max_pixels, side)
+    except ValueError:
+        # Pillow refuses a PNG whose texts or colour profile unpack to more than 1 MB.
+        stream.seek(0)
+        if stream.read(len(PNG_START)) != PNG_START:
+            raise
+        return _upright(_without_notes(stream), max_pixels, side)
+
+
+def _without_notes(stream: BinaryIO | io.BytesIO) -> io.BytesIO:
+    """Return a PNG without its notes; the stream stands behind PNG_START."""
+    kept = [PNG_START]
+    while len(head := stream.read(8)) == 8:
+        length = int.from_bytes(head[:4], "big") + 4  # and its CRC
+        if head[4:] in PNG_NOTES:
+            stream.seek(length, io.SEEK_CUR)
+        else:
+            kept += [head, stream.read(length)]
+    return io.BytesIO(b"".join(kept))
+
+
+def _open(stream: BinaryIO | io.BytesIO) -> Image.Image:
+    start = stream.read(12)
+    stream.seek(0)
+    if start[4:8] != b"ftyp" or start[8:] not in HEIF_BRANDS:
+        return Image.open(stream, formats=FORMATS)
+    try:
+        from pi_heif import register_heif_opener
+    except ImportError as error:
+        raise PhotoError(
+            "a HEIC photo, and pi-heif isn't installed. `uv sync --extra heic` installs it; or "
+            "convert the photo to JPEG."
+        ) from error
+    register_heif_opener()
+    return Image.open(stream, formats=("HEIF", *AVIF))  # an AVIF may call itself mif1
+
+
+def _upright(stream: BinaryIO | io.BytesIO, max_pixels: int, side: int | None) -> Image.Image:
+    image = _open(stream)
     if image.width * image.height > max_pixels:
         raise PhotoError(
             f"{image.width} x {image.height} pixels; {max_pixels:,} are allowed. Make it smaller."

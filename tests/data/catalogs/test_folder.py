@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -100,5 +101,61 @@ def test_nothing_to_read_is_said(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match="is not a folder"):
         FolderCatalog(str(tmp_path / "none")).items()
     touch(tmp_path, "loose.jpg", "shoes/notes.txt")
-    with pytest.raises(CatalogError, match=r"no \.jpg, .*\.tiff under .*<label>"):
+    with pytest.raises(
+        CatalogError, match=r"no \.jpg, .*\.tiff, .* under .*<label>.* Not taken: 1 "
+    ):
         FolderCatalog(str(tmp_path)).items()
+
+
+@pytest.mark.parametrize("name", ["e.jfif", "e.JPE", "e.avif", "e.heic", "e.apng", "e.mpo"])
+def test_every_extension_of_a_format_that_is_read_is_taken(root: Path, name: str) -> None:
+    touch(root, f"shoes/{name}")
+    assert f"shoes/{name}" in set(FolderCatalog(str(root)).items()["id"])
+
+
+def test_what_is_not_taken_is_counted_by_kind(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    touch(root, "a.jpg", "shoes/a.txt", "shoes/b.TXT", "bags/plain", "bags/c.jp2")
+    assert len(FolderCatalog(str(root)).items()) == 4
+    for count in ("2 .txt", "1 without an extension", "1 .jp2", "1 directly in"):
+        assert count in caplog.text
+
+
+@pytest.mark.parametrize(
+    "folder",
+    ["@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "__MACOSX", ".Trash-1000"],
+)
+def test_service_folders_are_skipped(
+    root: Path, folder: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    touch(root, f"{folder}/a.jpg", f"shoes/{folder}/b.jpg", "shoes/Thumbs.db", "desktop.ini")
+    assert len(FolderCatalog(str(root)).items()) == 4
+    assert "not taken" not in caplog.text
+
+
+@pytest.mark.parametrize("parts", [("train", "val"), ("Training", "TEST"), ("query", "gallery")])
+def test_parts_of_a_split_are_no_labels(tmp_path: Path, parts: tuple[str, str]) -> None:
+    for part in parts:
+        touch(tmp_path, f"{part}/shoes/a.jpg", f"{part}/bags/b.jpg")
+    with pytest.raises(CatalogError, match="parts of a split, not labels"):
+        FolderCatalog(str(tmp_path)).items()
+
+
+@pytest.mark.parametrize("name", [b"\xff.jpg", b"a\nb.jpg", b"\xe9"])
+def test_a_name_that_cannot_be_shown_is_refused(root: Path, name: bytes) -> None:
+    Path(os.fsdecode(os.fsencode(root / "shoes") + b"/" + name)).touch()
+    with pytest.raises(CatalogError, match=r"shoes/.*Rename it") as refusal:
+        FolderCatalog(str(root)).items()
+    assert str(refusal.value).isprintable()
+
+
+def test_links_in_circles_are_named(root: Path) -> None:
+    (root / "shoes" / "x.jpg").symlink_to(root / "shoes" / "y.jpg")
+    (root / "shoes" / "y.jpg").symlink_to(root / "shoes" / "x.jpg")
+    with pytest.raises(CatalogError, match=r"shoes/[xy]\.jpg can't be read"):
+        FolderCatalog(str(root)).items()
+
+
+def test_a_pipe_is_no_photo(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    os.mkfifo(root / "shoes" / "pipe.jpg")
+    assert len(FolderCatalog(str(root)).items()) == 4
+    assert "pipe.jpg is no regular file" in caplog.text

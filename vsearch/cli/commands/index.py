@@ -132,8 +132,9 @@ def add(args: argparse.Namespace) -> None:
             print(f"Embedded by {new.runtime}.")
         _list(new.left_out)
         done = edit.add(live, new.items, new.embeddings)
-        left_out = len(new.left_out)
-        print(f"Added {done.added:,} items, replaced {done.replaced:,}; left out {left_out:,}.")
+        print(
+            f"Added {done.added:,} items, replaced {done.replaced:,}; left out {new.n_left_out:,}."
+        )
         _settle(done.live, args.no_fold)
 
 

@@ -236,9 +236,16 @@ def are_files(paths: pd.Series) -> pd.Series:
 def _files(folder: str) -> set[str]:
     try:
         with os.scandir(folder or ".") as entries:
-            return {entry.name for entry in entries if entry.is_file()}
-    except (FileNotFoundError, NotADirectoryError):
+            return {entry.name for entry in entries if _is_file(entry)}
+    except (OSError, ValueError):  # none, not readable, or a NUL in its name
         return set()
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 def drop_small_labels(items: pd.DataFrame, min_images_per_label: int) -> pd.DataFrame:

@@ -1,4 +1,7 @@
+import logging
 import os
+import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -6,20 +9,35 @@ import pandas as pd
 
 from vsearch.data.catalogs.base import Catalog, CatalogError, drop_small_labels
 
-EXTENSIONS = [".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"]
+EXTENSIONS = [
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".pjp", ".mpo", ".png", ".apng", ".webp", ".gif"),
+    *(".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".hif"),
+]
+# of file servers, recycle bins and archives; hidden ones begin with a dot
+SERVICE = {
+    *("@eadir", "@recycle", "@recently-snapshot", "@tmp", "~snapshot", "#recycle", "#snapshot"),
+    *("$recycle.bin", "recycler", "system volume information", "lost+found", "__macosx"),
+    *("thumbs.db", "ehthumbs.db", "desktop.ini"),
+}
+SPLITS = {
+    *("train", "training", "val", "valid", "validation", "test", "testing", "dev", "eval"),
+    *("query", "gallery"),
+}
+logger = logging.getLogger(__name__)
 
 
 class FolderCatalog(Catalog):
     """Items from one folder per label: `root/<label>/**/photo.jpg`.
 
-    The id is the path from `root`, with `/` on every system. Hidden files and folders, other
-    extensions and photos that lie directly in `root` are ignored, as by torchvision's ImageFolder.
+    The id is the path from `root`, with `/` on every system. Hidden files and folders, and those
+    that file servers and recycle bins keep, are skipped. Other files that aren't taken, among them
+    photos directly in `root`, are counted by kind in a warning. A file's name alone decides.
 
     Args:
         root: the folder that holds the labels' folders. It may be a link itself; links in it
             mustn't lead out of it.
-        extensions: which files are photos; default: the usual ones. Upper and lower case are the
-            same.
+        extensions: which files are photos; default: those of the formats that vsearch reads. Upper
+            and lower case are the same.
         min_images_per_label: labels with fewer photos are dropped.
     """
 
@@ -34,29 +52,74 @@ class FolderCatalog(Catalog):
         """Return the items, sorted by id; refuse a folder without photos in labels' folders."""
         if not self.root.is_dir():
             raise CatalogError(f"FolderCatalog: {self.root} is not a folder.")
-        ids = sorted(id for id in self._photos("") if "/" in id)
+        ids = []
+        not_taken: Counter[str] = Counter()
+        for id in self._files(""):
+            if not id.lower().endswith(self.extensions):
+                not_taken[Path(id).suffix.lower() or "without an extension"] += 1
+            elif "/" not in id:
+                not_taken[f"directly in {self.root}, without a label"] += 1
+            else:
+                ids.append(id)
+        counts = ", ".join(f"{count:,} {kind}" for kind, count in not_taken.most_common())
+        if counts:
+            logger.warning("%s: not taken: %s.", self.root, counts)
         if not ids:
             raise CatalogError(
                 f"FolderCatalog: no {', '.join(self.extensions)} under {self.root / '<label>'}."
+                + (f" Not taken: {counts}." if counts else "")
             )
+        ids.sort()
         paths = [str(self.root / id) for id in ids]
         items = pd.DataFrame({"id": ids, "path": paths, "label": [id.split("/")[0] for id in ids]})
+        self._refuse_splits(set(items["label"]))
         return drop_small_labels(items, self.min_images_per_label)
 
-    def _photos(self, prefix: str) -> Iterator[str]:
-        with os.scandir(self.root / prefix) as entries:
+    def _refuse_splits(self, labels: set[str]) -> None:
+        if len(labels) > 1 and {label.lower() for label in labels} <= SPLITS:
+            raise CatalogError(
+                f"FolderCatalog: the folders in {self.root} are called {', '.join(sorted(labels))}:"
+                " parts of a split, not labels. Put the labels' folders of all parts into one "
+                "folder; or write a table with the columns path, label and split, and read it with "
+                "TableCatalog and ColumnSplit."
+            )
+
+    def _files(self, prefix: str) -> Iterator[str]:
+        folder = self.root / prefix
+        try:
+            with os.scandir(folder) as found:
+                entries = list(found)
             for entry in entries:
-                if entry.name.startswith("."):
+                if entry.name.startswith(".") or entry.name.lower() in SERVICE:
                     continue
+                self._check_name(entry)
                 if entry.is_symlink():
                     self._check_link(entry)
                 if entry.is_dir():
-                    yield from self._photos(f"{prefix}{entry.name}/")
-                elif entry.name.lower().endswith(self.extensions):
+                    yield from self._files(f"{prefix}{entry.name}/")
+                elif entry.is_file() or entry.is_symlink():  # a broken link is a missing photo
                     yield prefix + entry.name
+                else:
+                    logger.warning("%s is no regular file: not taken.", entry.path)
+        except OSError as error:
+            raise CatalogError(
+                f"FolderCatalog: {error.filename or folder} can't be read ({error.strerror}). "
+                "Correct it, or move it out of the folder."
+            ) from error
+
+    def _check_name(self, entry: os.DirEntry[str]) -> None:
+        kinds = set(map(unicodedata.category, entry.name))
+        if kinds & {"Cc", "Cs", "Zl", "Zp"}:  # control, surrogate, line breaks
+            raise CatalogError(
+                f"FolderCatalog: the name {entry.path!r} is not UTF-8, or holds characters that "
+                "can't be shown, such as a line break. Rename it."
+            )
 
     def _check_link(self, entry: os.DirEntry[str]) -> None:
-        target = Path(entry.path).resolve()
+        try:
+            target = Path(os.path.realpath(entry.path, strict=True))
+        except FileNotFoundError:
+            target = Path(entry.path).resolve()
         if not target.is_relative_to(self.root.resolve()):
             raise CatalogError(
                 f"FolderCatalog: {entry.path} leads out of {self.root}, to {target}. Copy it or "

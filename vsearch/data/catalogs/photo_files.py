@@ -14,6 +14,7 @@ STARTS = {
     "webp": rb"RIFF.{4}WEBP",
     "gif": rb"GIF8",
     "bmp": rb"BM",
+    "avif": rb".{4}ftypavi[fs]",
     "tif": rb"II\*\0|MM\0\*",
 }
 
