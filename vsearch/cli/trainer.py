@@ -21,6 +21,7 @@ from vsearch.models.backbones.base import Backbone
 from vsearch.models.heads.base import Head
 from vsearch.models.precision import quickest
 from vsearch.plain_text import on_terminal
+from vsearch.training.checks.checkpoint_files import check_checkpoint
 from vsearch.training.checks.config_errors import parse_error
 from vsearch.training.checks.part_errors import make_naming, naming, refused
 from vsearch.training.checks.preflight import check, check_devices, check_stored
@@ -29,7 +30,7 @@ from vsearch.training.distributed.ranks import RankZeroError
 from vsearch.training.module import DivergedError, MetricLearner
 
 log = logging.getLogger(__name__)
-KEPT = ("last", "best", "hpc")  # checkpoints that Lightning finds by itself
+KEPT = ("last", "hpc")  # checkpoints that Lightning finds by itself
 
 
 class ShowConfig(SaveConfigCallback):
@@ -127,9 +128,14 @@ class TrainerCLI(LightningCLI):
                     f"{self.subcommand} without --ckpt_path: this is the network before training."
                 )
             return
-        found_by_lightning = checkpoint in KEPT or "://" in checkpoint
-        if not found_by_lightning and not Path(checkpoint).exists():
-            raise ConfigError("ckpt_path", f"there is no file {checkpoint}")
+        if checkpoint == "best":
+            raise ConfigError(
+                "ckpt_path",
+                "'best' is known only inside the fit that kept it. Name the file, such as "
+                "lightning_logs/version_0/checkpoints/best.ckpt",
+            )
+        if checkpoint not in KEPT and "://" not in checkpoint:
+            check_checkpoint(Path(checkpoint))
         if self.subcommand == "fit":
             self._resume_in_its_folder(Path(checkpoint), _folder_settings(config))
 
