@@ -337,7 +337,7 @@ def test_other_formats_are_refused_with_the_allowed_ones(data: bytes) -> None:
 def test_error_names_the_file_and_its_kind(tmp_path: Path) -> None:
     with pytest.raises(PhotoError, match=r"gone\.jpg: no such file"):
         open_photo(tmp_path / "gone.jpg")
-    with pytest.raises(PhotoError, match=r"IsADirectoryError|PermissionError"):
+    with pytest.raises(PhotoError, match=r"a folder, not a photo"):
         open_photo(tmp_path)
     (tmp_path / "half.png").write_bytes(encode(PICTURE)[:-40])
     with pytest.raises(PhotoError, match=r"half\.png: cannot be read .*intact copy"):
