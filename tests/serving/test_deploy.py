@@ -1,14 +1,20 @@
 import contextlib
+import json
+import os
 import re
 import shutil
 import socket
 import subprocess
+import sys
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import httpx
 import pytest
 import yaml
+from small_service import listening
 
 from vsearch.serving.api.settings import Settings
 from vsearch.serving.messages import Problem
@@ -32,12 +38,16 @@ def test_each_container_can_write_nowhere_and_gain_nothing(name):
     (tmpfs,) = service["tmpfs"]
     size, limit = (re.search(r"(\d+[mg])\W*$", text)[1] for text in (tmpfs, service["mem_limit"]))
     assert bytes_of(size) < bytes_of(limit)
+    assert service["pids_limit"] >= 1024
     own = tuple(
         f"{volume}:" for volume in COMPOSE["volumes"]
     )  # a store's own data, and nothing of the host's
-    assert all(
-        volume.endswith(":ro") or volume.startswith(own) for volume in service.get("volumes", [])
-    )
+    for volume in service.get("volumes", []):
+        if isinstance(volume, dict):
+            assert volume["read_only"] is True
+            assert volume["bind"] == {"create_host_path": False}
+        else:
+            assert volume.endswith(":ro") or volume.startswith(own)
     assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
 
 
@@ -67,18 +77,32 @@ def test_each_image_runs_unprivileged_and_is_probed(stage):
     assert "USER 10001" in STAGES[stage]
     assert "HEALTHCHECK" in STAGES[stage]
     assert COMPOSE["services"][stage]["build"]["target"] == stage
-    build = STAGES[f"build-{stage}"]
-    assert ("torch" in build.replace("PyTorch", "")) == (stage == "service")
 
 
-def test_the_page_image_installs_what_the_extras_name():
-    import tomllib
+def test_the_images_are_built_in_layers_without_pytorch():
+    assert "# syntax=" not in DOCKERFILE  # BuildKit would ask a registry for it
+    order = list(STAGES)
+    assert order.index("page") < order.index("build-service")  # the old builder makes all above
+    for stage in ("page", "service"):
+        last = re.findall(r"^(?:COPY|RUN) .*", STAGES[stage], re.M)[-1]
+        assert last.startswith("COPY --from=vsearch")  # a changed line of it installs nothing else
+    assert "vsearch" not in "".join(re.findall(r"^COPY .*", STAGES["build"], re.M))
 
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
-        "optional-dependencies"
-    ]
-    needed = {*extras["client"], *extras["ui"]} - {"vsearch[client]"}
-    assert set(re.findall(r'"(\S+>=\S+)"', STAGES["build-page"])) == needed
+
+def wanted(names):
+    command = [sys.executable, "deploy/requirements.py", names]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return {re.split(r"[\[<>=]", line)[0] for line in done.stdout.split()}
+
+
+def test_what_the_images_install():
+    service = wanted("serving,serve")
+    assert service >= {"faiss-cpu", "onnxruntime", "fastapi", "uvicorn"}
+    assert not service & {"torch", "torchvision", "lightning", "pandas", "streamlit", "scipy"}
+    assert wanted("ui") == {"streamlit", "httpx", "pydantic", "tenacity"}
+    assert wanted("serving,serve,pgvector") - service == {"pgvector", "psycopg"}
+    assert wanted("serving,serve,milvus") - service == {"pymilvus"}
+    assert wanted("serving,serve,pytorch") - service >= {"torch", "torchvision"}
 
 
 def test_no_file_names_a_package_host():
@@ -96,30 +120,34 @@ def test_the_services_variables_are_settings():
 
 
 def test_nginxs_limits_leave_room_for_the_services_own():
-    (body,) = re.findall(r"^    client_max_body_size (\d+)m;", NGINX, re.M)
-    assert int(body) * 2**20 >= Settings().max_body_bytes
+    (body,) = map(int, re.findall(r"client_max_body_size (\d+);", NGINX))
+    assert body == Settings().max_body_bytes  # nginx refuses, and the service need not
+    (bodies,) = map(int, re.findall(r"limit_conn bodies (\d+);", NGINX))
+    for name in ("proxy", "service"):
+        (tmpfs,) = COMPOSE["services"][name]["tmpfs"]
+        assert bytes_of(tmpfs.partition("size=")[2]) > bodies * body
     (seconds,) = re.findall(r"proxy_read_timeout (\d+)s;", NGINX)
     assert int(seconds) > Settings().request_s
     grace = int(COMPOSE["services"]["service"]["stop_grace_period"].removesuffix("s"))
     assert grace > Settings().grace_s
 
 
-@pytest.fixture
-def proxy(tmp_path):
-    """The proxy as a process, with a second for headers and nothing behind it."""
+@contextlib.contextmanager
+def nginx(folder, service="http://127.0.0.1:9", page="http://127.0.0.1:9"):
+    """The proxy as a process, with a second for headers; nothing listens at port 9."""
     if shutil.which("nginx") is None:
         pytest.skip("no nginx here: apt-get install nginx-light (.ci/run does)")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    text = re.sub(
-        r"http://(service|page):\d+", "http://127.0.0.1:9", NGINX
-    )  # names of compose's network
-    text = text.replace("/tmp/", f"{tmp_path}/").replace("listen 8080", f"listen 127.0.0.1:{port}")
-    (tmp_path / "nginx.conf").write_text(
+    text = NGINX.replace("http://service:8000", service).replace("http://page:8501", page)
+    text = text.replace("/tmp/", f"{folder}/").replace("listen 8080", f"listen 127.0.0.1:{port}")
+    if os.geteuid() == 0:  # else its workers can't enter the folder
+        text = f"user root;\n{text}"
+    (folder / "nginx.conf").write_text(
         text.replace("client_header_timeout 5s", "client_header_timeout 1s")
     )
-    command = ["nginx", "-c", str(tmp_path / "nginx.conf")]
+    command = ["nginx", "-c", str(folder / "nginx.conf")]
     done = subprocess.run([*command, "-t"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     process = subprocess.Popen([*command, "-g", "daemon off;"])
@@ -127,9 +155,104 @@ def proxy(tmp_path):
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             break
         time.sleep(0.05)
-    yield port
-    process.terminate()
-    process.wait(10)
+    try:
+        yield port
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture
+def proxy(tmp_path):
+    """The proxy with nothing behind it."""
+    with nginx(tmp_path) as port:
+        yield port
+
+
+@pytest.fixture
+def echoes(tmp_path):
+    """A client of the proxy, behind which a server tells the headers that it was sent."""
+    with HTTPServer(("127.0.0.1", 0), Echo) as server:
+        Thread(target=server.serve_forever).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        with nginx(tmp_path, url, url) as port, httpx.Client() as client:
+            client.base_url = f"http://127.0.0.1:{port}"
+            yield client
+        server.shutdown()
+
+
+class Echo(BaseHTTPRequestHandler):
+    def do_GET(self):
+        told = json.dumps({name.lower(): value for name, value in self.headers.items()}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(told)))
+        self.end_headers()
+        self.wfile.write(told)
+
+    do_PUT = do_GET
+
+
+@pytest.mark.parametrize("path", ["/page/", "/page/_stcore/stream", "/v1/info", "/docs"])
+@pytest.mark.parametrize("host", ["127.0.0.1:8080", "shop.example", "shop.example:8443"])
+def test_what_is_behind_the_proxy_sees_the_name_it_was_called_by(echoes, path, host):
+    seen = echoes.get(path, headers={"Host": host, "X-Forwarded-For": "1.2.3.4"}).json()
+    assert (seen["host"], seen["x-forwarded-for"]) == (host, "127.0.0.1")
+    assert seen["x-forwarded-proto"] == "http"
+
+
+def test_only_the_page_has_a_websocket(echoes):
+    wanted = {"Upgrade": "websocket", "Connection": "Upgrade", "Origin": "http://shop.example"}
+    wanted["Host"] = "shop.example"
+    page = echoes.get("/page/_stcore/stream", headers=wanted).json()
+    assert (page["upgrade"], page["connection"]) == ("websocket", "upgrade")
+    service = echoes.get("/v1/info", headers=wanted).json()
+    assert not {"upgrade", "connection"} & set(service)
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+@pytest.mark.parametrize(
+    ("host", "origin", "status"),
+    [
+        ("shop.example", "http://shop.example", 200),
+        ("shop.example", "https://shop.example", 200),
+        ("Shop.Example", "https://shop.example", 200),
+        ("shop.example:8443", "https://shop.example:8443", 200),
+        ("[::1]:8080", "http://[::1]:8080", 200),
+        ("shop.example", None, 200),
+        ("shop.example", "http://elsewhere.example", 403),
+        ("shop.example", "http://shop.example:8080", 403),
+        ("shop.example", "http://notshop.example", 403),
+        ("shop.example", "http://shop.example.elsewhere.example", 403),
+        ("shop.example", "http://elsewhere.example/ http://shop.example", 403),
+        ("shop.example", "ftp://shop.example", 403),
+        ("shopXexample", "http://shop.example", 403),
+        ("shop.example", "null", 403),
+    ],
+)
+def test_the_page_is_for_no_other_site(echoes, method, host, origin, status):
+    headers = {"Host": host} | ({"Origin": origin} if origin else {})
+    reply = echoes.request(method, "/page/_stcore/stream", headers=headers)
+    assert reply.status_code == status
+    if status == 403:
+        assert refusal(reply) == (403, None)
+    assert echoes.request(method, "/v1/info", headers=headers).status_code == 200
+
+
+def test_the_services_early_refusal_comes_through_the_proxy(made, monkeypatch, tmp_path):
+    monkeypatch.setenv("VSEARCH_API_KEY", "key")
+    with listening(made) as url, nginx(tmp_path, url) as port:
+        files = {"photo": bytes(5_000_000)}
+        address = f"http://127.0.0.1:{port}/v1/search/upload"
+        codes = {httpx.post(address, files=files).status_code for _ in range(20)}
+    assert codes == {401}
+
+
+def test_streamlit_asks_no_other_host_than_the_one_that_is_pinned():
+    (pinned,) = COMPOSE["services"]["page"]["extra_hosts"]
+    host, _, address = pinned.partition(":")
+    assert address == "127.0.0.1"
+    text = Path(pytest.importorskip("streamlit.net_util").__file__).read_text()
+    assert set(re.findall(r'_CHECK_IP\w*: Final = "https?://([^"/]+)"', text)) == {host}
 
 
 def refusal(reply):
@@ -139,12 +262,26 @@ def refusal(reply):
     return reply.status_code, reply.headers.get("retry-after")
 
 
-def test_the_proxy_tells_who_has_too_many_connections_when_to_come_again(proxy):
-    held = [socket.create_connection(("127.0.0.1", proxy), 5) for _ in range(64)]
-    for client in held:  # a body that does not come; counted once the headers are there
-        client.sendall(b"POST /v1/embed HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n")
+def test_the_proxy_tells_who_has_too_many_connections_when_to_come_again(tmp_path):
+    with contextlib.ExitStack() as stack:
+        silent = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=128))
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        port = stack.enter_context(nginx(tmp_path, url))
+        for _ in range(64):
+            held = stack.enter_context(socket.create_connection(("127.0.0.1", port), 5))
+            held.sendall(b"GET /v1/info HTTP/1.1\r\nHost: a\r\n\r\n")
+        time.sleep(0.5)
+        assert refusal(httpx.get(f"http://127.0.0.1:{port}/v1/info")) == (429, "1")
+
+
+def test_one_address_can_not_take_the_room_for_all_bodies(proxy):
+    held = [socket.create_connection(("127.0.0.1", proxy), 5) for _ in range(16)]
+    for client in held:
+        client.sendall(b"POST /v1/embed HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
     time.sleep(0.5)
-    assert refusal(httpx.get(f"http://127.0.0.1:{proxy}/v1/info")) == (429, "1")
+    address = f"http://127.0.0.1:{proxy}/v1/embed"
+    assert refusal(httpx.post(address, content=b"body")) == (429, "1")
+    assert refusal(httpx.get(address)) == (503, "5")
     for client in held:
         client.close()
 

@@ -1,9 +1,12 @@
 import io
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from PIL import Image
 from small_service import served_bundle
+
+from vsearch.serving.api.served_bundle import ServedBundle
 
 # fmt: off
 HOSTILE = [
@@ -117,3 +120,11 @@ def test_photos_that_are_not_there_are_told_of_at_the_start(served, tmp_path, ca
     client = served(bundle, photos_root=tmp_path / "moved")
     assert "photos are there" not in caplog.text
     assert client.get("/v1/items/p0/image").status_code == 200
+
+
+def test_photos_whose_paths_can_not_be_looked_at_end_nothing(made, served, monkeypatch, caplog):
+    """As with a folder that the service's user may not enter."""
+    monkeypatch.setattr(ServedBundle, "photo", lambda self, position: Path("x" * 300))
+    client = served(made)
+    assert "only 0 of 30 items' photos are there" in caplog.text
+    assert client.get("/v1/items/p0/image").status_code == 404

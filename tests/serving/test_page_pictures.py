@@ -1,10 +1,12 @@
 import io
+import threading
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from vsearch.serving.messages import Heatmap, Region
+from vsearch.serving.page import pictures
 from vsearch.serving.page.pictures import (
     Bounds,
     Picture,
@@ -34,6 +36,35 @@ def test_a_photo_that_was_turned_is_upright_and_so_are_its_sides():
     assert found.size == found.shown.size == (40, 80)
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "1", "RGBA", "LA", "CMYK"])
+def test_any_kind_is_shrunk_and_turned(kind, mode):
+    turned = Image.Exif()
+    turned[0x0112] = 8
+    try:
+        data = encoded(Image.new("RGB", (1400, 700), "red").convert(mode), kind, exif=turned)
+    except OSError:
+        pytest.skip(f"there is no {kind} of mode {mode}")
+    found = picture(data)
+    assert (found.shown.mode, found.shown.size, found.size) == ("RGB", (320, 640), (700, 1400))
+
+
+def test_an_animation_s_first_frame_is_shown():
+    frames = [Image.new("RGB", (1000, 500), colour) for colour in ("red", "blue")]
+    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert picture(data).shown.getpixel((9, 9)) == (255, 0, 0)
+
+
+def test_photos_are_decoded_one_at_a_time():
+    with pictures.ONE_AT_A_TIME:
+        thread = threading.Thread(target=picture, args=[encoded(Image.new("RGB", (9, 9)))])
+        thread.start()
+        thread.join(0.2)
+        assert thread.is_alive()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -41,6 +72,10 @@ def test_a_photo_that_was_turned_is_upright_and_so_are_its_sides():
         b"text",
         encoded(Image.new("RGB", (40, 40)))[:300],
         encoded(Image.new("1", (9000, 9000)), "PNG"),
+        encoded(Image.new("1", (7000, 7000)), "PNG"),
+        encoded(Image.new("L", (6000, 4100)), "WEBP"),
+        encoded(Image.new("1", (5000, 5000)), "BMP"),
+        encoded(Image.new("L", (7100, 7100)), "JPEG"),
     ],
 )
 def test_what_can_not_be_shown_is_not(data):

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,9 @@ from vsearch.models.runtimes.base import (
     Precision,
     Runtime,
 )
+
+# ONNX Runtime would send what it runs to its maker; it looks here when it is imported
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 class OnnxRuntime(Runtime):

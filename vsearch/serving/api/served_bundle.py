@@ -1,3 +1,4 @@
+import os
 import time
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -75,13 +76,15 @@ class ServedBundle:
         count = len(self.searcher.items)
         paths = [self.photo(row) for row in range(0, count, max(1, count // PHOTOS_LOOKED_FOR))]
         wanted = [path for path in paths if path is not None]
-        there = sum(path.is_file() for path in wanted)
-        if there == len(wanted):
+        # Path.is_file raises where a folder may not be entered
+        there = list(filter(os.path.isfile, wanted))
+        if there == wanted:
             return None
-        first = next(path for path in wanted if not path.is_file())
+        first = next(path for path in wanted if path not in there)
         return (
-            f"only {there} of {len(wanted)} items' photos are there; {first} is not: name the "
-            "folder that they lie below now with --photos-root"
+            f"only {len(there)} of {len(wanted)} items' photos are there; {first} is not: name the "
+            "folder that they lie below now with --photos-root, which the service's user must be "
+            "able to enter"
         )
 
 

@@ -1,12 +1,16 @@
 import gc
 import logging
 import os
+import signal
 import socket
-from collections.abc import Iterable
+import sys
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import uvicorn
 import yaml
+from fastapi import FastAPI
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
@@ -20,6 +24,8 @@ from vsearch.serving.api.settings import LOOPBACK, Settings, from_flags
 PREFIX = "VSEARCH_"
 OF_THE_PAGE = "VSEARCH_SERVICE"
 NO_BUNDLE = "name the BUNDLE: lightning_logs/version_N/bundle, or `bundle` in the settings."
+FIRST_PAUSE_S = 2  # until a bundle that can't be opened is tried again; each is twice as long
+LONGEST_PAUSE_S = 60
 logger = logging.getLogger("vsearch.serving.api")
 
 
@@ -52,10 +58,7 @@ def serve(bundle: Path | None, flags: list[str], file: Path | None) -> None:
     log_to_stderr(settings.log_level)
     for name in unknown_variables(os.environ):
         logger.warning(f"{name} in the environment is no setting: --list-settings has them all")
-    try:
-        app = create_app(find_bundle, settings)
-    except (BundleError, OSError) as error:
-        raise CannotServe(str(error)) from error
+    app = _opened(find_bundle, settings)
 
     # else each JSON of many lists has the libraries' objects gone through again, 0.5 s and more
     gc.freeze()
@@ -74,6 +77,39 @@ def serve(bundle: Path | None, flags: list[str], file: Path | None) -> None:
         )
     finally:
         gc.unfreeze()  # else libraries complain at the end of what they take for leaks
+
+
+def _opened(find_bundle: Callable[[], Path], settings: Settings) -> FastAPI:
+    """Open the bundle; where settings say so, wait until that can be done."""
+    # else a container's first process is deaf to it
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    pause_s = FIRST_PAUSE_S
+    told = ""
+    try:
+        while True:
+            try:
+                return create_app(find_bundle, settings)
+            except (BundleError, OSError) as error:
+                reason = _reason(error)
+                if not settings.wait_for_bundle:
+                    raise CannotServe(reason) from error
+            if reason != told:
+                logger.error(f"{reason} The service waits until it can serve.")
+            told = reason
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _reason(error: Exception) -> str:
+    if not isinstance(error, PermissionError):
+        return str(error)
+    reader = f"the service's user, uid {os.geteuid()}," if hasattr(os, "geteuid") else "this user"
+    return (
+        f"{error.filename}: {reader} may not read it. Let it: `chmod -R a+rX` on the bundle, and "
+        "a+x on the folders above it."
+    )
 
 
 def check_address(settings: Settings) -> None:

@@ -33,6 +33,8 @@ class Settings(BaseSettings):
     """your own modules, which the bundle may name classes of, comma-separated"""
     store_hosts: Annotated[list[str], NoDecode] = []
     """vector stores that the bundle may use, comma-separated: db:5432; /plain after it: no TLS"""
+    wait_for_bundle: bool = False
+    """a bundle that can't be served at the start is named, and tried again until it can"""
     host: str = "127.0.0.1"
     """address to listen at; others than loopback want behind_proxy"""
     port: Annotated[int, Field(ge=0, le=65535)] = 8000

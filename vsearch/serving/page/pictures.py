@@ -1,4 +1,5 @@
 import io
+import threading
 from dataclasses import dataclass
 from itertools import chain
 from typing import Self
@@ -8,12 +9,16 @@ from PIL import Image, ImageDraw, ImageOps
 from vsearch.serving.messages import Heatmap, Region
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
-MAX_PIXELS = 50_000_000  # no larger photo is shown; the service may search with it all the same
+# no larger photo is shown; the service may search with it all the same
+MAX_PIXELS = 50_000_000  # of a JPEG, which is decoded at a fraction of its size
+MAX_WHOLE_PIXELS = 24_000_000  # of the others: decoding takes up to 16 bytes a pixel
 SIDE = 640  # pixels of what is shown
 DIM = 0.35  # brightness outside of the region
 WARM, COLD = (230, 60, 20), (20, 90, 230)  # parts that raise the score, parts that lower it
 STRONGEST = 0.75  # opacity of the strongest part
 ORIENTATION = 0x0112  # EXIF's tag; from 5 on the sides are swapped
+SHRINKS = ("L", "RGB", "RGBA", "CMYK")  # modes that are resized smoothly as they are
+ONE_AT_A_TIME = threading.Lock()  # visitors share the page's memory
 
 
 @dataclass(frozen=True)
@@ -51,17 +56,19 @@ class Bounds:
 def picture(data: bytes) -> Picture | None:
     """Return a photo to be shown; None: the page can't or won't show it."""
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
+        with ONE_AT_A_TIME, Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > (MAX_PIXELS if image.format == "JPEG" else MAX_WHOLE_PIXELS):
                 return None
+            image.draft("RGB", (2 * SIDE, 2 * SIDE))
+            small = image if image.mode in SHRINKS else image.convert("RGB")
+            small.thumbnail((SIDE, SIDE))
+            # read late: of a PNG it decodes all
             turned = image.getexif().get(ORIENTATION, 1) >= 5
-            size = image.size[::-1] if turned else image.size
-            image.draft("RGB", (2 * SIDE, 2 * SIDE))  # a JPEG is decoded at a fraction of its size
-            shown = ImageOps.exif_transpose(image).convert("RGB")
+            shown = ImageOps.exif_transpose(small).convert("RGB")
     except Exception:  # Pillow's decoders raise nearly any kind on damaged data
         return None
-    shown.thumbnail((SIDE, SIDE))
-    return Picture(shown, size)
+    return Picture(shown, (height, width) if turned else (width, height))
 
 
 def region_of(photo: Picture, across: tuple[int, int], down: tuple[int, int]) -> Region | None:
