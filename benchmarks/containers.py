@@ -136,7 +136,10 @@ def websocket(host: str, origin: str) -> int:
 
 def starts(stack: Stack, photo: bytes) -> Iterator[tuple[str, bool]]:
     """All start, and none can do more than it must."""
-    yield "all get healthy", until(lambda: len(stack.healthy()) == len(SERVICES), 120)
+    healthy = until(lambda: len(stack.healthy()) == len(SERVICES), 120)
+    yield "all get healthy", healthy
+    if not healthy:
+        raise SystemExit(f"healthy: {stack.healthy()}; the service's log:\n{stack.log()}")
     for name in SERVICES:
         told = "id -u; grep -E 'CapBnd|NoNewPrivs' /proc/1/status; touch /new 2>&1; true"
         user, *rest = ran(["docker", "exec", stack.container(name), "sh", "-c", told]).split("\n")

@@ -89,7 +89,9 @@ def placed(root: str, paths: pa.ChunkedArray) -> pa.ChunkedArray:
     paths = paths.cast(pa.string())
     is_whole = pc.or_(pc.starts_with(paths, "/"), pc.match_substring(paths, "://"))
     stays = pc.or_(is_whole, pc.equal(paths, ""))
-    return pc.if_else(stays, paths, pc.binary_join_element_wise(root, paths, "/"))
+    # of the paths' own type, which may be a large string: Arrow joins equal ones only
+    folder, slash = (pa.scalar(text, paths.type) for text in (root, "/"))
+    return pc.if_else(stays, paths, pc.binary_join_element_wise(folder, paths, slash))
 
 
 def _is_file(path: str) -> bool:
