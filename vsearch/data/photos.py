@@ -10,6 +10,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
+from vsearch.data.decoding_work import TooMuchWork, check_exif, check_work
 from vsearch.data.io.object_stores import PlaceError, open_file
 from vsearch.errors import VsearchError
 
@@ -25,6 +26,7 @@ INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resamp
 GAP = 2
 NO_BOMB_WARNING = ("ignore", None, Image.DecompressionBombWarning, None, 0)
 BITS_PER_SAMPLE, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0  # TIFF 6.0, section 8
+EXIF_AS_TEXT = "Raw profile type exif"  # ImageMagick's, in a PNG
 
 Box = tuple[float, float, float, float]  # x_1, y_1, x_2, y_2 in pixels of the upright photo
 Colour = tuple[int, int, int]
@@ -100,8 +102,8 @@ def open_photo(
 
     Raises:
         PhotoError: no such file, a format that is not in FORMATS, damaged or cut off, more than
-            `max_pixels` pixels, values of unknown range (32-bit, signed, float), or a box without a
-            pixel of the photo in it.
+            `max_pixels` pixels, far more work than these are worth, values of unknown range
+            (32-bit, signed, float), or a box without a pixel of the photo in it.
     """
     try:
         with io.BytesIO(source) if isinstance(source, bytes) else open_file(source) as stream:
@@ -169,7 +171,7 @@ def pixel_hash(photo: Image.Image) -> str:
 
 def _reason(error: Exception) -> str:
     match error:
-        case PhotoError() | PlaceError():
+        case PhotoError() | PlaceError() | TooMuchWork():
             return str(error)
         case FileNotFoundError():
             return "no such file. Correct the path."
@@ -196,6 +198,7 @@ def _decode(stream: BinaryIO | io.BytesIO, max_pixels: int, side: int | None) ->
     # For good: catch_warnings would mix up the filters of other threads.
     if NO_BOMB_WARNING not in warnings.filters:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    check_work(stream)
     try:
         return _upright(stream, max_pixels, side)
     except ValueError:
@@ -236,6 +239,7 @@ def _open(stream: BinaryIO | io.BytesIO) -> Image.Image:
 
 def _upright(stream: BinaryIO | io.BytesIO, max_pixels: int, side: int | None) -> Image.Image:
     image = _open(stream)
+    check_exif(image.info.get("exif", b""))
     if image.width * image.height > max_pixels:
         raise PhotoError(
             f"{image.width} x {image.height} pixels; {max_pixels:,} are allowed. Make it smaller."
@@ -246,6 +250,10 @@ def _upright(stream: BinaryIO | io.BytesIO, max_pixels: int, side: int | None) -
     image.load()
     # Damaged EXIF says nothing about the pixels.
     with contextlib.suppress(Exception):
+        if written := image.info.get(EXIF_AS_TEXT):
+            check_exif(bytes.fromhex("".join(written.split("\n")[3:])))
+        image.getexif()
+        image.info.pop("exif", None)  # else all of it is written anew
         ImageOps.exif_transpose(image, in_place=True)
     return image
 
@@ -270,7 +278,9 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     # Pillow hands on a TIFF's 12 bits and inverted greys as they are.
     tags = getattr(image, "tag_v2", {})
     white = 2 ** tags.get(BITS_PER_SAMPLE, (16,))[0] - 1
-    grey = ((np.asarray(image).astype(np.uint32) * 255 + white // 2) // white).astype(np.uint8)
+    # looked up, since the product of each pixel would take twelve bytes
+    of_value = ((np.arange(2**16, dtype=np.uint32) * 255 + white // 2) // white).astype(np.uint8)
+    grey = of_value[np.asarray(image)]
     photo = Image.fromarray(255 - grey if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO else grey)
     if "transparency" in image.info:
         photo.putalpha(

@@ -1,3 +1,4 @@
+import threading
 from collections import Counter
 from typing import Any
 
@@ -7,15 +8,20 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vsearch.models.product_convolution import ProductConv2d
 
+# torch.fx replaces nn.Module's own methods while it traces, for all threads of the process
+NO_TRACING = threading.RLock()
+
 
 def fold(network: nn.Module) -> int:
     """Put each BatchNorm2d right after a convolution into its weights, in place; return how many.
 
     Exact up to rounding, for a network in eval mode. torch.fx sees which layer follows which; a
-    network that it can't trace, or a layer that is used twice, stays as it is.
+    network that it can't trace, or a layer that is used twice, stays as it is. Other threads compute
+    a network under NO_TRACING, else they would be traced too.
     """
     try:
-        nodes = [node for node in Tracer().trace(network).nodes if node.op == "call_module"]
+        with NO_TRACING:
+            nodes = [node for node in Tracer().trace(network).nodes if node.op == "call_module"]
     except Exception:  # a plugin's network may do anything
         return 0
     calls = Counter(node.target for node in nodes)

@@ -8,7 +8,7 @@ from vsearch.models.embedder import Embedder
 from vsearch.models.normalising import normalise
 from vsearch.models.positions import positions
 from vsearch.models.runtimes.base import Runtime
-from vsearch.models.runtimes.folding import fold
+from vsearch.models.runtimes.folding import NO_TRACING, fold
 
 
 class TorchRuntime(Runtime):
@@ -39,12 +39,12 @@ class TorchRuntime(Runtime):
 
     def embed(self, photos: np.ndarray) -> np.ndarray:
         """Return unit vectors, float32 (B, dim), of photos, uint8 (B, 3, S, S)."""
-        with torch.inference_mode():
+        with NO_TRACING, torch.inference_mode():
             return self.network(self._inputs(photos)).cpu().numpy()
 
     def embed_positions(self, photos: np.ndarray) -> np.ndarray:
         """Return each position's embedding, float32 (B, dim, h, w); see `Runtime`."""
-        with torch.inference_mode():
+        with NO_TRACING, torch.inference_mode():
             return positions(self.network, self._inputs(photos)).float().cpu().numpy()
 
     def _inputs(self, photos: np.ndarray) -> Tensor:
