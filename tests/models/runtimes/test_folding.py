@@ -1,3 +1,7 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
 import pytest
 import torch
 from tiny import TinyBackbone
@@ -6,6 +10,7 @@ from torch import Tensor, nn
 from vsearch.models.backbones.torchvision import TorchvisionBackbone
 from vsearch.models.embedder import Embedder
 from vsearch.models.runtimes.folding import fold
+from vsearch.models.runtimes.torch import TorchRuntime
 
 
 def warm(network: nn.Module) -> nn.Module:
@@ -78,3 +83,25 @@ def test_by_hand():
     assert fold(network) == 1
     assert network[0].weight.item() == pytest.approx(3 * 2 / 2)
     assert network[0].bias.item() == pytest.approx((1 - 5) * 2 / 2 + 7)
+
+
+def test_other_threads_embed_while_a_network_is_traced():
+    runtime = TorchRuntime(Embedder(TinyBackbone()).eval())
+    photos = np.zeros((1, 3, runtime.preprocessing.size, runtime.preprocessing.size), np.uint8)
+    expected = runtime.embed(photos)
+    tracing = threading.Event()
+    tracing.set()
+
+    def trace() -> int:
+        rounds = 0
+        while tracing.is_set():
+            assert fold(warm(Twice("once"))) == 1
+            rounds += 1
+        return rounds
+
+    with ThreadPoolExecutor(1) as threads:
+        rounds = threads.submit(trace)
+        for _ in range(300):
+            assert (runtime.embed(photos) == expected).all()
+        tracing.clear()
+        assert rounds.result() > 3

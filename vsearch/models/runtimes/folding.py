@@ -16,8 +16,8 @@ def fold(network: nn.Module) -> int:
     """Put each BatchNorm2d right after a convolution into its weights, in place; return how many.
 
     Exact up to rounding, for a network in eval mode. torch.fx sees which layer follows which; a
-    network that it can't trace, or a layer that is used twice, stays as it is. Other threads compute
-    a network under NO_TRACING, else they would be traced too.
+    network that it can't trace, or a layer that is used twice, stays as it is. Other threads
+    compute a network under NO_TRACING, else they would be traced too.
     """
     try:
         with NO_TRACING:
