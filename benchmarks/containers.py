@@ -281,7 +281,7 @@ def main() -> None:
     """Run all checks; print a line for each and how many failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bundle", type=Path, nargs="?")
-    parser.add_argument("photos", type=Path, nargs="?", default=ROOT / "demo_catalog")
+    parser.add_argument("photos", type=Path, nargs="?", default=ROOT / "demo_catalog/photos")
     given = parser.parse_args()
     missing = [image for image in images() if not can_be_had(image)]
     if missing:
