@@ -156,7 +156,7 @@ def refuse_columns(names: list[str], source: str) -> None:
 
 def _check_kinds(items: pd.DataFrame, source: str) -> None:
     """Refuse a column that a bundle can't keep, or a service can't show, before any training."""
-    for name in items.columns.difference(REQUIRED, sort=False):
+    for name in items.columns.difference([*REQUIRED], sort=False):
         try:
             kind = as_table(items[[name]]).schema.field(0).type
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:

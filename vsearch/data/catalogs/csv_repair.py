@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path, PurePosixPath
-from typing import IO, Literal
+from typing import IO, Literal, cast
 
 import pandas as pd
 
@@ -140,7 +140,7 @@ def _open(table: str | Path) -> Iterator[Iterator[str]]:
                 yield _text(member)
         elif kind == ".gz":
             with gzip.open(file) as unpacked:
-                yield _text(unpacked)
+                yield _text(cast(IO[bytes], unpacked))
         else:
             yield _text(file)
 

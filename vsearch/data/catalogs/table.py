@@ -3,7 +3,7 @@ import os
 import posixpath
 from pathlib import Path, PurePosixPath
 from string import Formatter
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 import pyarrow as pa
@@ -158,7 +158,8 @@ class TableCatalog(Catalog):
     def _filter(self, table: pd.DataFrame) -> pd.DataFrame:
         for expression in self.filters:
             try:
-                table = table[self._comparable(table, expression).eval(expression)]
+                kept: Any = self._comparable(table, expression).eval(expression)
+                table = table.loc[kept]
             except Exception as error:  # pandas raises nearly every type here
                 reason = f"{error}. The columns: {list(table.columns)}."
                 raise CatalogError(f"{self.table}: filter {expression!r}: {reason}") from error
