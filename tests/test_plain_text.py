@@ -10,6 +10,7 @@ from vsearch.reports.table import Table
     [
         ("\x1b[2J\x1b]0;owned\x07", "\\x1b[2J\\x1b]0;owned\\x07"),
         ("\x9b31m", "\\x9b31m"),
+        ("Größe [1]\tb\x00", "Größe [1]\\x09b\\x00"),
         ("a\rb\bc", "a\\x0db\\x08c"),
         ("abc\u202egnp.exe", "abc\\u202egnp.exe"),
         ("two\nlines, Grün 鞋 😀", "two\nlines, Grün 鞋 😀"),

@@ -201,6 +201,7 @@ def test_a_losss_own_weight_is_trained(overlay):
 def test_without_its_file_the_bundle_says_what_is_missing(overlay, monkeypatch):
     bundle = fitted(overlay)
     sys.modules.pop("my_plugins")
+    monkeypatch.setenv("VSEARCH_PLUGINS", "")
     with pytest.raises(BundleError, match="add `--plugins my_plugins` to the command"):
         open_bundle(bundle)
     monkeypatch.setenv("VSEARCH_PLUGINS", "my_plugins")

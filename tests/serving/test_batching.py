@@ -21,6 +21,9 @@ class Mean(Runtime):
         self.may.wait(10)
         return photos.mean(axis=(2, 3), dtype=np.float32)
 
+    def embed_positions(self, photos: np.ndarray) -> np.ndarray:
+        return photos.astype(np.float32)
+
 
 @pytest.fixture
 def batches():

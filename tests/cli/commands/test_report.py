@@ -2,10 +2,10 @@ import json
 import re
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from project import Project
 
+from vsearch.bundle.opening import open_bundle
 from vsearch.cli.main import main
 
 
@@ -43,7 +43,8 @@ def test_a_report_is_written_again_and_the_bundle_stays(run, tmp_path, capsys):
 
 
 def test_items_that_were_added_later_are_not_in_it(run, tmp_path):
-    table = pd.read_parquet(run / "bundle" / "items.parquet").head(2).assign(id=["new-1", "new-2"])
+    items = open_bundle(run / "bundle").items.to_pandas()
+    table = items.head(2).assign(id=["new-1", "new-2"])
     new = run.parents[1] / "new.csv"  # the photos lie there too
     table.drop(columns="split").to_csv(new, index=False)
     main(["index", "add", str(run / "bundle"), "--table", str(new)])

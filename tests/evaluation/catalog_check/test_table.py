@@ -8,7 +8,7 @@ from vsearch.cli.catalog_argument import read_source
 from vsearch.evaluation.catalog_check.check import check
 from vsearch.evaluation.catalog_check.findings import Limits
 from vsearch.reports.catalog_check import report
-from vsearch.reports.catalog_check_table import closing, example, plain, show
+from vsearch.reports.catalog_check_table import closing, example, show
 
 HOSTILE = "[bold red]x[/] \x1b[2J\n\u202e"
 
@@ -37,11 +37,6 @@ def test_what_a_terminal_would_obey_is_written_out(tmp_path):
     assert "\x1b" not in text
     assert "\u202e" not in text
     assert r"[bold red]x[/] \x1b[2J" in text
-
-
-def test_only_what_cant_be_shown_changes():
-    assert plain("Größe [1] 靴") == "Größe [1] 靴"
-    assert plain("a\tb\x00\u202e") == r"a\x09b\x00\x202e"
 
 
 def test_many_ids_are_cut():
