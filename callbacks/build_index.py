@@ -12,6 +12,7 @@ from callbacks.run_objects import catalog_data, metric_learner
 from callbacks.tensorboard import show_report
 from vsearch.bundle.exports.export import Wanted, export
 from vsearch.bundle.writing import fingerprint_of, write_bundle
+from vsearch.data.io.atomic import forget_unfinished
 from vsearch.data.items import common_folder
 from vsearch.errors import BundleError, ConfigError
 from vsearch.evaluation import calibration
@@ -76,6 +77,9 @@ class BuildIndex(Callback):
         self.folder = Path(trainer.log_dir or trainer.default_root_dir) / "bundle"
         if from_rank_zero(trainer, self.folder.exists):
             raise BundleError(f"{self.folder} exists already: move it away, or start a new run.")
+        if trainer.is_global_zero:
+            for pattern in ("*/", "*/checkpoints/"):
+                forget_unfinished(self.folder.parent.parent, pattern)
         if self.baseline and trainer.is_global_zero:
             weights = metric_learner(pl_module).backbone.state_dict()
             self._initial_weights = {
@@ -133,7 +137,8 @@ class BuildIndex(Callback):
         with trainer.precision_plugin.forward_context():
             untrained = None
             if self._initial_weights:
-                untrained = evaluator.score_untrained(module.backbone, self._initial_weights)
+                with fails_alone("the comparison with the network before training"):
+                    untrained = evaluator.score_untrained(module.backbone, self._initial_weights)
                 self._initial_weights = {}
 
             epoch = final_evaluation.load_best_weights(module, checkpoint)

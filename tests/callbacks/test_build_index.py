@@ -1,5 +1,6 @@
 import copy
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,7 @@ def test_nothing_that_is_drawn_after_the_last_epoch_costs_the_bundle(
         raise ValueError("injected")
 
     monkeypatch.setattr("callbacks.build_index.export", broken)
+    monkeypatch.setattr("vsearch.training.final_evaluation.FinalEvaluator.score_untrained", broken)
     for stage in ("example_grid", "show_report", "show", "show_closing"):
         monkeypatch.setattr(f"callbacks.build_index.{stage}", broken)
     for stage in ("files.markdown", "html.report.report_html"):
@@ -129,8 +131,32 @@ def test_nothing_that_is_drawn_after_the_last_epoch_costs_the_bundle(
     there = {path.name for path in bundle.iterdir()}
     assert {"report.json", "queries.parquet", "items.parquet", "model.safetensors"} <= there
     assert not there & {"report.md", "report.html", "results.png"}
-    for what in ("picture of search results", "report.md", "report.html", "TensorBoard"):
+    for what in (
+        "network before training",
+        "picture of search results",
+        "report.md",
+        "report.html",
+        "TensorBoard",
+    ):
         assert what in caplog.text
+
+
+def test_what_killed_fits_left_is_taken_away_a_day_later(colours, tmp_path):
+    left = [
+        tmp_path / "version_0" / ".making-bundle-abc" / "bundle",
+        tmp_path / "version_0" / "checkpoints" / ".making-best.ckpt",
+        tmp_path / "version_1" / ".making-bundle-def" / "bundle",
+    ]
+    for folder in left:
+        folder.mkdir(parents=True)
+    yesterday = time.time() - 25 * 3600
+    os.utime(left[0].parent, (yesterday, yesterday))
+    os.utime(left[1], (yesterday, yesterday))
+    Run(colours, tmp_path / "version_2", epochs=1)
+    assert not left[0].parent.exists()
+    assert not left[1].exists()
+    assert left[2].exists()  # another fit may be writing it
+    assert not list((tmp_path / "version_2").rglob(".making-*"))
 
 
 def test_the_index_holds_the_gallery_in_the_order_of_the_items(run):

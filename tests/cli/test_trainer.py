@@ -8,6 +8,7 @@ import sys
 import pytest
 import torch
 import yaml
+from lightning.pytorch import Trainer
 from project import Project
 
 from vsearch.bundle.opening import open_bundle
@@ -28,6 +29,7 @@ def best(run) -> dict:
 
 def test_an_interrupted_fit_goes_on_in_its_own_folder_and_remembers_its_best_epoch(project):
     run = project.run("fit", "--trainer.max_epochs", "3")
+    assert not list(run.rglob(".making-*"))
     before = best(run)
     shutil.rmtree(run / "bundle")  # as if it had been stopped before the end
     again = project.run(
@@ -256,3 +258,16 @@ def test_an_index_that_is_misspelt_is_named(project, capsys):
         )
     assert "vsearch fit: index" in (line := capsys.readouterr().err.splitlines()[-1])
     assert "factry" in line
+
+
+def test_checkpoints_are_written_whole_unless_the_config_says_how(project, monkeypatch):
+    used = []
+
+    def note(trainer: Trainer, *_: object, **__: object) -> None:
+        used.append(type(trainer.strategy.checkpoint_io).__name__)
+        (project.folder / "lightning_logs" / "version_0").mkdir(parents=True, exist_ok=True)
+
+    monkeypatch.setattr(Trainer, "fit", note)
+    project.run("fit")
+    project.run("fit", "--trainer.plugins", "lightning.pytorch.plugins.io.AsyncCheckpointIO")
+    assert used == ["WholeCheckpoints", "AsyncCheckpointIO"]

@@ -1,7 +1,6 @@
 import hashlib
 import json
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from vsearch.bundle.generations.promote import described as index_described
 from vsearch.bundle.generations.promote import keeps, write_vectors
 from vsearch.bundle.generations.state import State, state_bytes
 from vsearch.bundle.network import fingerprint
-from vsearch.data.io.atomic import sha256, sync
+from vsearch.data.io.atomic import scratch_folder, sha256, sync
 from vsearch.data.items import as_table, common_folder, table_bytes
 from vsearch.errors import BundleError
 from vsearch.indexes.base import Index
@@ -75,9 +74,8 @@ def write_bundle(
     drawn = canaries.draw(table, TorchRuntime(embedder.eval()))
     if drawn is not None:
         contents[canaries.FILE] = drawn
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
-        made = Path(temporary) / folder.name
+    with scratch_folder(folder) as scratch:
+        made = scratch / folder.name
         made.mkdir()
         for name, data in contents.items():
             (made / name).write_bytes(data)

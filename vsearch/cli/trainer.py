@@ -10,6 +10,7 @@ from jsonargparse import ArgumentError, Namespace, set_parsing_settings
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 from rich import get_console
 
@@ -28,6 +29,7 @@ from vsearch.training.checks.preflight import check, check_devices, check_stored
 from vsearch.training.datamodule import CatalogDataModule
 from vsearch.training.distributed.ranks import RankZeroError
 from vsearch.training.module import DivergedError, MetricLearner
+from vsearch.training.whole_checkpoints import WholeCheckpoints
 
 log = logging.getLogger(__name__)
 KEPT = ("last", "hpc")  # checkpoints that Lightning finds by itself
@@ -166,6 +168,8 @@ class TrainerCLI(LightningCLI):
                 key = f"trainer.callbacks[{twice[1]}]"
                 raise ConfigError(key, "it is there twice: remove one") from error
             raise
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # not one that the user chose
+            trainer.strategy.checkpoint_io = WholeCheckpoints()
         index = self.config_init[self.subcommand].get("index")
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if index is not None and hasattr(callback, "use_index"):

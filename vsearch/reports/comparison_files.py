@@ -2,8 +2,8 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
+from vsearch.data.io.atomic import scratch_folder
 from vsearch.evaluation.comparing.comparison import Comparison, ComparisonError
 from vsearch.reports.comparison import ComparisonReport
 from vsearch.reports.comparison_tables import markdown
@@ -42,12 +42,11 @@ def refuse_foreign(folder: Path) -> None:
 def write(folder: Path, files: dict[str, bytes]) -> None:
     """Write a comparison's folder whole, in place of an earlier one."""
     refuse_foreign(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
-        made = Path(temporary) / "new"
+    with scratch_folder(folder) as scratch:
+        made = scratch / "new"
         made.mkdir()
         for name, data in files.items():
             (made / name).write_bytes(data)
         if folder.exists():
-            folder.rename(Path(temporary) / "old")
+            folder.rename(scratch / "old")
         made.rename(folder)

@@ -1,6 +1,5 @@
 import json
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
@@ -17,6 +16,7 @@ from vsearch.data.catalogs.demo_shapes import (
     SIDE,
     draw_product,
 )
+from vsearch.data.io.atomic import scratch_folder
 
 DRAWING_VERSION = 1  # raise it when the same seed gives other photos than before
 README = (
@@ -77,11 +77,8 @@ class DemoCatalog(Catalog):
         """
         if self.folder.exists():
             return self._check_drawn()
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(
-            prefix=f".{self.folder.name}-", dir=self.folder.parent
-        ) as temporary:
-            self._draw(Path(temporary) / "catalog").rename(self.folder)
+        with scratch_folder(self.folder) as scratch:
+            self._draw(scratch / "catalog").rename(self.folder)
 
     def read(self) -> pd.DataFrame:
         """Return the drawn items: `id`, `path`, `label`, `category`, `colour`, `pattern`, `gender`.

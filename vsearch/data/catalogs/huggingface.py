@@ -2,7 +2,6 @@ import json
 import logging
 from collections.abc import Iterable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
@@ -17,6 +16,7 @@ from vsearch.data.catalogs.base import (
     refuse_columns,
 )
 from vsearch.data.catalogs.photo_files import content_of, extension_of
+from vsearch.data.io.atomic import scratch_folder
 from vsearch.data.items import as_frame, read_table
 
 logger = logging.getLogger(__name__)
@@ -74,9 +74,8 @@ class HuggingFaceCatalog(Catalog):
         if found is not None and source in (None, found.get("source")):
             return
         splits = self._load(_datasets())
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=f"{self.folder.name}.", dir=self.folder.parent) as scratch:
-            export = Path(scratch) / "export"
+        with scratch_folder(self.folder) as scratch:
+            export = scratch / "export"
             (export / "photos").mkdir(parents=True)
             self._export(splits, export)
             (export / "settings.json").write_text(
@@ -88,7 +87,7 @@ class HuggingFaceCatalog(Catalog):
                     self.dataset,
                     self.folder,
                 )
-                self.folder.rename(Path(scratch) / "outdated")
+                self.folder.rename(scratch / "outdated")
             export.rename(self.folder)
 
     def read(self) -> pd.DataFrame:

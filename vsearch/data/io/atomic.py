@@ -1,10 +1,15 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import BinaryIO
 
 MAKING = ".making-"  # how the names of files and folders begin that are not whole yet
+LEFT_AFTER_S = 24 * 3600  # what is younger may be being written
 
 
 def sha256(path: Path) -> str:
@@ -23,7 +28,12 @@ def sync(path: Path) -> None:
 
 
 def replace_file(path: Path, data: bytes, mark: str = "") -> None:
-    """Write a file so that a reader finds the old one or the new one.
+    """Write a file so that a reader finds the old one or the new one; see `rewrite_file`."""
+    rewrite_file(path, lambda file: file.write(data), mark)
+
+
+def rewrite_file(path: Path, write: Callable[[BinaryIO], object], mark: str = "") -> None:
+    """Have `write` write a file so that a reader finds the old one or the new one.
 
     Where several processes may write one file, each needs a `mark` of its own.
 
@@ -32,10 +42,11 @@ def replace_file(path: Path, data: bytes, mark: str = "") -> None:
     """
     made = path.with_name(MAKING + mark + path.name)
     try:
-        made.write_bytes(data)
+        with made.open("wb") as file:
+            write(file)
         sync(made)
         os.rename(made, path)  # noqa: PTH104 (one name for every rename: tests end the process at each)
-    except OSError:
+    except BaseException:
         made.unlink(missing_ok=True)
         raise
     sync(path.parent)
@@ -60,6 +71,29 @@ def make_folder(folder: Path, fill: Callable[[Path], None]) -> None:
         raise
     sync(folder.parent)
     sync(folder.parent.parent)
+
+
+@contextmanager
+def scratch_folder(beside: Path) -> Iterator[Path]:
+    """Yield a new folder on the disk of `beside`, so that renaming something there is one step.
+
+    It is taken away afterwards; what killed processes left, a day later.
+    """
+    beside.parent.mkdir(parents=True, exist_ok=True)
+    forget_unfinished(beside.parent)
+    with TemporaryDirectory(prefix=f"{MAKING}{beside.name}-", dir=beside.parent) as folder:
+        yield Path(folder)
+
+
+def forget_unfinished(folder: Path, pattern: str = "") -> None:
+    """Take away what killed processes left in `folder`, or in its folders of a glob `pattern`."""
+    for path in folder.glob(f"{pattern}{MAKING}*"):
+        if time.time() - path.stat().st_mtime < LEFT_AFTER_S:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def clean(bundle: Path, *folders: Path) -> None:

@@ -1,6 +1,4 @@
 import os
-import shutil
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -10,10 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vsearch.data.io.atomic import MAKING, make_folder
+from vsearch.data.io.atomic import MAKING, forget_unfinished, make_folder
 
 MAPS, KEYS, ROWS = "maps.bin", "keys.npy", "rows.npy"
-LEFT_AFTER_S = 24 * 3600
 KEY = np.dtype("S32")  # 16 bytes in hexadecimal
 
 
@@ -93,15 +90,9 @@ class Store:
             np.save(folder / ROWS, np.array(shard.rows, np.int64))
 
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._forget_unfinished()
+        forget_unfinished(self.folder)
         make_folder(self.folder / uuid4().hex, write)
         self.refresh()
-
-    def _forget_unfinished(self) -> None:
-        """Take away what killed runs left; what is being written now is younger."""
-        for folder in self.folder.glob(f"{MAKING}*"):
-            if time.time() - folder.stat().st_mtime > LEFT_AFTER_S:
-                shutil.rmtree(folder, ignore_errors=True)
 
     def refresh(self) -> None:
         """Take in shards that have come since; of maps under the same key the first stays."""

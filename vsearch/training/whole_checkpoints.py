@@ -1,0 +1,30 @@
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.plugins import TorchCheckpointIO
+
+from vsearch.data.io.atomic import rewrite_file
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and renames it: a reader finds the old or the new one.
+
+    Lightning's own is written into the system's temporary folder. Where that is another disk it is
+    copied from there, and a kill or a full disk leaves a part of it under the final name.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Path | str, storage_options: Any = None
+    ) -> None:
+        """Write a checkpoint; one in an object store as Lightning does.
+
+        Raises:
+            OSError: it could not be written. The old one stands.
+        """
+        if "://" in str(path):
+            super().save_checkpoint(checkpoint, path, storage_options)
+            return
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rewrite_file(path, lambda file: torch.save(checkpoint, file))
