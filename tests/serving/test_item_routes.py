@@ -1,10 +1,12 @@
 import io
+import os
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from PIL import Image
-from small_service import served_bundle
+from small_service import encoded, picture, served_bundle, upload
+from tiny import AveragingBackbone
 
 from vsearch.serving.api.served_bundle import ServedBundle
 
@@ -120,6 +122,58 @@ def test_photos_that_are_not_there_are_told_of_at_the_start(served, tmp_path, ca
     client = served(bundle, photos_root=tmp_path / "moved")
     assert "photos are there" not in caplog.text
     assert client.get("/v1/items/p0/image").status_code == 200
+
+
+@pytest.fixture
+def hostile_paths(tmp_path) -> list[Path]:
+    """Items' paths that are no photos below tmp_path / photos."""
+    photos = tmp_path / "photos"
+    photos.mkdir(exist_ok=True)
+    (tmp_path / "photos-too").mkdir()
+    for secret in (tmp_path / "secret.png", tmp_path / "photos-too" / "secret.png"):
+        picture(1).save(secret)
+    os.mkfifo(photos / "fifo.png")
+    (photos / "out.png").symlink_to(tmp_path / "secret.png")
+    (photos / "zero.png").symlink_to("/dev/zero")
+    (photos / "circle.png").symlink_to(photos / "circle.png")
+    (photos / "above").symlink_to(tmp_path)
+    inside = ("fifo.png", "out.png", "zero.png", "circle.png", "../secret.png", "a\0b")
+    return [
+        *[photos / name for name in inside],
+        photos / "above" / "secret.png",
+        photos / ".." / "photos-too" / "secret.png",
+        tmp_path / "secret.png",
+        photos,
+        Path("/dev/zero"),
+        Path("/dev/stdin"),
+        Path("/proc/self/environ"),
+    ]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
+def test_only_regular_files_below_the_root_are_opened(
+    served, tmp_path, hostile_paths, monkeypatch, caplog
+):
+    bundle = served_bundle(
+        tmp_path / "bundle", len(hostile_paths) + 1, backbone=AveragingBackbone()
+    )
+    (tmp_path / "photos" / "inside.png").symlink_to(tmp_path / "photos" / "0.png")
+    paths = [tmp_path / "photos" / "inside.png", *hostile_paths]
+    monkeypatch.setattr(ServedBundle, "photo", lambda self, row: paths[row])
+    client = served(bundle, photos_root=tmp_path / "photos", decode_threads=1)
+    assert f"only 1 of {len(paths)} items' photos are there" in caplog.text
+
+    ids = [item["id"] for item in client.get("/v1/gallery?limit=100").json()["items"]]
+    for id in ids[1:]:
+        shown = client.get(f"/v1/items/{quote(id, safe='')}/image")
+        explained = upload(client, encoded(picture(3)), "/v1/explain", id=id)
+        for reply in (shown, explained):
+            assert reply.status_code == 404
+            assert reply.headers["content-type"] == "application/problem+json"
+            assert str(tmp_path) not in reply.text
+    # the one thread is still there, and a link to a photo inside is followed
+    assert client.get(f"/v1/items/{ids[0]}/image").status_code == 200
+    assert upload(client, encoded(picture(3)), "/v1/explain", id=ids[0]).status_code == 200
 
 
 def test_photos_whose_paths_can_not_be_looked_at_end_nothing(made, served, monkeypatch, caplog):

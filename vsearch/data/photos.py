@@ -82,7 +82,7 @@ class Preprocessing:
 
 
 def open_photo(
-    source: str | Path | bytes,
+    source: str | Path | bytes | BinaryIO,
     box: Box | None = None,
     fill: Colour = WHITE,
     max_pixels: int = MAX_PIXELS,
@@ -98,7 +98,8 @@ def open_photo(
     With a `side`, what the longest side will be resized to, a JPEG without a box comes out at a
     half, a quarter or an eighth of its size where that is at least twice the side: far quicker.
 
-    A source is a path, a URL of an object store, or a photo's bytes, which errors call by `name`.
+    A source is a path, a URL of an object store, or a photo's bytes or an open file, which errors
+    call by `name`. An open file is closed.
 
     Raises:
         PhotoError: no such file, a format that is not in FORMATS, damaged or cut off, more than
@@ -106,13 +107,12 @@ def open_photo(
             (32-bit, signed, float), or a box without a pixel of the photo in it.
     """
     try:
-        with io.BytesIO(source) if isinstance(source, bytes) else open_file(source) as stream:
+        with _opened(source) as stream:
             photo = _to_rgb(_decode(stream, max_pixels, side if box is None else None), fill)
         return photo if box is None else _crop(photo, box)
     except Exception as error:  # Pillow's decoders raise nearly any kind on damaged data
-        raise PhotoError(
-            f"{name if isinstance(source, bytes) else source}: {_reason(error)}"
-        ) from error
+        called = source if isinstance(source, str | Path) else name
+        raise PhotoError(f"{called}: {_reason(error)}") from error
 
 
 def read_square(
@@ -188,6 +188,12 @@ def _reason(error: Exception) -> str:
             return (
                 f"cannot be read ({type(error).__name__}: {error}). Replace it by an intact copy."
             )
+
+
+def _opened(source: str | Path | bytes | BinaryIO) -> BinaryIO:
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    return open_file(source) if isinstance(source, str | Path) else source
 
 
 def _is_byte(value: object) -> bool:

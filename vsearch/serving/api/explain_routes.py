@@ -47,13 +47,11 @@ def _explain(bundle: ServedBundle, id: str, query: SeenPhoto, item: SeenPhoto) -
 
 def _item_photo(steps: Steps, row: int) -> SeenPhoto:
     bundle = steps.bundle
-    path = bundle.photo(row)
     wanted = bundle.runtime.preprocessing
     most = steps.service.settings.max_pixels
     try:
-        if path is None:
-            raise PhotoError("none")
-        photo = open_photo(path, bundle.box(row), wanted.fill, most, wanted.size)
+        opened = bundle.open_photo(row)
+        photo = open_photo(opened, bundle.box(row), wanted.fill, most, wanted.size)
     except PhotoError as error:
         raise HTTPException(404, "This item has no photo that can be read.") from error
     return see(photo, wanted)

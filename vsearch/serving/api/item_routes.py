@@ -14,7 +14,7 @@ from vsearch.serving.api.manual_examples import (
 )
 from vsearch.serving.api.photos import thumbnail
 from vsearch.serving.api.replies import items_at
-from vsearch.serving.api.steps import RequestSteps
+from vsearch.serving.api.steps import RequestSteps, Steps
 from vsearch.serving.messages import MAX_K, Item, ItemsReply, SearchOptions, SearchReply
 
 router = APIRouter(prefix="/v1", tags=["items"])
@@ -65,13 +65,10 @@ async def image(
     Where the catalog has a box, only that part of the photo.
     """
     row = steps.position(id)
-    path = steps.bundle.photo(row)
-    if path is None:
+    if steps.bundle.photo(row) is None:
         raise HTTPException(404, "This item has no photo: it was added by its embedding.")
-    box = steps.bundle.box(row)
-    most = steps.service.settings.max_pixels
     try:
-        data = await steps.service.decoding.run(thumbnail, path, box, size, most)
+        data = await steps.service.decoding.run(_thumbnail, steps, row, size)
     except PhotoError as error:  # whose message names the path
         detail = "This item's photo is missing or can't be read any more."
         raise HTTPException(404, detail) from error
@@ -83,3 +80,9 @@ async def image(
 async def one_item(steps: RequestSteps, id: Id) -> Item:
     """Return what is known of an item."""
     return items_at(steps.bundle, steps.root_path, [steps.position(id)])[0]
+
+
+def _thumbnail(steps: Steps, row: int, size: int) -> bytes:
+    bundle = steps.bundle
+    most = steps.service.settings.max_pixels
+    return thumbnail(bundle.open_photo(row), bundle.box(row), size, most)

@@ -1,7 +1,7 @@
 import io
 import math
 from dataclasses import dataclass
-from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -74,9 +74,9 @@ def see(
     return SeenPhoto(to_square(part, preprocessing), box)
 
 
-def thumbnail(path: Path, box: Box | None, size: int, max_pixels: int) -> bytes:
+def thumbnail(source: BinaryIO, box: Box | None, size: int, max_pixels: int) -> bytes:
     """Return an item's photo (cut to its box) as a JPEG whose sides are at most `size` pixels."""
-    photo = open_photo(path, box, max_pixels=max_pixels, side=size)
+    photo = open_photo(source, box, max_pixels=max_pixels, side=size)
     photo.thumbnail((size, size))
     file = io.BytesIO()
     photo.save(file, "JPEG", quality=85)

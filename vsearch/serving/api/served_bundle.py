@@ -1,14 +1,15 @@
-import os
 import time
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 
 from vsearch.bundle import canaries
 from vsearch.bundle.exports.choice import WantedName, WantedPrecision
 from vsearch.bundle.opening import open_chosen
+from vsearch.data.io.files_below import open_below
 from vsearch.data.items import boxes
-from vsearch.data.photos import Box
+from vsearch.data.photos import Box, PhotoError
 from vsearch.evaluation import calibration
 from vsearch.evaluation.calibration import Calibration
 from vsearch.models.runtimes.base import Runtime
@@ -25,12 +26,14 @@ class ServedBundle:
 
     Attributes:
         folder: where it was read; links resolved.
+        photos_root: the folder that items' photos lie below; no other files are opened as such.
         precision: of the runtime, and why: `bfloat16: ...`.
         calibration: what scores are worth; None where nothing was calibrated.
         facets: what filters can ask.
     """
 
     folder: Path
+    photos_root: Path
     searcher: Searcher
     precision: str
     calibration: Calibration | None
@@ -71,21 +74,40 @@ class ServedBundle:
         path = items["path"][position].as_py() if "path" in items.column_names else ""
         return Path(path) if path else None
 
+    def open_photo(self, position: int) -> BinaryIO:
+        """Open an item's photo: a regular file below `photos_root`, links resolved.
+
+        Raises:
+            PhotoError: there is none that can be opened.
+        """
+        path = self.photo(position)
+        if path is None:
+            raise PhotoError("this item has no photo.")
+        try:
+            return open_below(self.photos_root, path)
+        except OSError as error:
+            raise PhotoError(f"{path}: {error}") from error
+
     def missing_photos(self) -> str | None:
         """Look for the photos of a few items, spread over all; None: they are all there."""
         count = len(self.searcher.items)
-        paths = [self.photo(row) for row in range(0, count, max(1, count // PHOTOS_LOOKED_FOR))]
-        wanted = [path for path in paths if path is not None]
-        # Path.is_file raises where a folder may not be entered
-        there = list(filter(os.path.isfile, wanted))
-        if there == wanted:
+        rows = range(0, count, max(1, count // PHOTOS_LOOKED_FOR))
+        wanted = [row for row in rows if self.photo(row) is not None]
+        missing = [row for row in wanted if not self._has_photo(row)]
+        if not missing:
             return None
-        first = next(path for path in wanted if path not in there)
         return (
-            f"only {len(there)} of {len(wanted)} items' photos are there; {first} is not: name the "
-            "folder that they lie below now with --photos-root, which the service's user must be "
-            "able to enter"
+            f"only {len(wanted) - len(missing)} of {len(wanted)} items' photos are there; "
+            f"{self.photo(missing[0])} is not: name the folder that they lie below now, links "
+            "resolved, with --photos-root, which the service's user must be able to enter"
         )
+
+    def _has_photo(self, position: int) -> bool:
+        try:
+            self.open_photo(position).close()
+        except PhotoError:
+            return False
+        return True
 
 
 def open_checked(
@@ -112,6 +134,7 @@ def open_checked(
     alike = canaries.check(folder, chosen.runtime, searcher.manifest)
     bundle = ServedBundle(
         folder=folder,
+        photos_root=Path(photos_root or searcher.manifest.get("photos_root", "")),
         searcher=searcher,
         precision=chosen.why,
         calibration=calibration.read(folder, searcher.manifest),

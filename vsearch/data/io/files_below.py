@@ -1,0 +1,40 @@
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+# never waits for a FIFO's other end; the path is resolved already, so a link in it is a new one
+FLAGS = (
+    os.O_RDONLY
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NOCTTY", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+
+
+def open_below(root: Path, path: Path) -> BinaryIO:
+    """Open a file that lies below `root` once all links are resolved, and is a regular one.
+
+    A device or a FIFO is never read, nor waited for.
+
+    Raises:
+        OSError: it can't be opened, lies elsewhere, or is no regular file.
+    """
+    try:
+        real = path.resolve(strict=True)
+        is_below = real.is_relative_to(root.resolve())
+    except (ValueError, RuntimeError) as error:  # a zero byte; links in a circle
+        raise OSError(errno.EINVAL, str(error), str(path)) from error
+    if not is_below:
+        raise PermissionError(errno.EPERM, f"lies outside {root}", str(path))
+
+    file = os.open(real, FLAGS)
+    try:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise OSError(errno.EINVAL, "no regular file", str(path))
+        return os.fdopen(file, "rb")
+    except BaseException:
+        os.close(file)
+        raise
