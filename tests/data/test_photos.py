@@ -1,14 +1,13 @@
-import io
 import struct
 import sys
 import warnings
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from adversarial.photos import NOT_PHOTOS, NOTES, PICTURE, encode, large, noted, png
 from PIL import Image
 
 from vsearch.data.photos import (
@@ -24,27 +23,6 @@ from vsearch.data.photos import (
 
 PREPROCESSING = Preprocessing(size=8, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 GREYS = np.array([[0, 257, 32896, 65535]])  # 16-bit: 257 times 0, 1, 128, 255
-PICTURE = np.random.default_rng(0).integers(0, 256, (6, 4, 3), dtype=np.uint8)
-
-
-def encode(photo: Image.Image | np.ndarray, form: str = "PNG", **options: Any) -> bytes:
-    image = photo if isinstance(photo, Image.Image) else Image.fromarray(photo)
-    stream = io.BytesIO()
-    image.save(stream, form, **options)
-    return stream.getvalue()
-
-
-def png(
-    width: int, height: int, bits: int, colour: int, rows: bytes, transparent: bytes | None = None
-) -> bytes:
-    """A PNG by hand, for what Pillow can't write."""
-    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0))]
-    chunks += [] if transparent is None else [(b"tRNS", transparent)]
-    chunks += [(b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
-    body = (
-        struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks
-    )
-    return b"\x89PNG\r\n\x1a\n" + b"".join(body)
 
 
 def tiff(width: int, bits: int, photometric: int, data: bytes, sample_format: int = 1) -> bytes:
@@ -317,15 +295,6 @@ def test_pixel_limit_is_inclusive() -> None:
         open_photo(data, max_pixels=23)
 
 
-NOT_PHOTOS = [
-    b"",
-    b"hello",
-    b"<svg xmlns='http://www.w3.org/2000/svg'/>",
-    b"%!PS-Adobe-3.0 EPSF-3.0\n",
-    b"P6 1 1 255\nabc",
-]
-
-
 @pytest.mark.parametrize(
     "data", [*NOT_PHOTOS, encode(PICTURE, "ICO"), encode(PICTURE, "PPM"), encode(PICTURE, "EPS")]
 )
@@ -431,11 +400,6 @@ def test_halving_averages_and_interpolations_differ() -> None:
     assert not np.array_equal(bilinear, bicubic)
 
 
-def large(width: int, height: int) -> Image.Image:
-    """A smooth picture, as photos are."""
-    return Image.fromarray(PICTURE).resize((width, height), Image.Resampling.BICUBIC)
-
-
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same(mode: str) -> None:
     data = encode(large(320, 200).convert(mode), "JPEG", quality=95)
@@ -523,28 +487,13 @@ def test_preprocessing_names_the_wrong_field(field: str, value: Any) -> None:
         Preprocessing(**{**good, field: value})
 
 
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-LONG = zlib.compress(bytes(3_000_000))
-NOTES = {
-    "compressed text": chunk(b"zTXt", b"note\0\0" + LONG),
-    "XMP": chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + LONG),
-    "profile": chunk(b"iCCP", b"icc\0\0" + LONG),
-    "many texts": chunk(b"zTXt", b"note\0\0" + zlib.compress(bytes(1_000_000))) * 70,
-}
-
-
 @pytest.mark.parametrize("place", ["before the pixels", "after the pixels"])
 @pytest.mark.parametrize("name", NOTES)
 def test_a_png_with_long_notes_is_intact(name: str, place: str) -> None:
-    plain = encode(PICTURE)
-    at = plain.index(b"IDAT" if place == "before the pixels" else b"IEND") - 4
-    noted = plain[:at] + NOTES[name] + plain[at:]
-    assert np.array_equal(np.asarray(open_photo(noted)), PICTURE)
+    data = noted(NOTES[name], b"IDAT" if place == "before the pixels" else b"IEND")
+    assert np.array_equal(np.asarray(open_photo(data)), PICTURE)
     with pytest.raises(PhotoError):
-        open_photo(noted[: noted.index(b"IDAT") + 10])
+        open_photo(data[: data.index(b"IDAT") + 10])
 
 
 def test_a_heic_photo_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

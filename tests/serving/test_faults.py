@@ -10,10 +10,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from adversarial.photos import BOMB
 from process import Process, read, serving
 from refusals import refusal
 from small_service import encoded, picture, served_bundle
-from test_photos import BOMB
 
 from vsearch.serving.api.served_bundle import open_checked
 

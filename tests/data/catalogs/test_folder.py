@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
+from adversarial.photos import pipe
 
 from vsearch.data.catalogs.base import CatalogError
 from vsearch.data.catalogs.folder import FolderCatalog
@@ -156,6 +157,6 @@ def test_links_in_circles_are_named(root: Path) -> None:
 
 
 def test_a_pipe_is_no_photo(root: Path, caplog: pytest.LogCaptureFixture) -> None:
-    os.mkfifo(root / "shoes" / "pipe.jpg")
+    pipe(root / "shoes")
     assert len(FolderCatalog(str(root)).items()) == 4
     assert "pipe.jpg is no regular file" in caplog.text

@@ -1,0 +1,1 @@
+"""Makers of inputs that mean no good: photos, tables, damaged files, requests. All by code."""
