@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from adversarial.damage import middle
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from tiny import TinyBackbone
@@ -87,11 +88,9 @@ def test_missing_damaged_and_foreign_parts_are_refused_by_name(made, name):
     write(made.parent / "other", seed=1)
     part = made / name
     whole = part.read_bytes()
-    damaged = bytearray(whole)
-    damaged[len(damaged) // 2] ^= 1
     alike = name in ("items.parquet", "index.json")
     foreign = whole[:-1] if alike else (made.parent / "other" / name).read_bytes()
-    for data in (bytes(damaged), whole[: len(whole) // 2], foreign):
+    for data in (middle(whole), whole[: len(whole) // 2], foreign):
         part.write_bytes(data)
         with pytest.raises(BundleError, match=rf"{name} is damaged or from another bundle"):
             open_bundle(made)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from adversarial.damage import Flip
 from adversarial.photos import BOMB
 from process import Process, read, serving
 from refusals import refusal
@@ -197,7 +198,7 @@ def test_what_can_not_be_served_is_refused(tmp_path, capsys, monkeypatch):
     assert "max_batch" in ending(capsys, bundle, "--max-batch", "0")
     for name in ("model.safetensors", "index.faiss", "items.parquet", "canaries.npz"):
         kept = (bundle / name).read_bytes()
-        (bundle / name).write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
+        (bundle / name).write_bytes(Flip(len(kept) - 1).of(kept))
         assert name in ending(capsys, bundle)
         (bundle / name).write_bytes(kept)
     from tiny import TinyBackbone

@@ -7,6 +7,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import torch
+from adversarial.damage import middle
 from PIL import Image
 from refusals import refusal
 from small_service import served_bundle
@@ -224,9 +225,7 @@ def test_an_export_of_another_model_is_refused_with_both_fingerprints(copied, na
 
 def test_a_damaged_export_is_refused(copied, name):
     path = max((copied / "exports" / name).iterdir(), key=lambda file: file.stat().st_size)
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
+    path.write_bytes(middle(path.read_bytes()))
     for runtime in (name, "auto"):
         with pytest.raises(BundleError, match=f"{path.name} is damaged"):
             chosen(copied, runtime)

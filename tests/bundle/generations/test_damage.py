@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from adversarial.damage import damaged
 from kill_server import fold_now, optimize
 from small import content, fitted, put_in, take_out
 
@@ -24,14 +25,6 @@ def made(tmp_path) -> Path:
     take_out(bundle, "p1")
     put_in(bundle, 60, 2, seed=5)
     return bundle
-
-
-def damaged(data: bytes, rng: np.random.Generator) -> bytes:
-    """One bit flipped, or, one time in four, the end cut off."""
-    place = int(rng.integers(len(data)))
-    if rng.random() < 0.25:
-        return data[:place]
-    return data[:place] + bytes([data[place] ^ (1 << int(rng.integers(8)))]) + data[place + 1 :]
 
 
 def test_every_flipped_bit_and_every_cut_is_noticed_before_anything_reads_the_file(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from adversarial.tables import NOT_UTF8, READ_AS_WRITTEN
 
 from vsearch.data.catalogs.base import CatalogError
 from vsearch.data.catalogs.csv_repair import BadRows, read_csv
@@ -87,32 +88,7 @@ def test_an_unclosed_quote_does_not_swallow_the_rest(path: Path) -> None:
         read(path, 'id,name\n1,a\n2,"Vintage lamp\n3,b\n4,c\n')
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        "007",
-        "1e5",
-        "12E3",
-        "19.90",
-        "4006381333931",
-        "12345678901234567",
-        "+1",
-        "0x1F",
-        "1_000",
-        "NA",
-        "None",
-        "null",
-        "n/a",
-        "NaN",
-        "nan",
-        "inf",
-        "-",
-        "True",
-        "2024-02-03",
-        "#N/A",
-        "x",
-    ],
-)
+@pytest.mark.parametrize("value", READ_AS_WRITTEN)
 def test_every_value_is_text_as_it_is_written(path: Path, value: str) -> None:
     table = read(path, f"id,sku\n{value},{value}\n1,\n")
     assert table["id"].tolist() == [value, "1"]
@@ -165,7 +141,7 @@ def test_a_zip_must_hold_one_table(tmp_path: Path, names: list[str]) -> None:
 
 @pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.zip"])
 def test_a_file_that_is_not_a_table_is_named(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_bytes(b"id,label\n1,\xff\xfe\n")
+    (tmp_path / name).write_bytes(NOT_UTF8)
     with pytest.raises(CatalogError, match=f"{name}: cannot be read as a UTF-8 CSV table: "):
         read_csv(tmp_path / name, ",", "error")
 

@@ -3,6 +3,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from adversarial.tables import MARKUP
 from PIL import Image
 from planted import HUES, Catalog, picture
 
@@ -11,8 +12,6 @@ from vsearch.evaluation.catalog_check.check import Checked, check
 from vsearch.evaluation.catalog_check.findings import Limits
 from vsearch.reports.html import catalog_check as module
 from vsearch.reports.html.catalog_check import catalog_check_html
-
-HOSTILE = """<script>alert("1")</script>'&[bold]\x1b[31m"""
 
 
 class Reader(HTMLParser):
@@ -73,10 +72,10 @@ def test_it_loads_nothing(catalog):
 
 
 def test_hostile_names_stay_text(catalog):
-    catalog.copy("red-3", HOSTILE, HOSTILE)
+    catalog.copy("red-3", MARKUP, MARKUP)
     found = Reader(catalog_check_html(checked(catalog)))
     assert "script" not in found.tags
-    assert HOSTILE in found.text
+    assert MARKUP in found.text
 
 
 def test_nothing_is_wrong(catalog):

@@ -1,6 +1,7 @@
 import io
 from pathlib import Path
 
+from adversarial.tables import ON_TERMINALS
 from planted import Catalog
 from rich.console import Console
 
@@ -9,8 +10,6 @@ from vsearch.evaluation.catalog_check.check import check
 from vsearch.evaluation.catalog_check.findings import Limits
 from vsearch.reports.catalog_check import report
 from vsearch.reports.catalog_check_table import closing, example, show
-
-HOSTILE = "[bold red]x[/] \x1b[2J\n\u202e"
 
 
 def shown(catalog: Catalog, **options: Path) -> str:
@@ -32,7 +31,7 @@ def test_kinds_counts_and_examples(tmp_path):
 
 def test_what_a_terminal_would_obey_is_written_out(tmp_path):
     catalog = Catalog(tmp_path / "catalog")
-    catalog.copy("red-3", HOSTILE, HOSTILE)
+    catalog.copy("red-3", ON_TERMINALS, ON_TERMINALS)
     text = shown(catalog)
     assert "\x1b" not in text
     assert "\u202e" not in text

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from adversarial.damage import Flip
 from made_up_report import made_up_report
 from PIL import Image
 
@@ -323,9 +324,7 @@ def test_no_flipped_bit_is_compared(tmp_path, name):
     assert open_runs([bundle])[0].metrics == ["precision_at_1"]
     whole = (bundle / name).read_bytes()
     for place in np.linspace(0, len(whole) - 1, 40).astype(int):
-        damaged = bytearray(whole)
-        damaged[place] ^= 1 << (place % 8)
-        (bundle / name).write_bytes(damaged)
+        (bundle / name).write_bytes(Flip(place, place % 8).of(whole))
         with pytest.raises(VsearchError):
             open_runs([bundle])
 

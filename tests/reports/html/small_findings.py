@@ -13,10 +13,6 @@ from vsearch.reports.html.findings import Findings
 from vsearch.reports.summary import label_quality, metrics, per_class
 
 TIMES = [{"batch": 1, "threads": 1, "calls": 200, "p50_ms": 0.125, "p99_ms": 0.25}]
-HOSTILE = (
-    "</script><script>window.hacked = 1</script>"
-    "<img src=x onerror='window.hacked=1'>&amp;\"'{{ 7*7 }}"
-)
 
 
 def write_photos(folder: Path, n: int, side: int = 24, noisy: bool = False) -> list[str]:

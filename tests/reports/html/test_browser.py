@@ -2,8 +2,9 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from adversarial.tables import SCRIPT
 from lightning.pytorch.callbacks import ModelCheckpoint
-from small_findings import HOSTILE, make
+from small_findings import make
 from test_module import data_of, learner, trainer
 
 from callbacks.build_index import BuildIndex
@@ -165,12 +166,12 @@ def test_it_follows_the_readers_colours_fits_a_phone_and_prints(opened, findings
 
 
 def test_hostile_labels_are_words(opened, photos):
-    found = make(photos, [HOSTILE, "__proto__", "constructor", "<b>bold</b>"], spread=0.9)
+    found = make(photos, [SCRIPT, "__proto__", "constructor", "<b>bold</b>"], spread=0.9)
     tab = opened(
-        replace(found, items=found.items.assign(id=HOSTILE + found.items["id"]), config=HOSTILE)
+        replace(found, items=found.items.assign(id=SCRIPT + found.items["id"]), config=SCRIPT)
     )
     assert tab.evaluate("window.hacked") is None
-    assert HOSTILE in column(tab, 1)
+    assert SCRIPT in column(tab, 1)
     legend = tab.locator("[data-plot=embedding_map-map] .legendtext").all_text_contents()
     assert "<b>bold</b>" in legend
     tab.locator("[data-plot=embedding_map-map]").focus()

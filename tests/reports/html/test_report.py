@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from adversarial.tables import SCRIPT
 from made_up_report import changed, without
-from small_findings import HOSTILE, make, write_photos
+from small_findings import make, write_photos
 
 from vsearch.evaluation.run_report import SkippedPhoto
 from vsearch.reports.html import report
@@ -58,17 +59,15 @@ def test_nothing_is_fetched(findings):
 
 
 def test_what_the_catalog_says_is_never_markup(photos):
-    found = make(photos, [HOSTILE, "b", "__proto__", "constructor"], spread=0.9)
-    hostile = replace(
-        found, config=HOSTILE, items=found.items.assign(id=HOSTILE + found.items["id"])
-    )
-    hostile.report.data.skipped[:] = [SkippedPhoto(id=HOSTILE, label=HOSTILE, error=HOSTILE)]
+    found = make(photos, [SCRIPT, "b", "__proto__", "constructor"], spread=0.9)
+    hostile = replace(found, config=SCRIPT, items=found.items.assign(id=SCRIPT + found.items["id"]))
+    hostile.report.data.skipped[:] = [SkippedPhoto(id=SCRIPT, label=SCRIPT, error=SCRIPT)]
     page = text(hostile)
     ours = page.replace(report.render.__globals__["plotly_js"](), "")
     assert "<script>window.hacked" not in ours
     assert "<img src=x" not in ours
     assert "{{ 7*7 }}" in ours
-    assert any(HOSTILE in str(name) for name in _texts(block(page, "figures")["embedding_map-map"]))
+    assert any(SCRIPT in str(name) for name in _texts(block(page, "figures")["embedding_map-map"]))
 
 
 def _texts(node):
