@@ -12,6 +12,7 @@ import httpx
 import pytest
 from adversarial.damage import Flip
 from adversarial.photos import BOMB
+from adversarial.requests import FORM, LYING_LENGTHS, PART
 from process import Process, read, serving
 from refusals import refusal
 from small_service import encoded, picture, served_bundle
@@ -19,11 +20,7 @@ from small_service import encoded, picture, served_bundle
 from vsearch.serving.api.served_bundle import open_checked
 
 PHOTO = {"photo": ("a.png", encoded(picture(3)))}
-HEAD = (
-    b"POST /v1/search/upload HTTP/1.1\r\nHost: x\r\n"
-    b"Content-Type: multipart/form-data; boundary=x\r\n"
-)
-PART = b'--x\r\nContent-Disposition: form-data; name="photo"; filename="a"\r\n\r\n'
+HEAD = b"POST /v1/search/upload HTTP/1.1\r\nHost: x\r\n" + FORM
 
 
 @pytest.fixture(scope="module")
@@ -46,26 +43,7 @@ def alive(process: Process) -> bool:
     )
 
 
-@pytest.mark.parametrize(
-    ("length", "body", "expected"),
-    [
-        (
-            b"Content-Length: 100\r\n",
-            PART + bytes(5000),
-            (400, 401, 422),
-        ),  # more comes than it says
-        (b"Content-Length: 100000\r\n", PART, (408,)),  # less
-        (b"Content-Length: 99999999999999999999\r\n", PART, (400, 413)),
-        (b"Content-Length: 1000000\r\n", b"", (413,)),
-        (b"Content-Length: -1\r\n", PART, (400,)),
-        (b"Content-Length: 1e3\r\n", PART, (400,)),
-        (b"Content-Length: 10\r\nContent-Length: 20\r\n", PART, (400,)),
-        (b"", b"", (401, 422)),  # none: no body
-        (b"Transfer-Encoding: chunked\r\n", b"FFFFFFF\r\n" + PART + bytes(300_000), (413,)),
-        (b"Transfer-Encoding: chunked\r\n", b"zz\r\n", (400,)),
-        (b"Transfer-Encoding: chunked\r\n", b"10\r\n" + PART[:16], (408,)),
-    ],
-)
+@pytest.mark.parametrize(("length", "body", "expected"), LYING_LENGTHS)
 def test_lengths_that_lie(process, length, body, expected):
     with process.connect(
         HEAD + b"X-API-Key: key\r\nConnection: close\r\n" + length + b"\r\n" + body
