@@ -71,10 +71,10 @@ class Process:
             return False
         return True
 
-    def stop(self) -> float:
-        """Send SIGTERM; return the seconds until the process ended."""
+    def stop(self, ending: signal.Signals = signal.SIGTERM) -> float:
+        """Send a signal; return the seconds until the process ended."""
         start = time.monotonic()
-        self.running.send_signal(signal.SIGTERM)
+        self.running.send_signal(ending)
         self.running.wait(60)
         return time.monotonic() - start
 

@@ -129,3 +129,22 @@ def test_closing_embeds_what_waits():
     batcher, network = Batcher(8, 50, gather_s=5), Mean()
     assert len(asyncio.run(embedded(batcher, network, range(4)))) == 4
     batcher.close()
+
+
+def test_closing_does_not_wait_for_a_network_that_goes_on_and_on():
+    batcher, network = Batcher(1, 2), Mean()
+    network.may.clear()
+
+    async def some() -> None:
+        waiting = [asyncio.create_task(batcher.embed(network, photo(0))) for _ in range(2)]
+        await asyncio.sleep(0.2)
+        waiting.append(asyncio.create_task(batcher.embed(network, photo(0))))
+        await asyncio.sleep(0.1)
+        start = time.monotonic()
+        batcher.close()  # all places are taken
+        assert time.monotonic() - start < 1.5
+        network.may.set()
+        await asyncio.gather(*waiting)
+
+    asyncio.run(some())
+    batcher.close()

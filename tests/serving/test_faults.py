@@ -1,5 +1,6 @@
 """A real process, real sockets."""
 
+import os
 import re
 import signal
 import socket
@@ -13,7 +14,7 @@ import pytest
 from adversarial.damage import Flip
 from adversarial.photos import BOMB
 from adversarial.requests import FORM, LYING_LENGTHS, PART
-from process import Process, read, serving
+from process import ROOT, Process, read, serving
 from refusals import refusal
 from small_service import encoded, picture, served_bundle
 
@@ -124,6 +125,45 @@ def test_sigterm_answers_what_was_taken_in(tmp_path):
             assert [read(connection).split()[1] for connection in uploads] == [b"200"] * 20
             assert 3 < stopping.result() < 4 + 5
         assert [read(connection).split()[1] for connection in stuck] == [b"503"] * 5
+
+
+SLEEPERS = {
+    "decode": "import vsearch.serving.api.steps as at; at.decode = lambda *_: time.sleep(60)",
+    "embed": """
+from vsearch.serving.api.batching import Batcher
+Batcher._embed = lambda *_: time.sleep(60)
+""",
+    "open": """
+from vsearch.serving.api.service import Service
+Service.reload = lambda self: self.opening.run(time.sleep, 60)
+""",
+}
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("step", SLEEPERS)
+def test_work_that_goes_on_and_on_does_not_keep_the_process_from_its_end(tmp_path, step, ending):
+    """After SIGINT the interpreter itself comes to its end, as a container's first process does
+    after SIGTERM.
+    """
+    (tmp_path / "sitecustomize.py").write_text(f"import time\n{SLEEPERS[step]}")
+    paths = os.pathsep.join([str(tmp_path), str(ROOT), str(ROOT / "tests")])
+    bundle = served_bundle(tmp_path / "bundle", 12)
+    settings = {"PYTHONPATH": paths, "VSEARCH_API_KEY": "key"}
+    with serving(bundle, "--grace-s", "3", **settings) as process:
+
+        def work(_: int) -> int:
+            path = "admin/reload" if step == "open" else "search/upload"
+            address = f"{process.url}/v1/{path}"
+            headers = {"X-API-Key": "key"}
+            return httpx.post(address, files=PHOTO, headers=headers, timeout=60).status_code
+
+        with ThreadPoolExecutor(3) as threads:
+            codes = threads.map(work, range(3))
+            while "vsearch_requests_in_flight 4.0" not in httpx.get(f"{process.url}/metrics").text:
+                assert process.running.poll() is None
+            assert process.stop(ending) < 3 + 10  # the interpreter itself takes seconds
+            assert [*codes] == [503] * 3
 
 
 def test_a_service_killed_amid_uploads_leaves_the_bundle_as_it_was(tmp_path):

@@ -11,6 +11,8 @@ import numpy as np
 from vsearch.models.runtimes.base import Runtime
 from vsearch.serving.api.problems import Busy
 
+CLOSING_S = 0.5  # that the end of the process waits for a batch
+
 
 @dataclass(frozen=True)
 class _Waiting:
@@ -66,9 +68,12 @@ class Batcher:
         return await wrap_future(waiting.vector)
 
     def close(self) -> None:
-        """Let the thread end once all that waits is embedded."""
-        self._queue.put(None)
-        self._thread.join()
+        """Let the thread end once all that waits is embedded; wait for it for CLOSING_S at most."""
+        try:
+            self._queue.put(None, timeout=CLOSING_S)
+        except queue.Full:
+            return
+        self._thread.join(CLOSING_S)
 
     def _work(self) -> None:
         self._ended = False

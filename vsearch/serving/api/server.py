@@ -26,6 +26,7 @@ OF_THE_PAGE = "VSEARCH_SERVICE"
 NO_BUNDLE = "name the BUNDLE: lightning_logs/version_N/bundle, or `bundle` in the settings."
 FIRST_PAUSE_S = 2  # until a bundle that can't be opened is tried again; each is twice as long
 LONGEST_PAUSE_S = 60
+CLOSING_S = 1  # of the grace: to cancel what isn't answered, and to close
 logger = logging.getLogger("vsearch.serving.api")
 
 
@@ -73,7 +74,7 @@ def serve(bundle: Path | None, flags: list[str], file: Path | None) -> None:
             proxy_headers=settings.behind_proxy,
             forwarded_allow_ips=settings.trusted_proxies,
             timeout_keep_alive=5,
-            timeout_graceful_shutdown=int(settings.grace_s),
+            timeout_graceful_shutdown=max(0, int(settings.grace_s) - CLOSING_S),
         )
     finally:
         gc.unfreeze()  # else libraries complain at the end of what they take for leaks

@@ -39,6 +39,8 @@ class Service:
         self.metrics.waiting.set_function(lambda: self.batcher.waiting)
         self.decoding = WorkerThreads("decode", settings.decode_threads, settings.max_waiting)
         self.searching = WorkerThreads("search", settings.search_threads, settings.max_waiting)
+        # not asyncio's own threads: the process would wait for them when it ends
+        self.opening = WorkerThreads("open a bundle", 1, settings.max_waiting)
         self._swapping = asyncio.Lock()
         self._measure()
 
@@ -46,14 +48,14 @@ class Service:
         """Open the bundle as it stands now and serve it; if that raises, the present one stays."""
         async with self._swapping:
             try:
-                bundle = await asyncio.to_thread(self._open)
+                bundle = await self.opening.run(self._open)
             except Exception as error:
                 self.metrics.reloads.labels("refused").inc()
                 logger.error("reload refused", extra={"reason": str(error)})
                 raise
             self._serve(bundle, "reload")
             del bundle
-            await asyncio.to_thread(_free_memory)
+            await self.opening.run(_free_memory)
             return self.now
 
     async def rollback(self) -> ServedBundle:
@@ -67,10 +69,11 @@ class Service:
             return self.now
 
     def close(self) -> None:
-        """End all threads."""
+        """Let all threads end; one that is at work is left behind."""
         self.batcher.close()
         self.decoding.close()
         self.searching.close()
+        self.opening.close()
 
     def _open(self) -> ServedBundle:
         settings = self.settings
