@@ -271,3 +271,16 @@ def test_checkpoints_are_written_whole_unless_the_config_says_how(project, monke
     project.run("fit")
     project.run("fit", "--trainer.plugins", "lightning.pytorch.plugins.io.AsyncCheckpointIO")
     assert used == ["WholeCheckpoints", "AsyncCheckpointIO"]
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\3\4" + bytes(9000), b"version https://git-lfs"])
+@pytest.mark.parametrize("command", ["fit", "test"])
+def test_a_damaged_checkpoint_is_named(project, capsys, content, command):
+    path = project.folder / "last.ckpt"
+    path.write_bytes(content)
+    with pytest.raises(SystemExit) as ended:
+        project.run(command, "--ckpt_path", str(path))
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert f"{path} ({len(content):,} bytes) is damaged" in said
+    assert "Traceback" not in said

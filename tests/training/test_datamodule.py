@@ -374,6 +374,12 @@ def test_a_val_part_in_which_nothing_can_be_found_stops_before_training(colours,
         module(Changed(colours, lone), tmp_path, split=ColumnSplit(), photos_per_class=1)
 
 
+def test_one_folder_too_high_is_told_so(colours, tmp_path):
+    given = Changed(colours, lambda items: items.assign(label="dataset"))
+    with pytest.raises(SplitError, match=r"one label, 'dataset'.*folder that holds these folders"):
+        module(given, tmp_path)
+
+
 def test_a_catalogs_own_split_is_never_redrawn(colours, tmp_path):
     given = Changed(colours, lambda items: items.assign(split="train"))
     with pytest.raises(

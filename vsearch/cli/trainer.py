@@ -113,21 +113,15 @@ class TrainerCLI(LightningCLI):
         except ArgumentError as error:
             settings = self._subcommand_parsers[words[0]].get_defaults(skip_validation=True).keys()
             raise parse_error(str(error), words, settings) from error
+        self._check_checkpoint()  # Lightning reads it next
 
-    def before_instantiate_classes(self) -> None:
-        """Choose the precision if the config doesn't; look at the checkpoint."""
-        config = self.config[self.subcommand]
-        if config.trainer.get("precision") is None:
-            config.trainer.precision = quickest(str(config.trainer.accelerator))
-            log.info(
-                "precision: %s, the quickest here (`--trainer.precision` sets another)",
-                config.trainer.precision,
-            )
-        checkpoint = config.get("ckpt_path")
+    def _check_checkpoint(self) -> None:
+        command = self.config.subcommand
+        checkpoint = self.config[command].get("ckpt_path")
         if not checkpoint:
-            if self.subcommand != "fit":
+            if command != "fit":
                 rank_zero_warn(
-                    f"{self.subcommand} without --ckpt_path: this is the network before training."
+                    f"{command} without --ckpt_path: this is the network before training."
                 )
             return
         if checkpoint == "best":
@@ -138,8 +132,18 @@ class TrainerCLI(LightningCLI):
             )
         if checkpoint not in KEPT and "://" not in checkpoint:
             check_checkpoint(Path(checkpoint))
-        if self.subcommand == "fit":
-            self._resume_in_its_folder(Path(checkpoint), _folder_settings(config))
+
+    def before_instantiate_classes(self) -> None:
+        """Choose the precision if the config doesn't; resume a fit in its own folder."""
+        config = self.config[self.subcommand]
+        if config.trainer.get("precision") is None:
+            config.trainer.precision = quickest(str(config.trainer.accelerator))
+            log.info(
+                "precision: %s, the quickest here (`--trainer.precision` sets another)",
+                config.trainer.precision,
+            )
+        if self.subcommand == "fit" and config.get("ckpt_path"):
+            self._resume_in_its_folder(Path(config.ckpt_path), _folder_settings(config))
 
     def _resume_in_its_folder(self, checkpoint: Path, folder: Namespace | None) -> None:
         """Resume in the fit's own folder: else ModelCheckpoint forgets how good the best was."""

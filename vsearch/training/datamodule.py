@@ -21,6 +21,7 @@ from vsearch.training import loaders
 from vsearch.training.checks.catalog_parts import (
     check_answers,
     check_classes,
+    check_labels,
     check_pairs,
     require_at_least,
 )
@@ -186,10 +187,11 @@ class CatalogDataModule(LightningDataModule):
     def _check_parts(self) -> None:
         rank, world_size = self._rank_and_world_size
         train = self.part("train")
+        check_labels(self.items)
+        for part in ("train", "val"):
+            check_pairs(part, self.items, self.split)
         self._batches("train", self.sampler, rank, world_size)
-        check_pairs("train", train)
         self._batches("val", PKPlan())
-        check_pairs("val", self.part("val"))
         if self.sampler.by_label:
             check_classes(train, self.classes_per_batch, world_size)
         check_answers(self.queries("test"), self.gallery("test"))

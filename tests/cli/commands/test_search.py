@@ -65,6 +65,14 @@ def test_the_table_shows_rank_id_label_percent_and_metadata(made, capsys):
     ]
 
 
+def test_the_table_leaves_out_what_is_missing_and_keeps_the_word_none(tmp_path, capsys):
+    names = {"name": ["None", None, "c", "d", "e", "f"]}
+    write(tmp_path / "bundle", split=["train"] * 6, **names)
+    for number, shown in ((0, "name: None"), (1, "")):
+        main(["search", str(tmp_path / "bundle"), photo(tmp_path / "bundle", number), "-k", "1"])
+        assert table(capsys.readouterr().out)[1][-1] == shown
+
+
 def test_json_has_what_a_program_needs(made, capsys):
     (answer,) = asked(capsys, made, photo(made, 2), "-k", "4")
     first, *others = answer["hits"]

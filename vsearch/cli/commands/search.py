@@ -138,7 +138,8 @@ def _show(answers: list[dict[str, Any]]) -> None:
             cells.append(f"{hit['similarity_percent']:.1f} %")
             if hit["probability"] is not None:
                 cells.append(f"{100 * hit['probability']:.0f} %")
-            metadata = ", ".join(f"{name}: {value}" for name, value in hit["metadata"].items())
+            known = {name: value for name, value in hit["metadata"].items() if value is not None}
+            metadata = ", ".join(f"{name}: {value}" for name, value in known.items())
             table.add_row(*map(on_terminal, [*cells, metadata]))
         # in one piece: a table's title would be broken into lines
         print(on_terminal(answer["query"]))

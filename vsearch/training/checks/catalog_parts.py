@@ -1,6 +1,6 @@
 import pandas as pd
 
-from vsearch.data.splits import SplitError
+from vsearch.data.splits import Split, SplitError, StratifiedSplit
 
 
 def require_at_least(least: int, **settings: int) -> None:
@@ -10,10 +10,31 @@ def require_at_least(least: int, **settings: int) -> None:
             raise SplitError(f"`data.{name}` is {value}: set it to {least} or more.")
 
 
-def check_pairs(name: str, items: pd.DataFrame) -> None:
-    """Refuse a part, `train` or `val`, in which no label has two photos."""
-    if not items["label_code"].duplicated().any():
-        raise SplitError(f"No label has 2 photos in the {name} part: enlarge it, or add photos.")
+def check_labels(items: pd.DataFrame) -> None:
+    """Refuse a catalog with a single label."""
+    labels = items["label"].unique()
+    if len(labels) == 1:
+        raise SplitError(
+            f"All {len(items)} items have one label, {labels[0]!r}: nothing is to be told apart. "
+            "Where folders are the labels, name the folder that holds these folders; in a table, "
+            "name another column as the label."
+        )
+
+
+def check_pairs(name: str, items: pd.DataFrame, split: Split) -> None:
+    """Refuse a part, `train` or `val`, of `items` in which no label has two photos."""
+    part = items[items["split"] == name]
+    if part["label_code"].duplicated().any():
+        return
+    advice = "Move photos of one label into it, or add photos."
+    if isinstance(split, StratifiedSplit):
+        most = items["label_code"].value_counts().iloc[0]
+        advice = f"A StratifiedSplit divides each label, and none has more than {most} photos. "
+        advice += (
+            "Keep labels whole by `--data.split vsearch.data.splits.LabelDisjointSplit`, or add "
+            "photos."
+        )
+    raise SplitError(f"No label has 2 photos in the {name} part. {advice}")
 
 
 def check_classes(train: pd.DataFrame, classes_per_batch: int, world_size: int) -> None:
