@@ -2,6 +2,7 @@ import asyncio
 import json
 import logging
 import socket
+import threading
 import time
 
 import httpx
@@ -215,6 +216,34 @@ def hasty(monkeypatch):
 def test_a_body_that_does_not_come_is_given_up(made):
     reply = asked(create_app(made, Settings(body_s=0.2)), begun)
     assert (reply.status_code, reply.headers["connection"]) == (408, "close")
+
+
+@pytest.mark.parametrize("stuck", ["uploads", "thumbnails"])
+def test_slow_uploads_do_not_stop_thumbnails_nor_the_other_way_round(made, monkeypatch, stuck):
+    may = threading.Event()
+    at = {"uploads": "steps.decode", "thumbnails": "item_routes.thumbnail"}[stuck]
+    monkeypatch.setattr(f"vsearch.serving.api.{at}", lambda *_: may.wait(20))
+    app = create_app(made, Settings(decode_threads=1, thumbnail_threads=1))
+
+    async def ask(client: httpx.AsyncClient) -> int:
+        def upload():
+            return client.post("/v1/search/upload", files={"photo": encoded(picture(1))})
+
+        def thumbnail():
+            return client.get("/v1/items/p1/image")
+
+        slow, quick = (upload, thumbnail) if stuck == "uploads" else (thumbnail, upload)
+        waiting = [asyncio.create_task(slow()) for _ in range(4)]
+        await asyncio.sleep(0.2)
+        reply = await asyncio.wait_for(quick(), 10)
+        for task in waiting:
+            task.cancel()
+        return reply.status_code
+
+    try:
+        assert asked(app, ask) == 200
+    finally:
+        may.set()
 
 
 @pytest.mark.usefixtures("hasty")

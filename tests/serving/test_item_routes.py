@@ -141,7 +141,7 @@ def test_only_regular_files_below_the_root_are_opened(
     (tmp_path / "photos" / "inside.png").symlink_to(tmp_path / "photos" / "0.png")
     paths = [tmp_path / "photos" / "inside.png", *hostile_paths]
     monkeypatch.setattr(ServedBundle, "photo", lambda self, row: paths[row])
-    client = served(bundle, photos_root=tmp_path / "photos", decode_threads=1)
+    client = served(bundle, photos_root=tmp_path / "photos", decode_threads=1, thumbnail_threads=1)
     assert f"only 1 of {len(paths)} items' photos are there" in caplog.text
 
     ids = [item["id"] for item in client.get("/v1/gallery?limit=100").json()["items"]]
@@ -152,7 +152,7 @@ def test_only_regular_files_below_the_root_are_opened(
             assert reply.status_code == 404
             assert reply.headers["content-type"] == "application/problem+json"
             assert str(tmp_path) not in reply.text
-    # the one thread is still there, and a link to a photo inside is followed
+    # the threads are still there, and a link to a photo inside is followed
     assert client.get(f"/v1/items/{ids[0]}/image").status_code == 200
     assert upload(client, encoded(picture(3)), "/v1/explain", id=ids[0]).status_code == 200
 

@@ -68,7 +68,7 @@ async def image(
     if steps.bundle.photo(row) is None:
         raise HTTPException(404, "This item has no photo: it was added by its embedding.")
     try:
-        data = await steps.service.decoding.run(_thumbnail, steps, row, size)
+        data = await steps.service.thumbnails.run(_thumbnail, steps, row, size)
     except PhotoError as error:  # whose message names the path
         detail = "This item's photo is missing or can't be read any more."
         raise HTTPException(404, detail) from error

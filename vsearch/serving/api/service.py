@@ -38,6 +38,9 @@ class Service:
         )
         self.metrics.waiting.set_function(lambda: self.batcher.waiting)
         self.decoding = WorkerThreads("decode", settings.decode_threads, settings.max_waiting)
+        self.thumbnails = WorkerThreads(
+            "show a photo", settings.thumbnail_threads, settings.max_waiting
+        )
         self.searching = WorkerThreads("search", settings.search_threads, settings.max_waiting)
         # not asyncio's own threads: the process would wait for them when it ends
         self.opening = WorkerThreads("open a bundle", 1, settings.max_waiting)
@@ -72,6 +75,7 @@ class Service:
         """Let all threads end; one that is at work is left behind."""
         self.batcher.close()
         self.decoding.close()
+        self.thumbnails.close()
         self.searching.close()
         self.opening.close()
 

@@ -70,7 +70,9 @@ class Settings(BaseSettings):
     gather_ms: Annotated[float, Field(ge=0)] = 10
     """milliseconds that a photo waits for as many others as came together before"""
     decode_threads: Count = 2
-    """photos decoded at once"""
+    """uploaded photos decoded at once"""
+    thumbnail_threads: Count = 2
+    """items' photos made small at once, apart from uploads"""
     search_threads: Count = 2
     """searches at once"""
     runtime: WantedName = "auto"
