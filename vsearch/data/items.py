@@ -164,6 +164,25 @@ def repeated_ids(items: pa.Table) -> list[str]:
     return counted.filter(pc.greater(counted.field("counts"), 1)).field("values").to_pylist()
 
 
+def alike_ids(items: pa.Table, there: pa.Table) -> list[str]:
+    """Return ids of `items` that another has, there or here, but for white space or Unicode's form.
+
+    An id that is written as it is there is none: it replaces that item.
+    """
+    ids = items["id"]
+    plain = _plain(ids)
+    alike = pc.and_not(
+        pc.is_in(plain, value_set=_plain(there["id"])), pc.is_in(ids, value_set=there["id"])
+    )
+    twice = repeated_ids(pa.table({"id": plain}))
+    alike = pc.or_(alike, pc.is_in(plain, value_set=pa.array(twice, plain.type)))
+    return ids.filter(alike).to_pylist()
+
+
+def _plain(ids: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.utf8_normalize(pc.utf8_trim_whitespace(ids), form="NFC")
+
+
 def boxes(
     items: Union[pa.Table, "pd.DataFrame"],
 ) -> list[tuple[float, float, float, float] | None]:

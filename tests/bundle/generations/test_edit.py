@@ -18,6 +18,12 @@ from vsearch.errors import BundleError
 from vsearch.indexes.exact import ExactIndex
 from vsearch.indexes.faiss import FaissIndex
 
+
+def named(*ids: str) -> pa.Table:
+    items = rows(50, len(ids))
+    return items.set_column(items.column_names.index("id"), "id", pa.array(ids))
+
+
 KINDS = ["Flat", "HNSW8", "IVF4,Flat", "SQ8", "PQ2x2"]
 
 
@@ -85,6 +91,13 @@ def test_changes_that_do_not_fit_are_refused(change):
         (rows(50, 2), unit(2)[:, :4], "2 items of dim 8"),
         (rows(50, 0), unit(0), "no items"),
         (pa.concat_tables([rows(50, 1), rows(50, 1)]), unit(2), "repeated: 'p50'"),
+        (named("p1 "), unit(1), r"white space around them.*: 'p1 '\."),
+        (named("\u00a0p1", "p2"), unit(2), r"white space around them.*: '\\xa0p1'\."),
+        (
+            named("caf\u00e9", "cafe\u0301"),
+            unit(2),
+            "form of their letters: 'caf\u00e9', 'cafe\u0301'\\.",
+        ),
         (
             rows(50, 2),
             unit(2) * [[1], [2]],

@@ -55,6 +55,15 @@ def test_an_unused_id_column_is_kept(tmp_path: Path) -> None:
     assert list(items["id_original"]) == ["007", "8", "9", "10"]
 
 
+@pytest.mark.parametrize("name", ["ID", "Id"])
+def test_a_column_that_is_meant_as_id_is_not_passed_over(tmp_path: Path, name: str) -> None:
+    text = PLAIN.replace("id", name, 1)
+    with pytest.raises(CatalogError, match=f"no column 'id', but '{name}'. Rename it"):
+        write(tmp_path, text).items()
+    assert list(write(tmp_path, text, id=name).items()["id"]) == ["007", "8", "9", "10"]
+    assert list(write(tmp_path, text, id=None).items()["id"]) == ["0", "1", "2", "3"]
+
+
 def test_a_pattern_takes_text_from_several_columns(tmp_path: Path) -> None:
     text = "label,folder,number\nbag,images,007\nbag,images,8\n"
     items = write(tmp_path, text, path_pattern="{folder}/{number}.jpg").items()

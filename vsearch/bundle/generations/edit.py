@@ -8,7 +8,7 @@ from vsearch.bundle.generations.changes import NO_ITEMS, Edit, write_change
 from vsearch.bundle.generations.live import Live, open_state
 from vsearch.bundle.generations.state import State, write_state
 from vsearch.bundle.generations.table_columns import conform
-from vsearch.data.items import repeated_ids
+from vsearch.data.items import alike_ids, repeated_ids
 from vsearch.errors import BundleError
 
 UNIT = 1e-3  # how far a length may be from 1, as an index takes it
@@ -96,6 +96,11 @@ def _check(live: Live, items: pa.Table, embeddings: np.ndarray) -> None:
     if repeated := repeated_ids(items):
         raise BundleError(
             f"ids are repeated: {_first(repeated)}. Give every item an id of its own."
+        )
+    if alike := alike_ids(items, live.items):
+        raise BundleError(
+            "ids differ from others only in white space around them or in the form of their "
+            f"letters: {_first(alike)}. Write each item's id in one way."
         )
     lengths = np.linalg.norm(embeddings.astype(np.float64), axis=1)
     bad = ~(np.abs(lengths - 1) < UNIT)  # NaN is bad too

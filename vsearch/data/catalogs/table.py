@@ -137,7 +137,18 @@ class TableCatalog(Catalog):
             raise CatalogError(
                 f"{self.table}: no column(s) {missing}; the table has {list(table.columns)}."
             )
+        if self.id == "id" and "id" not in table:
+            self._refuse_other_ids(table)
         return table
+
+    def _refuse_other_ids(self, table: pd.DataFrame) -> None:
+        """Refuse a column that is meant as `id`: else its rows would be numbered."""
+        meant = [name for name in table.columns if str(name).strip().casefold() == "id"]
+        if meant:
+            raise CatalogError(
+                f"{self.table}: there is no column 'id', but {meant[0]!r}. Rename it, or name it "
+                f"by `--data.catalog.init_args.id {meant[0]}`; with `null` rows are numbered."
+            )
 
     def _parquet(self) -> pd.DataFrame:
         try:
