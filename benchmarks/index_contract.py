@@ -1,6 +1,6 @@
 """What every kind of index promises as a table: kind by case.
 
-uv run python -m benchmarks.index_contract
+uv run --group dev python -m benchmarks.index_contract
 
 Runs tests/indexes/test_contract.py and prints Markdown. A real Milvus is a column too if
 TEST_MILVUS names one; see benchmarks/milvus_server.py.

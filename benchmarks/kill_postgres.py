@@ -1,6 +1,6 @@
 """Ends PostgreSQL with SIGKILL while vectors are written, and looks for what it had acknowledged.
 
-uv run python -m benchmarks.kill_postgres
+uv run --group dev python -m benchmarks.kill_postgres
 
 A writer sends batches of new vectors; after each acknowledged one it notes the serials. All of
 PostgreSQL's processes are killed at a random moment, PostgreSQL is started again, and every noted

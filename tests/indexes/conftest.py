@@ -13,7 +13,7 @@ def postgres_url(tmp_path_factory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def lite_url(tmp_path_factory) -> str:
-    pytest.importorskip("milvus_lite", reason="milvus-lite is not installed: uv sync")
+    pytest.importorskip("milvus_lite", reason="milvus-lite is not installed: uv sync --group dev")
     return f"milvus://{tmp_path_factory.mktemp('lite')}/lite.db/{{}}"
 
 

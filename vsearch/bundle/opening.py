@@ -14,17 +14,21 @@ from vsearch.models.runtimes.base import Runtime
 from vsearch.search.searcher import Searcher
 
 
-def open_bundle(folder: Path, runtime: WantedName = "auto") -> Searcher:
+def open_bundle(
+    folder: Path, runtime: WantedName = "auto", photos_root: Path | None = None
+) -> Searcher:
     """Open a bundle as it stands: the generation in force, with the changes on top of it made.
 
     It is opened for a few searches: with the runtime that starts first, in float32. The length and
     SHA-256 of every file is checked before anything reads it; large files are hashed once for each
     state of them. The searcher keeps what it has opened, whatever is written later.
 
+    `photos_root`: the folder that photos lie below now; None: where they lay at the fit.
+
     Raises:
         BundleError: says which file is missing, damaged or foreign.
     """
-    live = open_live(folder, sha256_once)
+    live = open_live(folder, sha256_once, photos_root=photos_root)
     check_fingerprint(folder, live.fitted)
     return _searcher(live, first_to_start(folder, live.fitted, runtime))
 

@@ -171,6 +171,24 @@ def test_the_catalogs_photos_are_not_needed(made, capsys):
     assert answer["hits"][0]["id"] == "3"
 
 
+def test_photos_that_were_moved_are_asked_for_in_one_line_and_found_below_the_named_folder(
+    made, capsys
+):
+    was = made.parent / "photos"
+    now = made.parent / "moved"
+    was.rename(now)
+    main(["search", str(made), str(now / "3.png"), "-k", "2", "--json"])
+    ended = capsys.readouterr()
+    assert json.loads(ended.out)[0]["hits"][0]["path"] == str(was / "3.png")
+    assert ended.err.count("\n") == 1
+    assert f"such as {was / '3.png'}. Name the folder" in ended.err
+
+    main(["search", str(made), str(now / "3.png"), "-k", "1", "--photos-root", str(now), "--json"])
+    ended = capsys.readouterr()
+    assert json.loads(ended.out)[0]["hits"][0]["path"] == str(now / "3.png")
+    assert ended.err == ""
+
+
 def found(capsys, *words: str | Path) -> list[str]:
     (answer,) = asked(capsys, *words)
     return [hit["id"] for hit in answer["hits"]]

@@ -14,6 +14,7 @@ threshold that the fit calibrated (see report.md).
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--group-by", metavar="COLUMN", help="of items with the same value, show only the best"
     )
+    parser.add_argument(
+        "--photos-root",
+        type=Path,
+        metavar="FOLDER",
+        help="where the items' photos lie now, if they were moved since the fit",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
 
 
@@ -69,7 +76,7 @@ def run(args: argparse.Namespace) -> None:
     if args.min_score is not None and not -1 <= args.min_score <= 1:
         raise VsearchError(f"--min-score {args.min_score:g}: scores are cosines, -1..1")
 
-    bundle = open_bundle(args.bundle)
+    bundle = open_bundle(args.bundle, photos_root=args.photos_root)
     calibrated = calibration.read(args.bundle, bundle.manifest)
     answers = [_judged(answer, calibrated) for answer in _answers(bundle, args)]
     if args.json:
@@ -79,6 +86,20 @@ def run(args: argparse.Namespace) -> None:
     if args.where and not any(answer["hits"] for answer in answers):
         for reason in bundle.unmet(args.where):
             print(on_terminal(f"vsearch search: {reason}"), file=sys.stderr)
+
+    _tell_of_missing_photos(answers)
+
+
+def _tell_of_missing_photos(answers: list[dict[str, Any]]) -> None:
+    """Say where no hit's photo is: a program that shows them would find none."""
+    hits = [hit for answer in answers for hit in answer["hits"]]
+    paths = [hit["path"] for hit in hits if hit["path"] and "://" not in hit["path"]]
+    if paths and not any(os.access(path, os.R_OK) for path in paths):
+        message = (
+            f"vsearch search: no hit's photo is where it should be, such as {paths[0]}. Name the "
+            "folder that they lie below now with --photos-root."
+        )
+        print(on_terminal(message), file=sys.stderr)
 
 
 def _answers(bundle: "Searcher", args: argparse.Namespace) -> list[dict[str, Any]]:
