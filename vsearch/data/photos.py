@@ -3,6 +3,7 @@ import hashlib
 import io
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -26,10 +27,16 @@ INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resamp
 GAP = 2
 NO_BOMB_WARNING = ("ignore", None, Image.DecompressionBombWarning, None, 0)
 BITS_PER_SAMPLE, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0  # TIFF 6.0, section 8
+# bytes of a pixel, decoded
+OF_RGB = 4
+OF_OTHER_MODES = 4
+OF_WEBP = 8  # two canvases of the decoder
+OF_PROGRESSIVE = 6  # a JPEG's coefficients in full colour, however small it comes out
 EXIF_AS_TEXT = "Raw profile type exif"  # ImageMagick's, in a PNG
 
 Box = tuple[float, float, float, float]  # x_1, y_1, x_2, y_2 in pixels of the upright photo
 Colour = tuple[int, int, int]
+Reserve = Callable[[int], None]  # told how many bytes a photo takes, decoded
 WHITE: Colour = (255, 255, 255)
 
 
@@ -81,6 +88,10 @@ class Preprocessing:
             raise ValueError(f"preprocessing.{field} must be {wanted}, got {value!r}.")
 
 
+def unlimited(decoded_bytes: int) -> None:
+    """Reserve nothing."""
+
+
 def open_photo(
     source: str | Path | bytes | BinaryIO,
     box: Box | None = None,
@@ -88,6 +99,7 @@ def open_photo(
     max_pixels: int = MAX_PIXELS,
     side: int | None = None,
     name: str = "<bytes>",
+    reserve: Reserve = unlimited,
 ) -> Image.Image:
     """Return the photo, or an animation's first frame, upright and in RGB, cut to any `box`.
 
@@ -101,6 +113,9 @@ def open_photo(
     A source is a path, a URL of an object store, or a photo's bytes or an open file, which errors
     call by `name`. An open file is closed.
 
+    `reserve` is told before the photo is decoded about how many bytes that will take, and may wait;
+    what it raises is a PhotoError's cause.
+
     Raises:
         PhotoError: no such file, a format that is not in FORMATS, damaged or cut off, more than
             `max_pixels` pixels, far more work than these are worth, values of unknown range
@@ -108,7 +123,8 @@ def open_photo(
     """
     try:
         with _opened(source) as stream:
-            photo = _to_rgb(_decode(stream, max_pixels, side if box is None else None), fill)
+            side = side if box is None else None
+            photo = _to_rgb(_decode(stream, max_pixels, side, reserve), fill)
         return photo if box is None else _crop(photo, box)
     except Exception as error:  # Pillow's decoders raise nearly any kind on damaged data
         called = source if isinstance(source, str | Path) else name
@@ -200,19 +216,24 @@ def _is_byte(value: object) -> bool:
     return type(value) is int and 0 <= value <= 255
 
 
-def _decode(stream: BinaryIO | io.BytesIO, max_pixels: int, side: int | None) -> Image.Image:
+def _decode(
+    stream: BinaryIO | io.BytesIO,
+    max_pixels: int,
+    side: int | None,
+    reserve: Reserve,
+) -> Image.Image:
     # For good: catch_warnings would mix up the filters of other threads.
     if NO_BOMB_WARNING not in warnings.filters:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     check_work(stream)
     try:
-        return _upright(stream, max_pixels, side)
+        return _upright(stream, max_pixels, side, reserve)
     except ValueError:
         # Pillow refuses a PNG whose texts or colour profile unpack to more than 1 MB.
         stream.seek(0)
         if stream.read(len(PNG_START)) != PNG_START:
             raise
-        return _upright(_without_notes(stream), max_pixels, side)
+        return _upright(_without_notes(stream), max_pixels, side, reserve)
 
 
 def _without_notes(stream: BinaryIO | io.BytesIO) -> io.BytesIO:
@@ -243,16 +264,23 @@ def _open(stream: BinaryIO | io.BytesIO) -> Image.Image:
     return Image.open(stream, formats=("HEIF", *AVIF))  # an AVIF may call itself mif1
 
 
-def _upright(stream: BinaryIO | io.BytesIO, max_pixels: int, side: int | None) -> Image.Image:
+def _upright(
+    stream: BinaryIO | io.BytesIO,
+    max_pixels: int,
+    side: int | None,
+    reserve: Reserve,
+) -> Image.Image:
     image = _open(stream)
     check_exif(image.info.get("exif", b""))
     if image.width * image.height > max_pixels:
         raise PhotoError(
             f"{image.width} x {image.height} pixels; {max_pixels:,} are allowed. Make it smaller."
         )
+    whole = image.width * image.height
     if side is not None:
         width, height = (max(1, GAP * side * own // max(image.size)) for own in image.size)
         image.draft(None, (width, height))
+    reserve(_decoded_bytes(image, whole))
     image.load()
     # Damaged EXIF says nothing about the pixels.
     with contextlib.suppress(Exception):
@@ -262,6 +290,22 @@ def _upright(stream: BinaryIO | io.BytesIO, max_pixels: int, side: int | None) -
         image.info.pop("exif", None)  # else all of it is written anew
         ImageOps.exif_transpose(image, in_place=True)
     return image
+
+
+def _decoded_bytes(image: Image.Image, whole: int) -> int:
+    """Return about how many bytes decoding takes at its most; `whole`: pixels at full size."""
+    of_a_pixel = OF_OTHER_MODES
+    if image.mode in ("1", "L", "P"):
+        of_a_pixel = 1
+    if image.mode.startswith("I;16"):
+        of_a_pixel = 2
+    of_a_pixel += OF_RGB  # what it is turned into
+    if "transparency" in image.info:
+        of_a_pixel += OF_RGB
+    if image.format == "WEBP":
+        of_a_pixel += OF_WEBP
+    kept = OF_PROGRESSIVE * whole if "progressive" in image.info else 0
+    return of_a_pixel * image.width * image.height + kept
 
 
 def _to_rgb(image: Image.Image, fill: Colour) -> Image.Image:

@@ -50,8 +50,15 @@ def _item_photo(steps: Steps, row: int) -> SeenPhoto:
     wanted = bundle.runtime.preprocessing
     most = steps.service.settings.max_pixels
     try:
-        opened = bundle.open_photo(row)
-        photo = open_photo(opened, bundle.box(row), wanted.fill, most, wanted.size)
+        with steps.service.budget.shared(steps.end) as reserve:
+            photo = open_photo(
+                bundle.open_photo(row),
+                bundle.box(row),
+                wanted.fill,
+                most,
+                wanted.size,
+                reserve=reserve,
+            )
+            return see(photo, wanted)
     except PhotoError as error:
         raise HTTPException(404, "This item has no photo that can be read.") from error
-    return see(photo, wanted)

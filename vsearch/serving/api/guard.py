@@ -2,6 +2,7 @@ import asyncio
 import contextlib
 import logging
 import re
+import time
 import uuid
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -81,6 +82,7 @@ class _Exchange:
         self.state = Request(scope).state
         self.state.request_id = given_id if REQUEST_ID.fullmatch(given_id) else uuid.uuid4().hex
         self.state.bundle = guard.service.now
+        self.state.end = time.monotonic() + self.settings.request_s
 
     async def run(self) -> None:
         try:

@@ -85,4 +85,5 @@ async def one_item(steps: RequestSteps, id: Id) -> Item:
 def _thumbnail(steps: Steps, row: int, size: int) -> bytes:
     bundle = steps.bundle
     most = steps.service.settings.max_pixels
-    return thumbnail(bundle.open_photo(row), bundle.box(row), size, most)
+    with steps.service.budget.shared(steps.end) as reserve:
+        return thumbnail(bundle.open_photo(row), bundle.box(row), size, most, reserve)

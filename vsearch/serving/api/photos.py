@@ -7,7 +7,15 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from starlette.exceptions import HTTPException
 
-from vsearch.data.photos import Box, PhotoError, Preprocessing, open_photo, to_square
+from vsearch.data.photos import (
+    Box,
+    PhotoError,
+    Preprocessing,
+    Reserve,
+    open_photo,
+    to_square,
+    unlimited,
+)
 from vsearch.serving.messages import Region
 
 KINDS = "JPEG, PNG, WebP, GIF or BMP"
@@ -37,9 +45,15 @@ def check_kind(data: bytes) -> None:
 
 
 def decode(
-    data: bytes, preprocessing: Preprocessing, region: Region | None, max_pixels: int
+    data: bytes,
+    preprocessing: Preprocessing,
+    region: Region | None,
+    max_pixels: int,
+    reserve: Reserve = unlimited,
 ) -> SeenPhoto:
     """Return an uploaded photo, or the part of it in `region`, as the network gets it.
+
+    `reserve`: of `open_photo`.
 
     Raises:
         PhotoError: it is broken, has more than `max_pixels`, or nothing of it is in the region.
@@ -47,7 +61,7 @@ def decode(
     # a region is in pixels of the whole photo, so that must not be decoded at a fraction
     side = preprocessing.size if region is None else None
     try:
-        photo = open_photo(data, None, preprocessing.fill, max_pixels, side)
+        photo = open_photo(data, None, preprocessing.fill, max_pixels, side, reserve=reserve)
     except PhotoError as error:
         if isinstance(error.__cause__, UnidentifiedImageError):
             damaged = "it begins as a photo does, but is damaged. Find an intact copy."
@@ -74,9 +88,15 @@ def see(
     return SeenPhoto(to_square(part, preprocessing), box)
 
 
-def thumbnail(source: BinaryIO, box: Box | None, size: int, max_pixels: int) -> bytes:
+def thumbnail(
+    source: BinaryIO,
+    box: Box | None,
+    size: int,
+    max_pixels: int,
+    reserve: Reserve = unlimited,
+) -> bytes:
     """Return an item's photo (cut to its box) as a JPEG whose sides are at most `size` pixels."""
-    photo = open_photo(source, box, max_pixels=max_pixels, side=size)
+    photo = open_photo(source, box, max_pixels=max_pixels, side=size, reserve=reserve)
     photo.thumbnail((size, size))
     file = io.BytesIO()
     photo.save(file, "JPEG", quality=85)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vsearch.serving.api.batching import Batcher
+from vsearch.serving.api.decoding_budget import DecodingBudget
 from vsearch.serving.api.metrics import Metrics
 from vsearch.serving.api.served_bundle import ServedBundle, open_checked
 from vsearch.serving.api.settings import Settings
@@ -37,6 +38,7 @@ class Service:
             self.metrics.batches.observe,
         )
         self.metrics.waiting.set_function(lambda: self.batcher.waiting)
+        self.budget = DecodingBudget(settings.max_decoded_bytes)
         self.decoding = WorkerThreads("decode", settings.decode_threads, settings.max_waiting)
         self.thumbnails = WorkerThreads(
             "show a photo", settings.thumbnail_threads, settings.max_waiting

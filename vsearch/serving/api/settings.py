@@ -61,6 +61,8 @@ class Settings(BaseSettings):
     """longest body that is no multipart form; all requests wait while it is parsed"""
     max_pixels: Count = 50_000_000
     """most pixels of a photo"""
+    max_decoded_bytes: Count = 400_000_000
+    """bytes that photos may take together while they are decoded; a larger one is decoded alone"""
     max_requests: Count = 512
     """requests taken in at once; more get 503"""
     max_waiting: Count = 128

@@ -18,12 +18,14 @@ from vsearch.serving.messages import Region, SearchOptions, SearchReply, SearchR
 class Steps:
     """The steps of one request (decode, embed, search), each in its threads, and timed.
 
-    Every step may raise `Busy`. `bundle` is the one that was served when the request came.
+    Every step may raise `Busy`. `bundle` is the one that was served when the request came; `end`,
+    a `time.monotonic()`, is when the request is given up.
     """
 
     def __init__(self, request: Request) -> None:
         self.service: Service = request.app.state.service
         self.bundle: ServedBundle = request.state.bundle
+        self.end: float = request.state.end
         self.root_path = self.service.settings.root_path
         self._ms = {"decode": 0.0, "embed": 0.0, "search": 0.0}
 
@@ -48,11 +50,8 @@ class Steps:
     async def see(self, data: bytes, region: Region | None) -> SeenPhoto:
         """Return an uploaded photo as the network gets it, or raise a 415 or a PhotoError."""
         check_kind(data)
-        most = self.service.settings.max_pixels
         with self._timed("decode"):
-            return await self.service.decoding.run(
-                decode, data, self.bundle.runtime.preprocessing, region, most
-            )
+            return await self.service.decoding.run(self._see, data, region)
 
     async def embed(self, data: bytes, region: Region | None) -> np.ndarray:
         """Return an uploaded photo's unit vector, float32 (1, dim)."""
@@ -96,6 +95,11 @@ class Steps:
 
         query = await self.service.searching.run(self._combined, wanted, near, far, given)
         return await self.search(query, wanted, near + far, calibrated=False)
+
+    def _see(self, data: bytes, region: Region | None) -> SeenPhoto:
+        wanted = self.bundle.runtime.preprocessing
+        with self.service.budget.shared(self.end) as reserve:
+            return decode(data, wanted, region, self.service.settings.max_pixels, reserve)
 
     def _combined(
         self, wanted: SearchRequest, near: list[int], far: list[int], given: np.ndarray

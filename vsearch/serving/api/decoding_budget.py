@@ -1,0 +1,70 @@
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from vsearch.data.photos import PhotoError, Reserve
+from vsearch.serving.api.problems import Busy
+
+
+class DecodingBudget:
+    """Bytes that all photos in work at once may take, decoded.
+
+    Photos get their share in the order they ask. One that alone exceeds the budget gets all of it:
+    it is decoded while no other is.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.taken = 0
+        self._changed = threading.Condition()
+        self._asking: deque[object] = deque()
+
+    @contextmanager
+    def shared(self, end: float) -> Iterator[Reserve]:
+        """Yield `open_photo`'s `reserve`; what it took is given back after the block.
+
+        It waits until `end`, a `time.monotonic()`, and then raises Busy.
+        """
+        share = 0
+
+        def reserve(wanted: int) -> None:
+            nonlocal share
+            self.release(share)  # a photo may be begun anew
+            share = 0
+            share = self.acquire(wanted, end)
+
+        try:
+            yield reserve
+        except PhotoError as error:
+            if isinstance(error.__cause__, Busy):
+                raise error.__cause__ from None
+            raise
+        finally:
+            self.release(share)
+
+    def acquire(self, wanted: int, end: float) -> int:
+        """Wait until a photo's bytes fit; return how many are to be released, or raise Busy."""
+        share = min(wanted, self.most)
+        turn = object()
+        with self._changed:
+            self._asking.append(turn)
+            try:
+                left = end - time.monotonic()
+                if not self._changed.wait_for(lambda: self._fits(turn, share), max(0, left)):
+                    raise Busy("Other photos take all the memory. Try again later.")
+                self.taken += share
+            finally:
+                self._asking.remove(turn)
+                self._changed.notify_all()
+        return share
+
+    def release(self, share: int) -> None:
+        """Give bytes back."""
+        with self._changed:
+            self.taken -= share
+            self._changed.notify_all()
+
+    def _fits(self, turn: object, share: int) -> bool:
+        return self._asking[0] is turn and self.taken + share <= self.most
