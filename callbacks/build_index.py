@@ -25,9 +25,9 @@ from vsearch.reports.closing import show_closing
 from vsearch.reports.fit_report import IN_MANIFEST, TrainingHistory, fit_files, fit_report
 from vsearch.reports.grid import example_grid
 from vsearch.reports.tables import show
-from vsearch.training import final_evaluation
-from vsearch.training.distributed.ranks import from_rank_zero
-from vsearch.training.final_evaluation import BuiltIndex
+from vsearch.training import final_evaluator
+from vsearch.training.distributed.ranks import make_at_rank_zero
+from vsearch.training.final_evaluator import BuiltIndex
 
 
 class BuildIndex(Callback):
@@ -75,7 +75,7 @@ class BuildIndex(Callback):
             return
         # All ranks must ask for the folder at once.
         self.folder = Path(trainer.log_dir or trainer.default_root_dir) / "bundle"
-        if from_rank_zero(trainer, self.folder.exists):
+        if make_at_rank_zero(trainer, self.folder.exists):
             raise BundleError(f"{self.folder} exists already: move it away, or start a new run.")
         if trainer.is_global_zero:
             for pattern in ("*/", "*/checkpoints/"):
@@ -133,7 +133,7 @@ class BuildIndex(Callback):
 
         module = metric_learner(pl_module)
         data = catalog_data(trainer)
-        evaluator = final_evaluation.FinalEvaluator(data, trainer.strategy.root_device)
+        evaluator = final_evaluator.FinalEvaluator(data, trainer.strategy.root_device)
         with trainer.precision_plugin.forward_context():
             untrained = None
             if self._initial_weights:
@@ -141,18 +141,18 @@ class BuildIndex(Callback):
                     untrained = evaluator.score_untrained(module.backbone, self._initial_weights)
                 self._initial_weights = {}
 
-            epoch = final_evaluation.load_best_weights(module, checkpoint)
+            epoch = final_evaluator.load_best_weights(module, checkpoint)
             photos = evaluator.embed_test_photos(module.embedder, "best epoch")
             fingerprint = fingerprint_of(module.embedder)
             vectors = photos.gallery.embeddings
-            built = final_evaluation.build_index(self.index, vectors, fingerprint)
+            built = final_evaluator.build_index(self.index, vectors, fingerprint)
             evaluation = evaluator.evaluate(
                 module.embedder, photos, built, untrained, self.error_rate
             )
 
         epoch_s = median(self._epoch_seconds) if self._epoch_seconds else None
         history = TrainingHistory(self._metrics.rows(), epoch, epoch_s)
-        report = fit_report(evaluation, history, final_evaluation.network_of(module))
+        report = fit_report(evaluation, history, final_evaluator.network_of(module))
         self._write_bundle(trainer, built, evaluation, report)
         if self.export:
             self._export()

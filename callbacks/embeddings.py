@@ -6,7 +6,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from callbacks.run_objects import catalog_data, metric_learner
 from vsearch.data.embedding_parts import schema, table
-from vsearch.training.distributed.ranks import at_rank_zero
+from vsearch.training.distributed.ranks import gather_at_rank_zero
 
 
 class WriteEmbeddings(Callback):
@@ -34,7 +34,7 @@ class WriteEmbeddings(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Append one batch, of all ranks."""
-        made = at_rank_zero(trainer, [tuple(part.cpu().numpy() for part in outputs)])
+        made = gather_at_rank_zero(trainer, [tuple(part.cpu().numpy() for part in outputs)])
         if not trainer.is_global_zero:
             return
         rows, embeddings = made

@@ -120,7 +120,7 @@ def test_nothing_that_is_drawn_after_the_last_epoch_costs_the_bundle(
         raise ValueError("injected")
 
     monkeypatch.setattr("callbacks.build_index.export", broken)
-    monkeypatch.setattr("vsearch.training.final_evaluation.FinalEvaluator.score_untrained", broken)
+    monkeypatch.setattr("vsearch.training.final_evaluator.FinalEvaluator.score_untrained", broken)
     for stage in ("example_grid", "show_report", "show", "show_closing"):
         monkeypatch.setattr(f"callbacks.build_index.{stage}", broken)
     for stage in ("files.markdown", "html.report.report_html"):

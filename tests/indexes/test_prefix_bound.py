@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from indexes.test_faiss import unit
 
-from vsearch.indexes.prefix_bound import Prefix, bound_at, gamma, principal_axes, projection_error
+from vsearch.indexes.prefix_bound import Prefix, gamma, needed_for, principal_axes, projection_error
 
 
 def low_rank(n: int, dim: int, seed: int = 0) -> np.ndarray:
@@ -103,7 +103,7 @@ def test_added_removed_and_shortened_are_as_if_made_so():
     assert np.allclose(whole.shortened(3).rows, short.rows, atol=1e-6)
 
 
-def test_the_bound_at_a_distance_is_rounded_down_and_widens_with_the_limit():
-    assert float(bound_at(0.5, 1.0, 2048, 1e-5)) <= 0.25 - 1e-5 - 0.5 * gamma(2050, 2.0**-24) / 2
-    assert bound_at(0.5, 1.0, 2048, 1e-5) > bound_at(0.6, 1.0, 2048, 1e-5) > 0.19
-    assert bound_at(np.inf, 1.0, 2048, 1e-5) == -np.inf
+def test_the_needed_for_a_distance_is_rounded_down_and_widens_with_the_limit():
+    assert float(needed_for(0.5, 1.0, 2048, 1e-5)) <= 0.25 - 1e-5 - 0.5 * gamma(2050, 2.0**-24) / 2
+    assert needed_for(0.5, 1.0, 2048, 1e-5) > needed_for(0.6, 1.0, 2048, 1e-5) > 0.19
+    assert needed_for(np.inf, 1.0, 2048, 1e-5) == -np.inf

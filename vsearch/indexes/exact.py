@@ -17,7 +17,7 @@ import threadpoolctl
 from vsearch.indexes.base import Index
 from vsearch.indexes.exhaustive import Hits
 from vsearch.indexes.faiss import FaissIndex
-from vsearch.indexes.prefix_bound import Prefix, bound_at, principal_axes, projection_error
+from vsearch.indexes.prefix_bound import Prefix, needed_for, principal_axes, projection_error
 
 FILE = "prefix.npz"
 COMPONENTS = (32, 64, 96, 128, 192, 256)  # tried at build time
@@ -26,8 +26,8 @@ SAMPLE = 8192  # vectors that the principal axes are computed from
 TRIALS = 32  # searches that choose
 TRIAL_K = 11  # the first hit of an indexed vector is itself, so 11 for the tenth
 FEW = 2_000  # vectors below which nothing is gained
-FIRST = 64  # vectors beside the k best by the bound that are compared first
-CHUNK_BYTES = 4 << 20  # of bounds held at once: what stays in a cache
+FIRST = 64  # vectors, beside the k of the highest possible similarity, that are compared first
+CHUNK_BYTES = 4 << 20  # of highest similarities held at once: what stays in a cache
 NEVER = float("inf")
 logger = logging.getLogger(__name__)
 
@@ -44,10 +44,11 @@ class Nearest:
 class ExactIndex(Index):
     """The same hits as FAISS's IndexFlatL2, up to ties within rounding, for a fraction of the work.
 
-    From a vector's first principal components and the length of the rest follows a bound that its
-    distance can't fall below, rounding included (`prefix_bound`). A search compares the few vectors
-    of the best bounds. The k-th best of their distances is the limit: every other vector whose
-    bound is within it is compared too. Where that doesn't pay, the index is plain Flat.
+    From a vector's first principal components and the length of the rest follows the highest
+    similarity to a query that it can have, rounding included (`prefix_bound`). A search compares
+    the few vectors that can be the most similar. The k-th smallest of their distances is the limit:
+    every other vector that can be as near is compared too. Where that doesn't pay, the index is
+    plain Flat.
 
     Args:
         components: how many; 0: plain Flat; None: what is fastest for a sample of the vectors,
@@ -167,37 +168,37 @@ class ExactIndex(Index):
         for start in range(0, len(queries), size):
             chunk = queries[start : start + size]
             projected = self._prefix.project(chunk)
-            bounds = projected @ self._prefix.rows
+            highest = projected @ self._prefix.rows
             slacks = self._prefix.slack(projected)
-            for query, its_bounds, slack in zip(chunk, bounds, slacks, strict=True):
-                yield self._nearest(query, its_bounds, slack, k, among)
+            for query, its_highest, slack in zip(chunk, highest, slacks, strict=True):
+                yield self._nearest(query, its_highest, slack, k, among)
 
     def _nearest(
         self,
         query: np.ndarray,
-        bounds: np.ndarray,
+        highest: np.ndarray,
         slack: float,
         k: int,
         among: np.ndarray | None,
     ) -> Nearest:
-        """Compare a query (dim,) with as few vectors as the bounds (n,) on similarities allow.
+        """Compare a query (dim,) with as few vectors as the `highest` (n,) similarities allow.
 
-        `slack`: by how much rounding may have lowered the bounds.
+        `slack`: by how much rounding may have lowered these.
         """
         if among is not None:
-            bounds = bounds[among]
+            highest = highest[among]
 
-        # The vectors of the best bounds come first
-        place = len(bounds) - k - FIRST
-        bar = np.partition(bounds, place)[place] if place > 0 else -np.inf
-        first = np.flatnonzero(bounds >= bar)
+        # The vectors that can be the most similar come first
+        place = len(highest) - k - FIRST
+        bar = np.partition(highest, place)[place] if place > 0 else -np.inf
+        first = np.flatnonzero(highest >= bar)
         first_distances = self._distances(query, first if among is None else among[first])
 
-        # The others count if their bounds reach what the k-th best of those first ones has
+        # The others count if they can be as near as the k-th of those first ones
         limit = float(np.partition(first_distances, k - 1)[k - 1])
         wide = query.astype(np.float64)
-        others = np.flatnonzero(bounds >= bound_at(limit, float(wide @ wide), len(wide), slack))
-        others = others[bounds[others] < bar]
+        needed = needed_for(limit, float(wide @ wide), len(wide), slack)
+        others = np.flatnonzero((highest >= needed) & (highest < bar))
         other_distances = self._distances(query, others if among is None else among[others])
 
         positions = np.concatenate([first, others])
@@ -279,8 +280,8 @@ class ExactIndex(Index):
         """Return the batch size from which plain Flat is faster."""
         for size in BATCHES:
             batch = np.resize(queries, (size, queries.shape[1]))
-            with_bound_ms = _search_ms(self, batch)
-            if _search_ms(self._flat, batch) < with_bound_ms:
+            with_prefix_ms = _search_ms(self, batch)
+            if _search_ms(self._flat, batch) < with_prefix_ms:
                 return size
         return NEVER
 

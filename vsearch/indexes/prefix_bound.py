@@ -97,7 +97,7 @@ class Prefix:
         return 1.001 * share * self.longest * lengths + TINY
 
 
-def bound_at(distance_l2sq: float, square: float, dim: int, slack: float) -> np.float32:
+def needed_for(distance_l2sq: float, square: float, dim: int, slack: float) -> np.float32:
     """Return the computed s below which no vector is as near as a given distance, rounded down.
 
     A float32 sum of squared differences is off by g_{dim+2}(2^-24) of itself at most, whatever its

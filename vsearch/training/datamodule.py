@@ -26,7 +26,7 @@ from vsearch.training.checks.catalog_parts import (
     require_at_least,
 )
 from vsearch.training.dataset import Batch, PhotoDataset, augmented_batch
-from vsearch.training.distributed.ranks import from_rank_zero
+from vsearch.training.distributed.ranks import make_at_rank_zero
 from vsearch.training.module import MetricLearner
 from vsearch.training.samplers.base import BatchPlan
 from vsearch.training.samplers.batches import EpochBatches
@@ -130,7 +130,7 @@ class CatalogDataModule(LightningDataModule):
         if self._chooses_workers:
             self.num_workers = loaders.workers(trainer.num_devices)
         if not self._is_read:  # every photo is decoded: by one rank, not by all
-            self._take(from_rank_zero(trainer, self._read))
+            self._take(make_at_rank_zero(trainer, self._read))
         self._check_parts()
         self._write_split(trainer)
 

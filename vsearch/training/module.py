@@ -20,7 +20,7 @@ from vsearch.models.heads.base import Head
 from vsearch.training.batch_diagnostics import active_share, geometry
 from vsearch.training.dataset import Batch
 from vsearch.training.distributed.gather import joint
-from vsearch.training.distributed.ranks import at_rank_zero, from_rank_zero
+from vsearch.training.distributed.ranks import gather_at_rank_zero, make_at_rank_zero
 from vsearch.training.parameter_groups import parameter_groups, scale_rates
 from vsearch.training.samplers.batches import EpochBatches
 from vsearch.training.samplers.pk import PKPlan
@@ -108,7 +108,7 @@ class MetricLearner(LightningModule):
         self.lr_factors = lr_factors or {}
         # A wrong name is an error now, not after the catalog is read.
         parameter_groups(self.embedder, self.loss, self.lr_factors)
-        self._seen: list[tuple[np.ndarray, ...]] = []
+        self._embedded: list[tuple[np.ndarray, ...]] = []
 
     @property
     def backbone(self) -> Backbone:
@@ -186,7 +186,7 @@ class MetricLearner(LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep the embeddings of one val batch."""
-        self._seen.append(self._embed_batch(batch))
+        self._embedded.append(self._embed_batch(batch))
 
     def on_validation_epoch_end(self) -> None:
         """Log `val/loss` over fixed PK batches and how well val photos find each other."""
@@ -250,7 +250,7 @@ class MetricLearner(LightningModule):
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Keep the embeddings of one batch of queries (loader 0) or of the gallery (loader 1)."""
         loader = np.full(len(batch[1]), dataloader_idx)
-        self._seen.append((*self._embed_batch(batch), loader))
+        self._embedded.append((*self._embed_batch(batch), loader))
 
     def on_test_epoch_end(self) -> None:
         """Log how well test queries find items of their label in the gallery, by exact search."""
@@ -282,9 +282,9 @@ class MetricLearner(LightningModule):
 
     def _log_on_all_ranks(self, score: Callable[..., dict[str, float]]) -> None:
         """Let rank zero score what all ranks have embedded, and log its values on all of them."""
-        seen = at_rank_zero(self.trainer, self._seen)
-        self._seen.clear()
-        for name, value in from_rank_zero(self.trainer, lambda: score(*seen)).items():
+        gathered = gather_at_rank_zero(self.trainer, self._embedded)
+        self._embedded.clear()
+        for name, value in make_at_rank_zero(self.trainer, lambda: score(*gathered)).items():
             self.log(name, value, prog_bar=name in IN_PROGRESS_BAR, sync_dist=True)
 
 

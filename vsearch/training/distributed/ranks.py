@@ -12,7 +12,7 @@ class RankZeroError(Exception):
     """Rank zero failed, and says why; the others only end."""
 
 
-def from_rank_zero(trainer: Trainer, make: Callable[[], Made]) -> Made:
+def make_at_rank_zero(trainer: Trainer, make: Callable[[], Made]) -> Made:
     """Return, on every rank, what rank zero makes. Call it on all ranks.
 
     Raises:
@@ -35,7 +35,7 @@ def from_rank_zero(trainer: Trainer, make: Callable[[], Made]) -> Made:
     return made
 
 
-def at_rank_zero(
+def gather_at_rank_zero(
     trainer: Trainer, batches: Sequence[tuple[np.ndarray, ...]]
 ) -> tuple[np.ndarray, ...]:
     """Return the columns of all ranks' batches on rank zero, in `Shares`' order; () on the others.
