@@ -1,6 +1,9 @@
+import platform
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -143,3 +146,26 @@ def test_a_photo_that_does_not_fit_in_time_is_503(served):
     budget.release(share)
     assert upload(client, encoded(picture(3))).status_code == 200
     assert client.get("/v1/items/p1/image").status_code == 200
+
+
+def resident() -> int:
+    (line,) = re.findall(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(line) * 1024
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told to")
+def test_a_large_photos_memory_is_the_next_ones():
+    data = encoded(Image.new("RGB", (6000, 6000)))
+    budget = DecodingBudget(400_000_000)
+
+    def decode() -> None:
+        with budget.shared(later()) as reserve:
+            open_photo(data, side=32, reserve=reserve).resize((32, 32))
+
+    decode()
+    before = resident()
+    for _ in range(3):
+        thread = threading.Thread(target=decode)
+        thread.start()
+        thread.join()
+    assert resident() < before + 64_000_000  # a photo takes 288,000,000
