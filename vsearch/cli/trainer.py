@@ -23,8 +23,8 @@ from vsearch.models.heads.base import Head
 from vsearch.models.precision import quickest
 from vsearch.plain_text import on_terminal
 from vsearch.training.checks.checkpoint_files import check_checkpoint
+from vsearch.training.checks.component_errors import make_naming, naming, refused
 from vsearch.training.checks.config_errors import parse_error
-from vsearch.training.checks.part_errors import make_naming, naming, refused
 from vsearch.training.checks.preflight import check, check_devices, check_stored
 from vsearch.training.datamodule import CatalogDataModule
 from vsearch.training.distributed.ranks import RankZeroError

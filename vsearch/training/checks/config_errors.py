@@ -186,9 +186,9 @@ def _suggestion(name: str, known: list[str]) -> str:
 
 def _parameters(class_path: str) -> list[str]:
     module, _, name = class_path.rpartition(".")
-    part = getattr(sys.modules.get(module), name, None)
-    if not isinstance(part, type):
+    component = getattr(sys.modules.get(module), name, None)
+    if not isinstance(component, type):
         return []
-    found = ArgumentParser(exit_on_error=False).add_class_arguments(part, fail_untyped=False)
+    found = ArgumentParser(exit_on_error=False).add_class_arguments(component, fail_untyped=False)
     filled_in = ("params", "optimizer")
     return [name for name in found if "." not in name and name not in filled_in]

@@ -9,7 +9,7 @@ from pytorch_metric_learning.miners import TripletMarginMiner
 from torch import Tensor, nn
 
 from vsearch.errors import ConfigError
-from vsearch.training.checks.part_errors import inner_parts, refusal
+from vsearch.training.checks.component_errors import inner_components, refusal
 
 log = logging.getLogger(__name__)
 TRIPLETS = ("all", "hard", "semihard", "easy")  # with another word, the miner picks all
@@ -36,8 +36,8 @@ def dry_run(
     The batch is unit vectors (B, dim) with label codes (B,). What can't be copied isn't tried: a
     warning, and nothing returned.
     """
-    for key, part in {"model.loss": loss, **miners}.items():
-        _check_untyped(key, part)
+    for key, component in {"model.loss": loss, **miners}.items():
+        _check_untyped(key, component)
     try:
         loss, miners = copy.deepcopy((loss, dict(miners)))
     except Exception as error:
@@ -102,11 +102,11 @@ def _gradient(loss: nn.Module, mined: Any, embeddings: Tensor, labels: Tensor) -
     return gradient
 
 
-def _check_untyped(key: str, part: nn.Module | None) -> None:
+def _check_untyped(key: str, component: nn.Module | None) -> None:
     """Refuse text in place of objects, and unknown words: the library has no types."""
-    if part is None:
+    if component is None:
         return
-    for place, inner in inner_parts(part, key):
+    for place, inner in inner_components(component, key):
         for name in OBJECTS:
             value = getattr(inner, name, None)
             if isinstance(value, str):

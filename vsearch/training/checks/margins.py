@@ -7,7 +7,7 @@ from pytorch_metric_learning.losses import ArcFaceLoss, ContrastiveLoss, Triplet
 from torch import nn
 
 from vsearch.errors import ConfigError
-from vsearch.training.checks.part_errors import inner_parts
+from vsearch.training.checks.component_errors import inner_components
 
 MARGINS = ("margin", "pos_margin", "neg_margin")
 
@@ -23,24 +23,24 @@ def check_margins(loss: nn.Module) -> None:
     Without a triplet margin, photos that all lie at one point have no loss. ArcFace's margin is in
     degrees: below 1, it is an angle in radians or another loss's margin.
     """
-    for key, part in inner_parts(loss, "model.loss"):
-        _check_meaning(part, f"{key}.init_args.margin")
-        distance = getattr(part, "distance", None)
+    for key, inner in inner_components(loss, "model.loss"):
+        _check_meaning(inner, f"{key}.init_args.margin")
+        distance = getattr(inner, "distance", None)
         if not isinstance(distance, BaseDistance) or not any(
-            hasattr(part, name) for name in MARGINS
+            hasattr(inner, name) for name in MARGINS
         ):
             continue
         if not distance.normalize_embeddings:
             raise ConfigError(
                 f"{key}.init_args.distance.init_args.normalize_embeddings",
-                f"{type(part).__name__} has a margin and asks for un-normalised embeddings, but "
+                f"{type(inner).__name__} has a margin and asks for un-normalised embeddings, but "
                 "search ranks by cosine, so they always have unit length: remove this setting",
             )
         limits = _limits(distance)
-        for name, reason in _wrong(part, distance.is_inverted, *limits):
+        for name, reason in _wrong(inner, distance.is_inverted, *limits):
             raise ConfigError(
                 f"{key}.init_args.{name}",
-                f"{getattr(part, name)} {reason}: {type(distance).__name__} of unit vectors lies "
+                f"{getattr(inner, name)} {reason}: {type(distance).__name__} of unit vectors lies "
                 f"in {limits[0]:g}..{limits[1]:g}",
             )
 

@@ -30,21 +30,22 @@ def check_monitors(module: MetricLearner, trainer: Trainer, diagnosed: Iterable[
             monitoring.append((f"trainer.callbacks[{type(callback).__name__}].init_args", callback))
     packages = {type(callback).__module__.split(".")[0] for callback in callbacks}
     known = logged(diagnosed)
-    for key, part in monitoring:
-        if trainer.limit_val_batches == 0 and str(part.monitor).startswith("val/"):
+    for key, watcher in monitoring:
+        if trainer.limit_val_batches == 0 and str(watcher.monitor).startswith("val/"):
             raise ConfigError(
-                "trainer.limit_val_batches", f"0, but {key} looks at {part.monitor}: set it above 0"
+                "trainer.limit_val_batches",
+                f"0, but {key} looks at {watcher.monitor}: set it above 0",
             )
-        if part.monitor in known:
-            _check_mode(key, part.monitor, part.mode)
-        elif part.monitor is not None and getattr(part, "strict", True):
-            hint = _hint(part.monitor, known)
+        if watcher.monitor in known:
+            _check_mode(key, watcher.monitor, watcher.mode)
+        elif watcher.monitor is not None and getattr(watcher, "strict", True):
+            hint = _hint(watcher.monitor, known)
             if packages <= OURS:
-                raise ConfigError(f"{key}.monitor", f"nothing logs {part.monitor!r}; {hint}")
+                raise ConfigError(f"{key}.monitor", f"nothing logs {watcher.monitor!r}; {hint}")
             log.warning(
                 "%s.monitor: vsearch doesn't log %r, does a callback of yours? If not, %s",
                 key,
-                part.monitor,
+                watcher.monitor,
                 hint,
             )
 

@@ -12,17 +12,17 @@ from vsearch.class_paths import describe
 from vsearch.errors import ConfigError
 from vsearch.models.backbones.base import Backbone
 from vsearch.models.heads.base import Head
+from vsearch.training.checks.component_errors import inner_components, refusal
 from vsearch.training.checks.dry_run import Trial, dry_run
 from vsearch.training.checks.margins import check_margins
 from vsearch.training.checks.monitors import check_monitors
-from vsearch.training.checks.part_errors import inner_parts, refusal
 from vsearch.training.checks.training import check_training
 from vsearch.training.datamodule import CatalogDataModule
 from vsearch.training.module import MetricLearner
 
 
 def check(module: MetricLearner, data: CatalogDataModule, trainer: Trainer) -> None:
-    """Refuse, by a ConfigError, parts that can't work together; the catalog may be unread.
+    """Refuse, by a ConfigError, components that can't work together; the catalog may be unread.
 
     Two random photos go through the network, and a random PK batch of unit vectors through copies
     of miner and loss. Weights, memories and random generators stay as they are.
@@ -60,16 +60,19 @@ def check_devices(trainer: Trainer, use_distributed_sampler: bool, sync_batchnor
 
 def check_stored(backbone: Backbone, head: Head | None) -> None:
     """Refuse a backbone or head that lacks its base class's attributes or can't be described."""
-    for key, part, base in (("model.backbone", backbone, Backbone), ("model.head", head, Head)):
-        if part is None:
+    for key, network, base in (
+        ("model.backbone", backbone, Backbone),
+        ("model.head", head, Head),
+    ):
+        if network is None:
             continue
-        if missing := [name for name in base.__annotations__ if not hasattr(part, name)]:
-            reason = f"{type(part).__name__} must set {', '.join(missing)}: see {base.__name__}"
+        if missing := [name for name in base.__annotations__ if not hasattr(network, name)]:
+            reason = f"{type(network).__name__} must set {', '.join(missing)}: see {base.__name__}"
             raise ConfigError(key, reason)
         try:
-            part.spec() if isinstance(part, Backbone) else describe(part)
+            network.spec() if isinstance(network, Backbone) else describe(network)
         except Exception as error:
-            raise refusal(key, type(part), error) from error
+            raise refusal(key, type(network), error) from error
 
 
 def _check_trained(module: MetricLearner) -> None:
@@ -84,11 +87,11 @@ def _check_memory(module: MetricLearner, data: CatalogDataModule, world_size: in
     """Refuse a CrossBatchMemory that a batch of all devices doesn't fit into."""
     n_photos = data.classes_per_batch * data.photos_per_class * world_size
     batch = "P x K" if world_size == 1 else f"{world_size} devices x P x K"
-    for key, part in inner_parts(module.loss, "model.loss"):
-        if isinstance(part, CrossBatchMemory) and part.memory_size < n_photos:
+    for key, inner in inner_components(module.loss, "model.loss"):
+        if isinstance(inner, CrossBatchMemory) and inner.memory_size < n_photos:
             raise ConfigError(
                 f"{key}.init_args.memory_size",
-                f"{part.memory_size} is too small for a batch of {batch} = {n_photos} photos: set "
+                f"{inner.memory_size} is too small for a batch of {batch} = {n_photos} photos: set "
                 f"it to {n_photos} or more",
             )
 
@@ -118,9 +121,9 @@ def _check_embeddings(module: MetricLearner) -> None:
         raise refusal("model.backbone", type(module.backbone), error) from error
     module.train()
     if embeddings.shape != (2, embedder.dim):
-        part = "model.backbone" if embedder.head is None else "model.head"
+        key = "model.backbone" if embedder.head is None else "model.head"
         raise ConfigError(
-            part,
+            key,
             f"two photos gave values of shape {tuple(embeddings.shape)}, not (2, {embedder.dim})",
         )
 

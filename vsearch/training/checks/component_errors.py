@@ -33,8 +33,8 @@ NO_PLUGINS = {"vsearch", "callbacks", *sys.stdlib_module_names}
 
 
 @dataclass(frozen=True)
-class ConfiguredPart:
-    """A part of a configuration: an object that a class_path and init_args describe."""
+class Component:
+    """A component of a configuration: an object that a class_path and init_args describe."""
 
     key: str
     class_path: str
@@ -94,7 +94,7 @@ def make_naming(config: Namespace, refusals: list[ConfigError]) -> Callable[...,
 
     Where a setting may be of several types, jsonargparse keeps only the error's words.
     """
-    parts = list(_parts(config.as_dict(), ""))
+    components = list(_components(config.as_dict(), ""))
 
     def make(class_type: type, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -103,7 +103,7 @@ def make_naming(config: Namespace, refusals: list[ConfigError]) -> Callable[...,
             is_plain = type(error) is Exception  # as pytorch-metric-learning raises
             if not is_plain and not isinstance(error, REFUSALS):
                 raise
-            refusals.append(refusal(_key(parts, class_type, kwargs), class_type, error))
+            refusals.append(refusal(_key(components, class_type, kwargs), class_type, error))
             raise refusals[-1] from error
 
     return make
@@ -141,19 +141,19 @@ def _refusing(owner: object, function: str) -> str | None:
     return None
 
 
-def inner_parts(part: nn.Module, key: str) -> Iterator[tuple[str, Any]]:
+def inner_components(component: nn.Module, key: str) -> Iterator[tuple[str, Any]]:
     """Yield the module at `key` and those within it, such as a wrapped loss, with their keys."""
-    for name, inner in part.named_modules():
+    for name, inner in component.named_modules():
         steps = name.split(".") if name else []
         yield key + "".join(f".init_args.{step}" for step in steps), inner
 
 
-def _key(parts: list[ConfiguredPart], class_type: type, arguments: Mapping[str, Any]) -> str:
-    """Return the key of the part of this class; of several, of the one with these arguments."""
-    for part in parts:
-        same_class = part.class_path.rpartition(".")[2] == class_type.__name__
-        if same_class and _plain(part.init_args) <= _plain(arguments):
-            return part.key
+def _key(components: list[Component], class_type: type, arguments: Mapping[str, Any]) -> str:
+    """Return the key of the component of this class; of several, that with these arguments."""
+    for component in components:
+        same_class = component.class_path.rpartition(".")[2] == class_type.__name__
+        if same_class and _plain(component.init_args) <= _plain(arguments):
+            return component.key
     return f"{class_type.__module__}.{class_type.__qualname__}"
 
 
@@ -161,15 +161,15 @@ def _plain(arguments: Mapping[str, Any]) -> set[tuple[str, Any]]:
     return {pair for pair in arguments.items() if isinstance(pair[1], str | int | float)}
 
 
-def _parts(node: Any, key: str) -> Iterator[ConfiguredPart]:
+def _components(node: Any, key: str) -> Iterator[Component]:
     if isinstance(node, dict):
         class_path = node.get("class_path")
         if isinstance(class_path, str):
-            yield ConfiguredPart(key, class_path, node.get("init_args") or {})
+            yield Component(key, class_path, node.get("init_args") or {})
         for name, value in node.items():
-            yield from _parts(value, f"{key}.{name}".removeprefix("."))
+            yield from _components(value, f"{key}.{name}".removeprefix("."))
     elif isinstance(node, list):
         for item in node:
             if isinstance(item, dict):
                 class_name = str(item.get("class_path")).rpartition(".")[2]
-                yield from _parts(item, f"{key}[{class_name}]")
+                yield from _components(item, f"{key}[{class_name}]")

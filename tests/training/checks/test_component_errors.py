@@ -14,7 +14,13 @@ from vsearch.data.catalogs.base import CatalogError
 from vsearch.data.splits import SplitError
 from vsearch.errors import ConfigError
 from vsearch.models.freezing import find
-from vsearch.training.checks.part_errors import inner_parts, make_naming, naming, refusal, refused
+from vsearch.training.checks.component_errors import (
+    inner_components,
+    make_naming,
+    naming,
+    refusal,
+    refused,
+)
 from vsearch.training.datamodule import CatalogDataModule
 from vsearch.training.module import MetricLearner
 
@@ -63,7 +69,7 @@ def test_an_error_without_words_shows_the_line_that_failed():
 
     line = str(refusal("model.miner", Part, raised(bare)))
     assert line.startswith(
-        "model.miner: Part: AssertionError at `raise AssertionError` (test_part_errors.py"
+        "model.miner: Part: AssertionError at `raise AssertionError` (test_component_errors.py"
     )
     assert "KeyError 3 at `raise KeyError(3)`" in str(refusal("model.miner", Part, raised(missing)))
     assert str(refusal("model.miner", Part, ValueError())) == "model.miner: Part: ValueError"
@@ -72,18 +78,18 @@ def test_an_error_without_words_shows_the_line_that_failed():
 def test_the_line_of_a_plugins_file_is_told():
     calls = [lambda: [][1], lambda: json.loads("{"), lambda: torch.ones(2) @ torch.ones(3)]
     for call in calls:
-        place = f" (test_part_errors.py, line {call.__code__.co_firstlineno})"
+        place = f" (test_component_errors.py, line {call.__code__.co_firstlineno})"
         assert str(refusal("model.loss", Part, raised(call))).endswith(place)
 
 
 def test_the_lines_of_vsearchs_and_librarys_files_are_not_told():
     error = raised(partial(find, torch.nn.Linear(1, 1), ["layer9"]))
     while error.__traceback__.tb_frame.f_code.co_filename.endswith(
-        "test_part_errors.py"
+        "test_component_errors.py"
     ):  # as if called elsewhere
         error.__traceback__ = error.__traceback__.tb_next
     assert error.__traceback__ is not None
-    assert "test_part_errors.py, line" not in str(refusal("model.loss", Part, error))
+    assert "test_component_errors.py, line" not in str(refusal("model.loss", Part, error))
 
 
 def settings() -> Namespace:
@@ -155,7 +161,7 @@ def fit(callback: Callback) -> None:
 def test_a_callbacks_setup_is_named_an_inherited_one_too():
     error = raised(lambda: fit(Inherits()))
     assert str(error).startswith(
-        "trainer.callbacks[Inherits]: Inherits: not now (test_part_errors.py, line "
+        "trainer.callbacks[Inherits]: Inherits: not now (test_component_errors.py, line "
     )
     assert type(error) is ConfigError
     assert type(raised(lambda: fit(FailsLater()))) is ValueError
@@ -199,8 +205,8 @@ def test_a_refusal_is_found_behind_what_was_raised_from_it():
     assert wrapped(KeyError("a bug")) is None
 
 
-def test_inner_parts_have_their_keys():
+def test_inner_components_have_their_keys():
     loss = losses.CrossBatchMemory(losses.ContrastiveLoss(distance=LpDistance(power=2)), 8)
-    found = dict(inner_parts(loss, "model.loss"))
+    found = dict(inner_components(loss, "model.loss"))
     assert found["model.loss"] is loss
     assert found["model.loss.init_args.loss.init_args.distance"].power == 2
