@@ -15,6 +15,11 @@ from vsearch.reports.html.findings import read_findings
 
 REFUSED = "refused"
 SAME = "same answer"
+SHOWN = {
+    "search": "search RUN/bundle PHOTO",
+    "compare": "compare OTHER RUN",
+    "report": "report RUN",
+}
 
 
 def tries(ground: Ground, rng: np.random.Generator) -> Iterator[Tried]:
@@ -81,7 +86,7 @@ def numbers(bundle: Path) -> str:
 
 
 def again(file: Path, damage: Damage, verb: str, outcome: str) -> str:
-    """Return the line that tells how a fault comes about, RUN being a run of its own."""
+    """Return the line that tells how a fault comes about, RUN and OTHER being two of one fit."""
     python = "from pathlib import Path; from tests.adversarial.damage import Cut, Flip; "
     python += f"p = Path('RUN/{file}'); p.write_bytes({damage!r}.of(p.read_bytes()))"
-    return f'{outcome}: python -c "{python}"; python -m vsearch {verb} RUN'
+    return f'{outcome}: python -c "{python}"; python -m vsearch {SHOWN[verb]}'
