@@ -1,5 +1,7 @@
+import shutil
 import sys
 from itertools import count
+from pathlib import Path
 
 import pytest
 from project import Project
@@ -8,10 +10,22 @@ from benchmarks.battery import __main__ as battery
 from benchmarks.battery import damage, ground
 
 
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("battery")
+    Project(folder).run("fit")
+    return folder
+
+
 @pytest.fixture
-def ended(tmp_path, monkeypatch, capsys):
+def ended(fitted, monkeypatch, capsys):
     """Run the battery; return its exit status and what it printed."""
-    monkeypatch.setattr(ground, "fit", lambda folder: Project(folder).run("fit"))
+
+    def fit(folder: Path) -> Path:
+        shutil.copytree(fitted, folder, dirs_exist_ok=True)
+        return folder / "lightning_logs" / "version_0"
+
+    monkeypatch.setattr(ground, "fit", fit)
     monkeypatch.setattr(ground, "settle", lambda: None)
 
     def run(*words: str) -> tuple[int, str]:
