@@ -1,3 +1,4 @@
+import base64
 import struct
 import sys
 import warnings
@@ -494,6 +495,25 @@ def test_a_png_with_long_notes_is_intact(name: str, place: str) -> None:
     assert np.array_equal(np.asarray(open_photo(data)), PICTURE)
     with pytest.raises(PhotoError):
         open_photo(data[: data.index(b"IDAT") + 10])
+
+
+# 48 x 32 pixels, the left half red, the right blue; written by pillow-heif
+HEIC = base64.b64decode(
+    "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAX1tZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAA"
+    "AAAAAAAAACJpbG9jAAAAAERAAAEAAQAAAAABoQABAAAAAAAAADMAAAAjaWluZgAAAAAAAQAAABVpbmZlAgAAAAABAABo"
+    "dmMxAAAAAA5waXRtAAAAAAABAAAA/WlwcnAAAADdaXBjbwAAAHZodmNDAQNwAAAAkAAAAAAAHvAA/P34+AAADwNgAAEA"
+    "GEABDAH//wNwAAADAJAAAAMAAAMAHroCQGEAAQAqQgEBA3AAAAMAkAAAAwAAAwAeoCCBBZbq5Ka5uAhoMCAAAAMDIAAA"
+    "AwAhYgABAAZEAcFzwIkAAAATY29scm5jbHgAAQANAAaAAAAAFGlzcGUAAAAAAAAAQAAAAEAAAAAoY2xhcAAAADAAAAAB"
+    "AAAAIAAAAAH////wAAAAAv///+AAAAACAAAAEHBpeGkAAAAAAwgICAAAABhpcG1hAAAAAAAAAAEAAQWBAgMFhAAAADtt"
+    "ZGF0AAAALygBrwng44OcVP/5njf/fk7L2l1JVAj/xAE7yHX/4FVBtwsY3PH1E8PFcFgqtihw"
+)
+
+
+def test_a_heic_photo_is_read() -> None:
+    photo = np.asarray(open_photo(HEIC))
+    assert photo.shape == (32, 48, 3)
+    assert np.abs(photo[:, :20].mean((0, 1)) - (200, 30, 30)).max() < 4
+    assert np.abs(photo[:, 28:].mean((0, 1)) - (20, 30, 180)).max() < 4
 
 
 def test_a_heic_photo_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -271,7 +271,7 @@ def _upright(
     reserve: Reserve,
 ) -> Image.Image:
     image = _open(stream)
-    check_exif(image.info.get("exif", b""))
+    check_exif(image.info.get("exif") or b"")  # pi-heif has None
     if image.width * image.height > max_pixels:
         raise PhotoError(
             f"{image.width} x {image.height} pixels; {max_pixels:,} are allowed. Make it smaller."
