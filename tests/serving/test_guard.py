@@ -1,7 +1,9 @@
 import asyncio
+import errno
 import json
 import logging
 import socket
+import tempfile
 import threading
 import time
 
@@ -216,6 +218,22 @@ def hasty(monkeypatch):
 def test_a_body_that_does_not_come_is_given_up(made):
     reply = asked(create_app(made, Settings(body_s=0.2)), begun)
     assert (reply.status_code, reply.headers["connection"]) == (408, "close")
+
+
+def test_a_full_disk_is_no_mistake_of_who_uploads(client, monkeypatch, caplog):
+    def full(self) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    large = encoded(picture(1)) + bytes(2_000_000)  # not kept in memory
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile.SpooledTemporaryFile, "rollover", full)
+        reply = upload(client, large)
+    assert (reply.status_code, reply.headers["content-type"]) == (503, "application/problem+json")
+    assert "no room" in reply.json()["detail"]
+    assert int(reply.headers["retry-after"]) > 0
+    (said,) = [one.message for one in caplog.records if one.levelname == "ERROR"]
+    assert "No space left on device" in said
+    assert upload(client, large).status_code == 200
 
 
 @pytest.mark.parametrize("stuck", ["uploads", "thumbnails"])

@@ -2,6 +2,7 @@ import json
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
+from tempfile import gettempdir
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -57,6 +58,10 @@ async def _answer(request: Request, error: Exception) -> Response:
     request_id = request.state.request_id
     later = {"Retry-After": str(request.app.state.service.settings.retry_after_s)}
     match error:
+        case HTTPException(status_code=400, __cause__=OSError() as cause):  # as a body was read
+            logger.error(f"an upload can't be kept in {gettempdir()}: {cause}")
+            detail = "The service has no room for the upload now. Try again later."
+            return problem(503, detail, request_id, later)
         case HTTPException():
             return problem(error.status_code, _detail(error), request_id, error.headers)
         case RequestValidationError():
