@@ -149,6 +149,13 @@ def chunks(part: bytes, count: int) -> bytes:
     return _behind(encode(BLACK, "PNG"), 33, part * count)
 
 
+def blocks(part: bytes, count: int) -> bytes:
+    """A GIF with a block that comes often before its frame."""
+    data = encode(BLACK, "GIF")
+    palette = 3 * 2 ** ((data[10] & 7) + 1)
+    return _behind(data, 13 + palette, part * count)
+
+
 def _behind(data: bytes, start: int, part: bytes) -> bytes:
     return data[:start] + part + data[start:]
 
@@ -172,6 +179,10 @@ COSTLY: dict[str, Callable[[], bytes]] = {
     "colour profiles": lambda: chunks(_PROFILE, 50),
     "EXIF": lambda: chunks(chunk(b"eXIf", exif(1000, 1_000_000)), 1),
     "big-endian EXIF": lambda: chunks(chunk(b"eXIf", exif(1000, 1_000_000, ">")), 1),
+    "pieces": lambda: chunks(chunk(b"IDAT"), 200_000),
+    "extensions of a GIF": lambda: blocks(b"\x21\xfe\1x\0", 200_000),
+    "filling of a GIF": lambda: blocks(b"\0", 200_000),
+    "a GIF's comment in pieces": lambda: blocks(b"\x21\xfe" + b"\1x" * 200_000 + b"\0", 1),
     "EXIF of a WebP": lambda: encode(BLACK, "WEBP", exif=exif(1000, 1_000_000)),
     "runs": runs,
 }

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from adversarial.photos import BLACK, COSTLY, encode, scans
+from adversarial.photos import BLACK, COSTLY, blocks, chunk, chunks, encode, scans
 from PIL import Image
 
 from vsearch.data.decoding_work import check_work
@@ -37,6 +37,24 @@ def test_a_profile_and_a_comment_are_no_work_to_speak_of() -> None:
 def test_a_jpeg_behind_a_photo_does_not_count() -> None:
     data = encode(BLACK, "JPEG") + scans(2000, 2000)
     assert open_photo(data).size == BLACK.size
+
+
+def test_texts_and_pieces_as_cameras_and_editors_write_them_are_no_work_to_speak_of() -> None:
+    data = blocks(b"\x21\xff\x0bXMP DataXMP" + (b"\x40" + bytes(64)) * 20_000 + b"\0", 1)
+    assert open_photo(data).size == BLACK.size
+    data = chunks(chunk(b"IDAT"), 20_000)
+    check_work(io.BytesIO(data))
+
+
+@pytest.mark.parametrize("form", ["GIF", "WEBP"])
+def test_of_an_animation_only_the_first_frame_is_decoded(form: str) -> None:
+    frames = [Image.new("RGB", (1000, 1000), (shade, 0, 0)) for shade in (200, *range(100))]
+    file = io.BytesIO()
+    frames[0].save(file, form, save_all=True, append_images=frames[1:], lossless=True)
+    start = time.thread_time()
+    photo = open_photo(file.getvalue())
+    assert time.thread_time() - start < 0.5
+    assert photo.getpixel((500, 500)) == (200, 0, 0)
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])

@@ -13,6 +13,7 @@ from vsearch.errors import VsearchError
 MOST_SAMPLES = 2_000_000_000
 ARITHMETIC = 10  # times the work of Huffman codes
 MOST_PARTS = 10_000  # segments of a JPEG, chunks of a PNG: Pillow takes 7 us for each
+MOST_BLOCKS = 100_000  # pieces of a PNG's pixels; blocks before a GIF's first frame: 1 to 4 us each
 LONGEST_FILLING = 100_000  # bytes between a JPEG's segments, which Pillow skips one by one
 MOST_RUNS = 3_000_000  # bytes of a run-length coded BMP: Pillow takes 0.6 us for each
 
@@ -20,6 +21,7 @@ MARKER = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")  # without restarts, stuffed b
 END, SCAN, EXIF_SEGMENT = 0xD9, 0xDA, 0xE1
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # the others are tables
 ARITHMETIC_FRAMES = range(0xC9, 0xD0)
+GIF_HEAD, GIF_FRAME, GIF_EXTENSION, GIF_END = 13, 0x2C, 0x21, 0x3B
 EXIF = b"Exif\0\0"
 TAG_BYTES = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8)  # by TIFF's type of a value
 
@@ -39,7 +41,9 @@ class _Segment:
 
 
 def check_work(stream: BinaryIO) -> None:
-    """Refuse a JPEG, PNG or BMP that costs far more than its pixels; leave the stream as it was.
+    """Refuse a photo that costs far more to decode than its pixels; leave the stream as it was.
+
+    JPEG, PNG, GIF and BMP are looked through.
 
     Raises:
         TooMuchWork: what there is too much of.
@@ -50,6 +54,8 @@ def check_work(stream: BinaryIO) -> None:
         _check_jpeg(stream.read())
     elif start == b"\x89PNG\r\n\x1a\n":
         _check_png(stream)
+    elif start.startswith((b"GIF87a", b"GIF89a")):
+        _check_gif(stream.read())
     elif start.startswith(b"BM"):
         _check_bmp(stream.read())
     stream.seek(0)
@@ -119,11 +125,13 @@ def _segments(data: bytes) -> Iterator[_Segment]:
 
 def _check_png(stream: BinaryIO) -> None:
     stream.seek(8)
-    others = profiles = 0
+    pieces = others = profiles = 0
     while len(head := stream.read(8)) == 8 and head[4:] != b"IEND":
         length = int.from_bytes(head[:4])
+        pieces += head[4:] == b"IDAT"
         others += head[4:] != b"IDAT"
         profiles += head[4:] == b"iCCP"
+        _limit(pieces, MOST_BLOCKS, "pieces of its pixels")
         _limit(others, MOST_PARTS, "chunks")
         _limit(profiles, 1, "colour profile")
         if head[4:] == b"eXIf":
@@ -131,6 +139,22 @@ def _check_png(stream: BinaryIO) -> None:
             stream.seek(4, 1)
         else:
             stream.seek(length + 4, 1)
+
+
+def _check_gif(data: bytes) -> None:
+    blocks = 0
+    at = GIF_HEAD
+    if len(data) >= GIF_HEAD and data[10] & 0x80:  # a palette comes first
+        at += 3 * 2 ** ((data[10] & 7) + 1)
+    while at < len(data) and data[at] not in (GIF_FRAME, GIF_END):
+        is_extension = data[at] == GIF_EXTENSION
+        at += 2 if is_extension else 1  # anything else is filling
+        blocks += 1
+        while is_extension and at < len(data) and data[at]:
+            at += 1 + data[at]
+            blocks += 1
+        at += is_extension  # the empty block that ends it
+        _limit(blocks, MOST_BLOCKS, "blocks before its first frame")
 
 
 def _check_bmp(data: bytes) -> None:
