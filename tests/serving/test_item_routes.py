@@ -157,6 +157,25 @@ def test_only_regular_files_below_the_root_are_opened(
     assert upload(client, encoded(picture(3)), "/v1/explain", id=ids[0]).status_code == 200
 
 
+def test_photos_of_items_that_were_added_from_another_folder_are_below_a_named_one(
+    served, tmp_path, monkeypatch, caplog
+):
+    bundle = served_bundle(tmp_path / "bundle", 2)
+    elsewhere = tmp_path / "elsewhere" / "1.png"
+    elsewhere.parent.mkdir()
+    elsewhere.write_bytes((tmp_path / "photos" / "1.png").read_bytes())
+    paths = [tmp_path / "photos" / "0.png", elsewhere]
+    monkeypatch.setattr(ServedBundle, "photo", lambda self, row: paths[row])
+    refusing = served(bundle, photos_root=tmp_path / "photos")
+    ids = [item["id"] for item in refusing.get("/v1/gallery").json()["items"]]
+    assert refusing.get(f"/v1/items/{ids[1]}/image").status_code == 404
+    assert "--photo-folders" in caplog.text
+
+    taking = served(bundle, photos_root=tmp_path / "photos", photo_folders=str(elsewhere.parent))
+    for id in ids:
+        assert taking.get(f"/v1/items/{id}/image").status_code == 200
+
+
 def test_photos_whose_paths_can_not_be_looked_at_end_nothing(made, served, monkeypatch, caplog):
     """As with a folder that the service's user may not enter."""
     monkeypatch.setattr(ServedBundle, "photo", lambda self, position: Path("x" * 300))

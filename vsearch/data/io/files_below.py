@@ -1,6 +1,7 @@
 import errno
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,8 +15,8 @@ FLAGS = (
 )
 
 
-def open_below(root: Path, path: Path) -> BinaryIO:
-    """Open a file that lies below `root` once all links are resolved, and is a regular one.
+def open_below(roots: Iterable[Path], path: Path) -> BinaryIO:
+    """Open a regular file that lies below one of `roots` once all links are resolved.
 
     A device or a FIFO is never read, nor waited for.
 
@@ -24,11 +25,11 @@ def open_below(root: Path, path: Path) -> BinaryIO:
     """
     try:
         real = path.resolve(strict=True)
-        is_below = real.is_relative_to(root.resolve())
+        is_below = any(real.is_relative_to(root.resolve()) for root in roots)
     except (ValueError, RuntimeError) as error:  # a zero byte; links in a circle
         raise OSError(errno.EINVAL, str(error), str(path)) from error
     if not is_below:
-        raise PermissionError(errno.EPERM, f"lies outside {root}", str(path))
+        raise PermissionError(errno.EPERM, f"lies outside {', '.join(map(str, roots))}", str(path))
 
     file = os.open(real, FLAGS)
     try:

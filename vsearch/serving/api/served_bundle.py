@@ -1,4 +1,5 @@
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,14 +27,14 @@ class ServedBundle:
 
     Attributes:
         folder: where it was read; links resolved.
-        photos_root: the folder that items' photos lie below; no other files are opened as such.
+        photo_folders: what items' photos lie below; no other files are opened as such.
         precision: of the runtime, and why: `bfloat16: ...`.
         calibration: what scores are worth; None where nothing was calibrated.
         facets: what filters can ask.
     """
 
     folder: Path
-    photos_root: Path
+    photo_folders: tuple[Path, ...]
     searcher: Searcher
     precision: str
     calibration: Calibration | None
@@ -75,7 +76,7 @@ class ServedBundle:
         return Path(path) if path else None
 
     def open_photo(self, position: int) -> BinaryIO:
-        """Open an item's photo: a regular file below `photos_root`, links resolved.
+        """Open an item's photo: a regular file below `photo_folders`, links resolved.
 
         Raises:
             PhotoError: there is none that can be opened.
@@ -84,7 +85,7 @@ class ServedBundle:
         if path is None:
             raise PhotoError("this item has no photo.")
         try:
-            return open_below(self.photos_root, path)
+            return open_below(self.photo_folders, path)
         except OSError as error:
             raise PhotoError(f"{path}: {error}") from error
 
@@ -99,7 +100,8 @@ class ServedBundle:
         return (
             f"only {len(wanted) - len(missing)} of {len(wanted)} items' photos are there; "
             f"{self.photo(missing[0])} is not: name the folder that they lie below now, links "
-            "resolved, with --photos-root, which the service's user must be able to enter"
+            "resolved, with --photos-root (one of items added later, with --photo-folders), which "
+            "the service's user must be able to enter"
         )
 
     def _has_photo(self, position: int) -> bool:
@@ -116,8 +118,12 @@ def open_checked(
     precision: WantedPrecision = "float32",
     runtime: WantedName = "torch",
     threads: int = 0,
+    photo_folders: Sequence[Path] = (),
 ) -> tuple[ServedBundle, list[str]]:
     """Open a bundle as it stands and check lengths, SHA-256, fingerprint, and stored photos.
+
+    `photos_root`: the folder that photos lie below now; None: where they lay at the fit.
+    `photo_folders`: others, of items that were added later.
 
     Returns:
         It, and a line for each thing that was checked.
@@ -132,9 +138,10 @@ def open_checked(
     opened, chosen = open_chosen(folder, runtime, precision, threads, photos_root)
     searcher = replace(opened, hidden=hidden)
     alike = canaries.check(folder, chosen.runtime, searcher.manifest)
+    root = Path(photos_root or searcher.manifest.get("photos_root", ""))
     bundle = ServedBundle(
         folder=folder,
-        photos_root=Path(photos_root or searcher.manifest.get("photos_root", "")),
+        photo_folders=(root, *photo_folders),
         searcher=searcher,
         precision=chosen.why,
         calibration=calibration.read(folder, searcher.manifest),

@@ -89,6 +89,7 @@ class Service:
             settings.precision,
             settings.runtime,
             settings.runtime_threads,
+            settings.photo_folders,
         )
         logger.info("bundle checked", extra={"bundle": str(bundle.folder), "checked": checked})
         if missing := bundle.missing_photos():

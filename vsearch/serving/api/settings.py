@@ -47,6 +47,8 @@ class Settings(BaseSettings):
     """path under which the proxy offers the service"""
     photos_root: Path | None = None
     """folder that the photos lie below now; none: where they lay at the fit"""
+    photo_folders: Annotated[list[Path], NoDecode] = []
+    """other folders with photos, of items that were added later, comma-separated"""
     api_key: SecretStr | None = None
     """keys that are let in, separated by commas; none: everybody is"""
     admin_key: SecretStr | None = None
@@ -99,7 +101,7 @@ class Settings(BaseSettings):
     def _without_last_slash(cls, value: str) -> str:
         return value.rstrip("/")
 
-    @field_validator("plugins", "store_hosts", "cors_origins", mode="before")
+    @field_validator("plugins", "store_hosts", "photo_folders", "cors_origins", mode="before")
     @classmethod
     def _as_list(cls, value: Any) -> Any:
         return separated(value) if isinstance(value, str) else value
