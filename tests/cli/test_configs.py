@@ -178,7 +178,8 @@ def test_every_backbone_fits_the_demo_and_its_bundle_finds_a_photo_again(
     own = "vsearch.models.backbones.torchvision.TorchvisionBackbone"
     library = overlay.get("class_path", own).split(".")[-2]
     import_module(f"vsearch.models.backbones.{library}")  # there is such a library
-    pytest.importorskip(library, reason=f"needs the extra {library.replace('_', '-')}")
+    package = {"efficientnet_lite": "timm"}.get(library, library)
+    pytest.importorskip(package, reason=f"needs the extra {package.replace('_', '-')}")
     monkeypatch.chdir(tmp_path)
     smaller = {"weights": None, "image_size": 32, **STAND_INS.get(path.stem, {})}
     made = fit(
