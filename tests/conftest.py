@@ -52,6 +52,14 @@ def own_cache(tmp_path_factory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def without_waiting_for_the_disk() -> Iterator[None]:
+    """No test cuts the power, and checkpoints are large."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def without_exports() -> Iterator[None]:
     """Fits leave no ONNX: PyTorch's exporter takes seconds. Tests of it ask for
     `callbacks.build_index.export` themselves.

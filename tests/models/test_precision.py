@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from test_configs import TRIPLET, demo  # noqa: F401  (a fixture)
+from test_configs import TRIPLET, demo, shallow  # noqa: F401  (fixtures)
 
 from vsearch.cli.main import main
 from vsearch.models import precision
@@ -61,13 +61,20 @@ def fit(folder: Path, demo: dict[str, Any], *given: str) -> Path:  # noqa: F811
 @pytest.mark.parametrize(
     ("given", "expected"), [([], "bf16-mixed"), (["--trainer.precision", "32-true"], "32-true")]
 )
-def test_the_runs_config_says_which_precision_it_had(given, expected, demo, tmp_path, monkeypatch):  # noqa: F811
+def test_the_runs_config_says_which_precision_it_had(
+    given,
+    expected,
+    demo,
+    shallow,
+    tmp_path,
+    monkeypatch,  # noqa: F811
+):
     monkeypatch.setattr("vsearch.cli.trainer.quickest", lambda accelerator: "bf16-mixed")
     written = yaml.safe_load((fit(tmp_path, demo, *given) / "config.yaml").read_text())
     assert written["trainer"]["precision"] == expected
 
 
-def test_deterministic_runs_are_equal_bit_by_bit(demo, tmp_path):  # noqa: F811
+def test_deterministic_runs_are_equal_bit_by_bit(demo, shallow, tmp_path):  # noqa: F811
     words = ("--trainer.deterministic", "true")
     try:
         runs = [
