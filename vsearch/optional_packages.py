@@ -14,5 +14,6 @@ def require(module: str, extra: str) -> Any:
         return import_module(module)
     except ImportError as error:
         raise MissingPackage(
-            f"{module} can't be imported ({error}). `uv sync --extra {extra}` installs it."
+            f"{module} can't be imported ({error}). `uv sync --extra {extra}` installs it, "
+            f"or without a clone `pip install 'vsearch[{extra}]'`."
         ) from error

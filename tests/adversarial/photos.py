@@ -124,6 +124,29 @@ def scans(side: int, count: int, **options: Any) -> bytes:
     return data[:-2] + last * count + b"\xff\xd9"
 
 
+def scans_of_one_id(side: int, count: int) -> bytes:
+    """A progressive JPEG in which a small component and a large one share their id."""
+
+    def segment(kind: int, *body: int) -> bytes:
+        return b"\xff" + bytes([kind]) + struct.pack(">H", len(body) + 2) + bytes(body)
+
+    sides = struct.pack(">HH", side, side)
+    components = (1, 0x44, 0, 1, 0x11, 0, 3, 0x44, 0)
+    return b"".join(
+        [
+            b"\xff\xd8",
+            segment(0xDB, 0, *[16] * 64),
+            segment(0xC2, 8, *sides, 3, *components),
+            segment(0xC4, 0x00, 1, *[0] * 15, 0),
+            segment(0xC4, 0x10, 1, 1, *[0] * 14, 0xE0, 0),
+            segment(0xDA, 1, 1, 0, 0, 0, 0) + bytes(8),
+            segment(0xDA, 1, 3, 0, 0, 0, 0) + bytes(8),
+            (segment(0xDA, 1, 1, 0, 1, 63, 0x10) + bytes(96)) * count,
+            b"\xff\xd9",
+        ]
+    )
+
+
 def exif(tags: int, size: int, order: str = "<") -> bytes:
     """EXIF whose tags all say that the same bytes are theirs."""
     entries = [struct.pack(order + "HHII", 1000 + tag, 7, size, 8) for tag in range(tags)]
@@ -165,6 +188,7 @@ COSTLY: dict[str, Callable[[], bytes]] = {
     "scans": lambda: scans(5000, 200),
     "scans of a small photo": lambda: scans(200, 60_000),
     "scans with restarts": lambda: scans(5000, 200, restart_marker_rows=1),
+    "scans of one id": lambda: scans_of_one_id(6900, 650),
     "filled scans": lambda: scans(5000, 200).replace(b"\xff\xda", b"\xff\xff\xff\xda"),
     "arithmetic scans": lambda: scans(5000, 20).replace(b"\xff\xc2", b"\xff\xca", 1),
     "application segments": lambda: segments(b"\xff\xe5\0\2", 20_000),

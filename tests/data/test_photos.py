@@ -1,4 +1,5 @@
 import base64
+import os
 import struct
 import sys
 import warnings
@@ -507,6 +508,19 @@ HEIC = base64.b64decode(
     "AAAAIAAAAAH////wAAAAAv///+AAAAACAAAAEHBpeGkAAAAAAwgICAAAABhpcG1hAAAAAAAAAAEAAQWBAgMFhAAAADtt"
     "ZGF0AAAALygBrwng44OcVP/5njf/fk7L2l1JVAj/xAE7yHX/4FVBtwsY3PH1E8PFcFgqtihw"
 )
+
+
+@pytest.mark.parametrize("size", [(1, 65_536), (65_536, 1)])
+def test_a_photo_of_very_many_rows_is_refused(size: tuple[int, int]) -> None:
+    data = encode(Image.new("L", size))
+    with pytest.raises(PhotoError, match="65,535 a side are allowed"):
+        open_photo(data)
+
+
+def test_a_pipe_is_no_photo_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.jpg")
+    with pytest.raises(PhotoError, match="no regular file"):
+        open_photo(tmp_path / "a.jpg")
 
 
 def test_a_heic_photo_is_read() -> None:

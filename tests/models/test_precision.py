@@ -64,10 +64,10 @@ def fit(folder: Path, demo: dict[str, Any], *given: str) -> Path:  # noqa: F811
 def test_the_runs_config_says_which_precision_it_had(
     given,
     expected,
-    demo,
-    shallow,
+    demo,  # noqa: F811
+    shallow,  # noqa: F811
     tmp_path,
-    monkeypatch,  # noqa: F811
+    monkeypatch,
 ):
     monkeypatch.setattr("vsearch.cli.trainer.quickest", lambda accelerator: "bf16-mixed")
     written = yaml.safe_load((fit(tmp_path, demo, *given) / "config.yaml").read_text())

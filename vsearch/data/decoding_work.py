@@ -93,7 +93,7 @@ def _check_jpeg(data: bytes) -> None:
             shares = _shares(body[6 : 6 + 3 * count])
         elif segment.kind == SCAN and body:
             scanned = body[1 : 1 + 2 * body[0] : 2]
-            samples += factor * pixels * sum(map(shares.get, scanned, [1.0] * len(scanned)))
+            samples += factor * pixels * sum(shares.get(id, 1) for id in scanned)
             _limit(samples, MOST_SAMPLES, "samples in its scans")
         elif segment.kind == EXIF_SEGMENT and body.startswith(EXIF):
             exif += body.removeprefix(EXIF)
@@ -101,9 +101,12 @@ def _check_jpeg(data: bytes) -> None:
 
 
 def _shares(components: bytes) -> dict[int, float]:
-    areas = {}
-    for id, sampling, _ in zip(*[iter(components)] * 3, strict=False):
-        areas[id] = (sampling >> 4) * (sampling & 15)
+    """Return each id's share of the pixels; of components that share an id, the largest's."""
+    areas: dict[int, int] = {}
+    for start in range(0, len(components) - 2, 3):
+        id, sampling = components[start : start + 2]
+        area = (sampling >> 4) * (sampling & 15)
+        areas[id] = max(area, areas.get(id, 0))
     largest = max([1, *areas.values()])
     return {id: area / largest for id, area in areas.items()}
 

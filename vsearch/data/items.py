@@ -125,7 +125,7 @@ def table_bytes(items: Union[pa.Table, "pd.DataFrame"], root: str = "") -> bytes
 def as_frame(items: pa.Table) -> "pd.DataFrame":
     """Return an Arrow table as a DataFrame in which whole numbers and truth values stay such.
 
-    Beside missing values pandas would make them floats and objects.
+    Beside missing values, and in lists, pandas would make them floats and objects.
     """
     import pandas as pd
 
@@ -140,7 +140,11 @@ def as_frame(items: pa.Table) -> "pd.DataFrame":
         pa.uint64(): pd.UInt64Dtype(),
         pa.bool_(): pd.BooleanDtype(),
     }
-    return items.to_pandas(types_mapper=kinds.get, ignore_metadata=True)
+
+    def kept(kind: pa.DataType) -> Any:
+        return pd.ArrowDtype(kind) if pa.types.is_nested(kind) else kinds.get(kind)
+
+    return items.to_pandas(types_mapper=kept, ignore_metadata=True)
 
 
 def holds_bytes(kind: pa.DataType) -> bool:
@@ -227,6 +231,14 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
         return pa.float32()
     if pa.types.is_string_view(kind):
         return pa.string()
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(_plain_type(kind.value_type), kind.list_size)
+    if pa.types.is_large_list(kind):
+        return pa.large_list(_plain_type(kind.value_type))
+    if pa.types.is_list(kind):
+        return pa.list_(_plain_type(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_plain_type(field.type)) for field in kind])
     return kind
 
 

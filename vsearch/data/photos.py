@@ -16,6 +16,7 @@ from vsearch.data.io.object_stores import PlaceError, open_file
 from vsearch.errors import VsearchError
 
 MAX_PIXELS = 100_000_000
+LONGEST_SIDE = 65_535  # pixels; a JPEG's
 AVIF = ("AVIF",) if features.check("avif") else ()  # some systems build Pillow without it
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", *AVIF)
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -275,6 +276,10 @@ def _upright(
     if image.width * image.height > max_pixels:
         raise PhotoError(
             f"{image.width} x {image.height} pixels; {max_pixels:,} are allowed. Make it smaller."
+        )
+    if max(image.size) > LONGEST_SIDE:  # decoders take their time for each row
+        raise PhotoError(
+            f"{image.width} x {image.height} pixels; {LONGEST_SIDE:,} a side are allowed. Cut it."
         )
     whole = image.width * image.height
     if side is not None:

@@ -181,7 +181,8 @@ def test_photos_that_were_moved_are_asked_for_in_one_line_and_found_below_the_na
     ended = capsys.readouterr()
     assert json.loads(ended.out)[0]["hits"][0]["path"] == str(was / "3.png")
     assert ended.err.count("\n") == 1
-    assert f"such as {was / '3.png'}. Name the folder" in ended.err
+    assert f"such as {was / '3.png'}. Name with --photos-root" in ended.err
+    assert f"in place of {was} now" in ended.err
 
     main(["search", str(made), str(now / "3.png"), "-k", "1", "--photos-root", str(now), "--json"])
     ended = capsys.readouterr()

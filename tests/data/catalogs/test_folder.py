@@ -149,6 +149,35 @@ def test_a_name_that_cannot_be_shown_is_refused(root: Path, name: bytes) -> None
     assert str(refusal.value).isprintable()
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["train2017", "val2017"],
+        ["train_set", "test_set"],
+        ["Training_Data", "validation_data"],
+        ["Train ", "Test "],
+        ["holdout", "train"],
+        ["fold0", "fold1", "fold2"],
+        ["train", "val", "test", "misc"],
+    ],
+)
+def test_parts_of_a_split_have_many_names(tmp_path: Path, labels: list[str]) -> None:
+    for label in labels:
+        for number in range(2):
+            (tmp_path / label).mkdir(exist_ok=True)
+            (tmp_path / label / f"{number}.jpg").touch()
+    with pytest.raises(CatalogError, match="parts of a split, not labels"):
+        FolderCatalog(str(tmp_path)).read()
+
+
+def test_labels_that_only_sound_like_parts_are_labels(tmp_path: Path) -> None:
+    for label in ("trainers", "test tubes", "train", "folder"):
+        for number in range(2):
+            (tmp_path / label).mkdir(exist_ok=True)
+            (tmp_path / label / f"{number}.jpg").touch()
+    assert FolderCatalog(str(tmp_path)).read()["label"].nunique() == 4
+
+
 def test_links_in_circles_are_named(root: Path) -> None:
     (root / "shoes" / "x.jpg").symlink_to(root / "shoes" / "y.jpg")
     (root / "shoes" / "y.jpg").symlink_to(root / "shoes" / "x.jpg")

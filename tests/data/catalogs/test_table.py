@@ -1,6 +1,6 @@
 import json
 import os
-from datetime import date, time, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -399,7 +399,7 @@ def test_every_type_of_metadata_is_kept_searched_and_shown(
     [
         ({"thumb": [b"x", b"y"]}, "column 'thumb' holds bytes"),
         ({"deep": [[b"x"], None]}, "column 'deep' holds bytes"),
-        ({"label": [["a", "b"], ["a"]]}, "'label' must be text or numbers, and holds ndarray"),
+        ({"label": [["a", "b"], ["a"]]}, "'label' must be text or numbers, and holds list"),
         ({"id": [{"a": 1}, {"a": 2}]}, "'id' must be text or numbers, and holds dict"),
         ({"path": [b"x", b"y"]}, "'path' must be text or numbers, and holds bytes"),
         ({"id": [1e17, 2e17]}, "'id' holds floats of 16 digits"),
@@ -427,6 +427,41 @@ def test_a_renamed_column_may_not_meet_another(tmp_path: Path) -> None:
 def test_two_columns_of_one_name_are_refused(tmp_path: Path, header: str) -> None:
     with pytest.raises(CatalogError, match="two columns are, or would become, 'path'"):
         write(tmp_path, f"{header}\n1,a,b,c\n").read()
+
+
+def test_numbers_in_lists_and_structures_stay_what_they_are(tmp_path: Path) -> None:
+    large = 2**53 + 1
+    lists = pa.array([[1, None, large], None])
+    structures = pa.array([{"a": large}, {"a": None}])
+    items = parquet(tmp_path, {"sizes": lists, "frame": structures}).items()
+    kept = read_table(_stored(tmp_path, items))
+    assert kept["sizes"].to_pylist() == lists.to_pylist()
+    assert kept["frame"].to_pylist() == structures.to_pylist()
+
+
+def _stored(folder: Path, items: pd.DataFrame) -> Path:
+    (folder / "items.parquet").write_bytes(table_bytes(items))
+    return folder / "items.parquet"
+
+
+def test_nanoseconds_in_lists_become_what_python_has(tmp_path: Path) -> None:
+    times = pa.array([[datetime(2024, 1, 2)], None], pa.list_(pa.timestamp("ns")))
+    items = parquet(tmp_path, {"times": times}).items()
+    rows = plain_rows(read_table(_stored(tmp_path, items)), np.arange(2))
+    assert rows[0]["times"] == ["2024-01-02T00:00:00"]
+
+
+def test_dates_that_python_has_not_are_refused(tmp_path: Path) -> None:
+    times = pa.array([10**15, 0], pa.timestamp("s"))
+    with pytest.raises(CatalogError, match="column 'times' can't be kept"):
+        parquet(tmp_path, {"times": times}).items()
+
+
+def test_ids_that_differ_in_case_only_are_told_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path, PLAIN.replace("007,", "M1,").replace("8,", "m1,", 1)).items()
+    assert "2 ids differ from others only in case, and are kept apart: 'M1', 'm1'" in caplog.text
 
 
 def test_ids_that_became_floats_are_whole_again(

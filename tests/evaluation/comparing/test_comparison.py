@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from test_runs import LABELS, made, opened
+from test_runs import LABELS, made, opened, sealed
 
 from vsearch.evaluation.comparing.comparison import ComparisonError, compare
 from vsearch.evaluation.comparing.paired_bootstrap import paired_bootstrap
@@ -40,6 +40,7 @@ def test_queries_in_another_order_are_put_in_the_bases(tmp_path):
     path = tmp_path / "straight" / "version_1" / "bundle" / "queries.parquet"
     table = pd.read_parquet(path)
     table.sample(frac=1, random_state=3).to_parquet(path)
+    sealed(tmp_path / "straight" / "version_1")
     mixed = compare(
         *open_runs([tmp_path / "straight" / "version_0", tmp_path / "straight" / "version_1"])
     )
@@ -55,6 +56,7 @@ def test_a_gallery_in_another_order_is_the_same_gallery(tmp_path):
     made(tmp_path / "version_0", BASE)
     items = pd.read_parquet(made(tmp_path / "version_1", BETTER) / "bundle" / "items.parquet")
     items[::-1].to_parquet(tmp_path / "version_1" / "bundle" / "items.parquet")
+    sealed(tmp_path / "version_1")
     compare(*open_runs([tmp_path / "version_0", tmp_path / "version_1"]))
 
 

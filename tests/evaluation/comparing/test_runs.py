@@ -79,6 +79,7 @@ def made(
         (folder / "split.csv").write_text("\n".join(["id,label,split", *rows]))
     if axes is not None:
         (bundle / "report.json").write_text(json.dumps(report(axes)))
+    sealed(folder)
     return folder
 
 
@@ -217,6 +218,8 @@ def test_what_is_no_run_is_refused_by_its_name(folder, tmp_path):
 def test_a_damaged_file_is_refused_by_its_name(folder, name):
     path = folder / "bundle" / name
     path.write_bytes(path.read_bytes()[:20])
+    if name != "manifest.json":
+        sealed(folder)
     assert f"{path} can't be read" in refusal(folder)
 
 
@@ -233,6 +236,7 @@ def test_a_damaged_file_is_refused_by_its_name(folder, name):
 )
 def test_a_damaged_file_that_is_not_needed_is_refused_too(folder, name, content):
     (folder / name).write_text(content)
+    sealed(folder)
     assert f"{folder / name} can't be read" in refusal(folder)
 
 
@@ -262,12 +266,14 @@ def test_a_damaged_file_that_is_not_needed_is_refused_too(folder, name, content)
 )
 def test_a_table_that_can_not_be_right_is_refused(folder, name, damage, message):
     change(folder, name, damage(pd.read_parquet(folder / "bundle" / name)))
+    sealed(folder)
     assert message in refusal(folder)
 
 
 def test_metadata_of_the_gallery_may_be_missing(folder):
     items = pd.read_parquet(folder / "bundle" / "items.parquet")
     change(folder, "items.parquet", items.assign(price=np.nan))
+    sealed(folder)
     assert len(open_runs([folder])[0].items) == 6
 
 
@@ -310,6 +316,7 @@ def sealed(folder: Path) -> Path:
     path = bundle / "manifest.json"
     content = json.loads(path.read_text())
     path.unlink()
+    (bundle / "CURRENT").unlink(missing_ok=True)
     path.write_text(json.dumps({**content, "schema": SCHEMA, **measured(bundle)}))
     (bundle / "CURRENT").write_bytes(state_bytes(State(0, sha256(path)), []))
     return bundle
@@ -327,6 +334,17 @@ def test_no_flipped_bit_is_compared(tmp_path, name):
         (bundle / name).write_bytes(Flip(place, place % 8).of(whole))
         with pytest.raises(VsearchError):
             open_runs([bundle])
+
+
+def test_numbers_that_nothing_proves_are_not_compared(folder):
+    bundle = folder / "bundle"
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    (bundle / "manifest.json").write_text(
+        json.dumps({name: value for name, value in manifest.items() if name != "sha256"})
+    )
+    (bundle / "CURRENT").unlink()
+    with pytest.raises(VsearchError, match="no CURRENT, so that nothing proves its numbers"):
+        open_runs([bundle])
 
 
 @pytest.mark.parametrize("name", ["queries.parquet", "report.json"])

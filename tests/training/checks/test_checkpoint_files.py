@@ -16,7 +16,8 @@ DAMAGED = {
 
 @pytest.fixture
 def whole(tmp_path: Path) -> Path:
-    torch.save({"state_dict": {"a": torch.ones(100)}}, tmp_path / "best.ckpt")
+    saved = {"state_dict": {"a": torch.ones(100)}, "pytorch-lightning_version": "2.6"}
+    torch.save(saved, tmp_path / "best.ckpt")
     return tmp_path / "best.ckpt"
 
 
@@ -30,6 +31,20 @@ def test_a_damaged_checkpoint_is_named_with_one_to_take(whole: Path, name: str) 
     damaged.write_bytes(DAMAGED[name])
     with pytest.raises(ConfigError, match=r"last\.ckpt .* is damaged.* Take .*best\.ckpt\.$"):
         check_checkpoint(damaged)
+
+
+def test_a_changed_bit_is_noticed(whole: Path) -> None:
+    data = bytearray(whole.read_bytes())
+    data[data.index(torch.ones(100).numpy().tobytes()) + 200] ^= 1
+    whole.write_bytes(data)
+    with pytest.raises(ConfigError, match="is damaged"):
+        check_checkpoint(whole)
+
+
+def test_what_torch_wrote_for_something_else_is_no_checkpoint(tmp_path: Path) -> None:
+    torch.save({"a": 1}, tmp_path / "other.ckpt")
+    with pytest.raises(ConfigError, match="no checkpoint"):
+        check_checkpoint(tmp_path / "other.ckpt")
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])

@@ -87,17 +87,17 @@ def run(args: argparse.Namespace) -> None:
         for reason in bundle.unmet(args.where):
             print(on_terminal(f"vsearch search: {reason}"), file=sys.stderr)
 
-    _tell_of_missing_photos(answers)
+    _tell_of_missing_photos(answers, str(bundle.manifest.get("photos_root", "")))
 
 
-def _tell_of_missing_photos(answers: list[dict[str, Any]]) -> None:
+def _tell_of_missing_photos(answers: list[dict[str, Any]], root: str) -> None:
     """Say where no hit's photo is: a program that shows them would find none."""
     hits = [hit for answer in answers for hit in answer["hits"]]
     paths = [hit["path"] for hit in hits if hit["path"] and "://" not in hit["path"]]
     if paths and not any(os.access(path, os.R_OK) for path in paths):
         message = (
-            f"vsearch search: no hit's photo is where it should be, such as {paths[0]}. Name the "
-            "folder that they lie below now with --photos-root."
+            f"vsearch search: no hit's photo is where it should be, such as {paths[0]}. Name with "
+            f"--photos-root the folder that stands in place of {root} now."
         )
         print(on_terminal(message), file=sys.stderr)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from vsearch.data.io.object_stores import is_url
 from vsearch.data.items import BOX, RENAMED, REQUIRED, as_table, holds_bytes
@@ -117,7 +118,8 @@ def with_texts(items: pd.DataFrame, source: str) -> pd.DataFrame:
 def as_text(column: pd.Series, source: str) -> pd.Series:
     """Return values as text; a missing one stays missing, whole floats lose their `.0`."""
     held = column.dropna()
-    for value in held if column.dtype == object else ():
+    may_nest = column.dtype == object or isinstance(column.dtype, pd.ArrowDtype)
+    for value in held if may_nest else ():
         if isinstance(value, bytes | Iterable) and not isinstance(value, str):
             raise CatalogError(
                 f"{source}: column {column.name!r} must be text or numbers, and holds "
@@ -158,7 +160,9 @@ def _check_kinds(items: pd.DataFrame, source: str) -> None:
     """Refuse a column that a bundle can't keep, or a service can't show, before any training."""
     for name in items.columns.difference([*REQUIRED], sort=False):
         try:
-            kind = as_table(items[[name]]).schema.field(0).type
+            column = as_table(items[[name]])[0]
+            kind = column.type
+            _show(column)
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             reason = str(error).splitlines()[0]
             raise CatalogError(
@@ -172,6 +176,14 @@ def _check_kinds(items: pd.DataFrame, source: str) -> None:
             )
 
 
+def _show(column: pa.ChunkedArray) -> None:
+    """Make Python values of a column: not each has one, such as a date in the year 40000."""
+    if pa.types.is_nested(column.type) or pa.types.is_duration(column.type):
+        column.to_pylist()
+    elif pa.types.is_temporal(column.type):
+        pc.min_max(column).as_py()
+
+
 def refuse_repeated_ids(items: pd.DataFrame, source: str) -> None:
     """Raise a CatalogError if items share their id, also but for white space or Unicode's form."""
     advice = "Give every item an id of its own."
@@ -179,6 +191,10 @@ def refuse_repeated_ids(items: pd.DataFrame, source: str) -> None:
     plain = items["id"].str.strip().str.normalize("NFC")
     what = "share their id but for white space around it or the form of its letters"
     refuse(items, plain.duplicated(keep=False), source, what, advice)
+    alike = items["id"][plain.str.casefold().duplicated(keep=False)]
+    if len(alike):
+        message = "%s: %d ids differ from others only in case, and are kept apart: %s."
+        logger.warning(message, source, len(alike), ", ".join(map(repr, alike[:4])))
 
 
 def warn_of_like_labels(items: pd.DataFrame, source: str) -> None:

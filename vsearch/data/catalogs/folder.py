@@ -1,5 +1,6 @@
 import logging
 import os
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
@@ -19,10 +20,11 @@ SERVICE = {
     *("$recycle.bin", "recycler", "system volume information", "lost+found", "__macosx"),
     *("thumbs.db", "ehthumbs.db", "desktop.ini"),
 }
-SPLITS = {
-    *("train", "training", "val", "valid", "validation", "test", "testing", "dev", "eval"),
-    *("query", "gallery"),
-}
+# what parts of a split are called: train, val2017, test_set, fold3
+PART = re.compile(
+    r"(train(ing)?|val(id(ation)?)?|test(ing)?|dev|eval|holdout|query|gallery|fold|(un)?labell?ed)"
+    r"([ _-]?(set|data|images|photos|split|part))?[ _-]?\d*"
+)
 logger = logging.getLogger(__name__)
 
 
@@ -76,9 +78,11 @@ class FolderCatalog(Catalog):
         return drop_small_labels(items, self.min_images_per_label)
 
     def _refuse_splits(self, labels: set[str]) -> None:
-        if len(labels) > 1 and {label.lower() for label in labels} <= SPLITS:
+        parts = {label for label in labels if PART.fullmatch(label.strip().lower())}
+        has_train = any(label.strip().lower().startswith("train") for label in parts)
+        if len(parts) > 1 and (has_train or parts == labels):
             raise CatalogError(
-                f"FolderCatalog: the folders in {self.root} are called {', '.join(sorted(labels))}:"
+                f"FolderCatalog: the folders in {self.root} are called {', '.join(sorted(parts))}:"
                 " parts of a split, not labels. Put the labels' folders of all parts into one "
                 "folder; or write a table with the columns path, label and split, and read it with "
                 "TableCatalog and ColumnSplit."

@@ -5,14 +5,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
-# never waits for a FIFO's other end; the path is resolved already, so a link in it is a new one
+# never waits for a FIFO's other end
 FLAGS = (
     os.O_RDONLY
     | getattr(os, "O_NONBLOCK", 0)
-    | getattr(os, "O_NOFOLLOW", 0)
     | getattr(os, "O_NOCTTY", 0)
     | getattr(os, "O_BINARY", 0)
 )
+NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
 
 def open_below(roots: Iterable[Path], path: Path) -> BinaryIO:
@@ -31,9 +31,21 @@ def open_below(roots: Iterable[Path], path: Path) -> BinaryIO:
     if not is_below:
         raise PermissionError(errno.EPERM, f"lies outside {', '.join(map(str, roots))}", str(path))
 
-    file = os.open(real, FLAGS)
+    return open_regular(real, NO_LINK)  # the path is resolved already: a link in it is a new one
+
+
+def open_regular(path: Path, flags: int = 0) -> BinaryIO:
+    """Open a regular file; a device or a FIFO is never read, nor waited for.
+
+    Raises:
+        OSError: it can't be opened, or is something else.
+    """
+    file = os.open(path, FLAGS | flags)
     try:
-        if not stat.S_ISREG(os.fstat(file).st_mode):
+        kind = os.fstat(file).st_mode
+        if stat.S_ISDIR(kind):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(kind):
             raise OSError(errno.EINVAL, "no regular file", str(path))
         return os.fdopen(file, "rb")
     except BaseException:

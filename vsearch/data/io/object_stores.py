@@ -3,6 +3,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
+from vsearch.data.io.files_below import open_regular
 from vsearch.errors import VsearchError
 
 STORES = {
@@ -35,7 +36,7 @@ def open_file(place: str | Path) -> BinaryIO:
             or the package for it isn't installed.
         OSError: the local file can't be opened.
     """
-    return BytesIO(_fetch(str(place))) if is_url(place) else Path(place).open("rb")
+    return BytesIO(_fetch(str(place))) if is_url(place) else open_regular(Path(place))
 
 
 def check_readable(url: str) -> None:

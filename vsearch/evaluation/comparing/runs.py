@@ -131,11 +131,11 @@ def _checked(bundle: Path) -> dict[str, Any]:
     """
     manifest = _readable(bundle / MANIFEST, _json)
     with explained(bundle, f"reading {MANIFEST}"):
-        if (bundle / CURRENT).is_file():
-            manifest, _ = manifests(bundle, read_state(bundle)[0])
-        known = manifest.get("sha256")
+        if not (bundle / CURRENT).is_file():
+            raise RunError(f"{bundle} has no {CURRENT}, so that nothing proves its numbers.")
+        manifest, _ = manifests(bundle, read_state(bundle)[0])
         for name in (QUERIES, ITEMS, REPORT):
-            if known and (bundle / name).is_file():
+            if (bundle / name).is_file():
                 check_file(bundle, name, manifest)
     return manifest
 

@@ -46,7 +46,7 @@ class Settings(BaseSettings):
     root_path: str = ""
     """path under which the proxy offers the service"""
     photos_root: Path | None = None
-    """folder that the photos lie below now; none: where they lay at the fit"""
+    """the folder that stands in place of the photos' common one at the fit; none: that one"""
     photo_folders: Annotated[list[Path], NoDecode] = []
     """other folders with photos, of items that were added later, comma-separated"""
     api_key: SecretStr | None = None
