@@ -52,8 +52,11 @@ def new_items(
     embeddings: Path | None,
     fingerprint: str | None,
     runtime: WantedName = "auto",
+    root: str | None = None,
 ) -> NewItems:
     """Return items of a table or a folder, with embeddings from a file or of their photos.
+
+    `root`: what the table's paths start from; None: the table's folder.
 
     Raises:
         BundleError: the options make no sense together, or the embeddings are of another model.
@@ -67,7 +70,7 @@ def new_items(
     left_out: list[str] = []
     missing = 0
     if table is not None:
-        catalog = TableCatalog(str(table), min_images_per_label=1, missing_photos="drop")
+        catalog = TableCatalog(str(table), root, min_images_per_label=1, missing_photos="drop")
         items = checked(catalog.read(), str(table))
         if missing := catalog.report["missing_photos"]:
             left_out = [f"{missing} rows of {table} have no photo file"]

@@ -97,6 +97,17 @@ def test_a_table_with_missing_photos_says_how_many(made, capsys):
     assert "Added 2 items" in text
 
 
+def test_a_tables_paths_may_start_from_another_folder(made, capsys):
+    path = csv(made, range(30, 33))
+    moved = made.parent / "tables" / "new.csv"
+    moved.parent.mkdir()
+    path.rename(moved)
+    moved.write_text(moved.read_text().replace("photos/", f"{made.parent}/photos/"))
+    assert "lead out of" in ending(capsys, "add", made, "--table", moved)
+    text = index(capsys, "add", made, "--table", moved, "--root", made.parent)
+    assert "Added 3 items" in text
+
+
 def test_removing_what_is_not_there(made, capsys):
     message = ending(capsys, "remove", made, "p1", "nope")
     assert "1 of 2 ids are not in the bundle: 'nope'. Nothing was removed." in message

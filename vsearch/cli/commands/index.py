@@ -66,6 +66,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _declare_add(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--table", type=Path, help="CSV or Parquet with id, path, label and metadata")
+    verb.add_argument(
+        "--root", metavar="FOLDER", help="what the table's paths start from (default: its folder)"
+    )
     verb.add_argument("--folder", type=Path, help="a folder of photos for each label")
     verb.add_argument(
         "--embeddings",
@@ -126,7 +129,13 @@ def add(args: argparse.Namespace) -> None:
 
     with _changing(args.bundle) as live:
         new = new_items(
-            live, args.table, args.folder, args.embeddings, args.fingerprint, args.runtime
+            live,
+            args.table,
+            args.folder,
+            args.embeddings,
+            args.fingerprint,
+            args.runtime,
+            args.root,
         )
         if new.runtime:
             print(f"Embedded by {new.runtime}.")

@@ -227,7 +227,7 @@ class TableCatalog(Catalog):
             path != root and not path.startswith(inside) and not (self.own_root and is_url(path))
             for path in paths
         ]
-        advice = "Correct the paths, or set `root` in a YAML of the catalog to a folder above."
+        advice = "Correct the paths, or name a folder above as `root` (`index add --root`)."
         bad = pd.Series(outside, items.index, dtype=bool)
         refuse(items, bad, str(self.table), f"lead out of {self.root}", advice)
         return [
