@@ -44,7 +44,8 @@ def test_a_product_is_the_convolution_and_has_its_gradients(layer, size):
     maps = torch.randn(3, layer.in_channels, *size).to(memory_format=torch.channels_last)
     assert torch.allclose(as_product(layer, maps), naive(layer, maps), atol=1e-4)
     gradients = []
-    for way in (layer, lambda one: as_product(layer, one)):
+    # not `layer` itself: for such small maps PyTorch 2.15 writes beside its memory on some CPUs
+    for way in (lambda one: naive(layer, one), lambda one: as_product(layer, one)):
         given = maps.clone().requires_grad_()
         layer.zero_grad()
         (way(given).square().sum()).backward()
