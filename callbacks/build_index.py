@@ -78,7 +78,7 @@ class BuildIndex(Callback):
         if make_at_rank_zero(trainer, self.folder.exists):
             raise BundleError(f"{self.folder} exists already: move it away, or start a new run.")
         if trainer.is_global_zero:
-            for pattern in ("*/", "*/checkpoints/"):
+            for pattern in ("version_*/", "version_*/checkpoints/"):
                 forget_unfinished(self.folder.parent.parent, pattern)
         if self.baseline and trainer.is_global_zero:
             weights = metric_learner(pl_module).backbone.state_dict()

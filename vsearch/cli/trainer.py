@@ -15,6 +15,7 @@ from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 from rich import get_console
 
 from vsearch.cli.callbacks_path import join_callbacks
+from vsearch.data.io.object_stores import is_url
 from vsearch.errors import BundleError, ConfigError
 from vsearch.indexes.base import Index
 from vsearch.indexes.vector_store import VectorStoreIndex
@@ -130,7 +131,7 @@ class TrainerCLI(LightningCLI):
                 "'best' is known only inside the fit that kept it. Name the file, such as "
                 "lightning_logs/version_0/checkpoints/best.ckpt",
             )
-        if checkpoint not in KEPT and "://" not in checkpoint:
+        if checkpoint not in KEPT and not is_url(checkpoint):
             check_checkpoint(Path(checkpoint))
 
     def before_instantiate_classes(self) -> None:

@@ -174,16 +174,17 @@ def alike_ids(items: pa.Table, there: pa.Table) -> list[str]:
     An id that is written as it is there is none: it replaces that item.
     """
     ids = items["id"]
-    plain = _plain(ids)
+    plain = plain_ids(ids)
     alike = pc.and_not(
-        pc.is_in(plain, value_set=_plain(there["id"])), pc.is_in(ids, value_set=there["id"])
+        pc.is_in(plain, value_set=plain_ids(there["id"])), pc.is_in(ids, value_set=there["id"])
     )
     twice = repeated_ids(pa.table({"id": plain}))
     alike = pc.or_(alike, pc.is_in(plain, value_set=pa.array(twice, plain.type)))
     return ids.filter(alike).to_pylist()
 
 
-def _plain(ids: pa.ChunkedArray) -> pa.ChunkedArray:
+def plain_ids(ids: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Return ids without white space around them, in Unicode's composed form (NFC)."""
     return pc.utf8_normalize(pc.utf8_trim_whitespace(ids), form="NFC")
 
 

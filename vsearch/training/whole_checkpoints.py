@@ -5,6 +5,7 @@ import torch
 from lightning.pytorch.plugins import TorchCheckpointIO
 
 from vsearch.data.io.atomic import rewrite_file
+from vsearch.data.io.object_stores import is_url
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -22,7 +23,7 @@ class WholeCheckpoints(TorchCheckpointIO):
         Raises:
             OSError: it could not be written. The old one stands.
         """
-        if "://" in str(path):
+        if is_url(path):
             super().save_checkpoint(checkpoint, path, storage_options)
             return
         path = Path(path)

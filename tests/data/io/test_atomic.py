@@ -1,5 +1,6 @@
 import os
 import time
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,13 @@ def test_a_scratch_folder_is_on_the_same_disk_and_goes_whatever_happens(tmp_path
     with pytest.raises(KeyError):
         fail()
     assert list(target.parent.iterdir()) == []
+
+
+def test_what_another_process_has_just_taken_away_is_no_error(tmp_path, monkeypatch):
+    gone = tmp_path / ".making-bundle-gone"
+    monkeypatch.setattr(Path, "glob", lambda folder, pattern: iter([gone]))
+    with scratch_folder(tmp_path / "bundle") as scratch:
+        assert scratch.is_dir()
 
 
 def test_what_a_killed_process_left_goes_after_a_day(tmp_path):

@@ -310,7 +310,7 @@ def test_the_table_has_the_answered_queries_and_the_hits_that_are_there(tmp_path
     assert [row.tolist() for row in table["scores"]] == [[0.75, 0.5], [0.75]]
 
 
-def sealed(folder: Path) -> Path:
+def sealed(folder: Path) -> None:
     """Give a run that was written by hand what a fit writes: SHA-256 of the files and manifest."""
     bundle = folder / "bundle"
     path = bundle / "manifest.json"
@@ -319,7 +319,6 @@ def sealed(folder: Path) -> Path:
     (bundle / "CURRENT").unlink(missing_ok=True)
     path.write_text(json.dumps({**content, "schema": SCHEMA, **measured(bundle)}))
     (bundle / "CURRENT").write_bytes(state_bytes(State(0, sha256(path)), []))
-    return bundle
 
 
 @pytest.mark.parametrize(
@@ -327,7 +326,8 @@ def sealed(folder: Path) -> Path:
 )
 def test_no_flipped_bit_is_compared(tmp_path, name):
     values = {"precision_at_1": [1, 0, 1, 1, 0, 1]}
-    bundle = sealed(made(tmp_path / "version_0", values, axes={"colour": {"precision_at_1": 0.5}}))
+    axes = {"colour": {"precision_at_1": 0.5}}
+    bundle = made(tmp_path / "version_0", values, axes=axes) / "bundle"
     assert open_runs([bundle])[0].metrics == ["precision_at_1"]
     whole = (bundle / name).read_bytes()
     for place in np.linspace(0, len(whole) - 1, 40).astype(int):
@@ -349,7 +349,7 @@ def test_numbers_that_nothing_proves_are_not_compared(folder):
 
 @pytest.mark.parametrize("name", ["queries.parquet", "report.json"])
 def test_what_the_manifest_does_not_name_is_not_compared(folder, name):
-    bundle = sealed(folder)
+    bundle = folder / "bundle"
     content = json.loads((bundle / "manifest.json").read_text())
     content["sha256"].pop(name, None)
     (bundle / "manifest.json").write_text(json.dumps(content))

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vsearch.cli.arguments import add_bundle, positive
+from vsearch.data.io.object_stores import is_url
 from vsearch.errors import VsearchError
 from vsearch.plain_text import on_terminal
 
@@ -93,7 +94,7 @@ def run(args: argparse.Namespace) -> None:
 def _tell_of_missing_photos(answers: list[dict[str, Any]], root: str) -> None:
     """Say where no hit's photo is: a program that shows them would find none."""
     hits = [hit for answer in answers for hit in answer["hits"]]
-    paths = [hit["path"] for hit in hits if hit["path"] and "://" not in hit["path"]]
+    paths = [hit["path"] for hit in hits if hit["path"] and not is_url(hit["path"])]
     if paths and not any(os.access(path, os.R_OK) for path in paths):
         message = (
             f"vsearch search: no hit's photo is where it should be, such as {paths[0]}. Name with "

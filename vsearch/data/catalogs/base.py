@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vsearch.data.io.object_stores import is_url
-from vsearch.data.items import BOX, RENAMED, REQUIRED, as_table, holds_bytes
+from vsearch.data.items import BOX, RENAMED, REQUIRED, as_table, holds_bytes, plain_ids
 from vsearch.errors import VsearchError
 
 RESERVED = ("label_code", "content_hash")  # columns that a fit adds and takes out again
@@ -188,7 +188,7 @@ def refuse_repeated_ids(items: pd.DataFrame, source: str) -> None:
     """Raise a CatalogError if items share their id, also but for white space or Unicode's form."""
     advice = "Give every item an id of its own."
     refuse(items, items["id"].duplicated(keep=False), source, "share their id", advice)
-    plain = items["id"].str.strip().str.normalize("NFC")
+    plain = pd.Series(plain_ids(pa.array(items["id"])).to_pylist(), items.index)
     what = "share their id but for white space around it or the form of its letters"
     refuse(items, plain.duplicated(keep=False), source, what, advice)
     alike = items["id"][plain.str.casefold().duplicated(keep=False)]

@@ -3,7 +3,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO
@@ -88,22 +88,23 @@ def scratch_folder(beside: Path) -> Iterator[Path]:
 def forget_unfinished(folder: Path, pattern: str = "") -> None:
     """Take away what killed processes left in `folder`, or in its folders of a glob `pattern`."""
     for path in folder.glob(f"{pattern}{MAKING}*"):
-        if time.time() - path.stat().st_mtime < LEFT_AFTER_S:
-            continue
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        with suppress(OSError):  # another process may have been quicker, or own it
+            if time.time() - path.stat().st_mtime > LEFT_AFTER_S:
+                _take_away(path)
 
 
 def clean(bundle: Path, *folders: Path) -> None:
     """Take away what a writer that was killed left unfinished."""
     for folder in (bundle, *folders):
         for path in folder.glob(f"{MAKING}*"):
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+            _take_away(path)
+
+
+def _take_away(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def next_number(folder: Path) -> int:
