@@ -18,12 +18,13 @@ SIZES = (1_000_000, 10_000_000, 100_000_000, 1_000_000_000)
 # of a machine's memory, for the index: the rest is the items', the network's, the system's
 USABLE = 0.75
 MEASURED_AT = 39_000  # embeddings of 2,048 dimensions
-LINK_BYTES = 272  # of HNSW32, a vector: docs/search.md, 1,296 bytes at 256 dimensions less 1,024
+# docs/benchmarks-search.md: 1,296 bytes a vector of 256 dimensions in HNSW32, less 1,024
+LINK_BYTES = 272
 ID_BYTES = 8
 READS, READ_MS = (
     30,
     0.1,
-)  # vectors compared again that lie on the disk: docs/search.md, 3.0 ms more for 30
+)  # vectors compared again that lie on the disk: docs/benchmarks-search.md, 3.0 ms more for 30
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,9 @@ class Kind:
         spec: in FAISS's words.
         memory: bytes an item in memory, of an embedding's dimensions.
         mapped: bytes an item that are read from the disk when they are needed, likewise.
-        build_s: seconds to build it of MEASURED_AT embeddings, with one core (docs/search.md).
-        ms: a single search among them with one core (docs/search.md).
+        build_s: seconds to build it of MEASURED_AT embeddings, with one core, in
+            docs/benchmarks-search.md, as is `ms`.
+        ms: a single search among them with one core.
         growth: how many times as long a search takes among n items, of n / MEASURED_AT.
     """
 
@@ -144,7 +146,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--photos-per-s", type=float, default=121, help="and core (docs/speed.md: 242 with two)"
+        "--photos-per-s", type=float, default=121, help="and core (242 with two were measured)"
     )
     parser.add_argument("--dim", type=int, default=2048)
     parser.add_argument("--memory-gib", type=float, default=256, help="of a machine")

@@ -2,7 +2,7 @@ from pathlib import Path
 
 from vsearch.serving.api.settings import Settings
 
-TEXT = (Path(__file__).parents[2] / "docs" / "service.md").read_text()
+TEXT = (Path(__file__).parents[2] / "docs" / "service-settings.md").read_text()
 
 
 def test_all_settings_are_in_the_docs_with_their_defaults():

@@ -14,7 +14,7 @@ from vsearch.serving.api.search_routes import search_by_photo
 
 DOCS = Path(__file__).parents[2] / "docs"
 SERVING = (DOCS / "serving.md").read_text()
-CURLS = re.findall(r"^curl .*", (DOCS / "service.md").read_text() + SERVING, re.M)
+CURLS = re.findall(r"^curl .*", (DOCS / "service-settings.md").read_text() + SERVING, re.M)
 
 
 @pytest.fixture(scope="module")

@@ -178,7 +178,7 @@ def test_ctrl_c_leaves_nothing(catalog, tmp_path, monkeypatch, capsys):
 
 
 def test_the_manual_has_every_kind_and_default():
-    text = (Path(__file__).parents[3] / "docs" / "data-check.md").read_text()
+    text = (Path(__file__).parents[3] / "docs" / "check-your-data.md").read_text()
     assert not [kind for kind in KINDS if f"`{kind}`" not in text]
     flags = [f"--{field.name.replace('_', '-')} {field.default:g}`" for field in fields(Limits)]
     assert not [flag for flag in flags if flag not in text]

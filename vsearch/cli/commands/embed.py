@@ -4,7 +4,7 @@ OUT gets a manifest, which binds it to the bundle's fingerprint and to the catal
 parts/000000.parquet and so on, with id, label, embedding and content_hash of --part-size catalog
 rows each; and errors.csv with the photos that can't be read. Given again, after an end of any kind,
 the command makes the parts that are missing. `index add --embeddings OUT` adds them to a bundle,
-`shards` builds an index of them. See docs/large.md.
+`shards` builds an index of them. See docs/large-catalogs.md.
 """
 
 import argparse

@@ -5,7 +5,8 @@ The index is trained once, on a sample of the embeddings; the parts are added to
 of all at once. The bundle then has the items of the parts beside those that it had; an item that
 both have is replaced. Shards that are whole are kept: given again, the command goes on. Several
 machines take --step train, then --step add --share I/N on each, then --step join. Joins IVF with
-Flat, SQ, PQ or RaBitQ, and those alone; an index with `mmap: true` on the disk. See docs/large.md.
+Flat, SQ, PQ or RaBitQ, and those alone; an index with `mmap: true` on the disk. See
+docs/large-catalogs.md.
 """
 
 import argparse

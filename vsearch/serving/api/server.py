@@ -119,8 +119,8 @@ def check_address(settings: Settings) -> None:
     if host not in LOOPBACK and not settings.behind_proxy:
         raise CannotServe(
             f"host {host} is reached from outside, and uvicorn alone is no match for slow or many "
-            "clients. Put a proxy in front (see docs/service.md) and say --behind-proxy true, or "
-            "listen at 127.0.0.1."
+            "clients. Put a proxy in front (docs/service-settings.md) and say --behind-proxy true, "
+            "or listen at 127.0.0.1."
         )
     try:
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
