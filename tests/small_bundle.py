@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from vsearch.bundle.generations.manifest import model_of, read_fitted
 from vsearch.bundle.new_items import embed_photos
 from vsearch.bundle.writing import write_bundle
 from vsearch.data.embedding_parts import Parts
+from vsearch.data.views import View
 from vsearch.indexes.faiss import FaissIndex
 from vsearch.models.embedder import Embedder
 from vsearch.models.runtimes.torch import TorchRuntime
@@ -38,10 +40,12 @@ def fitted(
     factory: str = "Flat",
     stored: bool = True,
     seed: int = 0,
+    views: tuple[View, ...] = (),
     **extra: bytes,
 ) -> Path:
     torch.manual_seed(seed)
     embedder, items = Embedder(TinyBackbone()).eval(), table(folder.parent / "photos", range(n))
+    embedder.backbone.preprocessing = replace(embedder.preprocessing, views=views)
     index, vectors = FaissIndex(factory), embed_photos(TorchRuntime(embedder), items).embeddings
     index.build(vectors)
     kept = vectors if stored else None

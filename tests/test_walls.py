@@ -18,6 +18,7 @@ import pytest
 from small_bundle import fitted, photo
 
 from vsearch.cli.main import main
+from vsearch.data.views import Flip
 
 ROOT = Path(__file__).parents[1]
 TRAINING = {"torch", "torchvision", "lightning", "pytorch_metric_learning"}
@@ -79,7 +80,7 @@ def walled(words: list[object], without: set[str]) -> subprocess.CompletedProces
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory) -> Path:
-    folder = fitted(tmp_path_factory.mktemp("walls") / "bundle")
+    folder = fitted(tmp_path_factory.mktemp("walls") / "bundle", views=(Flip(),))
     main(["export", str(folder), "--format", "onnx"])
     return folder
 

@@ -10,7 +10,7 @@ from vsearch.errors import VsearchError
 PLAIN = (str, int, float, bool, type(None))
 NOT_IN_CONFIGS = ("builtins", "torch", "torch.nn.parameter")  # modules of classes: sets, tensors
 # What a bundle may name. Importing any other module may run anything: a bundle may be a stranger's.
-OWN = ("vsearch.models", "vsearch.indexes", "torch.nn", "torchvision.ops")
+OWN = ("vsearch.data.views", "vsearch.models", "vsearch.indexes", "torch.nn", "torchvision.ops")
 PLUGINS = "VSEARCH_PLUGINS"  # of the environment, so that processes which are started know it too
 
 

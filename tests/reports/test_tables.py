@@ -1,9 +1,10 @@
 from io import StringIO
 
 import pytest
-from made_up_report import changed, without
+from made_up_report import CHANGE, changed, estimate, without
 from rich.console import Console
 
+from vsearch.reports.html.render import render
 from vsearch.reports.table import Table
 from vsearch.reports.tables import (
     axes,
@@ -225,3 +226,33 @@ def test_figures_on_val_are_called_optimistic_and_only_they(report):
     report = changed(report, "protocol", "measured_on", value="val")
     assert "230 val photos" in markdown(report)
     assert "optimistic" in markdown(report)
+
+
+def test_views_stand_beside_what_they_cost(report):
+    assert "Views" not in markdown(report)
+    quality = {
+        "one_view": estimate(0.7),
+        "one_view_queries": estimate(0.72),
+        "all_views": estimate(0.75),
+        "gain": CHANGE,
+    }
+    views = {
+        "views": ["Flip"],
+        "labels": {"map_at_r": quality},
+        "photos_per_s": 51.2,
+        "one_view_photos_per_s": 98.6,
+    }
+    found = changed(report, "views", value=views)
+    text = markdown(found)
+    assert "by Flip: 51 photos of the gallery a second" in text
+    assert "instead of 99 with one view" in text
+    (row,) = rows_of(text.partition("## Views")[2].partition("##")[0], "map_at_r")
+    assert row[1:] == [
+        "0.700 [0.600, 0.750]",
+        "0.720 [0.620, 0.770]",
+        "0.750 [0.650, 0.800]",
+        "-0.010 [-0.020, +0.000]",
+    ]
+    page = render("headline.html", report=found, run=None, plots={})
+    assert "instead of 99 with one view" in page
+    assert "0.720" in page

@@ -19,7 +19,10 @@ class Mean(Runtime):
 
     def embed(self, photos: np.ndarray) -> np.ndarray:
         self.may.wait(10)
-        return photos.mean(axis=(2, 3), dtype=np.float32)
+        return self.embed_squares(photos)
+
+    def embed_squares(self, squares: np.ndarray) -> np.ndarray:
+        return squares.mean(axis=(2, 3), dtype=np.float32)
 
     def embed_positions(self, photos: np.ndarray) -> np.ndarray:
         return photos.astype(np.float32)

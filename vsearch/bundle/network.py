@@ -1,6 +1,5 @@
 import hashlib
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ def fingerprint(weights_sha256: str, preprocessing: Preprocessing, dim: int) -> 
     """Return the SHA-256, over all that makes embeddings, that binds a model to its index."""
     parts = {
         "weights": weights_sha256,
-        "preprocessing": asdict(preprocessing),
+        "preprocessing": preprocessing.to_json(),
         "dim": dim,
         "normalisation": "l2",
         "metric": "cosine",

@@ -4,15 +4,17 @@ import io
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
+from vsearch.class_paths import build, describe
 from vsearch.data.decoding_work import TooMuchWork, check_exif, check_work
 from vsearch.data.io.object_stores import PlaceError, open_file
+from vsearch.data.views import View
 from vsearch.errors import VsearchError
 
 MAX_PIXELS = 100_000_000
@@ -60,6 +62,7 @@ class Preprocessing:
         std: their standard deviation, on the same scale, above 0.
         interpolation: `bilinear` or `bicubic`, as Pillow does them (antialiased).
         fill: red, green and blue, 0..255, of the padding and behind transparency.
+        views: what is embedded beside the square as it is; or what `describe` says of them.
     """
 
     size: int
@@ -67,11 +70,14 @@ class Preprocessing:
     std: tuple[float, float, float]
     interpolation: str = "bilinear"
     fill: Colour = WHITE
+    views: tuple[View, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", tuple(map(float, self.mean)))
         object.__setattr__(self, "std", tuple(map(float, self.std)))
         object.__setattr__(self, "fill", tuple(self.fill))
+        views = [build(view, View) if isinstance(view, dict) else view for view in self.views]
+        object.__setattr__(self, "views", tuple(views))
         has_size = type(self.size) is int and 0 < self.size <= MOST_SIDE
         has_mean = len(self.mean) == 3 and all(map(math.isfinite, self.mean))
         has_std = len(self.std) == 3 and all(0 < s < math.inf for s in self.std)
@@ -82,6 +88,16 @@ class Preprocessing:
         is_known = self.interpolation in INTERPOLATIONS
         self._require(is_known, "interpolation", f"in {[*INTERPOLATIONS]}")
         self._require(has_fill, "fill", "three whole numbers 0..255")
+        has_views = all(isinstance(view, View) for view in views)
+        self._require(has_views, "views", "a list of views")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the arguments that make it again, as JSON values; without `views` if it has none,
+        as before there were any.
+        """
+        found = asdict(self)
+        del found["views"]
+        return {**found, "views": [*map(describe, self.views)]} if self.views else found
 
     def _require(self, holds: bool, field: str, wanted: str) -> None:
         if not holds:

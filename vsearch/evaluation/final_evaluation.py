@@ -61,6 +61,27 @@ class MeasuredCalibration:
 
 
 @dataclass(frozen=True)
+class ViewsScores:
+    """What views beside each photo as it is find and cost, by exact search, weights being equal.
+
+    Attributes:
+        views: their classes.
+        one_view: scores of photos as they are.
+        one_view_queries: of queries as they are, which search what all views made.
+        all_views: of all views of both.
+        photos_per_s: gallery photos decoded and embedded a second, with all views.
+        one_view_photos_per_s: the same of photos as they are.
+    """
+
+    views: list[str]
+    one_view: Scores
+    one_view_queries: Scores
+    all_views: Scores
+    photos_per_s: float
+    one_view_photos_per_s: float
+
+
+@dataclass(frozen=True)
 class FinalEvaluation:
     """How good the model of the best epoch is, and the index of its gallery.
 
@@ -75,8 +96,9 @@ class FinalEvaluation:
         index: see `evaluation.index_quality.quality`.
         calibration: what the scores are worth.
         naive_split: what a random split would have claimed, where copies make a difference.
-        photos_per_s: gallery photos decoded and embedded a second; None with a trunk cache, since
-            nothing is decoded then.
+        views: what the views are worth; None without any.
+        photos_per_s: gallery photos decoded and embedded a second; None where they came from a
+            trunk cache, since nothing is decoded then.
     """
 
     data: SplitData
@@ -89,4 +111,5 @@ class FinalEvaluation:
     index: dict[str, Any]
     calibration: MeasuredCalibration
     naive_split: NaiveSplitClaims | None
+    views: ViewsScores | None
     photos_per_s: float | None

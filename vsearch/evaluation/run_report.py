@@ -148,6 +148,26 @@ class Cost:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ViewsQuality:
+    """A label metric by views; `gain` is that of all views over one, paired by query."""
+
+    one_view: Estimate
+    one_view_queries: Estimate
+    all_views: Estimate
+    gain: Difference
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewsReport:
+    """What views find and cost: see `evaluation.final_evaluation.ViewsScores`; by metric."""
+
+    views: list[str]
+    labels: dict[str, ViewsQuality]
+    photos_per_s: float
+    one_view_photos_per_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Estimates:
     """A metric over queries (micro) and over labels (macro)."""
 
@@ -289,6 +309,7 @@ class RunReport:
     model: Model
     index: IndexReport
     cost: Cost | None = None
+    views: ViewsReport | None = None
     metrics: Metrics
     per_class: list[dict[str, Any]]
     axes: dict[str, AxisReport] = field(default_factory=dict)

@@ -1,9 +1,11 @@
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from vsearch.data.photos import Preprocessing
+from vsearch.data.views import embed_views
 from vsearch.models.backbones.base import Backbone
 from vsearch.models.backbones.cut import Cut, cut
 from vsearch.models.heads.base import Head
@@ -58,6 +60,19 @@ class Embedder(nn.Module):
         if photos.dtype == torch.uint8:
             photos = normalise(photos, self.preprocessing)
         return self(photos)
+
+    def embed_views(self, photos: Tensor) -> Tensor:
+        """Return the embeddings of photos, uint8 (B, 3, S, S), as they are stored and searched:
+        with the views of the preprocessing.
+        """
+        if not self.preprocessing.views:
+            return self.embed_photos(photos)
+
+        def embed(squares: np.ndarray) -> np.ndarray:
+            return self.embed_photos(torch.from_numpy(squares).to(photos.device)).cpu().numpy()
+
+        made = embed_views(embed, photos.cpu().numpy(), self.preprocessing.views)
+        return torch.from_numpy(made)
 
     def embed_maps(self, maps: Tensor) -> Tensor:
         """Return the embeddings of maps, float (B, C, h, w), that `cut`'s trunk made of photos.

@@ -26,8 +26,10 @@ def positions(embedder: Embedder, photos: Tensor) -> Tensor:
 
     Raises:
         ExplainError: the network pools otherwise than by the average, has no feature map, or has a
-            head that isn't linear.
+            head that isn't linear; or a photo is seen in several views.
     """
+    if embedder.preprocessing.views:
+        raise ExplainError("an embedding is the mean of several views: a score doesn't split")
     head = embedder.head
     if head is not None and not isinstance(head, LinearHead):
         raise ExplainError(f"the head {type(head).__name__} isn't linear: a score doesn't split")

@@ -1,4 +1,3 @@
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +52,7 @@ def described(embedder: Embedder) -> dict[str, Any]:
     return {
         "backbone": {**backbone.spec(), "origin": backbone.origin},
         "head": None if embedder.head is None else describe(embedder.head),
-        "preprocessing": asdict(embedder.preprocessing),
+        "preprocessing": embedder.preprocessing.to_json(),
         "dim": embedder.dim,
         "explains": can_split(embedder),
     }

@@ -70,6 +70,7 @@ def fit_report(
             embed_photos_per_s=evaluation.photos_per_s,
             bytes_per_vector=evaluation.index["bytes"] / evaluation.index["vectors"],
         ),
+        views=summary.views(evaluation.views),
         metrics=summary.metrics(trained.labels, labels_before),
         per_class=summary.per_class(trained.labels, data.label_names),
         axes=summary.axes(trained.axes, axes_before),

@@ -8,6 +8,7 @@ import pandas as pd
 
 from vsearch.evaluation.axes import AxesScores
 from vsearch.evaluation.comparing.paired_bootstrap import paired_bootstrap
+from vsearch.evaluation.final_evaluation import ViewsScores
 from vsearch.evaluation.metrics import means, summarise
 from vsearch.evaluation.run_report import (
     AxisMetric,
@@ -20,6 +21,8 @@ from vsearch.evaluation.run_report import (
     Metrics,
     Protocol,
     SkippedPhoto,
+    ViewsQuality,
+    ViewsReport,
 )
 from vsearch.evaluation.scoring import Scores
 from vsearch.evaluation.split_data import SplitData
@@ -115,6 +118,35 @@ def label_quality(served: Scores, exact: Scores | None) -> dict[str, LabelQualit
         )
         for name in LABELS
     }
+
+
+def views(found: ViewsScores | None) -> ViewsReport | None:
+    """Sum up what views find and cost."""
+    if found is None:
+        return None
+    labels = found.all_views.labels
+    kinds = {
+        kind: {name: scores.model[name] for name in LABELS}
+        for kind, scores in (
+            ("one_view", found.one_view),
+            ("one_view_queries", found.one_view_queries),
+            ("all_views", found.all_views),
+        )
+    }
+    means = {kind: summarise(values, labels) for kind, values in kinds.items()}
+    gains = paired_bootstrap(kinds["all_views"], kinds["one_view"], labels)
+    return ViewsReport(
+        views=found.views,
+        labels={
+            name: ViewsQuality(
+                **{kind: values[name]["micro"] for kind, values in means.items()},
+                gain=gains[name]["micro"],
+            )
+            for name in LABELS
+        },
+        photos_per_s=found.photos_per_s,
+        one_view_photos_per_s=found.one_view_photos_per_s,
+    )
 
 
 def protocol(data: SplitData, scores: Scores) -> Protocol:

@@ -1,7 +1,7 @@
 from rich.console import Console
 
 from vsearch.evaluation.naive_split import NaiveSplitClaims
-from vsearch.evaluation.run_report import AxisMetric, RunReport
+from vsearch.evaluation.run_report import AxisMetric, RunReport, ViewsReport
 from vsearch.plain_text import in_markdown
 from vsearch.reports.calibration_tables import reliability, sentences
 from vsearch.reports.index_tables import index_facts, index_sections
@@ -26,6 +26,26 @@ def headline(report: RunReport) -> Table:
             row += [interval(getattr(found[row[0]], kind)) for found in sides.values()]
             row.append(f"{getattr(metrics.chance[row[0]], kind):.3f}")
     return Table(header, rows)
+
+
+def views(found: ViewsReport) -> Table:
+    """Return what photos as they are and all their views find."""
+    rows = []
+    for metric, by in found.labels.items():
+        values = map(interval, (by.one_view, by.one_view_queries, by.all_views))
+        rows.append([metric, *values, interval(by.gain, "+.3f")])
+    return Table(["metric", "one view", "queries with one", "all views", "gain of all"], rows)
+
+
+def views_text(found: ViewsReport) -> str:
+    """Return what the table of `views` compares, and what all views cost."""
+    return (
+        f"Each photo is embedded as it is and by {', '.join(found.views)}: "
+        f"{found.photos_per_s:,.0f} photos of the gallery a second, decoded and embedded, instead "
+        f"of {found.one_view_photos_per_s:,.0f} with one view. What both find, with the same "
+        "weights and by exact search; queries with one view search the gallery of all views. The "
+        "gain, of all views over one, is paired by query."
+    )
 
 
 def per_class(report: RunReport) -> Table:
@@ -119,6 +139,8 @@ def markdown(report: RunReport) -> str:
         f"{len(report.per_class)} labels have a single query, which adds nothing to the interval).",
         headline(report).markdown(),
     ]
+    if report.views is not None:
+        sections += ["## Views", views_text(report.views), views(report.views).markdown()]
     if report.axes and report.graded is not None:
         sections += [
             "## Other axes",
@@ -166,5 +188,7 @@ def show(report: RunReport, console: Console | None = None) -> None:
     console = console or Console()
     facts(report).show("Measured", console)
     brief(report).show("Retrieval", console)
+    if report.views is not None:
+        views(report.views).show(views_text(report.views), console)
     if report.axes:
         brief_axes(report).show("Other axes", console)

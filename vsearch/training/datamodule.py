@@ -1,4 +1,5 @@
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -15,6 +16,7 @@ from vsearch.data.io.locks import one_at_a_time
 from vsearch.data.photos import Preprocessing
 from vsearch.data.reading import Items, read
 from vsearch.data.splits import Split, SplitError, StratifiedSplit, write_split
+from vsearch.data.views import View
 from vsearch.models.backbones.cut import Cut
 from vsearch.plain_text import in_spreadsheet
 from vsearch.training import loaders
@@ -55,6 +57,8 @@ class CatalogDataModule(LightningDataModule):
             by the workers.
         batch_augment: the same for whole batches on the device: modules that take float (B, 3, S,
             S), 0..1, and treat each photo in a way of its own, as kornia's do.
+        eval_views: what is embedded beside each photo as it is, once the network is trained: the
+            mean of all is what is indexed and searched. Validation sees photos as they are.
         eval_batch_size: photos embedded at a time outside training, on each device.
         num_workers: processes that decode photos; 0 decodes in the main process, by a thread per
             core. Null chooses: 2 beside a CPU that computes, most of the cores beside a GPU.
@@ -78,6 +82,7 @@ class CatalogDataModule(LightningDataModule):
         sampler: BatchPlan | None = None,
         augment: list[nn.Module] | None = None,
         batch_augment: list[nn.Module] | None = None,
+        eval_views: list[View] | None = None,
         eval_batch_size: int = 64,
         num_workers: int | None = 0,
         on_bad_image: Literal["skip", "error"] = "error",
@@ -101,6 +106,7 @@ class CatalogDataModule(LightningDataModule):
         self.sampler = sampler or PKPlan()
         self.augment = nn.Sequential(*augment) if augment else None
         self.batch_augment = nn.Sequential(*batch_augment) if batch_augment else None
+        self.eval_views = tuple(eval_views or ())
         self.eval_batch_size = eval_batch_size
         self.num_workers = loaders.workers() if num_workers is None else num_workers
         self.on_bad_image = on_bad_image
@@ -122,7 +128,7 @@ class CatalogDataModule(LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Read the catalog, write split.csv and skipped.csv, and tell the model how to validate.
 
-        It is told as well whether batches hold photos or maps.
+        It is told as well whether batches hold photos or maps, and which views are embedded.
         """
         trainer = self.trainer
         if trainer is None:
@@ -136,7 +142,8 @@ class CatalogDataModule(LightningDataModule):
 
         model = cast(MetricLearner, trainer.lightning_module)
         model.protocol = self.validation_protocol()
-        self._preprocessing = model.backbone.preprocessing
+        self._preprocessing = replace(model.backbone.preprocessing, views=self.eval_views)
+        model.backbone.preprocessing = self._preprocessing
         self._cut = None
         if self.trunk_cache is not None and trainer.state.fn == TrainerFn.FITTING:
             self._cut = model.embedder.cut
@@ -263,6 +270,12 @@ class CatalogDataModule(LightningDataModule):
         """
         settings = batches or {"batch_size": self.eval_batch_size}
         return self._loader(items, augmented=False, **settings)
+
+    def photo_loader(self, items: pd.DataFrame) -> DataLoader:
+        """Return what `loader` does, of photos even in a fit with a trunk cache."""
+        assert self._preprocessing is not None
+        photos = PhotoDataset(items, self._preprocessing)
+        return loaders.loader(photos, self.num_workers, batch_size=self.eval_batch_size)
 
     def train_dataloader(self) -> DataLoader:
         """Return the loader of the sampler's batches; an epoch is one pass over the train part."""

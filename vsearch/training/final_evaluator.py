@@ -1,4 +1,5 @@
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +17,11 @@ from vsearch.evaluation.final_evaluation import (
     MeasuredCalibration,
     Network,
     NetworkScores,
+    ViewsScores,
 )
 from vsearch.evaluation.index_quality import quality
 from vsearch.evaluation.reliability import measured
-from vsearch.evaluation.scoring import Embedded
+from vsearch.evaluation.scoring import Embedded, Scores
 from vsearch.evaluation.split_data import SplitData
 from vsearch.indexes.base import Index
 from vsearch.indexes.choice import BudgetError
@@ -111,11 +113,16 @@ class FinalEvaluator:
         self.data = data
         self.device = device
 
-    def embed_test_photos(self, embedder: Embedder, title: str) -> TestPhotos:
-        """Embed the test queries and the gallery; the progress bar says `title`."""
-        queries = self._embed(embedder, self.data.queries("test"), f"queries ({title})")
+    def embed_test_photos(
+        self, embedder: Embedder, title: str, one_view: bool = False
+    ) -> TestPhotos:
+        """Embed the test queries and the gallery; the progress bar says `title`.
+
+        `one_view`: leave out the views beside the photos as they are.
+        """
+        queries = self._embed(embedder, self.data.queries("test"), f"queries ({title})", one_view)
         start = time.perf_counter()
-        gallery = self._embed(embedder, self.data.gallery("test"), f"gallery ({title})")
+        gallery = self._embed(embedder, self.data.gallery("test"), f"gallery ({title})", one_view)
         return TestPhotos(queries, gallery, len(gallery) / (time.perf_counter() - start))
 
     def score_untrained(self, backbone: Backbone, weights: dict[str, Tensor]) -> NetworkScores:
@@ -154,17 +161,47 @@ class FinalEvaluator:
             index=_index_quality(built, photos),
             calibration=self._calibrate(embedder, photos, built.index, error_rate),
             naive_split=naive_split.claims_of_a_naive_split(data, trained, before),
-            photos_per_s=None if self.data.trunk_cache else photos.photos_per_s,
+            views=self._score_views(embedder, photos, exact or trained),
+            photos_per_s=None if self._embeds_maps else photos.photos_per_s,
         )
 
-    def _embed(self, embedder: Embedder, items: pd.DataFrame, what: str) -> Embedded:
+    def _score_views(
+        self, embedder: Embedder, photos: TestPhotos, all_views: Scores
+    ) -> ViewsScores | None:
+        """Score photos as they are, among each other and in the gallery of all views."""
+        views = embedder.preprocessing.views
+        if not views:
+            return None
+        one = self.embed_test_photos(embedder, "one view", one_view=True)
+        return ViewsScores(
+            views=[type(view).__name__ for view in views],
+            one_view=scoring.score_exactly(one.queries, one.gallery),
+            one_view_queries=scoring.score_exactly(one.queries, photos.gallery),
+            all_views=all_views,
+            photos_per_s=photos.photos_per_s,
+            one_view_photos_per_s=one.photos_per_s,
+        )
+
+    def _embed(
+        self, embedder: Embedder, items: pd.DataFrame, what: str, one_view: bool = False
+    ) -> Embedded:
         embedder.eval().to(self.device)
-        embed = embedder.embed_maps if self.data.gives_maps else embedder.embed_photos
-        loader = self.data.loader(items)
+        embed: Callable[[Tensor], Tensor]
+        if self._embeds_maps:
+            embed = embedder.embed_maps
+            loader = self.data.loader(items)
+        else:
+            embed = embedder.embed_photos if one_view else embedder.embed_views
+            loader = self.data.photo_loader(items)
         found = embed_loader(embed, loader, self.device, f"Embedding {what}")
         embedder.cpu()
         keys = self.data.exclusion_keys()[found.rows]
         return Embedded(found.embeddings, found.labels, keys)
+
+    @property
+    def _embeds_maps(self) -> bool:
+        """Whether a trunk cache saves work; it keeps maps of photos as they are, not of views."""
+        return self.data.gives_maps and not self.data.eval_views
 
     def _score_axes(self, hits: np.ndarray, photos: TestPhotos) -> AxesScores:
         data = self.data

@@ -185,8 +185,8 @@ class MetricLearner(LightningModule):
         }
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Keep the embeddings of one val batch."""
-        self._embedded.append(self._embed_batch(batch))
+        """Keep the embeddings of one val batch, of photos as they are."""
+        self._embedded.append(_as_arrays(self._embed(batch[0]), *batch[1:]))
 
     def on_validation_epoch_end(self) -> None:
         """Log `val/loss` over fixed PK batches and how well val photos find each other."""
@@ -249,8 +249,10 @@ class MetricLearner(LightningModule):
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Keep the embeddings of one batch of queries (loader 0) or of the gallery (loader 1)."""
-        loader = np.full(len(batch[1]), dataloader_idx)
-        self._embedded.append((*self._embed_batch(batch), loader))
+        photos, labels, rows = batch
+        loader = np.full(len(labels), dataloader_idx)
+        embeddings = self.embedder.embed_views(photos)
+        self._embedded.append((*_as_arrays(embeddings, labels, rows), loader))
 
     def on_test_epoch_end(self) -> None:
         """Log how well test queries find items of their label in the gallery, by exact search."""
@@ -267,8 +269,8 @@ class MetricLearner(LightningModule):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
         """Return the catalog rows (B,) and embeddings, float32 (B, dim), of one batch."""
-        inputs, _, rows = batch
-        return rows, self._embed(inputs)
+        photos, _, rows = batch
+        return rows, self.embedder.embed_views(photos)
 
     def _embed(self, inputs: Tensor) -> Tensor:
         """Return the embeddings of what the loaders give: photos or maps."""
@@ -276,16 +278,16 @@ class MetricLearner(LightningModule):
             return self.embedder.embed_maps(inputs)
         return self(inputs)
 
-    def _embed_batch(self, batch: Batch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        inputs, labels, rows = batch
-        return self._embed(inputs).cpu().numpy(), labels.cpu().numpy(), rows.cpu().numpy()
-
     def _log_on_all_ranks(self, score: Callable[..., dict[str, float]]) -> None:
         """Let rank zero score what all ranks have embedded, and log its values on all of them."""
         gathered = gather_at_rank_zero(self.trainer, self._embedded)
         self._embedded.clear()
         for name, value in make_at_rank_zero(self.trainer, lambda: score(*gathered)).items():
             self.log(name, value, prog_bar=name in IN_PROGRESS_BAR, sync_dist=True)
+
+
+def _as_arrays(*tensors: Tensor) -> tuple[np.ndarray, ...]:
+    return tuple(tensor.cpu().numpy() for tensor in tensors)
 
 
 def _means(stage: str, scores: Scores, names: Iterable[str]) -> dict[str, float]:

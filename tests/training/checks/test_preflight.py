@@ -10,6 +10,7 @@ from pytorch_metric_learning import losses, miners
 from tiny import TinyBackbone
 from torch import nn
 
+from vsearch.data.views import Flip, View
 from vsearch.errors import ConfigError
 from vsearch.models.heads.base import Head
 from vsearch.training.checks.preflight import check, check_devices
@@ -29,12 +30,15 @@ def checked(
     devices=1,
     wrap=False,
     sync=False,
+    views=None,
     **model,
 ) -> MetricLearner:
     module = MetricLearner(
         backbone or TinyBackbone(), loss or losses.TripletMarginLoss(0.3), miner, **model
     )
-    data = CatalogDataModule(colours, classes_per_batch=4, photos_per_class=k, sampler=sampler)
+    data = CatalogDataModule(
+        colours, classes_per_batch=4, photos_per_class=k, sampler=sampler, eval_views=views
+    )
     several = {"devices": devices, "use_distributed_sampler": wrap, "sync_batchnorm": sync}
     trainer = Trainer(
         accelerator="cpu",
@@ -259,3 +263,12 @@ def test_something_must_be_left_to_train(colours):
     frozen.requires_grad_(False)
     refused(colours, "model.backbone", "nothing is left to train", backbone=frozen)
     checked(colours, losses.ArcFaceLoss(4, 8), backbone=frozen)
+
+
+class Noise(View):
+    def __call__(self, squares):
+        return np.random.randint(0, 256, squares.shape).astype(np.uint8)
+
+
+def test_a_random_view_is_refused(colours):
+    refused(colours, "data.eval_views", "Noise gives another result", views=[Flip(), Noise()])

@@ -3,7 +3,7 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -75,7 +75,7 @@ def _fill(made: Path, live: Live, embedder: "Embedder", wanted: Wanted) -> None:
     photos = held(live, embedder.preprocessing, wanted.photos)
     metadata = {
         "fingerprint": live.fitted["fingerprint"],
-        METADATA: asdict(embedder.preprocessing),
+        METADATA: embedder.preprocessing.to_json(),
     }
     if wanted.name == "onnx":
         to_onnx(embedder, made, metadata)

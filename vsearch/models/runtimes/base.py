@@ -1,9 +1,11 @@
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
 from vsearch.data.photos import Preprocessing
+from vsearch.data.views import embed_views
 from vsearch.errors import VsearchError
 
 Name = Literal["torch", "onnx", "openvino"]
@@ -41,9 +43,16 @@ class Runtime(ABC):
     preprocessing: Preprocessing
     dim: int
 
-    @abstractmethod
     def embed(self, photos: np.ndarray) -> np.ndarray:
-        """Return unit vectors, float32 (B, dim), of photos, uint8 (B, 3, S, S); see `to_square`."""
+        """Return unit vectors, float32 (B, dim), of photos, uint8 (B, 3, S, S); see `to_square`.
+
+        Of each photo the mean over its views, if `preprocessing` has any.
+        """
+        return embed_views(self.embed_squares, photos, self.preprocessing.views)
+
+    @abstractmethod
+    def embed_squares(self, squares: np.ndarray) -> np.ndarray:
+        """Return unit vectors, float32 (B, dim), of squares, uint8 (B, 3, S, S), as they are."""
 
     @abstractmethod
     def embed_positions(self, photos: np.ndarray) -> np.ndarray:
@@ -54,6 +63,10 @@ class Runtime(ABC):
         Raises:
             ExplainError: the network has no such positions.
         """
+
+    def use_one_view(self) -> None:
+        """Embed photos as they are, from now on: queries that search what all views made."""
+        self.preprocessing = replace(self.preprocessing, views=())
 
     def use_gpu(self) -> bool:
         """Compute on a GPU, if the library can and there is one; return whether it does."""

@@ -59,9 +59,9 @@ class OnnxRuntime(Runtime):
         self.preprocessing = Preprocessing(**json.loads(metadata[METADATA]))
         self.dim = self.session.get_outputs()[0].shape[1]
 
-    def embed(self, photos: np.ndarray) -> np.ndarray:
-        """Return unit vectors, float32 (B, dim), of photos, uint8 (B, 3, S, S)."""
-        (vectors,) = self.session.run([OUTPUT], {INPUT: photos})
+    def embed_squares(self, squares: np.ndarray) -> np.ndarray:
+        """Return unit vectors, float32 (B, dim), of squares, uint8 (B, 3, S, S); see `Runtime`."""
+        (vectors,) = self.session.run([OUTPUT], {INPUT: squares})
         return np.asarray(vectors)
 
     def embed_positions(self, photos: np.ndarray) -> np.ndarray:

@@ -48,9 +48,9 @@ class OpenvinoRuntime(Runtime):
         self.preprocessing = Preprocessing(**json.loads(kept))
         self.dim = model.output(0).partial_shape[1].get_length()
 
-    def embed(self, photos: np.ndarray) -> np.ndarray:
-        """Return unit vectors, float32 (B, dim), of photos, uint8 (B, 3, S, S)."""
-        vectors = self.request.infer([photos])[self.compiled.output(OUTPUT)]
+    def embed_squares(self, squares: np.ndarray) -> np.ndarray:
+        """Return unit vectors, float32 (B, dim), of squares, uint8 (B, 3, S, S); see `Runtime`."""
+        vectors = self.request.infer([squares])[self.compiled.output(OUTPUT)]
         return np.array(vectors)  # a copy: the request writes into its own memory again
 
     def embed_positions(self, photos: np.ndarray) -> np.ndarray:

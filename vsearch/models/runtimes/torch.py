@@ -37,10 +37,10 @@ class TorchRuntime(Runtime):
         self.network.to("cuda")
         return True
 
-    def embed(self, photos: np.ndarray) -> np.ndarray:
-        """Return unit vectors, float32 (B, dim), of photos, uint8 (B, 3, S, S)."""
+    def embed_squares(self, squares: np.ndarray) -> np.ndarray:
+        """Return unit vectors, float32 (B, dim), of squares, uint8 (B, 3, S, S); see `Runtime`."""
         with NO_TRACING, torch.inference_mode():
-            return self.network(self._inputs(photos)).cpu().numpy()
+            return self.network(self._inputs(squares)).cpu().numpy()
 
     def embed_positions(self, photos: np.ndarray) -> np.ndarray:
         """Return each position's embedding, float32 (B, dim, h, w); see `Runtime`."""

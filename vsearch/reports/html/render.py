@@ -5,6 +5,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from vsearch.reports.tables import views_text
+
 FOLDER = Path(__file__).parent
 
 
@@ -24,7 +26,9 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals.update(asset=asset, plotly_js=plotly_js)
-    made.filters.update(share=share, percent=percent, metric_name=metric_name)
+    made.filters.update(
+        share=share, percent=percent, metric_name=metric_name, views_text=views_text
+    )
     return made
 
 

@@ -9,7 +9,8 @@ from pytorch_metric_learning.losses import CrossBatchMemory
 from torch import Tensor, nn
 
 from vsearch.class_paths import describe
-from vsearch.errors import ConfigError
+from vsearch.data.views import check_views
+from vsearch.errors import ConfigError, VsearchError
 from vsearch.models.backbones.base import Backbone
 from vsearch.models.heads.base import Head
 from vsearch.training.checks.component_errors import inner_components, refusal
@@ -32,6 +33,7 @@ def check(module: MetricLearner, data: CatalogDataModule, trainer: Trainer) -> N
     check_training(module, trainer)
     check_margins(module.loss)
     _check_memory(module, data, trainer.world_size)
+    _check_views(module, data)
 
     with isolate_rng(include_cuda=False):
         torch.default_generator.manual_seed(0)  # the CPU's alone, which is put back
@@ -94,6 +96,13 @@ def _check_memory(module: MetricLearner, data: CatalogDataModule, world_size: in
                 f"{inner.memory_size} is too small for a batch of {batch} = {n_photos} photos: set "
                 f"it to {n_photos} or more",
             )
+
+
+def _check_views(module: MetricLearner, data: CatalogDataModule) -> None:
+    try:
+        check_views(data.eval_views, module.embedder.preprocessing.size)
+    except VsearchError as error:
+        raise ConfigError("data.eval_views", str(error)) from error
 
 
 def _check_gradients(

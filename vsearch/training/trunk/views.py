@@ -1,7 +1,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,8 @@ def trunk_key(cut: Cut, preprocessing: Preprocessing, precision: str) -> str:
 
     The precision is what it computes in, as the trainer names it.
     """
-    known = [FORMAT, list(cut.names), str(cut.trunk), asdict(preprocessing), precision]
+    plain = replace(preprocessing, views=())  # a map is of the photo as it is
+    known = [FORMAT, list(cut.names), str(cut.trunk), plain.to_json(), precision]
     found = hashlib.sha256(json.dumps(known).encode())
     for name, value in cut.trunk.state_dict().items():
         found.update(name.encode())
