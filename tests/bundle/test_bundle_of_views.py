@@ -107,3 +107,20 @@ def test_items_are_added_embedded_and_verified_with_views(tmp_path, capsys):
     wanted = mean(made, squares)
     assert np.allclose(opened.index.vectors(np.array([30, 31])), wanted, atol=1e-5)
     assert np.allclose(open_parts(tmp_path / "out").vectors(np.arange(2)), wanted, atol=1e-3)
+
+
+def test_a_query_may_have_one_view(bundle, capsys):
+    query = bundle.parent / "photos" / "3.png"
+    scores = {}
+    for words in ([], ["--one-view"]):
+        main(["search", str(bundle), str(query), "-k", "all", "--json", *words])
+        hits = json.loads(capsys.readouterr().out)[0]["hits"]
+        scores[bool(words)] = {hit["id"]: hit["score"] for hit in hits}
+
+    runtime = open_bundle(bundle, "torch").runtime
+    square = read_square(query, runtime.preprocessing)[None]
+    both = mean(bundle, square)
+    assert scores[False]["p3"] == pytest.approx(1, abs=1e-5)
+    assert scores[True]["p3"] == pytest.approx(
+        float((runtime.embed_squares(square) * both).sum()), abs=1e-5
+    )

@@ -119,11 +119,13 @@ def open_checked(
     runtime: WantedName = "torch",
     threads: int = 0,
     photo_folders: Sequence[Path] = (),
+    one_view: bool = False,
 ) -> tuple[ServedBundle, list[str]]:
     """Open a bundle as it stands and check lengths, SHA-256, fingerprint, and stored photos.
 
     `photos_root`: the folder that photos lie below now; None: where they lay at the fit.
-    `photo_folders`: others, of items that were added later.
+    `photo_folders`: others, of items that were added later. `one_view`: photos are then embedded
+    without the bundle's views.
 
     Returns:
         It, and a line for each thing that was checked.
@@ -138,13 +140,17 @@ def open_checked(
     opened, chosen = open_chosen(folder, runtime, precision, threads, photos_root)
     searcher = replace(opened, hidden=hidden)
     alike = canaries.check(folder, chosen.runtime, searcher.manifest)
+    calibrated = calibration.read(folder, searcher.manifest)
+    if one_view and chosen.runtime.preprocessing.views:
+        chosen.runtime.use_one_view()
+        calibrated = None  # it was made with all views
     root = Path(photos_root or searcher.manifest.get("photos_root", ""))
     bundle = ServedBundle(
         folder=folder,
         photo_folders=(root, *photo_folders),
         searcher=searcher,
         precision=chosen.why,
-        calibration=calibration.read(folder, searcher.manifest),
+        calibration=calibrated,
         facets=facets(searcher.items),
     )
     unique = len(bundle.positions) == len(searcher.items)

@@ -90,6 +90,7 @@ class Service:
             settings.runtime,
             settings.runtime_threads,
             settings.photo_folders,
+            settings.one_view,
         )
         logger.info("bundle checked", extra={"bundle": str(bundle.folder), "checked": checked})
         if missing := bundle.missing_photos():

@@ -85,6 +85,8 @@ class Settings(BaseSettings):
     """float32, bfloat16; auto: bfloat16 if the CPU can and embeddings stay, else float32"""
     runtime_threads: Annotated[int, Field(ge=0)] = 0
     """threads of the runtime; 0: one for each core"""
+    one_view: bool = False
+    """uploads without the bundle's views: quicker, a little less is found, no calibration"""
     body_s: Seconds = 15
     """seconds that a request's body may take to arrive"""
     request_s: Seconds = 30
