@@ -89,9 +89,17 @@ def test_an_axis_against_a_loop_over_all_items(name, axis):
             unanswerable += 1
         if any(hits):
             scores = scored_by_a_loop(hits)
+            both = [
+                hit and gallery.items.loc[j, "label"] == queries.items.loc[i, "label"]
+                for hit, j in zip(hits, ranking(queries, gallery, i), strict=True)
+            ]
+            scores[f"label_and_{axis}_at_10"] = sum(both[:10]) / 10
             assert {
                 metric: values[len(kept)] for metric, values in found.scores.model.items()
             } == pytest.approx(scores)
+            by_chance = sum(both) / len(both) * min(10, len(both)) / 10
+            expected = found.scores.chance[f"label_and_{axis}_at_10"][len(kept)]
+            assert expected == pytest.approx(by_chance)
             assert found.scores.chance["precision_at_1"][len(kept)] == pytest.approx(
                 sum(hits) / len(hits)
             )
@@ -152,7 +160,9 @@ def test_by_hand():
         "cmc_at_5": [1],
         "cmc_at_10": [1],
         "ndcg_at_10": [pytest.approx(0.6309298)],
+        "label_and_colour_at_10": [0.1],
     }
+    assert axis.scores.chance["label_and_colour_at_10"].tolist() == [pytest.approx(0.1)]
     assert axis.scores.chance["precision_at_1"].tolist() == [pytest.approx(1 / 3)]
     best = 1 + 0.5 * 0.6309298
     assert found.graded.model["ndcg_at_10"].tolist() == [pytest.approx((0.5 + 0.6309298) / best)]
@@ -191,6 +201,13 @@ def test_one_value_scores_one_as_chance_does():
     queries, gallery = Side(8, 0, np.arange(100, 108)), Side(20, 1, np.arange(20))
     queries.items["colour"] = gallery.items["colour"] = "red"
     scores = measure(queries, gallery).axes["colour"].scores
+    # Of the label and this value, the label alone decides.
+    index = FaissIndex()
+    index.build(gallery.embedded.embeddings)
+    label = evaluate.score(index, queries.embedded, gallery.embedded)
+    for found, wanted in ((scores.model, label.model), (scores.chance, label.chance)):
+        joint = found.pop("label_and_colour_at_10")
+        np.testing.assert_allclose(joint, wanted["precision_at_10"])
     for name in scores.model:
         np.testing.assert_allclose(scores.model[name], 1)
         np.testing.assert_allclose(scores.chance[name], 1)

@@ -17,6 +17,7 @@ METRICS = (
     "cmc_at_10",
     "ndcg_at_10",
 )
+JOINT = "label_and_{}_at_10"  # with the axis's name
 GRADED = "ndcg_at_10"
 
 
@@ -65,17 +66,24 @@ def score_axes(
 ) -> AxesScores:
     """Score every query's 10 best hits, as `scoring.top_hits` returns them, on each axis.
 
-    On an axis, an item is relevant if it has the query's value there. Queries without a value, or
-    whose value the gallery lacks, are counted and left out. There is no `map_at_r` or
+    On an axis, an item is relevant if it has the query's value there; for `label_and_<axis>_at_10`,
+    the share of such items among the 10, it must have the query's label too. Queries without a
+    value, or whose value the gallery lacks, are counted and left out. There is no `map_at_r` or
     `r_precision`: of an axis of two values half of the gallery is relevant, and all of it would
     have to be searched. Nor is there `recall_at_10`, which stays near 0 there.
     """
     axes = {}
-    for column, name in enumerate(known.names):
-        if name != "label":
-            axis_queries = replace(queries, labels=known.queries[:, column])
-            axis_gallery = replace(gallery, labels=known.gallery[:, column])
-            axes[name] = _axis(hits, axis_queries, axis_gallery)
+    for column, name in enumerate(known.names[1:], start=1):
+        axis_queries = replace(queries, labels=known.queries[:, column])
+        axis_gallery = replace(gallery, labels=known.gallery[:, column])
+        axis = _axis(hits, axis_queries, axis_gallery)
+
+        pair = [0, column]
+        both = Attributes(("label", name), known.queries[:, pair], known.gallery[:, pair])
+        share, expected = _joint(hits, queries, gallery, both)
+        axis.scores.model[JOINT.format(name)] = share[axis.scores.answered]
+        axis.scores.chance[JOINT.format(name)] = expected[axis.scores.answered]
+        axes[name] = axis
     return AxesScores(axes, _graded(hits, queries, gallery, known))
 
 
@@ -102,6 +110,19 @@ def _axis(hits: np.ndarray, queries: Embedded, gallery: Embedded) -> Axis:
     )
     n_values = len(np.unique(gallery.labels[gallery.labels >= 0]))
     return Axis(scores, n_values, int((~has_value).sum()))
+
+
+def _joint(
+    hits: np.ndarray, queries: Embedded, gallery: Embedded, both: Attributes
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the share of 10 hits that match each query in both attributes, and that by chance."""
+    matches = _matches(both.queries[:, None], both.gallery[hits])
+    found = ((matches == 2) & (hits >= 0)).sum(axis=1)
+
+    counts = _match_counts(both.queries, both.gallery) - _excluded_counts(queries, gallery, both)
+    n_gallery = np.maximum(1, counts.sum(axis=1))
+    expected = counts[:, 2] * np.minimum(n_gallery, DEPTH) / n_gallery
+    return found / DEPTH, expected / DEPTH
 
 
 def _graded(hits: np.ndarray, queries: Embedded, gallery: Embedded, known: Attributes) -> Scores:

@@ -3,6 +3,7 @@ from typing import Any
 
 from rich.console import Console
 
+from vsearch.evaluation.axes import JOINT
 from vsearch.plain_text import in_markdown
 from vsearch.reports.comparison import ComparedRun, ComparisonReport
 from vsearch.reports.table import Table, interval
@@ -144,7 +145,7 @@ def show(report: ComparisonReport, console: Console | None = None) -> None:
         for kind in ("micro", "macro"):
             scores(base, run, kind).show(f"{run.name} against {base}", console)
         both = axes(base, run)
-        brief = [row for row in both.rows if row[1] in BRIEF]
+        brief = [row for row in both.rows if row[1] in (*BRIEF, JOINT.format(row[0]))]
         if brief:
             Table(both.header, brief).show("Other axes, over queries", console)
         for metric in run.queries:

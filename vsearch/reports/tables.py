@@ -1,5 +1,6 @@
 from rich.console import Console
 
+from vsearch.evaluation.axes import JOINT
 from vsearch.evaluation.naive_split import NaiveSplitClaims
 from vsearch.evaluation.run_report import AxisMetric, RunReport, ViewsReport
 from vsearch.plain_text import in_markdown
@@ -145,7 +146,7 @@ def markdown(report: RunReport) -> str:
         sections += [
             "## Other axes",
             "The same searches, with an item counted as right if it has the query's value of the "
-            "axis; over queries, with 95 % bootstrap intervals. Graded: an item counts as much as "
+            "axis (`label_and_...`: and its label); over queries, with 95 % bootstrap intervals. Graded: an item counts as much as "
             "the share of these in which it equals the query: "
             f"{in_markdown(', '.join(report.graded.attributes))}. A missing value equals nothing.",
             axis_counts(report).markdown(),
@@ -179,7 +180,10 @@ def brief(report: RunReport) -> Table:
 def brief_axes(report: RunReport) -> Table:
     """Return the rows of `axes` that a terminal shows."""
     table = axes(report)
-    rows = [row for row in table.rows if row[1] in BRIEF or row[0] == "(graded)"]
+    rows = []
+    for row in table.rows:
+        if row[0] == "(graded)" or row[1] in (*BRIEF, JOINT.format(row[0])):
+            rows.append(row)
     return Table(table.header, rows)
 
 
