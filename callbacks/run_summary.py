@@ -24,7 +24,7 @@ class ShowRun(Callback):
         Console().print(_table(module))
 
         batch_size = data.classes_per_batch * data.photos_per_class
-        needed = expected_bytes(module.embedder, module.loss, batch_size) / 2**30
+        needed = expected_bytes(module.embedder, module.losses, batch_size) / 2**30
         missing = f" ({backbone.wanted} could not be downloaded)" if backbone.wanted else ""
         print(
             f"Weights from: {backbone.origin}{missing}. Training expects about {needed:.1f} GiB of "
@@ -57,7 +57,7 @@ def _table(module: MetricLearner) -> Table:
 def _present(module: MetricLearner) -> list[Block]:
     """Return the backbone's blocks, then head and loss if they have parameters."""
     found = blocks(module.backbone)
-    for name, part in (("head", module.embedder.head), ("loss", module.loss)):
+    for name, part in (("head", module.embedder.head), ("loss", module.losses)):
         if part is not None and any(True for _ in part.parameters()):
             found.append(Block.of(name, part.parameters()))
     return found

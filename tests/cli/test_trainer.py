@@ -194,6 +194,25 @@ def test_a_losss_sizes_are_filled_in(project, head, dim):
     assert open_bundle(run / "bundle").runtime.dim == dim
 
 
+def test_axes_are_trained_on_and_the_config_can_be_used_again(project, tmp_path):
+    axes = {"shelf": {"weight": 0.5}}
+    (tmp_path / "axes.yaml").write_text(yaml.safe_dump({"model": {"axis_losses": axes}}))
+    words = ["--trainer.max_epochs", "1", "--data.axes", "[]"]
+    run = project.run("fit", "--config", str(tmp_path / "axes.yaml"), *words)
+    saved = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
+    assert saved["state_dict"]["axis_losses.losses.0.W"].shape == (8, 3)
+    report = json.loads((run / "bundle" / "report.json").read_text())
+    assert "label_and_shelf_at_10" in report["axes"]["shelf"]["metrics"]
+    settings = yaml.safe_load((run / "config.yaml").read_text())["model"]
+    assert settings["axis_losses"]["shelf"]["weight"] == 0.5
+    assert "axis_codes" not in settings
+
+    again = project.run("fit", "--config", str(run / "config.yaml"), configs=False)
+    found = torch.load(again / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+    for name, value in saved["state_dict"].items():
+        assert torch.equal(value, found[name]), name
+
+
 def test_a_losss_size_by_hand_is_said_to_be_unused(project):
     words = [
         "--model.loss",

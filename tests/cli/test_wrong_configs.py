@@ -585,6 +585,44 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
         "model.loss.init_args.dims",
         ["1024", "512"],
     ),
+    # axes
+    "an axis that the catalog lacks": (
+        "model: {axis_losses: {tint: {}}}",
+        "model.axis_losses",
+        ["['tint'] can't be axes", "['shelf']"],
+    ),
+    "an axis's unknown loss": (
+        f"model: {{axis_losses: {{shelf: {{loss: {{class_path: {LOSSES}.SupCon}}}}}}}}",
+        "model.axis_losses.*.loss",
+        ["did you mean SupConLoss?"],
+    ),
+    "an axis's loss without a class": (
+        "model: {axis_losses: {shelf: {loss: {init_args: {temperature: 0.1}}}}}",
+        "model.axis_losses.shelf.loss",
+        ["class_path"],
+    ),
+    "a typo in an axis's loss": (
+        f"model: {{axis_losses: {{shelf: {{loss: {{class_path: {LOSSES}.SupConLoss, "
+        "init_args: {temperatur: 1}}}}}",
+        "model.axis_losses.*.loss.init_args.temperatur",
+        ["has no such setting"],
+    ),
+    "a typo in an axis": (
+        "model: {axis_losses: {shelf: {weigth: 1}}}",
+        "model.axis_losses.*.weigth",
+        ["did you mean weight?"],
+    ),
+    "an axis without a weight": (
+        "model: {axis_losses: {shelf: {weight: 0}}}",
+        "model.axis_losses.shelf.weight",
+        ["set it above 0"],
+    ),
+    "an axis's margin that can't be reached": (
+        f"model: {{axis_losses: {{shelf: {{loss: {{class_path: {LOSSES}.TripletMarginLoss, "
+        "init_args: {margin: 3}}}}}",
+        "model.axis_losses.shelf.loss.init_args.margin",
+        ["3 can't be reached"],
+    ),
     # what is looked at
     "a monitor that nothing logs": (
         early_stopping("monitor: val_loss"),

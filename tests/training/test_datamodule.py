@@ -24,13 +24,21 @@ from vsearch.training.trunk.cache import TrunkCache
 
 
 def module(
-    catalog, tmp_path, epoch: int = 0, devices: int = 1, rank: int = 0, **arguments
+    catalog,
+    tmp_path,
+    epoch: int = 0,
+    devices: int = 1,
+    rank: int = 0,
+    trained_on: tuple[str, ...] = (),
+    **arguments,
 ) -> CatalogDataModule:
     data = CatalogDataModule(
         catalog, **{"classes_per_batch": 4, "photos_per_class": 2, **arguments}
     )
     data.trainer = SimpleNamespace(
-        lightning_module=SimpleNamespace(backbone=TinyBackbone()),
+        lightning_module=SimpleNamespace(
+            backbone=TinyBackbone(), axis_losses=SimpleNamespace(weights=trained_on)
+        ),
         state=SimpleNamespace(fn="fit"),
         log_dir=str(tmp_path / "run"),
         fast_dev_run=False,
@@ -399,9 +407,46 @@ def test_axes_that_are_no_metadata_stop_before_photos_are_read(colours, tmp_path
 
 def test_a_catalog_without_metadata_says_so(colours, tmp_path):
     bare = Changed(colours, lambda items: items[["id", "path", "label"]])
-    with pytest.raises(CatalogError, match=r"`data.axes`: \['shelf'\].*has none.*set it to \[\]"):
+    with pytest.raises(CatalogError, match=r"`data.axes`: \['shelf'\].*has none.*set it to null"):
         module(bare, tmp_path, axes=["shelf"])
     assert module(bare, tmp_path).axes == []
+
+
+def test_axes_that_are_trained_on_are_measured_too(colours, tmp_path):
+    coloured = Changed(colours, lambda items: items.assign(colour=items["label"]))
+    data = module(coloured, tmp_path, axes=["shelf"], trained_on=("colour", "shelf"))
+    assert data.axes == ["shelf", "colour"]
+
+
+def test_codes_number_what_two_train_photos_have(colours):
+    """All of `shelf` has a value, few items have one of `tint`."""
+
+    def change(items: pd.DataFrame) -> pd.DataFrame:
+        parts = np.resize(["train", "train", "train", "val", "test"], len(items))
+        tints = ["wine", "azure", "wine", "wine", "wine", "azure", "once", " ", None, "unseen"]
+        blank = [None] * (len(items) - 10)
+        return items.assign(split=parts, tint=pd.Series(tints + blank, dtype=object))
+
+    data = CatalogDataModule(Changed(colours, change), ColumnSplit(), classes_per_batch=4)
+    codes = data.axis_codes(["tint", "shelf"])
+    # Of "once" there is one, of "unseen" no train photo. Val and test photos are numbered alike.
+    assert codes["tint"].tolist() == [1, 0, 1, 1, 1, 0, -1, -1, -1, -1] + [-1] * 70
+    assert codes["shelf"].tolist() == data.items["shelf"].tolist()
+
+
+@pytest.mark.parametrize("values", [["one"] * 80, [None] * 80, [str(i) for i in range(80)]])
+def test_an_axis_with_nothing_to_tell_apart_is_refused(colours, values):
+    changed = Changed(colours, lambda items: items.assign(tint=values))
+    data = CatalogDataModule(changed, classes_per_batch=4)
+    with pytest.raises(CatalogError, match=r"`model.axis_losses.tint`: no two of its values"):
+        data.axis_codes(["shelf", "tint"])
+
+
+@pytest.mark.parametrize("axis", ["tint", "label", "split", "label_code"])
+def test_an_axis_to_train_on_must_be_metadata(colours, axis):
+    data = CatalogDataModule(colours, classes_per_batch=4)
+    with pytest.raises(CatalogError, match=rf"`model.axis_losses`: \['{axis}'\].*has \['shelf'\]"):
+        data.axis_codes([axis])
 
 
 def test_only_broken_photos(colours, tmp_path):

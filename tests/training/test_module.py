@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from vsearch.data.splits import LabelDisjointSplit, StratifiedSplit
 from vsearch.training.datamodule import CatalogDataModule
 from vsearch.training.dataset import as_it_is
+from vsearch.training.losses.axes import AxisLoss
 from vsearch.training.module import MetricLearner
 from vsearch.training.samplers.batches import EpochBatches
 from vsearch.training.samplers.pk import PKPlan
@@ -278,6 +279,45 @@ def test_learning_rates_of_parts(colours, tmp_path):
     _, run = fitted(colours, tmp_path, model, epochs=1)
     groups = {group["lr_factor"]: group["lr"] for group in run.optimizers[0].param_groups}
     assert groups == {1.0: pytest.approx(0.01), 10.0: pytest.approx(0.1)}
+
+
+def with_axes(**arguments) -> MetricLearner:
+    losses = {"shelf": AxisLoss(), "rare": AxisLoss(weight=0.5)}
+    codes = {"shelf": np.arange(80) % 3, "rare": np.where(np.arange(80) < 4, np.arange(80) % 2, -1)}
+    return learner(axis_losses=losses, axis_codes=codes, **arguments)
+
+
+def test_axes_are_trained_logged_checkpointed_and_resumed(colours, tmp_path):
+    model, run = fitted(colours, tmp_path / "whole", with_axes(lr_factors={"loss": 10.0}), epochs=4)
+    assert {"train/loss", "train/loss_shelf", "train/loss_rare"} <= set(run.callback_metrics)
+    groups = {group["lr_factor"]: len(group["params"]) for group in run.optimizers[0].param_groups}
+    assert groups[10.0] == 2  # the values' centres
+
+    fitted(colours, tmp_path / "part", with_axes(lr_factors={"loss": 10.0}), epochs=2)
+    resumed, rest = with_axes(lr_factors={"loss": 10.0}), trainer(tmp_path / "part", 4)
+    rest.fit(resumed, data_of(colours), ckpt_path=tmp_path / "part" / "checkpoints" / "last.ckpt")
+    before = with_axes().state_dict()
+    assert {"axis_losses.losses.0.W", "axis_losses.losses.1.W"} < set(before)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+        assert not name.startswith("axis_losses") or not torch.equal(value, before[name])
+
+
+def test_a_step_is_the_labels_loss_and_each_axis_by_its_weight(colours):
+    model = with_axes()
+    model.log = model.log_dict = lambda *_, **__: None
+    photos = torch.randint(0, 256, (6, 3, 16, 16), dtype=torch.uint8)
+    labels = torch.tensor([0, 0, 0, 1, 1, 1])
+    rows = torch.tensor([0, 70, 1, 2, 60, 50])
+    found = model.eval().training_step((photos, labels, rows), 0)
+
+    embeddings = model(photos)
+    label, (shelf, rare) = model.loss, model.axis_losses.losses
+    wanted = label(embeddings, labels, model.miner(embeddings, labels)) + shelf(
+        embeddings, rows % 3
+    )
+    wanted += 0.5 * rare(embeddings[[0, 2, 3]], torch.tensor([0, 1, 0]))
+    assert found.item() == pytest.approx(wanted.item(), rel=1e-5)
 
 
 def test_what_a_batch_has_no_pairs_for_is_not_logged():

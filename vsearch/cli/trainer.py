@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jsonargparse import ArgumentError, Namespace, set_parsing_settings
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -70,7 +71,7 @@ class TrainerCLI(LightningCLI):
         super().__init__(*given, **named)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Declare the run's index, and fill in the sizes of a loss that has weights."""
+        """Declare the run's index, and fill in what losses need of model and catalog."""
         parser.add_subclass_arguments(
             Index, "index", required=False, help="how the gallery is searched"
         )
@@ -83,6 +84,7 @@ class TrainerCLI(LightningCLI):
         parser.link_arguments(
             "data", "model.loss.init_args.num_classes", self._labels, apply_on="instantiate"
         )
+        parser.link_arguments("data", "model.axis_codes", self._axis_codes, apply_on="instantiate")
 
     def _labels(self, data: CatalogDataModule) -> int:
         """Return how many labels there are; read the catalog only for a loss that asks."""
@@ -90,6 +92,11 @@ class TrainerCLI(LightningCLI):
             return 0
         data.read()
         return self._filled_in("num_classes", data.n_labels)
+
+    def _axis_codes(self, data: CatalogDataModule) -> dict[str, np.ndarray]:
+        """Return the values of the axes that are trained on; without any, read no catalog."""
+        axes = self.config[self.subcommand].model.axis_losses
+        return data.axis_codes([*axes]) if axes else {}
 
     def _embedding_size(self, backbone: Backbone, head: Head | None) -> int:
         check_stored(backbone, head)  # a plugin may have forgotten its `dim`

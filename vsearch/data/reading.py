@@ -40,7 +40,7 @@ def read(
         SplitError: the catalog can't be split as asked.
     """
     items = catalog.items()
-    _check_axes(items, axes, type(catalog).__name__)
+    check_axes(items, axes, type(catalog).__name__, "data.axes")
     found = scan(items, boxes(items))
     bad = found["error"].notna()
     skipped = _skipped(items[bad].assign(error=found.loc[bad, "error"]), on_bad_image)
@@ -63,12 +63,13 @@ def read(
     return Items(items.drop(columns="content_hash"), content_hashes, skipped)
 
 
-def _check_axes(items: pd.DataFrame, axes: Sequence[str], catalog: str) -> None:
+def check_axes(items: pd.DataFrame, axes: Sequence[str], catalog: str, key: str) -> None:
+    """Refuse axes, of the setting `key`, that are no columns of the catalog's metadata."""
     metadata = [column for column in items if column not in (*REQUIRED, *BOX)]
     if wrong := [axis for axis in axes if axis not in metadata or axes.count(axis) > 1]:
         raise CatalogError(
-            f"`data.axes`: {wrong} can't be axes. Name columns of metadata, each once; {catalog} "
-            f"has {metadata or 'none'}. For no axes, set it to []."
+            f"`{key}`: {wrong} can't be axes. Name columns of metadata, each once; {catalog} "
+            f"has {metadata or 'none'}. For no axes, set it to null."
         )
 
 

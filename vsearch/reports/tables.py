@@ -146,8 +146,8 @@ def markdown(report: RunReport) -> str:
         sections += [
             "## Other axes",
             "The same searches, with an item counted as right if it has the query's value of the "
-            "axis (`label_and_...`: and its label); over queries, with 95 % bootstrap intervals. Graded: an item counts as much as "
-            "the share of these in which it equals the query: "
+            "axis (`label_and_...`: and its label); over queries, with 95 % bootstrap intervals. "
+            "Graded: an item counts as much as the share of these in which it equals the query: "
             f"{in_markdown(', '.join(report.graded.attributes))}. A missing value equals nothing.",
             axis_counts(report).markdown(),
             axes(report).markdown(),

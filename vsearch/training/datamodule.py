@@ -1,4 +1,5 @@
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -11,10 +12,10 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
 from torch.utils.data import DataLoader
 
-from vsearch.data.catalogs.base import Catalog
+from vsearch.data.catalogs.base import Catalog, CatalogError, is_blank
 from vsearch.data.io.locks import one_at_a_time
 from vsearch.data.photos import Preprocessing
-from vsearch.data.reading import Items, read
+from vsearch.data.reading import Items, check_axes, read
 from vsearch.data.splits import Split, SplitError, StratifiedSplit, write_split
 from vsearch.data.views import View
 from vsearch.models.backbones.cut import Cut
@@ -65,7 +66,8 @@ class CatalogDataModule(LightningDataModule):
         on_bad_image: `skip` leaves out photos that can't be read, and lists them in the run's
             skipped.csv; `error` stops before training.
         seed: decides batches and augmentation.
-        axes: columns of metadata that the report measures beside the label.
+        axes: columns of metadata that the report measures beside the label, and beside those that
+            the model is trained on (`model.axis_losses`).
         trunk_cache: compute what the frozen stages make of each photo once, and keep it on the
             disk. Batches of a fit then hold maps (B, C, h, w) in place of photos.
     """
@@ -142,6 +144,7 @@ class CatalogDataModule(LightningDataModule):
 
         model = cast(MetricLearner, trainer.lightning_module)
         model.protocol = self.validation_protocol()
+        self.axes = [*dict.fromkeys([*self.axes, *model.axis_losses.weights])]
         self._preprocessing = replace(model.backbone.preprocessing, views=self.eval_views)
         model.backbone.preprocessing = self._preprocessing
         self._cut = None
@@ -175,6 +178,32 @@ class CatalogDataModule(LightningDataModule):
             photos_per_class=self.photos_per_class,
             seed=self.seed,
         )
+
+    def axis_codes(self, axes: Sequence[str]) -> dict[str, np.ndarray]:
+        """Return codes of each axis's values, int (n_items,), by row of the catalog.
+
+        They number the values that two train photos or more have: fewer teach nothing of what
+        looks alike. The others are -1, and so is what is missing.
+
+        Raises:
+            CatalogError: the catalog lacks an axis, or it has no two such values.
+        """
+        self.read()
+        metadata = self.items.drop(columns=["split", "label_code"])
+        check_axes(metadata, axes, type(self.catalog).__name__, "model.axis_losses")
+        is_train = self.items["split"] == "train"
+        codes = {}
+        for axis in axes:
+            values = metadata[axis].astype(str).mask(is_blank(metadata[axis]))
+            counts = values[is_train].value_counts()
+            known = pd.Index(sorted(counts.index[counts >= 2]))
+            if len(known) < 2:
+                raise CatalogError(
+                    f"`model.axis_losses.{axis}`: no two of its values have 2 train photos each, "
+                    "so that nothing is to be told apart: leave it out."
+                )
+            codes[axis] = known.get_indexer(values)
+        return codes
 
     def _read(self) -> Items:
         self.prepare_data()

@@ -21,6 +21,7 @@ from vsearch.training.batch_diagnostics import active_share, geometry
 from vsearch.training.dataset import Batch
 from vsearch.training.distributed.gather import joint
 from vsearch.training.distributed.ranks import gather_at_rank_zero, make_at_rank_zero
+from vsearch.training.losses.axes import AxisLoss, AxisLosses
 from vsearch.training.parameter_groups import parameter_groups, scale_rates
 from vsearch.training.samplers.batches import EpochBatches
 from vsearch.training.samplers.pk import PKPlan
@@ -65,7 +66,13 @@ class MetricLearner(LightningModule):
             for none.
         lr_scheduler: called with the optimizer; stepped every epoch.
         lr_factors: learning rates of parts as multiples of the optimizer's own: `loss` (its own
-            weights), `head`, or a part of the backbone by the name that `freeze` takes (`layer3`).
+            weights, and those of the axes' losses), `head`, or a part of the backbone by the name
+            that `freeze` takes (`layer3`).
+        axis_losses: columns of metadata by which photos are drawn together as well, each with a
+            loss and a weight. What is logged as `loss`, and what validation computes, is the
+            label's loss alone.
+        axis_codes: the values of these columns, see `CatalogDataModule.axis_codes`; filled in from
+            the catalog.
 
     Attributes:
         training_miner: mines training batches in place of `miner` where it is set; validation
@@ -94,12 +101,15 @@ class MetricLearner(LightningModule):
         warmup_steps: int = 0,
         lr_scheduler: LRSchedulerCallable | None = None,
         lr_factors: dict[str, float] | None = None,
+        axis_losses: dict[str, AxisLoss] | None = None,
+        axis_codes: dict[str, np.ndarray] | None = None,
     ) -> None:
         super().__init__()
         if warmup_steps < 0:
             raise ValueError(f"warmup_steps: it must be 0 or more, not {warmup_steps}.")
         self.embedder = Embedder(backbone, head)
         self.loss = loss
+        self.axis_losses = AxisLosses(axis_losses or {}, axis_codes or {}, self.embedder.dim)
         self.miner = miner
         self.training_miner: nn.Module | None = None
         self.optimizer = optimizer
@@ -107,7 +117,7 @@ class MetricLearner(LightningModule):
         self.lr_scheduler = lr_scheduler
         self.lr_factors = lr_factors or {}
         # A wrong name is an error now, not after the catalog is read.
-        parameter_groups(self.embedder, self.loss, self.lr_factors)
+        parameter_groups(self.embedder, self.losses, self.lr_factors)
         self._embedded: list[tuple[np.ndarray, ...]] = []
 
     @property
@@ -115,13 +125,18 @@ class MetricLearner(LightningModule):
         """The embedder's backbone."""
         return self.embedder.backbone
 
+    @property
+    def losses(self) -> nn.ModuleList:
+        """The label's loss and those of the axes."""
+        return nn.ModuleList([self.loss, self.axis_losses])
+
     def forward(self, photos: Tensor) -> Tensor:
         """Return unit vectors, float32 (B, dim), of photos (see `Embedder.embed_photos`)."""
         return self.embedder.embed_photos(photos)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer, its warm-up per batch and its schedule per epoch."""
-        groups = parameter_groups(self.embedder, self.loss, self.lr_factors)
+        groups = parameter_groups(self.embedder, self.losses, self.lr_factors)
         optimizer = self.optimizer(groups)
         scale_rates(optimizer)
         schedules: list[dict[str, Any]] = []
@@ -150,7 +165,7 @@ class MetricLearner(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Mine the batch, that of all ranks together, and return its loss."""
-        inputs, labels, _ = batch
+        inputs, labels, rows = batch
         embeddings = joint(self._embed(inputs))
         labels = joint(labels)
 
@@ -159,6 +174,7 @@ class MetricLearner(LightningModule):
             miner = self.training_miner or self.miner
             mined = miner(embeddings, labels) if miner else None
             loss = self.loss(embeddings, labels, mined)
+            axis_losses = self.axis_losses(embeddings, joint(rows))
             self.embeddings = embeddings.detach()
             self.mined = mined
             diagnostics = self.diagnose(self.embeddings, labels, mined)
@@ -166,6 +182,9 @@ class MetricLearner(LightningModule):
         every_rank: Any = {"on_epoch": True, "batch_size": len(labels), "sync_dist": True}
         self.log("train/loss", loss, on_step=True, prog_bar=True, **every_rank)
         self.log_dict(diagnostics, on_step=False, **every_rank)
+        for axis, value in axis_losses.items():
+            self.log(f"train/loss_{axis}", value, on_step=False, **every_rank)
+            loss = loss + self.axis_losses.weights[axis] * value
         return loss
 
     def diagnose(

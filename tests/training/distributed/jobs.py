@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
@@ -30,6 +31,7 @@ from callbacks.gradual_unfreezing import GradualUnfreezing
 from vsearch.data.splits import StratifiedSplit
 from vsearch.training.datamodule import CatalogDataModule
 from vsearch.training.distributed.ranks import RankZeroError
+from vsearch.training.losses.axes import AxisLoss
 from vsearch.training.module import MetricLearner
 from vsearch.training.trunk.cache import TrunkCache
 
@@ -41,6 +43,15 @@ LOSSES: dict[str, Callable[[], tuple[nn.Module, nn.Module | None]]] = {
         None,
     ),  # no multiple of a batch
     "proxies": lambda: (ProxyAnchorLoss(4, 8), None),
+}
+LOSSES["axes"] = LOSSES["triplet"]
+ROWS = np.arange(80)
+AXES: dict[str, Any] = {
+    "axis_losses": {"shelf": AxisLoss(), "rare": AxisLoss(weight=0.5)},
+    "axis_codes": {
+        "shelf": ROWS % 3,
+        "rare": np.where(ROWS % 20 < 2, ROWS % 2, -1),  # in few batches, or of one rank alone
+    },
 }
 
 
@@ -109,7 +120,13 @@ def learner(
     seed_everything(0, verbose=False)
     loss, miner = LOSSES[kind]()
     chosen = PlainBackbone() if backbone is None else backbone
-    return made(chosen, loss, miner, optimizer=lambda parameters: torch.optim.SGD(parameters, 0.3))
+    return made(
+        chosen,
+        loss,
+        miner,
+        optimizer=lambda parameters: torch.optim.SGD(parameters, 0.3),
+        **(AXES if kind == "axes" else {}),
+    )
 
 
 def data_of(

@@ -12,7 +12,7 @@ from distributed.jobs import JOBS, K, P, data_of
 from distributed.pair import run_pairs
 
 WORLD = 2
-KINDS = ("triplet", "memory", "proxies", "uneven")
+KINDS = ("triplet", "memory", "proxies", "axes", "uneven")
 
 
 class Pair:

@@ -60,14 +60,16 @@ class Place:
         key: dotted; empty at the top.
         class_path: of the class whose settings these are; empty if the message doesn't tell it,
             None if they are no class's.
+        settings: what the class's settings lie under.
     """
 
     key: str = ""
     class_path: str | None = None
+    settings: str = "init_args"
 
     def under(self, name: str) -> str:
         """Return the key of a setting at this place."""
-        steps = [self.key, "" if self.class_path is None else "init_args", name]
+        steps = [self.key, "" if self.class_path is None else self.settings, name]
         return ".".join(filter(None, steps))
 
 
@@ -122,6 +124,8 @@ def _of_union(types: str, errors: str, value: str, place: Place) -> Reason:
         return Reason(untyped[1], Place(place.key, class_path[1] if class_path else ""))
     if types.startswith("list[") and (item := CLASS.match(meant)):
         place = Place(f"{place.key}[{_class_name(item[1])}]")
+    if types.startswith("dict[") and (entry := CLASS.match(meant)):  # its name is left out
+        return _innermost(entry[2], Place(f"{place.key}.*", entry[1], settings=""))
     # In a union, the message leaves the value out.
     return _innermost(meant.replace("Import path does", f"Import path {value} does"), place)
 

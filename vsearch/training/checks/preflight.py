@@ -1,4 +1,5 @@
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from lightning.pytorch import Trainer
@@ -19,6 +20,7 @@ from vsearch.training.checks.margins import check_margins
 from vsearch.training.checks.monitors import check_monitors
 from vsearch.training.checks.training import check_training
 from vsearch.training.datamodule import CatalogDataModule
+from vsearch.training.losses.axes import key_of
 from vsearch.training.module import MetricLearner
 
 
@@ -32,7 +34,7 @@ def check(module: MetricLearner, data: CatalogDataModule, trainer: Trainer) -> N
     _check_trained(module)
     check_training(module, trainer)
     check_margins(module.loss)
-    _check_memory(module, data, trainer.world_size)
+    _check_memory(module.loss, data, trainer.world_size)
     _check_views(module, data)
 
     with isolate_rng(include_cuda=False):
@@ -40,9 +42,11 @@ def check(module: MetricLearner, data: CatalogDataModule, trainer: Trainer) -> N
         _check_embeddings(module)
         embeddings, labels = _random_batch(data, module.embedder.dim)
         trials = dry_run(module.loss, _miners(module, trainer), embeddings, labels)
+        _check_axes(module, data, trainer.world_size, embeddings, labels)
     _check_gradients(module, data, trials)
 
     diagnosed = set(module.diagnose(embeddings, labels, None))
+    diagnosed.update(f"train/loss_{axis}" for axis in module.axis_losses.weights)
     for trial in trials:
         diagnosed.update(module.diagnose(embeddings, labels, trial.mined))
     check_monitors(module, trainer, sorted(diagnosed))
@@ -85,11 +89,11 @@ def _check_trained(module: MetricLearner) -> None:
         raise ConfigError(key, "nothing is left to train: freeze fewer stages, or add a head")
 
 
-def _check_memory(module: MetricLearner, data: CatalogDataModule, world_size: int) -> None:
+def _check_memory(loss: nn.Module, data: CatalogDataModule, world_size: int) -> None:
     """Refuse a CrossBatchMemory that a batch of all devices doesn't fit into."""
     n_photos = data.classes_per_batch * data.photos_per_class * world_size
     batch = "P x K" if world_size == 1 else f"{world_size} devices x P x K"
-    for key, inner in inner_components(module.loss, "model.loss"):
+    for key, inner in inner_components(loss, "model.loss"):
         if isinstance(inner, CrossBatchMemory) and inner.memory_size < n_photos:
             raise ConfigError(
                 f"{key}.init_args.memory_size",
@@ -103,6 +107,32 @@ def _check_views(module: MetricLearner, data: CatalogDataModule) -> None:
         check_views(data.eval_views, module.embedder.preprocessing.size)
     except VsearchError as error:
         raise ConfigError("data.eval_views", str(error)) from error
+
+
+def _check_axes(
+    module: MetricLearner,
+    data: CatalogDataModule,
+    world_size: int,
+    embeddings: Tensor,
+    labels: Tensor,
+) -> None:
+    """Refuse losses of axes for what the label's loss is refused for."""
+    for axis, loss in module.axis_losses.by_axis().items():
+        with _said_of(key_of(axis)):
+            check_margins(loss)
+            _check_memory(loss, data, world_size)
+            codes = labels % module.axis_losses.n_values(axis)
+            dry_run(loss, {"": None}, embeddings, codes)
+
+
+@contextmanager
+def _said_of(key: str) -> Iterator[None]:
+    """Have refusals of the label's loss name another loss."""
+    try:
+        yield
+    except ConfigError as error:
+        place, _, reason = str(error).partition(": ")
+        raise ConfigError(place.replace("model.loss", key, 1), reason) from error
 
 
 def _check_gradients(
