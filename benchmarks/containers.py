@@ -4,9 +4,10 @@ it down.
     python -m benchmarks.containers [BUNDLE PHOTOS]
 
 BUNDLE and PHOTOS: of a demo fit, by default the smallest one, made for it. It takes a Docker engine
-of this machine (DOCKER_HOST) with compose, and ports 8080 and 9090 of 127.0.0.1. The images that
-Dockerfile and compose.yaml name are pulled where they aren't there; any images with these names
-will do. Exit status: 1 if something failed, 77 if the images can't be had.
+of this machine (DOCKER_HOST) with compose, and ports 8080, 9090 and 5432 of 127.0.0.1. The images
+that Dockerfile and compose.yaml name are pulled where they aren't there; any images with these
+names will do. Without PostgreSQL's, the rest is tried. Exit status: 1 if something failed, 77 if
+the images can't be had.
 """
 
 import argparse
@@ -242,12 +243,37 @@ def says_what_is_wrong(stack: Stack, photo: bytes) -> Iterator[tuple[str, bool]]
     yield "... and once readable it is served", ready()
 
 
-def images() -> list[str]:
-    """Return the images that the files name."""
+def searches_in_postgres(stack: Stack, photo: bytes) -> Iterator[tuple[str, bool]]:
+    """A bundle whose vectors were copied to PostgreSQL is served from there."""
+    os.environ["COMPOSE_PROFILES"] = "postgres"
+    os.environ["EXTRAS"] = "serve,pgvector"
+    os.environ["PGPASSWORD"] = "of-this-check"
+    stack.compose("build", "service")
+    stack.compose("up", "-d", "--wait", "postgres")
+    # under the name that the service uses, by the port that this machine sees
+    store = ["postgresql://postgres:5432/vsearch/products", "--store-hosts", "postgres/plain"]
+    reached = {**os.environ, "PGUSER": "vsearch", "PGHOSTADDR": "127.0.0.1"}
+    copy = [sys.executable, "-m", "vsearch", "index", "copy", str(stack.bundle), *store]
+    yield "PostgreSQL: a bundle is copied there", "pgvector" in ran(copy, reached)
+    ran(["chmod", "-R", "a+rX", str(stack.bundle)])
+    stack.start_anew()
+    yield "... and searched", ready() and upload(photo).status_code == 200
+    stack.compose("stop", "postgres")
+    yield "... 503 while PostgreSQL is down", upload(photo).status_code == 503
+    stack.compose("up", "-d", "--wait", "postgres")
+    yield "... and searched again", upload(photo).status_code == 200
+
+
+def images(named: str) -> list[str]:
+    """Return the images that compose.yaml names so, a regular expression."""
+    return re.findall(f"image: ({named})", (ROOT / "compose.yaml").read_text())
+
+
+def base_image() -> str:
+    """Return the image that both of ours are built on."""
     default = re.search(r"^ARG PYTHON=(\S+)", (ROOT / "Dockerfile").read_text(), re.M)
     assert default is not None
-    named = re.findall(r"image: (nginx\S+|prom/\S+)", (ROOT / "compose.yaml").read_text())
-    return [f"python:{default[1]}", *named]
+    return f"python:{default[1]}"
 
 
 def can_be_had(image: str) -> bool:
@@ -283,10 +309,17 @@ def main() -> None:
     parser.add_argument("bundle", type=Path, nargs="?")
     parser.add_argument("photos", type=Path, nargs="?", default=ROOT / "demo_catalog/photos")
     given = parser.parse_args()
-    missing = [image for image in images() if not can_be_had(image)]
+    needed = [base_image(), *images(r"nginx\S+|prom/\S+")]
+    missing = [image for image in needed if not can_be_had(image)]
     if missing:
         print(f"not tried: {', '.join(missing)} can't be had")
         sys.exit(NOT_TRIED)
+
+    parts = [starts, answers, page_works, ends_well, comes_back, says_what_is_wrong]
+    if all(map(can_be_had, images(r"pgvector\S+"))):
+        parts.append(searches_in_postgres)
+    else:
+        print("not tried: the profile postgres (its image can't be had)")
 
     failed = []
     with tempfile.TemporaryDirectory() as name:
@@ -298,7 +331,7 @@ def main() -> None:
             (bundle,) = runs.rglob("bundle")
         photo = min(given.photos.rglob("*.jpg")).read_bytes()
         with running(Path(name), bundle, given.photos) as stack:
-            for part in (starts, answers, page_works, ends_well, comes_back, says_what_is_wrong):
+            for part in parts:
                 for what, holds in part(stack, photo):
                     print(f"{'ok    ' if holds else 'FAILED'} {what}", flush=True)
                     failed += [what] if not holds else []

@@ -35,9 +35,9 @@ def test_each_container_can_write_nowhere_and_gain_nothing(name):
     service = COMPOSE["services"][name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
-    (tmpfs,) = service["tmpfs"]
-    size, limit = (re.search(r"(\d+[mg])\W*$", text)[1] for text in (tmpfs, service["mem_limit"]))
-    assert bytes_of(size) < bytes_of(limit)
+    sizes = [re.search(r"size=(\d+[mg])", folder)[1] for folder in service["tmpfs"]]
+    limit = re.search(r"(\d+[mg])\W*$", service["mem_limit"])[1]
+    assert sum(map(bytes_of, sizes)) < bytes_of(limit)
     assert service["pids_limit"] >= 1024
     own = tuple(
         f"{volume}:" for volume in COMPOSE["volumes"]
