@@ -1,6 +1,8 @@
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
+import pytest
 from made_up_report import without
 from rich.console import Console
 
@@ -17,6 +19,20 @@ def test_the_numbers_that_matter(report):
 
 def test_without_a_baseline_nothing_stands_beside(report):
     assert "untrained" not in numbers(without(report, "metrics", "untrained"))
+
+
+@pytest.mark.parametrize(
+    ("untrained", "title"),
+    [(0.5, "Done"), (0.9, "Training has not helped"), (0.95, "Training has not helped")],
+)
+def test_the_title_says_whether_training_has_helped(report, untrained, title):
+    metrics = report.metrics
+    metric = metrics.untrained["precision_at_1"]
+    before = replace(metric, micro=replace(metric.micro, value=untrained))
+    metrics = replace(metrics, untrained={**metrics.untrained, "precision_at_1": before})
+    out = StringIO()
+    show_closing(replace(report, metrics=metrics), Path("bundle"), Console(file=out, width=90))
+    assert title in out.getvalue().splitlines()[0]
 
 
 def test_commands_are_not_broken_and_brackets_are_no_markup(report):

@@ -13,9 +13,19 @@ METRICS = {"precision_at_1": "precision@1", "map_at_r": "MAP@R"}
 def show_closing(report: RunReport, bundle: Path, console: Console | None = None) -> None:
     """Print a panel with the numbers that matter, and the commands to type next, unbroken."""
     console = console or Console()
-    console.print(Panel(Text(numbers(report)), title="Done", title_align="left", expand=False))
+    title = "Done" if has_helped(report) else "Training has not helped"
+    console.print(Panel(Text(numbers(report)), title=title, title_align="left", expand=False))
     for name, command in next_steps(bundle).items():
         console.print(f"{name + ':':8}{command}", markup=False, highlight=False, soft_wrap=True)
+
+
+def has_helped(report: RunReport) -> bool:
+    """Return whether precision@1 rose in training; True where nobody measured it before."""
+    before = report.metrics.untrained
+    if before is None:
+        return True
+    metric = "precision_at_1"
+    return report.metrics.trained[metric].micro.value > before[metric].micro.value
 
 
 def numbers(report: RunReport) -> str:

@@ -1,4 +1,6 @@
+import csv
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -20,11 +22,6 @@ METADATA = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _wide(monkeypatch) -> None:
-    monkeypatch.setenv("COLUMNS", "160")
-
-
 @pytest.fixture
 def made(tmp_path) -> Path:
     write(tmp_path / "bundle", split=["train"] * 6, **METADATA)
@@ -40,37 +37,65 @@ def asked(capsys, *words: str | Path) -> list[dict[str, Any]]:
     return json.loads(capsys.readouterr().out)
 
 
-def table(text: str) -> list[list[str]]:
-    return [
-        [cell.strip() for cell in line.strip("┃│").replace("┃", "│").split("│")]
-        for line in text.splitlines()
-        if line[:1] in "┃│"
-    ]
+def lines(text: str) -> list[list[str]]:
+    """Return the cells of the header's line and of each hit's."""
+    found = [re.split(r"  +", line) for line in text.splitlines()]
+    return [cells for cells in found if cells[0] == "rank" or cells[0].isdigit()]
 
 
-def test_the_table_shows_rank_id_label_percent_and_metadata(made, capsys):
+def test_a_line_for_each_hit_has_rank_percent_label_id_and_the_whole_path(made, capsys):
     main(["search", str(made), photo(made, 0), "-k", "3"])
     text = capsys.readouterr().out
-    header, *rows = table(text)
-    hits = open_bundle(made).search([photo(made, 0)], 3)[0]
-    assert photo(made, 0) in text
-    assert header == ["rank", "id", "label", "similarity", "metadata"]
-    assert rows[0] == ["1", "0", "a", "100.0 %", "price: 1.5, name: [new] shoe"]
-    assert [row[:2] for row in rows] == [
-        [str(rank), id]
-        for rank, id in zip(hits["rank"].to_pylist(), hits["id"].to_pylist(), strict=True)
-    ]
-    assert [row[3] for row in rows] == [
-        f"{100 * score:.1f} %" for score in hits["score"].to_pylist()
+    header, *rows = lines(text)
+    hits = open_bundle(made).search([photo(made, 0)], 3)[0].to_pylist()
+    assert text.splitlines()[0] == photo(made, 0)
+    assert header == ["rank", "similar", "label", "id", "path"]
+    assert rows == [
+        [
+            str(rank),
+            f"{100 * hit['score']:.1f} %",
+            hit["label"],
+            hit["id"],
+            hit["path"],
+        ]
+        for rank, hit in enumerate(hits, start=1)
     ]
 
 
-def test_the_table_leaves_out_what_is_missing_and_keeps_the_word_none(tmp_path, capsys):
+def test_metadata_is_shown_on_demand(made, capsys):
+    main(["search", str(made), photo(made, 0), "-k", "1", "--metadata"])
+    assert lines(capsys.readouterr().out)[1][-1] == "price: 1.5, name: [new] shoe"
+
+
+def test_metadata_leaves_out_what_is_missing_and_keeps_the_word_none(tmp_path, capsys):
     names = {"name": ["None", None, "c", "d", "e", "f"]}
     write(tmp_path / "bundle", split=["train"] * 6, **names)
-    for number, shown in ((0, "name: None"), (1, "")):
-        main(["search", str(tmp_path / "bundle"), photo(tmp_path / "bundle", number), "-k", "1"])
-        assert table(capsys.readouterr().out)[1][-1] == shown
+    for number, shown in ((0, "name: None"), (1, photo(tmp_path / "bundle", 1))):
+        words = [photo(tmp_path / "bundle", number), "-k", "1", "--metadata"]
+        main(["search", str(tmp_path / "bundle"), *words])
+        assert lines(capsys.readouterr().out)[1][-1] == shown
+
+
+def test_a_photo_that_is_not_there_is_told_before_the_bundle_is_opened(tmp_path, capsys):
+    assert "gone.jpg: there is no such photo" in refusal(capsys, "search", tmp_path, "gone.jpg")
+
+
+def test_csv_has_all_hits_of_all_queries(made, capsys):
+    main(["search", str(made), photo(made, 0), photo(made, 2), "-k", "2", "--csv"])
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert [row["query"] for row in rows] == [photo(made, 0)] * 2 + [photo(made, 2)] * 2
+    assert rows[0]["id"] == "0"
+    assert rows[0]["name"] == "[new] shoe"
+    assert float(rows[0]["similarity_percent"]) == 100
+
+
+def test_the_page_has_the_query_and_its_hits_as_pictures(made, tmp_path, capsys):
+    page = tmp_path / "found.html"
+    main(["search", str(made), photo(made, 0), "-k", "3", "--html", str(page)])
+    text = page.read_text()
+    assert text.count('<img src="data:image/jpeg;base64,') == 4
+    assert "[new] shoe" in text
+    assert "http" not in text.split("</style>")[1]
 
 
 def test_json_has_what_a_program_needs(made, capsys):
@@ -118,7 +143,7 @@ def test_several_photos_are_answered_in_their_order(made, capsys):
     assert [answer["query"] for answer in answers] == words
     assert [[hit["id"] for hit in answer["hits"]] for answer in answers] == [["5"], ["1"], ["3"]]
     main(["search", str(made), *words, "-k", "1"])
-    assert [row[1] for row in table(capsys.readouterr().out) if row[0] == "1"] == ["5", "1", "3"]
+    assert [row[3] for row in lines(capsys.readouterr().out) if row[0] == "1"] == ["5", "1", "3"]
 
 
 @pytest.mark.parametrize(("k", "n"), [(["-k", "100"], 6), ([], 6), (["-k", "2"], 2)])
@@ -346,8 +371,8 @@ def test_each_hit_has_its_probability(calibrated, capsys):
         assert hit["probability"] == pytest.approx(0.5 + hit["score"] / 4)
     main(["search", str(calibrated), photo(calibrated, 0)])
     text = capsys.readouterr().out
-    assert table(text)[0] == ["rank", "id", "label", "similarity", "right with", "metadata"]
-    assert table(text)[1][3:5] == ["100.0 %", "75 %"]
+    assert lines(text)[0] == ["rank", "similar", "right", "label", "id", "path"]
+    assert lines(text)[1][1:3] == ["100.0 %", "75 %"]
     assert "No good match" not in text
 
 
@@ -376,7 +401,7 @@ def test_of_several_examples_behind_a_filter_and_without_a_calibration_nothing_i
         assert {hit["probability"] for hit in answer["hits"]} == {None}
         main(["search", *map(str, words)])
         text = capsys.readouterr().out
-        assert "right with" not in text
+        assert "right" not in text
         assert "No good match" not in text
 
 

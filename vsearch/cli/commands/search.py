@@ -67,7 +67,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="embed the photos without the bundle's views: quicker, a little less is found, and "
         "the calibration says nothing",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.add_argument("--metadata", action="store_true", help="show each hit's metadata too")
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument("--json", action="store_true", help="print JSON instead of lines")
+    forms.add_argument("--csv", action="store_true", help="print CSV, metadata included")
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="also write the results as a page with pictures"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -77,12 +83,16 @@ def run(args: argparse.Namespace) -> None:
     keep_pandas_out()
     from vsearch.bundle.opening import open_bundle
     from vsearch.evaluation import calibration
+    from vsearch.reports import search_results
 
     if not (args.photos or args.like or args.unlike):
         raise VsearchError("nothing to search with: name a PHOTO, or an item's id with --like")
     if args.min_score is not None and not -1 <= args.min_score <= 1:
         raise VsearchError(f"--min-score {args.min_score:g}: scores are cosines, -1..1")
 
+    for photo in args.photos or []:
+        if not is_url(photo) and not Path(photo).exists():  # before the network is loaded
+            raise VsearchError(f"{photo}: there is no such photo")
     bundle = open_bundle(args.bundle, photos_root=args.photos_root)
     calibrated = calibration.read(args.bundle, bundle.manifest)
     if args.one_view and bundle.runtime.preprocessing.views:
@@ -91,8 +101,15 @@ def run(args: argparse.Namespace) -> None:
     answers = [_judged(answer, calibrated) for answer in _answers(bundle, args)]
     if args.json:
         print(json.dumps(answers, indent=2))
+    elif args.csv:
+        print(search_results.csv(answers), end="")
     else:
-        _show(answers)
+        print(search_results.text(answers, args.metadata))
+    if args.html:
+        from vsearch.reports.html.search_page import search_page
+
+        args.html.write_text(search_page(answers), encoding="utf-8")
+        print(f"Written: {args.html}", file=sys.stderr)
     if args.where and not any(answer["hits"] for answer in answers):
         for reason in bundle.unmet(args.where):
             print(on_terminal(f"vsearch search: {reason}"), file=sys.stderr)
@@ -154,34 +171,6 @@ def _hits(table: "pa.Table") -> list[dict[str, Any]]:
         row.pop("split", None)
         hits.append({**hit, "similarity_percent": round(100 * hit["score"], 1), "metadata": row})
     return hits
-
-
-def _show(answers: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    for answer in answers:
-        judged = any(hit["probability"] is not None for hit in answer["hits"])
-        percents = ["similarity", "right with"] if judged else ["similarity"]
-        table = Table("rank", "id", "label", *percents, "metadata")
-        for hit in answer["hits"]:
-            cells = [str(hit["rank"]), hit["id"], hit["label"]]
-            cells.append(f"{hit['similarity_percent']:.1f} %")
-            if hit["probability"] is not None:
-                cells.append(f"{100 * hit['probability']:.0f} %")
-            known = {name: value for name, value in hit["metadata"].items() if value is not None}
-            metadata = ", ".join(f"{name}: {value}" for name, value in known.items())
-            table.add_row(*map(on_terminal, [*cells, metadata]))
-        # in one piece: a table's title would be broken into lines
-        print(on_terminal(answer["query"]))
-        Console(markup=False).print(table)  # a name may hold [brackets]
-        if answer["good_match"] is False:
-            print(
-                f"No good match: no hit reaches {100 * answer['threshold']:.1f} %, the calibrated "
-                "threshold."
-            )
-        if answer["synthetic"]:
-            print("The photos of this catalog are SYNTHETIC, drawn by vsearch.")
 
 
 def _number_of_hits(text: str) -> int | None:

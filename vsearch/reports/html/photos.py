@@ -1,6 +1,4 @@
-from base64 import b64encode
 from dataclasses import dataclass
-from io import BytesIO
 
 import pandas as pd
 from rich.console import Console
@@ -8,11 +6,11 @@ from rich.progress import track
 
 from vsearch.data.decoding import in_threads
 from vsearch.data.items import boxes
-from vsearch.data.photos import Box, PhotoError, open_photo
+from vsearch.data.photos import Box
+from vsearch.reports.html.thumbnail import thumbnail
 
 LARGE = 88  # pixels of the longest side in picture rows
 SMALL = 48  # and of the map's points
-QUALITY = 74
 
 
 @dataclass(frozen=True)
@@ -59,11 +57,4 @@ class Photos:
 
 
 def _encoded(wanted: Wanted) -> str | None:
-    try:
-        photo = open_photo(wanted.path, wanted.box, side=wanted.side)
-    except PhotoError:
-        return None
-    photo.thumbnail((wanted.side, wanted.side))
-    file = BytesIO()
-    photo.save(file, "JPEG", quality=QUALITY, optimize=True)
-    return f"data:image/jpeg;base64,{b64encode(file.getvalue()).decode()}"
+    return thumbnail(wanted.path, wanted.box, wanted.side)

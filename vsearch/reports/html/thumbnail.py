@@ -1,0 +1,21 @@
+from base64 import b64encode
+from io import BytesIO
+
+from vsearch.data.photos import Box, PhotoError, open_photo
+
+QUALITY = 74
+
+
+def thumbnail(path: str, box: Box | None, side: int) -> str | None:
+    """Return a photo, or the box that is cut out of it, as a JPEG data URI; None: it can't be read.
+
+    Its longest side has `side` pixels at most.
+    """
+    try:
+        photo = open_photo(path, box, side=side)
+    except PhotoError:
+        return None
+    photo.thumbnail((side, side))
+    file = BytesIO()
+    photo.save(file, "JPEG", quality=QUALITY, optimize=True)
+    return f"data:image/jpeg;base64,{b64encode(file.getvalue()).decode()}"

@@ -1,0 +1,77 @@
+import csv as csv_files
+from collections.abc import Iterable, Sequence
+from io import StringIO
+from typing import Any
+
+from vsearch.plain_text import in_spreadsheet, on_terminal
+
+FIRST = ("query", "rank", "id", "label", "similarity_percent", "probability", "path")
+
+
+def text(answers: Iterable[dict[str, Any]], with_metadata: bool = False) -> str:
+    """Return each query and a line for each of its hits, nothing cut off.
+
+    Args:
+        answers: as `vsearch search --json` prints them.
+        with_metadata: also name each hit's metadata, at the end of its line.
+    """
+    lines = []
+    for answer in answers:
+        lines.append(answer["query"])
+        judged = any(hit["probability"] is not None for hit in answer["hits"])
+        header = ["rank", "similar", *(["right"] if judged else []), "label", "id", "path"]
+        rows = [_cells(hit, judged, with_metadata) for hit in answer["hits"]]
+        lines += _aligned([header, *rows]) if rows else ["No hits."]
+        if judged:
+            lines.append("similar: the cosine. right: how likely the label is the photo's own.")
+        if answer["good_match"] is False:
+            limit = f"{100 * answer['threshold']:.1f} %"
+            lines.append(f"No good match: no hit reaches {limit}, the calibrated threshold.")
+        if answer["synthetic"]:
+            lines.append("The photos of this catalog are SYNTHETIC, drawn by vsearch.")
+    return "\n".join(map(on_terminal, lines))
+
+
+def csv(answers: Iterable[dict[str, Any]]) -> str:
+    """Return all hits as CSV: the query, what is known of the hit, its metadata."""
+    rows = [
+        {"query": answer["query"], **hit, **hit["metadata"]}
+        for answer in answers
+        for hit in answer["hits"]
+    ]
+    metadata = {name for row in rows for name in row["metadata"]}
+    file = StringIO()
+    writer = csv_files.DictWriter(
+        file, [*FIRST, *sorted(metadata - {*FIRST})], extrasaction="ignore"
+    )
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: in_spreadsheet(value) for name, value in row.items()})
+    return file.getvalue()
+
+
+def shown_metadata(hit: dict[str, Any]) -> str:
+    """Return a hit's metadata in words, without what is missing."""
+    known = {name: value for name, value in hit["metadata"].items() if value is not None}
+    return ", ".join(f"{name}: {value}" for name, value in known.items())
+
+
+def _cells(hit: dict[str, Any], judged: bool, with_metadata: bool) -> list[str]:
+    cells = [str(hit["rank"]), f"{hit['similarity_percent']:.1f} %"]
+    if judged:
+        cells.append(f"{100 * hit['probability']:.0f} %")
+    cells += [hit["label"], hit["id"], hit["path"]]
+    if with_metadata:
+        cells.append(shown_metadata(hit))
+    return cells
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return a line for each row, with columns as wide as their longest cell."""
+    rows = [[cell.replace("\n", " ") for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*(row[:-1] for row in rows), strict=False)]
+    lines = []
+    for row in rows:
+        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        lines.append("  ".join([*padded, *row[len(widths) :]]).rstrip())
+    return lines
