@@ -20,6 +20,7 @@ from vsearch.evaluation.final_evaluation import FinalEvaluation
 from vsearch.evaluation.run_report import RunReport
 from vsearch.indexes.base import Index, IndexUnavailable
 from vsearch.indexes.exact import ExactIndex
+from vsearch.models.adaptations.base import Adaptation
 from vsearch.reports.alone import fails_alone
 from vsearch.reports.closing import show_closing
 from vsearch.reports.fit_report import IN_MANIFEST, TrainingHistory, fit_files, fit_report
@@ -44,6 +45,9 @@ class BuildIndex(Callback):
         error_rate: how many photos whose best hit is right may be told "no good match" (see
             `Calibration`).
         export: also write the network as ONNX, so that searching and serving need no PyTorch.
+        adaptation: fitted to the best epoch's embeddings of the train part, and put behind the
+            network: in the bundle and its report, not in checkpoints. None: as the run's top-level
+            `adaptation` says, or none.
     """
 
     def __init__(
@@ -52,12 +56,14 @@ class BuildIndex(Callback):
         baseline: bool = True,
         error_rate: float = calibration.ERROR_RATE,
         export: bool = True,
+        adaptation: Adaptation | None = None,
     ) -> None:
         calibration.check_rate(error_rate)
         self.index = ExactIndex() if index is None else index  # an empty index is falsy
         self.baseline = baseline
         self.error_rate = error_rate
         self.export = export
+        self.adaptation = adaptation
         self._has_own_index = index is not None
         self._initial_weights: dict[str, Tensor] = {}
         self._metrics = EpochMetrics()
@@ -88,9 +94,12 @@ class BuildIndex(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse an index that the gallery can't fill, before hours of training."""
-        n_items = len(catalog_data(trainer).gallery("test"))
+        data = catalog_data(trainer)
+        dim = metric_learner(pl_module).embedder.dim
+        if self.adaptation is not None:
+            dim = self.adaptation.width(dim, data.part("train")["label"].nunique())
         try:
-            self.index.check(n_items, metric_learner(pl_module).embedder.dim)
+            self.index.check(len(data.gallery("test")), dim)
         except (ValueError, IndexUnavailable) as error:
             raise ConfigError("index", str(error)) from error
 
@@ -142,6 +151,8 @@ class BuildIndex(Callback):
                 self._initial_weights = {}
 
             epoch = final_evaluator.load_best_weights(module, checkpoint)
+            if self.adaptation is not None:
+                evaluator.adapt(module.embedder, self.adaptation)
             photos = evaluator.embed_test_photos(module.embedder, "best epoch")
             fingerprint = fingerprint_of(module.embedder)
             vectors = photos.gallery.embeddings

@@ -13,7 +13,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 from safetensors.torch import load_file
 from test_module import data_of, learner, trainer
-from tiny import TinyBackbone
+from tiny import COLOURS, TinyBackbone
 
 from callbacks.build_index import BuildIndex
 from vsearch.bundle.exports.export import export
@@ -29,8 +29,11 @@ from vsearch.evaluation.scoring import Embedded, half, score
 from vsearch.indexes.auto import AutoIndex
 from vsearch.indexes.exact import ExactIndex
 from vsearch.indexes.faiss import FaissIndex
+from vsearch.models.adaptations.lda import LDA
+from vsearch.models.heads.linear import LinearHead
 from vsearch.models.normalising import normalise
 from vsearch.reports.summary import library_versions
+from vsearch.training import final_evaluator
 
 
 class Run:
@@ -181,6 +184,33 @@ def test_the_numbers_are_those_of_the_best_epoch_and_of_the_initial_weights(run)
 def test_the_module_is_left_with_the_best_weights(run):
     for name, value in run.module.backbone.state_dict().items():
         assert torch.equal(value, run.weights("best")[name]), name
+
+
+@pytest.mark.parametrize("head", [None, LinearHead(5)])
+def test_an_adaptation_of_the_train_part_is_in_the_bundle_and_measured(head, colours, tmp_path):
+    run = Run(colours, tmp_path, callback=BuildIndex(adaptation=LDA()), model={"head": head})
+    made = open_bundle(run.bundle)
+    assert made.manifest["dim"] == len(COLOURS) - 1
+
+    train = run.data.part("train")
+    before = learner(head=copy.deepcopy(head))
+    final_evaluator.load_best_weights(before, str(run.folder / "checkpoints" / "best.ckpt"))
+    photos = torch.stack([photo for photo, _, _ in run.data.loader(train).dataset])
+    with torch.inference_mode():
+        vectors = before.eval()(photos)
+        layer = LDA().fit(vectors.numpy(), train["label_code"].to_numpy())
+        wanted = torch.nn.functional.normalize(layer(vectors), dim=1).numpy()
+
+    stored = made.index.vectors(np.arange(len(train)))
+    assert stored == pytest.approx(wanted, abs=1e-4)
+    found = made.search(train["path"].tolist(), 1)
+    assert all(hits["score"][0].as_py() == pytest.approx(1, abs=1e-4) for hits in found)
+
+
+def test_an_index_that_is_wider_than_an_adaptation_is_refused_before_training(colours, tmp_path):
+    index = FaissIndex("PCA4,Flat")
+    with pytest.raises(ConfigError, match=r"^index\b"):
+        Run(colours, tmp_path, callback=BuildIndex(index, adaptation=LDA()))
 
 
 def test_the_numbers_are_those_of_the_test_command(run):
@@ -583,8 +613,9 @@ def exporting(monkeypatch):
     monkeypatch.setattr("callbacks.build_index.export", export)
 
 
-def test_the_network_is_exported_and_finds_the_same(exporting, colours, tmp_path):
-    run = Run(colours, tmp_path, epochs=1)
+@pytest.mark.parametrize("adaptation", [None, LDA()])
+def test_the_network_is_exported_and_finds_the_same(adaptation, exporting, colours, tmp_path):
+    run = Run(colours, tmp_path, epochs=1, callback=BuildIndex(adaptation=adaptation))
     exported = open_bundle(run.bundle)
     pytorch = open_bundle(run.bundle, "torch")
     photos = run.data.queries("test")["path"].tolist()

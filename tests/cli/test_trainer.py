@@ -258,6 +258,13 @@ def test_an_index_among_the_callbacks_goes_before_the_runs(project):
     assert open_bundle(run / "bundle").manifest["index"]["spec"] == "SQ8"
 
 
+def test_the_runs_adaptation_is_in_the_bundle(project):
+    words = ["--adaptation", "vsearch.models.adaptations.lda.LDA"]
+    made = open_bundle(project.run("fit", "--trainer.max_epochs", "1", *words) / "bundle")
+    n_labels = len(set(made.items["label"].to_pylist()))
+    assert made.manifest["dim"] == n_labels - 1
+
+
 def test_no_index_at_all_is_exact(project):
     run = project.run("fit", "--trainer.max_epochs", "1", "--index", "null")
     assert (

@@ -20,6 +20,7 @@ from vsearch.data.io.object_stores import is_url
 from vsearch.errors import BundleError, ConfigError
 from vsearch.indexes.base import Index
 from vsearch.indexes.vector_store import VectorStoreIndex
+from vsearch.models.adaptations.base import Adaptation
 from vsearch.models.backbones.base import Backbone
 from vsearch.models.heads.base import Head
 from vsearch.models.precision import quickest
@@ -71,9 +72,12 @@ class TrainerCLI(LightningCLI):
         super().__init__(*given, **named)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Declare the run's index, and fill in what losses need of model and catalog."""
+        """Declare index and adaptation, and fill in what losses need of model and catalog."""
         parser.add_subclass_arguments(
             Index, "index", required=False, help="how the gallery is searched"
+        )
+        parser.add_subclass_arguments(
+            Adaptation, "adaptation", required=False, help="fitted to the best epoch's embeddings"
         )
         parser.link_arguments(
             ("model.backbone", "model.head"),
@@ -172,7 +176,7 @@ class TrainerCLI(LightningCLI):
             super().instantiate_classes()
 
     def instantiate_trainer(self, **arguments: Any) -> Trainer:
-        """Make the trainer, and hand the run's index to the callbacks that build one."""
+        """Make the trainer, and hand index and adaptation to the callbacks that use them."""
         try:
             trainer = super().instantiate_trainer(**arguments)
         except RuntimeError as error:
@@ -182,8 +186,12 @@ class TrainerCLI(LightningCLI):
             raise
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # not one that the user chose
             trainer.strategy.checkpoint_io = WholeCheckpoints()
-        index = self.config_init[self.subcommand].get("index")
+        settings = self.config_init[self.subcommand]
+        index = settings.get("index")
+        adaptation = settings.get("adaptation")
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if adaptation is not None and hasattr(callback, "adaptation"):
+                callback.adaptation = adaptation
             if index is not None and hasattr(callback, "use_index"):
                 callback.use_index(index)
             used = getattr(callback, "index", None)

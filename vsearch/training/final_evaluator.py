@@ -26,8 +26,10 @@ from vsearch.evaluation.split_data import SplitData
 from vsearch.indexes.base import Index
 from vsearch.indexes.choice import BudgetError
 from vsearch.indexes.exact import ExactIndex
+from vsearch.models.adaptations.base import Adaptation
 from vsearch.models.backbones.base import Backbone
 from vsearch.models.embedder import Embedder
+from vsearch.models.heads.adapted import AdaptedHead
 from vsearch.training.datamodule import CatalogDataModule
 from vsearch.training.embedding_loop import embed_loader
 from vsearch.training.module import MetricLearner
@@ -112,6 +114,12 @@ class FinalEvaluator:
     def __init__(self, data: CatalogDataModule, device: torch.device) -> None:
         self.data = data
         self.device = device
+
+    def adapt(self, embedder: Embedder, adaptation: Adaptation) -> None:
+        """Fit an adaptation to the train part's embeddings, and put it behind the network."""
+        photos = self._embed(embedder, self.data.part("train"), "train photos (to adapt)")
+        layer = adaptation.fit(photos.embeddings, photos.labels)
+        embedder.head = AdaptedHead.of(layer, embedder.head)
 
     def embed_test_photos(
         self, embedder: Embedder, title: str, one_view: bool = False

@@ -1,0 +1,1 @@
+"""Linear maps of finished embeddings, fitted once, after training."""

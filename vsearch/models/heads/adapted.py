@@ -1,0 +1,39 @@
+import torch
+from torch import Tensor, nn
+
+from vsearch.models.heads.base import Head
+
+
+class AdaptedHead(Head):
+    """A linear layer behind finished embeddings: what an `Adaptation` has fitted.
+
+    Args:
+        dim: length of the embedding.
+        head: what made the embeddings that the layer was fitted on; None: the backbone alone.
+    """
+
+    def __init__(self, dim: int, head: Head | None = None) -> None:
+        super().__init__()
+        self.dim = dim
+        self.head = head
+
+    @classmethod
+    def of(cls, layer: nn.Linear, head: Head | None) -> "AdaptedHead":
+        """Return one with a fitted layer, behind a head that is attached already."""
+        adapted = cls(layer.out_features, head)
+        adapted.layer = layer
+        return adapted
+
+    def attach(self, features: int) -> None:
+        """Make the layers."""
+        if self.head is not None:
+            self.head.attach(features)
+            features = self.head.dim
+        self.layer = nn.Linear(features, self.dim)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return float (B, dim) of features, float (B, features)."""
+        values = features if self.head is None else self.head(features)
+        unit = nn.functional.normalize(values.float(), dim=1, eps=1e-30)
+        with torch.autocast(unit.device.type, enabled=False):  # bfloat16 drowns small differences
+            return self.layer(unit)
