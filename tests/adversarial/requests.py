@@ -52,6 +52,7 @@ LYING_LENGTHS = [
 ]
 WISHES: dict[str, list[str]] = {
     "k": ["0", "-1", "1e9", "99999999999999999999999", "", "ten", "NaN", "1.5", "0x10", "[]"],
+    "expand": ["-1", "101", "1e9", "ten", "NaN", "1.5"],
     "min_score": ["nan", "inf", "-2", "1e999", "x", ""],
     "group_by": ["path", "shelf", "", "a" * 300, "id; drop table", "\ud7ff"],
     "where": [

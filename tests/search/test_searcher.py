@@ -1,13 +1,17 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from small_bundle import unit_vectors
 from test_bundle import write
 
 from vsearch.bundle.opening import open_bundle
 from vsearch.data.photos import PhotoError
+from vsearch.indexes.faiss import FaissIndex
 from vsearch.search.filters.columns import FilterError
 from vsearch.search.query_by_example import ExampleError
+from vsearch.search.query_expansion import expanded
 from vsearch.search.searcher import Searcher
 
 METADATA = {
@@ -124,9 +128,61 @@ def test_an_index_that_keeps_no_vectors_takes_photos_only(bundle, monkeypatch):
         raise ValueError("LSH can't give its vectors back")
 
     monkeypatch.setattr(type(bundle.index), "vectors", fail)
-    with pytest.raises(ExampleError, match="ids can't be examples here, photos can: LSH"):
+    with pytest.raises(ExampleError, match="items' vectors; photos alone don't: LSH"):
         bundle.search_examples(["0"])
+    with pytest.raises(ExampleError, match="items' vectors; photos alone don't: LSH"):
+        bundle.search([photo(bundle, 0)], expand=2)
     assert len(bundle.search_examples([photo(bundle, 0)])) == 6
+
+
+def test_an_expanded_query_searches_again(bundle):
+    vectors = bundle.embed(bundle.items["path"].to_pylist())
+    query = vectors[1]
+    allowed = bundle.allowed("id != 1")
+    first = [i for i in np.argsort(-vectors @ query) if allowed[i]][:3]
+    moved = query + sum(max(float(vectors[i] @ query), 0) ** 6 * vectors[i] for i in first)
+    scores = vectors @ (moved / np.linalg.norm(moved))
+    best = [i for i in np.argsort(-scores) if allowed[i]]
+
+    (hits,) = bundle.search([photo(bundle, 1)], None, where="id != 1", expand=3)
+    assert [*map(int, hits["id"].to_pylist())] == best
+    assert hits["score"].to_pylist() == pytest.approx(scores[best], abs=1e-5)
+
+    example = bundle.search_examples(["1"], k=None, expand=3)
+    assert example["id"].to_pylist() == hits["id"].to_pylist()
+
+    (one_each,) = bundle.search(
+        [photo(bundle, 1)], None, where="id != 1", group_by="label", expand=3
+    )
+    assert len(one_each) == 3
+    assert one_each["score"][0] == hits["score"][0]
+
+
+def test_hits_below_the_lowest_score_expand_no_query(bundle):
+    plain = bundle.search([photo(bundle, 0)], None)[0]["score"].to_pylist()
+    limit = (plain[0] + plain[1]) / 2  # the photo's own item alone reaches it
+    (hits,) = bundle.search([photo(bundle, 0)], None, min_score=limit, expand=6)
+    assert hits["id"].to_pylist() == ["0"]
+    assert hits["score"].to_pylist() == pytest.approx([1], abs=1e-6)
+    opposite = -bundle.embed([photo(bundle, 0)])
+    assert len(bundle.search_embeddings(opposite, 3, min_score=1, expand=6)[0]) == 0
+
+
+@pytest.mark.parametrize(
+    "factory", ["Flat", "HNSW8", "IVF4,Flat", "SQ8", "IVF4,PQ4x4fs", "PQ4x4fs"]
+)
+def test_every_kind_that_gives_vectors_back_expands(bundle, factory):
+    vectors = unit_vectors(200)
+    index = FaissIndex(factory)
+    index.build(vectors)
+    searcher = Searcher(bundle.runtime, index, pa.table({"id": [str(i) for i in range(200)]}), {})
+    queries = unit_vectors(3, seed=1)
+    found = searcher.find(queries, 5, expand=10)
+    first = searcher.find(queries, 10)
+    for query, hits, (scores, positions) in zip(queries, found, first, strict=True):
+        moved = expanded(query, scores, searcher.kept_vectors(positions))
+        (again,) = searcher.find(moved[None], 5)
+        assert hits[1].tolist() == again[1].tolist()
 
 
 def test_mistakes_in_the_wishes(bundle):
@@ -138,5 +194,7 @@ def test_mistakes_in_the_wishes(bundle):
         bundle.search([photo(bundle, 0)], group_by="produkt")
     with pytest.raises(ValueError, match="cosines"):
         bundle.search([photo(bundle, 0)], min_score=80)
+    with pytest.raises(ValueError, match="expand is -1"):
+        bundle.search([photo(bundle, 0)], expand=-1)
     with pytest.raises(PhotoError):
         bundle.search([b"no photo"])

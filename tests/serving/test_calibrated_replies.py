@@ -43,6 +43,7 @@ def test_the_calibration_is_of_whole_new_photos_among_all_items(served, tmp_path
     embedding = upload(client, encoded(picture(3)), "/v1/embed").json()["embedding"]
     assert judged(embedding=embedding)
     assert not judged(embedding=embedding, where="price < 20")
+    assert not judged(embedding=embedding, expand=5)
     assert not judged(positive=[{"id": first}])
     assert client.get(f"/v1/items/{first}/similar").json()["good_match"] is None
     for form in ({"where": "price < 20"}, {"x": 0, "y": 0, "w": 9, "h": 9}):

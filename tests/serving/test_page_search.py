@@ -18,6 +18,7 @@ def test_a_url_says_the_same_search_again():
         min_percent=70,
         among={"in": ("x", "ä=?")},
         between={"p": (0.1, 2e6)},
+        expand=True,
     )
     assert Search.from_url(search.to_url()) == search
     assert Search.from_url({}) == Search()

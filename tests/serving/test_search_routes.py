@@ -22,7 +22,7 @@ def test_a_misspelt_wish_is_refused(client):
             f"{where}: nothing is called '{name}'",
         )
     assert (
-        "there are k, where, min_score, group_by"
+        "there are k, where, min_score, group_by, expand"
         in client.get("/v1/items/p1/similar?limit=3").json()["detail"]
     )
 
@@ -116,11 +116,37 @@ def test_wishes(client):
         assert upload(client, photo, **wishes).json()["message"] == said
 
 
+def test_every_search_can_be_expanded(client, made):
+    opened = open_bundle(made)
+    query = vectors(made, "p4")
+    others = opened.allowed("id != p4")
+    (photo_hits,) = opened.search_embeddings(query, 30, expand=5)
+    (item_hits,) = opened.search_embeddings(query, 29, others, expand=5)
+
+    assert ids(upload(client, encoded(picture(4)), k=30, expand=5)) == photo_hits["id"].to_pylist()
+    embedding = query[0].tolist()
+    for reply, hits in (
+        (
+            client.post("/v1/search", json={"embedding": embedding, "k": 30, "expand": 5}),
+            photo_hits,
+        ),
+        (
+            client.post("/v1/search", json={"positive": [{"id": "p4"}], "k": 29, "expand": 5}),
+            item_hits,
+        ),
+        (client.get("/v1/items/p4/similar?k=29&expand=5"), item_hits),
+    ):
+        scores = [hit["score"] for hit in reply.json()["hits"]]
+        assert ids(reply) == hits["id"].to_pylist()
+        assert scores == pytest.approx(hits["score"].to_pylist(), abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("form", "said"),
     [
         ({"k": 0}, "k: Input should be greater"),
         ({"k": 10_000}, "k: Input should be less"),
+        ({"expand": 101}, "expand: Input should be less"),
         ({"where": "prise < 3"}, "did you mean price"),
         ({"where": "price <"}, "character 8"),
         ({"min_score": "nan"}, "min_score"),

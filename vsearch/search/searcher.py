@@ -16,6 +16,7 @@ from vsearch.search.best_hits import Hits, best
 from vsearch.search.filters.columns import Table
 from vsearch.search.filters.grammar import parse
 from vsearch.search.query_by_example import ExampleError, combine
+from vsearch.search.query_expansion import expanded
 
 Photo = str | Path | bytes
 
@@ -26,8 +27,10 @@ class Searcher:
 
     All searches take the same options: `k`, how many hits (None: all); `where`, a filter on the
     items (see vsearch/search/filters/grammar.py); `min_score`, the lowest cosine that counts,
-    -1..1; and `group_by`, a column: of items with equal values only the best is found, items
-    without a value stand for themselves.
+    -1..1; `group_by`, a column: of items with equal values only the best is found, items without a
+    value stand for themselves; and `expand`: of how many of its best hits a query takes a part on,
+    to search again (0: none; see `query_expansion`). `where` and `min_score` hold in both searches;
+    the scores are those of the second.
 
     Attributes:
         index: position i is row i of `items`.
@@ -54,6 +57,7 @@ class Searcher:
         where: str | None = None,
         min_score: float | None = None,
         group_by: str | None = None,
+        expand: int = 0,
     ) -> list[pa.Table]:
         """Return each photo's best items: `rank`, `score` (cosine), then the columns of `items`.
 
@@ -62,10 +66,11 @@ class Searcher:
         Raises:
             PhotoError: a photo can't be used.
             FilterError: `where` can't be understood, or it or `group_by` doesn't fit the items.
-            ValueError: `k` or `min_score` is out of its range.
+            ExampleError: the index can't give back the vectors that `expand` needs.
+            ValueError: `k`, `min_score` or `expand` is out of its range.
         """
         allowed = self.allowed(where)
-        return self.search_embeddings(self.embed(photos), k, allowed, min_score, group_by)
+        return self.search_embeddings(self.embed(photos), k, allowed, min_score, group_by, expand)
 
     def search_examples(
         self,
@@ -76,6 +81,7 @@ class Searcher:
         min_score: float | None = None,
         group_by: str | None = None,
         weight: float = 0.5,
+        expand: int = 0,
     ) -> pa.Table:
         """Return what `search` does for one query made of examples: near some, away from others.
 
@@ -94,7 +100,7 @@ class Searcher:
         if own:
             allowed = np.ones(len(self.items), dtype=bool) if allowed is None else allowed
             allowed[own] = False
-        return self.search_embeddings(query[None], k, allowed, min_score, group_by)[0]
+        return self.search_embeddings(query[None], k, allowed, min_score, group_by, expand)[0]
 
     def search_embeddings(
         self,
@@ -103,9 +109,11 @@ class Searcher:
         allowed: np.ndarray | None = None,
         min_score: float | None = None,
         group_by: str | None = None,
+        expand: int = 0,
     ) -> list[pa.Table]:
         """Return what `search` does for unit vectors, float32 (n, dim), among `allowed` items."""
-        return [self._hits(*hits) for hits in self.find(queries, k, allowed, min_score, group_by)]
+        found = self.find(queries, k, allowed, min_score, group_by, expand)
+        return [self._hits(*hits) for hits in found]
 
     def find(
         self,
@@ -114,12 +122,31 @@ class Searcher:
         allowed: np.ndarray | None = None,
         min_score: float | None = None,
         group_by: str | None = None,
+        expand: int = 0,
     ) -> list[Hits]:
         """Return what `search_embeddings` does, as scores and rows of `items`, without tables."""
+        if expand < 0:
+            raise ValueError(f"expand is {expand}: it must be 0, for none, or a number of hits")
+        if expand:
+            queries = self._expanded(queries, expand, allowed, min_score)
         groups = None if group_by is None else self._table.column(group_by).codes
         return best(self.index, queries, k, allowed, min_score, groups)
 
-    def kept_vectors(self, positions: Sequence[int]) -> np.ndarray:
+    def _expanded(
+        self,
+        queries: np.ndarray,
+        n_hits: int,
+        allowed: np.ndarray | None,
+        min_score: float | None,
+    ) -> np.ndarray:
+        found = best(self.index, queries, n_hits, allowed, min_score)
+        moved = [
+            expanded(query, scores, self.kept_vectors(positions))
+            for query, (scores, positions) in zip(queries, found, strict=True)
+        ]
+        return np.stack(moved)
+
+    def kept_vectors(self, positions: Sequence[int] | np.ndarray) -> np.ndarray:
         """Return indexed items' unit vectors, float32 (n, dim), as well as the index keeps them.
 
         Raises:
@@ -128,7 +155,8 @@ class Searcher:
         try:
             kept = self.index.vectors(np.array(positions, dtype=np.int64))
         except ValueError as error:
-            raise ExampleError(f"ids can't be examples here, photos can: {error}") from error
+            needed = "ids as examples and expanded queries need the items' vectors"
+            raise ExampleError(f"{needed}; photos alone don't: {error}") from error
         return kept / np.linalg.norm(kept, axis=1, keepdims=True)  # codes decode to other lengths
 
     def allowed(self, where: str | None) -> np.ndarray | None:

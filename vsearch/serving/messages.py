@@ -12,6 +12,15 @@ Score = Annotated[
     float, Field(ge=-1, le=1, description="Cosine similarity, -1..1, higher is better.")
 ]
 K = Annotated[int, Field(ge=1, le=MAX_K, description="Hits wanted.")]
+Expand = Annotated[
+    int,
+    Field(
+        ge=0,
+        le=100,
+        description="Search again with the query moved towards so many of its best hits, such as "
+        "10; scores are then those of the second search.",
+    ),
+]
 ItemId = Annotated[str, Field(min_length=1, max_length=512)]
 
 
@@ -58,6 +67,7 @@ class SearchOptions(Message):
     where: Annotated[str, Field(max_length=2000)] | None = None
     min_score: Score | None = None
     group_by: Annotated[str, Field(max_length=200)] | None = None
+    expand: Expand = 0
 
 
 class SearchRequest(SearchOptions):

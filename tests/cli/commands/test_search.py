@@ -274,6 +274,14 @@ def test_examples_make_one_query(made, capsys):
     )
 
 
+def test_an_expanded_query_searches_again(made, capsys):
+    (hits,) = open_bundle(made).search([photo(made, 0)], expand=3)
+    (answer,) = asked(capsys, made, photo(made, 0), "--expand", "3")
+    (plain,) = asked(capsys, made, photo(made, 0))
+    assert [hit["score"] for hit in answer["hits"]] == hits["score"].to_pylist()
+    assert [hit["score"] for hit in plain["hits"]] != hits["score"].to_pylist()
+
+
 def test_of_a_group_only_the_best_is_shown(made, capsys):
     (answer,) = asked(capsys, made, photo(made, 0), "--group-by", "label")
     assert sorted(hit["label"] for hit in answer["hits"]) == ["a", "b", "c"]
@@ -394,6 +402,7 @@ def test_of_several_examples_behind_a_filter_and_without_a_calibration_nothing_i
     for words in (
         [calibrated, "--like", "0"],
         [calibrated, photo(made, 0), "--where", "id != 9"],
+        [calibrated, photo(made, 0), "--expand", "3"],
         [made, photo(made, 0)],
     ):
         (answer,) = asked(capsys, *words)

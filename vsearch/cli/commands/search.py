@@ -2,9 +2,13 @@
 
 Opens the bundle of a run and searches it, once for each photo. With --like or --unlike, all photos
 and ids make one query: the photos and --like count for, --unlike counts against at half the weight,
-and items named by id are left out of the hits. For a single photo without --where the probability
-that a hit's label is right stands beside it, and "no good match" where nothing reaches the
-threshold that the fit calibrated (see report.md).
+and items named by id are left out of the hits. For a single photo, without --where or --expand, the
+probability that a hit's label is right stands beside it, and "no good match" where nothing reaches
+the threshold that the fit calibrated (see report.md).
+
+With --expand N a query takes in its N best hits, the nearest ones most, and searches again. That
+finds more of what is like the first hits, in about twice the time; where these are wrong, more of
+what is wrong. --where and --min-score hold for both searches; scores are those of the second.
 
 --where takes conditions on the items' columns, joined by and, or, not and brackets:
   gender = Women and price < 30     = != < <= > >=; the orders compare numbers only
@@ -30,6 +34,8 @@ if TYPE_CHECKING:
     from vsearch.evaluation.calibration import Calibration
     from vsearch.search.searcher import Searcher
 
+WISHES = ("k", "where", "min_score", "group_by", "expand")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -54,6 +60,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(flag, nargs="+", action="extend", metavar="ID|PHOTO", help=line)
     parser.add_argument(
         "--group-by", metavar="COLUMN", help="of items with the same value, show only the best"
+    )
+    parser.add_argument(
+        "--expand",
+        type=positive,
+        default=0,
+        metavar="N",
+        help="search again with a query that takes in its N best hits, such as 10",
     )
     parser.add_argument(
         "--photos-root",
@@ -133,7 +146,7 @@ def _answers(bundle: "Searcher", args: argparse.Namespace) -> list[dict[str, Any
     photos = args.photos or []
     like = args.like or []
     unlike = args.unlike or []
-    wishes = {name: getattr(args, name) for name in ("k", "where", "min_score", "group_by")}
+    wishes = {name: getattr(args, name) for name in WISHES}
     if like or unlike:
         query = ", ".join([*photos, *like, *(f"not {example}" for example in unlike)])
         examples = [*map(Path, photos), *like]
@@ -141,7 +154,7 @@ def _answers(bundle: "Searcher", args: argparse.Namespace) -> list[dict[str, Any
         one_photo = False
     else:
         found = list(zip(photos, bundle.search(photos, **wishes), strict=True))
-        one_photo = args.where is None
+        one_photo = args.where is None and not args.expand
     synthetic = bool(bundle.manifest.get("protocol", {}).get("synthetic"))
     return [
         {"query": query, "synthetic": synthetic, "one_photo": one_photo, "hits": _hits(table)}
@@ -150,7 +163,7 @@ def _answers(bundle: "Searcher", args: argparse.Namespace) -> list[dict[str, Any
 
 
 def _judged(answer: dict[str, Any], calibrated: "Calibration | None") -> dict[str, Any]:
-    """Add what the calibration says; it holds for one photo among all items only."""
+    """Add what the calibration says; it holds for one photo, as it is, among all items only."""
     hits = answer["hits"]
     known = calibrated if answer.pop("one_photo") else None
     chances = known.probability([hit["score"] for hit in hits]) if known else [None] * len(hits)

@@ -6,7 +6,7 @@ from fastapi import Depends, File, Form, UploadFile
 from starlette.exceptions import HTTPException
 
 from vsearch.serving.api.manual_examples import WHERE
-from vsearch.serving.messages import K, Region, Score, SearchOptions
+from vsearch.serving.messages import Expand, K, Region, Score, SearchOptions
 
 FILE = "JPEG, PNG, WebP, GIF or BMP; its first bytes count, not its name."
 LEFT = "Left of the region, pixels of the upright photo."
@@ -43,9 +43,16 @@ async def search_options(
     group_by: Annotated[
         str | None, Form(max_length=200, description=GROUP_BY, examples=EMPTY)
     ] = None,
+    expand: Annotated[Expand, Form()] = 0,
 ) -> SearchOptions:
     """Return what all searches take."""
-    return SearchOptions(k=k, where=where or None, min_score=min_score, group_by=group_by or None)
+    return SearchOptions(
+        k=k,
+        where=where or None,
+        min_score=min_score,
+        group_by=group_by or None,
+        expand=expand,
+    )
 
 
 PhotoFile = Annotated[UploadFile, File(description=FILE)]

@@ -15,7 +15,7 @@ from vsearch.serving.api.manual_examples import (
 from vsearch.serving.api.photos import thumbnail
 from vsearch.serving.api.replies import items_at
 from vsearch.serving.api.steps import RequestSteps, Steps
-from vsearch.serving.messages import MAX_K, Item, ItemsReply, SearchOptions, SearchReply
+from vsearch.serving.messages import MAX_K, Expand, Item, ItemsReply, SearchOptions, SearchReply
 
 router = APIRouter(prefix="/v1", tags=["items"])
 Id = Annotated[
@@ -46,12 +46,17 @@ async def similar(
     where: Annotated[str | None, Query(max_length=2000, examples=[WHERE])] = None,
     min_score: Annotated[float | None, Query(ge=-1, le=1)] = None,
     group_by: Annotated[str | None, Query(max_length=200)] = None,
+    expand: Annotated[Expand, Query()] = 0,
 ) -> SearchReply:
     """Find the items that look most like an item, without the item itself."""
     row = steps.position(id)
     query = await steps.service.searching.run(steps.bundle.searcher.kept_vectors, [row])
     options = SearchOptions(
-        k=k, where=where or None, min_score=min_score, group_by=group_by or None
+        k=k,
+        where=where or None,
+        min_score=min_score,
+        group_by=group_by or None,
+        expand=expand,
     )
     return await steps.search(query, options, [row], calibrated=False)
 

@@ -56,11 +56,11 @@ async def search(
 async def search_batch(
     wanted: Annotated[BatchRequest, Body(openapi_examples=BATCH)], steps: RequestSteps
 ) -> BatchReply:
-    """Do several searches, of 10,000 hits in all at most.
+    """Do several searches, of 10,000 hits in all at most, those that `expand` asks for included.
 
     The first one that can't be done refuses them all.
     """
-    if sum(one.k for one in wanted.searches) > MAX_BATCH_HITS:
+    if sum(one.k + one.expand for one in wanted.searches) > MAX_BATCH_HITS:
         detail = f"The searches ask for more than {MAX_BATCH_HITS:,} hits together."
         raise HTTPException(422, detail)
     replies = [await steps.search_examples(one) for one in wanted.searches]

@@ -128,9 +128,11 @@ class Steps:
         if leave_out:
             allowed = np.ones(len(searcher.items), dtype=bool) if allowed is None else allowed
             allowed[leave_out] = False
-        (hits,) = searcher.find(query, options.k, allowed, options.min_score, options.group_by)
-        # behind a filter the calibration, made with all items, says nothing
-        calibrated = calibrated and options.where is None
+        (hits,) = searcher.find(
+            query, options.k, allowed, options.min_score, options.group_by, options.expand
+        )
+        # the calibration was made with photos as they are, among all items
+        calibrated = calibrated and options.where is None and not options.expand
         return search_reply(self.bundle, self.root_path, hits, options, self.took, calibrated)
 
     @contextmanager

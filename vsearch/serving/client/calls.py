@@ -31,6 +31,7 @@ class SearchOptions(TypedDict, total=False):
     where: str | None
     min_score: float | None
     group_by: str | None
+    expand: int
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 DEFAULT_K, MOST_K = 12, 60  # hits that a page shows
+EXPAND = 10  # hits that move an expanded query
 IN, LOW, HIGH = "in.", "from.", "to."  # what a column's name follows in the URL
 MOST_EXAMPLES = 20
 
@@ -18,6 +19,7 @@ class Search:
         min_percent: lowest similarity in percent, 0 to 100; 0: any.
         among: the values that an item may have in a column; any in a column that isn't here.
         between: the lowest and the highest number that it may have in a column.
+        expand: whether the best hits move the query, and it searches again.
     """
 
     like: tuple[str, ...] = ()
@@ -26,6 +28,7 @@ class Search:
     min_percent: int = 0
     among: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     between: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    expand: bool = False
 
     @classmethod
     def from_url(cls, params: Mapping[str, list[str]]) -> Self:
@@ -49,6 +52,7 @@ class Search:
             min_percent=_whole(params.get("min"), 0, 0, 100),
             among=among,
             between=between,
+            expand="expand" in params,
         )
 
     def to_url(self) -> dict[str, list[str]]:
@@ -63,6 +67,8 @@ class Search:
             found["k"] = [str(self.k)]
         if self.min_percent:
             found["min"] = [str(self.min_percent)]
+        if self.expand:
+            found["expand"] = ["yes"]
         return {name: values for name, values in found.items() if values}
 
     def more(self, item: str) -> Self:
@@ -97,7 +103,8 @@ class Search:
     def options(self) -> dict[str, Any]:
         """What the client's searches take."""
         min_score = self.min_percent / 100 if self.min_percent else None
-        return {"k": self.k, "where": self.where, "min_score": min_score}
+        expand = EXPAND if self.expand else 0
+        return {"k": self.k, "where": self.where, "min_score": min_score, "expand": expand}
 
 
 def _ids(given: list[str]) -> tuple[str, ...]:

@@ -23,6 +23,12 @@ def refine(search: Search, facets: list[Facet]) -> Search:
         key=f"min{filters()}",
         help="0: whatever is nearest",
     )
+    expand = st.checkbox(
+        "Search twice",
+        search.expand,
+        key=f"expand{filters()}",
+        help="The best hits of the first search help to find more of their kind in the second",
+    )
     among = {}
     between = {}
     for facet in facets:
@@ -36,7 +42,7 @@ def refine(search: Search, facets: list[Facet]) -> Search:
             ends = _range(facet, whole, search.between.get(column, whole))
             if ends != whole:
                 between[column] = ends
-    return replace(search, k=k, min_percent=percent, among=among, between=between)
+    return replace(search, k=k, min_percent=percent, among=among, between=between, expand=expand)
 
 
 def _values(facet: Facet, chosen: tuple[str, ...]) -> tuple[str, ...]:

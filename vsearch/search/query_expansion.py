@@ -1,0 +1,20 @@
+import numpy as np
+
+ALPHA = 6  # with 0 all hits would count alike; the more, the more the nearest ones count
+
+
+def expanded(query: np.ndarray, scores: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Return a query moved towards its best hits, float32 (dim,) of unit length.
+
+    Alpha query expansion (Radenović et al. 2018, "Fine-tuning CNN image retrieval with no human
+    annotation"): query + sum of max(score, 0)^ALPHA * hit. Its product with the query is 1 or
+    more, so that there always is a direction.
+
+    Args:
+        query: float32 (dim,), unit length.
+        scores: cosines of the hits, float32 (k,); k may be 0.
+        vectors: the hits, float32 (k, dim), unit length.
+    """
+    weights = np.maximum(scores, 0) ** ALPHA
+    moved = query + weights @ vectors
+    return (moved / np.linalg.norm(moved)).astype(np.float32)
