@@ -1,0 +1,95 @@
+"""What `--expand` finds, and what it costs: label metrics, and milliseconds of single searches.
+
+    python -m benchmarks.query_expansion EMBEDDINGS.parquet SPLIT.csv [--part val] [--hits 1,3,10]
+
+EMBEDDINGS.parquet is what `python -m vsearch predict` writes, SPLIT.csv lies in the run's folder.
+Photos of the part search the train part or, where that has none of their labels, the others of
+their own part, with IndexFlatL2. Choose a number of hits on val; measure once on test.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+from vsearch.evaluation.metrics import means
+from vsearch.evaluation.scoring import Embedded, exact_index, score, scored_hits
+from vsearch.indexes.faiss import FaissIndex
+from vsearch.search.query_expansion import expanded
+
+SINGLES = 100
+SHOWN = ("precision_at_1", "precision_at_10", "map_at_r")
+
+
+def read(embeddings: Path, split: Path, part: str) -> tuple[Embedded, Embedded]:
+    """Return the queries and the gallery."""
+    table = pq.read_table(embeddings)
+    vectors = np.array(table["embedding"].to_pylist(), dtype=np.float32)
+    labels = np.unique(table["label"].to_pylist(), return_inverse=True)[1]
+    items = Embedded(vectors, labels, np.arange(len(labels)))
+    parts = pd.read_csv(split, dtype=str).set_index("id")["split"]
+    part_of = parts.reindex(table["id"].to_pylist()).to_numpy()
+    queries = items.take(np.flatnonzero(part_of == part))
+    train = items.take(np.flatnonzero(part_of == "train"))
+    return queries, train if np.isin(queries.labels, train.labels).any() else queries
+
+
+def expand(index: FaissIndex, queries: Embedded, gallery: Embedded, n_hits: int) -> Embedded:
+    """Return the queries, each moved towards its best hits."""
+    if n_hits == 0:
+        return queries
+    scores, positions = scored_hits(index, queries, gallery, n_hits)
+    moved = [
+        expanded(query, its_scores, index.vectors(hits))
+        for query, its_scores, hits in zip(queries.embeddings, scores, positions, strict=True)
+    ]
+    return Embedded(np.stack(moved), queries.labels, queries.keys)
+
+
+def search_one(index: FaissIndex, query: np.ndarray, n_hits: int) -> None:
+    """Search once, or twice."""
+    if n_hits:
+        scores, positions = index.search(query[None], n_hits)
+        query = expanded(query, scores[0], index.vectors(positions[0]))
+    index.search(query[None], 10)
+
+
+def row(index: FaissIndex, queries: Embedded, gallery: Embedded, n_hits: int) -> str:
+    """Return a line of the table."""
+    times = []
+    for query in queries.embeddings[:SINGLES]:
+        start = time.perf_counter()
+        search_one(index, query, n_hits)
+        times.append(1000 * (time.perf_counter() - start))
+
+    scored = score(index, expand(index, queries, gallery, n_hits), gallery)
+    found = means(scored.model, scored.labels)
+    values = [f"{found[metric][mean]:.3f}" for metric in SHOWN for mean in ("micro", "macro")]
+    return f"| {n_hits} | {' | '.join(values)} | {np.median(times):.2f} |"
+
+
+def main() -> None:
+    """Measure, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("embeddings", type=Path)
+    parser.add_argument("split", type=Path)
+    parser.add_argument("--part", default="val")
+    parser.add_argument("--hits", default="1,3,5,10,20")
+    args = parser.parse_args()
+    queries, gallery = read(args.embeddings, args.split, args.part)
+    index = exact_index(gallery)
+    index.threads = 1
+    print(f"{len(queries):,} {args.part} photos search {len(gallery):,}\n")
+    names = [f"{metric}{mean}" for metric in SHOWN for mean in ("", ", macro")]
+    print(f"| hits | {' | '.join(names)} | ms |\n|{' --- |' * (len(names) + 2)}")
+    for n_hits in (0, *map(int, args.hits.split(","))):
+        print(row(index, queries, gallery, n_hits))
+
+
+if __name__ == "__main__":
+    main()
