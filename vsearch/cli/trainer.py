@@ -117,6 +117,11 @@ class TrainerCLI(LightningCLI):
     def _loss_settings(self) -> Mapping[str, Any]:
         return self.config[self.subcommand].model.loss.get("init_args") or {}
 
+    def _dump_config(self) -> None:
+        """Give a loss without arguments the mapping in which Lightning notes the linked sizes."""
+        super()._dump_config()
+        self.config_dump["model"]["loss"].setdefault("init_args", {})
+
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Read command line and YAML; what can't be used is a ConfigError."""
         words = sys.argv[1:] if args is None else args
