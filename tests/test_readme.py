@@ -1,14 +1,11 @@
 import re
 from pathlib import Path
 
-import pytest
 import torch
 from project import Project
 
 from vsearch.bundle.opening import open_bundle
-from vsearch.cli.main import main
 
-CONFIGS = Path(__file__).parents[1] / "configs"
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
 
@@ -24,35 +21,3 @@ def test_the_plugin_shown_is_a_backbone_that_runs_and_can_be_bundled(tmp_path, m
     words = ["--model.backbone", "readme_plugins.SmallNet", "--model.backbone.init_args.dim", "32"]
     run = Project(tmp_path).run("fit", *words, "--trainer.max_epochs", "1")
     assert isinstance(open_bundle(run / "bundle").runtime.network.backbone, SmallNet)
-
-
-def test_the_settings_it_shows_are_understood(tmp_path, capsys):
-    shown = [
-        code
-        for code in re.findall(r"```yaml\n(.*?)```", README, re.S)
-        if code.startswith("trainer:")
-    ]
-    assert shown
-    for number, code in enumerate(shown):
-        overlay = tmp_path / f"{number}.yaml"
-        overlay.write_text(code)
-        with pytest.raises(SystemExit) as ended:
-            main(
-                [
-                    "fit",
-                    "--config",
-                    str(CONFIGS / "triplet.yaml"),
-                    "--config",
-                    str(overlay),
-                    "--print_config",
-                ]
-            )
-        assert not ended.value.code
-    assert "WandbLogger" in capsys.readouterr().out
-
-
-def test_the_configs_it_names_exist():
-    names = set(re.findall(r"configs/[\w/]+\.yaml", README))
-    assert "configs/triplet.yaml" in names
-    for name in names:
-        assert (Path(__file__).parent.parent / name).is_file(), name
