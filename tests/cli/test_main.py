@@ -1,6 +1,8 @@
 import json
 import os
+import re
 import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +22,7 @@ from tiny import COLOURS
 from vsearch.bundle.opening import open_bundle
 from vsearch.cli import main as cli
 from vsearch.cli.main import main
+from vsearch.training.module import MetricLearner
 
 COMMANDS = ("fit", "validate", "test", "predict", "compare", "search", "study", "index")
 
@@ -33,6 +36,56 @@ def test_help_lists_every_command_with_a_line(capsys):
         assert any(
             line.startswith(f"    {command} ") and len(line.split()) > 3 for line in lines
         ), command
+
+
+@pytest.mark.parametrize(
+    ("epoch", "told"),
+    [
+        (0, "No epoch was finished, so there is none to go on from."),
+        (1, "Go on with: python -m vsearch fit --config {run}/config.yaml --ckpt_path {run}/check"),
+    ],
+)
+def test_ctrl_c_says_where_the_run_lies_and_how_to_go_on(
+    tmp_path, monkeypatch, capsys, epoch, told
+):
+    def stop(module: MetricLearner) -> None:
+        if module.current_epoch == epoch:
+            raise KeyboardInterrupt
+
+    # Lightning has it ignored once it was caught
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(MetricLearner, "on_train_epoch_start", stop)
+    with pytest.raises(SystemExit) as ended:
+        Project(tmp_path).run("fit")
+    assert ended.value.code == 130
+    run = tmp_path / "lightning_logs" / "version_0"
+    printed = capsys.readouterr().err
+    assert f"vsearch fit: stopped. The run lies in {run}." in printed
+    assert told.format(run=run) in printed
+    assert "Tip:" not in printed
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["serch", "bundle"], "there is no command 'serch'. Did you mean search?"),
+        (["xyzzy"], "there is no command 'xyzzy'\n"),
+        (["search", "b", "p", "--wheer", "a = b"], "--wheer a = b. Did you mean --where?"),
+        (["index", "add", "b", "--tabel", "t.csv"], "--tabel t.csv. Did you mean --table?"),
+    ],
+)
+def test_a_misspelt_word_is_told_what_was_meant(capsys, words, told):
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    assert told in capsys.readouterr().err
+
+
+def test_the_version_is_shown(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert re.fullmatch(r"vsearch \d+\.\d+\.\d+\n", capsys.readouterr().out)
 
 
 def test_help_is_quick_and_leaves_heavy_libraries_alone():

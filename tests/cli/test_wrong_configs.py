@@ -709,6 +709,7 @@ def test_a_wrong_config_is_refused_in_one_line_before_training(wrong, folder, mo
     assert written.rstrip().endswith(line)
     assert "Traceback" not in written
     assert "usage:" not in written
+    assert [*folder.rglob("config.yaml")] == []  # a failed start leaves no run behind
 
 
 def test_without_a_mistake_the_same_recipe_trains(folder, monkeypatch):

@@ -1,12 +1,15 @@
 """The command `vsearch`. Exit status: 0, 1 if a check failed, 2 if what was given can't be used."""
 
 import argparse
+import difflib
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pkgutil import iter_modules
 from types import ModuleType
+from typing import Any
 
 import vsearch.cli.commands
 from vsearch.cli.arguments import trust_named
@@ -76,13 +79,41 @@ def _run(args: Sequence[str] | None) -> None:
         run(args)
         return
     parser, commands = _parser()
+    names = [*TRAINER_COMMANDS, *commands]
+    if words and words[0] not in names and not words[0].startswith("-"):
+        parser.error(f"there is no command {words[0]!r}{_nearest(words[0], names)}")
     parsed, rest = parser.parse_known_args(words)
-    # the trainer's settings: only some commands hand them on
-    if rest and "overrides" not in parsed:
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     parsed.overrides = rest
     trust_named(parsed)
     commands[parsed.command].run(parsed)
+
+
+def _nearest(word: str, names: Iterable[str]) -> str:
+    """Return a question whether one of the names was meant; empty where none is like the word."""
+    alike = difflib.get_close_matches(word, list(names), 1)
+    return f". Did you mean {alike[0]}?" if alike else ""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser, of the program or of a command, that asks which option was meant."""
+
+    def parse_known_args(self, *given: Any) -> tuple[argparse.Namespace, list[str]]:  # type: ignore[override]
+        """Return the arguments, and the trainer's settings: only some commands hand them on."""
+        parsed, rest = super().parse_known_args(*given)
+        if rest and "overrides" not in parsed:
+            meant = _nearest(rest[0], re.findall(r"--[\w-]+", self.format_help()))
+            self.error(f"unrecognized arguments: {' '.join(rest)}{meant}")
+        return parsed, rest
+
+
+class _ShowVersion(argparse.Action):
+    """Prints the version; only then is it looked up."""
+
+    def __call__(self, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(f"vsearch {version('vsearch')}")
+        sys.exit(0)
 
 
 def _words(args: Sequence[str] | None) -> Sequence[str]:
@@ -90,7 +121,7 @@ def _words(args: Sequence[str] | None) -> Sequence[str]:
 
 
 def _parser() -> tuple[argparse.ArgumentParser, dict[str, ModuleType]]:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="vsearch",
         description=vsearch.__doc__,
         epilog="Exit status: 0; 1 if a check failed (a gate of `compare`, a finding of `data "
@@ -98,6 +129,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, ModuleType]]:
         "training diverged or a run of a study failed; 2 if what was given can't be used; 130 "
         "after Ctrl-C.",
     )
+    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version")
     verbs = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, line in TRAINER_COMMANDS.items():
         verbs.add_parser(name, help=line, add_help=False)

@@ -1,7 +1,9 @@
 import logging
 import re
+import shutil
 import signal
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -222,8 +224,33 @@ class TrainerCLI(LightningCLI):
         settings = self.config[self.subcommand].trainer
         check_devices(self.trainer, settings.use_distributed_sampler, settings.sync_batchnorm)
         check(self.model, self.datamodule, self.trainer)
-        with naming():
-            self.trainer.fit(**arguments)
+        try:
+            with naming():
+                self.trainer.fit(**arguments)
+        except SystemExit as end:
+            if isinstance(end.__context__, KeyboardInterrupt):  # Lightning's way to end
+                raise KeyboardInterrupt(self._how_to_go_on()) from end
+            raise
+        except Exception:
+            self._forget_failed_start()
+            raise
+
+    def _forget_failed_start(self) -> None:
+        """Remove the new run's folder where nothing was trained and no photo was skipped."""
+        folder = _folder_settings(self.config[self.subcommand])
+        is_new = folder is not None and folder.get("version") is None
+        run = getattr(self.trainer.logger, "log_dir", None)
+        is_empty = self.trainer.global_step == 0 and self.datamodule.skipped.empty
+        if is_new and run and is_empty and self.trainer.is_global_zero:
+            shutil.rmtree(run, ignore_errors=True)
+
+    def _how_to_go_on(self) -> str:
+        run = Path(self.trainer.log_dir or self.trainer.default_root_dir)
+        last = run / "checkpoints" / "last.ckpt"
+        if not last.exists():
+            return f"The run lies in {run}. No epoch was finished, so there is none to go on from."
+        command = f"python -m vsearch fit --config {run / 'config.yaml'} --ckpt_path {last}"
+        return f"The run lies in {run}. Go on with: {command}"
 
     def predict(self, **arguments: Any) -> None:
         """Run the trainer's predict without collecting what it returns."""
@@ -272,9 +299,18 @@ class _StderrNow(logging.Handler):
         print(on_terminal(self.format(record)), file=sys.stderr)
 
 
+def _hide_noise() -> None:
+    """Leave out what libraries say of themselves, or for their own next versions."""
+    tips = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    tips.addFilter(lambda record: "Tip:" not in record.getMessage())
+    warnings.filterwarnings("ignore", ".*LeafSpec")  # Lightning 2.6 with a newer PyTorch
+    warnings.filterwarnings("ignore", ".*smaller than the logging interval")
+
+
 def _show_log() -> None:
     """Print what vsearch logs; of several ranks, zero prints."""
     log = logging.getLogger("vsearch")
+    _hide_noise()
     if getattr(rank_zero_only, "rank", 0):
         get_console().quiet = True  # progress bars
         log.setLevel(logging.ERROR)
