@@ -13,11 +13,13 @@ from typing import Any
 
 import vsearch.cli.commands
 from vsearch.cli.arguments import trust_named
+from vsearch.cli.first_fit import QUICK, expanded
 from vsearch.errors import Failed, VsearchError
 from vsearch.plain_text import on_terminal
 
 TRAINER_COMMANDS = {
-    "fit": "train on a catalog, keep the best epoch, build and measure its index",
+    "fit": "train on a catalog, keep the best epoch, build and measure its index: `fit PHOTOS`, "
+    "`fit PHOTOS --quick` for a first try, or `fit --config YAML ...`",
     "validate": "score a checkpoint on the val part",
     "test": "score a checkpoint: test photos search the gallery",
     "predict": "embed the whole catalog into a Parquet file",
@@ -76,7 +78,12 @@ def _run(args: Sequence[str] | None) -> None:
         # Lightning takes seconds to import
         from vsearch.cli.trainer import run
 
-        run(args)
+        whole = expanded(words)
+        if args is None:
+            sys.argv[1:] = whole  # Lightning starts further processes with it
+        run(None if args is None else whole)
+        if QUICK in words:
+            print(f"{QUICK}: these figures show that all works, and measure nothing.")
         return
     parser, commands = _parser()
     names = [*TRAINER_COMMANDS, *commands]

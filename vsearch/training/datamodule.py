@@ -23,9 +23,9 @@ from vsearch.plain_text import in_spreadsheet
 from vsearch.training import loaders
 from vsearch.training.checks.catalog_parts import (
     check_answers,
-    check_classes,
     check_labels,
     check_pairs,
+    classes_that_fit,
     require_at_least,
 )
 from vsearch.training.dataset import Batch, PhotoDataset, augmented_batch
@@ -49,8 +49,8 @@ class CatalogDataModule(LightningDataModule):
     Args:
         catalog: where the items come from.
         split: which part each item belongs to.
-        classes_per_batch: P of a PK batch, on each device. N devices train on N * P classes at
-            once; a sampler that is `by_label` needs that many in the train part.
+        classes_per_batch: P of a PK batch, on each device; lowered to what the train part has.
+            N devices train on N * P classes at once.
         photos_per_class: K of a PK batch; classes with fewer photos give those they have.
         sampler: which training photos meet in a batch; null for PK batches. Validation always uses
             PK batches, so that `val/loss` stays comparable.
@@ -226,10 +226,10 @@ class CatalogDataModule(LightningDataModule):
         check_labels(self.items)
         for part in ("train", "val"):
             check_pairs(part, self.items, self.split)
+        if self.sampler.by_label:
+            self.classes_per_batch = classes_that_fit(train, self.classes_per_batch, world_size)
         self._batches("train", self.sampler, rank, world_size)
         self._batches("val", PKPlan())
-        if self.sampler.by_label:
-            check_classes(train, self.classes_per_batch, world_size)
         check_answers(self.queries("test"), self.gallery("test"))
 
     def _write_split(self, trainer: Trainer) -> None:

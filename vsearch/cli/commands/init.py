@@ -8,11 +8,9 @@ import argparse
 import shutil
 from pathlib import Path
 
-import vsearch
+from vsearch.cli.shipped_configs import CONFIGS, shipped_configs
 from vsearch.data.io.atomic import make_folder
 from vsearch.errors import VsearchError
-
-CONFIGS = "configs"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,11 +39,4 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _copy(folder: Path) -> None:
-    shutil.copytree(_shipped(), folder, dirs_exist_ok=True)
-
-
-def _shipped() -> Path:
-    """Return the configs that came with vsearch: in its wheel, or beside it in a clone."""
-    package = Path(vsearch.__file__).parent
-    in_wheel = package / CONFIGS
-    return in_wheel if in_wheel.is_dir() else package.with_name(CONFIGS)
+    shutil.copytree(shipped_configs(), folder, dirs_exist_ok=True)

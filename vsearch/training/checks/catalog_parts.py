@@ -1,4 +1,5 @@
 import pandas as pd
+from lightning.pytorch.utilities import rank_zero_warn
 
 from vsearch.data.splits import Split, SplitError, StratifiedSplit
 
@@ -37,19 +38,25 @@ def check_pairs(name: str, items: pd.DataFrame, split: Split) -> None:
     raise SplitError(f"No label has 2 photos in the {name} part. {advice}")
 
 
-def check_classes(train: pd.DataFrame, classes_per_batch: int, world_size: int) -> None:
-    """Refuse more classes in a batch of all devices than the train part has."""
+def classes_that_fit(train: pd.DataFrame, classes_per_batch: int, world_size: int) -> int:
+    """Return how many classes a device's batch can have: those asked for, or, with a warning, the
+    device's share of all that the train part has.
+    """
     classes = train["label_code"].nunique()
-    if classes_per_batch * world_size <= classes:
-        return
-    devices = f", on each of {world_size} devices" if world_size > 1 else ""
-    advice = "train on fewer devices"
-    if classes >= 2 * world_size:
-        advice = f"set it to {classes // world_size} or less"
-    raise SplitError(
-        f"`data.classes_per_batch` is {classes_per_batch}{devices}, but the train part has "
-        f"{classes} classes: {advice}."
+    share = classes // world_size
+    if classes_per_batch <= share:
+        return classes_per_batch
+    devices = f" for {world_size} devices" if world_size > 1 else ""
+    if share < 2:
+        raise SplitError(
+            f"The train part has {classes} classes{devices}, fewer than two each: add labels, or "
+            "train on fewer devices."
+        )
+    rank_zero_warn(
+        f"The train part has {classes} classes{devices}: batches have {share}, not the "
+        f"{classes_per_batch} of `data.classes_per_batch`."
     )
+    return share
 
 
 def check_answers(queries: pd.DataFrame, gallery: pd.DataFrame) -> None:

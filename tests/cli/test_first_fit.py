@@ -1,0 +1,78 @@
+from pathlib import Path
+
+import pytest
+import yaml
+from refusals import refusal
+from tiny import ColourCatalog
+
+from vsearch.cli.first_fit import expanded
+from vsearch.cli.main import main
+from vsearch.cli.shipped_configs import shipped_configs
+from vsearch.errors import VsearchError
+
+TINY = {
+    "model": {"backbone": {"class_path": "tiny.TinyBackbone", "init_args": {"dim": 8}}},
+    "data": {"num_workers": 0, "photos_per_class": 2},
+    "trainer": {"accelerator": "cpu", "enable_progress_bar": False},
+}
+
+
+def names(words: list[str]) -> list[str]:
+    """Return the configs, by their names, that words stand for."""
+    return [Path(word).stem for word in words if word.endswith(".yaml")]
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    drawn = tmp_path / "drawn"
+    ColourCatalog(str(drawn)).prepare()
+    for photo in drawn.iterdir():
+        folder = tmp_path / "photos" / photo.name.partition("-")[0]
+        folder.mkdir(parents=True, exist_ok=True)
+        photo.rename(folder / photo.name)
+    return tmp_path / "photos"
+
+
+def test_a_folder_stands_for_the_recommended_recipe_on_it(photos):
+    words = expanded(["fit", "photos", "--trainer.max_epochs", "3"])
+    assert names(words) == ["triplet", "finetune", "recommended", "folder"]
+    assert words[-4:] == ["--data.catalog.init_args.root", "photos", "--trainer.max_epochs", "3"]
+    assert words[2] == str(shipped_configs() / "triplet.yaml")
+
+
+def test_a_table_is_read_as_one_and_quick_comes_last(photos):
+    words = expanded(["fit", "items.csv", "--quick"])
+    assert names(words) == ["triplet", "finetune", "recommended", "table", "quick"]
+    assert words[-2:] == ["--data.catalog.init_args.table", "items.csv"]
+
+
+def test_the_working_folders_own_configs_come_first(photos):
+    own = photos.parent / "configs" / "triplet.yaml"
+    own.parent.mkdir()
+    own.write_text("")
+    assert expanded(["fit", "photos"])[2] == "configs/triplet.yaml"
+
+
+@pytest.mark.parametrize(
+    "words", [["fit", "--config", "a.yaml"], ["fit"], ["test", "photos"], ["fit", "--help"]]
+)
+def test_other_words_stay_as_they_are(words):
+    assert expanded(words) == words
+
+
+def test_what_is_no_catalog_is_refused(photos, capsys):
+    assert "nowhere is no catalog: name a folder" in refusal(capsys, "fit", "nowhere")
+    with pytest.raises(VsearchError, match="--quick takes a catalog"):
+        expanded(["fit", "--quick", "--config", "a.yaml"])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_folder_of_four_labels_is_fitted_quickly(photos, capsys):
+    overlay = photos.parent / "tiny.yaml"
+    overlay.write_text(yaml.safe_dump(TINY))
+    main(["fit", "photos", "--quick", "--config", str(overlay)])
+    assert (photos.parent / "lightning_logs" / "version_0" / "bundle" / "report.json").exists()
+    printed = capsys.readouterr().out
+    assert "these figures show that all works, and measure nothing" in printed
+    assert "(untrained" not in printed
