@@ -1,5 +1,4 @@
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -10,7 +9,7 @@ import pytest
 import yaml
 from PIL import Image
 from tiny import COLOURS, ColourCatalog
-from torchvision.models import resnet, vision_transformer
+from torchvision.models import convnext, resnet, vision_transformer
 
 from vsearch.bundle.opening import open_bundle
 from vsearch.cli.main import main
@@ -27,7 +26,7 @@ OUTSIDE = [
 DATA = sorted((CONFIGS / "data").glob("*.yaml"))
 BACKBONES = sorted((CONFIGS / "backbone").glob("*.yaml"))
 TRIPLET, FINETUNE = CONFIGS / "triplet.yaml", CONFIGS / "finetune.yaml"
-N_DEMO, LABELS_DEMO = 160, 4
+N_DEMO, LABELS_DEMO = 80, 4
 SMALLER: dict[str, Any] = {
     "model": {"backbone": {"init_args": {"name": "resnet18", "weights": None, "image_size": 32}}},
     "data": {"classes_per_batch": 3, "photos_per_class": 2, "num_workers": 0},
@@ -85,13 +84,30 @@ def demo(tmp_path_factory) -> dict[str, Any]:
 
 @pytest.fixture
 def shallow(monkeypatch) -> None:
-    """A block in each layer of a ResNet, for less to train and to write."""
-    make = resnet._resnet
+    """A narrow block in each layer of a ResNet, for less to train and to write; 256-d, as some
+    indexes want.
+    """
+    make, make_layer = resnet._resnet, resnet.ResNet._make_layer
     monkeypatch.setattr(
         resnet,
         "_resnet",
         lambda block, layers, *given, **named: make(block, [1] * 4, *given, **named),
     )
+    monkeypatch.setattr(
+        resnet.ResNet,
+        "_make_layer",
+        lambda self, block, planes, *given, **named: make_layer(
+            self, block, 256 if planes == 512 else 16, *given, **named
+        ),
+    )
+
+
+@pytest.fixture
+def undrawn(monkeypatch) -> None:
+    """Fits without pictures and report.html, which take half of the time."""
+    monkeypatch.setattr("callbacks.build_index.example_grid", lambda *_: None)
+    monkeypatch.setattr("callbacks.build_index.show_report", lambda *_: None)
+    monkeypatch.setattr("vsearch.reports.fit_report.report_file", lambda _: {})
 
 
 @pytest.mark.parametrize(
@@ -99,12 +115,12 @@ def shallow(monkeypatch) -> None:
     [path for path in EVERY if path not in (*DATA, *BACKBONES, *OUTSIDE)],
     ids=lambda path: str(path.relative_to(CONFIGS)),
 )
-def test_every_config_without_a_catalog_fits_the_demo(path, demo, shallow, tmp_path, monkeypatch):
+def test_every_config_without_a_catalog_fits_the_demo(
+    path, demo, shallow, request, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
-    if path != TRIPLET:  # the report is the same for all, and drawing it takes half of the time
-        monkeypatch.setattr("callbacks.build_index.example_grid", lambda *_: None)
-        monkeypatch.setattr("callbacks.build_index.show_report", lambda *_: None)
-        monkeypatch.setattr("vsearch.reports.fit_report.report_file", lambda _: {})
+    if path != TRIPLET:  # the report is the same for all
+        request.getfixturevalue("undrawn")
     overlay = [] if path == TRIPLET else [path]
     n_items, catalog = N_DEMO, demo
     if path.stem in (
@@ -162,26 +178,35 @@ PLAIN_SGD = {
 
 @pytest.fixture
 def thin(monkeypatch) -> None:
-    """torchvision's largest networks as deep as they are, and thin: 60 and 86 million parameters
+    """torchvision's largest networks as deep as they are, and thin: 10 to 86 million parameters
     take too long.
     """
-    make_vit, make_resnet = vision_transformer._vision_transformer, resnet._resnet
+    make_vit, make_layer = vision_transformer._vision_transformer, resnet.ResNet._make_layer
+    make_convnext = convnext._convnext
     vit = {"hidden_dim": 48, "num_heads": 3, "mlp_dim": 96}
     monkeypatch.setattr(
         vision_transformer, "_vision_transformer", lambda **given: make_vit(**{**given, **vit})
     )
+    monkeypatch.setattr(
+        resnet.ResNet,
+        "_make_layer",
+        lambda self, block, planes, *given, **named: make_layer(
+            self, block, planes // 8, *given, **named
+        ),
+    )
 
-    def thin_resnet(block, layers, *given, **named):
-        return make_resnet(
-            block, layers, *given, **named, **({"width_per_group": 16} if sum(layers) > 40 else {})
-        )
+    def thin_convnext(stages, *given, **named):
+        for stage in stages:
+            stage.input_channels //= 8
+            stage.out_channels = stage.out_channels and stage.out_channels // 8
+        return make_convnext(stages, *given, **named)
 
-    monkeypatch.setattr(resnet, "_resnet", thin_resnet)
+    monkeypatch.setattr(convnext, "_convnext", thin_convnext)
 
 
 @pytest.mark.parametrize("path", BACKBONES, ids=lambda path: path.stem)
 def test_every_backbone_fits_the_demo_and_its_bundle_finds_a_photo_again(
-    path, demo, thin, tmp_path, monkeypatch
+    path, demo, thin, undrawn, tmp_path, monkeypatch
 ):
     overlay = yaml.safe_load(path.read_text())["model"]["backbone"]
     own = "vsearch.models.backbones.torchvision.TorchvisionBackbone"
@@ -211,7 +236,6 @@ def test_every_backbone_fits_the_demo_and_its_bundle_finds_a_photo_again(
     assert len(made.index) == N_DEMO * 8 // 10
     path = made.items["path"][0].as_py()
     assert made.search([path], 1)[0]["score"][0].as_py() == pytest.approx(1, abs=1e-4)
-    shutil.rmtree(tmp_path / "lightning_logs")  # checkpoints of hundreds of megabytes
 
 
 FASHION_HEADER = (
@@ -289,11 +313,15 @@ LAYOUTS: dict[str, tuple[Callable[[Path], dict[str, int]], str]] = {
 
 @pytest.mark.parametrize("finetuned", [False, True], ids=["demo recipe", "finetune"])
 @pytest.mark.parametrize("path", DATA, ids=lambda path: path.stem)
-def test_every_catalog_is_found_where_its_config_says(path, finetuned, tmp_path, monkeypatch):
+def test_every_catalog_is_found_where_its_config_says(
+    path, finetuned, shallow, request, tmp_path, monkeypatch
+):
     assert path.stem in LAYOUTS, (
         f"write a function that lays out a tiny catalog for {path.name}, and add it to LAYOUTS"
     )
     monkeypatch.chdir(tmp_path)
+    if finetuned:  # the other draws the catalog's photos
+        request.getfixturevalue("undrawn")
     lay_out, place = LAYOUTS[path.stem]
     wanted = lay_out(tmp_path / place)
     made = fit(tmp_path, TRIPLET, *([FINETUNE] if finetuned else []), path)
