@@ -46,12 +46,16 @@ class Process:
                 cwd=bundle.parent,
             )
         self.url = f"http://127.0.0.1:{self.port}"
+        # a connection for each request; a client for each would read the certificates anew
+        self.client = httpx.Client(
+            base_url=self.url, timeout=60, limits=httpx.Limits(max_keepalive_connections=0)
+        )
 
     def ready(self) -> None:
         end = time.monotonic() + 120
         while time.monotonic() < end and self.running.poll() is None:
             try:
-                if httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200:
+                if self.client.get("/readyz", timeout=5).status_code == 200:
                     return
             except httpx.TransportError:
                 time.sleep(0.1)
