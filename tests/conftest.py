@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from drawn import drawn
 from tiny import ColourCatalog
 
 
@@ -66,6 +67,23 @@ def without_exports() -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("callbacks.build_index.export", lambda bundle, wanted: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def without_drawing() -> Iterator[None]:
+    """Fits draw neither example hits nor report.html, which take much of their time. Tests of
+    these ask for `drawing`.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("callbacks.build_index.example_grid", lambda *_: None)
+        patch.setattr("vsearch.reports.fit_report.report_file", lambda _: {})
+        yield
+
+
+@pytest.fixture
+def drawing() -> Iterator[None]:
+    with drawn():
         yield
 
 

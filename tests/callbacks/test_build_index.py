@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from drawn import drawn
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 from safetensors.torch import load_file
 from test_module import data_of, learner, trainer
-from tiny import COLOURS, TinyBackbone
+from tiny import COLOURS, ColourCatalog, TinyBackbone
 
 from callbacks.build_index import BuildIndex
 from vsearch.bundle.exports.export import export
@@ -98,9 +99,14 @@ class Run:
         return {name: kinds["micro"] for name, kinds in means(found.model, found.labels).items()}
 
 
-@pytest.fixture
-def run(colours, tmp_path) -> Run:
-    return Run(colours, tmp_path)
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Run:
+    """One for all tests that only read it."""
+    folder = tmp_path_factory.mktemp("run")
+    catalog = ColourCatalog(str(folder / "colours"))
+    catalog.prepare()
+    with drawn():
+        return Run(catalog, folder / "fit")
 
 
 def test_the_bundle_holds_the_best_epoch_and_not_the_last(run):
@@ -117,7 +123,7 @@ def test_the_bundle_holds_the_best_epoch_and_not_the_last(run):
 
 
 def test_nothing_that_is_drawn_after_the_last_epoch_costs_the_bundle(
-    colours, tmp_path, monkeypatch, caplog
+    drawing, colours, tmp_path, monkeypatch, caplog
 ):
     def broken(*_: object, **__: object) -> None:
         raise ValueError("injected")
@@ -573,7 +579,9 @@ def test_the_report_says_what_the_data_was(run):
         assert row["train"] == (own["split"] == "train").sum()
 
 
-def test_a_report_that_can_not_be_drawn_costs_no_bundle(colours, tmp_path, monkeypatch, caplog):
+def test_a_report_that_can_not_be_drawn_costs_no_bundle(
+    drawing, colours, tmp_path, monkeypatch, caplog
+):
     def fails(*_):
         raise RuntimeError("no room")
 

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from drawn import drawn
 from project import ROOT, Project
 from safetensors.torch import load_file
 from small_bundle import fitted as fitted_bundle
@@ -163,7 +164,8 @@ def project(tmp_path_factory) -> Project:
 
 @pytest.fixture(scope="module")
 def fitted(project) -> Path:
-    return project.run("fit")
+    with drawn():
+        return project.run("fit")
 
 
 def events(run: Path) -> EventAccumulator:

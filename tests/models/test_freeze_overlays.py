@@ -1,7 +1,7 @@
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_configs import CONFIGS, SMALLER, TRIPLET, demo, fit  # noqa: F401  (demo: a fixture)
+from test_configs import CONFIGS, SMALLER, TRIPLET, demo, fit, shallow  # noqa: F401  (fixtures)
 from torchvision.models import resnet18
 
 STAGES = ["conv1", "bn1", "layer1", "layer2", "layer3", "layer4"]
@@ -17,6 +17,7 @@ FROZEN = {  # by the overlay, after one epoch
 def test_loaded_weights_stay_bit_by_bit_where_the_overlay_freezes_them(
     name,
     demo,  # noqa: F811
+    shallow,  # noqa: F811
     tmp_path,
     monkeypatch,
 ):

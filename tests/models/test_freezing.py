@@ -1,6 +1,4 @@
 import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +6,7 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from test_configs import shallow  # noqa: F401  (a fixture)
 from torch import nn
 from torchvision.models import convnext_tiny, efficientnet_b0, resnet18, resnet50, vit_b_16
 
@@ -173,11 +172,10 @@ TRIPLET = Path(__file__).parents[2] / "configs" / "triplet.yaml"
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch) -> Iterator[Path]:
-    """The folder of the next run; its checkpoints of 100 MB are deleted after the test."""
+def run(tmp_path, shallow, monkeypatch) -> Path:  # noqa: F811
+    """The folder of the next run."""
     monkeypatch.chdir(tmp_path)
-    yield tmp_path / "lightning_logs" / "version_0"
-    shutil.rmtree(tmp_path / "lightning_logs", ignore_errors=True)
+    return tmp_path / "lightning_logs" / "version_0"
 
 
 def fit_recipe(weights: str, **trainer: Any) -> None:

@@ -3,6 +3,7 @@ import re
 from pathlib import Path
 
 import pytest
+from drawn import drawn
 from project import Project
 
 from vsearch.bundle.opening import open_bundle
@@ -11,7 +12,8 @@ from vsearch.cli.main import main
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
-    return Project(tmp_path_factory.mktemp("project")).run("fit")
+    with drawn():
+        return Project(tmp_path_factory.mktemp("project")).run("fit")
 
 
 def refused(capsys, *words: str | Path) -> str:

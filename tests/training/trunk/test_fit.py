@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from test_configs import CONFIGS, SMALLER, TRIPLET, demo  # noqa: F401  (demo: a fixture)
+from test_configs import CONFIGS, SMALLER, TRIPLET, demo, shallow  # noqa: F401  (fixtures)
 from test_configs import fit as fit_configs
 from test_module import data_of, learner, trainer
 from tiny import ChainBackbone, ColourCatalog
@@ -85,6 +85,7 @@ def test_nothing_frozen_is_said_and_trains_from_photos(colours, tmp_path):
 
 def test_the_overlay_fits_from_loaded_weights_and_its_bundle_finds_a_photo_again(
     demo,  # noqa: F811
+    shallow,  # noqa: F811
     tmp_path,
     monkeypatch,
 ):
