@@ -33,7 +33,7 @@ def shop(tmp_path_factory):
         service.stop()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def browser():
     from playwright.sync_api import sync_playwright
 

@@ -28,7 +28,7 @@ POINTS = {
     "a generation is in force, nothing pruned": ("fold", "rename", 2, True, "new"),
     "half is pruned": ("optimize", "rmtree", 1, False, "new"),
 }
-TIMES = 5
+FILES = 5  # of a step that syncs several
 
 
 class Server:
@@ -98,10 +98,9 @@ def test_a_kill_leaves_the_old_or_the_new(point, pending, server, tmp_path):
     operation, call, nth, after, expected = POINTS[point]
     ends = {"old": pending, "new": whole(pending, operation, server)}
     wanted, generation = state_of(ends[expected]), open_live(ends[expected]).state.generation
-    for turn in range(TIMES):
-        bundle = tmp_path / str(turn)
+    for number in range(nth, nth + (FILES if call == "fsync" else 1)):
+        bundle = tmp_path / str(number)
         shutil.copytree(pending, bundle)
-        number = nth + turn if call == "fsync" else nth  # the next files of the same step
         answer = server.run(bundle, operation, call, number, after)
         assert answer == {"status": -signal.SIGKILL, "acknowledged": False}
         assert state_of(bundle) == wanted

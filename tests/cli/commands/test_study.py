@@ -3,10 +3,12 @@ import os
 import re
 import shutil
 import signal
+import sys
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -82,25 +84,29 @@ def work(tmp_path, monkeypatch) -> Work:
     return work
 
 
-def fit_here(job: Job, lock: object) -> int:
-    """Stands in for `processes.fit`: a real fit, in this process, which has imported everything."""
-    job.begin()
-    with job.log.open("a") as log, redirect_stdout(log):
-        main(["fit", *job.words])
-    return 0
+class Here:
+    """Stands in for a process of `python -m vsearch`: this one, which has imported everything."""
+
+    def __init__(self, words: list[str], stdout: IO[bytes], **_: Any) -> None:
+        assert words[:3] == [sys.executable, "-m", "vsearch"]
+        with open(stdout.fileno(), "w", closefd=False) as log, redirect_stdout(log):
+            main(words[3:])
+
+    def wait(self) -> int:
+        return 0
+
+    poll = wait
 
 
 def test_a_study_runs_is_killed_and_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "200")
-    # the process of its own draws its map by principal components: PaCMAP takes half a minute
-    (tmp_path / "pacmap.py").write_text("raise ImportError")
-    paths = [str(ROOT), str(ROOT / "tests"), str(tmp_path)]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+    monkeypatch.setattr(
+        "vsearch.evaluation.studies.processes.subprocess",
+        SimpleNamespace(Popen=Here, DEVNULL=None, STDOUT=None),
+    )
     work = Work(tmp_path)
     work.write(monitor="val/map_at_r")
-    with monkeypatch.context() as patched:  # the run that goes on has a process of its own
-        patched.setattr("vsearch.evaluation.studies.processes.fit", fit_here)
-        work.study("--trainer.max_epochs", "1")
+    work.study("--trainer.max_epochs", "1")
     text, folder = capsys.readouterr().out, work.folder / "out" / "mine"
     assert "margin 0.1, seed 0: done in" in text
     assert "difference from recipe" in text

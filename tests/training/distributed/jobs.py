@@ -189,7 +189,8 @@ def fitted(
 def indexed(folder: Path, world: int, *callbacks: Callback, start: Path | None = None) -> Any:
     """Fit for three epochs with BuildIndex; from a checkpoint, if there is one."""
     module, data = learner(), data_of(folder, world)
-    trainer(folder, world, BuildIndex(), *callbacks, epochs=3).fit(module, data, ckpt_path=start)
+    build = BuildIndex(export=start is None)  # once is enough
+    trainer(folder, world, build, *callbacks, epochs=3).fit(module, data, ckpt_path=start)
     return {
         "weights": torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     }

@@ -71,6 +71,7 @@ if __name__ == "__main__":
     import torch
     from distributed.jobs import JOBS
 
+    sys.modules["pacmap"] = None  # it takes half a minute to start
     root, statuses = Path(sys.argv[1]), []
     for group in sys.argv[2:]:
         port = free_port()
