@@ -18,7 +18,7 @@ from vsearch.bundle.generations.swap_trial import Queries, Shadow, shadow
 from vsearch.bundle.generations.verify import kept_states
 from vsearch.bundle.samples import drawn
 from vsearch.class_paths import build
-from vsearch.data.io.atomic import MAKING, make_folder, replace_file, sha256
+from vsearch.data.io.atomic import make_folder, replace_file, sha256
 from vsearch.data.items import table_bytes
 from vsearch.errors import BundleError
 from vsearch.indexes.base import Index
@@ -183,8 +183,6 @@ def _write_copy(live: Live, folder: Path, index: Index) -> None:
         (made / MANIFEST).write_text(json.dumps(manifest, indent=2))
         (made / CURRENT).write_bytes(state_bytes(State(0, sha256(made / MANIFEST)), []))
 
-    left = folder.with_name(MAKING + folder.name)  # by a call that was killed
-    shutil.rmtree(left, ignore_errors=True)
     make_folder(folder, make)
 
 

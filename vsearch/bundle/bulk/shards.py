@@ -14,7 +14,7 @@ import faiss
 import numpy as np
 
 from vsearch.data.embedding_parts import Parts, read
-from vsearch.data.io.atomic import MAKING, make_folder
+from vsearch.data.io.atomic import make_folder
 from vsearch.errors import BundleError
 from vsearch.indexes.faiss import FaissIndex
 from vsearch.indexes.faiss_files import LISTS
@@ -58,7 +58,7 @@ class Shards:
         index = FaissIndex(**settings(self.index))
         index.train(self.parts.vectors(index.sample(int(self.parts.starts[-1]))))
         self.work.mkdir(parents=True, exist_ok=True)
-        _make(self.work / TRAINED, index)
+        make_folder(self.work / TRAINED, index.save)
 
     def add(self, numbers: Sequence[int], processes: int) -> Iterator[int]:
         """Make shards, each in one of several processes; yield the number of each when it is there.
@@ -102,7 +102,7 @@ class Shards:
             last = FaissIndex.open(self.work / TRAINED)
             last.add(more, int(self.parts.starts[-1]))
             shutil.rmtree(self.work / MORE, ignore_errors=True)
-            _make(self.work / MORE, last)
+            make_folder(self.work / MORE, last.save)
             places.append(self.work / MORE)
         index = FaissIndex(**settings(self.index))
         (self.work / LISTS).unlink(missing_ok=True)
@@ -158,10 +158,4 @@ def make_shard(work: Path, folder: Path, parts: Parts, run: range, threads: int)
         _, vectors = read(parts.file(number))
         if len(vectors):
             index.add(vectors, int(parts.starts[number]))
-    _make(folder, index)
-
-
-def _make(folder: Path, index: FaissIndex) -> None:
-    left = folder.with_name(MAKING + folder.name)  # by a process that was killed
-    shutil.rmtree(left, ignore_errors=True)
-    make_folder(folder, index.save)  # type: ignore[arg-type]  # its answer is of no use
+    make_folder(folder, index.save)

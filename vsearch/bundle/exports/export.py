@@ -1,6 +1,5 @@
 import json
 import platform
-import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from vsearch.bundle.generations.files import measured
 from vsearch.bundle.generations.live import Live, open_live
 from vsearch.bundle.generations.manifest import explained, model_of
 from vsearch.bundle.network import checked_embedder
-from vsearch.data.io.atomic import MAKING, make_folder
+from vsearch.data.io.atomic import make_folder
 from vsearch.errors import BundleError
 from vsearch.models.runtimes.base import METADATA, Name
 from vsearch.models.runtimes.onnx import OnnxRuntime
@@ -60,8 +59,6 @@ def export(bundle: Path, wanted: Wanted) -> Export:
 
     live = open_live(bundle)
     embedder = checked_embedder(bundle, live.fitted)
-    leftover = folder.with_name(MAKING + folder.name)  # of one that was killed
-    shutil.rmtree(leftover, ignore_errors=True)
     with explained(folder, f"the export to {wanted.name}"):
         make_folder(folder, lambda made: _fill(made, live, embedder, wanted))
     return read(folder, wanted.name, live.fitted)

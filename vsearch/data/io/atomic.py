@@ -52,14 +52,18 @@ def rewrite_file(path: Path, write: Callable[[BinaryIO], object], mark: str = ""
     sync(path.parent)
 
 
-def make_folder(folder: Path, fill: Callable[[Path], None]) -> None:
+def make_folder(folder: Path, fill: Callable[[Path], object]) -> None:
     """Make a folder that is there with all that `fill` writes into it, or not at all.
+
+    One process at a time may make it; what one that was killed left is taken away.
 
     Raises:
         OSError: it could not be written; nothing is left.
     """
     folder.parent.mkdir(exist_ok=True)
     made = folder.with_name(MAKING + folder.name)
+    if made.exists():
+        shutil.rmtree(made)
     try:
         made.mkdir()
         fill(made)
