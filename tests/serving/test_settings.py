@@ -48,24 +48,26 @@ def test_what_nobody_knows_is_refused(tmp_path):
         from_flags(["--prot", "1"])
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        (b"port: [", "line 1"),
-        (b"- port\n", "lines of `name: value`"),
-        (b"1: 2\n", "lines of `name: value`"),
-        (b"\xff\xfe", "utf-8"),
-        (b"prot: 1\n", "prot"),
-        (b"log_level: debgu\n", "log_level"),
-    ],
-)
-def test_a_bad_file_of_settings_ends_the_start_and_refuses_a_reload(
-    tmp_path, monkeypatch, made, text, said
-):
-    file, apps = tmp_path / "settings.yaml", []
+BAD = [
+    (b"port: [", "line 1"),
+    (b"- port\n", "lines of `name: value`"),
+    (b"1: 2\n", "lines of `name: value`"),
+    (b"\xff\xfe", "utf-8"),
+    (b"prot: 1\n", "prot"),
+    (b"log_level: debgu\n", "log_level"),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), BAD)
+def test_a_bad_file_of_settings_ends_the_start(tmp_path, text, said):
+    file = tmp_path / "settings.yaml"
     file.write_bytes(text)
     with pytest.raises(CannotServe, match=re.escape(said)):
         serve(None, [], file)
+
+
+def test_a_bad_file_of_settings_refuses_a_reload(tmp_path, monkeypatch, made):
+    file, apps = tmp_path / "settings.yaml", []
     monkeypatch.setattr("vsearch.serving.api.server.log_to_stderr", lambda level: None)
     monkeypatch.setattr(
         "vsearch.serving.api.server.uvicorn.run", lambda app, **options: apps.append(app)
@@ -75,10 +77,11 @@ def test_a_bad_file_of_settings_ends_the_start_and_refuses_a_reload(
     assert gc.get_freeze_count() == 0
     with TestClient(apps[0], headers={"X-API-Key": "key"}) as client:
         assert client.post("/v1/admin/reload").status_code == 200
-        file.write_bytes(text)
-        reply = client.post("/v1/admin/reload")
-        assert (reply.status_code, said in reply.json()["detail"]) == (409, True)
-        assert client.get("/v1/info").status_code == 200
+        for text, said in BAD:
+            file.write_bytes(text)
+            reply = client.post("/v1/admin/reload")
+            assert (reply.status_code, said in reply.json()["detail"]) == (409, True), text
+            assert client.get("/v1/info").status_code == 200
 
 
 def test_a_wrong_setting_is_named_without_its_value(tmp_path):
