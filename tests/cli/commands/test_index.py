@@ -70,6 +70,18 @@ def test_what_is_added_is_found_and_what_is_removed_is_not(made, capsys):
     assert opened.items["price"].to_pylist()[-1] == 34
 
 
+def test_a_dry_run_says_what_would_change_and_writes_nothing(made, capsys):
+    before = {path: path.read_bytes() for path in made.rglob("*") if path.is_file()}
+    table = csv(made, range(28, 35))
+    told = index(capsys, "add", made, "--table", table, "--dry-run")
+    assert "Added 5 items, replaced 2; left out 0" in told
+    assert "Nothing was written" in told
+    assert "Removed 2 items" in index(capsys, "remove", made, "p2", "p3", "--dry-run")
+    assert "1 of 2 ids are not" in ending(capsys, "remove", made, "p2", "p99", "--dry-run")
+    (made / ".lock").unlink()  # of whoever may write
+    assert {path: path.read_bytes() for path in made.rglob("*") if path.is_file()} == before
+
+
 def test_an_item_that_is_added_again_is_replaced(made, capsys):
     path = csv(made, range(3, 4), stock=[7])
     frame = pd.read_csv(path).assign(id="p5", label="other")

@@ -26,7 +26,7 @@ class Edited:
     missing: int = 0
 
 
-def add(live: Live, items: pa.Table, embeddings: np.ndarray) -> Edited:
+def add(live: Live, items: pa.Table, embeddings: np.ndarray, dry_run: bool = False) -> Edited:
     """Add items, or replace those whose id is there; when this returns, the disk has them.
 
     Needs `writer_lock.writing`.
@@ -34,6 +34,7 @@ def add(live: Live, items: pa.Table, embeddings: np.ndarray) -> Edited:
     Args:
         items: id (text, unique), path, label, metadata.
         embeddings: theirs, (len(items), dim), of unit length.
+        dry_run: write nothing; all is checked, and the change made in memory.
 
     Raises:
         BundleError: the items or embeddings don't fit, or the index refuses them.
@@ -46,12 +47,14 @@ def add(live: Live, items: pa.Table, embeddings: np.ndarray) -> Edited:
 
     embeddings = np.ascontiguousarray(embeddings, dtype=np.float32)
     edit = Edit(replaced, conform(items, live.items), embeddings)
-    made = _commit(live, edit, f"add: {added:,} new, {len(replaced):,} replaced")
+    made = _commit(live, edit, f"add: {added:,} new, {len(replaced):,} replaced", dry_run)
     return Edited(made, added=added, replaced=len(replaced))
 
 
-def remove(live: Live, ids: Sequence[str], ignore_missing: bool = False) -> Edited:
-    """Take items out by their ids; when this returns, the disk knows it.
+def remove(
+    live: Live, ids: Sequence[str], ignore_missing: bool = False, dry_run: bool = False
+) -> Edited:
+    """Take items out by their ids; when this returns, the disk knows it, unless it is a `dry_run`.
 
     Needs `writer_lock.writing`.
 
@@ -71,15 +74,17 @@ def remove(live: Live, ids: Sequence[str], ignore_missing: bool = False) -> Edit
         raise BundleError("that would take out every item; one must stay. Nothing was removed.")
     if removed:
         edit = Edit(removed, NO_ITEMS, np.empty((0, live.fitted["dim"]), dtype=np.float32))
-        live = _commit(live, edit, f"remove: {len(removed):,} items")
+        live = _commit(live, edit, f"remove: {len(removed):,} items", dry_run)
     return Edited(live, removed=len(removed), missing=len(missing))
 
 
-def _commit(live: Live, edit: Edit, what: str) -> Live:
+def _commit(live: Live, edit: Edit, what: str, dry_run: bool) -> Live:
     try:  # as the next reader will; `live.index` stays as it is
         made = open_state(live.bundle, live.state, live.history, edit)
     except BundleError as error:
         raise BundleError(f"the change can't be made: {error} Nothing was changed.") from error
+    if dry_run:
+        return made
     change = write_change(live.bundle, edit, live.photos_root)
     state = State(live.state.generation, live.state.manifest_sha256, (*live.state.changes, change))
     return replace(made, state=state, history=write_state(live.bundle, state, live.history, what))

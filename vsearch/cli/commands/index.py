@@ -49,6 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         verbs[name].add_argument(
             "--no-fold", action="store_true", help="leave it pending, however much is"
         )
+        verbs[name].add_argument(
+            "--dry-run", action="store_true", help="check all, and say what would change"
+        )
     verbs["describe"].add_argument("--json", action="store_true", help="print JSON")
     for name in ("build", "swap"):
         add_index(verbs[name])
@@ -140,11 +143,11 @@ def add(args: argparse.Namespace) -> None:
         if new.runtime:
             print(f"Embedded by {new.runtime}.")
         _list(new.left_out)
-        done = edit.add(live, new.items, new.embeddings)
+        done = edit.add(live, new.items, new.embeddings, args.dry_run)
         print(
             f"Added {done.added:,} items, replaced {done.replaced:,}; left out {new.n_left_out:,}."
         )
-        _settle(done.live, args.no_fold)
+        _settle(done.live, args)
 
 
 def remove(args: argparse.Namespace) -> None:
@@ -161,10 +164,10 @@ def remove(args: argparse.Namespace) -> None:
     with _changing(args.bundle) as live:
         if args.where is not None:
             ids += _met(live, args.where)
-        done = edit.remove(live, ids, args.ignore_missing)
+        done = edit.remove(live, ids, args.ignore_missing, args.dry_run)
         missing = f"; {done.missing:,} ids were not there" if done.missing else ""
         print(f"Removed {done.removed:,} items{missing}.")
-        _settle(done.live, args.no_fold)
+        _settle(done.live, args)
 
 
 def verify(args: argparse.Namespace) -> None:
@@ -307,11 +310,14 @@ def _rebuilding(bundle: Path) -> Iterator["Live"]:
         yield live
 
 
-def _settle(live: "Live", no_fold: bool) -> None:
+def _settle(live: "Live", args: argparse.Namespace) -> None:
     """Fold what is pending if it is much, and say when the index should be built anew."""
     from vsearch.bundle.generations.rebuild import advice, due, fold
 
-    if due(live) and not no_fold:
+    if args.dry_run:
+        print("Nothing was written: this was a --dry-run.")
+        return
+    if due(live) and not args.no_fold:
         print(f"Folded {len(live.pending):,} changed rows into generation {fold(live).generation}.")
     if text := advice(live):
         print(f"Advice: {text}")

@@ -17,9 +17,11 @@ from pydantic_settings import SettingsError
 from vsearch.class_paths import trust
 from vsearch.errors import BundleError, VsearchError
 from vsearch.indexes.stores.named_hosts import name_hosts
+from vsearch.plain_text import on_terminal
 from vsearch.serving.api.app import create_app
 from vsearch.serving.api.logs import log_to_stderr
 from vsearch.serving.api.settings import LOOPBACK, Settings, from_flags
+from vsearch.serving.api.welcome import welcome
 
 PREFIX = "VSEARCH_"
 OF_THE_PAGE = "VSEARCH_SERVICE"
@@ -60,6 +62,8 @@ def serve(bundle: Path | None, flags: list[str], file: Path | None) -> None:
     for name in unknown_variables(os.environ):
         logger.warning(f"{name} in the environment is no setting: --list-settings has them all")
     app = _opened(find_bundle, settings)
+    if sys.stdout.isatty() and settings.port:
+        print(on_terminal(welcome(app.state.service.now, settings)))
 
     # else each JSON of many lists has the libraries' objects gone through again, 0.5 s and more
     gc.freeze()
