@@ -140,6 +140,10 @@ class BuildIndex(Callback):
             )
             return
 
+        if (
+            trainer.progress_bar_callback is not None
+        ):  # else its last state is shown at the very end
+            trainer.progress_bar_callback.teardown(trainer, pl_module, "fit")
         module = metric_learner(pl_module)
         data = catalog_data(trainer)
         evaluator = final_evaluator.FinalEvaluator(data, trainer.strategy.root_device)

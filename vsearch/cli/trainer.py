@@ -305,6 +305,7 @@ def _hide_noise() -> None:
     tips.addFilter(lambda record: "Tip:" not in record.getMessage())
     warnings.filterwarnings("ignore", ".*LeafSpec")  # Lightning 2.6 with a newer PyTorch
     warnings.filterwarnings("ignore", ".*smaller than the logging interval")
+    warnings.filterwarnings("ignore", ".*in eval mode at the start")  # what is frozen
 
 
 def _show_log() -> None:
