@@ -10,6 +10,7 @@ pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no chromium here: apt-get install chromium (.ci/run does)"
 )
 WAIT_MS = 30_000
+LOOK_IS_THERE = "() => parseFloat(getComputedStyle(document.querySelector('h1')).fontSize) < 30"
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,7 @@ def opened(browser, url: str, asked: list[str] | None = None, **settings):
     tab.set_default_timeout(WAIT_MS)
     tab.goto(url)
     tab.get_by_role("heading", name="Search by photo").wait_for()
+    tab.wait_for_function(LOOK_IS_THERE)
     return tab
 
 
@@ -64,12 +66,29 @@ def shows(tab, text: str) -> None:
 
 
 def only_red(tab) -> None:
-    tab.get_by_role("combobox", name="Colour").click()
+    lists(tab, "blue")
+    colour = tab.get_by_role("combobox", name="Colour")
+    colour.scroll_into_view_if_needed()
+    tab.wait_for_timeout(300)  # its list closes when the column is scrolled
+    colour.click()
     tab.get_by_role("option", name="red (13)").click()
     tab.keyboard.press("Escape")
     tab.wait_for_url(re.compile(r"in\.colour=red"))
-    shows(tab, "colour: red")
-    tab.wait_for_function("() => !document.body.innerText.includes('colour: blue')")
+    lists(tab, "red")
+    lists_no_more(tab, "blue")
+
+
+def lists(tab, value: str) -> None:
+    """Wait until a result has this value of its metadata."""
+    tab.locator("[class*=st-key-hit-]").get_by_text(value).first.wait_for()
+
+
+def lists_no_more(tab, value: str) -> None:
+    tab.wait_for_function(
+        f"() => [...document.querySelectorAll('[class*=st-key-hit-]')].length &&"
+        f"![...document.querySelectorAll('[class*=st-key-hit-]')]"
+        f".some(hit => hit.innerText.includes('{value}'))"
+    )
 
 
 def test_a_photo_is_searched_refined_and_shared(shop, browser):
@@ -106,9 +125,30 @@ def test_it_fits_a_phone_and_a_keyboard(shop, browser):
     assert boxes[0]["x"] < boxes[1]["x"]  # two side by side
     assert boxes[1]["x"] + boxes[1]["width"] <= 375
     assert tab.locator("img:not([alt])").count() == 0
+    assert round(boxes[0]["y"]) == round(boxes[1]["y"]) < 800  # in the first screen
+    colour = tab.get_by_role("combobox", name="Colour")
+    assert not colour.is_visible()
+    tab.get_by_text("Change", exact=True).click()
+    colour.wait_for()
     first.focus()
     tab.keyboard.press("Enter")
     tab.wait_for_url(re.compile(r"like=p3&like=p"))
+
+
+TWO_FULL_ROWS = """() => {
+    const cards = [...document.querySelectorAll('[class*=st-key-hit-]')];
+    const boxes = cards.map(card => card.getBoundingClientRect());
+    const query = document.querySelector('.st-key-query').getBoundingClientRect();
+    const distinct = side => new Set(boxes.map(box => Math.round(box[side]))).size;
+    return boxes.length == 12 && distinct('top') == 2 && distinct('height') == 1
+        && boxes.every(box => box.bottom <= 900 && query.right < box.left)
+        && boxes.some(box => box.right > 1350);
+}"""
+
+
+def test_results_fill_a_wide_screen_beside_the_query(shop, browser):
+    tab = opened(browser, shop[1].url + "/?like=p3", viewport={"width": 1400, "height": 900})
+    tab.wait_for_function(TWO_FULL_ROWS)
 
 
 def test_clear_words_when_a_photo_is_refused(shop, browser):
@@ -155,10 +195,10 @@ def test_back_leads_to_the_search_before(shop, browser):
     shows(tab, "red (13)")
     tab.go_back()
     tab.wait_for_url(re.compile(r"like=p3&k=12$"))
-    shows(tab, "colour: blue")
+    lists(tab, "blue")
     tab.go_forward()
     tab.wait_for_url(re.compile(r"like=p3&in"))
-    tab.wait_for_function("() => !document.body.innerText.includes('colour: blue')")
+    lists_no_more(tab, "blue")
 
 
 def test_the_manual_needs_no_other_host(shop, browser):

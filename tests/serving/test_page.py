@@ -16,6 +16,7 @@ from vsearch.serving.client.failures import Refused, Unreachable
 from vsearch.serving.messages import Problem
 from vsearch.serving.page import service as page_service
 from vsearch.serving.page.inputs import NO_PHOTO
+from vsearch.serving.page.results import UNKNOWN, columns
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def test_only_a_part_of_the_photo_is_searched_with(page):
     page.slider(key="across").set_value((50, 100)).run()
     assert not page.exception
     assert first(page) == "p4"
-    assert "100.0 % similar" in [text.value for text in page.markdown]
+    assert "**100.0 %** l1" in [text.value for text in page.markdown]
 
 
 def test_less_like_a_result_moves_it_away_from_a_photo(page):
@@ -75,7 +76,8 @@ def test_why_tells_that_it_compares_with_one_example_of_several(explaining, page
     page.run()
     page.button(key=f"why-{first(page)}").click().run()
     assert "Your example p3 alone is compared here." in page.caption[-1].value
-    assert f"{page.markdown[1].value.split(' %')[0]} % similar" in page.caption[-1].value
+    best = page.markdown[1].value.split("**")[1]
+    assert f"{best} similar" in page.caption[-1].value
 
 
 def test_a_photo_that_is_not_there_is_missed_in_words(explaining, page, monkeypatch):
@@ -93,6 +95,20 @@ def test_a_photo_that_is_not_there_is_missed_in_words(explaining, page, monkeypa
     page.button(key=f"why-{first(page)}").click().run()
     assert "one of them is not there" in page.info[-1].value
     assert not page.error
+
+
+@pytest.mark.parametrize(("results", "in_a_row"), [(12, 6), (10, 5), (13, 7), (8, 4), (60, 6)])
+def test_the_last_row_has_the_fewest_gaps(results, in_a_row):
+    assert columns(results) == in_a_row
+
+
+def test_it_says_where_no_label_s_probability_is_known(page, monkeypatch):
+    page.query_params["like"] = "p3"
+    assert UNKNOWN not in [caption.value for caption in page.run().caption]
+    shown = page_service.info().model_copy(update={"calibration": {"threshold": 0.9}})
+    monkeypatch.setattr(Client, "info", lambda self: shown)
+    page_service.info.clear()
+    assert UNKNOWN in [caption.value for caption in page.run().caption]
 
 
 def test_an_empty_file_is_told_of(page):
@@ -174,7 +190,7 @@ def test_the_page_needs_neither_lightning_nor_torch():
     code = (
         "import sys, vsearch.serving.client.client, vsearch.serving.page.quality, "
         "vsearch.serving.page.results\n"
-        "import vsearch.serving.page.sidebar, vsearch.cli.commands.ui\n"
+        "import vsearch.serving.page.refine, vsearch.cli.commands.ui\n"
         "print([name for name in ('torch', 'lightning', 'faiss', 'fastapi') if name in "
         "sys.modules])"
     )

@@ -45,9 +45,9 @@ def test_what_the_service_says_is_text_and_no_markup():
 @pytest.mark.parametrize(
     ("probability", "said"),
     [
-        (0.873, "  \n87 % likely right"),
-        (0.9996, "  \nover 99 % likely right"),
-        (0.0, "  \n1 % likely right"),
+        (0.873, "label right with 87 %"),
+        (0.9996, "label right with over 99 %"),
+        (0.0, "label right with 1 %"),
         (None, ""),
     ],
 )

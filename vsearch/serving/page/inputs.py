@@ -14,7 +14,6 @@ from vsearch.serving.page.service import pictures, service
 from vsearch.serving.page.session import put, turn
 from vsearch.serving.page.texts import plain
 
-TILE_WIDTH = 160  # pixels: two stand side by side on a phone
 NO_PHOTO = "no photo here"
 KINDS = ["jpg", "jpeg", "png", "webp", "gif", "bmp"]
 
@@ -35,7 +34,9 @@ class Photo:
 
 def choose_photo() -> bytes | None:
     """Draw the ways to give a photo; return its bytes."""
-    upload, camera = st.tabs(["Upload a photo", "Take a photo"], key="source", on_change="rerun")
+    upload, camera = st.tabs(
+        ["Upload a photo", "Take a photo"], key="source-tab", on_change="rerun"
+    )
     with upload:
         file = st.file_uploader("Drop a photo here, or browse", KINDS, key=f"file{turn()}")
     shot = None
@@ -75,7 +76,7 @@ def show_inputs(search: Search, photo: Photo | None, served: Info) -> None:
 
 def tile(key: str | None = None) -> Any:
     """Return a frame for one photo and what is said of it."""
-    return st.container(border=True, width=TILE_WIDTH, gap="xsmall", key=key)
+    return st.container(border=True, gap="xsmall", key=key)
 
 
 def random_item(search: Search, served: Info) -> Search:

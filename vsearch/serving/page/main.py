@@ -1,5 +1,7 @@
 """The page, which Streamlit runs. It asks the service, over HTTP, and nothing else."""
 
+from pathlib import Path
+
 import streamlit as st
 
 from vsearch.serving.client.failures import ServiceError
@@ -7,12 +9,13 @@ from vsearch.serving.messages import Info, SearchReply
 from vsearch.serving.page.inputs import Photo, choose_photo, choose_region, random_item, show_inputs
 from vsearch.serving.page.pictures import icon
 from vsearch.serving.page.quality import show_quality
+from vsearch.serving.page.refine import refine
 from vsearch.serving.page.results import show_results
 from vsearch.serving.page.search import Search
 from vsearch.serving.page.service import known, service, show_failure
 from vsearch.serving.page.session import begin_anew, put, share, start
-from vsearch.serving.page.sidebar import refine
 
+LOOK = Path(__file__).with_name("look.css")
 ADDRESS_HOLDS_ALL = "This page's address holds the search: copy it to share it."
 ADDRESS_HOLDS_FILTERS = (
     "This page's address holds the filters, not your photo, which the service forgets once it has "
@@ -23,6 +26,7 @@ ADDRESS_HOLDS_FILTERS = (
 def main() -> None:
     """Draw the page."""
     st.set_page_config("vsearch", page_icon=icon(), layout="wide")
+    st.html(LOOK)
     st.title("Search by photo")
     try:
         served = known()
@@ -37,19 +41,35 @@ def main() -> None:
 
 
 def _show_search(served: Info, open_tab: bool | None) -> None:
-    search = start()
-    data = choose_photo()
-    with st.container(horizontal=True):
+    with st.container(key="page"):
+        with st.container(key="query", gap="small"):
+            search, photo = _query(start(), served)
+        with st.container(key="found", gap="small"):
+            _show_found(search, photo, served, open_tab)
+
+
+def _query(search: Search, served: Info) -> tuple[Search, Photo | None]:
+    """Draw what is searched with; return it as it is set now."""
+    with st.container(key="source"):
+        data = choose_photo()
+    with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
         if st.button("Random item", icon=":material/shuffle:"):
             _random(search, served)
         begun = data is not None or search.like or search.unlike
-        if begun and st.button("Start over", icon=":material/restart_alt:"):
+        if begun and st.button("Start over", key="start-over", icon=":material/restart_alt:"):
             begin_anew()
             st.rerun()
-    photo = None if data is None else choose_region(data)
-    with st.sidebar:
+        st.toggle("Change", key="change")  # on phones: look.css
+    inputs = st.container()  # drawn once it is known what is set below
+    with st.container(key="refine", gap="small"):
+        photo = None if data is None else choose_region(data)
         search = refine(search, served.facets)
-    show_inputs(search, photo, served)
+    with inputs:
+        show_inputs(search, photo, served)
+    return search, photo
+
+
+def _show_found(search: Search, photo: Photo | None, served: Info, open_tab: bool | None) -> None:
     share(search)
     if photo is None and not search.like:
         begin = "Give a photo, or begin with a random item."

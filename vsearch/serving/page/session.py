@@ -39,7 +39,7 @@ def turn() -> int:
 
 
 def filters() -> int:
-    """Return a number for the keys of the sidebar's widgets: another one resets them."""
+    """Return a number for the keys of the widgets that refine: another one resets them."""
     return int(st.session_state.get(FILTERS, 0))
 
 

@@ -46,8 +46,8 @@ def plain(text: str) -> str:
 
 
 def likely(probability: float | None) -> str:
-    """Return a further line: how probable a hit is to be right; empty where that isn't known."""
+    """Return how probable a hit's label is to be right; empty where that isn't known."""
     if probability is None:
         return ""
     percent = min(99, max(1, round(100 * probability)))  # nothing is certain
-    return f"  \n{'over ' if probability > 0.99 else ''}{percent} % likely right"
+    return f"label right with {'over ' if probability > 0.99 else ''}{percent} %"

@@ -12,7 +12,6 @@ FEW = 12  # different numbers that are offered one by one
 
 def refine(search: Search, facets: list[Facet]) -> Search:
     """Draw what narrows a search, set as in `search`; return the search with what is set now."""
-    st.header("Refine")
     k = st.slider("Results", 1, MOST_K, search.k, key=f"k{filters()}")
     percent = st.slider(
         "Minimum similarity",
