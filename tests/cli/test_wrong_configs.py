@@ -405,11 +405,6 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
         ["is 0: set it to 1 or more"],
     ),
     "batches of none": ("data: {eval_batch_size: 0}", "data.eval_batch_size", ["1 or more"]),
-    "P above the number of classes": (
-        "data: {classes_per_batch: 5}",
-        "data.classes_per_batch",
-        ["5", "4 classes"],
-    ),
     "an unknown axis": ("data: {axes: [colour]}", "data.axes", ["colour", "shelf"]),
     "a category that is no column": (
         "data: {sampler: {class_path: vsearch.training.samplers.category.CategoryPlan, init_args: "

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 from adversarial.tables import SCRIPT
+from drawn import drawn
 from lightning.pytorch.callbacks import ModelCheckpoint
 from small_findings import make
 from test_module import data_of, learner, trainer
@@ -37,7 +38,8 @@ def demo(tmp_path_factory) -> bytes:
     fit = trainer(
         folder, 1, callbacks=[ModelCheckpoint(folder / "checkpoints"), BuildIndex(baseline=False)]
     )
-    fit.fit(learner(), data_of(catalog))
+    with drawn():
+        fit.fit(learner(), data_of(catalog))
     return (folder / "bundle" / "report.html").read_bytes()
 
 

@@ -43,7 +43,7 @@ async def search_options(
     group_by: Annotated[
         str | None, Form(max_length=200, description=GROUP_BY, examples=EMPTY)
     ] = None,
-    expand: Annotated[Expand, Form()] = 0,
+    expand: Annotated[Expand, Form(examples=[0])] = 0,
 ) -> SearchOptions:
     """Return what all searches take."""
     return SearchOptions(
