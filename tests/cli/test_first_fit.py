@@ -76,3 +76,8 @@ def test_a_folder_of_four_labels_is_fitted_quickly(photos, capsys):
     printed = capsys.readouterr().out
     assert "these figures show that all works, and measure nothing" in printed
     assert "(untrained" not in printed
+
+
+def test_init_writes_no_configs_to_a_file(photos, capsys):
+    (photos.parent / "file").write_text("")
+    assert "file is a file: name a FOLDER" in refusal(capsys, "init", "file")

@@ -227,11 +227,13 @@ def test_the_bundle_answers_searches(fitted, project, capsys):
     assert "shelf" in answer["hits"][0]["metadata"]
 
 
-def test_test_and_validate_score_the_best_checkpoint_again(fitted, project):
+def test_test_and_validate_score_the_best_checkpoint_again(fitted, project, capsys):
     best = str(fitted / "checkpoints" / "best.ckpt")
     epoch = manifest(fitted)["model"]["epoch"]
     values = scalars(fitted)
     tested = scalars(project.run("test", "--ckpt_path", best))
+    shown = f"precision_at_1 │ {tested['test/precision_at_1'][-1]:.3f} ["
+    assert shown in re.sub(r" +", " ", capsys.readouterr().out)
     validated = scalars(project.run("validate", "--ckpt_path", best))
     for name in ("test/precision_at_1", "test/map_at_r", "test/ndcg_at_10_macro"):
         assert tested[name] == pytest.approx(values[name], abs=1e-5), name

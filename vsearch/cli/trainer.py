@@ -27,6 +27,7 @@ from vsearch.models.backbones.base import Backbone
 from vsearch.models.heads.base import Head
 from vsearch.models.precision import quickest
 from vsearch.plain_text import on_terminal
+from vsearch.reports.tables import tested
 from vsearch.training.checks.checkpoint_files import check_checkpoint
 from vsearch.training.checks.component_errors import make_naming, naming, refused
 from vsearch.training.checks.config_errors import parse_error
@@ -251,6 +252,12 @@ class TrainerCLI(LightningCLI):
             return f"The run lies in {run}. No epoch was finished, so there is none to go on from."
         command = f"python -m vsearch fit --config {run / 'config.yaml'} --ckpt_path {last}"
         return f"The run lies in {run}. Go on with: {command}"
+
+    def test(self, **arguments: Any) -> None:
+        """Test, and show each metric with its 95 % interval."""
+        self.trainer.test(**{**arguments, "verbose": False})
+        if self.model.tested is not None:
+            tested(self.model.tested).show("Retrieval, by exact search", get_console())
 
     def predict(self, **arguments: Any) -> None:
         """Run the trainer's predict without collecting what it returns."""

@@ -1,8 +1,10 @@
 from rich.console import Console
 
 from vsearch.evaluation.axes import JOINT
+from vsearch.evaluation.metrics import means, summarise
 from vsearch.evaluation.naive_split import NaiveSplitClaims
 from vsearch.evaluation.run_report import AxisMetric, RunReport, ViewsReport
+from vsearch.evaluation.scoring import Scores
 from vsearch.plain_text import in_markdown
 from vsearch.reports.calibration_tables import reliability, sentences
 from vsearch.reports.index_tables import index_facts, index_sections
@@ -47,6 +49,17 @@ def views_text(found: ViewsReport) -> str:
         "weights and by exact search; queries with one view search the gallery of all views. The "
         "gain, of all views over one, is paired by query."
     )
+
+
+def tested(scores: Scores) -> Table:
+    """Return each metric with its intervals, and by chance."""
+    found = summarise(scores.model, scores.labels)
+    chance = means(scores.chance, scores.labels)
+    rows = [
+        [name, interval(one["micro"]), f"{chance[name]['micro']:.3f}", interval(one["macro"])]
+        for name, one in found.items()
+    ]
+    return Table(["metric", "micro", "chance", "macro"], rows)
 
 
 def per_class(report: RunReport) -> Table:

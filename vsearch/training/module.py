@@ -81,6 +81,7 @@ class MetricLearner(LightningModule):
             for callbacks. Of several ranks, B counts the photos of all, rank by rank.
         validated: the last validation, likewise, on rank zero; None before it, or where too few
             photos could be scored.
+        tested: how well the queries of the last test found photos of their label, likewise.
         protocol: which photos search which in validation; the datamodule sets it in its `setup`.
         takes_maps: whether batches hold maps of a trunk cache in place of photos; set likewise.
     """
@@ -88,6 +89,7 @@ class MetricLearner(LightningModule):
     embeddings: Tensor
     mined: tuple[Tensor, ...] | None = None
     validated: Validated | None = None
+    tested: Scores | None = None
     protocol: ValidationProtocol
     takes_maps: bool = False
 
@@ -283,8 +285,8 @@ class MetricLearner(LightningModule):
         photos = Embedded(embeddings, labels, self.protocol.exclusion_keys[rows])
         queries = photos.take(np.flatnonzero(loader == 0))
         gallery = photos.take(np.flatnonzero(loader == 1))
-        scores = score_exactly(queries, gallery)
-        return _means("test", scores, scores.model)
+        self.tested = score_exactly(queries, gallery)
+        return _means("test", self.tested, self.tested.model)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
         """Return the catalog rows (B,) and embeddings, float32 (B, dim), of one batch."""

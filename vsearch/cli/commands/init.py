@@ -27,6 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the folder, and print how to go on."""
+    if args.folder.is_file():
+        raise VsearchError(f"{args.folder} is a file: name a FOLDER to write configs/ to.")
     made = args.folder / CONFIGS
     if made.exists():
         raise VsearchError(f"{made} is there already, and is left as it is. Name another FOLDER.")
