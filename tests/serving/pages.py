@@ -58,5 +58,5 @@ def service(bundle: Path, port: int, *flags: str) -> Process:
     return Process("serve", str(bundle), *flags, port=port, path="/readyz")
 
 
-def page(service_url: str) -> Process:
-    return Process("ui", "--service", service_url, port=free_port(), path="/_stcore/health")
+def page(service_url: str, *flags: str) -> Process:
+    return Process("ui", "--service", service_url, *flags, port=free_port(), path="/_stcore/health")

@@ -15,14 +15,14 @@ LOOK_IS_THERE = "() => parseFloat(getComputedStyle(document.querySelector('h1'))
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
-    """A service, whose bodies are at most 100 kB, and its page."""
+    """A service, whose bodies are at most 100 kB, and its page, which takes 12 MB."""
     service = pages.service(
         served_bundle(tmp_path_factory.mktemp("shop") / "bundle"),
         pages.free_port(),
         "--max-body-bytes",
         "100000",
     )
-    page = pages.page(service.url)
+    page = pages.page(service.url, "--max-upload-mb", "12")
     try:
         for process in (service, page):
             process.start()
@@ -151,8 +151,18 @@ def test_results_fill_a_wide_screen_beside_the_query(shop, browser):
     tab.wait_for_function(TWO_FULL_ROWS)
 
 
+def test_a_photo_too_large_for_the_service_is_made_smaller(shop, browser):
+    tab = opened(browser, shop[1].url)
+    give(tab, "phone.bmp", encoded(picture(3, width=1540, height=2200), "BMP"))
+    tab.get_by_role("img", name=re.compile(r"^Result 1: l0, 100 % similar")).wait_for()
+
+
 def test_clear_words_when_a_photo_is_refused(shop, browser):
     tab = opened(browser, shop[1].url)
+    give(tab, "larger.png", bytes(13_000_000))
+    said = tab.get_by_text("File must be 12.0MB or smaller.")
+    said.wait_for()
+    assert said.bounding_box()["width"] > 50  # for eyes too
     give(tab, "huge.png", encoded(picture(1)) + bytes(200_000))
     shows(tab, "The photo is too large.")
     give(tab, "text.jpg", b"I am no photo. " * 20)

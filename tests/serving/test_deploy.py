@@ -1,3 +1,4 @@
+import argparse
 import contextlib
 import json
 import os
@@ -16,6 +17,7 @@ import pytest
 import yaml
 from small_service import listening
 
+from vsearch.cli.commands import ui
 from vsearch.serving.api.settings import Settings
 from vsearch.serving.messages import Problem
 
@@ -120,8 +122,11 @@ def test_the_services_variables_are_settings():
 
 
 def test_nginxs_limits_leave_room_for_the_services_own():
-    (body,) = map(int, re.findall(r"client_max_body_size (\d+);", NGINX))
+    body, photo = map(int, re.findall(r"client_max_body_size (\d+);", NGINX))
     assert body == Settings().max_body_bytes  # nginx refuses, and the service need not
+    page = argparse.ArgumentParser()
+    ui.add_arguments(page)
+    assert photo > page.parse_args([]).max_upload_mb * 2**20
     (bodies,) = map(int, re.findall(r"limit_conn bodies (\d+);", NGINX))
     for name in ("proxy", "service"):
         (tmpfs,) = COMPOSE["services"][name]["tmpfs"]

@@ -129,11 +129,26 @@ def test_the_quality_tab_says_it_shortly(page, monkeypatch):
     served = page_service.Client(page_service.service_url()).info()
     told = {"threshold": 0.9073441624641418, "error_rate": 0.1, "promise": "At most 10 %."}
     backbone = {"class_path": "some.TorchvisionBackbone", "init_args": {"name": "resnet50"}}
-    shown = served.model_copy(update={"calibration": told, "model": {"backbone": backbone}})
+    metrics = {
+        "precision_at_1": {"micro": {"value": 0.8, "low": 0.7, "high": 0.9}},
+        "map_at_r": {"micro": {"value": 0.5}},
+    }
+    shown = served.model_copy(
+        update={
+            "calibration": told,
+            "model": {"backbone": backbone},
+            "quality": {"metrics": {"trained": metrics}},
+        }
+    )
     monkeypatch.setattr(Client, "info", lambda self: shown)
     page.session_state["tab"] = "Quality"
     page.run()
     assert not page.exception
+    assert [metric.label for metric in page.metric] == ["precision@1", "MAP@R"]
+    assert page.table[0].value.set_index("metric")["trained"].to_dict() == {
+        "precision@1": "0.800 [0.700, 0.900]",
+        "MAP@R": "0.500",
+    }
     calibrated, what = (
         table.value.set_index("what")["value"].to_dict() for table in page.table[-2:]
     )

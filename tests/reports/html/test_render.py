@@ -2,7 +2,8 @@ import pytest
 from jinja2 import UndefinedError
 
 from vsearch.reports.html.charts import plain
-from vsearch.reports.html.render import environment, metric_name, percent, share
+from vsearch.reports.html.render import environment, percent, share
+from vsearch.reports.metric_names import metric_name
 
 
 def test_another_page_can_stand_in_the_frame():

@@ -32,9 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-upload-mb",
         type=int,
-        default=9,
+        default=40,
         metavar="MB",
-        help="largest photo that is taken (default: 9, below the service's own --max-body-bytes)",
+        help="largest photo that is taken (default: 40); one above 9 MB is made smaller for the "
+        "service",
     )
 
 

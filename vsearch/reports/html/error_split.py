@@ -6,7 +6,7 @@ from vsearch.evaluation.run_report import LabelQuality
 from vsearch.reports.html.charts import MUTED, RIGHT, WRONG, bar, figure
 from vsearch.reports.html.findings import Figure, Findings, LeftOutError, Section
 from vsearch.reports.html.photos import Photos
-from vsearch.reports.html.render import metric_name
+from vsearch.reports.metric_names import metric_name
 
 PARTS = (  # of a perfect score: name, attribute of Split, colour, pattern
     ("found", "served", RIGHT, ""),

@@ -5,6 +5,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from vsearch.reports.metric_names import metric_name
 from vsearch.reports.tables import views_text
 
 FOLDER = Path(__file__).parent
@@ -52,9 +53,3 @@ def share(value: float | None, digits: int = 3) -> str:
 def percent(value: float | None, digits: int = 1) -> str:
     """Return a number of 0..1 in percent, or a dash."""
     return "-" if value is None else f"{100 * value:.{digits}f} %"
-
-
-def metric_name(name: str) -> str:
-    """Return a metric's name as people write it: `precision_at_1` is precision@1."""
-    known = {"map_at_r": "MAP@R", "r_precision": "R-precision"}
-    return known.get(name, name.replace("_at_", "@").replace("ndcg", "NDCG").replace("_", " "))

@@ -5,15 +5,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from vsearch.serving.client.calls import item_path
 from vsearch.serving.messages import Info, Region
 from vsearch.serving.page.pictures import Picture, darken_outside, picture, region_of
 from vsearch.serving.page.search import Search
+from vsearch.serving.page.sending import made_sendable
 from vsearch.serving.page.service import pictures, service
 from vsearch.serving.page.session import put, turn
 from vsearch.serving.page.texts import plain
 
+SENDABLE = "sendable"  # in the session
 NO_PHOTO = "no photo here"
 KINDS = ["jpg", "jpeg", "png", "webp", "gif", "bmp"]
 
@@ -44,7 +47,7 @@ def choose_photo() -> bytes | None:
         with camera:
             shot = st.camera_input("Take a photo of the product", key=f"shot{turn()}")
     given = shot or file  # an empty file counts: the service says what is wrong with it
-    return None if given is None else given.getvalue()
+    return None if given is None else _sendable(given)
 
 
 def choose_region(data: bytes) -> Photo:
@@ -99,6 +102,16 @@ def _show_example(search: Search, item: str, data: bytes | None) -> None:
         on_click=put,
         args=[search.without(item)],
     )
+
+
+def _sendable(file: UploadedFile) -> bytes:
+    """Return the file's bytes, made smaller once where they are too many."""
+    kept: tuple[str, bytes] | None = st.session_state.get(SENDABLE)
+    if kept is None or kept[0] != file.file_id:
+        with st.spinner("Reading the photo"):
+            kept = (file.file_id, made_sendable(file.getvalue()))
+        st.session_state[SENDABLE] = kept
+    return kept[1]
 
 
 def _wide(ends: tuple[int, int]) -> tuple[int, int]:

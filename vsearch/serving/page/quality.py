@@ -2,6 +2,7 @@ from typing import Any
 
 import streamlit as st
 
+from vsearch.reports.metric_names import metric_name
 from vsearch.serving.messages import Info
 
 ORDER = ("trained", "untrained", "chance")
@@ -34,7 +35,7 @@ def show_quality(served: Info) -> None:
         for name in HEADLINES:
             if name in trained:
                 value = f"{trained[name]['micro']['value']:.3f}"
-                st.metric(name, value, border=True, width=200, help=MEANINGS[name])
+                st.metric(metric_name(name), value, border=True, width=200, help=MEANINGS[name])
     protocol = served.quality.get("protocol", {})
     if "queries" in protocol:
         st.write(
@@ -52,7 +53,7 @@ def show_quality(served: Info) -> None:
 
 
 def _row(name: str, metrics: dict[str, Any]) -> dict[str, str]:
-    row = {"metric": name}
+    row = {"metric": metric_name(name)}
     for side in ORDER:
         if side in metrics:
             row[side] = _value(metrics[side].get(name, {}).get("micro"))
