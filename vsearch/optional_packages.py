@@ -15,5 +15,5 @@ def require(module: str, extra: str) -> Any:
     except ImportError as error:
         raise MissingPackage(
             f"{module} can't be imported ({error}). `uv sync --extra {extra}` installs it, "
-            f"or without a clone `pip install 'vsearch[{extra}]'`."
+            f"or without a clone `pip install 'WHEEL[{extra}]'`, with the path of vsearch's wheel."
         ) from error

@@ -1,3 +1,4 @@
+import importlib
 import json
 import os
 import re
@@ -80,6 +81,14 @@ def test_a_misspelt_word_is_told_what_was_meant(capsys, words, told):
         main(words)
     assert ended.value.code == 2
     assert told in capsys.readouterr().err
+
+
+def test_a_package_that_an_installation_for_serving_lacks_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(cli, "_run", lambda args: importlib.import_module("nowhere_to_be_found"))
+    with pytest.raises(SystemExit) as ended:
+        main(["index", "describe", str(tmp_path)])
+    assert ended.value.code == 2
+    assert "the package nowhere_to_be_found is not installed: `uv sync`" in capsys.readouterr().err
 
 
 def test_the_version_is_shown(capsys):

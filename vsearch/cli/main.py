@@ -45,6 +45,11 @@ def main(args: Sequence[str] | None = None) -> None:
         _end(args, str(error), FAILED)
     except VsearchError as error:
         _end(args, str(error), UNUSABLE)
+    except ModuleNotFoundError as error:
+        if _words(args)[0] in TRAINER_COMMANDS or str(error.name).startswith("vsearch"):
+            raise
+        needed = "`uv sync` installs all that vsearch needs; an installation for serving has less"
+        _end(args, f"the package {error.name} is not installed: {needed}", UNUSABLE)
     except OSError as error:
         if _words(args)[0] in TRAINER_COMMANDS:
             raise  # training takes hours: the traceback tells where it broke off

@@ -61,6 +61,8 @@ def serve(bundle: Path | None, flags: list[str], file: Path | None) -> None:
     log_to_stderr(settings.log_level)
     for name in unknown_variables(os.environ):
         logger.warning(f"{name} in the environment is no setting: --list-settings has them all")
+    if settings.behind_proxy and not settings.keys:
+        logger.warning("there is no api_key: everyone who reaches the proxy is let in")
     app = _opened(find_bundle, settings)
     if sys.stdout.isatty() and settings.port:
         print(on_terminal(welcome(app.state.service.now, settings)))

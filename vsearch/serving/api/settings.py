@@ -30,41 +30,41 @@ class Settings(BaseSettings):
     bundle: Path | None = None
     """the bundle's folder; read again from the file at each reload"""
     plugins: Annotated[list[str], NoDecode] = []
-    """your own modules, which the bundle may name classes of, comma-separated"""
+    """your own modules whose classes the bundle may name, comma-separated"""
     store_hosts: Annotated[list[str], NoDecode] = []
     """vector stores that the bundle may use, comma-separated: db:5432; /plain after it: no TLS"""
     wait_for_bundle: bool = False
-    """a bundle that can't be served at the start is named, and tried again until it can"""
+    """if the bundle can't be served at the start, say why, and try again until it can"""
     host: str = "127.0.0.1"
-    """address to listen at; others than loopback want behind_proxy"""
+    """address to listen at; any but loopback needs behind_proxy"""
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """port to listen at; 0: any that is free"""
     behind_proxy: bool = False
-    """a proxy stands in front that limits slow and many connections"""
+    """true: a proxy in front limits slow and numerous connections"""
     trusted_proxies: str = "127.0.0.1"
     """proxies (addresses, networks) whose X-Forwarded-For counts, comma-separated; *: all"""
     root_path: str = ""
     """path under which the proxy offers the service"""
     photos_root: Path | None = None
-    """the folder that stands in place of the photos' common one at the fit; none: that one"""
+    """the folder that holds the photos now; none: where they were at the fit"""
     photo_folders: Annotated[list[Path], NoDecode] = []
-    """other folders with photos, of items that were added later, comma-separated"""
+    """other folders with photos of items that were added later, comma-separated"""
     api_key: SecretStr | None = None
-    """keys that are let in, separated by commas; none: everybody is"""
+    """accepted keys, comma-separated; none: no key is needed"""
     admin_key: SecretStr | None = None
-    """key of the admin routes; none: those of api_key open them"""
+    """key for the admin routes; none: those of api_key"""
     rate_per_minute: Annotated[int, Field(ge=0)] = 0
-    """requests a minute of one key, or without api_key of one address; 0: no limit"""
+    """requests a minute for each key, or for each address without api_key; 0: no limit"""
     cors_origins: Annotated[list[str], NoDecode] = []
     """web origins that may call, comma-separated"""
     max_body_bytes: Count = 10_000_000
     """longest request body"""
     max_json_bytes: Count = 1_000_000
-    """longest body that is no multipart form; all requests wait while it is parsed"""
+    """longest body other than a multipart form; all requests wait while it is parsed"""
     max_pixels: Count = 50_000_000
-    """most pixels of a photo"""
+    """most pixels in a photo"""
     max_decoded_bytes: Count = 400_000_000
-    """bytes that photos may take together while they are decoded; a larger one is decoded alone"""
+    """memory for photos that are decoded at once; a larger photo is decoded alone"""
     max_requests: Count = 512
     """requests taken in at once; more get 503"""
     max_waiting: Count = 128
@@ -72,29 +72,29 @@ class Settings(BaseSettings):
     max_batch: Count = 16
     """photos embedded together; 1: each alone"""
     gather_ms: Annotated[float, Field(ge=0)] = 10
-    """milliseconds that a photo waits for as many others as came together before"""
+    """longest wait, in milliseconds, for other photos to embed together with"""
     decode_threads: Count = 2
     """uploaded photos decoded at once"""
     thumbnail_threads: Count = 2
-    """items' photos made small at once, apart from uploads"""
+    """thumbnails of items made at once"""
     search_threads: Count = 2
     """searches at once"""
     runtime: WantedName = "auto"
     """torch, onnx, openvino; auto: the quickest of the bundle's exports, else torch"""
     precision: WantedPrecision = "auto"
-    """float32, bfloat16; auto: bfloat16 if the CPU can and embeddings stay, else float32"""
+    """float32, bfloat16; auto: bfloat16 if the CPU supports it and embeddings stay the same"""
     runtime_threads: Annotated[int, Field(ge=0)] = 0
     """threads of the runtime; 0: one for each core"""
     one_view: bool = False
-    """uploads without the bundle's views: quicker, a little less is found, no calibration"""
+    """embed uploads without the bundle's views: faster, finds a little less, no calibration"""
     body_s: Seconds = 15
-    """seconds that a request's body may take to arrive"""
+    """seconds for a request's body to arrive"""
     request_s: Seconds = 30
-    """seconds that a request may take in all"""
+    """seconds for a request in all"""
     grace_s: Seconds = 15
-    """seconds to answer what was taken in, once the service is to stop"""
+    """seconds to answer open requests when the service stops"""
     retry_after_s: Count = 1
-    """seconds that Retry-After names with 503"""
+    """seconds in Retry-After with 503"""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """DEBUG, INFO, WARNING or ERROR"""
 
