@@ -26,6 +26,7 @@ def explaining(monkeypatch):
     """
     parts = np.array([[0.25, 0.25], [0.5, -0.1]], np.float32)
     monkeypatch.setattr("vsearch.serving.api.served_bundle.ServedBundle.explains", True)
+    monkeypatch.setattr("vsearch.serving.api.served_bundle.ServedBundle.places", (7, 7))
     monkeypatch.setattr(
         "vsearch.serving.api.explain_routes.split_score",
         lambda runtime, query, item: ScoreMaps(0.9, parts, parts),
@@ -78,6 +79,72 @@ def test_why_tells_that_it_compares_with_one_example_of_several(explaining, page
     assert "Your example p3 alone is compared here." in page.caption[-1].value
     best = page.markdown[1].value.split("**")[1]
     assert f"{best} similar" in page.caption[-1].value
+
+
+def test_why_is_left_out_where_places_are_few(explaining, page, monkeypatch):
+    page.query_params["like"] = "p3"
+    assert first_why(page.run())
+    shown = page_service.info().model_copy(update={"places": (2, 2)})
+    monkeypatch.setattr(Client, "info", lambda self: shown)
+    page_service.info.clear()
+    page.run()
+    assert not first_why(page)
+
+
+def first_why(page):
+    return [button.key for button in page.button if (button.key or "").startswith("why-")]
+
+
+def test_an_item_has_a_page_with_a_link_of_its_own(page):
+    page.query_params["item"] = "p/9"
+    page.run()
+    assert not page.exception
+    assert page.table[0].value.set_index("what")["value"].to_dict() == {
+        "id": "p/9",
+        "label": "l0",
+        "price": "9.0",
+        "colour": "blue",
+    }
+    similar = first(page)
+    assert similar != "p/9"
+    page.button(key=f"details-{similar}").click().run()
+    assert page.query_params["item"] == similar
+    page.button(key=f"more-{first(page)}").click().run()
+    assert "item" not in page.query_params
+
+
+def test_an_item_that_is_gone_is_told_of_and_left(page):
+    page.query_params["item"] = "gone"
+    page.query_params["like"] = "p3"
+    page.run()
+    assert "That is not there." in page.error[0].value
+    next(button for button in page.button if button.label == "Back to the search").click().run()
+    assert not page.error
+    assert dict(page.query_params) == {"like": "p3"}
+
+
+def test_results_are_downloaded_as_a_table(page, monkeypatch):
+    tables = []
+    monkeypatch.setattr(
+        "streamlit.download_button", lambda label, data, *given, **more: tables.append(data)
+    )
+    page.query_params["like"] = "p3"
+    page.run()
+    header, *rows = tables[0].splitlines()
+    assert header == "query,rank,id,label,similarity_percent,probability,path,colour,price"
+    assert len(rows) == 12
+    assert rows[0].startswith(f"like p3,1,{first(page)},")
+
+
+def test_a_recent_search_comes_back_with_its_photo(page):
+    page.run().file_uploader[0].upload("p3.png", encoded(picture(3)), "image/png").run()
+    next(button for button in page.button if button.label == "Random item").click().run()
+    page.button(key="recent-0").click().run()
+    assert not page.exception
+    assert first(page) == "p3"
+    assert not page.query_params
+    next(button for button in page.button if button.label == "Start over").click().run()
+    assert "Give a photo" in page.info[0].value
 
 
 def test_a_photo_that_is_not_there_is_missed_in_words(explaining, page, monkeypatch):

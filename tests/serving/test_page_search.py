@@ -19,6 +19,7 @@ def test_a_url_says_the_same_search_again():
         among={"in": ("x", "ä=?")},
         between={"p": (0.1, 2e6)},
         expand=True,
+        item="a b&c",
     )
     assert Search.from_url(search.to_url()) == search
     assert Search.from_url({}) == Search()
@@ -48,6 +49,7 @@ def test_an_example_is_for_or_against_once():
     assert (search.like, search.unlike) == (("b",), ("a",))
     assert search.more("a").like == ("b", "a")
     assert search.without("b").like == ()
+    assert Search(item="a").more("b").item == Search(item="a").less("b").item == ""
     assert Search().more("a").more("a").like == ("a",)
 
 

@@ -194,7 +194,8 @@ class Facet(Message):
 class Info(Message):
     """The bundle that is served: model, index, counts, measured quality.
 
-    `runtime` embeds uploads, in `precision`, which also says why.
+    `runtime` embeds uploads, in `precision`, which also says why. `places`: rows and columns of the
+    heatmaps of `/v1/explain`; null where the model `explains` nothing.
     """
 
     fingerprint: str
@@ -210,6 +211,7 @@ class Info(Message):
     calibration: dict[str, Any] | None
     synthetic: bool
     explains: bool
+    places: tuple[int, int] | None = None
     versions: dict[str, str]
 
 

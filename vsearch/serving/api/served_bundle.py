@@ -5,6 +5,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 from vsearch.bundle import canaries
 from vsearch.bundle.exports.choice import WantedName, WantedPrecision
 from vsearch.bundle.opening import open_chosen
@@ -49,6 +51,16 @@ class ServedBundle:
     def explains(self) -> bool:
         """Whether scores can be split over positions."""
         return bool(self.searcher.manifest["explains"])
+
+    @cached_property
+    def places(self) -> tuple[int, int] | None:
+        """Rows and columns of what split scores tell apart; None: they can't be split."""
+        if not self.explains:
+            return None
+        size = self.runtime.preprocessing.size
+        photos = np.zeros((1, 3, size, size), np.uint8)
+        rows, columns = self.runtime.embed_positions(photos).shape[-2:]
+        return rows, columns
 
     @property
     def fingerprint(self) -> str:
@@ -153,6 +165,7 @@ def open_checked(
         calibration=calibrated,
         facets=facets(searcher.items),
     )
+    _ = bundle.places  # tried now, not while somebody waits
     unique = len(bundle.positions) == len(searcher.items)
     checked = [
         f"files: lengths and SHA-256; fingerprint: {bundle.fingerprint}; generation "

@@ -67,6 +67,7 @@ def describe(bundle: ServedBundle) -> Info:
         calibration=bundle.calibration.describe() if bundle.calibration else None,
         synthetic=bool(manifest.get("protocol", {}).get("synthetic")),
         explains=bundle.explains,
+        places=bundle.places,
         versions=manifest.get("model", {}).get("libraries", {}),
     )
 

@@ -13,7 +13,7 @@ from vsearch.serving.page.pictures import Picture, darken_outside, picture, regi
 from vsearch.serving.page.search import Search
 from vsearch.serving.page.sending import made_sendable
 from vsearch.serving.page.service import pictures, service
-from vsearch.serving.page.session import put, turn
+from vsearch.serving.page.session import KEPT, put, turn
 from vsearch.serving.page.texts import plain
 
 SENDABLE = "sendable"  # in the session
@@ -47,7 +47,10 @@ def choose_photo() -> bytes | None:
         with camera:
             shot = st.camera_input("Take a photo of the product", key=f"shot{turn()}")
     given = shot or file  # an empty file counts: the service says what is wrong with it
-    return None if given is None else _sendable(given)
+    if given is None:
+        return st.session_state.get(KEPT)
+    st.session_state[KEPT] = None
+    return _sendable(given)
 
 
 def choose_region(data: bytes) -> Photo:

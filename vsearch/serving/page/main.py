@@ -7,8 +7,10 @@ import streamlit as st
 from vsearch.serving.client.failures import ServiceError
 from vsearch.serving.messages import Info, SearchReply
 from vsearch.serving.page.inputs import Photo, choose_photo, choose_region, random_item, show_inputs
+from vsearch.serving.page.item import show_item
 from vsearch.serving.page.pictures import icon
 from vsearch.serving.page.quality import show_quality
+from vsearch.serving.page.recent import remember, show_recent
 from vsearch.serving.page.refine import refine
 from vsearch.serving.page.results import show_results
 from vsearch.serving.page.search import Search
@@ -16,11 +18,6 @@ from vsearch.serving.page.service import known, service, show_failure
 from vsearch.serving.page.session import begin_anew, put, share, start
 
 LOOK = Path(__file__).with_name("look.css")
-ADDRESS_HOLDS_ALL = "This page's address holds the search: copy it to share it."
-ADDRESS_HOLDS_FILTERS = (
-    "This page's address holds the filters, not your photo, which the service forgets once it has "
-    "answered."
-)
 
 
 def main() -> None:
@@ -59,6 +56,7 @@ def _query(search: Search, served: Info) -> tuple[Search, Photo | None]:
         if begun and st.button("Start over", key="start-over", icon=":material/restart_alt:"):
             begin_anew()
             st.rerun()
+        show_recent()
         st.toggle("Change", key="change")  # on phones: look.css
     inputs = st.container()  # drawn once it is known what is set below
     with st.container(key="refine", gap="small"):
@@ -71,6 +69,9 @@ def _query(search: Search, served: Info) -> tuple[Search, Photo | None]:
 
 def _show_found(search: Search, photo: Photo | None, served: Info, open_tab: bool | None) -> None:
     share(search)
+    if search.item and open_tab:
+        show_item(search, served)
+        return
     if photo is None and not search.like:
         begin = "Give a photo, or begin with a random item."
         st.info(f"{served.items:,} items can be searched. {begin}")
@@ -85,7 +86,7 @@ def _show_found(search: Search, photo: Photo | None, served: Info, open_tab: boo
         show_failure(error, "search")
         return
     show_results(reply, search, photo, served)
-    st.caption(ADDRESS_HOLDS_FILTERS if photo else ADDRESS_HOLDS_ALL)
+    remember(search, photo)
 
 
 def _random(search: Search, served: Info) -> None:

@@ -1,7 +1,11 @@
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
+from urllib.parse import urlencode
 
 import streamlit as st
 
+from vsearch.reports.search_results import csv
 from vsearch.serving.messages import Hit, Info, SearchReply
 from vsearch.serving.page.explanation import explain
 from vsearch.serving.page.inputs import NO_PHOTO, Photo
@@ -11,6 +15,12 @@ from vsearch.serving.page.session import put
 from vsearch.serving.page.texts import likely, plain
 
 WIDE: dict[str, Any] = {"width": "stretch", "type": "tertiary"}  # buttons
+COARSE = 2  # places a side, which say nothing about where
+ADDRESS_HOLDS_ALL = "This page's address holds the search: copy it to share it."
+ADDRESS_HOLDS_FILTERS = (
+    "This page's address holds the filters, not your photo, which the service forgets once it has "
+    "answered."
+)
 UNKNOWN = (
     "How likely a label is right was measured for whole photos among all items: it is not known "
     "for a part of a photo, for examples and with filters."
@@ -20,18 +30,27 @@ UNKNOWN = (
 def show_results(reply: SearchReply, search: Search, photo: Photo | None, served: Info) -> None:
     """Draw what was found as a grid, or say why there is nothing."""
     found = f"{len(reply.hits)} results by similarity" if reply.hits else "Nothing found"
-    st.markdown(f"**{found}**")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{found}**", width="content")
+        with st.popover("Link", icon=":material/link:", type="tertiary"):
+            st.code(_link(search), language=None, wrap_lines=True)  # with a button that copies it
+            st.caption(ADDRESS_HOLDS_FILTERS if photo else ADDRESS_HOLDS_ALL)
+        if reply.hits:
+            st.download_button(
+                "CSV",
+                _csv(reply, search, photo),
+                "results.csv",
+                "text/csv",
+                icon=":material/download:",
+                help="Download these results as a table",
+                on_click="ignore",
+                type="tertiary",
+            )
     if reply.message:
         st.warning(plain(reply.message), icon=":material/info:")
     if not reply.hits:
         st.info("Allow more values, or a lower similarity.")
-    shown = pictures([hit.thumbnail_url for hit in reply.hits], served.fingerprint)
-    with st.container(key=f"results-{columns(len(reply.hits))}"):
-        for hit, data in zip(reply.hits, shown, strict=True):
-            with st.container(border=True, gap=None, key=f"hit-{hit.rank}"):
-                _show_hit(hit, data)
-                with st.container(horizontal=True, gap=None):
-                    _show_buttons(hit, search, photo, served.explains)
+    show_hits(reply.hits, search, photo, served)
     took = reply.took_ms
     if served.calibration and all(hit.probability is None for hit in reply.hits):
         st.caption(UNKNOWN)
@@ -40,6 +59,18 @@ def show_results(reply: SearchReply, search: Search, photo: Photo | None, served
         f"Decoded in {took.decode:.0f} ms, embedded in {took.embed:.0f} ms, searched in "
         f"{took.search:.0f} ms. {synthetic if served.synthetic else ''}"
     )
+
+
+def show_hits(hits: Sequence[Hit], search: Search, photo: Photo | None, served: Info) -> None:
+    """Draw items that were found as a grid."""
+    shown = pictures([hit.thumbnail_url for hit in hits], served.fingerprint)
+    explains = served.places is not None and min(served.places) > COARSE
+    with st.container(key=f"results-{columns(len(hits))}"):
+        for hit, data in zip(hits, shown, strict=True):
+            with st.container(border=True, gap=None, key=f"hit-{hit.rank}"):
+                _show_hit(hit, data)
+                with st.container(horizontal=True, gap=None):
+                    _show_buttons(hit, search, photo, explains)
 
 
 def columns(results: int) -> int:
@@ -63,6 +94,17 @@ def _show_buttons(hit: Hit, search: Search, photo: Photo | None, explains: bool)
     _example_button("More like", ":material/thumb_up:", hit, search.more(hit.id))
     if search.like or photo:  # what is not wanted alone says nothing about what is
         _example_button("Less like", ":material/thumb_down:", hit, search.less(hit.id))
+    st.button(
+        f"Details {hit.rank}",
+        key=f"details-{hit.id}",
+        on_click=put,
+        args=[replace(search, item=hit.id)],
+        icon=":material/info:",
+        help=f"All about {plain(hit.id)}",
+        **WIDE,
+    )
+    # beside an item that is looked at, hits are like that one
+    explains = explains and not search.item
     comparable = explains and hit.thumbnail_url and (photo or search.like)
     if comparable and st.button(
         f"Why {hit.rank}?",
@@ -72,6 +114,16 @@ def _show_buttons(hit: Hit, search: Search, photo: Photo | None, explains: bool)
         **WIDE,
     ):
         explain(hit, search, photo)
+
+
+def _link(search: Search) -> str:
+    return f"{st.context.url or ''}?{urlencode(search.to_url(), doseq=True)}"
+
+
+def _csv(reply: SearchReply, search: Search, photo: Photo | None) -> str:
+    words = ["photo", search.in_words] if photo else [search.in_words]
+    query = ", ".join(filter(None, words))
+    return csv([{"query": query, "hits": [hit.model_dump() for hit in reply.hits]}])
 
 
 def _example_button(title: str, icon: str, hit: Hit, search: Search) -> None:

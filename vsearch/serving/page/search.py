@@ -20,6 +20,7 @@ class Search:
         among: the values that an item may have in a column; any in a column that isn't here.
         between: the lowest and the highest number that it may have in a column.
         expand: whether the best hits move the query, and it searches again.
+        item: id of the item that is looked at in place of the results; empty: none.
     """
 
     like: tuple[str, ...] = ()
@@ -29,6 +30,7 @@ class Search:
     among: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     between: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     expand: bool = False
+    item: str = ""
 
     @classmethod
     def from_url(cls, params: Mapping[str, list[str]]) -> Self:
@@ -53,6 +55,7 @@ class Search:
             among=among,
             between=between,
             expand="expand" in params,
+            item=(params.get("item") or [""])[-1],
         )
 
     def to_url(self) -> dict[str, list[str]]:
@@ -69,23 +72,31 @@ class Search:
             found["min"] = [str(self.min_percent)]
         if self.expand:
             found["expand"] = ["yes"]
+        if self.item:
+            found["item"] = [self.item]
         return {name: values for name, values in found.items() if values}
 
     def more(self, item: str) -> Self:
         """Return the search for more like an item."""
         rest = self.without(item)
-        return replace(rest, like=(*rest.like, item)[-MOST_EXAMPLES:])
+        return replace(rest, like=(*rest.like, item)[-MOST_EXAMPLES:], item="")
 
     def less(self, item: str) -> Self:
         """Return the search for less like an item."""
         rest = self.without(item)
-        return replace(rest, unlike=(*rest.unlike, item)[-MOST_EXAMPLES:])
+        return replace(rest, unlike=(*rest.unlike, item)[-MOST_EXAMPLES:], item="")
 
     def without(self, item: str) -> Self:
         """Return the search in which an item is no example any more."""
         like = tuple(one for one in self.like if one != item)
         unlike = tuple(one for one in self.unlike if one != item)
         return replace(self, like=like, unlike=unlike)
+
+    @property
+    def in_words(self) -> str:
+        """The examples, in words."""
+        likes = [f"like {item}" for item in self.like]
+        return ", ".join([*likes, *(f"unlike {item}" for item in self.unlike)])
 
     @property
     def where(self) -> str | None:

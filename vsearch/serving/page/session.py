@@ -2,7 +2,7 @@ import streamlit as st
 
 from vsearch.serving.page.search import Search
 
-NOW, SHARED, TURN, FILTERS = "now", "shared", "turn", "filters"
+NOW, SHARED, TURN, FILTERS, KEPT = "now", "shared", "turn", "filters", "kept"
 
 
 def start() -> Search:
@@ -19,12 +19,13 @@ def start() -> Search:
     return search
 
 
-def put(search: Search, keep_photo: bool = True) -> None:
-    """Search for this from now on; called by buttons."""
+def put(search: Search, keep_photo: bool = True, photo: bytes | None = None) -> None:
+    """Search for this from now on, or for this and another photo; called by buttons."""
     st.session_state[NOW] = search
     st.session_state[SHARED] = None  # the address doesn't count before it is written again
     if not keep_photo:
         st.session_state[TURN] = turn() + 1
+        st.session_state[KEPT] = photo
 
 
 def begin_anew() -> None:

@@ -1,0 +1,52 @@
+from dataclasses import dataclass, replace
+
+import streamlit as st
+
+from vsearch.serving.page.inputs import Photo
+from vsearch.serving.page.search import Search
+from vsearch.serving.page.session import put
+from vsearch.serving.page.texts import plain
+
+RECENT = "recent"  # in the session
+MOST = 6
+
+
+@dataclass(frozen=True)
+class Recent:
+    """A search and the photo that it was for."""
+
+    search: Search
+    photo: Photo | None
+
+    @property
+    def query(self) -> tuple[object, ...]:
+        """What is searched with, whatever it is narrowed by."""
+        return self.search.like, self.search.unlike, self.photo and self.photo.data
+
+
+def remember(search: Search, photo: Photo | None) -> None:
+    """Keep a search of this session; of the same query the last one."""
+    now = Recent(replace(search, item=""), photo)
+    others = [one for one in _recent() if one.query != now.query]
+    st.session_state[RECENT] = [now, *others][:MOST]
+
+
+def show_recent() -> None:
+    """Draw a way back to each of the last searches."""
+    if not _recent():
+        return
+    with st.popover("Recent", icon=":material/history:"):
+        for number, one in enumerate(_recent()):
+            with st.container(horizontal=True, vertical_alignment="center"):
+                if one.photo and one.photo.picture:
+                    st.image(one.photo.picture.shown, width=48, alt="A photo of yours")
+                words = ["your photo", one.search.in_words] if one.photo else [one.search.in_words]
+                label = plain(", ".join(filter(None, words)))
+                data = one.photo.data if one.photo else None
+                key = f"recent-{number}"
+                st.button(label, key=key, on_click=put, args=[one.search, False, data])
+
+
+def _recent() -> list[Recent]:
+    found: list[Recent] = st.session_state.get(RECENT, [])
+    return found
