@@ -3,6 +3,7 @@ import shutil
 
 import pages
 import pytest
+from PIL import Image
 from small_service import encoded, picture, served_bundle
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -68,10 +69,13 @@ def shows(tab, text: str) -> None:
 def only_red(tab) -> None:
     lists(tab, "blue")
     colour = tab.get_by_role("combobox", name="Colour")
-    colour.scroll_into_view_if_needed()
-    tab.wait_for_timeout(300)  # its list closes when the column is scrolled
-    colour.click()
-    tab.get_by_role("option", name="red (13)").click()
+    red = tab.get_by_role("option", name="red (13)")
+    for _ in range(6):  # the list closes when the column moves below it
+        colour.click()
+        tab.wait_for_timeout(500)
+        if red.is_visible():
+            break
+    red.click()
     tab.keyboard.press("Escape")
     tab.wait_for_url(re.compile(r"in\.colour=red"))
     lists(tab, "red")
@@ -155,6 +159,24 @@ def test_a_photo_too_large_for_the_service_is_made_smaller(shop, browser):
     tab = opened(browser, shop[1].url)
     give(tab, "phone.bmp", encoded(picture(3, width=1540, height=2200), "BMP"))
     tab.get_by_role("img", name=re.compile(r"^Result 1: l0, 100 % similar")).wait_for()
+
+
+def test_a_part_of_the_photo_is_taken_by_dragging_a_box(shop, browser):
+    both = Image.new("RGB", (80, 40))
+    both.paste(picture(3, 40, 40), (0, 0))
+    both.paste(picture(4, 40, 40), (40, 0))
+    tab = opened(browser, shop[1].url, viewport={"width": 1400, "height": 900})
+    give(tab, "two.png", encoded(both))
+    tab.get_by_text("Search with a part of the photo").click()
+    photo = tab.locator(".st-key-box svg.marks").bounding_box()
+    left, top = photo["x"] + photo["width"] / 2, photo["y"]
+    tab.mouse.move(left, top + 1)
+    tab.mouse.down()
+    tab.mouse.move(left + photo["width"] / 2 - 1, top + photo["height"] - 1, steps=5)
+    tab.mouse.up()
+    shows(tab, "Your photo, a part of it")
+    slider = tab.get_by_role("slider", name="From left to right").first
+    assert 48 <= int(slider.input_value()) <= 52
 
 
 def test_clear_words_when_a_photo_is_refused(shop, browser):

@@ -1,3 +1,4 @@
+import base64
 import io
 import threading
 
@@ -10,6 +11,7 @@ from vsearch.serving.page import pictures
 from vsearch.serving.page.pictures import (
     Bounds,
     Picture,
+    box_chart,
     darken_outside,
     overlay,
     picture,
@@ -126,3 +128,12 @@ def test_where_all_parts_raise_the_score_the_least_is_grey_and_the_most_red():
 
 def test_equal_parts_are_all_shown():
     assert Bounds.of(Heatmap(parts=[[0.9]], box=(0, 0, 1, 1))) == Bounds(0, 0.9)
+
+
+def test_a_box_is_dragged_on_a_small_copy_in_the_photo_s_shape():
+    shown = picture(encoded(Image.new("RGB", (2000, 1000), (9, 200, 9))))
+    chart = box_chart(shown)
+    assert (chart["width"], chart["height"]) == (208, 104)
+    data = chart["data"]["values"][0]["url"].partition("base64,")[2]
+    assert Image.open(io.BytesIO(base64.b64decode(data))).size == (416, 208)
+    assert shown.shown.size == (640, 320)

@@ -9,14 +9,23 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from vsearch.serving.client.calls import item_path
 from vsearch.serving.messages import Info, Region
-from vsearch.serving.page.pictures import Picture, darken_outside, picture, region_of
+from vsearch.serving.page.pictures import (
+    ACROSS,
+    DOWN,
+    PART,
+    Picture,
+    box_chart,
+    darken_outside,
+    picture,
+    region_of,
+)
 from vsearch.serving.page.search import Search
 from vsearch.serving.page.sending import made_sendable
 from vsearch.serving.page.service import pictures, service
 from vsearch.serving.page.session import KEPT, put, turn
 from vsearch.serving.page.texts import plain
 
-SENDABLE = "sendable"  # in the session
+SENDABLE, BOX = "sendable", "box"  # in the session
 NO_PHOTO = "no photo here"
 KINDS = ["jpg", "jpeg", "png", "webp", "gif", "bmp"]
 
@@ -60,8 +69,10 @@ def choose_region(data: bytes) -> Photo:
         st.info("This photo can't be shown here; the service is asked all the same.")
         return Photo(data, None, None)
     with st.expander("Search with a part of the photo", icon=":material/crop:"):
-        across = st.slider("From left to right", 0, 100, (0, 100), format="%d %%", key="across")
-        down = st.slider("From top to bottom", 0, 100, (0, 100), format="%d %%", key="down")
+        st.vega_lite_chart(box_chart(shown), width="content", key=BOX, on_select=_take_box)
+        st.caption("Drag a box over the part, or say where it lies:")
+        across = _ends("From left to right", ACROSS)
+        down = _ends("From top to bottom", DOWN)
     return Photo(data, shown, region_of(shown, _wide(across), _wide(down)))
 
 
@@ -105,6 +116,21 @@ def _show_example(search: Search, item: str, data: bytes | None) -> None:
         on_click=put,
         args=[search.without(item)],
     )
+
+
+def _take_box() -> None:
+    """Move the sliders to the box that was dragged; to all of the photo if it was taken away."""
+    box = st.session_state[BOX].selection.get(PART, {})
+    for side in (ACROSS, DOWN):
+        low, high = sorted(box.get(side, (0, 100)))
+        st.session_state[side] = (max(0, round(low)), min(100, round(high)))
+
+
+def _ends(title: str, side: str) -> tuple[int, int]:
+    """Draw a slider for a side of the box; return its ends in percent."""
+    st.session_state.setdefault(side, (0, 100))
+    found: Any = st.slider(title, 0, 100, format="%d %%", key=side)
+    return found[0], found[1]
 
 
 def _sendable(file: UploadedFile) -> bytes:

@@ -1,8 +1,9 @@
+import base64
 import io
 import threading
 from dataclasses import dataclass
 from itertools import chain
-from typing import Self
+from typing import Any, Self
 
 from PIL import Image, ImageDraw, ImageOps
 
@@ -13,6 +14,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 MAX_PIXELS = 50_000_000  # of a JPEG, which is decoded at a fraction of its size
 MAX_WHOLE_PIXELS = 24_000_000  # of the others: decoding takes up to 16 bytes a pixel
 SIDE = 640  # pixels of what is shown
+BOX_SIDE = 208  # of the photo on which a box is dragged
+PART, ACROSS, DOWN = "part", "across", "down"  # the box and its sides
 DIM = 0.35  # brightness outside of the region
 WARM, COLD = (230, 60, 20), (20, 90, 230)  # parts that raise the score, parts that lower it
 STRONGEST = 0.75  # opacity of the strongest part
@@ -90,6 +93,32 @@ def darken_outside(photo: Picture, region: Region | None) -> Image.Image:
     found = photo.shown.point(lambda value: round(value * DIM))
     found.paste(photo.shown.crop((left, top, right, bottom)), (left, top))
     return found
+
+
+def box_chart(photo: Picture) -> dict[str, Any]:
+    """Return a chart in Vega-Lite: a photo on which a box is dragged, in percent of its sides."""
+    small = photo.shown.copy()
+    small.thumbnail((2 * BOX_SIDE, 2 * BOX_SIDE))
+    scale = BOX_SIDE / max(small.size)
+    file = io.BytesIO()
+    small.save(file, "JPEG")
+    url = "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+    side = {"type": "quantitative", "axis": None}
+    encoding = {
+        "url": {"field": "url"},
+        "x": {"field": ACROSS, "scale": {"domain": [0, 100]}, **side},
+        "x2": {"field": "end"},
+        "y": {"field": DOWN, "scale": {"domain": [100, 0]}, **side},
+        "y2": {"field": "end"},
+    }
+    return {
+        "data": {"values": [{"url": url, ACROSS: 0, DOWN: 0, "end": 100}]},
+        "width": round(small.width * scale),
+        "height": round(small.height * scale),
+        "mark": {"type": "image", "aspect": False},
+        "encoding": encoding,
+        "params": [{"name": PART, "select": {"type": "interval", "encodings": ["x", "y"]}}],
+    }
 
 
 def overlay(shown: Image.Image, heatmap: Heatmap, bounds: Bounds) -> Image.Image:
