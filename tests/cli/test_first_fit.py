@@ -8,11 +8,15 @@ from tiny import ColourCatalog
 from vsearch.cli.first_fit import expanded
 from vsearch.cli.main import main
 from vsearch.cli.shipped_configs import shipped_configs
-from vsearch.errors import VsearchError
 
 TINY = {
     "model": {"backbone": {"class_path": "tiny.TinyBackbone", "init_args": {"dim": 8}}},
-    "data": {"num_workers": 0, "photos_per_class": 2},
+    "data": {
+        "num_workers": 0,
+        "photos_per_class": 2,
+        # the catalog that `fit` names wins
+        "catalog": {"class_path": "vsearch.data.catalogs.demo.DemoCatalog"},
+    },
     "trainer": {"accelerator": "cpu", "enable_progress_bar": False},
 }
 
@@ -37,7 +41,8 @@ def photos(tmp_path, monkeypatch) -> Path:
 def test_a_folder_stands_for_the_recommended_recipe_on_it(photos):
     words = expanded(["fit", "photos", "--trainer.max_epochs", "3"])
     assert names(words) == ["triplet", "finetune", "recommended", "folder"]
-    assert words[-4:] == ["--data.catalog.init_args.root", "photos", "--trainer.max_epochs", "3"]
+    assert words[-6:-4] == ["--trainer.max_epochs", "3"]
+    assert words[-2:] == ["--data.catalog.init_args.root", "photos"]
     assert words[2] == str(shipped_configs() / "triplet.yaml")
 
 
@@ -63,8 +68,11 @@ def test_other_words_stay_as_they_are(words):
 
 def test_what_is_no_catalog_is_refused(photos, capsys):
     assert "nowhere is no catalog: name a folder" in refusal(capsys, "fit", "nowhere")
-    with pytest.raises(VsearchError, match="--quick takes a catalog"):
-        expanded(["fit", "--quick", "--config", "a.yaml"])
+
+
+def test_quick_without_a_catalog_is_the_recipe_or_what_is_named():
+    assert names(expanded(["fit", "--quick"])) == ["triplet", "quick"]
+    assert names(expanded(["fit", "--config", "a.yaml", "--quick"])) == ["a", "quick"]
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -74,7 +82,8 @@ def test_a_folder_of_four_labels_is_fitted_quickly(photos, capsys):
     main(["fit", "photos", "--quick", "--config", str(overlay)])
     assert (photos.parent / "lightning_logs" / "version_0" / "bundle" / "report.json").exists()
     printed = capsys.readouterr().out
-    assert "these figures show that all works, and measure nothing" in printed
+    assert "FolderCatalog: 80 items" in printed
+    assert "the figures are no measurement" in printed
     assert "(untrained" not in printed
 
 

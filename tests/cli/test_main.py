@@ -43,8 +43,11 @@ def test_help_lists_every_command_with_a_line(capsys):
 @pytest.mark.parametrize(
     ("epoch", "told"),
     [
-        (0, "No epoch was finished, so there is none to go on from."),
-        (1, "Go on with: python -m vsearch fit --config {run}/config.yaml --ckpt_path {run}/check"),
+        (0, "No epoch was finished, so there is nothing to continue."),
+        (
+            1,
+            "Continue it with: python -m vsearch fit --config {run}/config.yaml --ckpt_path {run}",
+        ),
     ],
 )
 def test_ctrl_c_says_where_the_run_lies_and_how_to_go_on(
@@ -62,7 +65,7 @@ def test_ctrl_c_says_where_the_run_lies_and_how_to_go_on(
     assert ended.value.code == 130
     run = tmp_path / "lightning_logs" / "version_0"
     printed = capsys.readouterr().err
-    assert f"vsearch fit: stopped. The run lies in {run}." in printed
+    assert f"vsearch fit: stopped. The run is in {run}." in printed
     assert told.format(run=run) in printed
     assert "Tip:" not in printed
 

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from vsearch.cli.shipped_configs import CONFIGS, shipped_configs
@@ -8,42 +9,59 @@ QUICK = "--quick"
 TABLES = (".csv", ".parquet")
 
 
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of catalog: its overlay, its class, and the setting that says where it is."""
+
+    overlay: str
+    class_path: str
+    setting: str
+
+
+FOLDER = _Kind("data/folder", "vsearch.data.catalogs.folder.FolderCatalog", "root")
+TABLE = _Kind("data/table", "vsearch.data.catalogs.table.TableCatalog", "table")
+
+
 def expanded(words: Sequence[str]) -> list[str]:
-    """Return `fit CATALOG [--quick] ...` with the configs that it stands for; other words as is.
+    """Return `fit [CATALOG] [--quick] ...` with the configs that it stands for; other words as is.
 
     CATALOG is a folder with a folder of photos for each label, or a table. The configs are those of
     the working folder's configs/, where there is one, else those that came with vsearch.
 
     Raises:
-        VsearchError: CATALOG is neither, or `--quick` stands without one.
+        VsearchError: CATALOG is neither.
     """
     command, *rest = words
     quick = QUICK in rest
     if quick:
         rest.remove(QUICK)
-    if command != "fit" or not rest or rest[0].startswith("-"):
-        if quick:
-            raise VsearchError(f"{QUICK} takes a catalog: vsearch fit photos {QUICK}")
-        return list(words)
-
-    catalog, *settings = rest
     here = Path(CONFIGS)
     configs = here if (here / "triplet.yaml").is_file() else shipped_configs()
-    names = ["triplet", "finetune", "recommended", *_catalog_overlay(Path(catalog))]
+    if command != "fit" or not rest or rest[0].startswith("-"):
+        if not quick:
+            return list(words)
+        recipe = [] if "--config" in rest else ["--config", str(configs / "triplet.yaml")]
+        return [command, *recipe, *rest, "--config", str(configs / "extras" / "quick.yaml")]
+
+    catalog, *settings = rest
+    kind = _kind(Path(catalog))
+    names = ["triplet", "finetune", "recommended", kind.overlay]
     if quick:
         names.append("extras/quick")
     found = [command]
     for name in names:
         found += ["--config", str(configs / f"{name}.yaml")]
-    option = "root" if Path(catalog).is_dir() else "table"
-    return [*found, f"--data.catalog.init_args.{option}", catalog, *settings]
+    found += settings
+    # last, so that no config among the settings names another catalog
+    found += ["--data.catalog", kind.class_path]
+    return [*found, f"--data.catalog.init_args.{kind.setting}", catalog]
 
 
-def _catalog_overlay(catalog: Path) -> list[str]:
+def _kind(catalog: Path) -> _Kind:
     if catalog.is_dir():
-        return ["data/folder"]
+        return FOLDER
     if catalog.suffix in TABLES:
-        return ["data/table"]
+        return TABLE
     raise VsearchError(
         f"{catalog} is no catalog: name a folder with a folder of photos for each label, or a CSV "
         "or Parquet table. Settings are given as --config FILE and --name value."

@@ -88,7 +88,7 @@ def _run(args: Sequence[str] | None) -> None:
             sys.argv[1:] = whole  # Lightning starts further processes with it
         run(None if args is None else whole)
         if QUICK in words:
-            print(f"{QUICK}: these figures show that all works, and measure nothing.")
+            print(f"{QUICK}: this shows that everything works; the figures are no measurement.")
         return
     parser, commands = _parser()
     names = [*TRAINER_COMMANDS, *commands]

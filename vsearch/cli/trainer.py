@@ -249,9 +249,9 @@ class TrainerCLI(LightningCLI):
         run = Path(self.trainer.log_dir or self.trainer.default_root_dir)
         last = run / "checkpoints" / "last.ckpt"
         if not last.exists():
-            return f"The run lies in {run}. No epoch was finished, so there is none to go on from."
+            return f"The run is in {run}. No epoch was finished, so there is nothing to continue."
         command = f"python -m vsearch fit --config {run / 'config.yaml'} --ckpt_path {last}"
-        return f"The run lies in {run}. Go on with: {command}"
+        return f"The run is in {run}. Continue it with: {command}"
 
     def test(self, **arguments: Any) -> None:
         """Test, and show each metric with its 95 % interval."""

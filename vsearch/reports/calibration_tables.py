@@ -6,8 +6,8 @@ def sentences(found: CalibrationReport) -> str:
     """Say what the calibration promises, and how it did on queries that it has not seen."""
     tested = found.measured
     text = (
-        f"Learnt from {found.source} ({found.queries:,}, {found.right:,} of them right first). "
-        f"{found.promise}"
+        f"Learnt from {found.queries:,} {found.source}, of which {found.right:,} find a right item "
+        f"first. {found.promise}"
     )
     refused = [
         f"{100 * share:.1f} % of those whose best hit is {kind}"

@@ -50,8 +50,8 @@ def index_sections(index: IndexReport) -> Iterator[IndexSection]:
     """Yield a text and a table for each thing that was measured of the index."""
     same = " This index is exact: there is no difference." if index.exact else ""
     yield IndexSection(
-        "Label quality by exact search, which is the model's own, and by the index that is "
-        f"served. The difference is the index's doing (paired by query, 95 % intervals).{same}",
+        "Label quality with exact search, which shows the model alone, and with the index that is "
+        f"served. The difference is what the index costs (paired by query, 95 % intervals).{same}",
         _label_quality(index),
     )
     yield IndexSection(

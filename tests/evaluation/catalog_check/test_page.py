@@ -82,7 +82,7 @@ def test_nothing_is_wrong(catalog):
     found = Reader(catalog_check_html(checked(catalog)))
     assert "Nothing found: missing, broken" in found.text
     assert (
-        "Not checked, for want of a split or a bundle: leak, near-leak, mislabel, outlier"
+        "Not checked, because no split or bundle was given: leak, near-leak, mislabel, outlier"
         in found.text
     )
     assert "img" not in found.tags

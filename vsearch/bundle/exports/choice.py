@@ -174,7 +174,7 @@ class _Trials:
                 f"a stored photo's embedding has a cosine of {lowest:.6f} with float32's; {needed} "
                 "is needed"
             )
-        alike = "is the lowest cosine of stored photos' embeddings with those of float32"
+        alike = "is the lowest cosine between stored photos' embeddings and those of float32"
         return Choice(runtime, f"{precision}: {lowest:.6f} {alike}")
 
     def opened(self, name: Name, precision: Precision) -> Runtime:
