@@ -1,3 +1,4 @@
+import base64
 import re
 import shutil
 
@@ -57,7 +58,7 @@ def opened(browser, url: str, asked: list[str] | None = None, **settings):
 
 
 def give(tab, name: str, data: bytes) -> None:
-    tab.locator("input[type=file]").set_input_files(
+    tab.locator("input[type=file]").first.set_input_files(
         {"name": name, "mimeType": "image/png", "buffer": data}
     )
 
@@ -177,6 +178,25 @@ def test_a_part_of_the_photo_is_taken_by_dragging_a_box(shop, browser):
     shows(tab, "Your photo, a part of it")
     slider = tab.get_by_role("slider", name="From left to right").first
     assert 48 <= int(slider.input_value()) <= 52
+
+
+PASTE = """data => {
+    const bytes = Uint8Array.from(atob(data), letter => letter.charCodeAt(0));
+    const clipboardData = new DataTransfer();
+    clipboardData.items.add(new File([bytes], "image.png", {type: "image/png"}));
+    const paste = new ClipboardEvent("paste", {clipboardData, bubbles: true, cancelable: true});
+    document.activeElement.dispatchEvent(paste);
+}"""
+
+
+def test_a_photo_is_pasted(shop, browser):
+    tab = opened(browser, shop[1].url)
+    tab.get_by_role("tab", name="Paste").click()
+    tab.get_by_placeholder("Paste, then Enter").focus()
+    tab.evaluate(PASTE, base64.b64encode(encoded(picture(3))).decode())
+    shows(tab, "image.png")
+    tab.get_by_test_id("stChatInputSubmitButton").click()  # waits until it is uploaded
+    tab.get_by_role("img", name=re.compile(r"^Result 1: l0, 100 % similar")).wait_for()
 
 
 def test_clear_words_when_a_photo_is_refused(shop, browser):

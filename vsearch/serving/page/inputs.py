@@ -44,17 +44,21 @@ class Photo:
     region: Region | None
 
 
-def choose_photo() -> bytes | None:
+def choose_photo(search: Search) -> bytes | None:
     """Draw the ways to give a photo; return its bytes."""
-    upload, camera = st.tabs(
-        ["Upload a photo", "Take a photo"], key="source-tab", on_change="rerun"
-    )
+    ways = ["Upload", "Camera", "Paste"]
+    upload, camera, clipboard = st.tabs(ways, key="source-tab", on_change="rerun")
     with upload:
         file = st.file_uploader("Drop a photo here, or browse", KINDS, key=f"file{turn()}")
     shot = None
     if camera.open:  # the camera is asked for only when it is wanted
         with camera:
             shot = st.camera_input("Take a photo of the product", key=f"shot{turn()}")
+    with clipboard:  # what Streamlit takes a pasted photo with
+        pasted = st.chat_input("Paste, then Enter", accept_file=True, file_type=KINDS)
+    if pasted and pasted.files:
+        put(search, keep_photo=False, photo=_sendable(pasted.files[0]))
+        st.rerun()
     given = shot or file  # an empty file counts: the service says what is wrong with it
     if given is None:
         return st.session_state.get(KEPT)

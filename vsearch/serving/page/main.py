@@ -48,7 +48,7 @@ def _show_search(served: Info, open_tab: bool | None) -> None:
 def _query(search: Search, served: Info) -> tuple[Search, Photo | None]:
     """Draw what is searched with; return it as it is set now."""
     with st.container(key="source"):
-        data = choose_photo()
+        data = choose_photo(search)
     with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
         if st.button("Random item", icon=":material/shuffle:"):
             _random(search, served)
