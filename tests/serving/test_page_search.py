@@ -49,6 +49,7 @@ def test_an_example_is_for_or_against_once():
     assert (search.like, search.unlike) == (("b",), ("a",))
     assert search.more("a").like == ("b", "a")
     assert search.without("b").like == ()
+    assert Search(("a",), ("b",)).in_words(with_photo=True) == "your photo, like a, unlike b"
     assert Search(item="a").more("b").item == Search(item="a").less("b").item == ""
     assert Search().more("a").more("a").like == ("a",)
 

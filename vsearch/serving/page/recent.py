@@ -40,8 +40,7 @@ def show_recent() -> None:
             with st.container(horizontal=True, vertical_alignment="center"):
                 if one.photo and one.photo.picture:
                     st.image(one.photo.picture.shown, width=48, alt="A photo of yours")
-                words = ["your photo", one.search.in_words] if one.photo else [one.search.in_words]
-                label = plain(", ".join(filter(None, words)))
+                label = plain(one.search.in_words(one.photo is not None))
                 data = one.photo.data if one.photo else None
                 key = f"recent-{number}"
                 st.button(label, key=key, on_click=put, args=[one.search, False, data])

@@ -121,8 +121,7 @@ def _link(search: Search) -> str:
 
 
 def _csv(reply: SearchReply, search: Search, photo: Photo | None) -> str:
-    words = ["photo", search.in_words] if photo else [search.in_words]
-    query = ", ".join(filter(None, words))
+    query = search.in_words(photo is not None)
     return csv([{"query": query, "hits": [hit.model_dump() for hit in reply.hits]}])
 
 

@@ -92,11 +92,11 @@ class Search:
         unlike = tuple(one for one in self.unlike if one != item)
         return replace(self, like=like, unlike=unlike)
 
-    @property
-    def in_words(self) -> str:
-        """The examples, in words."""
+    def in_words(self, with_photo: bool) -> str:
+        """Return what is searched with."""
         likes = [f"like {item}" for item in self.like]
-        return ", ".join([*likes, *(f"unlike {item}" for item in self.unlike)])
+        unlikes = [f"unlike {item}" for item in self.unlike]
+        return ", ".join([*(["your photo"] if with_photo else []), *likes, *unlikes])
 
     @property
     def where(self) -> str | None:
