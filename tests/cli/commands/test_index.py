@@ -343,6 +343,12 @@ def test_a_bundle_that_kept_codes_alone_says_so(tmp_path, capsys):
     assert "Warning: this index keeps codes" in index(capsys, "build", made, "--index", FLAT)
 
 
+def test_an_exact_index_of_a_bfloat16_fit_keeps_no_codes(tmp_path, capsys, monkeypatch):
+    made = fitted(tmp_path / "bundle", stored=False)
+    monkeypatch.setattr("vsearch.bundle.canaries.in_index", lambda *_: np.full(8, 0.9998))
+    assert "Warning" not in index(capsys, "build", made, "--index", FLAT)
+
+
 def queries(made: Path, numbers: range) -> bytes:
     items = table(made.parent / "photos", numbers)[["id", "label", "path"]]
     items.to_parquet(made.parent / "q.parquet")
