@@ -13,6 +13,7 @@ from project import Project
 
 from vsearch.bundle.opening import open_bundle
 from vsearch.cli.trainer import _show_log
+from vsearch.training.final_evaluator import FinalEvaluator
 
 
 @pytest.fixture
@@ -263,6 +264,18 @@ def test_the_runs_adaptation_is_in_the_bundle(project):
     made = open_bundle(project.run("fit", "--trainer.max_epochs", "1", *words) / "bundle")
     n_labels = len(set(made.items["label"].to_pylist()))
     assert made.manifest["dim"] == n_labels - 1
+
+
+def test_an_adaptation_among_the_callbacks_goes_before_the_runs(project, monkeypatch):
+    used = []
+    monkeypatch.setattr(FinalEvaluator, "adapt", lambda self, _, lda: used.append(lda.shrinkage))
+    lda = "vsearch.models.adaptations.lda.LDA"
+    own = {"class_path": lda, "init_args": {"shrinkage": 0.9}}
+    build = {"class_path": "callbacks.build_index.BuildIndex", "init_args": {"adaptation": own}}
+    keep = {"class_path": "lightning.pytorch.callbacks.ModelCheckpoint"}
+    words = ["--adaptation", lda, "--trainer.callbacks", json.dumps([keep, build])]
+    project.run("fit", "--trainer.max_epochs", "1", *words)
+    assert used == [0.9]
 
 
 def test_no_index_at_all_is_exact(project):

@@ -198,7 +198,7 @@ class TrainerCLI(LightningCLI):
         index = settings.get("index")
         adaptation = settings.get("adaptation")
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if adaptation is not None and hasattr(callback, "adaptation"):
+            if getattr(callback, "adaptation", False) is None:  # it wasn't given its own
                 callback.adaptation = adaptation
             if index is not None and hasattr(callback, "use_index"):
                 callback.use_index(index)
