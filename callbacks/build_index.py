@@ -140,9 +140,8 @@ class BuildIndex(Callback):
             )
             return
 
-        if (
-            trainer.progress_bar_callback is not None
-        ):  # else its last state is shown at the very end
+        # else its last state is shown at the very end
+        if trainer.progress_bar_callback is not None:
             trainer.progress_bar_callback.teardown(trainer, pl_module, "fit")
         module = metric_learner(pl_module)
         data = catalog_data(trainer)

@@ -360,6 +360,14 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     return photo
 
 
+def small_jpeg(photo: Image.Image, side: int, quality: int, optimize: bool = False) -> bytes:
+    """Return a photo as a JPEG whose sides are at most `side` pixels; the photo itself shrinks."""
+    photo.thumbnail((side, side))
+    file = io.BytesIO()
+    photo.save(file, "JPEG", quality=quality, optimize=optimize)
+    return file.getvalue()
+
+
 def _crop(photo: Image.Image, box: Box) -> Image.Image:
     if all(map(math.isfinite, box)) and box[0] < box[2] and box[1] < box[3]:
         left, top = (max(0, math.floor(value)) for value in box[:2])

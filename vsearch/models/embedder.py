@@ -9,7 +9,7 @@ from vsearch.data.views import embed_views
 from vsearch.models.backbones.base import Backbone
 from vsearch.models.backbones.cut import Cut, cut
 from vsearch.models.heads.base import Head
-from vsearch.models.normalising import normalise
+from vsearch.models.normalising import normalise, to_unit_length
 from vsearch.models.product_convolution import use_products
 
 
@@ -91,6 +91,4 @@ class Embedder(nn.Module):
     def from_features(self, features: Tensor) -> Tensor:
         """Return embeddings, float32 (B, dim), L2-normalised, of the backbone's features."""
         values = features if self.head is None else self.head(features)
-        # bfloat16 is too coarse for unit length; random EfficientNets make values of 1e-13, below
-        # the usual eps
-        return nn.functional.normalize(values.float(), dim=1, eps=1e-30)
+        return to_unit_length(values)

@@ -1,5 +1,5 @@
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vsearch.data.photos import Preprocessing
 
@@ -17,3 +17,10 @@ def normalise(squares: Tensor, preprocessing: Preprocessing) -> Tensor:
     mean = torch.tensor(preprocessing.mean, device=squares.device).view(3, 1, 1)
     std = torch.tensor(preprocessing.std, device=squares.device).view(3, 1, 1)
     return (squares.to(torch.float32) / 255 - mean) / std
+
+
+def to_unit_length(values: Tensor) -> Tensor:
+    """Return vectors, float32 (B, dim), L2-normalised."""
+    # bfloat16 is too coarse for unit length; random EfficientNets make values of 1e-13, below the
+    # usual eps
+    return nn.functional.normalize(values.float(), dim=1, eps=1e-30)

@@ -108,9 +108,8 @@ def run(args: argparse.Namespace) -> None:
             raise VsearchError(f"{photo}: there is no such photo")
     bundle = open_bundle(args.bundle, photos_root=args.photos_root)
     calibrated = calibration.read(args.bundle, bundle.manifest)
-    if args.one_view and bundle.runtime.preprocessing.views:
-        bundle.runtime.use_one_view()
-        calibrated = None  # it was made with all views
+    if args.one_view and bundle.runtime.use_one_view():
+        calibrated = None
     answers = [_judged(answer, calibrated) for answer in _answers(bundle, args)]
     if args.json:
         print(json.dumps(answers, indent=2))

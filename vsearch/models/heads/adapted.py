@@ -2,6 +2,7 @@ import torch
 from torch import Tensor, nn
 
 from vsearch.models.heads.base import Head
+from vsearch.models.normalising import to_unit_length
 
 
 class AdaptedHead(Head):
@@ -34,6 +35,6 @@ class AdaptedHead(Head):
     def forward(self, features: Tensor) -> Tensor:
         """Return float (B, dim) of features, float (B, features)."""
         values = features if self.head is None else self.head(features)
-        unit = nn.functional.normalize(values.float(), dim=1, eps=1e-30)
+        unit = to_unit_length(values)
         with torch.autocast(unit.device.type, enabled=False):  # bfloat16 drowns small differences
             return self.layer(unit)

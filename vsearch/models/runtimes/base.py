@@ -64,9 +64,14 @@ class Runtime(ABC):
             ExplainError: the network has no such positions.
         """
 
-    def use_one_view(self) -> None:
-        """Embed photos as they are, from now on: queries that search what all views made."""
+    def use_one_view(self) -> bool:
+        """Embed photos as they are, from now on: queries that search what all views made.
+
+        Return whether that leaves any view out: what was calibrated with all then says nothing.
+        """
+        leaves_out = bool(self.preprocessing.views)
         self.preprocessing = replace(self.preprocessing, views=())
+        return leaves_out
 
     def use_gpu(self) -> bool:
         """Compute on a GPU, if the library can and there is one; return whether it does."""

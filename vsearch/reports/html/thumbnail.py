@@ -1,7 +1,6 @@
 from base64 import b64encode
-from io import BytesIO
 
-from vsearch.data.photos import Box, PhotoError, open_photo
+from vsearch.data.photos import Box, PhotoError, open_photo, small_jpeg
 
 QUALITY = 74
 
@@ -15,7 +14,5 @@ def thumbnail(path: str, box: Box | None, side: int) -> str | None:
         photo = open_photo(path, box, side=side)
     except PhotoError:
         return None
-    photo.thumbnail((side, side))
-    file = BytesIO()
-    photo.save(file, "JPEG", quality=QUALITY, optimize=True)
-    return f"data:image/jpeg;base64,{b64encode(file.getvalue()).decode()}"
+    data = small_jpeg(photo, side, QUALITY, optimize=True)
+    return f"data:image/jpeg;base64,{b64encode(data).decode()}"

@@ -1,4 +1,3 @@
-import io
 import math
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -13,6 +12,7 @@ from vsearch.data.photos import (
     Preprocessing,
     Reserve,
     open_photo,
+    small_jpeg,
     to_square,
     unlimited,
 )
@@ -97,10 +97,7 @@ def thumbnail(
 ) -> bytes:
     """Return an item's photo (cut to its box) as a JPEG whose sides are at most `size` pixels."""
     photo = open_photo(source, box, max_pixels=max_pixels, side=size, reserve=reserve)
-    photo.thumbnail((size, size))
-    file = io.BytesIO()
-    photo.save(file, "JPEG", quality=85)
-    return file.getvalue()
+    return small_jpeg(photo, size, quality=85)
 
 
 def _touched(region: Region, photo: Image.Image) -> Region:

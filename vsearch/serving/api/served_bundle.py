@@ -153,9 +153,8 @@ def open_checked(
     searcher = replace(opened, hidden=hidden)
     alike = canaries.check(folder, chosen.runtime, searcher.manifest)
     calibrated = calibration.read(folder, searcher.manifest)
-    if one_view and chosen.runtime.preprocessing.views:
-        chosen.runtime.use_one_view()
-        calibrated = None  # it was made with all views
+    if one_view and chosen.runtime.use_one_view():
+        calibrated = None
     root = Path(photos_root or searcher.manifest.get("photos_root", ""))
     bundle = ServedBundle(
         folder=folder,

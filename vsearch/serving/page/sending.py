@@ -1,6 +1,4 @@
-import io
-
-from vsearch.data.photos import PhotoError, open_photo
+from vsearch.data.photos import PhotoError, open_photo, small_jpeg
 
 LARGEST = 9_000_000  # bytes of a photo that is sent as it is; the service takes 10 MB by default
 SIDE, QUALITY = 2048, 92  # of what is sent instead
@@ -18,10 +16,7 @@ def made_sendable(data: bytes) -> bytes:
         photo = open_photo(data, side=SIDE, reserve=_limit)
     except PhotoError:
         return data
-    photo.thumbnail((SIDE, SIDE))
-    file = io.BytesIO()
-    photo.save(file, "JPEG", quality=QUALITY)
-    return file.getvalue()
+    return small_jpeg(photo, SIDE, QUALITY)
 
 
 def _limit(decoded_bytes: int) -> None:
