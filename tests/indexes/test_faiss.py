@@ -365,3 +365,18 @@ def test_a_kind_that_cannot_decode_says_so():
         ValueError, match=r"Flat can't give its vectors back: reverse transform not implemented$"
     ):
         built(unit(400), "ITQ32,IVF8,Flat").vectors(np.array([0]))
+
+
+@pytest.mark.parametrize("factory", ["PCA8,SQ8", "PCA8,HNSW16,RFlat", "PCAR8,IVF4,Flat"])
+def test_components_take_no_more_than_they_need(factory, tmp_path):
+    gallery = unit(300, 256)
+    index = built(gallery, factory)
+    index.save(tmp_path)
+    whole = faiss.index_factory(256, factory)
+    whole.train(gallery)
+    whole.add(gallery)
+    saved = (tmp_path / "index.faiss").stat().st_size
+    all_axes = 4 * 256 * 256
+    assert saved == len(faiss.serialize_index(whole)) - all_axes
+    assert_same_hits(FaissIndex.open(tmp_path).search(gallery, 5), index.search(gallery, 5))
+    assert len(index.vectors(np.array([4]))) == 1

@@ -15,6 +15,7 @@ from vsearch.indexes.faiss_kinds import (
     as_stored,
     check_enough,
     check_l2,
+    drop_training,
     inverted,
     reason,
     set_seed,
@@ -244,6 +245,7 @@ class FaissIndex(Index):
             check_enough(index, self.factory, len(vectors), self.train_sample)
             sample = self.sample(len(vectors))
             index.train(vectors[sample] if len(sample) < len(vectors) else vectors)
+            drop_training(index)
         return index
 
     def _search_allowed(self, queries: np.ndarray, k: int, allowed: np.ndarray) -> Hits:

@@ -35,6 +35,16 @@ def set_seed(index: faiss.Index, seed: int) -> None:
                 holder.cp.seed = seed + 1  # FAISS takes seeds from 1
 
 
+def drop_training(index: faiss.Index) -> None:
+    """Let go of what only training needs: PCA's matrix of all d x d axes, of which few are used.
+
+    With 2,048 dimensions it takes 16 MiB in memory and in the file; 64 components take 0.5.
+    """
+    for step in _transforms(index):
+        if isinstance(step, faiss.PCAMatrix):
+            step.PCAMat.clear()
+
+
 def as_stored(index: faiss.Index, positions: np.ndarray) -> np.ndarray:
     """Return float32 (m, dim): the vectors at positions, decoded where codes are kept."""
     lists = inverted(index)
