@@ -8,17 +8,16 @@ their own part, with IndexFlatL2. Choose a number of hits on val; measure once o
 """
 
 import argparse
-import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from vsearch.evaluation.expansion import expand_queries, search_ms
 from vsearch.evaluation.metrics import means
-from vsearch.evaluation.scoring import Embedded, exact_index, score, scored_hits
+from vsearch.evaluation.scoring import Embedded, exact_index, score
 from vsearch.indexes.faiss import FaissIndex
-from vsearch.search.query_expansion import expanded
 
 SINGLES = 100
 SHOWN = ("precision_at_1", "precision_at_10", "map_at_r")
@@ -37,35 +36,11 @@ def read(embeddings: Path, split: Path, part: str) -> tuple[Embedded, Embedded]:
     return queries, train if np.isin(queries.labels, train.labels).any() else queries
 
 
-def expand(index: FaissIndex, queries: Embedded, gallery: Embedded, n_hits: int) -> Embedded:
-    """Return the queries, each moved towards its best hits."""
-    if n_hits == 0:
-        return queries
-    scores, positions = scored_hits(index, queries, gallery, n_hits)
-    moved = [
-        expanded(query, its_scores, index.vectors(hits))
-        for query, its_scores, hits in zip(queries.embeddings, scores, positions, strict=True)
-    ]
-    return Embedded(np.stack(moved), queries.labels, queries.keys)
-
-
-def search_one(index: FaissIndex, query: np.ndarray, n_hits: int) -> None:
-    """Search once, or twice."""
-    if n_hits:
-        scores, positions = index.search(query[None], n_hits)
-        query = expanded(query, scores[0], index.vectors(positions[0]))
-    index.search(query[None], 10)
-
-
 def row(index: FaissIndex, queries: Embedded, gallery: Embedded, n_hits: int) -> str:
     """Return a line of the table."""
-    times = []
-    for query in queries.embeddings[:SINGLES]:
-        start = time.perf_counter()
-        search_one(index, query, n_hits)
-        times.append(1000 * (time.perf_counter() - start))
-
-    scored = score(index, expand(index, queries, gallery, n_hits), gallery)
+    times = [search_ms(index, query, n_hits) for query in queries.embeddings[:SINGLES]]
+    asked = expand_queries(index, queries, gallery, n_hits) if n_hits else queries
+    scored = score(index, asked, gallery)
     found = means(scored.model, scored.labels)
     values = [f"{found[metric][mean]:.3f}" for metric in SHOWN for mean in ("micro", "macro")]
     return f"| {n_hits} | {' | '.join(values)} | {np.median(times):.2f} |"

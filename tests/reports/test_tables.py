@@ -228,6 +228,29 @@ def test_figures_on_val_are_called_optimistic_and_only_they(report):
     assert "optimistic" in markdown(report)
 
 
+def test_expanded_queries_stand_beside_what_they_cost(report):
+    assert "Query expansion" not in markdown(report)
+    quality = {"once": estimate(0.7), "expanded": estimate(0.72), "gain": CHANGE}
+    expansion = {
+        "hits": 10,
+        "labels": {"map_at_r": quality},
+        "once_ms": 2.03,
+        "expanded_ms": 4.39,
+    }
+    found = changed(report, "expansion", value=expansion)
+    text = markdown(found)
+    assert "`search --expand 10`" in text
+    assert "4.39 ms a search instead of 2.03" in text
+    (row,) = rows_of(text.partition("## Query expansion")[2].partition("##")[0], "map_at_r")
+    assert row[1:] == [
+        "0.700 [0.600, 0.750]",
+        "0.720 [0.620, 0.770]",
+        "-0.010 [-0.020, +0.000]",
+    ]
+    page = render("headline.html", report=found, run=None, plots={})
+    assert "instead of 2.03" in page
+
+
 def test_views_stand_beside_what_they_cost(report):
     assert "Views" not in markdown(report)
     quality = {

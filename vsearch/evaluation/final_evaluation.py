@@ -5,6 +5,7 @@ import numpy as np
 
 from vsearch.evaluation.axes import AxesScores
 from vsearch.evaluation.calibration import Calibration
+from vsearch.evaluation.expansion import ExpansionScores
 from vsearch.evaluation.naive_split import NaiveSplitClaims
 from vsearch.evaluation.scoring import Scores
 from vsearch.evaluation.split_data import SplitData
@@ -97,6 +98,7 @@ class FinalEvaluation:
         calibration: what the scores are worth.
         naive_split: what a random split would have claimed, where copies make a difference.
         views: what the views are worth; None without any.
+        expansion: what `search --expand` is worth; None where the index gives no vectors back.
         photos_per_s: gallery photos decoded and embedded a second; None where they came from a
             trunk cache, since nothing is decoded then.
     """
@@ -112,4 +114,5 @@ class FinalEvaluation:
     calibration: MeasuredCalibration
     naive_split: NaiveSplitClaims | None
     views: ViewsScores | None
+    expansion: ExpansionScores | None
     photos_per_s: float | None

@@ -168,6 +168,25 @@ class ViewsReport:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExpansionQuality:
+    """A label metric without and with expanded queries; `gain` is paired by query."""
+
+    once: Estimate
+    expanded: Estimate
+    gain: Difference
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExpansionReport:
+    """What expanded queries find and cost: see `evaluation.expansion.ExpansionScores`."""
+
+    hits: int
+    labels: dict[str, ExpansionQuality]
+    once_ms: float
+    expanded_ms: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Estimates:
     """A metric over queries (micro) and over labels (macro)."""
 
@@ -310,6 +329,7 @@ class RunReport:
     index: IndexReport
     cost: Cost | None = None
     views: ViewsReport | None = None
+    expansion: ExpansionReport | None = None
     metrics: Metrics
     per_class: list[dict[str, Any]]
     axes: dict[str, AxisReport] = field(default_factory=dict)

@@ -7,15 +7,18 @@ import numpy as np
 import pandas as pd
 
 from vsearch.evaluation.axes import AxesScores
-from vsearch.evaluation.comparing.paired_bootstrap import paired_bootstrap
+from vsearch.evaluation.comparing.paired_bootstrap import Difference, paired_bootstrap
+from vsearch.evaluation.expansion import ExpansionScores
 from vsearch.evaluation.final_evaluation import ViewsScores
-from vsearch.evaluation.metrics import means, summarise
+from vsearch.evaluation.metrics import Estimate, means, summarise
 from vsearch.evaluation.run_report import (
     AxisMetric,
     AxisReport,
     Chance,
     DataReport,
     Estimates,
+    ExpansionQuality,
+    ExpansionReport,
     GradedReport,
     LabelQuality,
     Metrics,
@@ -98,24 +101,17 @@ def label_quality(served: Scores, exact: Scores | None) -> dict[str, LabelQualit
         served: what the queries got by the index that is served.
         exact: what the same queries got by exact search; None: the index is exact.
     """
-    values = {name: served.model[name] for name in LABELS}
-    ours = summarise(values, served.labels)
+    ours = _means(served)
     if exact is None:
-        alike = {name: found["micro"] for name, found in ours.items()}
         return {
             name: LabelQuality(exact=found, served=found, difference=None)
-            for name, found in alike.items()
+            for name, found in ours.items()
         }
 
-    base = {name: exact.model[name] for name in LABELS}
-    theirs = summarise(base, served.labels)
-    differences = paired_bootstrap(values, base, served.labels)
+    theirs = _means(exact)
+    changes = _gains(served, exact)
     return {
-        name: LabelQuality(
-            exact=theirs[name]["micro"],
-            served=ours[name]["micro"],
-            difference=differences[name]["micro"],
-        )
+        name: LabelQuality(exact=theirs[name], served=ours[name], difference=changes[name])
         for name in LABELS
     }
 
@@ -124,28 +120,41 @@ def views(found: ViewsScores | None) -> ViewsReport | None:
     """Sum up what views find and cost."""
     if found is None:
         return None
-    labels = found.all_views.labels
-    kinds = {
-        kind: {name: scores.model[name] for name in LABELS}
-        for kind, scores in (
-            ("one_view", found.one_view),
-            ("one_view_queries", found.one_view_queries),
-            ("all_views", found.all_views),
-        )
-    }
-    means = {kind: summarise(values, labels) for kind, values in kinds.items()}
-    gains = paired_bootstrap(kinds["all_views"], kinds["one_view"], labels)
+    one_view = _means(found.one_view)
+    one_view_queries = _means(found.one_view_queries)
+    all_views = _means(found.all_views)
+    gains = _gains(found.all_views, found.one_view)
     return ViewsReport(
         views=found.views,
         labels={
             name: ViewsQuality(
-                **{kind: values[name]["micro"] for kind, values in means.items()},
-                gain=gains[name]["micro"],
+                one_view=one_view[name],
+                one_view_queries=one_view_queries[name],
+                all_views=all_views[name],
+                gain=gains[name],
             )
             for name in LABELS
         },
         photos_per_s=found.photos_per_s,
         one_view_photos_per_s=found.one_view_photos_per_s,
+    )
+
+
+def expansion(found: ExpansionScores | None) -> ExpansionReport | None:
+    """Sum up what expanded queries find and cost."""
+    if found is None:
+        return None
+    once = _means(found.once)
+    expanded = _means(found.expanded)
+    gains = _gains(found.expanded, found.once)
+    return ExpansionReport(
+        hits=found.hits,
+        labels={
+            name: ExpansionQuality(once=once[name], expanded=expanded[name], gain=gains[name])
+            for name in LABELS
+        },
+        once_ms=found.once_ms,
+        expanded_ms=found.expanded_ms,
     )
 
 
@@ -221,3 +230,17 @@ def _beside(trained: Scores, untrained: Scores | None) -> dict[str, AxisMetric]:
         )
         for metric in trained.model
     }
+
+
+def _label_values(scores: Scores) -> dict[str, np.ndarray]:
+    return {name: scores.model[name] for name in LABELS}
+
+
+def _means(scores: Scores) -> dict[str, Estimate]:
+    found = summarise(_label_values(scores), scores.labels)
+    return {name: by["micro"] for name, by in found.items()}
+
+
+def _gains(scores: Scores, base: Scores) -> dict[str, Difference]:
+    found = paired_bootstrap(_label_values(scores), _label_values(base), scores.labels)
+    return {name: by["micro"] for name, by in found.items()}

@@ -3,7 +3,7 @@ from rich.console import Console
 from vsearch.evaluation.axes import JOINT
 from vsearch.evaluation.metrics import means, summarise
 from vsearch.evaluation.naive_split import NaiveSplitClaims
-from vsearch.evaluation.run_report import AxisMetric, RunReport, ViewsReport
+from vsearch.evaluation.run_report import AxisMetric, ExpansionReport, RunReport, ViewsReport
 from vsearch.evaluation.scoring import Scores
 from vsearch.plain_text import in_markdown
 from vsearch.reports.calibration_tables import reliability, sentences
@@ -48,6 +48,24 @@ def views_text(found: ViewsReport) -> str:
         f"of {found.one_view_photos_per_s:,.0f} with one view. What both find, with the same "
         "weights and by exact search; queries with one view search the gallery of all views. The "
         "gain, of all views over one, is paired by query."
+    )
+
+
+def expansion(found: ExpansionReport) -> Table:
+    """Return what searching once and with expanded queries finds."""
+    rows = []
+    for metric, by in found.labels.items():
+        values = map(interval, (by.once, by.expanded))
+        rows.append([metric, *values, interval(by.gain, "+.3f")])
+    return Table(["metric", "searched once", f"--expand {found.hits}", "gain"], rows)
+
+
+def expansion_text(found: ExpansionReport) -> str:
+    """Return what the table of `expansion` compares, and what it costs."""
+    return (
+        f"`search --expand {found.hits}` searches again with a query that takes in its "
+        f"{found.hits} best hits: {found.expanded_ms:.3g} ms a search instead of "
+        f"{found.once_ms:.3g}. The gain is paired by query."
     )
 
 
@@ -155,6 +173,9 @@ def markdown(report: RunReport) -> str:
     ]
     if report.views is not None:
         sections += ["## Views", views_text(report.views), views(report.views).markdown()]
+    if report.expansion is not None:
+        table = expansion(report.expansion)
+        sections += ["## Query expansion", expansion_text(report.expansion), table.markdown()]
     if report.axes and report.graded is not None:
         sections += [
             "## Other axes",

@@ -1,4 +1,8 @@
+from collections.abc import Sequence
+
 import numpy as np
+
+from vsearch.indexes.base import Index
 
 ALPHA = 6  # with 0 all hits would count alike; the more, the more the nearest ones count
 
@@ -18,3 +22,13 @@ def expanded(query: np.ndarray, scores: np.ndarray, vectors: np.ndarray) -> np.n
     weights = np.maximum(scores, 0) ** ALPHA
     moved = query + weights @ vectors
     return (moved / np.linalg.norm(moved)).astype(np.float32)
+
+
+def kept_vectors(index: Index, positions: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Return unit vectors, float32 (n, dim), of items as well as the index keeps them.
+
+    Raises:
+        ValueError: the index can't give vectors back.
+    """
+    kept = index.vectors(np.array(positions, dtype=np.int64))
+    return kept / np.linalg.norm(kept, axis=1, keepdims=True)  # codes decode to other lengths

@@ -16,7 +16,7 @@ from vsearch.search.best_hits import Hits, best
 from vsearch.search.filters.columns import Table
 from vsearch.search.filters.grammar import parse
 from vsearch.search.query_by_example import ExampleError, combine
-from vsearch.search.query_expansion import expanded
+from vsearch.search.query_expansion import expanded, kept_vectors
 
 Photo = str | Path | bytes
 
@@ -153,11 +153,10 @@ class Searcher:
             ExampleError: the index can't give vectors back.
         """
         try:
-            kept = self.index.vectors(np.array(positions, dtype=np.int64))
+            return kept_vectors(self.index, positions)
         except ValueError as error:
             needed = "ids as examples and expanded queries need the items' vectors"
             raise ExampleError(f"{needed}; photos alone don't: {error}") from error
-        return kept / np.linalg.norm(kept, axis=1, keepdims=True)  # codes decode to other lengths
 
     def allowed(self, where: str | None) -> np.ndarray | None:
         """Return bool (n,), which items a filter lets through; None without a filter."""

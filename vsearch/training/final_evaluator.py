@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vsearch.evaluation import calibration, naive_split, scoring
 from vsearch.evaluation.axes import AxesScores, attributes, score_axes
+from vsearch.evaluation.expansion import score_expansion
 from vsearch.evaluation.final_evaluation import (
     FinalEvaluation,
     Hits,
@@ -170,6 +171,7 @@ class FinalEvaluator:
             calibration=self._calibrate(embedder, photos, built.index, error_rate),
             naive_split=naive_split.claims_of_a_naive_split(data, trained, before),
             views=self._score_views(embedder, photos, exact or trained),
+            expansion=score_expansion(built.index, queries, gallery, trained),
             photos_per_s=None if self._embeds_maps else photos.photos_per_s,
         )
 

@@ -6,7 +6,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from vsearch.reports.metric_names import metric_name
-from vsearch.reports.tables import views_text
+from vsearch.reports.tables import expansion_text, views_text
 
 FOLDER = Path(__file__).parent
 
@@ -28,7 +28,11 @@ def environment() -> Environment:
     )
     made.globals.update(asset=asset, plotly_js=plotly_js)
     made.filters.update(
-        share=share, percent=percent, metric_name=metric_name, views_text=views_text
+        share=share,
+        percent=percent,
+        metric_name=metric_name,
+        views_text=views_text,
+        expansion_text=expansion_text,
     )
     return made
 
