@@ -1,3 +1,4 @@
+import json
 import time
 from pathlib import Path
 from statistics import median
@@ -11,7 +12,9 @@ from callbacks.epochs import EpochMetrics
 from callbacks.run_objects import catalog_data, metric_learner
 from callbacks.tensorboard import show_report
 from vsearch.bundle.exports.export import Wanted, export
+from vsearch.bundle.generations.files import MANIFEST
 from vsearch.bundle.writing import fingerprint_of, write_bundle
+from vsearch.class_paths import plugins_of
 from vsearch.data.io.atomic import forget_unfinished
 from vsearch.data.items import common_folder
 from vsearch.errors import BundleError, ConfigError
@@ -173,7 +176,8 @@ class BuildIndex(Callback):
         with fails_alone("the tables in the terminal"):
             show(report)
         with fails_alone("the closing lines in the terminal"):
-            show_closing(report, self.folder)
+            manifest = json.loads((self.folder / MANIFEST).read_text(encoding="utf-8"))
+            show_closing(report, self.folder, plugins_of(manifest))
 
     def _write_bundle(
         self,

@@ -1,9 +1,9 @@
 from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
-from rich.table import Table
 
 from callbacks.run_objects import catalog_data, metric_learner
 from vsearch.models.freezing import Block, blocks
+from vsearch.reports.table import Table
 from vsearch.training.memory import expected_bytes
 from vsearch.training.module import MetricLearner
 
@@ -21,7 +21,7 @@ class ShowRun(Callback):
         module = metric_learner(pl_module)
         data = catalog_data(trainer)
         backbone = module.backbone
-        Console().print(_table(module))
+        _table(module).show("Model", Console())
 
         batch_size = data.classes_per_batch * data.photos_per_class
         needed = expected_bytes(module.embedder, module.losses, batch_size) / 2**30
@@ -33,7 +33,6 @@ class ShowRun(Callback):
 
 
 def _table(module: MetricLearner) -> Table:
-    table = Table("block", "parameters", "share", "trained", title="Model", title_justify="left")
     present = _present(module)
     total = sum(block.parameters for block in present)
     trainable = sum(block.trainable for block in present)
@@ -41,8 +40,10 @@ def _table(module: MetricLearner) -> Table:
     if removed:
         total += removed[1]
 
+    rows = []
+
     def add(name: str, parameters: int, trained: str) -> None:
-        table.add_row(name, f"{parameters:,}", f"{parameters / total:.1%}", trained)
+        rows.append([name, f"{parameters:,}", f"{parameters / total:.1%}", trained])
 
     for block in present:
         in_part = "in part" if block.trainable else "frozen"
@@ -51,7 +52,7 @@ def _table(module: MetricLearner) -> Table:
     if removed:
         add(f"{removed[0]} (removed)", removed[1], "-")
     add("all", total, f"{trainable:,} ({trainable / total:.1%})")
-    return table
+    return Table(["block", "parameters", "share", "trained"], rows)
 
 
 def _present(module: MetricLearner) -> list[Block]:

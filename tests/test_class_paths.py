@@ -7,7 +7,7 @@ import torch
 from tiny import TinyBackbone
 from torch import nn
 
-from vsearch.class_paths import SpecError, build, describe, trust
+from vsearch.class_paths import SpecError, build, describe, plugins_of, trust
 from vsearch.models.backbones.base import Backbone
 from vsearch.models.heads.base import Head
 from vsearch.models.heads.mlp import MLPHead
@@ -159,3 +159,16 @@ def test_plugins_are_told_to_processes_that_are_started(monkeypatch):
     monkeypatch.setenv("VSEARCH_PLUGINS", "one")
     trust(["two", "one", "vsearch.indexes.faiss", ""])
     assert os.environ["VSEARCH_PLUGINS"] == "one,two"
+
+
+def test_plugins_are_the_modules_outside_of_vsearch_and_torch():
+    manifest = {
+        "backbone": {
+            "class_path": "mine.nets.Net",
+            "init_args": {"blocks": [{"class_path": "torch.nn.ReLU"}, {"class_path": "also.One"}]},
+        },
+        "index": {"class_path": "vsearch.indexes.exact.ExactIndex", "spec": "Flat"},
+        "head": None,
+    }
+    assert plugins_of(manifest) == ["also", "mine.nets"]
+    assert plugins_of({}) == []

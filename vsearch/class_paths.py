@@ -106,6 +106,17 @@ def trusted() -> list[str]:
     return [name.strip() for name in os.environ.get(PLUGINS, "").split(",") if name.strip()]
 
 
+def plugins_of(value: Any) -> list[str]:
+    """Return the modules that must be trusted for the class paths anywhere in plain JSON values."""
+    if isinstance(value, list):
+        return sorted({name for item in value for name in plugins_of(item)})
+    if not isinstance(value, dict):
+        return []
+    module = str(value.get("class_path", "")).rpartition(".")[0]
+    named = [module] if module and not _is_of(module, OWN) else []
+    return sorted({*named, *plugins_of([*value.values()])})
+
+
 def add_current_folder() -> None:
     """Let modules be imported from the current folder, once nothing that is installed has them."""
     folder = os.getcwd()  # noqa: PTH109 (sys.path has texts)

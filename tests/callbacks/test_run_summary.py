@@ -1,3 +1,4 @@
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -26,11 +27,9 @@ def shown(capsys, module: MetricLearner, rank_zero: bool = True) -> str:
 
 
 def rows(text: str) -> list[list[str]]:
-    return [
-        [cell.strip() for cell in line.strip("│").split("│")]
-        for line in text.splitlines()
-        if line[:1] == "│"
-    ]
+    _, _, table = text.partition("─\n")
+    lines, _, _ = table.partition("\n\n")
+    return [re.split("  +", line.strip()) for line in lines.splitlines()]
 
 
 def test_blocks_their_shares_and_what_is_frozen(capsys):

@@ -46,10 +46,11 @@ def test_a_folder_stands_for_the_recommended_recipe_on_it(photos):
     assert words[2] == str(shipped_configs() / "triplet.yaml")
 
 
-def test_a_table_is_read_as_one_and_quick_comes_last(photos):
-    words = expanded(["fit", "items.csv", "--quick"])
+@pytest.mark.parametrize("table", ["items.csv", "s3://shop/items.tsv.gz", "items.PARQUET"])
+def test_a_table_is_read_as_one_and_quick_comes_last(photos, table):
+    words = expanded(["fit", table, "--quick"])
     assert names(words) == ["triplet", "finetune", "recommended", "table", "quick"]
-    assert words[-2:] == ["--data.catalog.init_args.table", "items.csv"]
+    assert words[-2:] == ["--data.catalog.init_args.table", table]
 
 
 def test_the_working_folders_own_configs_come_first(photos):
@@ -73,6 +74,14 @@ def test_what_is_no_catalog_is_refused(photos, capsys):
 def test_quick_without_a_catalog_is_the_recipe_or_what_is_named():
     assert names(expanded(["fit", "--quick"])) == ["triplet", "quick"]
     assert names(expanded(["fit", "--config", "a.yaml", "--quick"])) == ["a", "quick"]
+
+
+def test_help_has_them(capsys):
+    with pytest.raises(SystemExit):
+        main(["fit", "--help"])
+    help = capsys.readouterr().out
+    assert help.startswith("usage: vsearch fit [PHOTOS] [--quick]")
+    assert "PHOTOS is a folder with a folder of photos for each label" in help
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -244,7 +244,7 @@ def test_test_and_validate_score_the_best_checkpoint_again(fitted, project, caps
     epoch = manifest(fitted)["model"]["epoch"]
     values = scalars(fitted)
     tested = scalars(project.run("test", "--ckpt_path", best))
-    shown = f"precision_at_1 │ {tested['test/precision_at_1'][-1]:.3f} ["
+    shown = f"precision@1 {tested['test/precision_at_1'][-1]:.3f} ["
     assert shown in re.sub(r" +", " ", capsys.readouterr().out)
     validated = scalars(project.run("validate", "--ckpt_path", best))
     for name in ("test/precision_at_1", "test/map_at_r", "test/ndcg_at_10_macro"):

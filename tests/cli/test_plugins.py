@@ -180,7 +180,7 @@ def test_a_users_own_classes_are_fitted_stored_and_served(overlay):
 
 def test_what_is_served_finds_the_right_labels(overlay, capsys):
     bundle = fitted(overlay)
-    capsys.readouterr()
+    assert "PHOTO -k 10 --plugins my_plugins\n" in capsys.readouterr().out
     main(["search", str(bundle), "drawn/dark3.png", "drawn/light3.png", "-k", "1"])
     text = capsys.readouterr().out
     assert "dark" in text

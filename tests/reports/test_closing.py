@@ -31,12 +31,18 @@ def test_the_title_says_whether_training_has_helped(report, untrained, title):
     before = replace(metric, micro=replace(metric.micro, value=untrained))
     metrics = replace(metrics, untrained={**metrics.untrained, "precision_at_1": before})
     out = StringIO()
-    show_closing(replace(report, metrics=metrics), Path("bundle"), Console(file=out, width=90))
+    show_closing(
+        replace(report, metrics=metrics), Path("bundle"), console=Console(file=out, width=90)
+    )
     assert title in out.getvalue().splitlines()[0]
 
 
 def test_commands_are_not_broken_and_brackets_are_no_markup(report):
     out, bundle = StringIO(), Path("a" * 90, "run[1]", "bundle")
-    show_closing(report, bundle, Console(file=out, width=70))
-    assert f"Search: python -m vsearch search {bundle} PHOTO -k 10\n" in out.getvalue()
+    show_closing(report, bundle, ["mine", "more"], Console(file=out, width=70))
+    assert (
+        f"Search: python -m vsearch search {bundle} PHOTO -k 10 --plugins mine,more\n"
+        in out.getvalue()
+    )
+    assert f"serve {bundle} --plugins mine,more\n" in out.getvalue()
     assert "[0.800, 0.950]" in out.getvalue()

@@ -81,7 +81,7 @@ def test_further_axes_stand_side_by_side(tmp_path):
     }
     sides = found["colour"]["precision_at_1"]
     assert (sides["base"]["value"], sides["value"]["value"]) == (0.5, 0.55)
-    row = ["colour", "precision_at_1", "0.500 [0.400, 0.600]", "0.550 [0.450, 0.650]"]
+    row = ["colour", "precision@1", "0.500 [0.400, 0.600]", "0.550 [0.450, 0.650]"]
     text = comparison_files(report, comparisons)["comparison.md"].decode()
     assert "| axis | metric | one | two |" in text
     assert f"| {' | '.join(row)} |" in text
@@ -113,11 +113,11 @@ def test_the_markdown_says_everything(compared):
     assert "| bytes a vector in the index | 8,192 | - |" in text
     assert "| ms a search, index alone (p50) | 0.25 | 0.25 |" in text
     assert "- [new] was fit before costs were recorded" in text
-    assert "map_at_r: 1 labels won, 2 lost, 0 the same; 2 queries won, 2 lost, 2 the same." in text
+    assert "MAP@R: 1 labels won, 2 lost, 0 the same; 2 queries won, 2 lost, 2 the same." in text
     assert "- passed: [new]: precision_at_1 +0.0000, may fall by 0.01" in text
     change = compared[0].metrics["map_at_r"]["micro"].difference
     interval = f"[{change.low:+.3f}, {change.high:+.3f}]"
-    assert f"| map_at_r | 0.467 | 0.517 | +0.050 {interval} | {change.p_value:.3f} |" in text
+    assert f"| MAP@R | 0.467 | 0.517 | +0.050 {interval} | {change.p_value:.3f} |" in text
     assert "![queries won and lost](comparison-won-lost.png)" in text
     assert json.loads(files["comparison.json"]) == report.to_json()
     assert set(files) == {"comparison.md", "comparison.json", "comparison-won-lost.png"}

@@ -48,7 +48,7 @@ def test_an_exact_index_is_scored_once():
 def test_labels_and_times_have_a_table_each(report):
     labels, times = index_sections(report.index)
     assert labels.table.rows[0] == [
-        "precision_at_1",
+        "precision@1",
         "0.910 [0.810, 0.960]",
         "0.900 [0.800, 0.950]",
         "-0.0100 [-0.0200, +0.0000]",

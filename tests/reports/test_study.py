@@ -118,14 +118,14 @@ def test_the_ranking_has_difference_interval_and_both_p_values(result):
 
 def test_a_macro_metric_ranks_by_its_own_mean(result):
     table = tables({**result, "rank_by": "map_at_r_macro"})["Ranking"]
-    assert (table.header[3], table.rows[0][3]) == ("map_at_r_macro ± spread", "0.600 ± -")
+    assert (table.header[3], table.rows[0][3]) == ("MAP@R, macro ± spread", "0.600 ± -")
 
 
 def test_metrics_have_spread_and_untrained_beside_and_a_dash_for_what_is_unknown(result):
     table = tables(result)["Metrics"]
     assert table.header[1:] == [
-        *("precision_at_1 ± spread", "untrained", "map_at_r ± spread", "untrained"),
-        *("precision_at_1, macro ± spread", "untrained"),
+        *("precision@1 ± spread", "untrained", "MAP@R ± spread", "untrained"),
+        *("precision@1, macro ± spread", "untrained"),
     ]
     assert table.rows[0] == ["arc [face]", *["0.700 ± 0.012", "0.200"] * 2, "0.600 ± -", "-"]
     assert table.rows[5] == ["broken", *["-"] * 6]

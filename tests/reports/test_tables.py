@@ -5,6 +5,7 @@ from made_up_report import CHANGE, changed, estimate, without
 from rich.console import Console
 
 from vsearch.reports.html.render import render
+from vsearch.reports.metric_names import metric_name
 from vsearch.reports.table import Table
 from vsearch.reports.tables import (
     axes,
@@ -40,7 +41,7 @@ def test_each_metric_stands_beside_the_untrained_and_chance(report):
     ]
     assert table.rows == [
         [
-            "precision_at_1",
+            "precision@1",
             "0.900 [0.800, 0.950]",
             "0.500 [0.400, 0.550]",
             "0.321",
@@ -49,7 +50,7 @@ def test_each_metric_stands_beside_the_untrained_and_chance(report):
             "0.322",
         ],
         [
-            "map_at_r",
+            "MAP@R",
             "0.700 [0.600, 0.750]",
             "0.300 [0.200, 0.350]",
             "0.123",
@@ -71,7 +72,7 @@ def test_without_a_baseline_there_is_no_untrained_column(report):
         "chance (macro)",
     ]
     assert table.rows[0] == [
-        "precision_at_1",
+        "precision@1",
         "0.900 [0.800, 0.950]",
         "0.321",
         "0.800 [0.700, 0.850]",
@@ -91,14 +92,14 @@ def test_the_report_says_how_many_labels_have_a_single_query(report):
 def test_the_narrow_table_has_the_same_numbers(report):
     table = brief(report)
     assert table.header == ["metric", "trained", "untrained", "chance", "trained, macro"]
-    assert table.rows[1] == ["map_at_r", "0.700 [0.600, 0.750]", "0.300", "0.123", "0.600"]
+    assert table.rows[1] == ["MAP@R", "0.700 [0.600, 0.750]", "0.300", "0.123", "0.600"]
     report = without(report, "metrics", "untrained")
-    assert brief(report).rows[1] == ["map_at_r", "0.700 [0.600, 0.750]", "-", "0.123", "0.600"]
+    assert brief(report).rows[1] == ["MAP@R", "0.700 [0.600, 0.750]", "-", "0.123", "0.600"]
 
 
 def test_classes_keep_their_order(report):
     table = per_class(report)
-    names = ["precision_at_1", "precision_at_1_chance", "precision_at_10", "map_at_r", "ndcg_at_10"]
+    names = ["precision@1", "precision@1 chance", "precision@10", "MAP@R", "NDCG@10"]
     assert table.header == ["label", "queries", *names]
     assert table.rows == [
         ["red|pink", "200", "0.810", "0.250", "0.620", "0.430", "0.640"],
@@ -110,15 +111,15 @@ def test_each_axis_and_metric_has_a_row_and_graded_relevance_the_last(with_axes)
     table = axes(with_axes)
     assert table.header == ["axis", "metric", "trained", "untrained", "chance"]
     assert table.rows == [
-        ["colour", "precision_at_1", "0.710 [0.610, 0.760]", "0.310", "0.160"],
-        ["colour", "cmc_at_10", "0.920 [0.820, 0.970]", "0.520", "0.370"],
-        ["(graded)", "ndcg_at_10", "0.660 [0.560, 0.710]", "0.260", "0.110"],
+        ["colour", "precision@1", "0.710 [0.610, 0.760]", "0.310", "0.160"],
+        ["colour", "cmc@10", "0.920 [0.820, 0.970]", "0.520", "0.370"],
+        ["(graded)", "NDCG@10", "0.660 [0.560, 0.710]", "0.260", "0.110"],
     ]
     assert brief_axes(with_axes) == Table(table.header, [table.rows[0], table.rows[2]])
     with_axes = without(with_axes, "graded", "ndcg_at_10", "untrained")
     assert axes(with_axes).rows[2] == [
         "(graded)",
-        "ndcg_at_10",
+        "NDCG@10",
         "0.660 [0.560, 0.710]",
         "-",
         "0.110",
@@ -167,7 +168,7 @@ def test_markdown_has_a_row_for_each_metric_class_and_fact(report):
     for metric in report.metrics.trained:
         chance = report.metrics.chance[metric]
         row = next(
-            row for row in rows_of(text, metric) if len(row) == 7
+            row for row in rows_of(text, metric_name(metric)) if len(row) == 7
         )  # the index's table has the same metrics
         assert (row[3], row[6]) == (f"{chance.micro:.3f}", f"{chance.macro:.3f}")
     assert len(rows_of(text, "blue")) == 1
@@ -269,7 +270,7 @@ def test_views_stand_beside_what_they_cost(report):
     text = markdown(found)
     assert "by Flip: 51 photos of the gallery a second" in text
     assert "instead of 99 with one view" in text
-    (row,) = rows_of(text.partition("## Views")[2].partition("##")[0], "map_at_r")
+    (row,) = rows_of(text.partition("## Views")[2].partition("##")[0], "MAP@R")
     assert row[1:] == [
         "0.700 [0.600, 0.750]",
         "0.720 [0.620, 0.770]",

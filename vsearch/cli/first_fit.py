@@ -6,7 +6,13 @@ from vsearch.cli.shipped_configs import CONFIGS, shipped_configs
 from vsearch.errors import VsearchError
 
 QUICK = "--quick"
-TABLES = (".csv", ".parquet")
+HELP = {  # of the parser that reads what these words stand for
+    "usage": f"vsearch fit [PHOTOS] [{QUICK}] [--config YAML ...] [--SETTING VALUE ...]",
+    "description": "PHOTOS is a folder with a folder of photos for each label, or a CSV or Parquet "
+    "table: the recommended recipe is fitted to it. Without PHOTOS, the configs name the catalog. "
+    f"{QUICK} is a first try that ends in a minute or so; its figures are no measurement.",
+}
+TABLES = {".csv", ".tsv", ".zip", ".parquet"}
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ def expanded(words: Sequence[str]) -> list[str]:
 def _kind(catalog: Path) -> _Kind:
     if catalog.is_dir():
         return FOLDER
-    if catalog.suffix in TABLES:
+    if TABLES & {*Path(catalog.name.lower()).suffixes}:  # .csv.gz too
         return TABLE
     raise VsearchError(
         f"{catalog} is no catalog: name a folder with a folder of photos for each label, or a CSV "

@@ -17,6 +17,7 @@ from lightning.pytorch.plugins import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 from rich import get_console
 
+from vsearch.cli import first_fit
 from vsearch.cli.callbacks_path import join_callbacks
 from vsearch.data.io.object_stores import is_url
 from vsearch.errors import BundleError, ConfigError
@@ -275,11 +276,12 @@ def run(args: Sequence[str] | None = None) -> TrainerCLI:
     """Run `fit`, `validate`, `test` or `predict`; `args` default to the command line's."""
     _show_log()
     join_callbacks()
+    command = (sys.argv[1:] if args is None else args)[0]
     # finds a typo in what pytorch-metric-learning leaves untyped
     set_parsing_settings(validate_subclass_spec_in_any=True)
     try:
         return TrainerCLI(
-            (sys.argv[1:] if args is None else args)[0],
+            command,
             MetricLearner,
             CatalogDataModule,
             args=None if args is None else list(args),
@@ -287,7 +289,12 @@ def run(args: Sequence[str] | None = None) -> TrainerCLI:
             auto_configure_optimizers=False,
             # what makes the batches shares them among devices
             trainer_defaults={"use_distributed_sampler": False},
-            parser_kwargs={"prog": "vsearch", "allow_abbrev": False, "exit_on_error": False},
+            parser_kwargs={
+                "prog": "vsearch",
+                "allow_abbrev": False,
+                "exit_on_error": False,
+                command: first_fit.HELP if command == "fit" else {},
+            },
         )
     except (BundleError, DivergedError):
         raise

@@ -1,16 +1,18 @@
 import shlex
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.padding import Padding
 from rich.text import Text
 
 from vsearch.plain_text import on_terminal
 
 EXAMPLES = 3  # findings of a kind that are shown
 IDS = 4  # items of a finding that are named
-FIT = "  python -m vsearch fit ... "
+COMMAND = "    python -m vsearch "
 RUN = "lightning_logs/version_N"
+STOPS_A_FIT = ("missing", "repeated-id")
 
 
 def show(report: dict[str, Any], console: Console | None = None) -> None:
@@ -18,18 +20,15 @@ def show(report: dict[str, Any], console: Console | None = None) -> None:
     console = console or Console()
     for line in headline(report):
         console.print(Text(line))
-    header = ("kind", "found", "photos", "what it is", "the worst")
-    table = Table(*header, title="Findings", title_justify="left")
     for name, kind in report["kinds"].items():
         if kind["findings"]:
             shown = [one for one in report["findings"] if one["kind"] == name][:EXAMPLES]
-            counts = [f"{kind['findings']:,}", f"{kind['photos']:,}"]
-            meaning = f"{kind['meaning']}. {kind['advice']}"
-            worst = "\n".join(map(example, shown))
-            table.add_row(*map(Text, (name, *counts, meaning, worst)))
-    if table.row_count:
-        console.print(table)
-    console.print(Text("\n".join(closing(report))))
+            counts = f"{kind['findings']:,} found, of {kind['photos']:,} photos"
+            console.print(Text.assemble("\n", (name, "bold"), f": {counts}"))
+            for line in (f"{kind['meaning']}. {kind['advice']}", *map(example, shown)):
+                console.print(Padding(Text(line), (0, 0, 0, 2), expand=False))
+    for line in closing(report):
+        console.print(Text(line), soft_wrap=line.startswith(COMMAND))
 
 
 def headline(report: dict[str, Any]) -> list[str]:
@@ -59,20 +58,37 @@ def example(finding: dict[str, Any]) -> str:
 def closing(report: dict[str, Any]) -> list[str]:
     """Return what is well, what wasn't checked, and the next commands."""
     kinds = report["kinds"]
-    command = f"  python -m vsearch data check {shlex.quote(on_terminal(report['catalog']))}"
-    well = [name for name, kind in kinds.items() if kind["checked"] and not kind["findings"]]
-    steps = []
+    check = f"data check {shlex.quote(on_terminal(report['catalog']))}"
+    steps = {}
     if report["findings"]:
-        steps.append(f"{command} --html check.html   # the same with pictures")
+        steps["the same with pictures"] = f"{check} --html check.html"
     if not kinds["leak"]["checked"]:
-        steps.append(f"{command} --split {RUN}/split.csv   # what leaks between its parts")
-    elif kinds["leak"]["findings"]:
-        split = "--data.split vsearch.data.splits.StratifiedSplit"
-        steps.append(f"{FIT}{split}   # keeps copies together")
+        steps["what leaks between the parts of a run"] = f"{check} --split {RUN}/split.csv"
     if not kinds["mislabel"]["checked"]:
-        steps.append(f"{command} --bundle {RUN}/bundle   # likely mislabels, outliers")
-    if kinds["broken"]["findings"]:
-        steps.append(f"{FIT}--data.on_bad_image skip   # trains without broken photos")
+        steps["likely mislabels, outliers"] = f"{check} --bundle {RUN}/bundle"
+    if report["readable"] and not any(kinds[name]["findings"] for name in STOPS_A_FIT):
+        steps |= _fit(report)
 
-    lines = [f"Nothing found: {', '.join(well)}"] if well else []
-    return [*lines, "Next:", *steps] if steps else lines
+    well = [name for name, kind in kinds.items() if kind["checked"] and not kind["findings"]]
+    lines = ["", f"Nothing found: {', '.join(well)}"] if well else []
+    if steps:
+        lines += ["", "Next:"]
+    for what, command in steps.items():
+        lines += [f"  {what}:", f"{COMMAND}{command}"]
+    return lines
+
+
+def _fit(report: dict[str, Any]) -> dict[str, str]:
+    """Return the command that fits the catalog, and what it is for."""
+    name = on_terminal(report["catalog"])
+    if (Path(name) / "config.yaml").is_file():  # a run
+        given = f"--config {shlex.quote(f'{name}/config.yaml')}"
+    elif name.lower().endswith((".yaml", ".yml")):
+        given = f"--config configs/triplet.yaml --config {shlex.quote(name)}"
+    else:
+        given = shlex.quote(name)
+
+    if report["kinds"]["leak"]["findings"]:
+        split = "--data.split vsearch.data.splits.StratifiedSplit"
+        return {"train, with copies kept together": f"fit {given} {split}"}
+    return {"train": f"fit {given}"}

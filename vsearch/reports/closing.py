@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -5,17 +6,20 @@ from rich.panel import Panel
 from rich.text import Text
 
 from vsearch.evaluation.run_report import RunReport
+from vsearch.reports.metric_names import metric_name
 from vsearch.reports.table import interval
 
-METRICS = {"precision_at_1": "precision@1", "map_at_r": "MAP@R"}
+METRICS = ("precision_at_1", "map_at_r")
 
 
-def show_closing(report: RunReport, bundle: Path, console: Console | None = None) -> None:
+def show_closing(
+    report: RunReport, bundle: Path, plugins: Sequence[str] = (), console: Console | None = None
+) -> None:
     """Print a panel with the numbers that matter, and the commands to type next, unbroken."""
     console = console or Console()
     title = "Done" if has_helped(report) else "Training has not helped"
     console.print(Panel(Text(numbers(report)), title=title, title_align="left", expand=False))
-    for name, command in next_steps(bundle).items():
+    for name, command in next_steps(bundle, plugins).items():
         console.print(f"{name + ':':8}{command}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -32,25 +36,31 @@ def numbers(report: RunReport) -> str:
     """Return what the panel says."""
     metrics = report.metrics
     lines = []
-    for metric, name in METRICS.items():
+    for metric in METRICS:
         if metric not in metrics.trained:
             continue
         before = ""
         if metrics.untrained is not None:
             before = f"untrained {metrics.untrained[metric].micro.value:.3f}, "
         chance = f"chance {metrics.chance[metric].micro:.3f}"
-        lines.append(f"{name} {interval(metrics.trained[metric].micro)} ({before}{chance})")
+        value = interval(metrics.trained[metric].micro)
+        lines.append(f"{metric_name(metric)} {value} ({before}{chance})")
 
     index = report.index
     lines.append(f"index: {index.spec}, recall@10 {index.recall_at_10:.4f} of exact search")
     return "\n".join(lines)
 
 
-def next_steps(bundle: Path) -> dict[str, str]:
-    """Return where the bundle and its report are, and what to type next."""
+def next_steps(bundle: Path, plugins: Sequence[str]) -> dict[str, str]:
+    """Return where the bundle and its report are, and what to type next.
+
+    Args:
+        plugins: modules of the user's that the bundle names classes of.
+    """
+    trusting = f" --plugins {','.join(plugins)}" if plugins else ""
     return {
         "Bundle": str(bundle),
         "Look": f"{bundle / 'report.html'} (in a browser)",
-        "Search": f"python -m vsearch search {bundle} PHOTO -k 10",
-        "Serve": f"python -m vsearch serve {bundle}",
+        "Search": f"python -m vsearch search {bundle} PHOTO -k 10{trusting}",
+        "Serve": f"python -m vsearch serve {bundle}{trusting}",
     }

@@ -6,6 +6,7 @@ from rich.console import Console
 from vsearch.evaluation.axes import JOINT
 from vsearch.plain_text import in_markdown
 from vsearch.reports.comparison import ComparedRun, ComparisonReport
+from vsearch.reports.metric_names import metric_name
 from vsearch.reports.table import Table, interval
 
 MOST = 5  # labels shown at each end
@@ -65,7 +66,7 @@ def _markdown_run(base: str, run: ComparedRun) -> list[str]:
         ]
     for metric, labels in run.labels.items():
         table = classes(base, run.name, labels)
-        sections += [f"### Labels, {metric}", won(run, metric), table.markdown()]
+        sections += [f"### Labels, {metric_name(metric)}", won(run, metric), table.markdown()]
 
     sections.append("### Queries won and lost")
     if run.picture is None:
@@ -82,7 +83,8 @@ def scores(base: str, run: ComparedRun, kind: str) -> Table:
         found = kinds[kind]
         change = interval(found.difference, "+.3f")
         p_value = f"{found.difference.p_value:.3f}"
-        rows.append([metric, f"{found.base:.3f}", f"{found.value:.3f}", change, p_value])
+        values = [f"{found.base:.3f}", f"{found.value:.3f}"]
+        rows.append([metric_name(metric), *values, change, p_value])
     return Table([f"metric ({kind})", base, run.name, "difference", "p"], rows)
 
 
@@ -91,7 +93,7 @@ def axes(base: str, run: ComparedRun) -> Table:
     rows = []
     for axis, metrics in run.axes.items():
         for metric, found in metrics.items():
-            rows.append([axis, metric, interval(found.base), interval(found.value)])
+            rows.append([axis, metric_name(metric), interval(found.base), interval(found.value)])
     return Table(["axis", "metric", base, run.name], rows)
 
 
@@ -122,8 +124,9 @@ def won(run: ComparedRun, metric: str) -> str:
     better = sum(change > 0 for change in changes)
     worse = sum(change < 0 for change in changes)
     queries = run.queries[metric]
+    same = len(changes) - better - worse
     return (
-        f"{metric}: {better} labels won, {worse} lost, {len(changes) - better - worse} the same; "
+        f"{metric_name(metric)}: {better} labels won, {worse} lost, {same} the same; "
         f"{queries.won} queries won, {queries.lost} lost, {queries.same} the same."
     )
 
@@ -145,7 +148,10 @@ def show(report: ComparisonReport, console: Console | None = None) -> None:
         for kind in ("micro", "macro"):
             scores(base, run, kind).show(f"{run.name} against {base}", console)
         both = axes(base, run)
-        brief = [row for row in both.rows if row[1] in (*BRIEF, JOINT.format(row[0]))]
+        brief = []
+        for row in both.rows:
+            if row[1] in map(metric_name, (*BRIEF, JOINT.format(row[0]))):
+                brief.append(row)
         if brief:
             Table(both.header, brief).show("Other axes, over queries", console)
         for metric in run.queries:

@@ -2,6 +2,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vsearch.evaluation.run_report import Candidate, IndexReport
+from vsearch.reports.metric_names import metric_name
 from vsearch.reports.table import Table, interval
 
 MIB = 2**20
@@ -67,7 +68,7 @@ def _label_quality(index: IndexReport) -> Table:
     rows = []
     for metric, found in index.labels.items():
         change = "0" if found.difference is None else interval(found.difference, "+.4f")
-        rows.append([metric, interval(found.exact), interval(found.served), change])
+        rows.append([metric_name(metric), interval(found.exact), interval(found.served), change])
     return Table(["metric", "exact search", "served index", "difference"], rows)
 
 

@@ -7,15 +7,12 @@ from vsearch.evaluation.comparing.comparison import FEW
 from vsearch.evaluation.comparing.paired_bootstrap import Difference
 from vsearch.evaluation.metrics import which_mean
 from vsearch.reports.intervals import Interval, chart
+from vsearch.reports.metric_names import metric_name
 from vsearch.reports.pictures import png
 from vsearch.reports.table import Table, interval
 
 LEVEL = 0.05
-SHOWN = {  # title: metric, mean
-    "precision_at_1": ("precision_at_1", "micro"),
-    "map_at_r": ("map_at_r", "micro"),
-    "precision_at_1, macro": ("precision_at_1", "macro"),
-}
+SHOWN = ("precision_at_1", "map_at_r", "precision_at_1_macro")
 COLOURS = {"baseline": "#0f172a", "better": "#16a34a", "worse": "#dc2626"}
 OTHER = "#64748b"
 CHART = "Black: the baseline; green and red: the verdicts better and worse.\n\n![chart](study.png)"
@@ -59,7 +56,7 @@ def study_files(result: dict[str, Any]) -> dict[str, bytes]:
             rows.append(Interval(cell["cell"], **cell["estimate"], colour=colour))
     if rows:
         scope = f"95 % intervals over {result['queries']:,} queries and the seeds"
-        files["study.png"] = png(chart(f"{result['rank_by']}, {scope}", rows))
+        files["study.png"] = png(chart(f"{metric_name(result['rank_by'])}, {scope}", rows))
     return files
 
 
@@ -87,10 +84,10 @@ def markdown(result: dict[str, Any]) -> str:
 def tables(result: dict[str, Any]) -> dict[str, Table]:
     """Return each table by its title; cells in the order of `result`."""
     tested = [f"difference from {result['baseline']}", "p", "p (Holm)", "verdict"]
-    ranking = ["rank", "cell", "seeds", f"{result['rank_by']} ± spread", *tested]
+    ranking = ["rank", "cell", "seeds", f"{metric_name(result['rank_by'])} ± spread", *tested]
     metrics = ["cell"]
-    for title in SHOWN:
-        metrics += [f"{title} ± spread", "untrained"]
+    for metric in SHOWN:
+        metrics += [f"{metric_name(metric)} ± spread", "untrained"]
     cost = ["cell", "started from", *(title for title, _ in COST.values())]
 
     cells = result["cells"]
@@ -161,8 +158,8 @@ def _ranked(result: dict[str, Any], cell: dict[str, Any], place: int) -> list[st
 
 def _metrics(cell: dict[str, Any]) -> list[str]:
     texts = [cell["cell"]]
-    for metric, kind in SHOWN.values():
-        values = _of(cell, metric, kind)
+    for metric in SHOWN:
+        values = _of(cell, *which_mean(metric))
         texts += [_spread(values), _number(values.get("untrained"))]
     return texts
 

@@ -1,13 +1,17 @@
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rich import box
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Column
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from vsearch.evaluation.comparing.paired_bootstrap import Difference
 from vsearch.evaluation.metrics import Estimate
 from vsearch.plain_text import in_markdown, on_terminal
+
+GAP = 2  # spaces between columns
 
 
 @dataclass(frozen=True)
@@ -24,12 +28,50 @@ class Table:
         return "\n".join([header, rule, *rows])
 
     def show(self, title: str, console: Console) -> None:
-        """Print the table."""
-        columns = [Column(name, overflow="fold") for name in self.header]
-        shown = RichTable(*columns, title=title, title_justify="left")
-        for row in self.rows:
-            shown.add_row(*[Text(on_terminal(cell)) for cell in row])
-        console.print(shown)
+        """Print the table, or its rows as lists where its words need more room than there is."""
+        rows = [[on_terminal(cell) for cell in row] for row in self.rows]
+        room = console.width - GAP * (len(self.header) - 1)
+        widths = column_widths([*zip(self.header, *rows, strict=True)], room)
+        console.print(Text(title, "italic"))
+        if widths is None:
+            self._show_lists(rows, console)
+            return
+        shown = RichTable(
+            box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0)
+        )
+        for name, width in zip(self.header, widths, strict=True):
+            shown.add_column(name, width=width)
+        for row in rows:
+            shown.add_row(*map(Text, row))
+        console.print(shown, "")
+
+    def _show_lists(self, rows: list[list[str]], console: Console) -> None:
+        for row in rows:
+            shown = RichTable.grid(padding=(0, GAP))
+            for name, cell in zip(self.header, row, strict=True):
+                shown.add_row(Text(name, "bold"), Text(cell))
+            console.print(shown, "")
+
+
+def column_widths(columns: Sequence[Sequence[str]], room: int) -> list[int] | None:
+    """Return how many characters wide each column may be, the widest ones narrowed.
+
+    Args:
+        columns: each column's cells.
+        room: characters that all may take together.
+
+    Returns:
+        None: there is no room for the longest word of each column.
+    """
+    widths = [max(map(cell_len, cells)) for cells in columns]
+    words = [" ".join(cells).split() for cells in columns]
+    longest_words = [max(map(cell_len, each), default=0) for each in words]
+    while sum(widths) > room:
+        wide = [n for n, width in enumerate(widths) if width > longest_words[n]]
+        if not wide:
+            return None
+        widths[max(wide, key=widths.__getitem__)] -= 1
+    return widths
 
 
 def _markdown_row(cells: list[str]) -> str:

@@ -8,6 +8,7 @@ from vsearch.evaluation.scoring import Scores
 from vsearch.plain_text import in_markdown
 from vsearch.reports.calibration_tables import reliability, sentences
 from vsearch.reports.index_tables import index_facts, index_sections
+from vsearch.reports.metric_names import metric_name
 from vsearch.reports.table import Table, interval
 
 MEANS = ("precision_at_1", "precision_at_1_chance", "precision_at_10", "map_at_r", "ndcg_at_10")
@@ -22,12 +23,12 @@ def headline(report: RunReport) -> Table:
         sides["untrained"] = metrics.untrained
 
     header = ["metric"]
-    rows = [[metric] for metric in metrics.trained]
+    rows = [[metric_name(metric)] for metric in metrics.trained]
     for kind in ("micro", "macro"):
         header += [f"{name} ({kind})" for name in (*sides, "chance")]
-        for row in rows:
-            row += [interval(getattr(found[row[0]], kind)) for found in sides.values()]
-            row.append(f"{getattr(metrics.chance[row[0]], kind):.3f}")
+        for metric, row in zip(metrics.trained, rows, strict=True):
+            row += [interval(getattr(found[metric], kind)) for found in sides.values()]
+            row.append(f"{getattr(metrics.chance[metric], kind):.3f}")
     return Table(header, rows)
 
 
@@ -36,7 +37,7 @@ def views(found: ViewsReport) -> Table:
     rows = []
     for metric, by in found.labels.items():
         values = map(interval, (by.one_view, by.one_view_queries, by.all_views))
-        rows.append([metric, *values, interval(by.gain, "+.3f")])
+        rows.append([metric_name(metric), *values, interval(by.gain, "+.3f")])
     return Table(["metric", "one view", "queries with one", "all views", "gain of all"], rows)
 
 
@@ -74,7 +75,12 @@ def tested(scores: Scores) -> Table:
     found = summarise(scores.model, scores.labels)
     chance = means(scores.chance, scores.labels)
     rows = [
-        [name, interval(one["micro"]), f"{chance[name]['micro']:.3f}", interval(one["macro"])]
+        [
+            metric_name(name),
+            interval(one["micro"]),
+            f"{chance[name]['micro']:.3f}",
+            interval(one["macro"]),
+        ]
         for name, one in found.items()
     ]
     return Table(["metric", "micro", "chance", "macro"], rows)
@@ -86,14 +92,14 @@ def per_class(report: RunReport) -> Table:
         [row["label"], str(row["queries"]), *(f"{row[name]:.3f}" for name in MEANS)]
         for row in report.per_class
     ]
-    return Table(["label", "queries", *MEANS], rows)
+    return Table(["label", "queries", *map(metric_name, MEANS)], rows)
 
 
 def axes(report: RunReport) -> Table:
     """Return a row for each further axis and metric, graded relevance last."""
     rows = []
     for axis, metrics in report.axis_metrics.items():
-        rows += [[axis, name, *_sides(found)] for name, found in metrics.items()]
+        rows += [[axis, metric_name(name), *_sides(found)] for name, found in metrics.items()]
     return Table(["axis", "metric", "trained", "untrained", "chance"], rows)
 
 
@@ -207,7 +213,8 @@ def brief(report: RunReport) -> Table:
         if metrics.untrained is not None:
             before = f"{metrics.untrained[metric].micro.value:.3f}"
         chance = f"{metrics.chance[metric].micro:.3f}"
-        rows.append([metric, interval(found.micro), before, chance, f"{found.macro.value:.3f}"])
+        macro = f"{found.macro.value:.3f}"
+        rows.append([metric_name(metric), interval(found.micro), before, chance, macro])
     return Table(["metric", "trained", "untrained", "chance", "trained, macro"], rows)
 
 
@@ -216,7 +223,8 @@ def brief_axes(report: RunReport) -> Table:
     table = axes(report)
     rows = []
     for row in table.rows:
-        if row[0] == "(graded)" or row[1] in (*BRIEF, JOINT.format(row[0])):
+        shown = map(metric_name, (*BRIEF, JOINT.format(row[0])))
+        if row[0] == "(graded)" or row[1] in shown:
             rows.append(row)
     return Table(table.header, rows)
 

@@ -1,6 +1,7 @@
 import io
 from pathlib import Path
 
+import pytest
 from adversarial.tables import ON_TERMINALS
 from planted import Catalog
 from rich.console import Console
@@ -52,5 +53,27 @@ def test_next_commands_fit_what_was_found(tmp_path):
     text = "\n".join(lines)
     assert f"data check '{catalog.folder / 'items.csv'}' --html check.html" in text
     assert "StratifiedSplit" in text
-    assert "on_bad_image skip" in text
     assert "--split" not in text
+
+
+@pytest.mark.parametrize(
+    ("catalog", "words"),
+    [
+        ("photos", "fit photos"),
+        ("my items.CSV", "fit 'my items.CSV'"),
+        ("own.yaml", "fit --config configs/triplet.yaml --config own.yaml"),
+    ],
+)
+def test_a_fit_is_proposed_where_nothing_stops_it(tmp_path, catalog, words):
+    made = Catalog(tmp_path / "catalog")
+    found = {**report(check(read_source(made.csv()), Limits())), "catalog": catalog}
+    assert closing(found)[-2:] == ["  train:", f"    python -m vsearch {words}"]
+    found["kinds"]["missing"]["findings"] = 1
+    assert not any(" fit " in line for line in closing(found))
+
+
+def test_a_run_is_fitted_again_as_its_config_says(tmp_path):
+    (tmp_path / "config.yaml").write_text("")
+    made = Catalog(tmp_path / "catalog")
+    found = {**report(check(read_source(made.csv()), Limits())), "catalog": str(tmp_path)}
+    assert closing(found)[-1].endswith(f"fit --config {tmp_path}/config.yaml")

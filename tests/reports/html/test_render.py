@@ -30,13 +30,13 @@ def test_numbers_as_people_read_them():
         "1.0",
     ]
     assert [percent(0.1234), percent(None)] == ["12.3 %", "-"]
-    names = ["precision_at_1", "map_at_r", "ndcg_at_10", "r_precision", "cmc_at_10"]
+    names = ["precision_at_1", "map_at_r", "ndcg_at_10", "r_precision", "cmc_at_10_macro"]
     assert [metric_name(name) for name in names] == [
         "precision@1",
         "MAP@R",
         "NDCG@10",
         "R-precision",
-        "cmc@10",
+        "cmc@10, macro",
     ]
 
 
