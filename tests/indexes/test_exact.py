@@ -1,3 +1,5 @@
+import json
+
 import faiss
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from indexes.test_prefix_bound import low_rank, near_copies
 from vsearch.indexes import exact
 from vsearch.indexes.exact import ExactIndex
 from vsearch.indexes.faiss import FaissIndex
+from vsearch.indexes.prefix_bound import Prefix, principal_axes, turned
 
 
 def clustered(n: int, dim: int, seed: int = 0) -> np.ndarray:
@@ -153,7 +156,7 @@ def test_after_add_and_remove_rows_are_those_of_the_table():
 
 def test_in_pieces(monkeypatch):
     vectors, queries = clustered(300, 32), clustered(10, 32, seed=1)
-    monkeypatch.setattr(exact, "CHUNK_BYTES", 4 * 300 * 3)
+    monkeypatch.setattr(exact, "TOGETHER", 3)
     same_hits(built(vectors), vectors, queries, 10)
 
 
@@ -185,27 +188,30 @@ def test_a_prefix_of_another_index_is_refused(tmp_path):
 
 
 def test_where_nothing_can_be_pruned_it_is_plain_flat_and_says_so(monkeypatch, caplog):
-    ticks = iter(range(10**9))
-    monkeypatch.setattr(
-        exact.time, "perf_counter", lambda: next(ticks)
-    )  # all equally fast: the first, plain Flat
+    flat_is_faster(monkeypatch, from_batch=1)
     index = built(unit(2500, 256), None)
     assert index.spec == "Flat"
     assert index.describe()["components"] == 0
     assert "no prefix prunes enough to pay" in caplog.text
 
 
-def test_what_is_fastest_is_chosen(monkeypatch):
+def flat_is_faster(monkeypatch, from_batch: int) -> None:
     monkeypatch.setattr(
-        ExactIndex,
-        "_single_ms",
-        lambda self, queries: (
-            9.0 if self._chosen_components == 0 else abs(self._chosen_components - 60)
-        ),
+        exact,
+        "_search_ms",
+        lambda index, queries: 2 - (isinstance(index, FaissIndex) and len(queries) >= from_batch),
     )
-    index = built(clustered(2500, 256), None)
-    assert index.spec == "Flat, exact by a prefix of 64 components"
-    assert 0 < index.describe()["compared_share"] < 1
+
+
+def test_levels_follow_from_how_many_vectors_they_leave(monkeypatch):
+    flat_is_faster(monkeypatch, from_batch=10**9)
+    narrow = built(low_rank(2500, 512), None)  # three directions hold nearly all
+    assert [level.components for level in narrow._levels] == [32]
+    in_60 = unit(2500, 60) @ unit(60, 512, seed=1)
+    wide = built(in_60 / np.linalg.norm(in_60, axis=1, keepdims=True), None)
+    assert wide._levels[-1].components == 64
+    assert wide.spec == "Flat, exact by a prefix of 64 components"
+    assert 0 < wide.describe()["compared_share"] < 1
 
 
 def test_larger_batches_go_to_plain_flat():
@@ -218,22 +224,43 @@ def test_larger_batches_go_to_plain_flat():
 
 @pytest.mark.parametrize("components", [None, 32])
 def test_an_opened_index_is_built_anew_as_a_new_one(components, monkeypatch, tmp_path):
-    monkeypatch.setattr(
-        ExactIndex,
-        "_single_ms",
-        lambda self, queries: (
-            9.0 if self._chosen_components == 0 else abs(self._chosen_components - 30)
-        ),
-    )
-    monkeypatch.setattr(
-        exact, "_search_ms", lambda index, queries: 1.0 if isinstance(index, FaissIndex) else 2.0
-    )
+    flat_is_faster(monkeypatch, from_batch=8)
     built(clustered(100, 256), components).save(tmp_path)
     opened = ExactIndex.open(tmp_path)
     assert opened.components == components
-    opened.build(clustered(2500, 256))
-    assert opened.spec == "Flat, exact by a prefix of 32 components"
+    vectors = clustered(2500, 256)
+    opened.build(vectors)
+    assert opened.describe() == built(vectors, components).describe()
+    assert opened.describe()["components"] == components or components is None
     assert opened.describe()["plain_flat_from_batch"] == 8
+
+
+def test_a_prefix_of_an_older_form_is_made_anew(tmp_path):
+    vectors = clustered(300, 32)
+    built(vectors).save(tmp_path)
+    settings = {"wanted": 4, "components": 4, "flat_from": float("inf"), "compared": 0.1}
+    with (tmp_path / "prefix.npz").open("wb") as file:
+        np.savez(
+            file,
+            settings=np.array(json.dumps(settings)),
+            basis=np.eye(32)[:, :4],
+            rows=np.zeros((6, 300), np.float32),
+        )
+    opened = ExactIndex.open(tmp_path)
+    assert opened.describe() == built(vectors).describe()
+    same_hits(opened, vectors, vectors[:5], 10)
+
+
+@pytest.mark.parametrize("make", [unit, clustered, low_rank, near_copies, copies, constant])
+def test_several_levels_find_the_same(make):
+    vectors, queries = make(500, 64), make(20, 64, seed=1)
+    index = built(vectors, 32)
+    whole = principal_axes(vectors, 32)
+    index._levels = [Prefix.of(vectors, turned(whole[:, :p])) for p in (2, 8, 32)]
+    for asked in (queries, queries[:1], vectors[:3]):
+        for k in (1, 10, 499):
+            same_hits(index, vectors, asked, k)
+            same_hits(index, vectors, asked, k, np.arange(500) % 3 > 0)
 
 
 def test_few_vectors_are_searched_plainly():

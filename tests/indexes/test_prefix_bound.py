@@ -2,7 +2,16 @@ import numpy as np
 import pytest
 from indexes.test_faiss import unit
 
-from vsearch.indexes.prefix_bound import Prefix, gamma, needed_for, principal_axes, projection_error
+from vsearch.indexes import prefix_bound
+from vsearch.indexes.prefix_bound import (
+    Codes,
+    Prefix,
+    departure,
+    farthest,
+    gamma,
+    principal_axes,
+    turned,
+)
 
 
 def low_rank(n: int, dim: int, seed: int = 0) -> np.ndarray:
@@ -25,62 +34,117 @@ def long(n: int, dim: int, seed: int = 0) -> np.ndarray:
     return unit(n, dim, seed) * np.random.default_rng(seed).uniform(0, 9, (n, 1)).astype(np.float32)
 
 
-def excess(prefix: Prefix, vectors: np.ndarray, queries: np.ndarray) -> np.ndarray:
-    """By how much the float32 bounds lie above the distances in float64, in units of the slack (q,
-    n): 1 at most.
-    """
-    asked = prefix.project(queries)
-    wide = queries.astype(np.float64)
-    bounds = (wide**2).sum(axis=1)[:, None] - 2.0 * (asked @ prefix.rows)
-    distances = ((wide[:, None] - vectors[None].astype(np.float64)) ** 2).sum(axis=2)
-    return (bounds - distances) / (2 * prefix.slack(asked)[:, None])
+def lowest(prefix: Prefix, codes: Codes) -> np.ndarray:
+    """The L2 distances that the codes allow for, at least (q, n): by loops, in whole numbers."""
+    bounds = np.empty((len(codes.numbers), len(prefix.codes)))
+    for q, query in enumerate(codes.numbers.astype(int).tolist()):
+        for n, vector in enumerate(prefix.codes.tolist()):
+            square = sum((a - b) ** 2 for a, b in zip(query, vector, strict=True))
+            bounds[q, n] = prefix.step * square**0.5 - codes.errors[q] - prefix.error
+    return bounds
+
+
+def true(queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """L2 distances in float64 (q, n)."""
+    wide = queries.astype(np.float64)[:, None] - vectors.astype(np.float64)
+    return np.linalg.norm(wide, axis=2)
 
 
 @pytest.mark.parametrize("make", [unit, low_rank, near_copies, long])
 @pytest.mark.parametrize(("dim", "p"), [(2, 1), (16, 4), (16, 16), (300, 32), (2048, 64)])
-def test_no_bound_lies_above_its_distance_by_more_than_the_slack(make, dim, p):
-    vectors, queries = make(100, dim), make(10, dim, seed=1)
-    prefix = Prefix.of(vectors, principal_axes(vectors, p))
-    for asked in (queries, vectors[:10], -vectors[:10]):
-        assert excess(prefix, vectors, asked).max() <= 1
-        assert excess(prefix.shortened(max(1, p // 2)), vectors, asked).max() <= 1
+def test_no_vector_seems_farther_than_it_is(make, dim, p):
+    vectors = make(60, dim)
+    queries = np.concatenate([make(5, dim, seed=1), vectors[:5], -vectors[:5], 2 * vectors[:2]])
+    prefix = Prefix.of(vectors, turned(principal_axes(vectors, p)))
+    codes = prefix.asked(queries)
+    distances = true(queries, vectors)
+    assert (lowest(prefix, codes) <= distances).all()
+
+    nearness = prefix.nearness(codes)
+    for n in range(len(vectors)):
+        assert (nearness[:, n] >= prefix.needed(codes, distances[:, n])).all()
 
 
-def test_axes_that_are_not_orthonormal_cost_slack_and_hide_nothing():
-    vectors = low_rank(100, 64)
-    bent = principal_axes(vectors, 8) * 1.01  # bounds by these alone are too high
+@pytest.mark.parametrize("make", [unit, low_rank, long])
+def test_vectors_that_the_codes_show_to_be_farther_are_left_out(make):
+    vectors, queries = make(60, 32), make(5, 32, seed=1)
+    prefix = Prefix.of(vectors, turned(principal_axes(vectors, 8)))
+    codes = prefix.asked(queries)
+    bounds = lowest(prefix, codes)
+    for distance in (0.1, 0.5, 1.0):
+        needed = prefix.needed(codes, np.full(5, distance))
+        left = prefix.nearness(codes) >= needed[:, None]
+        assert not left[bounds > distance + 4 * prefix.step].any()
+        assert left[bounds <= distance].all()
+
+
+def test_axes_that_are_not_orthonormal_hide_nothing(monkeypatch):
+    vectors = unit(100, 64)
+    bent = np.float32(1.1) * turned(principal_axes(vectors, 64))  # bounds by these are too high
+    asked = -vectors[:10]
     prefix = Prefix.of(vectors, bent)
-    assert prefix.eta > 0.02
-    assert excess(prefix, vectors, vectors[:10]).max() <= 1
-    assert excess(Prefix(bent, 0.0, Prefix.of(vectors, bent).rows), vectors, vectors[:10]).max() > 1
+    assert prefix.departure > 0.2
+    assert (lowest(prefix, prefix.asked(asked)) <= true(asked, vectors)).all()
+    monkeypatch.setattr(prefix_bound, "departure", lambda basis: 0.0)
+    prefix = Prefix.of(vectors, bent)
+    assert (lowest(prefix, prefix.asked(asked)) > true(asked, vectors)).any()
 
 
-def test_with_all_components_the_bound_is_the_distance():
-    vectors, queries = unit(50, 8), unit(5, 8, seed=1)
-    prefix = Prefix.of(vectors, principal_axes(vectors, 8))
-    assert np.abs(prefix.project(queries) @ prefix.rows - (queries @ vectors.T - 0.5)).max() < 1e-6
+def test_with_all_components_the_bound_is_nearly_the_distance():
+    vectors = unit(50, 8)
+    prefix = Prefix.of(vectors, turned(principal_axes(vectors, 8)))
+    bounds = lowest(prefix, prefix.asked(vectors))
+    assert np.abs(bounds - true(vectors, vectors)).max() < 0.06
 
 
 def test_by_hand():
-    vectors = np.array([[3, 0], [-3, 0], [0, 1], [0, -1]], np.float32)  # the first axis is x
-    query = np.array([[3, 4]], np.float32)
-    prefix = Prefix.of(vectors, principal_axes(vectors, 1))
-    bounds = 25 - 2 * (prefix.project(query) @ prefix.rows)
-    assert bounds[0] == pytest.approx(
-        [16, 36 + 16, 9 + 9, 9 + 9], abs=1e-4
-    )  # |y - y'|^2 + (r - r')^2; the last is 34
+    vectors = np.array([[0, 0, 7], [255, 0, 7], [0, 10, 7], [85, 20, 7]], np.float32)
+    prefix = Prefix.of(vectors, np.eye(3, 2, dtype=np.float32))
+    assert prefix.step == 1
+    assert prefix.codes.tolist() == [[0, 0], [255, 0], [0, 10], [85, 20]]
+    assert prefix.error < 1e-6
+    codes = prefix.asked(np.array([[100, 22.5, 0]], np.float32))
+    assert codes.numbers.tolist() == [[100, 22]]
+    assert codes.errors[0] == pytest.approx(0.5, abs=1e-3)
+    squares = 100**2 + 22**2 - 4 * prefix.nearness(codes)[0]
+    wanted = [100**2 + 22**2, 155**2 + 22**2, 100**2 + 12**2, 15**2 + 2**2]  # the last is 229
+    assert (squares <= wanted).all()
+    assert (squares > np.array(wanted) - 4).all()
+    assert (prefix.nearness(codes)[0] >= prefix.needed(codes, 15.0)).tolist() == [0, 0, 0, 1]
+    assert (prefix.nearness(codes)[0] >= prefix.needed(codes, 14.0)).sum() == 0
 
 
-def test_the_slack_is_small_beside_distances():
-    prefix = Prefix.of(unit(10, 512), principal_axes(unit(200, 512), 128))
-    assert 1e-6 < prefix.slack(prefix.project(unit(1, 512)))[0] < 2e-5
+def test_what_lies_outside_the_grid_is_coded_at_its_edge():
+    vectors = unit(50, 8)
+    prefix = Prefix.of(vectors, turned(principal_axes(vectors, 4)))
+    far = 3 * unit(5, 8, seed=1)
+    codes = prefix.asked(far)
+    assert codes.numbers.min() >= 0
+    assert codes.numbers.max() <= 254
+    assert codes.errors.min() > 10 * prefix.error
+    assert (lowest(prefix, codes) <= true(far, vectors)).all()
+    grown = prefix.appended(far)
+    assert grown.error > 10 * prefix.error
+    assert (lowest(grown, codes) <= true(far, np.concatenate([vectors, far]))).all()
+
+
+def test_in_blocks(monkeypatch):
+    vectors, queries = unit(50, 8), unit(5, 8, seed=1)
+    prefix = Prefix.of(vectors, turned(principal_axes(vectors, 4)))
+    codes = prefix.asked(queries)
+    whole = prefix.nearness(codes)
+    monkeypatch.setattr(prefix_bound, "BLOCK", 35)
+    monkeypatch.setattr(prefix_bound, "CHUNK", 7)
+    again = Prefix.of(vectors, prefix.basis)
+    assert np.array_equal(again.nearness(codes), whole)
+    assert again.error == pytest.approx(prefix.error)
 
 
 @pytest.mark.parametrize("make", [unit, low_rank, near_copies])
 def test_axes_are_orthonormal_and_the_first_ones(make):
     vectors = make(200, 32)
     axes = principal_axes(vectors, 3)
-    assert projection_error(axes) < 1e-12
+    assert departure(axes) < 1e-10
     exact = np.linalg.svd(vectors.astype(np.float64), full_matrices=False)[1][:3]
     assert np.linalg.norm(vectors @ axes) > 0.95 * np.linalg.norm(exact)
 
@@ -89,21 +153,33 @@ def test_axes_are_orthonormal_and_the_first_ones(make):
     "vectors", [np.ones((5, 8), np.float32), np.zeros((3, 8), np.float32), unit(1, 8)]
 )
 def test_fewer_directions_than_axes(vectors):
-    assert projection_error(principal_axes(vectors, 6)) < 1e-12
+    assert departure(principal_axes(vectors, 6)) < 1e-10
 
 
-def test_added_removed_and_shortened_are_as_if_made_so():
+def test_added_and_removed_are_as_if_made_so():
     vectors, more = unit(30, 16), unit(10, 16, seed=1)
-    axes = principal_axes(vectors, 8)
-    whole = Prefix.of(np.concatenate([vectors, more])[[0, 2, *range(4, 40)]], axes)
-    grown = Prefix.of(vectors, axes).appended(more).without(np.array([1, 3, 3]))
-    assert np.allclose(grown.rows, whole.rows, atol=1e-7)
+    prefix = Prefix.of(vectors, turned(principal_axes(vectors, 8)))
+    grown = prefix.appended(more).without(np.array([1, 3, 3]))
     kept = np.delete(np.concatenate([vectors, more]), [1, 3], axis=0)
-    short = Prefix.of(kept, axes[:, :3])
-    assert np.allclose(whole.shortened(3).rows, short.rows, atol=1e-6)
+    assert np.array_equal(grown.codes, prefix.appended(kept).codes[30:])
+    assert grown.error == prefix.appended(more).error >= prefix.error
+    assert np.array_equal(
+        grown.nearness(prefix.asked(more), at=np.array([2, 30])),
+        grown.nearness(prefix.asked(more))[:, [2, 30]],
+    )
+    asked = prefix.asked(more)
+    assert grown.nearness(asked).shape == (10, 38)
 
 
-def test_the_needed_for_a_distance_is_rounded_down_and_widens_with_the_limit():
-    assert float(needed_for(0.5, 1.0, 2048, 1e-5)) <= 0.25 - 1e-5 - 0.5 * gamma(2050, 2.0**-24) / 2
-    assert needed_for(0.5, 1.0, 2048, 1e-5) > needed_for(0.6, 1.0, 2048, 1e-5) > 0.19
-    assert needed_for(np.inf, 1.0, 2048, 1e-5) == -np.inf
+def test_turned_axes_span_the_same_space():
+    axes = principal_axes(low_rank(100, 32), 4)
+    again = turned(axes)
+    assert departure(again) < 1e-5
+    assert np.allclose(again @ again.T, axes @ axes.T, atol=1e-6)
+
+
+@pytest.mark.parametrize("square", [0.0, 0.25, 1.0])
+def test_computed_distances_are_widened_by_their_rounding(square):
+    distance = farthest(square, 2048)
+    assert square**0.5 * (1 + 0.49 * gamma(2050, 2.0**-24)) < distance
+    assert distance == pytest.approx(square**0.5, rel=2050 * 2.0**-24)

@@ -1,10 +1,11 @@
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any, Self
@@ -17,17 +18,21 @@ import threadpoolctl
 from vsearch.indexes.base import Index
 from vsearch.indexes.exhaustive import Hits
 from vsearch.indexes.faiss import FaissIndex
-from vsearch.indexes.prefix_bound import Prefix, needed_for, principal_axes, projection_error
+from vsearch.indexes.prefix_bound import Codes, Prefix, farthest, principal_axes, turned
 
 FILE = "prefix.npz"
-COMPONENTS = (32, 64, 96, 128, 192, 256)  # tried at build time
-BATCHES = (8, 32, 128)  # tried at build time, against plain Flat
+ARRAYS = ("basis", "low", "codes")  # that a level has in it
+COMPONENTS = (32, 64, 96, 128, 192, 256, 384, 512)  # tried at build time
+SCATTERED = 4  # how much longer it takes to read what lies here and there
+BATCHES = (1, 8, 32, 128)  # tried at build time, against plain Flat
+ROUNDS = 5
 SAMPLE = 8192  # vectors that the principal axes are computed from
 TRIALS = 32  # searches that choose
 TRIAL_K = 11  # the first hit of an indexed vector is itself, so 11 for the tenth
 FEW = 2_000  # vectors below which nothing is gained
-FIRST = 64  # vectors, beside the k of the highest possible similarity, that are compared first
-CHUNK_BYTES = 4 << 20  # of highest similarities held at once: what stays in a cache
+FIRST = 8  # vectors, beside k, that seem nearest and are compared to limit the others
+TOGETHER = 32  # queries that one pass over the codes serves
+SEVERAL = 8  # queries from which on a pass over the finest codes takes less than their choice
 NEVER = float("inf")
 logger = logging.getLogger(__name__)
 
@@ -44,20 +49,20 @@ class Nearest:
 class ExactIndex(Index):
     """The same hits as FAISS's IndexFlatL2, up to ties within rounding, for a fraction of the work.
 
-    From a vector's first principal components and the length of the rest follows the highest
-    similarity to a query that it can have, rounding included (`prefix_bound`). A search compares
-    the few vectors that can be the most similar. The k-th smallest of their distances is the limit:
-    every other vector that can be as near is compared too. Where that doesn't pay, the index is
-    plain Flat.
+    First principal components in 8 bits say how far a vector is from a query at least, rounding
+    included (`prefix_bound`). Those that seem nearest are compared in full: the k-th smallest of
+    their distances is a limit, and every vector that can be as near is compared too. Single queries
+    are answered by levels: few components of all vectors, more of those that are left. Where that
+    doesn't pay, the index is plain Flat.
 
     Args:
-        components: how many; 0: plain Flat; None: what is fastest for a sample of the vectors,
-            tried at build time. From which batch size on plain Flat is faster is always tried.
-        threads: of FAISS and of NumPy's BLAS; None: as many as they would take.
+        components: of the finest level; 0: plain Flat; None: what should read the fewest bytes for
+            a sample of the vectors. From which batch size on plain Flat is faster is tried.
+        threads: of FAISS, ONNX Runtime and NumPy's BLAS; None: as many as they would take.
     """
 
     exact = True
-    _prefix: Prefix | None
+    _levels: list[Prefix]  # the coarsest first
 
     def __init__(self, components: int | None = None, threads: int | None = None) -> None:
         if components is not None and components < 0:
@@ -67,7 +72,7 @@ class ExactIndex(Index):
         self.components = components
         self.threads = threads
         self._flat = FaissIndex("Flat", threads=threads)
-        self._forget_prefix()
+        self._forget_levels()
 
     @property
     def spec(self) -> str:  # type: ignore[override]
@@ -78,26 +83,25 @@ class ExactIndex(Index):
     def build(self, embeddings: np.ndarray) -> None:
         """See `Index`."""
         self._flat.build(embeddings)
-        self._build_prefix()
+        self._build_levels()
 
     def add(self, embeddings: np.ndarray) -> None:
         """Append vectors, projected on the axes that there are."""
         self._flat.add(embeddings)
-        if self._prefix is not None:
-            with self._blas_threads():
-                self._prefix = self._prefix.appended(np.asarray(embeddings, dtype=np.float32))
+        vectors = np.asarray(embeddings, dtype=np.float32)
+        with self._blas_threads():
+            self._levels = [level.appended(vectors) for level in self._levels]
 
     def remove(self, positions: np.ndarray) -> None:
         """See `Index`."""
         self._flat.remove(positions)
-        if self._prefix is not None:
-            self._prefix = self._prefix.without(positions)
+        self._levels = [level.without(positions) for level in self._levels]
 
     def search(self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None) -> Hits:
         """See `Index`; of equal distances the first position wins."""
         asked = np.ascontiguousarray(queries, dtype=np.float32)
         k = min(k, len(self) if allowed is None else int(allowed.sum()))
-        plain = self._prefix is None or k < 1 or len(asked) >= self._flat_from
+        plain = not self._levels or k < 1 or len(asked) >= self._flat_from
         if plain or not np.isfinite(asked).all():
             return self._flat.search(asked, k, allowed)
 
@@ -117,17 +121,18 @@ class ExactIndex(Index):
     def save(self, folder: Path) -> list[str]:
         """Write index.faiss, a flat index of plain FAISS, and prefix.npz, which follows from it."""
         names = self._flat.save(folder)
+        arrays: dict[str, Any] = {}
+        for number, level in enumerate(self._levels):
+            arrays |= {f"{name}_{number}": getattr(level, name) for name in ARRAYS}
         settings = {
             "wanted": self.components,
             "components": self._chosen_components,
             "flat_from": self._flat_from,
             "compared": self._compared_share,
+            "levels": [{"step": level.step, "error": level.error} for level in self._levels],
         }
-        arrays = {"settings": np.array(json.dumps(settings))}
-        if self._prefix is not None:
-            arrays |= {"basis": self._prefix.basis, "rows": self._prefix.rows}
         with (folder / FILE).open("wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
+            np.savez(file, settings=np.array(json.dumps(settings)), **arrays)
         return [*names, FILE]
 
     @classmethod
@@ -139,10 +144,10 @@ class ExactIndex(Index):
         if not isinstance(faiss.downcast_index(opened._flat.built), faiss.IndexFlat):
             raise ValueError(f"not an exact index: {opened._flat.spec}")
         if not (folder / FILE).is_file():
-            opened._build_prefix()
+            opened._build_levels()
             return opened
         try:
-            opened._read_prefix(folder / FILE)
+            opened._read_levels(folder / FILE)
         except (KeyError, TypeError, ValueError, BadZipFile, EOFError) as error:
             raise ValueError(f"{FILE} is not the prefix of index.faiss: {error}") from error
         return opened
@@ -163,49 +168,51 @@ class ExactIndex(Index):
         self, queries: np.ndarray, k: int, among: np.ndarray | None
     ) -> Iterator[Nearest]:
         """Yield each query's k nearest vectors, of those at int64 (m,) positions, or of all."""
-        assert self._prefix is not None
-        size = max(1, CHUNK_BYTES // (4 * len(self)))
-        for start in range(0, len(queries), size):
-            chunk = queries[start : start + size]
-            projected = self._prefix.project(chunk)
-            highest = projected @ self._prefix.rows
-            slacks = self._prefix.slack(projected)
-            for query, its_highest, slack in zip(chunk, highest, slacks, strict=True):
-                yield self._nearest(query, its_highest, slack, k, among)
+        levels = self._levels if len(queries) < SEVERAL else self._levels[-1:]
+        for start in range(0, len(queries), TOGETHER):
+            part = queries[start : start + TOGETHER]
+            codes = levels[0].asked(part)
+            nearness = levels[0].nearness(codes, threads=self.threads)
+            for row, query in enumerate(part):
+                yield self._nearest(query, k, levels, codes[row], nearness[row], among)
 
     def _nearest(
         self,
         query: np.ndarray,
-        highest: np.ndarray,
-        slack: float,
         k: int,
-        among: np.ndarray | None,
+        levels: Sequence[Prefix],
+        code: Codes,
+        nearness: np.ndarray,
+        positions: np.ndarray | None,
     ) -> Nearest:
-        """Compare a query (dim,) with as few vectors as the `highest` (n,) similarities allow.
+        """Compare a query (dim,) in full with those vectors that no level leaves out.
 
-        `slack`: by how much rounding may have lowered these.
+        Args:
+            query: float32 (dim,).
+            k: hits; at most as many as there are positions.
+            levels: the coarsest first.
+            code: the query's, by the first level.
+            nearness: of all vectors, by the first level, int32 (n,).
+            positions: rising int64 (m,), of the vectors that may be found; None: all.
         """
-        if among is not None:
-            highest = highest[among]
+        if positions is not None:
+            nearness = nearness[positions]
+        limit = np.inf
+        for level in levels:
+            if level is not levels[0]:
+                code = level.asked(query[None])
+                nearness = level.nearness(code, positions, self.threads)[0]
 
-        # The vectors that can be the most similar come first
-        place = len(highest) - k - FIRST
-        bar = np.partition(highest, place)[place] if place > 0 else -np.inf
-        first = np.flatnonzero(highest >= bar)
-        first_distances = self._distances(query, first if among is None else among[first])
+            # The k-th of those that seem nearest is no nearer than the k-th of all
+            first = _largest(nearness, k + FIRST)
+            distances_l2sq = self._distances(query, _at(first, positions))
+            limit = min(limit, float(np.partition(distances_l2sq, k - 1)[k - 1]))
+            needed = level.needed(code, farthest(limit, len(query)))[0]
+            positions = _at(np.flatnonzero(nearness >= needed), positions)
 
-        # The others count if they can be as near as the k-th of those first ones
-        limit = float(np.partition(first_distances, k - 1)[k - 1])
-        wide = query.astype(np.float64)
-        needed = needed_for(limit, float(wide @ wide), len(wide), slack)
-        others = np.flatnonzero((highest >= needed) & (highest < bar))
-        other_distances = self._distances(query, others if among is None else among[others])
-
-        positions = np.concatenate([first, others])
-        if among is not None:
-            positions = among[positions]
-        distances_l2sq = np.concatenate([first_distances, other_distances])
-        best = np.lexsort((positions, distances_l2sq))[:k]
+        assert positions is not None
+        distances_l2sq = self._distances(query, positions)
+        best = np.argsort(distances_l2sq, kind="stable")[:k]
         scores = np.clip(1 - distances_l2sq[best] / 2, -1, 1)
         return Nearest(scores, positions[best], compared=len(positions))
 
@@ -224,94 +231,110 @@ class ExactIndex(Index):
 
     @property
     def _chosen_components(self) -> int:
-        return 0 if self._prefix is None else self._prefix.components
+        return self._levels[-1].components if self._levels else 0
 
-    def _forget_prefix(self) -> None:
-        self._prefix = None
+    def _forget_levels(self) -> None:
+        self._levels = []
         self._flat_from = NEVER  # the batch size from which plain Flat is faster
         self._compared_share = 1.0
 
-    def _build_prefix(self) -> None:
-        """Choose how many components, and project the flat index's vectors on them."""
-        self._forget_prefix()
+    def _build_levels(self) -> None:
+        """Choose how many components, and code the flat index's vectors."""
+        self._forget_levels()
         vectors = self._flat_vectors()
         n, dim = vectors.shape
         if self.components is not None:
-            tried = [min(self.components, dim)] if self.components else []
+            tried = sorted({max(1, min(self.components, dim) // 4), min(self.components, dim)})
         else:
-            tried = [p for p in COMPONENTS if 2 * p <= dim] if n >= FEW else []
-        if not tried:
+            tried = [p for p in COMPONENTS if 2 * p <= dim]
+        if self.components == 0 or (self.components is None and n < FEW) or not tried:
             logger.info("ExactIndex: plain Flat, of %d vectors of %d dimensions.", n, dim)
             return
 
         drawn = np.random.default_rng(0).permutation(n)
         queries = vectors[drawn[-TRIALS:]]  # of a large gallery, the axes don't know them
         with self._blas_threads():
-            axes = principal_axes(vectors[np.sort(drawn[:SAMPLE])], max(tried))
-            self._prefix = Prefix.of(vectors, axes)
-            if self.components is None:
-                self._keep_fastest(tried, queries)
-            if self._prefix is not None:
-                self._flat_from = self._find_crossing(queries) if n >= FEW else NEVER
-                each = self._search_each(queries, min(TRIAL_K, n), among=None)
-                self._compared_share = float(median(one.compared for one in each)) / n
+            bases = self._cheapest(tried, vectors[np.sort(drawn[:SAMPLE])], queries)
+            self._levels = [Prefix.of(vectors, basis) for basis in bases]
+            self._flat_from = self._find_crossing(queries) if n >= FEW else NEVER
+            each = self._search_each(queries, min(TRIAL_K, n), among=None)
+            self._compared_share = float(median(one.compared for one in each)) / n
+        if self.components is None and self._flat_from == 1:
+            logger.warning("ExactIndex: no prefix prunes enough to pay: plain Flat.")
+            self._forget_levels()
+        logger.info("ExactIndex: %s.", self.spec)
 
-    def _keep_fastest(self, tried: list[int], queries: np.ndarray) -> None:
-        """Shorten the prefix to what is fastest for single queries, or drop it if Flat is."""
-        assert self._prefix is not None
-        whole = self._prefix
-        self._prefix = None
-        best = None
-        times_ms = {0: self._single_ms(queries)}
-        for p in tried:
-            self._prefix = whole.shortened(p)
-            times_ms[p] = self._single_ms(queries)
-            if times_ms[p] == min(times_ms.values()) < times_ms[0]:
-                best = self._prefix
-        self._prefix = best
+    def _cheapest(
+        self, tried: list[int], sample: np.ndarray, queries: np.ndarray
+    ) -> list[np.ndarray]:
+        """Return the axes of the levels with which a single search should read the fewest bytes.
 
-        shown = ", ".join(f"{p}: {ms:.2f}" for p, ms in times_ms.items())
-        if best is None:
-            logger.warning("ExactIndex: no prefix prunes enough to pay (ms a search: %s).", shown)
-        else:
-            logger.info("ExactIndex: %d components (ms a search: %s).", best.components, shown)
+        How many vectors a level leaves is seen from a sample (m, dim), with the distances at which
+        queries (q, dim) have their tenth hit among all.
+        """
+        n = len(self)
+        dim = sample.shape[1]
+        axes = principal_axes(sample, tried[-1])
+        scores, _ = self._flat.search(queries, TRIAL_K)
+        distances = np.sqrt(np.maximum(0, 2 - 2 * scores[:, -1]))
+        bases = {p: turned(axes[:, :p]) for p in tried}
+        left = {}
+        for p, basis in bases.items():
+            level = Prefix.of(sample, basis)
+            codes = level.asked(queries)
+            seen = level.nearness(codes, threads=self.threads)
+            left[p] = n * float((seen >= level.needed(codes, distances)[:, None]).mean())
+
+        def bytes_read(levels: Iterable[int]) -> float:
+            coarse, fine = levels
+            projecting = 4 * dim * (fine if coarse == fine else coarse + fine)
+            chosen = 0 if coarse == fine else left[coarse] * fine
+            return n * coarse + projecting + SCATTERED * (chosen + left[fine] * 4 * dim)
+
+        fines = tried[-1:] if self.components else tried
+        pairs = [pair for pair in product(tried, fines) if pair[0] <= pair[1]]
+        return [bases[p] for p in sorted(set(min(pairs, key=bytes_read)))]
 
     def _find_crossing(self, queries: np.ndarray) -> float:
         """Return the batch size from which plain Flat is faster."""
         for size in BATCHES:
-            batch = np.resize(queries, (size, queries.shape[1]))
-            with_prefix_ms = _search_ms(self, batch)
-            if _search_ms(self._flat, batch) < with_prefix_ms:
+            batches = np.resize(queries, (ROUNDS, size, queries.shape[1]))
+            with_prefix_ms = median(_search_ms(self, batch) for batch in batches)
+            if median(_search_ms(self._flat, batch) for batch in batches) < with_prefix_ms:
                 return size
         return NEVER
 
-    def _single_ms(self, queries: np.ndarray) -> float:
-        self.search(queries[:1], TRIAL_K)
-        return median(_search_ms(self, query[None]) for query in queries)
+    def _read_levels(self, path: Path) -> None:
+        """Take the prefix from its file, if some of its codes fit the flat index's vectors.
 
-    def _read_prefix(self, path: Path) -> None:
-        """Take the prefix from its file, if some of its rows fit the flat index's vectors."""
+        A file of another form has it made anew.
+        """
         with np.load(path) as stored:
             settings = json.loads(str(stored["settings"]))
             self.components = settings.get("wanted")
+            if settings["components"] and "levels" not in settings:
+                self._build_levels()
+                return
             self._flat_from = settings["flat_from"]
             self._compared_share = settings["compared"]
             if not settings["components"]:
                 return
-            basis = stored["basis"]
-            prefix = Prefix(basis, projection_error(basis), stored["rows"])
+            levels = []
+            for number, level in enumerate(settings["levels"]):
+                arrays = [stored[f"{name}_{number}"] for name in ARRAYS]
+                levels.append(Prefix(*arrays, **level))
 
         vectors = self._flat_vectors()
         n, dim = vectors.shape
-        if prefix.rows.shape[1] != n or len(basis) != dim:
-            held = f"{prefix.rows.shape[1]} vectors of {len(basis)} dimensions"
-            raise ValueError(f"it holds {held}, not {n} of {dim}")
-
         probe = np.linspace(0, n - 1, 16, dtype=int)
-        wanted = Prefix.of(vectors[probe], basis).rows
-        if not np.allclose(wanted, prefix.rows[:, probe], atol=1e-6):
-            raise ValueError("it holds other vectors")
-        self._prefix = prefix
+        for level in levels:
+            if len(level.codes) != n or len(level.basis) != dim:
+                held = f"{len(level.codes)} vectors of {len(level.basis)} dimensions"
+                raise ValueError(f"it holds {held}, not {n} of {dim}")
+            coded = level.appended(vectors[probe]).codes[n:]
+            if np.abs(coded.astype(int) - level.codes[probe]).max() > 1:
+                raise ValueError("it holds other vectors")
+        self._levels = levels
 
     def _flat_vectors(self) -> np.ndarray:
         """Return the flat index's own vectors, not a copy."""
@@ -331,6 +354,18 @@ class ExactIndex(Index):
 @cache
 def _blas() -> threadpoolctl.ThreadpoolController:
     return threadpoolctl.ThreadpoolController().select(user_api="blas")
+
+
+def _at(chosen: np.ndarray, positions: np.ndarray | None) -> np.ndarray:
+    return chosen if positions is None else positions[chosen]
+
+
+def _largest(numbers: np.ndarray, k: int) -> np.ndarray:
+    """Return the positions (k,) of the largest of numbers (n,), or all (n,)."""
+    place = len(numbers) - k
+    if place <= 0:
+        return np.arange(len(numbers))
+    return np.flatnonzero(numbers >= np.partition(numbers, place)[place])[:k]
 
 
 def _search_ms(index: Index, queries: np.ndarray) -> float:

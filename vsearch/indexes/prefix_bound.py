@@ -1,118 +1,163 @@
-"""A lower bound on squared L2 distances from a few principal components and the length of the rest.
+"""A lower bound on L2 distances, from a few principal components in 8 bits.
 
-Let Q (dim, p) have orthonormal columns, Y(v) = Q'v and R(v) = sqrt(|v|^2 - |Y(v)|^2), the length of
-what Q leaves out. Cauchy-Schwarz on the rests gives q.x <= Y(q).Y(x) + R(q) R(x), hence
+Let Q (dim, p) have orthonormal columns and y(v) = Q'v. A projection shortens, so |y(q) - y(x)| <=
+|q - x|. A code c(v) of p integers stands for low + step c(v), a point within t(v) of y(v). By the
+triangle inequality,
 
-    |q - x|^2 >= |q|^2 - 2 s(q, x),   s(q, x) = Y(q).Y(x) + R(q) R(x) - |x|^2 / 2 = a(q).a(x),
+    step |c(q) - c(x)| <= |q - x| + t(q) + t(x).
 
-with a(q) = [Y(q), R(q), 1] and a(x) = [Y(x), R(x), -|x|^2 / 2]: one product of p + 2 numbers a
-vector. For any vectors, not only those of unit length, it is the same as |q - x|^2 >= |Y(q) -
-Y(x)|^2 + (R(q) - R(x))^2.
+Codes of vectors are from 0 to 255. Those of queries are even: 2 w + 128, with w from -64 to 63.
+Products of integers have no rounding, so that
+
+    |c(q) - c(x)|^2 = |c(q)|^2 - 4 (w.c(x) - own(x)),   own(x) = (|c(x)|^2 - 256 sum(c(x))) / 4,
+
+but for rounding own(x) down, by which a vector can only seem nearer. w.c(x) - own(x) is what the
+code calls a vector's nearness.
 
 What rounding can do (n operations of unit roundoff u: g_n(u) = n u / (1 - n u); Higham, Accuracy
-and Stability of Numerical Algorithms, ch. 3; u = 2^-24 in float32, 2^-53 in float64; true for any
-order of summation, and with FMA):
+and Stability of Numerical Algorithms, ch. 3; true for any order of summation, and with FMA; u =
+2^-24 in float32, in which queries are projected, and 2^-53 in float64, as for vectors):
 
-1. B, the basis in float64, is not quite orthonormal. With e = |B'B - I|, its polar factor Q has |B
-   - Q| <= e (every singular value t has |t - 1| <= |t^2 - 1|). A projection computed in float64 is
-   off by at most eta |v|, eta = sqrt(p) g_dim(2^-53) + e; e is measured, its own rounding of at
-   most p g_dim(2^-53) added.
-2. The computed |v|^2 - |y|^2 is below R^2 by at most (2 eta + eta^2 + g_dim + g_p (1 + eta)^2 + 4u)
-   |v|^2, the root's own rounding included, which is below 8 eta |v|^2. That is added before the
-   root: no r is below its R, and as they are >= 0, no product r r below R R.
-3. Products of y are off by at most (2 eta + eta^2) |q| |x|, and |x|^2 / 2 by g_dim |x|^2 / 2:
-   together by less than 3 eta |a(q)| |a(x)|, as |a(v)| >= |v|, |a(q)| >= 1 and |a(x)| >= |x|^2 / 2.
-4. Rounding a(q) and a(x) to float32, shortening a prefix and the float32 product of p + 2 terms
-   multiply every term by 1 + g_{p+8}(2^-24) at most; the terms' sizes add up to |a(q)| |a(x)| at
-   most (Cauchy-Schwarz again).
-
-So the computed s is at most `slack` = (g_{p+8}(2^-24) + 3 eta) |a(q)| max |a(x)| below the s that
-the bound needs.
+1. B, the basis, is not quite orthonormal. With e = |B'B - I|, its polar factor Q has |B - Q| <= e
+   (every singular value t has |t - 1| <= |t^2 - 1|). e is measured in float64; its own rounding of
+   at most p g_dim(2^-53) is added.
+2. A computed projection is off by at most eta |v|, eta = sqrt(p) (1 + e) g_dim(u) + e, as the
+   columns of B are no longer than 1 + e. That is added to t(v).
+3. t(v), a norm of p differences, is computed in float64 from numbers no larger than |y(v)| and the
+   grid's |low| and 256 step sqrt(p): 2^-40 of these is more than it is off, and is added.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
 import numpy as np
 
+from vsearch.indexes.integer_products import products
+
 CHUNK = 4096  # vectors that are in float64 at a time
+BLOCK = 262_144  # products at a time: they stay in a cache
+MORE = 2.0**-40  # than a few thousand operations in float64 are off
 TINY = 1e-30  # more than underflow can take away
 
 
 @dataclass(frozen=True)
-class Prefix:
-    """The vectors' a(x), and what it takes to make a(q) for a query."""
+class Codes:
+    """Codes of vectors or queries."""
 
-    basis: np.ndarray  # float64 (dim, p), orthonormal columns
-    eta: float  # how far a projection may be off; see above
-    # float32 (p + 2, n): y, r and -|x|^2 / 2; a product with one query reads columns fastest
-    rows: np.ndarray
+    numbers: np.ndarray  # whole float64 (m, p)
+    errors: np.ndarray  # t, float64 (m,)
+
+    def __getitem__(self, row: int) -> "Codes":
+        return Codes(self.numbers[row, None], self.errors[row, None])
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """The vectors' codes, and what it takes to make those of queries."""
+
+    basis: np.ndarray  # float32 (dim, p), orthonormal columns
+    low: np.ndarray  # float64 (p,)
+    codes: np.ndarray  # uint8 (n, p)
+    step: float
+    error: float  # max t(x)
 
     @classmethod
     def of(cls, vectors: np.ndarray, basis: np.ndarray) -> Self:
-        """Project float32 (n, dim) vectors on float64 (dim, p) axes."""
-        eta = projection_error(basis)
-        rows = np.empty((basis.shape[1] + 2, len(vectors)), dtype=np.float32)
-        for start in range(0, len(vectors), CHUNK):
-            split = _split(vectors[start : start + CHUNK], basis, eta)
-            rows[:, start : start + CHUNK] = np.vstack([split.y.T, split.r, -split.squares / 2])
-        return cls(basis, eta, rows)
+        """Code float32 (n, dim) vectors on float32 (dim, p) axes, by a grid that holds them all."""
+        low = np.full(basis.shape[1], np.inf)
+        high = -low
+        for _, y in _projected(vectors, basis):
+            low = np.minimum(low, y.min(axis=0))
+            high = np.maximum(high, y.max(axis=0))
+        step = max(TINY, float((high - low).max()) / 255)
+        empty = np.empty((0, len(low)), dtype=np.uint8)
+        return cls(basis, low, empty, step, 0.0).appended(vectors)
 
     @property
     def components(self) -> int:
         """How many axes there are."""
         return self.basis.shape[1]
 
-    def appended(self, vectors: np.ndarray) -> "Prefix":
-        """Return the prefix with float32 (m, dim) vectors behind, on the same axes."""
-        more = Prefix.of(vectors, self.basis).rows
-        return Prefix(self.basis, self.eta, np.hstack([self.rows, more]))
-
-    def without(self, positions: np.ndarray) -> "Prefix":
-        """Return the prefix without the vectors at int (m,) positions."""
-        return Prefix(self.basis, self.eta, np.delete(self.rows, positions, axis=1))
-
-    def shortened(self, components: int) -> "Prefix":
-        """Return the prefix on the first axes alone: what the others held goes into r."""
-        dropped = np.square(self.rows[components:-1], dtype=np.float64).sum(axis=0)
-        r = np.sqrt(dropped).astype(np.float32)
-        rows = np.vstack([self.rows[:components], r, self.rows[-1]])
-        return Prefix(np.ascontiguousarray(self.basis[:, :components]), self.eta, rows)
-
-    def project(self, queries: np.ndarray) -> np.ndarray:
-        """Return a(q) of float32 (q, dim) queries, float32 (q, p + 2)."""
-        split = _split(queries, self.basis, self.eta)
-        return np.column_stack([split.y, split.r, np.ones(len(queries))]).astype(np.float32)
+    @cached_property
+    def own(self) -> np.ndarray:
+        """own(x), rounded down: int32 (n,)."""
+        own = np.empty(len(self.codes), dtype=np.int32)
+        for start in range(0, len(own), CHUNK):
+            codes = self.codes[start : start + CHUNK].astype(np.int32)
+            own[start : start + CHUNK] = (codes * (codes - 256)).sum(axis=1) >> 2
+        return own
 
     @cached_property
-    def longest(self) -> float:
-        """Max |a(x)|, or a little more."""
-        return 1.001 * float(np.sqrt(np.einsum("pn,pn->n", self.rows, self.rows).max(initial=0.0)))
+    def reach(self) -> float:
+        """The largest numbers of the grid, as the length of a vector of these."""
+        return float(np.linalg.norm(self.low) + 256 * self.step * self.components**0.5)
 
-    def slack(self, projected: np.ndarray) -> np.ndarray:
-        """Return float64 (q,): by how much a float32 product of a(q) and `rows` may be too low."""
-        share = gamma(len(self.rows) + 6, 2.0**-24) + 3 * self.eta
-        lengths = np.linalg.norm(projected.astype(np.float64), axis=1)
-        return 1.001 * share * self.longest * lengths + TINY
+    @cached_property
+    def departure(self) -> float:
+        """How far the basis may be from orthonormal axes, as |B - Q|."""
+        return departure(self.basis)
+
+    def appended(self, vectors: np.ndarray) -> Self:
+        """Return the prefix with float32 (m, dim) vectors behind, on the same axes and grid."""
+        codes = np.empty((len(vectors), self.components), dtype=np.uint8)
+        error = self.error
+        for here, y in _projected(vectors, self.basis):
+            made = self._coded(vectors[here], y, 1, 2.0**-53)
+            codes[here] = made.numbers
+            error = max(error, float(made.errors.max()))
+        return replace(self, codes=np.concatenate([self.codes, codes]), error=error)
+
+    def without(self, positions: np.ndarray) -> Self:
+        """Return the prefix without the vectors at int (m,) positions."""
+        return replace(self, codes=np.delete(self.codes, positions, axis=0))
+
+    def asked(self, queries: np.ndarray) -> Codes:
+        """Return the codes of float32 (q, dim) queries."""
+        y = (queries @ self.basis).astype(np.float64)
+        return self._coded(queries, y, 2, 2.0**-24)
+
+    def nearness(
+        self, queries: Codes, at: np.ndarray | None = None, threads: int | None = None
+    ) -> np.ndarray:
+        """Return that of the vectors at int (m,) positions, or of all, to queries: int32 (q, m)."""
+        w = (queries.numbers / 2 - 64).astype(np.int8).T
+        if at is not None:
+            return products(self.codes.take(at, axis=0), w, threads).T - self.own[at]
+        found = np.empty((len(queries.numbers), len(self.codes)), dtype=np.int32)
+        size = BLOCK // len(found)
+        for start in range(0, len(self.codes), size):
+            here = slice(start, start + size)
+            of_these = products(self.codes[here], w, threads)
+            np.subtract(of_these.T, self.own[here], out=found[:, here])
+        return found
+
+    def needed(self, queries: Codes, distances: np.ndarray | float) -> np.ndarray:
+        """Return the least nearness, int32 (q,), of vectors within L2 distances (q,) of queries."""
+        apart = (distances + queries.errors + self.error) / self.step
+        squares = np.square(queries.numbers).sum(axis=1)  # exact
+        least = (squares - (1 + MORE) * apart**2) / 4 - 1
+        return np.maximum(least, np.iinfo(np.int32).min).astype(np.int32)
+
+    def _coded(self, vectors: np.ndarray, y: np.ndarray, multiple: int, u: float) -> Codes:
+        """Return codes of vectors (m, dim) that have projections y (m, p) of unit roundoff u."""
+        numbers = np.rint((y - self.low) / (multiple * self.step))
+        numbers = multiple * np.clip(numbers, 0, 256 // multiple - 1)
+        errors = np.linalg.norm(y - self.low - self.step * numbers, axis=1)
+        dim, p = self.basis.shape
+        eta = p**0.5 * (1 + self.departure) * gamma(dim, u) + self.departure
+        lengths = 1.01 * np.linalg.norm(vectors, axis=1)
+        return Codes(numbers, errors + eta * lengths + MORE * (lengths + self.reach))
 
 
-def needed_for(distance_l2sq: float, square: float, dim: int, slack: float) -> np.float32:
-    """Return the computed s below which no vector is as near as a given distance, rounded down.
+def farthest(distance_l2sq: float, dim: int) -> float:
+    """Return the largest L2 distance of (dim,) vectors whose computed square is no larger.
 
     A float32 sum of squared differences is off by g_{dim+2}(2^-24) of itself at most, whatever its
-    order; so a vector whose true or computed distance is within the given, computed one has |q -
-    x|^2 <= distance / (1 - g).
-
-    Args:
-        distance_l2sq: the limit, as computed in float32.
-        square: |q|^2, in float64.
-        dim: of the vectors.
-        slack: by how much a computed s may be too low.
+    order.
     """
-    limit = distance_l2sq / (1 - gamma(dim + 4, 2.0**-24)) + TINY
-    rounding = (dim + 8) * 2.0**-52 * (square + limit)  # of |q|^2 and of this line, in float64
-    return np.nextafter(np.float32((square - limit) / 2 - slack - rounding), np.float32(-np.inf))
+    return (1 + MORE) * (distance_l2sq / (1 - gamma(dim + 4, 2.0**-24)) + TINY) ** 0.5
 
 
 def principal_axes(sample: np.ndarray, components: int) -> np.ndarray:
@@ -132,12 +177,18 @@ def principal_axes(sample: np.ndarray, components: int) -> np.ndarray:
     return np.linalg.qr(axes.astype(np.float64) @ rotation)[0][:, :components]
 
 
-def projection_error(basis: np.ndarray) -> float:
-    """Return eta of a basis (dim, p): how far a projection may be off, as a share of the length."""
+def turned(axes: np.ndarray) -> np.ndarray:
+    """Return axes (dim, p) of the same space along which vectors spread alike: a finer grid."""
+    p = axes.shape[1]
+    rotation = np.linalg.qr(np.random.default_rng(0).standard_normal((p, p)))[0]
+    return (axes @ rotation).astype(np.float32)
+
+
+def departure(basis: np.ndarray) -> float:
+    """Return |B'B - I| of a basis (dim, p), or a little more."""
     dim, p = basis.shape
-    rounding = gamma(dim, 2.0**-53)
-    departure = np.linalg.norm(basis.T @ basis - np.eye(p)) + p * rounding
-    return float(1.01 * (np.sqrt(p) * rounding + departure))
+    wide = basis.astype(np.float64)
+    return float(1.01 * (np.linalg.norm(wide.T @ wide - np.eye(p)) + p * gamma(dim, 2.0**-53)))
 
 
 def gamma(n: int, u: float) -> float:
@@ -145,18 +196,9 @@ def gamma(n: int, u: float) -> float:
     return n * u / (1 - n * u)
 
 
-@dataclass(frozen=True)
-class _Split:
-    """Vectors split into projection and rest, in float64."""
-
-    y: np.ndarray  # (m, p)
-    r: np.ndarray  # (m,), or a little more
-    squares: np.ndarray  # (m,), |v|^2
-
-
-def _split(vectors: np.ndarray, basis: np.ndarray, eta: float) -> _Split:
-    exact = vectors.astype(np.float64)
-    y = exact @ basis
-    squares = np.einsum("md,md->m", exact, exact)
-    rest = np.maximum(squares - np.einsum("mp,mp->m", y, y), 0)
-    return _Split(y, np.sqrt(rest + 8 * eta * squares), squares)
+def _projected(vectors: np.ndarray, basis: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield chunks of float32 (n, dim) vectors: where they are, and float64 (m, p) projections."""
+    wide = basis.astype(np.float64)
+    for start in range(0, len(vectors), CHUNK):
+        here = slice(start, start + CHUNK)
+        yield here, vectors[here].astype(np.float64) @ wide
