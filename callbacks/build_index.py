@@ -162,9 +162,10 @@ class BuildIndex(Callback):
             photos = evaluator.embed_test_photos(module.embedder, "best epoch")
             fingerprint = fingerprint_of(module.embedder)
             vectors = photos.gallery.embeddings
-            built = final_evaluator.build_index(self.index, vectors, fingerprint)
+            judge = evaluator.judge(module.embedder, photos)
+            built = final_evaluator.build_index(self.index, vectors, fingerprint, judge)
             evaluation = evaluator.evaluate(
-                module.embedder, photos, built, untrained, self.error_rate
+                module.embedder, photos, built, untrained, self.error_rate, judge
             )
 
         epoch_s = median(self._epoch_seconds) if self._epoch_seconds else None

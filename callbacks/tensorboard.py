@@ -38,7 +38,8 @@ def show_report(loggers: Iterable[Logger], report: RunReport, picture: Image.Ima
         if picture is not None:
             writer.add_image("test/results", np.asarray(picture), dataformats="HWC")
         if candidates:
-            writer.add_image("test/frontier", np.asarray(frontier(candidates)), dataformats="HWC")
+            drawn = np.asarray(frontier(candidates, report.index.prefer))
+            writer.add_image("test/frontier", drawn, dataformats="HWC")
         writer.flush()
 
 

@@ -328,6 +328,18 @@ def test_budgets_that_nothing_meets_do_not_lose_the_model(colours, tmp_path):
     assert len(open_bundle(made.bundle).index) == 48
 
 
+def test_label_budgets_are_judged_by_val_photos(colours, tmp_path):
+    auto = AutoIndex(None, max_label_loss=0.5, prefer="memory")
+    made = Run(colours, tmp_path, epochs=1, callback=BuildIndex(auto))
+    index = made.json("report.json")["index"]
+    assert index["prefer"] == "memory"
+    assert index["trial"]["queries"] == len(made.data.queries("val"))
+    losses = index["frontier"][0]["losses"]
+    assert list(losses)[:2] == ["precision_at_1", "precision_at_10"]
+    assert "label losses of 0.5" in index["why"]
+    assert "precision_at_1 lost" in (made.bundle / "report.md").read_text()
+
+
 def test_chance_is_the_share_of_the_label_in_the_gallery(run):
     chance = run.json("report.json")["metrics"]["chance"]
     assert chance["precision_at_1"]["micro"] == pytest.approx(12 / 48)

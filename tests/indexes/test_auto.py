@@ -5,8 +5,7 @@ from indexes.test_faiss import unit
 from vsearch.indexes import auto
 from vsearch.indexes.auto import AutoIndex
 from vsearch.indexes.base import Index
-from vsearch.indexes.choice import BudgetError, Measured
-from vsearch.indexes.exact import ExactIndex
+from vsearch.indexes.choice import BudgetError, Loss, Measured
 from vsearch.indexes.faiss import FaissIndex
 
 
@@ -24,8 +23,8 @@ def seen(monkeypatch) -> list[dict]:
     calls: list[dict] = []
     measure = auto.measure
 
-    def fake(tried, vectors, queries, n, done):
-        rows = measure(tried, vectors, queries, n, done=done)
+    def fake(tried, vectors, queries, n, judge, done):
+        rows = measure(tried, vectors, queries, n, judge, done)
         calls.append({"vectors": vectors, "queries": queries, "n": n})
         return [
             Measured(**{**vars(row), "single_ms": 10 * 0.8**number})
@@ -110,20 +109,11 @@ def test_it_opens_as_it_was(seen, tmp_path):
         assert np.array_equal(mine, theirs)
 
 
-def test_an_opened_one_tries_the_same_candidates_again(seen, tmp_path):
-    offered = [
-        FaissIndex("HNSW8", search={"efSearch": 99}, seed=3),
-        ExactIndex(4),
-        FaissIndex("SQ8"),
-    ]
-    built(unit(200, 16), candidates=offered, min_recall=0.5).save(tmp_path)
-    (tmp_path / "again").mkdir()
-    AutoIndex.open(tmp_path).save(tmp_path / "again")
-    (tmp_path / "again" / "auto.json").replace(tmp_path / "auto.json")
+def test_an_opened_one_is_built_again_as_what_was_chosen(seen, tmp_path):
+    built(unit(200, 16), candidates=mine("Flat", "SQ8"), min_recall=0.5).save(tmp_path)
     opened = AutoIndex.open(tmp_path)
-    opened.build(unit(200, 16))
-    specs = [row["spec"] for row in opened.describe()["frontier"]]
-    assert specs == ["HNSW8, efSearch=99", "Flat, exact by a prefix of 4 components", "SQ8"]
+    opened.build(unit(300, 16))
+    assert (opened.spec, len(opened), len(seen)) == ("auto: SQ8", 300, 1)
 
 
 @pytest.mark.parametrize("content", [None, "{}", '{"class_path": "gone.Index"}', "[]", "no json"])
@@ -151,3 +141,61 @@ def test_before_it_is_built_it_says_little():
     assert AutoIndex().describe() == {"spec": "auto", "vectors": 0}
     with pytest.raises(ValueError, match="min_recall"):
         AutoIndex(2)
+
+
+class MadeUpJudge:
+    """Says what each kind loses, by its spec."""
+
+    def __init__(self, queries: np.ndarray, losses: dict[str, float]) -> None:
+        self.queries = queries
+        self.losses = losses
+        self.rows: np.ndarray | None = None
+
+    def among(self, rows: np.ndarray):
+        self.rows = rows
+        return lambda index: labels(self.losses[index.spec])
+
+
+def labels(loss: float) -> dict[str, Loss]:
+    return {"precision_at_1": Loss(loss, loss - 0.005, loss + 0.005)}
+
+
+def test_what_users_lose_decides_and_not_what_the_index_misses(seen):
+    """By hand: SQ8 may lose 0.008, PQ4x4 0.025 of precision@1; PQ4x4 is faster and smaller."""
+    vectors = unit(300, 64)
+    index = AutoIndex(None, max_label_loss=0.01, candidates=mine("Flat", "SQ8", "PQ4x4"))
+    index.judge = MadeUpJudge(unit(50, 64, 1), {"Flat": 0.0, "SQ8": 0.003, "PQ4x4": 0.02})
+    index.build(vectors)
+    assert index.spec == "auto: SQ8"
+    assert "PQ4x4, which may lose 0.0250 of precision_at_1, not 0.01." in index.found["why"]
+    assert index.found["trial"] == {"vectors": 300, "queries": 50}
+    assert {row.tobytes() for row in seen[0]["queries"]} == {
+        row.tobytes() for row in index.judge.queries
+    }
+    chosen = index.found["frontier"][1]
+    assert chosen["losses"]["precision_at_1"] == {
+        "value": 0.003,
+        "low": -0.002,
+        "high": 0.008,
+    }
+
+
+def test_the_smallest_where_memory_is_preferred(seen):
+    index = AutoIndex(0, prefer="memory", candidates=mine("SQ4", "Flat", "SQ8"))
+    index.build(unit(300, 64))
+    assert index.spec == "auto: SQ4"
+    assert "the smallest is SQ4" in index.found["why"]
+
+
+def test_a_sample_is_judged_among_itself(seen):
+    index = AutoIndex(None, max_label_loss=0.01, candidates=mine("Flat"), sample=50)
+    index.judge = MadeUpJudge(unit(20, 64, 1), {"Flat": 0.0})
+    vectors = unit(300, 64)
+    index.build(vectors)
+    assert np.array_equal(vectors[index.judge.rows], seen[0]["vectors"])
+
+
+def test_without_labelled_queries_label_budgets_choose_nothing():
+    index = AutoIndex(None, max_label_loss=0.01, candidates=mine("Flat", "SQ8"))
+    with pytest.raises(BudgetError, match="need labelled queries that were never trained on"):
+        index.build(unit(300, 64))

@@ -1,6 +1,15 @@
 import pytest
 
-from vsearch.indexes.choice import BudgetError, Budgets, Measured, choose, pareto, table, why
+from vsearch.indexes.choice import (
+    BudgetError,
+    Budgets,
+    Loss,
+    Measured,
+    choose,
+    pareto,
+    table,
+    why,
+)
 
 
 def row(spec: str, recall: float, ms: float, mib: float = 1) -> Measured:
@@ -73,7 +82,7 @@ def test_the_pareto_line_against_a_loop():
     rows = [row(f"{r}{t}", r / 4, t + 1) for r in range(5) for t in range(4)] + [
         row("twin", 1.0, 1)
     ]
-    for one, on_it in zip(rows, pareto(rows), strict=True):
+    for one, on_it in zip(rows, pareto(rows, Budgets()), strict=True):
         beaten = False
         for other in rows:
             no_worse = other.recall_at_10 >= one.recall_at_10 and other.single_ms <= one.single_ms
@@ -111,7 +120,7 @@ def test_the_table_is_json_and_marks_the_choice():
         (
             [row("a", 1, 1.05), row("b", 1, 1)],
             Budgets(),
-            ["the simplest is a", "A tie with b (1 ms)"],
+            ["within 10 % of the fastest the simplest is a", "A tie with b: recall@10"],
         ),
     ],
 )
@@ -126,6 +135,9 @@ def test_why_is_two_sentences(rows, budgets, parts):
     ("limits", "message"),
     [
         ({"min_recall": 1.1}, "min_recall: 1.1"),
+        ({"min_recall": None}, "min_recall: null"),
+        ({"max_label_loss": 0}, "max_label_loss: 0"),
+        ({"prefer": "money"}, "prefer: 'money'"),
         ({"max_ms": 0}, "max_ms: 0"),
         ({"max_mib": -1}, "max_mib: -1"),
     ],
@@ -133,3 +145,72 @@ def test_why_is_two_sentences(rows, budgets, parts):
 def test_budgets_that_nothing_could_meet_are_refused(limits, message):
     with pytest.raises(ValueError, match=message):
         Budgets(**limits)
+
+
+def judged(spec: str, ms: float, mib: float, label: float, axis: float) -> Measured:
+    """A candidate whose intervals reach 0.004 to either side."""
+    losses = {
+        "precision_at_1": Loss(label, label - 0.004, label + 0.004),
+        "precision_at_10": Loss(0.0, 0.0, 0.0),
+        "axis/colour_at_10": Loss(axis, axis - 0.004, axis + 0.004),
+    }
+    return Measured(spec, 0.5, ms, ms, 2**20, round(mib * 2**20), 0.5, losses)
+
+
+JUDGED = [
+    judged("Flat", 4, 8, 0, 0),
+    judged("PCA128,SQ8", 1, 0.5, 0.005, 0.01),
+    judged("PCA64,SQ8", 0.5, 0.25, 0.0061, 0.02),  # 0.0101 at its interval's upper end
+    judged("PCA32,SQ8", 0.3, 0.1, 0.02, 0.05),
+]
+
+
+@pytest.mark.parametrize(
+    ("limits", "wanted"),
+    [
+        ({"max_label_loss": 0.01}, "PCA128,SQ8"),
+        ({"max_label_loss": 0.011}, "PCA64,SQ8"),
+        ({"max_label_loss": 0.03}, "PCA32,SQ8"),
+        ({"max_label_loss": 0.03, "max_axis_loss": 0.02}, "PCA128,SQ8"),
+        ({"max_axis_loss": 0.005}, "Flat"),
+        ({"max_label_loss": 0.01, "prefer": "memory"}, "PCA128,SQ8"),
+    ],
+)
+def test_the_upper_end_of_the_interval_decides(limits, wanted):
+    budgets = Budgets(None, **limits)
+    assert JUDGED[choose(JUDGED, budgets)].spec == wanted
+
+
+def test_recall_may_be_a_limit_beside_labels():
+    with pytest.raises(BudgetError, match=r"finds 0\.5000, not 0\.6"):
+        choose(JUDGED, Budgets(0.6, max_label_loss=0.01))
+
+
+def test_memory_may_be_what_is_to_be_little():
+    quick = judged("quick", 0.1, 4, 0, 0)
+    rows = [quick, *JUDGED[1:]]
+    assert choose(rows, Budgets(None, max_label_loss=0.02)) == 0
+    assert choose(rows, Budgets(None, max_label_loss=0.02, prefer="memory")) == 2
+
+
+def test_what_it_costs_is_said_in_two_sentences():
+    text = why(JUDGED, Budgets(None, max_label_loss=0.01, prefer="memory"), 1)
+    assert text == (
+        "Of 4 candidates, 2 kept within label losses of 0.01, and the smallest is PCA128,SQ8: "
+        "recall@10 0.5000, 1 ms a search, 0.5 MiB. Against exact search it loses precision_at_1 "
+        "0.0050 [0.0010, 0.0090], precision_at_10 0.0000 [0.0000, 0.0000], axis/colour_at_10 "
+        "0.0100 [0.0060, 0.0140]; of 2 that take less memory, the best is PCA64,SQ8, which may "
+        "lose 0.0101 of precision_at_1, not 0.01."
+    )
+
+
+def test_where_no_query_can_judge_nothing_is_chosen():
+    with pytest.raises(BudgetError, match="no query judges by max_axis_loss"):
+        choose([row("Flat", 1.0, 1)], Budgets(None, max_axis_loss=0.1))
+
+
+def test_the_pareto_line_follows_labels_and_memory():
+    beaten = judged("beaten", 0.2, 1, 0.006, 0)
+    rows = [*JUDGED, beaten]
+    assert pareto(rows, Budgets(None, max_label_loss=1, prefer="memory")) == [True] * 4 + [False]
+    assert pareto(rows, Budgets(None, max_label_loss=1)) == [True, True, False, False, True]

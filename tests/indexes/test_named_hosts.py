@@ -9,7 +9,6 @@ from threading import Thread
 import numpy as np
 import pytest
 
-from vsearch.indexes.auto import AutoIndex
 from vsearch.indexes.milvus import MilvusIndex
 from vsearch.indexes.pgvector import PgvectorIndex
 from vsearch.indexes.stores.named_hosts import check_stored_url, name_hosts, needs_tls
@@ -81,22 +80,6 @@ def test_nobody_is_connected_to_whom_the_user_did_not_name(
     with pytest.raises(ValueError, match=r"--store-hosts|a bundle can't set"):
         kind.open(saved(tmp_path, kind, url.format(port=port)))
     assert not callers
-
-
-def test_auto_index_builds_no_candidate_elsewhere(tmp_path):
-    url = "milvus://strange.example.com/t"
-    entry = {
-        "class_path": "vsearch.indexes.faiss.FaissIndex",
-        "why": "",
-        "frontier": [],
-        "trial": {},
-        "candidates": [
-            {"class_path": "vsearch.indexes.milvus.MilvusIndex", "init_args": {"url": url}}
-        ],
-    }
-    (tmp_path / "auto.json").write_text(json.dumps(entry))
-    with pytest.raises(ValueError, match=r"--store-hosts strange\.example\.com"):
-        AutoIndex.open(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,13 @@ def test_candidates_follow_the_size():
             == (n >= 1000)
         )
         assert any(spec.startswith("IVF") for spec in found) == (10_000 <= n <= 1_000_000)
-        assert any("OPQ" in spec for spec in found) == (1_000_000 < n <= 10_000_000)
+        assert not any(spec.startswith("PCA64") for spec in found)
+
+
+def test_where_labels_decide_fewer_components_are_tried():
+    made = [one.make(5_000).spec for one in candidates(5_000, 300, 5_000, judged=True)]
+    coded = ["PCA256,SQ8", "PCA256,SQ4", "PCA128,SQ8", "PCA128,SQ4", "PCA64,SQ8", "PCA64,SQ4"]
+    assert made[-7:] == [*coded, "PCA256,HNSW32,SQ8"]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +160,7 @@ def test_candidates_follow_the_size():
 )
 def test_every_candidate_can_be_built_and_takes_its_settings(n, dim, caplog):
     vectors = unit(n, dim)
-    offered = candidates(n, dim, n)
+    offered = candidates(n, dim, n, judged=True)
     tried = build_all(offered, vectors)
     assert len({id(one.index) for one in tried}) == len(offered)
     for one in tried:

@@ -5,8 +5,9 @@ import pytest
 from made_up_report import candidate
 from PIL import ImageColor
 
+from vsearch.evaluation.metrics import Estimate
 from vsearch.evaluation.run_report import Candidate
-from vsearch.reports.frontier import CHOSEN, OTHER, OUT, frontier, log_ticks
+from vsearch.reports.frontier import CHOSEN, OTHER, OUT, axis_titles, frontier, line, log_ticks
 
 
 def row(spec: str, recall: float, ms: float, **said: bool) -> Candidate:
@@ -65,3 +66,25 @@ def test_the_chosen_has_a_name_even_if_a_tie_took_it_off_the_line():
 )
 def test_ticks_of_time(low, high, wanted):
     assert log_ticks(low, high) == pytest.approx(wanted)
+
+
+def judged(spec: str, loss: float, mib: float, **said: bool) -> Candidate:
+    lost = {"precision_at_1": Estimate(loss, loss - 0.002, loss + 0.002)}
+    return replace(row(spec, 0.5, 1.0, **said), losses=lost, memory_bytes=round(mib * 2**20))
+
+
+def test_where_labels_decide_their_loss_is_drawn_with_its_interval():
+    rows = [
+        judged("", 0, 100, chosen=True),
+        judged("", 0.01, 10),
+        judged("", 0.02, 1, within_budget=False),
+    ]
+    picture = frontier(rows, "memory")
+    (x1, y1), (x2, y2), (x3, y3) = (centre(picture, colour) for colour in (CHOSEN, OTHER, OUT))
+    assert x1 - x2 == pytest.approx(x2 - x3, abs=2) != 0
+    assert y3 - y2 == pytest.approx(y2 - y1, abs=2)
+    assert y1 < y3
+    coloured = (np.asarray(picture)[120:780] == ImageColor.getrgb(CHOSEN)).all(axis=2)
+    assert np.flatnonzero(coloured.any(axis=1)).size > 40  # higher than a dot: the interval
+    assert axis_titles(rows, "memory")[0] == "MiB in memory"
+    assert line(rows[1]) == ": 0.5000, 1 ms, 10.0 MiB, -0.0100 [-0.0120, -0.0080]"

@@ -3,7 +3,7 @@ from dataclasses import astuple, replace
 import numpy as np
 import pytest
 
-from vsearch.evaluation.metrics import per_query
+from vsearch.evaluation.metrics import Estimate, per_query
 from vsearch.evaluation.scoring import Scores
 from vsearch.reports.index_tables import index_facts, index_sections
 from vsearch.reports.summary import label_quality
@@ -89,3 +89,19 @@ def test_facts_of_a_choice(with_frontier):
     assert (
         "memory" not in dict(index_facts(replace(with_frontier.index, memory_bytes=None)))["size"]
     )
+
+
+def test_what_is_lost_stands_beside_recall(with_frontier):
+    lost = {
+        "precision_at_1": Estimate(0.006, 0.001, 0.011),
+        "axis/colour_at_10": Estimate(0.02, 0.01, 0.03),
+    }
+    rows = [replace(row, losses=lost) for row in with_frontier.index.frontier]
+    *_, tried = index_sections(replace(with_frontier.index, frontier=rows))
+    assert tried.table.header[1:4] == ["recall@10", "precision_at_1 lost", "axis/colour_at_10 lost"]
+    assert tried.table.rows[1][1:4] == [
+        "0.9900",
+        "0.0060 [0.0010, 0.0110]",
+        "0.0200 [0.0100, 0.0300]",
+    ]
+    assert len(tried.table.header) == len(tried.table.rows[0])

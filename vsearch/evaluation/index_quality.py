@@ -55,8 +55,14 @@ def quality(
         "build_s": build_s,
         **{f"recall_at_{k}": share for k, share in recalls.items()},
         "latency": latency(index, queries),
-        **(index.found if isinstance(index, AutoIndex) else {}),
+        **_choice(index),
     }
+
+
+def _choice(index: Index) -> dict[str, Any]:
+    if not isinstance(index, AutoIndex):
+        return {}
+    return {**index.found, "prefer": index.budgets.prefer}
 
 
 def index_recalls(

@@ -82,7 +82,7 @@ class Latency:
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """An index that was tried."""
+    """An index that was tried; `losses`: by how much metrics fall against exact search."""
 
     spec: str
     recall_at_10: float
@@ -94,6 +94,19 @@ class Candidate:
     within_budget: bool
     pareto: bool
     chosen: bool
+    losses: dict[str, Estimate] = field(default_factory=dict)
+
+    @property
+    def quality(self) -> Estimate:
+        """Precision@1, counted from exact search's; recall@10 where no labels were asked for."""
+        lost = self.losses.get("precision_at_1")
+        if lost is None:
+            return Estimate(self.recall_at_10, self.recall_at_10, self.recall_at_10)
+        return Estimate(-lost.value, -lost.high, -lost.low)
+
+    def cost(self, prefer: str) -> float:
+        """Return milliseconds of a single search, or MiB in memory."""
+        return self.memory_bytes / 2**20 if prefer == "memory" else self.single_ms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +131,9 @@ class LabelQuality:
 
 @dataclass(frozen=True, kw_only=True)
 class IndexReport:
-    """The index that is served; `labels` by metric."""
+    """The index that is served; `labels` by metric. Of the `frontier`, what took the least `prefer`
+    (time or memory) within the budgets.
+    """
 
     spec: str
     exact: bool
@@ -133,6 +148,7 @@ class IndexReport:
     labels: dict[str, LabelQuality] = field(default_factory=dict)
     why: str | None = None
     frontier: list[Candidate] | None = None
+    prefer: str = "time"
     trial: Trial | None = None
 
 

@@ -1,36 +1,53 @@
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from rich.progress import Progress
 
-from vsearch.class_paths import build, class_path, describe, find
+from vsearch.class_paths import class_path, find
 from vsearch.indexes.base import Index
 from vsearch.indexes.candidates import Candidate, candidates, given
-from vsearch.indexes.choice import Budgets, Measured, choose, table, why
+from vsearch.indexes.choice import (
+    BudgetError,
+    Budgets,
+    Judge,
+    Losses,
+    Measured,
+    choose,
+    table,
+    why,
+)
 from vsearch.indexes.exhaustive import Hits
 from vsearch.indexes.faiss import FaissIndex
-from vsearch.indexes.stores.named_hosts import check_stored_url
 from vsearch.indexes.trial import ROUNDS, Trial, build_all, measure
 
 FILE = "auto.json"
 SAMPLE = 50_000
 HELD_OUT = 500
 FEWEST = 10  # vectors below which there is nothing to try
+NO_JUDGE = (
+    "max_label_loss and max_axis_loss need labelled queries that were never trained on: a fit's "
+    "validation photos, where they search the served gallery. Set min_recall instead."
+)
 logger = logging.getLogger(__name__)
 
 
 class AutoIndex(Index):
-    """Tries several kinds of index on the vectors, and keeps the fastest within the budgets.
+    """Tries several kinds of index on the vectors, and keeps the best within the budgets.
 
     Up to 500 vectors are held out as queries. Candidates are built from the others, or from 50,000
     of them; the best one is then built from all vectors. With more than 50,000, times and bytes are
     estimated for all (`trial.growth`), and recall is the sample's, a little higher than with all:
     the fit's report measures the index that is served.
+
+    Label budgets count what users lose: a `judge` has queries that were never trained on, which are
+    searched instead. A fit sets it to its validation photos.
+
+    An opened index is built again as what was chosen.
 
     Times differ between runs. Medians of interleaved rounds, and the simpler candidate in a tie of
     10 %, keep the choice from flipping; what `describe` calls `pin` fixes it, in the place of
@@ -38,9 +55,13 @@ class AutoIndex(Index):
     2,048 dimensions some 2.5 GB.
 
     Args:
-        min_recall: share (0..1) of the exact 10 best that must be found.
+        min_recall: share (0..1) of the exact 10 best that must be found; None: labels alone decide.
         max_ms: milliseconds that a single search may take.
         max_mib: MiB that the index may take.
+        max_label_loss: how much label precision@1 and @10 (0..1) may fall against exact search, by
+            the upper end of the 95 % interval, paired by query.
+        max_axis_loss: likewise each axis's share among the 10 best.
+        prefer: what is best within the budgets: the least time, or the least memory.
         candidates: what to try, simplest first; None: what suits the number of vectors.
         sample: vectors in a trial.
         seed: of the sample and of k-means.
@@ -49,22 +70,25 @@ class AutoIndex(Index):
 
     def __init__(
         self,
-        min_recall: float = 0.99,
+        min_recall: float | None = 0.99,
         max_ms: float | None = None,
         max_mib: float | None = None,
+        max_label_loss: float | None = None,
+        max_axis_loss: float | None = None,
+        prefer: Literal["time", "memory"] = "time",
         candidates: list[Index] | None = None,
         sample: int = SAMPLE,
         seed: int = 0,
         threads: int | None = None,
     ) -> None:
-        self.budgets = Budgets(min_recall, max_ms, max_mib)
+        self.budgets = Budgets(min_recall, max_ms, max_mib, max_label_loss, max_axis_loss, prefer)
+        self.judge: Judge | None = None
         self.candidates = candidates
         self.sample = sample
         self.seed = seed
         self.threads = threads
-        # An opened index imports its candidates when they are needed
-        self._described: list[dict[str, Any]] = []
         self.chosen: Index | None = None
+        self._opened = False
         self.found: dict[str, Any] = {"why": "", "frontier": [], "trial": {}}
 
     @property
@@ -81,32 +105,44 @@ class AutoIndex(Index):
         """Try the candidates, and index the vectors with the best.
 
         Raises:
-            BudgetError: no candidate is within the budgets.
+            BudgetError: no candidate is within the budgets, or nothing judges label losses.
         """
         n, dim = embeddings.shape
-        held = min(HELD_OUT, n // 5)
-        sample = min(self.sample, n - held)
-        own = [build(entry, Index) for entry in self._described] or self.candidates
-        if own is None:
-            offered = candidates(n, dim, sample, self.seed, self.threads)
+        if self._opened and self.chosen is not None:
+            self.chosen.build(embeddings)
+            return
+        judge = self.judge if self.budgets.judged else None
+        if self.budgets.judged and judge is None:
+            raise BudgetError(NO_JUDGE, [])
+        order = np.random.default_rng(self.seed).permutation(n)
+        if judge is None:
+            queries = embeddings[order[: min(HELD_OUT, n // 5)]]
+            order = order[len(queries) :]
         else:
-            offered = [given(index) for index in own]
+            asked = np.random.default_rng(self.seed).permutation(len(judge.queries))
+            queries = judge.queries[asked[:HELD_OUT]]
+        rows = np.sort(order[: self.sample])
+        if self.candidates is None:
+            offered = candidates(n, dim, len(rows), self.seed, self.threads, judge is not None)
+        else:
+            offered = [given(index) for index in self.candidates]
         if n < FEWEST:
             reason = f"{n} vectors are too few to try anything. The simplest was taken."
             self._build(offered[0], offered[0].settings[0], embeddings)
             self._remember(reason, [], vectors=0, queries=0)
             return
 
-        order = np.random.default_rng(self.seed).permutation(n)
-        queries = embeddings[order[:held]]
-        vectors = embeddings[np.sort(order[held:][:sample])]
-        trials, rows = _try(offered, vectors, queries, n)
-        best = choose(rows, self.budgets)
+        vectors = embeddings[rows]
+        losses = judge.among(rows) if judge else None
+        trials, shown = _try(offered, vectors, queries, n, losses)
+        best = choose(shown, self.budgets)
         chosen = trials[best]
         del trials, vectors  # before the largest index is built
         self._build(chosen.candidate, chosen.setting, embeddings)
-        reason = why(rows, self.budgets, best)
-        self._remember(reason, table(rows, self.budgets, best), vectors=sample, queries=held)
+        reason = why(shown, self.budgets, best)
+        frontier = table(shown, self.budgets, best)
+        searched = len(judge.queries) if judge else len(queries)
+        self._remember(reason, frontier, vectors=len(rows), queries=searched)
         logger.info("AutoIndex: %s", reason)
 
     def add(self, embeddings: np.ndarray) -> None:
@@ -128,18 +164,10 @@ class AutoIndex(Index):
     def save(self, folder: Path) -> list[str]:
         """Write the chosen index's files, and auto.json: its class, and how it was chosen."""
         chosen = self._built()
-        try:
-            described = self._described or [_described(one) for one in self.candidates or []]
-        except (AttributeError, TypeError) as error:
-            logger.warning(
-                "AutoIndex: a new build from the opened index won't know its candidates: %s", error
-            )
-            described = []
         names = chosen.save(folder)
         entry = {
             "class_path": class_path(type(chosen)),
             **self._settings(),
-            "candidates": described,
             **self.found,
         }
         (folder / FILE).write_text(json.dumps(entry, indent=1))
@@ -152,16 +180,13 @@ class AutoIndex(Index):
             entry = json.loads((folder / FILE).read_text())
             kind = find(entry.pop("class_path"), Index)
             found = {key: entry.pop(key) for key in ("why", "frontier", "trial")}
-            described = entry.pop("candidates", [])
-            for url in [one.get("init_args", {}).get("url") for one in described]:
-                if url:
-                    check_stored_url(url)
+            entry.pop("candidates", None)  # of older bundles
             opened = cls(**entry)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{FILE} is no choice of an index: {error}") from error
         opened.chosen = kind.open(folder)
         opened.found = found
-        opened._described = described
+        opened._opened = True
         return opened
 
     def __len__(self) -> int:
@@ -205,21 +230,18 @@ class AutoIndex(Index):
 
 
 def _try(
-    offered: Sequence[Candidate], vectors: np.ndarray, queries: np.ndarray, n: int
+    offered: Sequence[Candidate],
+    vectors: np.ndarray,
+    queries: np.ndarray,
+    n: int,
+    judge: Callable[[Index], Losses] | None,
 ) -> tuple[list[Trial], list[Measured]]:
     with Progress() as progress:
         building = progress.add_task(f"Building {len(offered)} indexes to try", total=len(offered))
         trials = build_all(offered, vectors, lambda: progress.advance(building))
         measuring = progress.add_task(f"Measuring {len(trials)} candidates", total=2 * ROUNDS)
-        rows = measure(trials, vectors, queries, n, done=lambda: progress.advance(measuring))
+        rows = measure(trials, vectors, queries, n, judge, lambda: progress.advance(measuring))
     return trials, rows
-
-
-def _described(index: Index) -> dict[str, Any]:
-    """Return what builds a candidate again."""
-    if not isinstance(index, FaissIndex):
-        return describe(index)
-    return {"class_path": class_path(type(index)), "init_args": index.settings()}
 
 
 def _pin(index: Index) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from vsearch.indexes.faiss_kinds import ENOUGH
 FEW = 1_000  # vectors below which nothing is gained by searching fewer of them
 IVF_FROM = 10_000
 IVF_TO = 1_000_000
-PQ_TO = 10_000_000
 NARROW = 32  # dimensions below which product quantization has nothing to split
 COMPONENTS = 128  # that a graph walks on, where vectors are much longer
+CODED = (384, 256, 128, 64)  # components that are kept, in 8 or 4 bits, where labels decide
 # As in hnswlib; with FAISS's own 40 a graph of a million finds less, however long the search
 THOROUGH = {"efConstruction": 200.0}
 THOROUGH_FROM = 200_000
@@ -36,14 +36,19 @@ def given(index: Index) -> Candidate:
 
 
 def candidates(
-    n: int, dim: int, trained_on: int, seed: int = 0, threads: int | None = None
+    n: int,
+    dim: int,
+    trained_on: int,
+    seed: int = 0,
+    threads: int | None = None,
+    judged: bool = False,
 ) -> list[Candidate]:
     """Return what may suit n vectors of `dim` dimensions, the simpler and more exact first.
 
     At every size: exact search, codes of 8 and 16 bits, HNSW (Malkov & Yashunin 2016) of whole
     vectors and of first principal components, and 4-bit codes in registers (André et al. 2015).
-    Inverted lists (Jégou et al. 2011) up to a million vectors; from there to ten million with
-    product quantization after a learned rotation (Ge et al. 2013).
+    Inverted lists (Jégou et al. 2011) up to a million vectors. Where labels decide (`judged`), also
+    codes of first principal components, which miss many of the exact hits, and a graph of them.
 
     Kinds that `trained_on` vectors, those in the trial, can't train are left out.
     """
@@ -70,18 +75,14 @@ def candidates(
     if dim < NARROW:
         return found
     codes = divisor(dim, dim // 8)
-    for refine in ("RFlat", "Refine(SQfp16)", "Refine(SQ8)"):
+    for refine in ("RFlat", "Refine(SQ8)"):
         found.append(faiss(f"PQ{codes}x4fs,{refine}", k_factor_rf=K_FACTOR))
-    if IVF_TO < n <= PQ_TO and trained_on >= 256 * ENOUGH:
-        codes = divisor(dim, 64)
-        rotation = f"OPQ{codes}_{min(dim, 4 * codes)}"
-        found.append(faiss(lambda size: f"{rotation},IVF{lists(size)},PQ{codes}", nprobe=NPROBE))
-        refined = faiss(
-            lambda size: f"{rotation},IVF{lists(size)},PQ{codes},Refine(SQ8)",
-            nprobe=(50, 100),
-            k_factor_rf=(10,),
-        )
-        found.append(refined)
+    if judged:
+        for kept in CODED:
+            if kept < dim:
+                found += [faiss(f"PCA{kept},SQ8"), faiss(f"PCA{kept},SQ4")]
+        if dim > 2 * COMPONENTS:
+            found.append(faiss(f"PCA{2 * COMPONENTS},HNSW32,SQ8", efSearch=EF))
     return found
 
 

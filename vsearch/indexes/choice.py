@@ -1,11 +1,42 @@
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
 
 from vsearch.errors import VsearchError
+from vsearch.indexes.base import Index
 
-# Times the fastest's time, within which the simpler candidate is taken: noise must not decide
+# Times the least time or memory, within which the simpler candidate is taken: noise must not decide
 TIE = 1.10
+MEANT = {"time": "fastest", "memory": "smallest"}
+AXIS = "axis/"
+
+
+@dataclass(frozen=True)
+class Loss:
+    """By how much a metric (0..1) falls against exact search, and the ends of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
+
+
+Losses = dict[str, Loss]  # by metric: the label's, and those of other axes as AXIS and their name
+
+
+class Judge(Protocol):
+    """Has queries that were never trained on, and knows what is to be found with them."""
+
+    @property
+    def queries(self) -> np.ndarray:
+        """The queries' embeddings, float32 (q, dim)."""
+
+    def among(self, rows: np.ndarray) -> Callable[[Index], Losses]:
+        """Return what judges indexes that hold these rows of the gallery, in this order."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +50,7 @@ class Measured:
     disk_bytes: int
     memory_bytes: int  # once opened
     build_s: float  # of the trial's index
+    losses: Losses = field(default_factory=dict)
 
     @property
     def memory_mib(self) -> float:
@@ -34,23 +66,54 @@ class Measured:
 
 @dataclass(frozen=True)
 class Budgets:
-    """What an index must find (recall@10) and may take (ms a search, MiB in memory)."""
+    """What an index must find and may take, and what is wanted within these limits.
 
-    min_recall: float = 0.99
+    Attributes:
+        min_recall: recall@10.
+        max_ms: milliseconds a search.
+        max_mib: MiB in memory.
+        max_label_loss: of label precision@1 and @10, by the upper ends of their intervals.
+        max_axis_loss: likewise of each axis's share among the ten best.
+        prefer: the least of what is best.
+    """
+
+    min_recall: float | None = 0.99
     max_ms: float | None = None
     max_mib: float | None = None
+    max_label_loss: float | None = None
+    max_axis_loss: float | None = None
+    prefer: Literal["time", "memory"] = "time"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.min_recall <= 1:
+        if self.min_recall is not None and not 0 <= self.min_recall <= 1:
             raise ValueError(f"min_recall: {self.min_recall} is no share from 0 to 1")
-        for name, limit in (("max_ms", self.max_ms), ("max_mib", self.max_mib)):
+        if self.min_recall is None and not self.judged:
+            raise ValueError("min_recall: null leaves open what must be found: set max_label_loss")
+        if self.prefer not in MEANT:
+            raise ValueError(f"prefer: {self.prefer!r} is neither time nor memory")
+        for name in ("max_ms", "max_mib", "max_label_loss", "max_axis_loss"):
+            limit = getattr(self, name)
             if limit is not None and limit <= 0:
                 raise ValueError(f"{name}: {limit} leaves room for nothing")
+
+    @property
+    def judged(self) -> bool:
+        """Whether labels or other axes decide."""
+        return self.max_label_loss is not None or self.max_axis_loss is not None
+
+    def cost(self, row: Measured) -> float:
+        """Return what is to be little."""
+        return row.memory_bytes if self.prefer == "memory" else row.single_ms
+
+    def quality(self, row: Measured) -> float:
+        """Return what is to be much: minus what precision@1 loses, or else recall@10."""
+        lost = row.losses.get("precision_at_1")
+        return row.recall_at_10 if lost is None else -lost.value
 
     def excess(self, row: Measured) -> dict[str, float]:
         """Return each budget that a candidate breaks, in words: by which share of the budget."""
         broken = {}
-        if row.recall_at_10 < self.min_recall:
+        if self.min_recall is not None and row.recall_at_10 < self.min_recall:
             words = f"finds {row.recall_at_10:.4f}, not {self.min_recall:g}"
             broken[words] = 1 - row.recall_at_10 / self.min_recall
         if self.max_ms is not None and row.single_ms > self.max_ms:
@@ -59,6 +122,21 @@ class Budgets:
         if self.max_mib is not None and row.memory_mib > self.max_mib:
             words = f"takes {row.memory_mib:,.1f} MiB, not {self.max_mib:g}"
             broken[words] = row.memory_mib / self.max_mib - 1
+        limits = {"max_label_loss": self.max_label_loss, "max_axis_loss": self.max_axis_loss}
+        for name, limit in limits.items():
+            if limit is None:
+                continue
+            of_axes = name == "max_axis_loss"
+            losses = {
+                key: loss for key, loss in row.losses.items() if key.startswith(AXIS) == of_axes
+            }
+            if not losses:
+                broken[f"no query judges by {name}"] = float("inf")
+                continue
+            metric = max(losses, key=lambda key: losses[key].high)
+            high = losses[metric].high
+            if high > limit:
+                broken[f"may lose {high:.4f} of {metric}, not {limit:g}"] = high / limit - 1
         return broken
 
 
@@ -73,35 +151,36 @@ class BudgetError(VsearchError):
 def choose(rows: Sequence[Measured], budgets: Budgets) -> int:
     """Return the position of the best candidate within the budgets.
 
-    It is the first, and so the simplest, of those that take at most `TIE` times the fastest's time
-    for single queries.
+    It is the first, and so the simplest, of those that take at most `TIE` times the least time for
+    single queries, or the least memory, as the budgets prefer.
 
     Raises:
         BudgetError: none is within the budgets; names the nearest and the Pareto line.
     """
     within = [number for number, row in enumerate(rows) if not budgets.excess(row)]
     if within:
-        fastest = min(rows[number].single_ms for number in within)
-        return next(number for number in within if rows[number].single_ms <= TIE * fastest)
+        least = min(budgets.cost(rows[number]) for number in within)
+        return next(number for number in within if budgets.cost(rows[number]) <= TIE * least)
 
     nearest = min(rows, key=lambda row: max(budgets.excess(row).values()))
-    best = [f"  {row}" for row, on_line in zip(rows, pareto(rows), strict=True) if on_line]
+    on_line = pareto(rows, budgets)
+    best = [f"  {row}" for row, shown in zip(rows, on_line, strict=True) if shown]
     message = (
         f"no index is within the budgets. Nearest: {nearest.spec}, which "
         f"{' and '.join(budgets.excess(nearest))}. "
-        "Nothing measured beats these in recall and time at once:\n" + "\n".join(best)
+        f"Nothing measured beats these in quality and {budgets.prefer} at once:\n" + "\n".join(best)
     )
     raise BudgetError(message, table(rows, budgets, None))
 
 
-def pareto(rows: Sequence[Measured]) -> list[bool]:
-    """Return which candidates no other beats in recall@10 and time at once."""
-    return [not any(_beats(other, row) for other in rows) for row in rows]
+def pareto(rows: Sequence[Measured], budgets: Budgets) -> list[bool]:
+    """Return which candidates no other beats in quality and cost at once, as the budgets count."""
+    places = [(budgets.quality(row), -budgets.cost(row)) for row in rows]
+    return [not any(_beats(other, place) for other in places) for place in places]
 
 
-def _beats(one: Measured, other: Measured) -> bool:
-    gains = (one.recall_at_10 - other.recall_at_10, other.single_ms - one.single_ms)
-    return min(gains) >= 0 and max(gains) > 0
+def _beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    return one != other and one[0] >= other[0] and one[1] >= other[1]
 
 
 def table(rows: Sequence[Measured], budgets: Budgets, chosen: int | None) -> list[dict[str, Any]]:
@@ -113,33 +192,44 @@ def table(rows: Sequence[Measured], budgets: Budgets, chosen: int | None) -> lis
             "pareto": on_line,
             "chosen": number == chosen,
         }
-        for number, (row, on_line) in enumerate(zip(rows, pareto(rows), strict=True))
+        for number, (row, on_line) in enumerate(zip(rows, pareto(rows, budgets), strict=True))
     ]
 
 
 def why(rows: Sequence[Measured], budgets: Budgets, chosen: int) -> str:
-    """Explain a choice, and why nothing faster was taken, in two sentences."""
+    """Say in two sentences what was chosen, and what it costs or what nothing better took."""
     row = rows[chosen]
     within = sum(not budgets.excess(other) for other in rows)
-    limits = [f"recall@10 of {budgets.min_recall:g} or more"]
-    if budgets.max_ms is not None:
-        limits.append(f"at most {budgets.max_ms:g} ms")
-    if budgets.max_mib is not None:
-        limits.append(f"at most {budgets.max_mib:g} MiB")
-    kept = f"Of {len(rows)} candidates, {within} kept within {', '.join(limits)}, and"
+    best = MEANT[budgets.prefer]
+    kept = f"Of {len(rows)} candidates, {within} kept within {_limits(budgets)}, and"
 
-    faster = [other for other in rows if other.single_ms < row.single_ms]
-    faster.sort(key=lambda other: other.single_ms)
-    tied = [other for other in faster if not budgets.excess(other)]
+    better = [other for other in rows if budgets.cost(other) < budgets.cost(row)]
+    better.sort(key=budgets.cost)
+    tied = [other for other in better if not budgets.excess(other)]
+    lost = [f"{metric} {loss}" for metric, loss in row.losses.items()]
+    cost = f"Against exact search it loses {', '.join(lost)}" if lost else ""
     if tied:
-        return (
-            f"{kept} within 10 % of the fastest the simplest is {row}. A tie with {tied[0].spec} "
-            f"({tied[0].single_ms:.3g} ms): timing noise is not to decide."
+        kept = f"{kept} within 10 % of the {best} the simplest is {row}."
+        rest = f"a tie with {tied[0]}"
+    elif not better:
+        kept = f"{kept} the {best} is {row}."
+        rest = f"nothing measured was {best.replace('est', 'er')}"
+    else:
+        kept = f"{kept} the {best} is {row}."
+        nearest = max(better, key=budgets.quality)
+        rest = (
+            f"of {len(better)} that take less {budgets.prefer}, the best is {nearest.spec}, which "
+            f"{' and '.join(budgets.excess(nearest))}"
         )
-    if not faster:
-        return f"{kept} the fastest is {row}. Nothing measured was faster."
-    best = max(faster, key=lambda other: other.recall_at_10)
-    return (
-        f"{kept} the fastest is {row}. Of what was faster ({len(faster)}), the most exact is "
-        f"{best.spec}, which {' and '.join(budgets.excess(best))}."
-    )
+    return f"{kept} {cost}; {rest}." if cost else f"{kept} {rest[0].upper()}{rest[1:]}."
+
+
+def _limits(budgets: Budgets) -> str:
+    limits = {
+        "recall@10 of {:g} or more": budgets.min_recall,
+        "label losses of {:g}": budgets.max_label_loss,
+        "axis losses of {:g}": budgets.max_axis_loss,
+        "at most {:g} ms": budgets.max_ms,
+        "at most {:g} MiB": budgets.max_mib,
+    }
+    return ", ".join(text.format(limit) for text, limit in limits.items() if limit is not None)

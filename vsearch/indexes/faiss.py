@@ -15,10 +15,10 @@ from vsearch.indexes.faiss_kinds import (
     as_stored,
     check_enough,
     check_l2,
-    drop_training,
     inverted,
     reason,
     set_seed,
+    train_components,
 )
 from vsearch.indexes.faiss_removal import remove
 
@@ -244,8 +244,9 @@ class FaissIndex(Index):
         if not index.is_trained:
             check_enough(index, self.factory, len(vectors), self.train_sample)
             sample = self.sample(len(vectors))
-            index.train(vectors[sample] if len(sample) < len(vectors) else vectors)
-            drop_training(index)
+            trained_on = vectors[sample] if len(sample) < len(vectors) else vectors
+            train_components(index, trained_on)
+            index.train(trained_on)
         return index
 
     def _search_allowed(self, queries: np.ndarray, k: int, allowed: np.ndarray) -> Hits:

@@ -12,7 +12,7 @@ import numpy as np
 
 from vsearch.indexes.base import Index
 from vsearch.indexes.candidates import Candidate
-from vsearch.indexes.choice import Measured
+from vsearch.indexes.choice import Losses, Measured
 
 K = 10
 ROUNDS = 5
@@ -73,22 +73,27 @@ def measure(
     vectors: np.ndarray,
     queries: np.ndarray,
     n: int,
-    clock: Clock = time.perf_counter,
+    judge: Callable[[Index], Losses] | None = None,
     done: Callable[[], None] = lambda: None,
+    clock: Clock = time.perf_counter,
 ) -> list[Measured]:
     """Measure with held-out queries (q, dim) on the vectors (m, dim) that the indexes hold.
 
     Times are medians over rounds in which all take their turn, so that what slows the machine down
     slows all. From m vectors to the wanted n, bytes grow with n, and times as `growth` says. Memory
-    is that of the files, which FAISS reads as they are. `done` is called after each round.
+    is that of the files, which FAISS reads as they are. `done` is called after each round; `judge`
+    says what users lose by an index.
     """
     exact = queries @ vectors.T
     limits = kth_best(exact, K)
     recalls = []
     specs = []
+    losses = []
     for trial in trials:
         recalls.append(found_share(trial.search(queries), exact, limits))
-        specs.append(trial.index.spec)  # before another trial of this index sets it otherwise
+        # before another trial of this index sets it otherwise
+        specs.append(trial.index.spec)
+        losses.append(judge(trial.index) if judge else {})
 
     alone = queries[: SINGLES + 1, None]
     batch = np.resize(queries, (BATCH, queries.shape[1]))
@@ -111,6 +116,7 @@ def measure(
             disk_bytes=size,
             memory_bytes=size,
             build_s=trial.build_s,
+            losses=losses[number],
         )
         rows.append(row)
     return rows

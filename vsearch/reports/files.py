@@ -20,7 +20,7 @@ def report_files(report: RunReport, picture: Image.Image | None) -> dict[str, by
             files["results.png"] = png(picture)
     if report.index.frontier:
         with fails_alone("frontier.png"):
-            files["frontier.png"] = png(frontier(report.index.frontier))
+            files["frontier.png"] = png(frontier(report.index.frontier, report.index.prefer))
     with fails_alone("report.md"):
         files["report.md"] = _markdown(report, "results.png" in files).encode("utf-8", "replace")
     return files

@@ -6,6 +6,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vsearch.evaluation.run_report import Candidate
 from vsearch.reports.intervals import INK, LINE, MARGIN, ticks
+from vsearch.reports.table import interval
 
 WIDTH = 1400  # pixels, as all sizes here
 HEIGHT = 900
@@ -19,40 +20,56 @@ BOTTOM = HEIGHT - 110
 CHOSEN = "#16a34a"
 OTHER = "#64748b"
 OUT = "#dc2626"
-TITLE = "recall@10 against time"
 LEGEND = (
     "Up and to the left is better. Green: chosen; red: breaks a budget. "
     "The line joins those that none beats."
 )
 
 
-def frontier(rows: Sequence[Candidate]) -> Image.Image:
-    """Draw each candidate's recall@10 over the time of a single search, and the Pareto line."""
+def axis_titles(rows: Sequence[Candidate], prefer: str) -> tuple[str, str]:
+    """Return what a frontier's axes show: what is to be little, and what is to be much."""
+    cost = "MiB in memory" if prefer == "memory" else "ms a single search"
+    if any(row.losses for row in rows):
+        return cost, "precision@1 against exact search, with 95 % intervals"
+    return cost, "recall@10 of exact search"
+
+
+def frontier(rows: Sequence[Candidate], prefer: str = "time") -> Image.Image:
+    """Draw each candidate's quality over its cost, and the Pareto line."""
+    across, upward = axis_titles(rows, prefer)
     font = ImageFont.load_default(size=SIZE)
-    best = sorted((row for row in rows if row.pareto), key=lambda row: row.single_ms)
+    best = sorted((row for row in rows if row.pareto), key=lambda row: row.cost(prefer))
     named = best + [row for row in rows if row.chosen and not row.pareto]
     sheet = Image.new("RGB", (WIDTH, HEIGHT + LINE_HEIGHT * len(named)), "white")
     draw = ImageDraw.Draw(sheet)
-    draw.text((MARGIN, MARGIN), TITLE, fill=INK, font=font)
+    draw.text((MARGIN, MARGIN), upward, fill=INK, font=font)
     draw.text((MARGIN, MARGIN + 1.4 * SIZE), LEGEND, fill=OTHER, font=font)
 
-    times = log_ticks(min(row.single_ms for row in rows), max(row.single_ms for row in rows))
-    recalls = ticks(min(row.recall_at_10 for row in rows), 1.0)
+    costs = [row.cost(prefer) for row in rows]
+    steps = log_ticks(min(costs), max(costs))
+    judged = any(row.losses for row in rows)
+    most = max(row.quality.high for row in rows) if judged else 1.0
+    levels = ticks(min(row.quality.low for row in rows), most)
 
-    def place(ms: float, recall: float) -> tuple[float, float]:
-        along = np.log(ms / times[0]) / np.log(times[-1] / times[0])
-        up = (recall - recalls[0]) / (recalls[-1] - recalls[0])
+    def place(cost: float, quality: float) -> tuple[float, float]:
+        along = np.log(cost / steps[0]) / np.log(steps[-1] / steps[0])
+        up = (quality - levels[0]) / (levels[-1] - levels[0])
         return float(LEFT + (RIGHT - LEFT) * along), BOTTOM - (BOTTOM - TOP) * up
 
-    _axes(draw, font, times, recalls, place)
-    points = [place(row.single_ms, row.recall_at_10) for row in best]
+    def dot(row: Candidate) -> tuple[float, float]:
+        return place(row.cost(prefer), row.quality.value)
+
+    _axes(draw, font, steps, levels, place, across)
+    points = [dot(row) for row in best]
     if len(points) > 1:
         draw.line(points, fill=INK, width=3)
     for row in sorted(rows, key=lambda row: row.chosen):  # the chosen one on top
-        x, y = place(row.single_ms, row.recall_at_10)
+        x, y = dot(row)
+        ends = [place(row.cost(prefer), end) for end in (row.quality.low, row.quality.high)]
+        draw.line(ends, fill=_colour(row), width=2)
         draw.ellipse((x - DOT, y - DOT, x + DOT, y + DOT), fill=_colour(row))
     for number, row in enumerate(named, start=1):
-        x, y = place(row.single_ms, row.recall_at_10)
+        x, y = dot(row)
         below = HEIGHT - MARGIN + LINE_HEIGHT * (number - 1)
         colour = _colour(row)
         draw.text((x - DOT - 3, y + 2), str(number), fill=colour, font=font, anchor="rt")
@@ -72,25 +89,29 @@ def log_ticks(low: float, high: float) -> list[float]:
 def _axes(
     draw: ImageDraw.ImageDraw,
     font: Any,
-    times: list[float],
-    recalls: list[float],
+    costs: list[float],
+    levels: list[float],
     place: Callable[[float, float], tuple[float, float]],
+    title: str,
 ) -> None:
-    for step in times:
-        x, _ = place(step, recalls[0])
+    for step in costs:
+        x, _ = place(step, levels[0])
         draw.line((x, TOP, x, BOTTOM), fill=LINE, width=2)
         draw.text((x, BOTTOM + SIZE), f"{step:g}", fill=INK, font=font, anchor="mm")
-    for step in recalls:
-        _, y = place(times[0], step)
+    for step in levels:
+        _, y = place(costs[0], step)
         draw.line((LEFT, y, RIGHT, y), fill=LINE, width=2)
         draw.text((LEFT - 12, y), f"{step:g}", fill=INK, font=font, anchor="rm")
     middle = ((LEFT + RIGHT) / 2, BOTTOM + 3 * SIZE)
-    draw.text(middle, "ms a single search", fill=INK, font=font, anchor="mm")
+    draw.text(middle, title, fill=INK, font=font, anchor="mm")
 
 
 def line(row: Candidate) -> str:
     """Return what a numbered dot is."""
-    return f"{row.spec}: {row.recall_at_10:.4f}, {row.single_ms:.3g} ms"
+    text = f"{row.spec}: {row.recall_at_10:.4f}, {row.single_ms:.3g} ms"
+    if not row.losses:
+        return text
+    return f"{text}, {row.memory_bytes / 2**20:,.1f} MiB, {interval(row.quality, '+.4f')}"
 
 
 def _colour(row: Candidate) -> str:

@@ -88,10 +88,12 @@ def _timings(index: IndexReport) -> Table:
 
 
 def _candidates(candidates: list[Candidate]) -> Table:
+    lost = [f"{metric} lost" for metric in candidates[0].losses]
     rows = [
         [
             f"**{row.spec}**" if row.chosen else row.spec,
             f"{row.recall_at_10:.4f}",
+            *[interval(loss, ".4f") for loss in row.losses.values()],
             f"{row.single_ms:.3f}",
             f"{row.batch_ms:.3f}",
             f"{row.memory_bytes / MIB:,.1f}",
@@ -101,7 +103,7 @@ def _candidates(candidates: list[Candidate]) -> Table:
         ]
         for row in candidates
     ]
-    measures = ["recall@10", "ms", "ms a query in batches", "MiB", "trial built in s"]
+    measures = ["recall@10", *lost, "ms", "ms a query in batches", "MiB", "trial built in s"]
     return Table(["index", *measures, "within budget", "Pareto"], rows)
 
 

@@ -21,9 +21,11 @@ from vsearch.evaluation.final_evaluation import (
     ViewsScores,
 )
 from vsearch.evaluation.index_quality import quality
+from vsearch.evaluation.label_judge import LabelJudge
 from vsearch.evaluation.reliability import measured
 from vsearch.evaluation.scoring import Embedded, Scores
 from vsearch.evaluation.split_data import SplitData
+from vsearch.indexes.auto import AutoIndex
 from vsearch.indexes.base import Index
 from vsearch.indexes.choice import BudgetError
 from vsearch.indexes.exact import ExactIndex
@@ -83,13 +85,19 @@ def network_of(module: MetricLearner) -> Network:
     )
 
 
-def build_index(index: Index, vectors: np.ndarray, fingerprint: str) -> BuiltIndex:
+def build_index(
+    index: Index, vectors: np.ndarray, fingerprint: str, judge: LabelJudge | None = None
+) -> BuiltIndex:
     """Index vectors, float32 (n, dim), of the network with this fingerprint.
+
+    An AutoIndex with label budgets asks the `judge`.
 
     Where an AutoIndex finds nothing within its budgets, exact search is built: a trained model must
     not be lost.
     """
     index.bind(fingerprint)
+    if isinstance(index, AutoIndex):
+        index.judge = judge
     start = time.perf_counter()
     try:
         index.build(vectors)
@@ -134,6 +142,18 @@ class FinalEvaluator:
         gallery = self._embed(embedder, self.data.gallery("test"), f"gallery ({title})", one_view)
         return TestPhotos(queries, gallery, len(gallery) / (time.perf_counter() - start))
 
+    def judge(self, embedder: Embedder, photos: TestPhotos) -> LabelJudge | None:
+        """Return what judges indexes of the gallery in `photos` by val photos.
+
+        None where these search another gallery: they have other labels, or are what is tested.
+        """
+        if not self._val_searches_the_same_gallery():
+            return None
+        items = self.data.queries("val")
+        queries = self._embed(embedder, items, "val queries (to choose and to calibrate)")
+        known = attributes(items, self.data.gallery("test"), self.data.axes)
+        return LabelJudge(queries, photos.gallery, known)
+
     def score_untrained(self, backbone: Backbone, weights: dict[str, Tensor]) -> NetworkScores:
         """Score a backbone before training, by exact search; it is left with these weights."""
         backbone.load_state_dict(weights)
@@ -150,8 +170,12 @@ class FinalEvaluator:
         built: BuiltIndex,
         untrained: NetworkScores | None,
         error_rate: float,
+        judge: LabelJudge | None,
     ) -> FinalEvaluation:
-        """Measure the trained network, which made `photos`, and the index of its gallery."""
+        """Measure the trained network, which made `photos`, and the index of its gallery.
+
+        Val photos calibrate, if they can judge.
+        """
         queries = photos.queries
         gallery = photos.gallery
         trained = scoring.score(built.index, queries, gallery)
@@ -168,7 +192,7 @@ class FinalEvaluator:
             gallery=gallery.embeddings,
             fingerprint=built.fingerprint,
             index=_index_quality(built, photos),
-            calibration=self._calibrate(embedder, photos, built.index, error_rate),
+            calibration=self._calibrate(photos, built.index, error_rate, judge),
             naive_split=naive_split.claims_of_a_naive_split(data, trained, before),
             views=self._score_views(embedder, photos, exact or trained),
             expansion=score_expansion(built.index, queries, gallery, trained),
@@ -219,7 +243,7 @@ class FinalEvaluator:
         return score_axes(hits, photos.queries, photos.gallery, known)
 
     def _calibrate(
-        self, embedder: Embedder, photos: TestPhotos, index: Index, error_rate: float
+        self, photos: TestPhotos, index: Index, error_rate: float, judge: LabelJudge | None
     ) -> MeasuredCalibration:
         """Calibrate on some queries, and measure the calibration on others.
 
@@ -227,9 +251,8 @@ class FinalEvaluator:
         chose the epoch, so they score a little better than new photos; the measured rates show
         how much. Elsewhere half of the test photos calibrate; those that share a key stay together.
         """
-        if self._val_searches_the_same_gallery():
-            items = self.data.queries("val")
-            held_out = self._embed(embedder, items, "val queries (to calibrate)")
+        if judge is not None:
+            held_out = judge.asked
             rest = photos.queries
             source = "val photos"
         else:

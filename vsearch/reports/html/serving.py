@@ -1,6 +1,7 @@
 from typing import Any
 
 from vsearch.evaluation.run_report import Candidate
+from vsearch.reports.frontier import axis_titles
 from vsearch.reports.html.charts import ACCENT, INK, MUTED, WRONG, figure, plain
 from vsearch.reports.html.findings import Figure, Findings, Section
 from vsearch.reports.html.photos import Photos
@@ -19,19 +20,19 @@ LOOKS = {  # colour and shape of a kind of candidate
 def section(findings: Findings, photos: Photos) -> Section:
     """Return what the index is worth: recall against time against bytes, the chosen one marked."""
     index = findings.report.index
-    figures = {"frontier": _frontier(index.frontier)} if index.frontier else {}
+    figures = {"frontier": _frontier(index.frontier, index.prefer)} if index.frontier else {}
     return Section({"facts": index_facts(index), "mib": MIB}, figures)
 
 
-def _frontier(candidates: list[Candidate]) -> Figure:
-    best = sorted((row for row in candidates if row.pareto), key=lambda row: row.single_ms)
+def _frontier(candidates: list[Candidate], prefer: str) -> Figure:
+    best = sorted((row for row in candidates if row.pareto), key=lambda row: row.cost(prefer))
     traces: list[dict[str, Any]] = [
         {
             "type": "scatter",
             "mode": "lines",
             "name": "none is better in both",
-            "x": [row.single_ms for row in best],
-            "y": [row.recall_at_10 for row in best],
+            "x": [row.cost(prefer) for row in best],
+            "y": [row.quality.value for row in best],
             "line": {"color": INK, "width": 1, "dash": "dot"},
             "hoverinfo": "skip",
         }
@@ -39,27 +40,33 @@ def _frontier(candidates: list[Candidate]) -> Figure:
     most_bytes = max(row.memory_bytes for row in candidates) or 1
     for kind in LOOKS:
         if found := [row for row in candidates if _kind(row) == kind]:
-            traces.append(_points(kind, found, most_bytes))
-    axis = {"type": "log"}
-    return figure(traces, "ms a single search (log)", "recall@10 of exact search", 420, xaxis=axis)
+            traces.append(_points(kind, found, most_bytes, prefer))
+    across, upward = axis_titles(candidates, prefer)
+    return figure(traces, f"{across} (log)", upward, 420, xaxis={"type": "log"})
 
 
-def _points(kind: str, candidates: list[Candidate], most_bytes: int) -> dict[str, Any]:
+def _points(kind: str, candidates: list[Candidate], most_bytes: int, prefer: str) -> dict[str, Any]:
     colour, shape = LOOKS[kind]
     sizes = [9 + 17 * (row.memory_bytes / most_bytes) ** 0.5 + 8 * row.chosen for row in candidates]
     return {
         "type": "scatter",
         "mode": "markers+text" if kind == CHOSEN else "markers",
         "name": kind,
-        "x": [row.single_ms for row in candidates],
-        "y": [row.recall_at_10 for row in candidates],
+        "x": [row.cost(prefer) for row in candidates],
+        "y": [row.quality.value for row in candidates],
+        "error_y": {
+            "array": [row.quality.high - row.quality.value for row in candidates],
+            "arrayminus": [row.quality.value - row.quality.low for row in candidates],
+        },
         "text": [plain(row.spec) for row in candidates],
         "textposition": "top right",
-        "customdata": [round(row.memory_bytes / MIB, 1) for row in candidates],
+        "customdata": [
+            f"recall@10 {row.recall_at_10:.4f}<br>{row.single_ms:.3g} ms<br>"
+            f"{row.memory_bytes / MIB:.1f} MiB"
+            for row in candidates
+        ],
         "marker": {"color": colour, "symbol": shape, "size": sizes, "opacity": 0.85},
-        "hovertemplate": (
-            "%{text}<br>recall@10 %{y:.4f}<br>%{x:.3g} ms<br>%{customdata} MiB<extra></extra>"
-        ),
+        "hovertemplate": "%{text}<br>%{customdata}<extra></extra>",
     }
 
 

@@ -1,0 +1,156 @@
+"""What users lose by a smaller index: label precision beside index recall and bytes.
+
+    python -m benchmarks.search_labels EMBEDDINGS.parquet RUN/split.csv --items fashion/styles.csv
+    --axes baseColour [--part test] [--only 'PCA64,SQ8;PCA128,SQ8']
+
+EMBEDDINGS.parquet is what `python -m vsearch predict` writes, split.csv the run's: its train part
+is searched with the photos of `--part`, whose labels and axes are what is to be found. Bytes an
+item are those of the files over the number of items, with the projection, the codebooks and the
+lists, and what a new process holds once it has opened them. "lost" is exact search's precision
+minus the index's, with its 95 % interval, paired by query.
+"""
+
+import argparse
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from vsearch.evaluation.axes import attributes
+from vsearch.evaluation.index_quality import SMALL, resident_bytes
+from vsearch.evaluation.label_judge import LabelJudge, falls
+from vsearch.evaluation.scoring import Embedded, exact_index, top_hits
+from vsearch.indexes.choice import Losses
+from vsearch.indexes.faiss import FaissIndex
+from vsearch.indexes.trial import stored_bytes
+from vsearch.models.adaptations.lda import LDA
+
+# Factory strings, and what they are searched with
+STORED = (
+    "Flat",
+    "PCA256,Flat",
+    "PCA384,SQ4",
+    "PCA256,SQ8",
+    "PCA256,SQ4",
+    "PCA128,SQ8",
+    "PCA128,SQ4",
+    "PCA128,PQ128x4fs",
+    "PCA64,SQ8",
+    "PCA32,SQ8",
+    "LDA:Flat",
+    "LDA:SQ8",
+    "LDA:SQ4",
+    "IVF710,PQ64 nprobe=10",
+)
+BEHIND_LDA = "LDA:"  # before a factory string
+
+
+def load(args: argparse.Namespace) -> LabelJudge:
+    """Return the items, queries and what is to be found, from the files of a run."""
+    items = pd.read_parquet(args.embeddings).astype({"id": str})
+    split = pd.read_csv(args.split, dtype=str).set_index("id")["split"]
+    items["split"] = items["id"].map(split)
+    if args.items:
+        known = pd.read_csv(args.items, dtype=str, on_bad_lines="skip").set_index("id")
+        items = items.join(known[args.axes], on="id")
+    parts = {name: items[items["split"] == name] for name in ("train", args.part)}
+    labels = pd.factorize(items["label"])[0]
+    sides: dict[str, Embedded] = {}
+    for name, part in parts.items():
+        vectors = np.stack(part["embedding"].to_list())
+        sides[name] = Embedded(vectors, labels[part.index], part.index.to_numpy())
+    wanted = attributes(parts[args.part], parts["train"], args.axes)
+    return LabelJudge(sides[args.part], sides["train"], wanted)
+
+
+@dataclass(frozen=True)
+class Space:
+    """The vectors that are indexed and searched with; `bytes`: of the projection to them."""
+
+    queries: Embedded
+    gallery: Embedded
+    bytes: int = 0
+
+
+def adapted(judge: LabelJudge) -> Space:
+    """Return the embeddings behind LDA, fitted to the items (`configs/extras/lda.yaml`)."""
+    layer = LDA().fit(judge.gallery.embeddings, judge.gallery.labels)
+
+    def mapped(side: Embedded) -> Embedded:
+        vectors = side.embeddings @ layer.weight.numpy().T + layer.bias.numpy()
+        return replace(side, embeddings=vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+
+    size = 4 * (layer.weight.numel() + layer.bias.numel())
+    return Space(mapped(judge.asked), mapped(judge.gallery), size)
+
+
+def row(
+    judge: LabelJudge, exact: np.ndarray, space: Space, factory: str, search: dict[str, float]
+) -> list[str]:
+    """Build and measure one index; return its cells. `exact`: exact search's hits (q, 10)."""
+    n = len(space.gallery)
+    every = np.arange(n)
+    index = FaissIndex(factory, search)
+    start = time.perf_counter()
+    index.build(space.gallery.embeddings)
+    build_s = time.perf_counter() - start
+    stored = stored_bytes(index)
+    memory = stored if stored < SMALL else resident_bytes(index) or stored
+    sizes = [size + space.bytes for size in (stored, memory)]
+    hits = top_hits(index, space.queries, space.gallery)
+    common = [np.isin(own, best).mean() for own, best in zip(hits, exact, strict=True)]
+
+    found = judge.shares(hits, every)
+    best = judge.shares(exact, every)
+    losses: Losses = {}
+    for name, values in found.items():
+        losses.update(falls(values, best[name]))
+    cells = [f"`{index.spec}`", *[f"{size / n:,.0f}" for size in sizes]]
+    cells += [f"{4 * n * judge.queries.shape[1] / sizes[0]:.0f}x", f"{build_s:.0f}"]
+    cells.append(f"{np.mean(common):.3f}")
+    for metrics in found.values():
+        cells += [f"{values.mean():.3f}" for values in metrics.values()]
+    cells += [f"{loss.value:.4f} [{loss.low:.4f}, {loss.high:.4f}]" for loss in losses.values()]
+    return cells
+
+
+def asked(text: str) -> tuple[str, dict[str, float]]:
+    """Read `IVF710,PQ64 nprobe=10`: a factory string, and what it is searched with."""
+    factory, *settings = text.split(" ")
+    named = [setting.split("=") for setting in settings]
+    return factory, {name: float(value) for name, value in named}
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("embeddings", type=Path)
+    parser.add_argument("split", type=Path)
+    parser.add_argument("--items", type=Path, help="a table with `id` and the axes")
+    parser.add_argument("--axes", nargs="*", default=[])
+    parser.add_argument("--part", default="test", help="what searches: val to choose, test to tell")
+    parser.add_argument("--only", help="instead of the usual: 'PCA64,SQ8;IVF710,PQ64 nprobe=10'")
+    args = parser.parse_args()
+    judge = load(args)
+    print(f"{len(judge.gallery):,} x {judge.queries.shape[1]}, {len(judge.asked):,} queries")
+    metrics = ["P@1", "P@10", *[f"{axis}@10" for axis in args.axes]]
+    header = ["stored", "bytes, disk", "bytes, memory", "smaller", "build s", "recall@10"]
+    header += [*metrics, *[f"{metric} lost" for metric in metrics]]
+    print("| " + " | ".join(header) + " |\n" + "| --- " * len(header) + "|")
+    exact = top_hits(exact_index(judge.gallery), judge.asked, judge.gallery)
+    texts = args.only.split(";") if args.only else STORED
+    plain = Space(judge.asked, judge.gallery)
+    lda = adapted(judge) if any(text.startswith(BEHIND_LDA) for text in texts) else plain
+    for text in texts:
+        behind = text.startswith(BEHIND_LDA)
+        factory, search = asked(text.removeprefix(BEHIND_LDA))
+        cells = row(judge, exact, lda if behind else plain, factory, search)
+        print(f"| {'LDA, ' if behind else ''}" + " | ".join(cells) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
