@@ -12,7 +12,15 @@ pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no chromium here: apt-get install chromium (.ci/run does)"
 )
 WAIT_MS = 30_000
-LOOK_IS_THERE = "() => parseFloat(getComputedStyle(document.querySelector('h1')).fontSize) < 30"
+SIZES_OF_THE_TITLE = """
+window.sizes = [];
+(function look() {
+    const title = document.querySelector("h1");
+    const size = title && getComputedStyle(title).fontSize;
+    if (size && !sizes.includes(size)) sizes.push(size);
+    requestAnimationFrame(look);
+})();
+"""
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +61,6 @@ def opened(browser, url: str, asked: list[str] | None = None, **settings):
     tab.set_default_timeout(WAIT_MS)
     tab.goto(url)
     tab.get_by_role("heading", name="Search by photo").wait_for()
-    tab.wait_for_function(LOOK_IS_THERE)
     return tab
 
 
@@ -121,10 +128,17 @@ def test_a_photo_is_searched_refined_and_shared(shop, browser):
     tab.wait_for_url(re.compile("like=p"))
 
 
+FOUR_PICTURES = """() => {
+    const pictures = [...document.querySelectorAll('[class*=st-key-hit-] img')];
+    return pictures.filter(picture => picture.naturalWidth).length == 4;
+}"""
+
+
 def test_it_fits_a_phone_and_a_keyboard(shop, browser):
     tab = opened(browser, shop[1].url + "/?like=p3&k=4", viewport={"width": 375, "height": 800})
     first, second = (tab.get_by_role("button", name=f"More like {n}", exact=True) for n in (1, 2))
     second.wait_for()
+    tab.wait_for_function(FOUR_PICTURES)
     assert tab.evaluate("document.documentElement.scrollWidth") <= 375
     boxes = first.bounding_box(), second.bounding_box()
     assert boxes[0]["x"] < boxes[1]["x"]  # two side by side
@@ -180,6 +194,35 @@ def test_a_part_of_the_photo_is_taken_by_dragging_a_box(shop, browser):
     assert 48 <= int(slider.input_value()) <= 52
 
 
+def test_a_part_of_the_photo_is_taken_with_a_finger(shop, browser):
+    size = {"width": 390, "height": 800}
+    tab = opened(browser, shop[1].url, viewport=size, has_touch=True, is_mobile=True)
+    give(tab, "p3.png", encoded(picture(3, 40, 40)))
+    shows(tab, "12 results")
+    tab.get_by_text("Change", exact=True).click()
+    tab.get_by_text("Search with a part of the photo").click()
+    photo = tab.locator(".st-key-box svg.marks")
+    photo.scroll_into_view_if_needed()
+    box = photo.bounding_box()
+    devtools = tab.context.new_cdp_session(tab)
+
+    def touch(kind: str, *places: tuple[float, float]) -> None:
+        points = [
+            {"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"]} for x, y in places
+        ]
+        devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", (0.5, 0.02))
+    for step in range(1, 11):
+        touch("touchMove", (0.5 + 0.049 * step, 0.02 + 0.097 * step))
+        tab.wait_for_timeout(30)
+    touch("touchEnd")
+    shows(tab, "Your photo, a part of it")
+    down = tab.get_by_role("slider", name="From top to bottom")
+    assert int(down.nth(0).input_value()) <= 4
+    assert int(down.nth(1).input_value()) >= 96
+
+
 PASTE = """data => {
     const bytes = Uint8Array.from(atob(data), letter => letter.charCodeAt(0));
     const clipboardData = new DataTransfer();
@@ -187,16 +230,46 @@ PASTE = """data => {
     const paste = new ClipboardEvent("paste", {clipboardData, bubbles: true, cancelable: true});
     document.activeElement.dispatchEvent(paste);
 }"""
+DROP = """([data, place]) => {
+    const bytes = Uint8Array.from(atob(data), letter => letter.charCodeAt(0));
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File([bytes], "image.png", {type: "image/png"}));
+    for (const kind of ["dragover", "drop"]) {
+        const event = new DragEvent(kind, {dataTransfer, bubbles: true, cancelable: true});
+        document.querySelector(place).dispatchEvent(event);
+        if (!event.defaultPrevented) throw "the browser would open the photo in place of the page";
+    }
+}"""
 
 
 def test_a_photo_is_pasted(shop, browser):
     tab = opened(browser, shop[1].url)
-    tab.get_by_role("tab", name="Paste").click()
-    tab.get_by_placeholder("Paste, then Enter").focus()
+    shows(tab, "Give a photo")
+    tab.locator("input[type=file]").wait_for(state="attached")
     tab.evaluate(PASTE, base64.b64encode(encoded(picture(3))).decode())
     shows(tab, "image.png")
-    tab.get_by_test_id("stChatInputSubmitButton").click()  # waits until it is uploaded
     tab.get_by_role("img", name=re.compile(r"^Result 1: l0, 100 % similar")).wait_for()
+
+
+@pytest.mark.parametrize("place", ["h1", ".st-key-source section", ".st-key-found"])
+def test_a_photo_is_dropped_anywhere_also_beside_an_item(shop, browser, place):
+    tab = opened(browser, shop[1].url + "/?item=p5")
+    shows(tab, "Similar items")
+    tab.locator("input[type=file]").wait_for(state="attached")
+    tab.evaluate(DROP, [base64.b64encode(encoded(picture(3))).decode(), place])
+    shows(tab, "12 results")
+    tab.get_by_role("img", name=re.compile(r"^Result 1: l0, 100 % similar")).wait_for()
+    assert tab.get_by_text("image.png").count() == 1
+    assert "item=" not in tab.url
+
+
+def test_a_title_is_never_seen_before_its_look(shop, browser):
+    tab = browser.new_page()
+    tab.add_init_script(SIZES_OF_THE_TITLE)
+    tab.goto(shop[1].url)
+    tab.get_by_role("heading", name="Search by photo").wait_for()
+    shows(tab, "Give a photo")
+    assert tab.evaluate("sizes") == ["24px"]
 
 
 def test_clear_words_when_a_photo_is_refused(shop, browser):

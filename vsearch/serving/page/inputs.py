@@ -46,19 +46,16 @@ class Photo:
 
 def choose_photo(search: Search) -> bytes | None:
     """Draw the ways to give a photo; return its bytes."""
-    ways = ["Upload", "Camera", "Paste"]
-    upload, camera, clipboard = st.tabs(ways, key="source-tab", on_change="rerun")
+    upload, camera = st.tabs(["Upload", "Camera"], key="source-tab", on_change="rerun")
+    leave_item: Any = {"on_change": put, "args": [replace(search, item="")]}
     with upload:
-        file = st.file_uploader("Drop a photo here, or browse", KINDS, key=f"file{turn()}")
+        title = "Drop or paste a photo, or browse"  # anywhere: give.js
+        file = st.file_uploader(title, KINDS, key=f"file{turn()}", **leave_item)
     shot = None
     if camera.open:  # the camera is asked for only when it is wanted
         with camera:
-            shot = st.camera_input("Take a photo of the product", key=f"shot{turn()}")
-    with clipboard:  # what Streamlit takes a pasted photo with
-        pasted = st.chat_input("Paste, then Enter", accept_file=True, file_type=KINDS)
-    if pasted and pasted.files:
-        put(search, keep_photo=False, photo=_sendable(pasted.files[0]))
-        st.rerun()
+            title = "Take a photo of the product"
+            shot = st.camera_input(title, key=f"shot{turn()}", **leave_item)
     given = shot or file  # an empty file counts: the service says what is wrong with it
     if given is None:
         return st.session_state.get(KEPT)

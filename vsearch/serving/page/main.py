@@ -17,14 +17,17 @@ from vsearch.serving.page.search import Search
 from vsearch.serving.page.service import known, service, show_failure
 from vsearch.serving.page.session import begin_anew, put, share, start
 
-LOOK = Path(__file__).with_name("look.css")
+HERE = Path(__file__).parent
 
 
 def main() -> None:
     """Draw the page."""
     st.set_page_config("vsearch", page_icon=icon(), layout="wide")
-    st.html(LOOK)
-    st.title("Search by photo")
+    look = (HERE / "look.css").read_text()
+    give = (HERE / "give.js").read_text()
+    # one element: a title alone would be seen before its look
+    top = f"<style>{look}</style><h1>Search by photo</h1><script>{give}</script>"
+    st.html(top, unsafe_allow_javascript=True)
     try:
         served = known()
         searching, measured = st.tabs(["Search", "Quality"], key="tab", on_change="rerun")
@@ -38,8 +41,8 @@ def main() -> None:
 
 
 def _show_search(served: Info, open_tab: bool | None) -> None:
-    with st.container(key="page"):
-        with st.container(key="query", gap="small"):
+    with st.container(key="page", horizontal=True):
+        with st.container(key="query", gap="small", width=256):
             search, photo = _query(start(), served)
         with st.container(key="found", gap="small"):
             _show_found(search, photo, served, open_tab)

@@ -115,7 +115,7 @@ def box_chart(photo: Picture) -> dict[str, Any]:
         "data": {"values": [{"url": url, ACROSS: 0, DOWN: 0, "end": 100}]},
         "width": round(small.width * scale),
         "height": round(small.height * scale),
-        "mark": {"type": "image", "aspect": False},
+        "mark": {"type": "image", "aspect": False, "tooltip": None},
         "encoding": encoding,
         "params": [{"name": PART, "select": {"type": "interval", "encodings": ["x", "y"]}}],
     }
