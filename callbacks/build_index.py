@@ -100,7 +100,13 @@ class BuildIndex(Callback):
         data = catalog_data(trainer)
         dim = metric_learner(pl_module).embedder.dim
         if self.adaptation is not None:
-            dim = self.adaptation.width(dim, data.part("train")["label"].nunique())
+            labels = data.part("train")["label"].nunique()
+            dim = self.adaptation.width(dim, labels)
+            if dim == 1:
+                rank_zero_warn(
+                    f"adaptation: of {labels} labels it leaves embeddings of one value, 1 or -1 at "
+                    "unit length: the items of a label have no order. Fit without it."
+                )
         try:
             self.index.check(len(data.gallery("test")), dim)
         except (ValueError, IndexUnavailable) as error:

@@ -213,6 +213,12 @@ def test_an_adaptation_of_the_train_part_is_in_the_bundle_and_measured(head, col
     assert all(hits["score"][0].as_py() == pytest.approx(1, abs=1e-4) for hits in found)
 
 
+def test_an_adaptation_that_leaves_one_value_is_warned_of(colours, tmp_path, monkeypatch):
+    monkeypatch.setattr(LDA, "width", lambda *_: 1)
+    with pytest.warns(UserWarning, match="of 4 labels it leaves embeddings of one value"):
+        Run(colours, tmp_path, epochs=1, callback=BuildIndex(adaptation=LDA()))
+
+
 def test_an_index_that_is_wider_than_an_adaptation_is_refused_before_training(colours, tmp_path):
     index = FaissIndex("PCA4,Flat")
     with pytest.raises(ConfigError, match=r"^index\b"):

@@ -14,10 +14,24 @@ print(find_spec("callbacks.build_index").origin)
 ROOT = Path(__file__).parents[2]
 
 
-def told(folder: Path, code: str) -> list[str]:
+def ran(folder: Path, code: str) -> subprocess.CompletedProcess:
     words = [sys.executable, "-c", code]
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=True)
+    return subprocess.run(words, cwd=folder, capture_output=True, text=True, check=True)
+
+
+def told(folder: Path, code: str) -> list[str]:
+    done = ran(folder, code)
+    assert done.stderr == ""
     return done.stdout.splitlines()
+
+
+def test_one_that_hides_vsearchs_is_warned_of(tmp_path):
+    (tmp_path / "callbacks").mkdir()
+    mine = tmp_path / "callbacks" / "build_index.py"
+    mine.write_text("")
+    done = ran(tmp_path, JOINED)
+    assert done.stdout.splitlines() == [str(mine)]
+    assert f"{mine} is taken in place of vsearch's: rename it" in done.stderr
 
 
 def test_without_ones_own_vsearchs_callbacks_are_found(tmp_path):

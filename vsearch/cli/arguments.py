@@ -18,6 +18,16 @@ def add_bundle(parser: argparse.ArgumentParser) -> None:
     add_trust(parser)
 
 
+def add_photos_root(parser: argparse.ArgumentParser) -> None:
+    """Declare where photos are that were moved."""
+    parser.add_argument(
+        "--photos-root",
+        type=Path,
+        metavar="FOLDER",
+        help="where the items' photos lie now, if they were moved since the fit",
+    )
+
+
 def add_trust(parser: argparse.ArgumentParser) -> None:
     """Declare what a bundle may use although it may be a stranger's; `trust_named` tells it on."""
     parser.add_argument(

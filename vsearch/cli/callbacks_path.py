@@ -1,9 +1,11 @@
+import logging
 from importlib import import_module
 from pathlib import Path
 
 import vsearch
 from vsearch.class_paths import add_current_folder
 
+log = logging.getLogger(__name__)
 NAME = "callbacks"
 
 
@@ -11,11 +13,15 @@ def join_callbacks() -> None:
     """Let configs name classes in the current folder, and both packages that are called callbacks.
 
     A user's own `callbacks`, a package or a file, would hide vsearch's. Python looks in both from
-    here on.
+    here on, and in the user's first: a module there with the name of one of vsearch's is warned of.
     """
     add_current_folder()
     found = import_module(NAME)
-    own = str(Path(vsearch.__file__).parent.with_name(NAME))
+    own = Path(vsearch.__file__).parent.with_name(NAME)
     path = getattr(found, "__path__", [])
-    if own not in path:
-        found.__path__ = [*path, own]
+    if str(own) not in path:
+        found.__path__ = [*path, str(own)]
+    users = Path.cwd() / NAME
+    for module in users.glob("[!_]*.py"):
+        if users != own and (own / module.name).exists():
+            log.warning("%s is taken in place of vsearch's: rename it if that is wrong.", module)

@@ -44,6 +44,20 @@ def test_a_report_is_written_again_and_the_bundle_stays(run, tmp_path, capsys):
     assert {path.name: path.read_bytes() for path in bundle.iterdir()} == before
 
 
+def test_photos_that_were_moved_are_found_in_their_new_folder(run, tmp_path):
+    old = Path(open_bundle(run / "bundle").manifest["photos_root"])
+    new = old.rename(tmp_path / "moved")
+    page = tmp_path / "page.html"
+    try:
+        main(["report", str(run), "--out", str(page)])
+        without = page.read_text()
+        main(["report", str(run), "--out", str(page), "--photos-root", str(new)])
+    finally:
+        new.rename(old)
+    assert said(page.read_text()) == said((run / "bundle" / "report.html").read_text())
+    assert len(without) < len(page.read_text())
+
+
 def test_items_that_were_added_later_are_not_in_it(run, tmp_path):
     items = open_bundle(run / "bundle").items.to_pandas()
     table = items.head(2).assign(id=["new-1", "new-2"])

@@ -8,6 +8,7 @@ SHA-256 of each file.
 import argparse
 from pathlib import Path
 
+from vsearch.cli.arguments import add_photos_root
 from vsearch.errors import VsearchError
 
 
@@ -22,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="where to (default: report.html in the run's folder)",
     )
+    add_photos_root(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -35,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
     out = args.out or bundle.resolve().with_name(FILE)
     if out.is_dir():
         raise VsearchError(f"{out} is a folder: name a file.")
-    html = report_html(read_findings(bundle))
+    html = report_html(read_findings(bundle, args.photos_root))
     out.parent.mkdir(parents=True, exist_ok=True)
     replace_file(out, html)
     print(f"Report: {out} ({len(html) / 1e6:.1f} MB)")

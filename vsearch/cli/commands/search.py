@@ -23,7 +23,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vsearch.cli.arguments import add_bundle, positive
+from vsearch.cli.arguments import add_bundle, add_photos_root, positive
 from vsearch.data.io.object_stores import is_url
 from vsearch.errors import VsearchError
 from vsearch.plain_text import on_terminal
@@ -68,12 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="search again with a query that takes in its N best hits, such as 10",
     )
-    parser.add_argument(
-        "--photos-root",
-        type=Path,
-        metavar="FOLDER",
-        help="where the items' photos lie now, if they were moved since the fit",
-    )
+    add_photos_root(parser)
     parser.add_argument(
         "--one-view",
         action="store_true",

@@ -70,13 +70,15 @@ class Section:
     figures: dict[str, Figure] = field(default_factory=dict)
 
 
-def read_findings(bundle: Path) -> Findings:
+def read_findings(bundle: Path, photos_root: Path | None = None) -> Findings:
     """Return what the fit of a bundle found out, whatever items were changed since.
+
+    `photos_root`: the folder that photos lie below now; None: where they lay at the fit.
 
     Raises:
         BundleError: a file is missing or damaged; the message says which.
     """
-    fitted = open_state(bundle, State(0, ""), [])
+    fitted = open_state(bundle, State(0, ""), [], photos_root=photos_root)
     for name in (REPORT, QUERIES):
         if name not in fitted.fitted["sha256"]:
             raise BundleError(f"{bundle} has no {name}: nothing was measured. Fit the run again.")
@@ -84,7 +86,7 @@ def read_findings(bundle: Path) -> Findings:
 
     return Findings(
         RunReport.from_json(json.loads((bundle / REPORT).read_text())),
-        read_table(bundle / QUERIES, fitted.photos_root).to_pandas(),
+        read_table(bundle / QUERIES, str(photos_root or fitted.photos_root)).to_pandas(),
         fitted.items.to_pandas(),
         fitted.vectors(np.arange(len(fitted.items))),
         calibration.read(bundle, fitted.fitted),
