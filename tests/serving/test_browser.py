@@ -1,6 +1,7 @@
 import base64
 import re
 import shutil
+from pathlib import Path
 
 import pages
 import pytest
@@ -12,6 +13,8 @@ pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no chromium here: apt-get install chromium (.ci/run does)"
 )
 WAIT_MS = 30_000
+FAKE_CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+FLAGS = ["--no-sandbox", *FAKE_CAMERA]
 SIZES_OF_THE_TITLE = """
 window.sizes = [];
 (function look() {
@@ -49,7 +52,7 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        made = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield made
         made.close()
 
@@ -270,6 +273,43 @@ def test_a_title_is_never_seen_before_its_look(shop, browser):
     tab.get_by_role("heading", name="Search by photo").wait_for()
     shows(tab, "Give a photo")
     assert tab.evaluate("sizes") == ["24px"]
+
+
+def test_results_lead_to_items_files_links_and_back(shop, browser):
+    tab = opened(browser, shop[1].url + "/?like=p3&unlike=p4")
+    shows(tab, "12 results")
+    with tab.expect_download() as file:
+        tab.get_by_role("button", name="CSV").click()
+    lines = Path(file.value.path()).read_text().splitlines()
+    assert lines[0].startswith("query,rank,id,label")
+    assert len(lines) == 13
+
+    tab.get_by_role("button", name="Link").click()
+    shows(tab, "?like=p3&unlike=p4")
+    tab.keyboard.press("Escape")
+    tab.get_by_role("button", name="Details 1", exact=True).click()
+    tab.wait_for_url(re.compile("item=p"))
+    shows(tab, "Similar items")
+    tab.get_by_role("button", name="Back to the search").click()
+    shows(tab, "12 results")
+
+    tab.locator(".st-key-remove-p4 button").first.click()
+    tab.wait_for_url(re.compile(r"like=p3$"))
+    tab.get_by_role("button", name="Less like 2", exact=True).click()
+    tab.wait_for_url(re.compile(r"unlike=p\d+"))
+    tab.get_by_role("button", name="Start over").click()
+    shows(tab, "Give a photo")
+    tab.get_by_role("button", name="Recent").click()
+    tab.get_by_role("button", name="like p3", exact=True).click()
+    tab.wait_for_url(re.compile(r"like=p3$"))
+
+
+def test_the_camera_takes_a_photo(shop, browser):
+    tab = opened(browser, shop[1].url)
+    tab.get_by_role("tab", name="Camera").click()
+    tab.wait_for_function("() => document.querySelector('video')?.videoWidth > 0")
+    tab.get_by_role("button", name="Take Photo").click()
+    shows(tab, "Your photo")
 
 
 def test_clear_words_when_a_photo_is_refused(shop, browser):
