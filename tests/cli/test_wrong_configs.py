@@ -386,7 +386,7 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
     "shares above 1": (
         "data: {split: {init_args: {train: 0.9, val: 0.9}}}",
         "data.split",
-        ["their sum 1"],
+        ["their sum must be 1"],
     ),
     "negative P": ("data: {classes_per_batch: -4}", "data.classes_per_batch", ["-4", "2 or more"]),
     "K = 1": (

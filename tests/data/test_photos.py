@@ -205,12 +205,12 @@ def test_12_bit_and_inverted_tiff_keep_black_and_white() -> None:
 
 @pytest.mark.parametrize("kind", [np.int32, np.float32])
 def test_unknown_range_is_refused(kind: type) -> None:
-    with pytest.raises(PhotoError, match="black and white are unknown"):
+    with pytest.raises(PhotoError, match="unknown black and white"):
         open_photo(encode(GREYS.astype(kind), "TIFF"))
 
 
 def test_signed_16_bits_are_refused() -> None:
-    with pytest.raises(PhotoError, match="black and white are unknown"):
+    with pytest.raises(PhotoError, match="unknown black and white"):
         open_photo(tiff(4, 16, 1, GREYS.astype("<u2").tobytes(), sample_format=2))
 
 
@@ -519,7 +519,7 @@ def test_a_photo_of_very_many_rows_is_refused(size: tuple[int, int]) -> None:
 
 def test_a_pipe_is_no_photo_and_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.jpg")
-    with pytest.raises(PhotoError, match="no regular file"):
+    with pytest.raises(PhotoError, match="not a regular file"):
         open_photo(tmp_path / "a.jpg")
 
 

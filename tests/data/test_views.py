@@ -71,7 +71,7 @@ def test_opposite_embeddings_give_no_nan():
 
 
 @pytest.mark.parametrize(
-    ("view", "words"), [(SometimesFlip(), "another result each time"), (Crop(), "(2, 3, 6, 6)")]
+    ("view", "words"), [(SometimesFlip(), "a different result each time"), (Crop(), "(2, 3, 6, 6)")]
 )
 def test_what_is_no_view_is_refused_by_name(view, words):
     np.random.seed(0)

@@ -189,7 +189,7 @@ def test_mistakes_in_the_wishes(bundle):
     with pytest.raises(FilterError, match="character 1: no column 'colour'"):
         bundle.search([photo(bundle, 0)], where="colour = red")
     with pytest.raises(
-        FilterError, match=r"^no column 'produkt' \(did you mean product\?\); there are id"
+        FilterError, match=r"^no column 'produkt' \(did you mean product\?\); the columns are id"
     ):
         bundle.search([photo(bundle, 0)], group_by="produkt")
     with pytest.raises(ValueError, match="cosines"):

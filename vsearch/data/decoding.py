@@ -14,11 +14,11 @@ Found = TypeVar("Found")
 
 
 def scan(items: pd.DataFrame, boxes: Sequence[Box | None]) -> pd.DataFrame:
-    """Decode every photo once, before training, and report what it is.
+    """Decode every photo once, before training.
 
     Returns:
-        One row per item, same index: `content_hash` (equal for pixel-identical photos; null when
-        broken) and `error` (null when the photo is fine).
+        One row per item, same index: `content_hash` (equal for pixel-identical photos; null if
+        broken) and `error` (null if the photo is fine).
     """
     hashes: list[str | None] = []
     errors: list[str | None] = []
@@ -41,9 +41,9 @@ def _look(source: tuple[str, Box | None]) -> tuple[str | None, str | None]:
 def in_threads(
     function: Callable[[Source], Found], sources: Iterable[Source], threads: int | None = None
 ) -> Iterator[Found]:
-    """Yield `function` of each source, in order, by default in a thread per core.
+    """Yield `function` of each source, in order; the default is a thread per core.
 
-    Reads a few sources ahead only: `ThreadPoolExecutor.map` would queue all of them at once.
+    It reads only a few sources ahead: `ThreadPoolExecutor.map` would queue all of them at once.
     """
     threads = threads or os.cpu_count() or 1
     pending: deque[Future[Found]] = deque()

@@ -1,4 +1,4 @@
-"""What decoding a photo would cost beyond its pixels, looked for before anything is decoded."""
+"""Checks, before decoding, that a photo costs no more work than its number of pixels suggests."""
 
 import re
 import struct
@@ -8,8 +8,8 @@ from typing import BinaryIO
 
 from vsearch.errors import VsearchError
 
-# Samples in all scans of a JPEG together: some 1 ns each. A progressive photo of 100 megapixels in
-# full colour has 1.4 thousand million; a small file can have a thousand times that.
+# Samples in all scans of a JPEG together, about 1 ns each. A progressive photo of 100 megapixels in
+# full colour has 1.4 billion; a small file can have a thousand times as many.
 MOST_SAMPLES = 2_000_000_000
 ARITHMETIC = 10  # times the work of Huffman codes
 MOST_PARTS = 10_000  # segments of a JPEG, chunks of a PNG: Pillow takes 7 us for each
@@ -17,22 +17,22 @@ MOST_BLOCKS = 100_000  # pieces of a PNG's pixels; blocks before a GIF's first f
 LONGEST_FILLING = 100_000  # bytes between a JPEG's segments, which Pillow skips one by one
 MOST_RUNS = 3_000_000  # bytes of a run-length coded BMP: Pillow takes 0.6 us for each
 
-MARKER = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")  # without restarts, stuffed bytes and filling
+MARKER = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")  # not restarts, stuffed bytes or filling
 END, SCAN, EXIF_SEGMENT = 0xD9, 0xDA, 0xE1
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # the others are tables
 ARITHMETIC_FRAMES = range(0xC9, 0xD0)
 GIF_HEAD, GIF_FRAME, GIF_EXTENSION, GIF_END = 13, 0x2C, 0x21, 0x3B
 EXIF = b"Exif\0\0"
-TAG_BYTES = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8)  # by TIFF's type of a value
+TAG_BYTES = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8)  # by TIFF type
 
 
 class TooMuchWork(VsearchError):
-    """A photo would take far more work to decode than its pixels are worth."""
+    """Decoding a photo would take far more work than its number of pixels suggests."""
 
 
 @dataclass(frozen=True)
 class _Segment:
-    """A part of a JPEG: its marker's second byte, what it says, where it begins and ends."""
+    """A part of a JPEG: its marker's second byte, its content, its start and its end."""
 
     kind: int
     body: bytes
@@ -43,10 +43,10 @@ class _Segment:
 def check_work(stream: BinaryIO) -> None:
     """Refuse a photo that costs far more to decode than its pixels; leave the stream as it was.
 
-    JPEG, PNG, GIF and BMP are looked through.
+    JPEG, PNG, GIF and BMP are checked.
 
     Raises:
-        TooMuchWork: what there is too much of.
+        TooMuchWork: there is too much of something; the message says of what.
     """
     start = stream.read(8)
     stream.seek(0)
@@ -62,7 +62,7 @@ def check_work(stream: BinaryIO) -> None:
 
 
 def check_exif(exif: bytes) -> None:
-    """Refuse EXIF whose tags share their bytes: each would be copied."""
+    """Refuse EXIF whose tags share bytes: these would be copied for each tag."""
     exif = exif.removeprefix(EXIF)
     order = ">" if exif.startswith(b"MM") else "<"
     total = 0
@@ -78,7 +78,7 @@ def check_exif(exif: bytes) -> None:
 
 
 def _check_jpeg(data: bytes) -> None:
-    shares: dict[int, float] = {}  # of the photo's pixels that each component has
+    shares: dict[int, float] = {}  # each component's share of the photo's pixels
     pixels = factor = 0
     samples = 0.0
     exif = b""
@@ -87,7 +87,7 @@ def _check_jpeg(data: bytes) -> None:
         _limit(number, MOST_PARTS, "segments")
         if segment.kind in FRAMES and len(body) >= 6:
             height, width, count = struct.unpack_from(">HHB", body, 1)
-            # a height of 0 comes with the first scan
+            # a height of 0 is given after the first scan
             pixels = width * (height or 0xFFFF)
             factor = ARITHMETIC if segment.kind in ARITHMETIC_FRAMES else 1
             shares = _shares(body[6 : 6 + 3 * count])
@@ -101,7 +101,7 @@ def _check_jpeg(data: bytes) -> None:
 
 
 def _shares(components: bytes) -> dict[int, float]:
-    """Return each id's share of the pixels; of components that share an id, the largest's."""
+    """Return each id's share of the pixels; components with one id count with the largest."""
     areas: dict[int, int] = {}
     for start in range(0, len(components) - 2, 3):
         id, sampling = components[start : start + 2]
@@ -112,7 +112,7 @@ def _shares(components: bytes) -> dict[int, float]:
 
 
 def _segments(data: bytes) -> Iterator[_Segment]:
-    """Yield what libjpeg would find, up to the end of the first picture."""
+    """Yield the segments that libjpeg would find, up to the end of the first picture."""
     at = 2
     is_head = True
     while (found := MARKER.search(data, at)) and found[0][1] != END:
@@ -168,6 +168,6 @@ def _check_bmp(data: bytes) -> None:
 def _limit(found: float, most: int, what: str) -> None:
     if found > most:
         raise TooMuchWork(
-            f"more than {most:,} {what}: it would take far longer to decode than its pixels are "
-            "worth. Save it anew as a plain JPEG or PNG."
+            f"more than {most:,} {what}: decoding it would take far longer than usual for its "
+            "size. Save it again as a plain JPEG or PNG."
         )

@@ -30,7 +30,7 @@ def schema(dim: int, hashed: bool = False) -> pa.Schema:
 def table(
     items: pd.DataFrame, vectors: np.ndarray, hashes: Sequence[str] | None = None
 ) -> pa.Table:
-    """Return items (id, label) and their embeddings, float32 (n, dim), in that schema."""
+    """Return a table with this schema, of items (id, label) and embeddings, float32 (n, dim)."""
     lists = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
     columns = [items["id"].tolist(), items["label"].tolist(), lists]
     if hashes is not None:
@@ -39,10 +39,10 @@ def table(
 
 
 def read(file: Path) -> tuple[pd.DataFrame, np.ndarray]:
-    """Return the rows of a file of embeddings, without `embedding`, and that: float32 (n, dim).
+    """Return the rows of a file of embeddings, and the embeddings apart: float32 (n, dim).
 
     Raises:
-        CatalogError: it is no such file, or the embeddings differ in length.
+        CatalogError: it isn't such a file, or the embeddings differ in length.
     """
     try:
         found = pq.read_table(file)
@@ -54,12 +54,12 @@ def read(file: Path) -> tuple[pd.DataFrame, np.ndarray]:
         dim = lists.type.list_size if pa.types.is_fixed_size_list(lists.type) else lengths.pop()
         if lengths - {dim}:
             raise ValueError(
-                f"they are of different lengths: {dim}, {', '.join(map(str, lengths))}"
+                f"embeddings of different lengths: {dim}, {', '.join(map(str, lengths))}"
             )
         return rows, values.reshape(len(rows), dim)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CatalogError(
-            f"{file}: no embeddings as `predict` writes them (id, label, embedding): {error}"
+            f"{file}: not a file of embeddings from `predict` (id, label, embedding): {error}"
         ) from error
 
 
@@ -67,7 +67,7 @@ def read(file: Path) -> tuple[pd.DataFrame, np.ndarray]:
 class Parts:
     """A folder that `embed` writes: a manifest, and a file for each `part_size` catalog rows.
 
-    A part has the photos that could be read; a file of errors of the same number has the others.
+    A part has the photos that could be read; the errors file of the same number lists the others.
 
     Attributes:
         folder: where it is.
@@ -86,32 +86,32 @@ class Parts:
         return -(-self.manifest["catalog"]["items"] // self.manifest["part_size"])
 
     def file(self, number: int, kind: str = PARTS) -> Path:
-        """Return where a part, or its errors, are or are to be."""
+        """Return the path of a part, or of its errors."""
         return self.folder / kind / f"{number:06d}.parquet"
 
     def rows(self, number: int) -> range:
-        """Return the catalog rows that a part stands for."""
+        """Return the catalog rows that a part covers."""
         size = self.manifest["part_size"]
         return range(number * size, min((number + 1) * size, self.manifest["catalog"]["items"]))
 
     def missing(self) -> list[int]:
-        """Return the numbers of the parts that aren't there yet."""
+        """Return the numbers of the parts that are still missing."""
         there = {path.name for path in (self.folder / PARTS).glob("*.parquet")}
         return [number for number in range(len(self)) if self.file(number).name not in there]
 
     def whole(self) -> "Parts":
-        """Return itself if every part is there; else raise a CatalogError."""
+        """Return itself if no part is missing; else raise a CatalogError."""
         if missing := self.missing():
             raise CatalogError(
                 f"{self.folder}: {len(missing):,} of {len(self):,} parts are missing, e.g. "
-                f"{self.file(missing[0]).name}. Give the same `embed` command again: it goes on "
+                f"{self.file(missing[0]).name}. Run the same `embed` command again: it continues "
                 "with them."
             )
         return self
 
     @cached_property
     def starts(self) -> np.ndarray:
-        """Return int (len + 1,): how many embeddings lie before each part; the last is all."""
+        """Return int (len + 1,): how many embeddings come before each part, then their total."""
         counts = [pq.read_metadata(self.file(number)).num_rows for number in range(len(self))]
         return np.cumsum([0, *counts])
 
@@ -120,7 +120,7 @@ class Parts:
         return (read(self.file(number)) for number in range(len(self)))
 
     def ids(self) -> pd.DataFrame:
-        """Return id and label of all embeddings, in order; no embedding is read."""
+        """Return id and label of all embeddings, in order, without reading the embeddings."""
         files = [
             pq.read_table(self.file(number), columns=["id", "label"]) for number in range(len(self))
         ]
@@ -138,7 +138,7 @@ class Parts:
 
 
 def open_parts(folder: Path) -> Parts:
-    """Open a folder that `embed` writes; raise a CatalogError if it is none."""
+    """Open a folder that `embed` writes; raise a CatalogError if it isn't one."""
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
@@ -148,4 +148,4 @@ def open_parts(folder: Path) -> Parts:
             folder, {name: manifest[name] for name in ("model", "network", "catalog", "part_size")}
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CatalogError(f"{path} is no manifest as `embed` writes it: {error}.") from error
+        raise CatalogError(f"{path} isn't a manifest from `embed`: {error}.") from error

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 REQUIRED = ("id", "path", "label")
 BOX = ("x_1", "y_1", "x_2", "y_2")
-RENAMED = {"rank": "rank_original", "score": "score_original"}  # metadata beside hits
-# Text that reads as a number; `007` and more digits than a float64 tells apart are codes
+RENAMED = {"rank": "rank_original", "score": "score_original"}  # hits have these columns, too
+# Text that reads as a number; `007`, and more digits than a float64 holds, are codes
 NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,15})?")
 
 
@@ -28,21 +28,21 @@ class _NoPandas:
 
     def find_spec(self, name: str, *_: object) -> None:
         if name == "pandas":
-            raise ImportError("pandas is not to be imported here")
+            raise ImportError("pandas must not be imported here")
 
 
 def keep_pandas_out() -> None:
-    """Have pyarrow do without pandas in this process, unless it is asked for a DataFrame.
+    """Stop pyarrow from importing pandas in this process until a DataFrame is wanted.
 
-    At its first array it would import pandas, to know one of its objects when it meets it: most of
-    the seconds that a search takes, which has none. Arrays must not be made of a Series after this.
+    pyarrow imports pandas at its first array, to recognise pandas objects. That takes most of the
+    time of a search, which has none. Afterwards, don't make arrays from a Series.
     """
     if "pandas" in sys.modules:
         return
     finder = _NoPandas()
     sys.meta_path.insert(0, finder)
     try:
-        pa.array([])  # it tries once, and not again
+        pa.array([])  # it tries only once
     finally:
         sys.meta_path.remove(finder)
 
@@ -50,8 +50,8 @@ def keep_pandas_out() -> None:
 def as_table(items: Union[pa.Table, "pd.DataFrame"]) -> pa.Table:
     """Return items as an Arrow table of plain types.
 
-    Categories become their values, nanoseconds microseconds (Python has no more), and NaN of a
-    DataFrame null.
+    Categories become their values, nanoseconds become microseconds (Python's limit), and a
+    DataFrame's NaN becomes null.
     """
     if not isinstance(items, pa.Table):
         items = pa.Table.from_pandas(items, preserve_index=False)
@@ -60,16 +60,16 @@ def as_table(items: Union[pa.Table, "pd.DataFrame"]) -> pa.Table:
 
 
 def common_folder(paths: Iterable[str]) -> str:
-    """Return the folder, as a whole path, that all photos lie below; URLs don't count.
+    """Return the absolute path of the folder that holds all photos; URLs don't count.
 
-    Empty, where there are none.
+    Empty if there are no photo files.
     """
     folders = {str(Path(path).absolute().parent) for path in paths if _is_file(path)}
     return os.path.commonpath([os.path.normpath(folder) for folder in folders]) if folders else ""
 
 
 def below(root: str, paths: Iterable[str]) -> list[str]:
-    """Return paths as they start from `root`; files that lie elsewhere have whole ones.
+    """Return paths relative to `root`; files elsewhere get absolute paths.
 
     URLs stay as they are.
     """
@@ -85,11 +85,11 @@ def below(root: str, paths: Iterable[str]) -> list[str]:
 
 
 def placed(root: str, paths: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return the paths that `below` shortened, joined to `root`, the same or another."""
+    """Return the paths that `below` shortened, joined to `root`, which may differ from its root."""
     paths = paths.cast(pa.string())
     is_whole = pc.or_(pc.starts_with(paths, "/"), pc.match_substring(paths, "://"))
     stays = pc.or_(is_whole, pc.equal(paths, ""))
-    # of the paths' own type, which may be a large string: Arrow joins equal ones only
+    # of the paths' type, which may be large string: Arrow joins equal types only
     folder, slash = (pa.scalar(text, paths.type) for text in (root, "/"))
     return pc.if_else(stays, paths, pc.binary_join_element_wise(folder, paths, slash))
 
@@ -112,7 +112,7 @@ def read_table(path: Path, root: str = "") -> pa.Table:
 
 
 def table_bytes(items: Union[pa.Table, "pd.DataFrame"], root: str = "") -> bytes:
-    """Return items as a Parquet file's content, their paths as they start from `root`."""
+    """Return items as a Parquet file's content, their paths relative to `root`."""
     table = as_table(items)
     if root and "path" in table.column_names:
         paths = below(root, table["path"].to_pylist())
@@ -123,9 +123,9 @@ def table_bytes(items: Union[pa.Table, "pd.DataFrame"], root: str = "") -> bytes
 
 
 def as_frame(items: pa.Table) -> "pd.DataFrame":
-    """Return an Arrow table as a DataFrame in which whole numbers and truth values stay such.
+    """Return an Arrow table as a DataFrame that keeps whole numbers and truth values.
 
-    Beside missing values, and in lists, pandas would make them floats and objects.
+    With missing values, and in lists, pandas would turn them into floats and objects.
     """
     import pandas as pd
 
@@ -148,7 +148,7 @@ def as_frame(items: pa.Table) -> "pd.DataFrame":
 
 
 def holds_bytes(kind: pa.DataType) -> bool:
-    """Tell whether values of this type are bytes, or have some in them."""
+    """Return whether values of this type are or contain bytes."""
     if pa.types.is_nested(kind):
         return any(holds_bytes(kind.field(number).type) for number in range(kind.num_fields))
     return any(
@@ -163,15 +163,15 @@ def holds_bytes(kind: pa.DataType) -> bool:
 
 
 def repeated_ids(items: pa.Table) -> list[str]:
-    """Return the ids that are there more than once, each once."""
+    """Return the ids that occur more than once, each once."""
     counted = items["id"].value_counts()
     return counted.filter(pc.greater(counted.field("counts"), 1)).field("values").to_pylist()
 
 
 def alike_ids(items: pa.Table, there: pa.Table) -> list[str]:
-    """Return ids of `items` that another has, there or here, but for white space or Unicode's form.
+    """Return ids of `items` that match another, in either table, up to white space and NFC form.
 
-    An id that is written as it is there is none: it replaces that item.
+    An id that equals one in `there` exactly doesn't count: it replaces that item.
     """
     ids = items["id"]
     plain = plain_ids(ids)
@@ -191,7 +191,7 @@ def plain_ids(ids: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
 def boxes(
     items: Union[pa.Table, "pd.DataFrame"],
 ) -> list[tuple[float, float, float, float] | None]:
-    """Return each item's box `(x_1, y_1, x_2, y_2)` in pixels, or None where it has none."""
+    """Return each item's box `(x_1, y_1, x_2, y_2)` in pixels, or None."""
     names = items.column_names if isinstance(items, pa.Table) else items.columns
     if not set(BOX) <= set(names):
         return [None] * len(items)
@@ -200,16 +200,16 @@ def boxes(
 
 
 def plain_rows(items: pa.Table, positions: np.ndarray) -> list[dict[str, Any]]:
-    """Return the rows at int (n,) `positions` with values as JSON has them.
+    """Return the rows at int (n,) `positions` as JSON values.
 
-    Missing and infinite ones are None, times are ISO 8601.
+    Missing and infinite values are None, times are ISO 8601.
     """
     rows = items.take(pa.array(positions)).to_pylist()
     return [{name: _plain_value(value) for name, value in row.items()} for row in rows]
 
 
 def text_of(value: Any) -> str:
-    """Return a value as text, as people are shown it: times are ISO 8601."""
+    """Return a value as text to show to people; times are ISO 8601."""
     return str(_plain_value(value))
 
 

@@ -18,15 +18,15 @@ from vsearch.data.views import View
 from vsearch.errors import VsearchError
 
 MAX_PIXELS = 100_000_000
-LONGEST_SIDE = 65_535  # pixels; a JPEG's
+LONGEST_SIDE = 65_535  # pixels, as in JPEG
 AVIF = ("AVIF",) if features.check("avif") else ()  # some systems build Pillow without it
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", *AVIF)
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 PNG_START = b"\x89PNG\r\n\x1a\n"
 PNG_NOTES = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")  # texts and colour profile: no pixels
 INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
-# a JPEG is decoded smaller down to this many times what is wanted: Pillow's `reducing_gap`, "almost
-# the same"
+# a JPEG may be decoded at a reduced size, at least this many times the wanted one: Pillow's
+# `reducing_gap`, "almost the same"
 GAP = 2
 NO_BOMB_WARNING = ("ignore", None, Image.DecompressionBombWarning, None, 0)
 BITS_PER_SAMPLE, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0  # TIFF 6.0, section 8
@@ -34,12 +34,12 @@ BITS_PER_SAMPLE, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0  # TIFF 6.0, section 8
 OF_RGB = 4
 OF_OTHER_MODES = 4
 OF_WEBP = 8  # two canvases of the decoder
-OF_PROGRESSIVE = 6  # a JPEG's coefficients in full colour, however small it comes out
-EXIF_AS_TEXT = "Raw profile type exif"  # ImageMagick's, in a PNG
+OF_PROGRESSIVE = 6  # a JPEG's coefficients in full colour, at any output size
+EXIF_AS_TEXT = "Raw profile type exif"  # written by ImageMagick into PNG
 
 Box = tuple[float, float, float, float]  # x_1, y_1, x_2, y_2 in pixels of the upright photo
 Colour = tuple[int, int, int]
-Reserve = Callable[[int], None]  # told how many bytes a photo takes, decoded
+Reserve = Callable[[int], None]  # called with the bytes that a decoded photo takes
 WHITE: Colour = (255, 255, 255)
 
 
@@ -47,12 +47,12 @@ class PhotoError(VsearchError):
     """A photo cannot be used; the message says which one, why, and what to do."""
 
 
-MOST_SIDE = 4096  # of what a network sees
+MOST_SIDE = 4096  # pixels of a network's input
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What turns a photo into the network's input. Lists, as JSON has them, become tuples.
+    """How a photo becomes the network's input. JSON's lists become tuples.
 
     Raises a ValueError that names the field when a value makes no sense.
 
@@ -62,7 +62,7 @@ class Preprocessing:
         std: their standard deviation, on the same scale, above 0.
         interpolation: `bilinear` or `bicubic`, as Pillow does them (antialiased).
         fill: red, green and blue, 0..255, of the padding and behind transparency.
-        views: what is embedded beside the square as it is; or what `describe` says of them.
+        views: views that are embedded in addition to the square; or their `describe` values.
     """
 
     size: int
@@ -92,9 +92,7 @@ class Preprocessing:
         self._require(has_views, "views", "a list of views")
 
     def to_json(self) -> dict[str, Any]:
-        """Return the arguments that make it again, as JSON values; without `views` if it has none,
-        as before there were any.
-        """
+        """Return its arguments as JSON values, without `views` if it has none, as in old files."""
         found = asdict(self)
         del found["views"]
         return {**found, "views": [*map(describe, self.views)]} if self.views else found
@@ -124,19 +122,20 @@ def open_photo(
     A box is widened to whole pixels and clipped to the photo. Pillow's own limit, 179 million
     pixels, holds even when `max_pixels` is more.
 
-    With a `side`, what the longest side will be resized to, a JPEG without a box comes out at a
-    half, a quarter or an eighth of its size where that is at least twice the side: far quicker.
+    `side` is the length to which the longest side will be resized. With it, a JPEG without a box is
+    decoded at a half, a quarter or an eighth of its size, if that is at least twice the side; this
+    is far quicker.
 
-    A source is a path, a URL of an object store, or a photo's bytes or an open file, which errors
-    call by `name`. An open file is closed.
+    A source is a path, a URL of an object store, a photo's bytes or an open file. Errors call the
+    last two by `name`. An open file is closed.
 
-    `reserve` is told before the photo is decoded about how many bytes that will take, and may wait;
-    what it raises is a PhotoError's cause.
+    `reserve` is called before decoding with about how many bytes that will take, and may wait; what
+    it raises becomes a PhotoError's cause.
 
     Raises:
         PhotoError: no such file, a format that is not in FORMATS, damaged or cut off, more than
-            `max_pixels` pixels, far more work than these are worth, values of unknown range
-            (32-bit, signed, float), or a box without a pixel of the photo in it.
+            `max_pixels` pixels, far more decoding work than usual, values of unknown range (32-bit,
+            signed, float), or a box that holds no pixel of the photo.
     """
     try:
         with _opened(source) as stream:
@@ -151,7 +150,7 @@ def open_photo(
 def read_square(
     source: str | Path | bytes, preprocessing: Preprocessing, box: Box | None = None
 ) -> np.ndarray:
-    """Return a photo, or what is in its `box`, as `to_square` does.
+    """Return a photo, or the part in its `box`, as `to_square` does.
 
     Raises:
         PhotoError: see `open_photo`.
@@ -163,9 +162,9 @@ def read_square(
 def read_hashed(
     source: str | Path, preprocessing: Preprocessing, box: Box | None = None
 ) -> tuple[np.ndarray, str]:
-    """Return what `read_square` does, and the `pixel_hash` of the photo, or of what is in `box`.
+    """Return what `read_square` does, and the `pixel_hash` of the photo, or of the part in `box`.
 
-    A large photo is decoded twice, since the hash is of all its pixels.
+    A large photo is decoded twice, since the hash covers all its pixels.
 
     Raises:
         PhotoError: see `open_photo`.
@@ -185,8 +184,8 @@ def read_hashed(
 def to_square(photo: Image.Image, preprocessing: Preprocessing) -> np.ndarray:
     """Return an RGB photo as the network sees it, uint8 `(3, size, size)`.
 
-    The longest side becomes `size`, the aspect is kept to the nearest pixel, and the photo stands
-    in the middle; the rest is padded with `fill`.
+    The longest side becomes `size`, the aspect ratio is kept to the nearest pixel, and the photo is
+    centred; the rest is padded with `fill`.
     """
     size = preprocessing.size
     width, height = (max(1, round(side * size / max(photo.size))) for side in photo.size)
@@ -219,7 +218,7 @@ def _reason(error: Exception) -> str:
             return f"too many pixels ({error}). Make it smaller."
         case _:
             return (
-                f"cannot be read ({type(error).__name__}: {error}). Replace it by an intact copy."
+                f"cannot be read ({type(error).__name__}: {error}). Replace it with an intact copy."
             )
 
 
@@ -239,7 +238,7 @@ def _decode(
     side: int | None,
     reserve: Reserve,
 ) -> Image.Image:
-    # For good: catch_warnings would mix up the filters of other threads.
+    # Set permanently: catch_warnings would mix up the filters of other threads.
     if NO_BOMB_WARNING not in warnings.filters:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     check_work(stream)
@@ -254,7 +253,7 @@ def _decode(
 
 
 def _without_notes(stream: BinaryIO | io.BytesIO) -> io.BytesIO:
-    """Return a PNG without its notes; the stream stands behind PNG_START."""
+    """Return a PNG without its notes, read from a stream just behind PNG_START."""
     kept = [PNG_START]
     while len(head := stream.read(8)) == 8:
         length = int.from_bytes(head[:4], "big") + 4  # and its CRC
@@ -293,7 +292,7 @@ def _upright(
         raise PhotoError(
             f"{image.width} x {image.height} pixels; {max_pixels:,} are allowed. Make it smaller."
         )
-    if max(image.size) > LONGEST_SIDE:  # decoders take their time for each row
+    if max(image.size) > LONGEST_SIDE:  # decoders need some time for each row
         raise PhotoError(
             f"{image.width} x {image.height} pixels; {LONGEST_SIDE:,} a side are allowed. Cut it."
         )
@@ -303,24 +302,24 @@ def _upright(
         image.draft(None, (width, height))
     reserve(_decoded_bytes(image, whole))
     image.load()
-    # Damaged EXIF says nothing about the pixels.
+    # Damaged EXIF doesn't mean damaged pixels.
     with contextlib.suppress(Exception):
         if written := image.info.get(EXIF_AS_TEXT):
             check_exif(bytes.fromhex("".join(written.split("\n")[3:])))
         image.getexif()
-        image.info.pop("exif", None)  # else all of it is written anew
+        image.info.pop("exif", None)  # otherwise all of it is written again
         ImageOps.exif_transpose(image, in_place=True)
     return image
 
 
 def _decoded_bytes(image: Image.Image, whole: int) -> int:
-    """Return about how many bytes decoding takes at its most; `whole`: pixels at full size."""
+    """Return about how many bytes decoding takes at most; `whole`: pixels at full size."""
     of_a_pixel = OF_OTHER_MODES
     if image.mode in ("1", "L", "P"):
         of_a_pixel = 1
     if image.mode.startswith("I;16"):
         of_a_pixel = 2
-    of_a_pixel += OF_RGB  # what it is turned into
+    of_a_pixel += OF_RGB  # the result
     if "transparency" in image.info:
         of_a_pixel += OF_RGB
     if image.format == "WEBP":
@@ -334,7 +333,7 @@ def _to_rgb(image: Image.Image, fill: Colour) -> Image.Image:
         image = _to_8_bits(image)
     if image.mode in ("I", "F"):
         raise PhotoError(
-            "32-bit, signed or float values, whose black and white are unknown. Save it with 8 or "
+            "32-bit, signed or float values, with unknown black and white. Save it with 8 or "
             "16 bits."
         )
     if not image.has_transparency_data:
@@ -346,10 +345,10 @@ def _to_rgb(image: Image.Image, fill: Colour) -> Image.Image:
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:
-    # Pillow hands on a TIFF's 12 bits and inverted greys as they are.
+    # Pillow passes on a TIFF's 12 bits and inverted greys unchanged.
     tags = getattr(image, "tag_v2", {})
     white = 2 ** tags.get(BITS_PER_SAMPLE, (16,))[0] - 1
-    # looked up, since the product of each pixel would take twelve bytes
+    # a lookup table: multiplying each pixel would take twelve bytes
     of_value = ((np.arange(2**16, dtype=np.uint32) * 255 + white // 2) // white).astype(np.uint8)
     grey = of_value[np.asarray(image)]
     photo = Image.fromarray(255 - grey if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO else grey)
@@ -361,7 +360,7 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
 
 
 def small_jpeg(photo: Image.Image, side: int, quality: int, optimize: bool = False) -> bytes:
-    """Return a photo as a JPEG whose sides are at most `side` pixels; the photo itself shrinks."""
+    """Return a photo as a JPEG whose sides are at most `side` pixels; the photo is resized, too."""
     photo.thumbnail((side, side))
     file = io.BytesIO()
     photo.save(file, "JPEG", quality=quality, optimize=optimize)

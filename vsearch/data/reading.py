@@ -20,8 +20,8 @@ class Items:
 
     Attributes:
         items: those whose photos can be used, numbered from 0, with `split` and `label_code`.
-        content_hashes: of each one's pixels.
-        skipped: id, path, label and error of the others.
+        content_hashes: hashes of their pixels.
+        skipped: id, path, label and error of the other items.
     """
 
     items: pd.DataFrame
@@ -32,7 +32,7 @@ class Items:
 def read(
     catalog: Catalog, split: Split, axes: Sequence[str], on_bad_image: Literal["skip", "error"]
 ) -> Items:
-    """Read a prepared catalog, decode every photo once, and split what can be used.
+    """Read a prepared catalog, decode every photo once, and split the usable items.
 
     Raises:
         CatalogError: the catalog can't be read, or lacks one of the axes.
@@ -64,12 +64,12 @@ def read(
 
 
 def check_axes(items: pd.DataFrame, axes: Sequence[str], catalog: str, key: str) -> None:
-    """Refuse axes, of the setting `key`, that are no columns of the catalog's metadata."""
+    """Refuse axes, of the setting `key`, that aren't metadata columns of the catalog."""
     metadata = [column for column in items if column not in (*REQUIRED, *BOX)]
     if wrong := [axis for axis in axes if axis not in metadata or axes.count(axis) > 1]:
         raise CatalogError(
-            f"`{key}`: {wrong} can't be axes. Name columns of metadata, each once; {catalog} "
-            f"has {metadata or 'none'}. For no axes, set it to null."
+            f"`{key}`: {wrong} can't be axes. Name metadata columns, each once; {catalog} has "
+            f"{metadata or 'none'}. For no axes, set it to null."
         )
 
 

@@ -6,10 +6,10 @@ log = logging.getLogger(__name__)
 
 
 def warn_of_leaks(items: pd.DataFrame, source: str) -> None:
-    """Log how many groups of identical photos lie in several parts, with two ids for an example.
+    """Log how many groups of identical photos lie in several parts, with two ids as an example.
 
-    Identical are items of an equal `content_hash`, neither missing nor empty; `split` is their
-    part. The message begins with `source`.
+    Photos are identical if their `content_hash` is equal and not blank; `split` is their part. The
+    message begins with `source`.
     """
     if "content_hash" not in items:
         return
@@ -20,8 +20,8 @@ def warn_of_leaks(items: pd.DataFrame, source: str) -> None:
     group = leaks[leaks["content_hash"] == leaks["content_hash"].iloc[0]]
     pair = group.drop_duplicates("split").head(2)
     message = (
-        "%s: %d groups of identical photos lie in several parts, %s for instance. Such a photo is "
-        "found for free: the scores come out too high. Move each group into one part, or let "
+        "%s: %d groups of identical photos lie in several parts, e.g. %s. Such photos are "
+        "trivially found, so scores are too high. Move each group into one part, or let "
         "vsearch.data.splits.StratifiedSplit draw the parts."
     )
     example = " and ".join(

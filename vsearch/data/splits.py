@@ -31,7 +31,7 @@ class Split(ABC):
     """Which part each item belongs to. A subclass implements `assign`.
 
     Attributes:
-        gallery: what a val or test query searches: the train part, or its own part without itself.
+        gallery: what a val or test query searches: the train part, or the rest of its own part.
     """
 
     gallery: Literal["train", "self"] = "train"
@@ -41,12 +41,12 @@ class Split(ABC):
         """Return "train", "val" or "test" for every row: same index as `items`, named "split".
 
         `items` has unique text ids in `id`, text in `label`, and maybe `content_hash` (equal for
-        pixel-identical photos, missing for no known copy). Raises SplitError.
+        pixel-identical photos, missing if unknown). Raises SplitError.
         """
 
 
 class FractionSplit(Split):
-    """What the two drawn splits share: fractions, a seed, and photos that must stay on one side.
+    """The base of the two random splits: fractions, a seed, and photos that stay together.
 
     The result depends on the set of items and the seed, not on the order of the rows.
 
@@ -54,10 +54,10 @@ class FractionSplit(Split):
         train: fraction of the items, above 0.
         val: fraction of the items, above 0: early stopping needs it.
         test: fraction of the items, may be 0. The three sum to 1.
-        seed: draws another split.
-        group: a column whose equal values stay on one side, a product id for instance; missing
-            means no group.
-        keep_copies_together: keep pixel-identical photos (equal `content_hash`) on one side.
+        seed: another seed draws another split.
+        group: a column, such as a product id; items with the same value stay in one part. Items
+            without a value have no group.
+        keep_copies_together: keep pixel-identical photos (equal `content_hash`) in one part.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class FractionSplit(Split):
         if not (train > 0 and val > 0 and test >= 0 and abs(train + val + test - 1) <= 1e-6):
             raise SplitError(
                 f"train={train}, val={val}, test={test}: train and val must be above 0, test at "
-                "least 0, their sum 1."
+                "least 0, and their sum must be 1."
             )
         self.fractions = np.array([train, val, test] if test > 0 else [train, val])
         self.seed = seed
@@ -80,7 +80,7 @@ class FractionSplit(Split):
         self.keep_copies_together = keep_copies_together
 
     def assign(self, items: pd.DataFrame) -> pd.Series:
-        """Draw the parts; refuse a catalog with a split of its own, and a part that stays empty."""
+        """Draw the parts; refuse a catalog that has a column `split`, and an empty part."""
         if "split" in items:
             raise SplitError(
                 f"The catalog has a column 'split', which {type(self).__name__} would ignore. Use "
@@ -92,7 +92,7 @@ class FractionSplit(Split):
         for number in range(len(self.fractions)):
             if number not in part:
                 raise SplitError(
-                    f"The {PARTS[number]} part stays empty: {len(items)} items of "
+                    f"The {PARTS[number]} part would be empty: {len(items)} items of "
                     f"{items['label'].nunique()} labels are too few, or too many must stay "
                     f"together. Raise {PARTS[number]}, add photos, or drop group."
                 )
@@ -101,19 +101,19 @@ class FractionSplit(Split):
 
     @abstractmethod
     def _draw(self, items: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
-        """Return the place in PARTS of every row, (n,) int."""
+        """Return the position in PARTS of every row's part, (n,) int."""
 
 
 class StratifiedSplit(FractionSplit):
-    """Every label is divided in the asked fractions; queries of val and test search the train part.
+    """Divides every label by the given fractions; val and test queries search the train part.
 
-    A label's units are dealt one by one to the part that lacks most items. The first goes to train:
-    a query whose label is not in the gallery has no answer. What rounding leaves over is carried to
-    the next label, so that labels of 5 photos still fill val and test; a part whose share of a
-    label is at least one item, and half a unit of mean size, gets a unit of it. Units too big for
-    the small parts come first, the biggest leading; the others come in random order, so that val
-    and test aren't the catalog's smallest units. A unit of several labels counts for the label of
-    its first id.
+    A unit is a set of items that stay together. Each unit of a label goes to the part that lacks
+    most items. The first goes to train: a query whose label is not in the gallery has no answer.
+    Rounding errors are carried to the next label, so that labels of 5 photos still fill val and
+    test. A part gets a unit of a label if its share is at least one item and half a mean unit.
+    Units too big for the small parts are dealt first, largest first. The others follow in random
+    order: otherwise val and test would get the smallest units. A unit with several labels counts
+    for the label of its first id.
     """
 
     def _draw(self, items: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
@@ -150,11 +150,11 @@ class StratifiedSplit(FractionSplit):
 
 
 class LabelDisjointSplit(FractionSplit):
-    """Every label lies in one part: val and test ask for classes never trained on.
+    """Puts every label into one part: val and test have only classes that training never saw.
 
     The protocol of metric learning (Song et al., "Deep Metric Learning via Lifted Structured
-    Feature Embedding", CVPR 2016). Labels that share a unit go together. In random order, those too
-    big for the small parts first, each goes to the part that lacks most items.
+    Feature Embedding", CVPR 2016). Labels that share a unit stay together. Each goes to the part
+    that lacks most items: first those too big for the small parts, then the others at random.
     """
 
     gallery = "self"
@@ -162,7 +162,7 @@ class LabelDisjointSplit(FractionSplit):
     def _draw(self, items: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
         bundle = _components([*_ties(items, self.group, self.keep_copies_together), items["label"]])
         sizes = np.bincount(bundle)
-        # Those with a label of two items.
+        # Those that have a label with at least two items.
         pairs = np.unique(bundle[items["label"].duplicated().to_numpy()])
         if len(pairs) < len(self.fractions):
             raise SplitError(
@@ -181,9 +181,9 @@ class LabelDisjointSplit(FractionSplit):
 
 
 class ColumnSplit(Split):
-    """The split is a column of the catalog: train, val (validation, valid, dev) or test.
+    """Reads the split from a catalog column: train, val (validation, valid, dev) or test.
 
-    A warning counts the identical photos that it puts into several parts.
+    A warning counts identical photos in several parts.
     """
 
     def __init__(self, column: str = "split", gallery: Literal["train", "self"] = "train") -> None:
@@ -200,10 +200,9 @@ class ColumnSplit(Split):
 
 
 class FileSplit(Split):
-    """The split of an earlier run, read back by id from its `split.csv`.
+    """Reuses the split of an earlier run, by id, from its `split.csv`.
 
-    Ids that only the file has are ignored. A warning counts the identical photos that it puts into
-    several parts.
+    Ids that only the file has are ignored. A warning counts identical photos in several parts.
     """
 
     def __init__(self, path: str, gallery: Literal["train", "self"] = "train") -> None:
@@ -228,13 +227,13 @@ class FileSplit(Split):
         table, _ = read_csv(self.path, None, "error")
         if not {"id", "split"} <= set(table.columns):
             raise SplitError(
-                f"{self.path} has the columns {list(table.columns)}; 'id' and 'split' are needed."
+                f"{self.path} has the columns {list(table.columns)}; it needs 'id' and 'split'."
             )
         twice = table.loc[table["id"].duplicated(), "id"]
         if len(twice):
             raise SplitError(
                 f"{self.path} repeats {len(twice)} ids, first {twice.head(5).tolist()}. Keep one "
-                "row each."
+                "row for each."
             )
         return table.set_index("id")["split"]
 
@@ -245,10 +244,10 @@ def write_split(items: pd.DataFrame, parts: pd.Series, path: Path) -> None:
 
 
 def units(items: pd.DataFrame, group: str | None, keep_copies_together: bool) -> np.ndarray:
-    """Number the sets of items that must stay on one side: (n,) int, 0 to the number of units - 1.
+    """Number the sets of items that must stay in one part: (n,) int, 0 to the number of units - 1.
 
-    Items are tied by an equal `content_hash` (if copies are kept together) and by an equal value in
-    the column `group`, and through one another. Missing and empty values tie nothing.
+    An equal `content_hash` (if copies are kept together) or an equal value in the column `group`
+    ties two items, also through other items. Missing and empty values tie nothing.
     """
     ties = _ties(items, group, keep_copies_together)
     return _components([*ties, pd.Series(np.arange(len(items)))])
@@ -281,7 +280,7 @@ def _components(ties: list[pd.Series]) -> np.ndarray:
 
 
 def _deal(sizes: np.ndarray, room: np.ndarray, owed: set[int]) -> list[int]:
-    """Give each size to the part with most room left; the last ones to parts still owed one."""
+    """Give each size to the part with most room; the last ones go to parts that still need one."""
     left = room.tolist()
     dealt = []
     for remaining, size in zip(range(len(sizes), 0, -1), sizes.tolist(), strict=True):
@@ -294,14 +293,14 @@ def _deal(sizes: np.ndarray, room: np.ndarray, owed: set[int]) -> list[int]:
 
 
 def _oversize(sizes: np.ndarray, owner: np.ndarray, fraction: float) -> np.ndarray:
-    """Keep the sizes above half the fraction of their owner and twice its mean; others are 0."""
+    """Keep sizes above half the fraction of their owner and twice its mean; the others become 0."""
     total = np.bincount(owner, weights=sizes)[owner]
     count = np.bincount(owner)[owner]
     return np.where(sizes > total * np.maximum(fraction / 2, 2 / count), sizes, 0)
 
 
 def _bounded(carry: np.ndarray, limit: np.ndarray) -> np.ndarray:
-    """Shrink the carry: one label pays back at most its share, or a unit, of any part."""
+    """Shrink the carry: a label pays back at most its share, or one unit, in any part."""
     return carry * min(1.0, float((limit / np.maximum(np.abs(carry), 1e-9)).min()))
 
 

@@ -3,9 +3,9 @@ import pandas as pd
 
 
 def stratified(labels: np.ndarray, n: int, at_least: int, seed: int) -> np.ndarray:
-    """Return up to `n` positions: of each label `at_least` first, then as many as its share of all.
+    """Return up to `n` positions: `at_least` of each label first, then by each label's share.
 
-    Each beginning of them is stratified, too.
+    Each prefix of the result is stratified, too.
     """
     order = np.random.default_rng(seed).permutation(len(labels))
     groups = pd.Series(labels[order]).groupby(labels[order])

@@ -2,7 +2,7 @@ import numpy as np
 
 from vsearch.indexes.base import Index
 
-FIRST = 64  # hits asked for at first where nobody says how many there are
+FIRST = 64  # hits asked for first if `k` is None
 
 # scores (cosines, float32 (h,), best first) and positions (int64 (h,))
 Hits = tuple[np.ndarray, np.ndarray]
@@ -16,10 +16,10 @@ def best(
     min_score: float | None = None,
     groups: np.ndarray | None = None,
 ) -> list[Hits]:
-    """Return each query's best hits, up to `k`, that `allowed`, `min_score` and `groups` leave.
+    """Return each query's best hits, up to `k`, that pass `allowed`, `min_score` and `groups`.
 
-    An index only gives the k best, so it is asked for twice as many until enough are left, or the
-    last one's score is too low, or there are no more.
+    An index only gives the k best. So this asks for twice as many until enough are left, the last
+    score is too low, or there are no more.
 
     Args:
         index: of n vectors.
@@ -27,14 +27,14 @@ def best(
         k: hits a query, 1 or more; None: all.
         allowed: bool (n,), the positions that may be found; None: all.
         min_score: the lowest cosine, -1..1, that counts.
-        groups: int (n,); of those that share a number only the best hit is kept. -1: alone.
+        groups: int (n,); of items that share a number, only the best hit is kept. -1: no group.
 
     Raises:
         ValueError: `k` or `min_score` is out of its range.
     """
     _check(k, min_score)
     if allowed is None and (k is None or groups is not None):
-        allowed = np.ones(len(index), dtype=bool)  # so that the index fills every place
+        allowed = np.ones(len(index), dtype=bool)  # so that the index returns k real hits
     most = len(index) if allowed is None else int(np.count_nonzero(allowed))
     found: list[Hits] = [(np.zeros(0, np.float32), np.zeros(0, np.int64))] * len(queries)
     pending = np.arange(len(queries) if most else 0)
@@ -65,7 +65,7 @@ def _left(
     min_score: float | None,
     groups: np.ndarray | None,
 ) -> Hits:
-    """Return what counts of one query's hits."""
+    """Return those of one query's hits that count."""
     counts = positions >= 0
     if min_score is not None:
         counts &= scores >= min_score
@@ -76,6 +76,6 @@ def _left(
 
 
 def _firsts(groups: np.ndarray) -> np.ndarray:
-    """Return where each group comes first, rising; -1 is no group: each one counts."""
+    """Return the first position of each group, ascending; -1 means no group: each one counts."""
     alone = -1 - np.arange(len(groups))
     return np.sort(np.unique(np.where(groups < 0, alone, groups), return_index=True)[1])

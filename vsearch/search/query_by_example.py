@@ -2,7 +2,7 @@ import numpy as np
 
 from vsearch.errors import VsearchError
 
-TINY = 1e-4  # length of a sum of unit vectors below which its direction is rounding
+TINY = 1e-4  # a sum of unit vectors shorter than this has a direction of rounding errors
 
 
 class ExampleError(VsearchError):
@@ -24,9 +24,9 @@ def combine(
     Args:
         positive: float32 (p, dim), unit length, p 1 or more.
         negative: float32 (m, dim), unit length; m may be 0.
-        weight: of the negative examples against the positive ones, 0 or more.
-        positive_weights: (p,), above 0, for a weighted mean; None: all alike.
-        negative_weights: (m,), the same of the negative ones.
+        weight: of the negative examples relative to the positive ones, 0 or more.
+        positive_weights: (p,), above 0, for a weighted mean; None: all equal.
+        negative_weights: (m,), the same for the negative ones.
 
     Raises:
         ExampleError: there is no positive example, or they cancel each other out.

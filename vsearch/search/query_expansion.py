@@ -4,15 +4,15 @@ import numpy as np
 
 from vsearch.indexes.base import Index
 
-ALPHA = 6  # with 0 all hits would count alike; the more, the more the nearest ones count
+ALPHA = 6  # with 0 all hits would count equally; higher values favour the nearest ones
 
 
 def expanded(query: np.ndarray, scores: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     """Return a query moved towards its best hits, float32 (dim,) of unit length.
 
     Alpha query expansion (Radenović et al. 2018, "Fine-tuning CNN image retrieval with no human
-    annotation"): query + sum of max(score, 0)^ALPHA * hit. Its product with the query is 1 or
-    more, so that there always is a direction.
+    annotation"): query + sum of max(score, 0)^ALPHA * hit. Its dot product with the query is at
+    least 1, so it always has a direction.
 
     Args:
         query: float32 (dim,), unit length.
@@ -25,7 +25,7 @@ def expanded(query: np.ndarray, scores: np.ndarray, vectors: np.ndarray) -> np.n
 
 
 def kept_vectors(index: Index, positions: Sequence[int] | np.ndarray) -> np.ndarray:
-    """Return unit vectors, float32 (n, dim), of items as well as the index keeps them.
+    """Return unit vectors, float32 (n, dim), of items, as exactly as the index keeps them.
 
     Raises:
         ValueError: the index can't give vectors back.

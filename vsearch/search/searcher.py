@@ -23,20 +23,20 @@ Photo = str | Path | bytes
 
 @dataclass(frozen=True)
 class Searcher:
-    """What a run leaves to be searched: a network, the index of its embeddings, the indexed items.
+    """Searches what a run has left: a network, the index of its embeddings, and the indexed items.
 
-    All searches take the same options: `k`, how many hits (None: all); `where`, a filter on the
-    items (see vsearch/search/filters/grammar.py); `min_score`, the lowest cosine that counts,
-    -1..1; `group_by`, a column: of items with equal values only the best is found, items without a
-    value stand for themselves; and `expand`: of how many of its best hits a query takes a part on,
-    to search again (0: none; see `query_expansion`). `where` and `min_score` hold in both searches;
-    the scores are those of the second.
+    All searches take the same options: `k`, the number of hits (None: all); `where`, a filter on
+    the items (see vsearch/search/filters/grammar.py); `min_score`, the lowest cosine that counts,
+    -1..1; `group_by`, a column: of items with equal values only the best is found, and items
+    without a value are not grouped; and `expand`: the number of best hits that are mixed into a
+    query before it searches again (0: none; see `query_expansion`). `where` and `min_score` apply
+    to both searches; the scores are those of the second.
 
     Attributes:
         index: position i is row i of `items`.
         items: id, path, label, metadata.
-        manifest: what the bundle is and how good it was measured to be.
-        hidden: columns of `items` that no filter and no grouping knows.
+        manifest: what the bundle is, and its measured quality.
+        hidden: columns of `items` that filters and grouping can't use.
     """
 
     runtime: Runtime
@@ -61,11 +61,11 @@ class Searcher:
     ) -> list[pa.Table]:
         """Return each photo's best items: `rank`, `score` (cosine), then the columns of `items`.
 
-        Metadata that is called rank or score becomes `rank_original` or `score_original`.
+        Metadata named rank or score becomes `rank_original` or `score_original`.
 
         Raises:
             PhotoError: a photo can't be used.
-            FilterError: `where` can't be understood, or it or `group_by` doesn't fit the items.
+            FilterError: `where` can't be parsed, or it or `group_by` doesn't fit the items.
             ExampleError: the index can't give back the vectors that `expand` needs.
             ValueError: `k`, `min_score` or `expand` is out of its range.
         """
@@ -85,8 +85,8 @@ class Searcher:
     ) -> pa.Table:
         """Return what `search` does for one query made of examples: near some, away from others.
 
-        An example is an item's id, or else a photo; items that are examples are left out of the
-        hits. See `query_by_example.combine`.
+        An example is an item's id or a photo; the hits leave out items that are examples. See
+        `query_by_example.combine`.
 
         Raises:
             ExampleError: one is neither an id nor a file, or they leave no direction to search in.
@@ -124,7 +124,7 @@ class Searcher:
         group_by: str | None = None,
         expand: int = 0,
     ) -> list[Hits]:
-        """Return what `search_embeddings` does, as scores and rows of `items`, without tables."""
+        """Return what `search_embeddings` does as scores and rows of `items`, without tables."""
         if expand < 0:
             raise ValueError(f"expand is {expand}: it must be 0, for none, or a number of hits")
         if expand:
@@ -147,7 +147,7 @@ class Searcher:
         return np.stack(moved)
 
     def kept_vectors(self, positions: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Return indexed items' unit vectors, float32 (n, dim), as well as the index keeps them.
+        """Return indexed items' unit vectors, float32 (n, dim), as exactly as the index keeps them.
 
         Raises:
             ExampleError: the index can't give vectors back.
@@ -159,7 +159,7 @@ class Searcher:
             raise ExampleError(f"{needed}; photos alone don't: {error}") from error
 
     def allowed(self, where: str | None) -> np.ndarray | None:
-        """Return bool (n,), which items a filter lets through; None without a filter."""
+        """Return bool (n,), which items pass a filter; None without a filter."""
         return None if where is None else parse(where).mask(self._table)
 
     def check(self, where: str | None, group_by: str | None) -> None:
@@ -169,7 +169,7 @@ class Searcher:
             self._table.column(group_by)
 
     def unmet(self, where: str) -> list[str]:
-        """Return a sentence for each value in a filter that no item has, naming those there are."""
+        """Return a sentence for each value in a filter that no item has, with the existing ones."""
         return parse(where).unmet(self._table)
 
     @cached_property
@@ -178,7 +178,7 @@ class Searcher:
         return Table(self.items.select(names))
 
     def _position(self, example: Photo) -> int | None:
-        """Return the position of the item whose id this is; None: a photo."""
+        """Return the position of the item with this id; None: a photo."""
         if not isinstance(example, str):
             return None
         position = int(pc.index(self.items["id"], example).as_py())
@@ -189,7 +189,7 @@ class Searcher:
         return None
 
     def _vectors(self, examples: Sequence[Photo], positions: Sequence[int | None]) -> np.ndarray:
-        """Return unit vectors, float32 (n, dim), of items from the index, of others anew."""
+        """Return unit vectors, float32 (n, dim): those of items from the index, others embedded."""
         vectors = np.zeros((len(examples), self.runtime.dim), dtype=np.float32)
         known = np.array([position is not None for position in positions], dtype=bool)
         if known.any():

@@ -185,9 +185,9 @@ def test_a_folder_of_something_else_is_refused(made, capsys, tmp_path):
     message = ending(capsys, made, table, "--out", str(made.parent / "photos"))
     assert "holds something else" in message
     pd.read_csv(table).assign(id="same").to_csv(table, index=False)
-    assert "share their id" in ending(capsys, made, table)
+    assert "share an id" in ending(capsys, made, table)
     (out / "manifest.json").write_text("{}")
-    assert "is no manifest as `embed` writes it" in ending(capsys, made, catalog(made))
+    assert "isn't a manifest from `embed`" in ending(capsys, made, catalog(made))
 
 
 def test_a_share_is_of_so_many(made, capsys):

@@ -40,7 +40,7 @@ def test_items_checks_what_read_returned(tmp_path: Path) -> None:
         def read(self) -> pd.DataFrame:
             return make(tmp_path, id=["a", "b", "a", "d"])
 
-    with pytest.raises(CatalogError, match="Twice: 2 of 4 items share their id"):
+    with pytest.raises(CatalogError, match="Twice: 2 of 4 items share an id"):
         Twice().items()
 
 
@@ -181,7 +181,7 @@ def test_five_small_labels_are_named_with_their_first_item(
         "'b' has 1 (line 8: id=6); 'c' has 1 (line 9: id=7)"
     )
     assert (
-        "Dropped 7 items of 6 labels with fewer than 3 photos. The labels, each with its first "
+        "Dropped 7 items of 6 labels with fewer than 3 photos. Each label with its first "
         f"item: {named}; " in (caplog.text)
     )
     assert "; 'd' has 1 (line 10: id=8); and 1 more." in caplog.text

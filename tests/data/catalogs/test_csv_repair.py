@@ -65,7 +65,7 @@ def test_error_names_the_first_line_the_count_and_the_settings(path: Path) -> No
 
 @pytest.mark.parametrize("bad_rows", ["repair", "skip", "error"])
 def test_too_few_fields_are_always_an_error(path: Path, bad_rows: BadRows) -> None:
-    with pytest.raises(CatalogError, match=r"line 4: 2 fields, the header has 3: \['2', 'x'\]"):
+    with pytest.raises(CatalogError, match=r"line 4: 2 fields, but the header has 3: \['2', 'x'\]"):
         read(path, "id,year,name\n1,2011,a\n\n2,x\n", bad_rows)
 
 
@@ -135,7 +135,7 @@ def test_a_zip_must_hold_one_table(tmp_path: Path, names: list[str]) -> None:
     with zipfile.ZipFile(tmp_path / "t.zip", "w") as archive:
         for name in names:
             archive.writestr(name, MALFORMED)
-    with pytest.raises(CatalogError, match=r"exactly one \.csv or \.tsv; it holds"):
+    with pytest.raises(CatalogError, match=r"exactly one \.csv or \.tsv, but holds"):
         read_csv(tmp_path / "t.zip", ",", "repair")
 
 

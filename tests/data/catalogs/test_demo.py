@@ -325,7 +325,7 @@ def test_another_drawing_version_is_refused(
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").write_text("years of work")
-    with pytest.raises(CatalogError, match="is no demo catalog"):
+    with pytest.raises(CatalogError, match="isn't a demo catalog"):
         small(tmp_path / "mine").prepare()
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 

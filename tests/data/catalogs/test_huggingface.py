@@ -184,7 +184,7 @@ def test_a_broken_image_is_exported_as_it_is_and_left_to_the_scan(
     assert scan(items, [None] * 4)["error"].notna().tolist() == [False, False, True, False]
     said = (
         "1 of 4 rows have no image in 'image', the first is row 2 (from 0). "
-        "Empty files stand for them."
+        "They became empty files."
     )
     assert (said in caplog.text) == (not content)
 
@@ -220,7 +220,9 @@ def test_arrays_become_png(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> 
 
 
 def test_a_column_without_images_is_said(tmp_path: Path, source: str) -> None:
-    with pytest.raises(CatalogError, match=r"column 'price' holds no images, but Value\('int64'\)"):
+    with pytest.raises(
+        CatalogError, match=r"column 'price' must hold images, but holds Value\('int64'\)"
+    ):
         HuggingFaceCatalog(source, image="price", folder=str(tmp_path / "out" / "export")).prepare()
     assert not (tmp_path / "out").exists()
 
@@ -237,7 +239,8 @@ def test_a_changed_source_is_exported_again(
     table(price=[5, 6, 7, 8]).to_parquet(source)
     catalog.prepare()
     assert catalog.items()["price"].tolist() == [5, 6, 7, 8]
-    assert f"{source} has changed since it was exported to {folder}: exported again." in caplog.text
+    said = f"{source} has changed since it was exported to {folder}: exporting it again."
+    assert said in caplog.text
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["export"]
 
 

@@ -58,7 +58,7 @@ def test_an_unused_id_column_is_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["ID", "Id"])
 def test_a_column_that_is_meant_as_id_is_not_passed_over(tmp_path: Path, name: str) -> None:
     text = PLAIN.replace("id", name, 1)
-    with pytest.raises(CatalogError, match=f"no column 'id', but '{name}'. Rename it"):
+    with pytest.raises(CatalogError, match=f"no column 'id', only '{name}'. Rename it"):
         write(tmp_path, text).items()
     assert list(write(tmp_path, text, id=name).items()["id"]) == ["007", "8", "9", "10"]
     assert list(write(tmp_path, text, id=None).items()["id"]) == ["0", "1", "2", "3"]
@@ -285,7 +285,7 @@ def test_errors_name_the_line_of_the_file_whatever_was_left_out_before(tmp_path:
         write(tmp_path, text, **settings).items()
     assert text.splitlines()[8 - 1].startswith("5,,")
     with pytest.raises(
-        CatalogError, match=r"2 of 3 items share their id.*\n  line 8: id='5'.*\n  line 9: id='5'"
+        CatalogError, match=r"2 of 3 items share an id.*\n  line 8: id='5'.*\n  line 9: id='5'"
     ):
         write(tmp_path, text.replace("5,,", "5,bag,"), **settings).items()
 
@@ -399,15 +399,15 @@ def test_every_type_of_metadata_is_kept_searched_and_shown(
     [
         ({"thumb": [b"x", b"y"]}, "column 'thumb' holds bytes"),
         ({"deep": [[b"x"], None]}, "column 'deep' holds bytes"),
-        ({"label": [["a", "b"], ["a"]]}, "'label' must be text or numbers, and holds list"),
-        ({"id": [{"a": 1}, {"a": 2}]}, "'id' must be text or numbers, and holds dict"),
-        ({"path": [b"x", b"y"]}, "'path' must be text or numbers, and holds bytes"),
+        ({"label": [["a", "b"], ["a"]]}, "'label' must be text or numbers, but holds list"),
+        ({"id": [{"a": 1}, {"a": 2}]}, "'id' must be text or numbers, but holds dict"),
+        ({"path": [b"x", b"y"]}, "'path' must be text or numbers, but holds bytes"),
         ({"id": [1e17, 2e17]}, "'id' holds floats of 16 digits"),
-        ({"label_code": [1, 2]}, "a column 'label_code' of its own"),
-        ({"content_hash": [1, 2]}, "a column 'content_hash' of its own"),
-        ({"rank": [1, 2], "rank_original": [1, 2]}, "would become, 'rank_original'"),
-        ({"id": ["a", " a"]}, "share their id but for white space"),
-        ({"id": ["\u00e9", "e\u0301"]}, "share their id but for white space"),
+        ({"label_code": [1, 2]}, "vsearch itself uses the column name 'label_code'"),
+        ({"content_hash": [1, 2]}, "vsearch itself uses the column name 'content_hash'"),
+        ({"rank": [1, 2], "rank_original": [1, 2]}, "would be renamed, 'rank_original'"),
+        ({"id": ["a", " a"]}, "differ only in white space around them"),
+        ({"id": ["\u00e9", "e\u0301"]}, "differ only in white space around them"),
     ],
 )
 def test_what_cannot_be_kept_is_refused_when_read(
@@ -425,7 +425,7 @@ def test_a_renamed_column_may_not_meet_another(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("header", ["id,label,path,path", "id,label,path, path "])
 def test_two_columns_of_one_name_are_refused(tmp_path: Path, header: str) -> None:
-    with pytest.raises(CatalogError, match="two columns are, or would become, 'path'"):
+    with pytest.raises(CatalogError, match="two columns are named, or would be renamed, 'path'"):
         write(tmp_path, f"{header}\n1,a,b,c\n").read()
 
 
@@ -461,7 +461,7 @@ def test_ids_that_differ_in_case_only_are_told_of(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write(tmp_path, PLAIN.replace("007,", "M1,").replace("8,", "m1,", 1)).items()
-    assert "2 ids differ from others only in case, and are kept apart: 'M1', 'm1'" in caplog.text
+    assert "2 ids differ from others only in case and stay separate: 'M1', 'm1'" in caplog.text
 
 
 def test_ids_that_became_floats_are_whole_again(
@@ -470,7 +470,7 @@ def test_ids_that_became_floats_are_whole_again(
     items = parquet(tmp_path, {"id": [12345.0, 7.0], "label": [1.0, 1.0]}).items()
     assert items["id"].tolist() == ["12345", "7"]
     assert items["label"].tolist() == ["1", "1"]
-    assert "column 'id' holds floats, all of them whole: 12345.0 is taken as '12345'" in caplog.text
+    assert "column 'id' holds floats that are all whole: 12345.0 is read as '12345'" in caplog.text
 
 
 def test_an_index_that_pandas_wrote_is_a_column(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_a_photo_in_a_bucket_is_the_same_as_on_the_disk(shop, tmp_path):
         ("s3://shop/photos/none.png", "s3://shop/photos/none.png: no such bucket or key"),
         ("s3://nowhere/1.png", "s3://nowhere/1.png: no such bucket or key"),
         ("s3://shop/photos/broken.png", "s3://shop/photos/broken.png: not one of JPEG"),
-        ("http://localhost/1.png", "http://localhost/1.png: http:// is not read here, only s3://"),
+        ("http://localhost/1.png", "http://localhost/1.png: http:// is not supported, only s3://"),
     ],
 )
 def test_what_is_wrong_with_a_photo_in_a_bucket_is_said(shop, url, said):
@@ -155,7 +155,7 @@ def test_a_table_that_is_not_there_and_photos_that_can_never_be_read(shop, tmp_p
         with pytest.raises(CatalogError, match=rf"s3://shop/none.{kind}: no such bucket or key"):
             TableCatalog(f"s3://shop/none.{kind}").read()
     with pytest.raises(
-        CatalogError, match="photos at https:// can't be read: https:// is not read here"
+        CatalogError, match="photos at https:// can't be read: https:// is not supported"
     ):
         TableCatalog(local_table(tmp_path, "https://example.com/1.png")).read()
 

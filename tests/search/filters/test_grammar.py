@@ -175,7 +175,7 @@ def test_masks_are_those_of_a_loop_over_the_items(numbers_as):
         (
             "gender = and",
             10,
-            r"expected a value; found 'and' \(a keyword: to mean the word, put it in quotes\)",
+            r"expected a value; found 'and' \(a keyword: quote it to use it as a word\)",
         ),
         ("gender = Women Men", 16, "expected and, or, or the end; found 'Men'"),
         ("gender = (Women)", 10, "expected a value"),

@@ -271,4 +271,4 @@ class Noise(View):
 
 
 def test_a_random_view_is_refused(colours):
-    refused(colours, "data.eval_views", "Noise gives another result", views=[Flip(), Noise()])
+    refused(colours, "data.eval_views", "Noise gives a different result", views=[Flip(), Noise()])

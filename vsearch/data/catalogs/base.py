@@ -11,8 +11,8 @@ from vsearch.data.io.object_stores import is_url
 from vsearch.data.items import BOX, RENAMED, REQUIRED, as_table, holds_bytes, plain_ids
 from vsearch.errors import VsearchError
 
-RESERVED = ("label_code", "content_hash")  # columns that a fit adds and takes out again
-EXACT = 2**53  # floats tell whole numbers apart up to here
+RESERVED = ("label_code", "content_hash")  # columns that a fit adds and removes again
+EXACT = 2**53  # floats hold every whole number up to here
 logger = logging.getLogger(__name__)
 
 
@@ -24,7 +24,7 @@ class Catalog(ABC):
     """Where items come from: one subclass, one source.
 
     A subclass implements `read`, and `prepare` when files must be made first (drawn, exported,
-    unpacked). Everybody else calls `items`, which checks what `read` returned.
+    unpacked). All other code calls `items`, which checks what `read` returned.
 
     Attributes:
         synthetic: true when the photos are drawn, not taken; every report says so.
@@ -33,16 +33,16 @@ class Catalog(ABC):
     synthetic: bool = False
 
     def prepare(self) -> None:  # noqa: B027 (optional hook)
-        """Make the photos if need be. Safe to call twice; called by one process only."""
+        """Make the photos if necessary. Safe to call twice; called by one process only."""
 
     @abstractmethod
     def read(self) -> pd.DataFrame:
         """Return one row per item with the columns `id`, `path` and `label`.
 
-        `path` leads to the photo from the current folder. Optional columns with a meaning: `split`,
+        `path` is relative to the current folder. Optional columns with a meaning: `split`,
         `is_query`, `is_gallery`, `sequence`, and the box `x_1, y_1, x_2, y_2` in pixels. Others are
-        metadata; the split's `group` and `data.axes` may name some of them. An index with a name
-        (`line`, `row`) is an item's place in the source: errors tell it.
+        metadata; the split's `group` and `data.axes` may name some of them. A named DataFrame index
+        (`line`, `row`) gives each item's place in the source, and errors show it.
         """
 
     def items(self) -> pd.DataFrame:
@@ -50,13 +50,13 @@ class Catalog(ABC):
 
         Raises:
             CatalogError: a column or value is missing, the table is empty, an id is repeated, a
-                label has a single photo, a photo is no file, or a box is incomplete or empty.
+                label has a single photo, a photo isn't a file, or a box is incomplete or empty.
         """
         return check(self.read(), source=type(self).__name__)
 
 
 def check(items: pd.DataFrame, source: str) -> pd.DataFrame:
-    """Return `items` with text ids and labels and a fresh row index; refuse what can't be used."""
+    """Return `items` with text ids and labels and a new row index; refuse what can't be used."""
     missing = [column for column in REQUIRED if column not in items]
     if missing:
         raise CatalogError(
@@ -73,7 +73,7 @@ def check(items: pd.DataFrame, source: str) -> pd.DataFrame:
     refuse(items, ~are_files(items["path"]), source, "have no photo file", advice)
     alone = items.groupby("label")["id"].transform("size") == 1
     advice = (
-        "A label needs 2 photos or more to be found again: add photos, merge labels, or set "
+        "A label needs at least 2 photos, one to find the other: add photos, merge labels, or set "
         "min_images_per_label."
     )
     refuse(items, alone, source, "are the only photo of their label", advice)
@@ -116,23 +116,23 @@ def with_texts(items: pd.DataFrame, source: str) -> pd.DataFrame:
 
 
 def as_text(column: pd.Series, source: str) -> pd.Series:
-    """Return values as text; a missing one stays missing, whole floats lose their `.0`."""
+    """Return values as text; missing values stay missing, whole floats lose their `.0`."""
     held = column.dropna()
     may_nest = column.dtype == object or isinstance(column.dtype, pd.ArrowDtype)
     for value in held if may_nest else ():
         if isinstance(value, bytes | Iterable) and not isinstance(value, str):
             raise CatalogError(
-                f"{source}: column {column.name!r} must be text or numbers, and holds "
+                f"{source}: column {column.name!r} must be text or numbers, but holds "
                 f"{type(value).__name__}, such as {value!r:.60}."
             )
     if pd.api.types.is_float_dtype(column) and len(held) and (held % 1 == 0).all():
         if (held.abs() >= EXACT).any():
             raise CatalogError(
-                f"{source}: column {column.name!r} holds floats of 16 digits and more, "
-                "some of which are lost. Write it as text or whole numbers."
+                f"{source}: column {column.name!r} holds floats of 16 digits or more, which "
+                "lose some of their digits. Write it as text or whole numbers."
             )
         logger.warning(
-            "%s: column '%s' holds floats, all of them whole: %s is taken as '%d'.",
+            "%s: column '%s' holds floats that are all whole: %s is read as '%d'.",
             source,
             column.name,
             held.iloc[0],
@@ -143,16 +143,16 @@ def as_text(column: pd.Series, source: str) -> pd.Series:
 
 
 def refuse_columns(names: list[str], source: str) -> None:
-    """Raise a CatalogError if columns share their name, or have one that vsearch needs itself."""
+    """Raise a CatalogError if two columns share a name, or if vsearch needs a name itself."""
     shown = [RENAMED.get(name, name) for name in names]
     if repeated := sorted({name for name in shown if shown.count(name) > 1}):
         raise CatalogError(
-            f"{source}: two columns are, or would become, {repeated[0]!r}; the columns: {names}. "
-            "Rename one of them."
+            f"{source}: two columns are named, or would be renamed, {repeated[0]!r}; the columns: "
+            f"{names}. Rename one of them."
         )
     if reserved := sorted(set(RESERVED) & set(names)):
         raise CatalogError(
-            f"{source}: vsearch has a column {reserved[0]!r} of its own. Rename the table's."
+            f"{source}: vsearch itself uses the column name {reserved[0]!r}. Rename your column."
         )
 
 
@@ -166,18 +166,18 @@ def _check_kinds(items: pd.DataFrame, source: str) -> None:
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             reason = str(error).splitlines()[0]
             raise CatalogError(
-                f"{source}: column {name!r} can't be kept: its values are of several types, or of "
-                f"one that Parquet has not ({reason}). Write it as text."
+                f"{source}: column {name!r} can't be kept: it mixes types, or has a type that "
+                f"Parquet doesn't have ({reason}). Write it as text."
             ) from error
         if holds_bytes(kind):
             raise CatalogError(
-                f"{source}: column {name!r} holds bytes ({kind}), which are no metadata. Leave it "
-                "out, or write it as text."
+                f"{source}: column {name!r} holds bytes ({kind}), which can't be metadata. Leave "
+                "it out, or write it as text."
             )
 
 
 def _show(column: pa.ChunkedArray) -> None:
-    """Make Python values of a column: not each has one, such as a date in the year 40000."""
+    """Convert a column to Python values; this fails for some, such as a date in the year 40000."""
     if pa.types.is_nested(column.type) or pa.types.is_duration(column.type):
         column.to_pylist()
     elif pa.types.is_temporal(column.type):
@@ -185,27 +185,27 @@ def _show(column: pa.ChunkedArray) -> None:
 
 
 def refuse_repeated_ids(items: pd.DataFrame, source: str) -> None:
-    """Raise a CatalogError if items share their id, also but for white space or Unicode's form."""
-    advice = "Give every item an id of its own."
-    refuse(items, items["id"].duplicated(keep=False), source, "share their id", advice)
+    """Raise a CatalogError if items share an id, white space and Unicode's form aside."""
+    advice = "Give every item a unique id."
+    refuse(items, items["id"].duplicated(keep=False), source, "share an id", advice)
     plain = pd.Series(plain_ids(pa.array(items["id"])).to_pylist(), items.index)
-    what = "share their id but for white space around it or the form of its letters"
+    what = "have ids that differ only in white space around them or in Unicode form"
     refuse(items, plain.duplicated(keep=False), source, what, advice)
     alike = items["id"][plain.str.casefold().duplicated(keep=False)]
     if len(alike):
-        message = "%s: %d ids differ from others only in case, and are kept apart: %s."
+        message = "%s: %d ids differ from others only in case and stay separate: %s."
         logger.warning(message, source, len(alike), ", ".join(map(repr, alike[:4])))
 
 
 def warn_of_like_labels(items: pd.DataFrame, source: str) -> None:
-    """Warn of labels that are the same but for case, white space or Unicode's form."""
+    """Warn of labels that differ only in case, white space or Unicode form."""
     labels = pd.Series(items["label"].unique())
     plain = labels.str.normalize("NFKC").str.casefold().str.split().str.join(" ")
     groups = labels[plain.duplicated(keep=False)].groupby(plain, sort=False)
     alike = [" and ".join(map(repr, group)) for _, group in groups]
     if alike:
         more = f"; and {len(alike) - 5} more" if len(alike) > 5 else ""
-        message = "%s: labels that differ only in case, white space or form are kept apart: %s%s."
+        message = "%s: labels that differ only in case, white space or form stay separate: %s%s."
         logger.warning(message, source, "; ".join(alike[:5]), more)
 
 
@@ -222,19 +222,19 @@ def refuse(items: pd.DataFrame, bad: pd.Series, source: str, what: str, advice: 
 
 
 def _place(items: pd.DataFrame, row: object) -> str:
-    """Return `line 7: ` if the index says where the item stands, or nothing."""
+    """Return `line 7: ` if the index has a name, else nothing."""
     return f"{items.index.name} {row}: " if items.index.name else ""
 
 
 def is_blank(column: pd.Series) -> pd.Series:
-    """Tell for each value whether it is missing or only white space."""
+    """Return for each value whether it is missing or only white space."""
     return column.isna() | (column.astype(str).str.strip() == "")
 
 
 def are_files(paths: pd.Series) -> pd.Series:
-    """Tell for each path whether it is a file; each folder is listed once.
+    """Return for each path whether it is a file; each folder is listed once.
 
-    URLs are taken to be there: to ask an object store for each would take hours.
+    URLs count as found: asking an object store about each would take hours.
     """
     folders: dict[str, set[str]] = {}
 
@@ -253,7 +253,7 @@ def _files(folder: str) -> set[str]:
     try:
         with os.scandir(folder or ".") as entries:
             return {entry.name for entry in entries if _is_file(entry)}
-    except (OSError, ValueError):  # none, not readable, or a NUL in its name
+    except (OSError, ValueError):  # missing, not readable, or a NUL in its name
         return set()
 
 
@@ -265,7 +265,7 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
 
 
 def drop_small_labels(items: pd.DataFrame, min_images_per_label: int) -> pd.DataFrame:
-    """Return the items whose label has enough of them, or is blank; a warning names the others."""
+    """Return the items whose label has enough items or is blank; a warning names the others."""
     sizes = items.groupby("label")["label"].transform("size")
     small = (sizes < min_images_per_label) & ~is_blank(items["label"])
     if small.any():
@@ -277,8 +277,8 @@ def drop_small_labels(items: pd.DataFrame, min_images_per_label: int) -> pd.Data
         ]
         more = [f"and {len(first) - len(named)} more"] if len(first) > len(named) else []
         message = (
-            "Dropped %d items of %d labels with fewer than %d photos. The labels, each with its "
-            "first item: %s."
+            "Dropped %d items of %d labels with fewer than %d photos. Each label with its first "
+            "item: %s."
         )
         logger.warning(
             message, small.sum(), len(first), min_images_per_label, "; ".join([*named, *more])

@@ -16,25 +16,25 @@ from vsearch.data.catalogs.base import CatalogError, refuse_columns
 from vsearch.data.io.encodings import encoding_of
 from vsearch.data.io.object_stores import PlaceError, open_file
 
-Row = tuple[int, list[str]]  # the number of its first line, counted from 1, and its fields
+Row = tuple[int, list[str]]  # the number of its first line, from 1, and its fields
 BadRows = Literal["repair", "skip", "error"]
 UNREADABLE = (csv.Error, UnicodeDecodeError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
 SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[\r\n]*')
-END = "\x1e"  # put after the last line: a row that swallows it holds a quote that is never closed
+END = "\x1e"  # added after the last line: a row that contains it has an unclosed quote
 
 
 def read_csv(
     table: str | Path, separator: str | None, bad_rows: BadRows
 ) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Read a .csv, .tsv, .gz or .zip (one table inside), also rows with too many fields.
+    """Read a .csv, .tsv, .gz or .zip (one table inside), including rows with too many fields.
 
-    Every value is text, as it is written; an empty field is missing. `repair` joins what is too
-    much into the last column, `skip` leaves the row out. Without a `separator`, it is what Excel's
-    line `sep=;` says, or the first of comma, semicolon and tab that the header has.
+    Every value is text, as written; an empty field is missing. `repair` joins surplus fields into
+    the last column, `skip` leaves the row out. The default `separator` is the one that Excel's line
+    `sep=;` gives, or the first of comma, semicolon and tab that the header has.
 
     Returns:
-        The table, its index `line` the number of each row's first line (the header is line 1), and
-        how many `rows` the file has, `malformed_rows` of them with too many fields.
+        The table, whose index `line` is the number of each row's first line (the header is line 1),
+        and the number of `rows` in the file and of `malformed_rows`, which have too many fields.
 
     Raises:
         CatalogError: the file or a row can't be read.
@@ -55,7 +55,7 @@ def read_csv(
     found = pd.read_csv(
         text,
         dtype=str,
-        keep_default_na=False,  # "NA" and "null" are text like any other
+        keep_default_na=False,  # "NA" and "null" are plain text
         na_values=[""],
         index_col=False,
         skip_blank_lines=False,  # `_numbered_rows` has left blank lines out
@@ -80,7 +80,7 @@ def _clean(
     for line, row in rows:
         if len(row) < len(header):
             raise CatalogError(
-                f"{table}, line {line}: {len(row)} fields, the header has {len(header)}: {row}."
+                f"{table}, line {line}: {len(row)} fields, but the header has {len(header)}: {row}."
             )
         if len(row) > len(header):
             malformed.append((line, row))
@@ -156,6 +156,6 @@ def _only_table(archive: zipfile.ZipFile, table: str | Path) -> str:
     names = [name for name in names if not name.startswith("__MACOSX/")]
     if len(names) != 1:
         raise CatalogError(
-            f"{table}: the .zip must hold exactly one .csv or .tsv; it holds {names}."
+            f"{table}: the .zip must hold exactly one .csv or .tsv, but holds {names}."
         )
     return names[0]

@@ -18,7 +18,7 @@ from vsearch.data.catalogs.demo_shapes import (
 )
 from vsearch.data.io.atomic import scratch_folder
 
-DRAWING_VERSION = 1  # raise it when the same seed gives other photos than before
+DRAWING_VERSION = 1  # raise it when the same seed gives different photos
 README = (
     "These photos are synthetic: vsearch drew them (DemoCatalog). They show no real product, shop "
     "or brand.\n"
@@ -33,8 +33,8 @@ class DemoCatalog(Catalog):
     independently of the label; pose, background, light and occlusion vary.
 
     Args:
-        folder: where `photos/`, `items.csv` and `demo.json` (the settings) go; new, or drawn with
-            these settings.
+        folder: where `photos/`, `items.csv` and `demo.json` (the settings) go; it must be new, or
+            drawn with these settings.
         n_items: number of photos, at least 2 for each label.
         n_labels: number of product types, 2 to 16; their sizes follow `long_tail`.
         photo_size: width and height of a photo, at least 32 pixels.
@@ -72,8 +72,8 @@ class DemoCatalog(Catalog):
         """Draw the photos and the table, unless the folder holds them already.
 
         Raises:
-            CatalogError: the folder is no demo catalog, or was drawn with other settings; it is
-                left as it is.
+            CatalogError: the folder isn't a demo catalog, or was drawn with other settings. It
+                stays unchanged.
         """
         if self.folder.exists():
             return self._check_drawn()
@@ -84,8 +84,7 @@ class DemoCatalog(Catalog):
         """Return the drawn items: `id`, `path`, `label`, `category`, `colour`, `pattern`, `gender`.
 
         Raises:
-            CatalogError: nothing is drawn yet, or something else than this catalog is in the
-                folder.
+            CatalogError: nothing is drawn yet, or the folder holds something else.
         """
         self._check_drawn()
         items = pd.read_csv(self.folder / "items.csv", dtype=str)
@@ -99,7 +98,7 @@ class DemoCatalog(Catalog):
         if not marker.is_file():
             what = "is not drawn yet: call prepare()"
             if self.folder.exists():
-                what = "exists, but is no demo catalog"
+                what = "exists, but isn't a demo catalog"
             raise CatalogError(
                 f"DemoCatalog: {self.folder} {what} (no {marker}). Existing files are never "
                 "overwritten."
@@ -138,8 +137,8 @@ class DemoCatalog(Catalog):
 def long_tail(n_items: int, n_labels: int, ratio: float = 20) -> list[int]:
     """Return `n_labels` class sizes, largest first, that add up to `n_items`, each at least 2.
 
-    They fall geometrically, the first about `ratio` times the last (less where the minimum of 2
-    holds the tail up).
+    They fall geometrically; the first is about `ratio` times the last (less where the minimum of 2
+    applies).
     """
     weights = ratio ** -np.linspace(0, 1, n_labels)
     sizes: list[int] = []
@@ -165,7 +164,7 @@ def draw_item(label: str, size: int, rng: RNG) -> tuple[dict[str, str], Image.Im
 
 def photograph(product: Image.Image, size: int, rng: RNG) -> Image.Image:
     """Return an RGB photo of the RGBA `product`: posed, on a background, maybe covered, and lit."""
-    frame = 2 * size  # drawn at twice the size, against jagged edges
+    frame = 2 * size  # drawn at twice the size to avoid jagged edges
     posed = product.transform(
         (frame, frame), Image.Transform.PERSPECTIVE, pose(frame, rng), Image.Resampling.BILINEAR
     )
@@ -177,13 +176,13 @@ def photograph(product: Image.Image, size: int, rng: RNG) -> Image.Image:
 
 
 def random_colour(rng: RNG) -> tuple[int, int, int]:
-    """Return any RGB colour but the darkest and the lightest."""
+    """Return any RGB colour except the darkest and the lightest."""
     red, green, blue = rng.integers(30, 230, 3).tolist()
     return red, green, blue
 
 
 def pale_colour(rng: RNG) -> tuple[int, int, int]:
-    """Return a light RGB colour, as shops like behind their products."""
+    """Return a light RGB colour, as in the background of shop photos."""
     red, green, blue = rng.integers(170, 250, 3).tolist()
     return red, green, blue
 
@@ -215,7 +214,7 @@ def background(frame: int, rng: RNG) -> Image.Image:
     scene = Image.new("RGB", (frame, frame), pale_colour(rng))
     if kind == "gradient":
         turned = Image.linear_gradient("L").rotate(rng.uniform(0, 360))
-        ramp = turned.crop((38, 38, 218, 218))  # what no turn uncovers
+        ramp = turned.crop((38, 38, 218, 218))  # covered at every angle
         scene.paste(pale_colour(rng), mask=ramp.resize((frame, frame)))
     elif kind == "texture":
         grain = rng.integers(0, 160, (int(rng.integers(8, 40)),) * 2, dtype=np.uint8)
@@ -248,7 +247,7 @@ def blot(
 
 
 def cover(alpha: Image.Image, rng: RNG) -> Image.Image:
-    """Return a mask of a bar or blob, empty if it would hide over a fifth of the product."""
+    """Return a mask of a bar or blob, or an empty one if it hid over a fifth of the product."""
     mask = Image.new("L", alpha.size)
     frame, pen = alpha.width, ImageDraw.Draw(mask)
     if rng.random() < 0.5:
@@ -262,7 +261,7 @@ def cover(alpha: Image.Image, rng: RNG) -> Image.Image:
 
 
 def lit(photo: Image.Image, rng: RNG) -> Image.Image:
-    """Return the photo under other light: blur, contrast, colours, a slope of light, and noise."""
+    """Return the photo under other light: blur, contrast, colours, a light gradient, and noise."""
     photo = photo.filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.6)))
     pixels = np.asarray(photo, dtype=np.float32)
     pixels = (pixels - 128) * rng.uniform(0.8, 1.1) + 128

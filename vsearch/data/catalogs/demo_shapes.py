@@ -19,8 +19,7 @@ COLOURS = {
     "pink": (236, 142, 178),
 }
 PATTERNS = ("plain", "stripes", "dots", "checks")
-# A part is "symmetry kind tone x,y x,y ...", 0-100 from the top left corner; parts are laid on one
-# another in order.
+# A part is "symmetry kind tone x,y x,y ...", 0-100 from the top left corner, drawn in order.
 # symmetry: one (as it is), half (the left half; closed by its mirror image), pair (it and its
 # mirror image).
 SHAPES = {
@@ -103,7 +102,7 @@ def _copies(symmetry: str, points: Points) -> list[Points]:
 
 
 def smooth(points: Points, closed: bool) -> Points:
-    """Round `(n, 2)` corners twice by Chaikin's cutting (1974); an open line keeps its ends."""
+    """Round `(n, 2)` corners twice by Chaikin's algorithm (1974); an open line keeps its ends."""
     for _ in range(2):
         after = np.roll(points, -1, axis=0)
         cut = np.stack(
@@ -140,7 +139,7 @@ def silhouette(label: str) -> NDArray[np.uint8]:
 
 
 def second_colour(pattern: str, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Return where `pattern`, of random width and slant, has its second colour: `(SIDE, SIDE)`."""
+    """Return the `(SIDE, SIDE)` mask of a pattern's second colour, of random width and slant."""
     period, slant = rng.uniform(18, 34), rng.uniform(0, np.pi)
     along = np.arange(SIDE, dtype=np.float32) / np.float32(period)
     cos, sin = np.float32(np.cos(slant)), np.float32(np.sin(slant))

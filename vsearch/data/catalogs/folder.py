@@ -14,13 +14,13 @@ EXTENSIONS = [
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".pjp", ".mpo", ".png", ".apng", ".webp", ".gif"),
     *(".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".hif"),
 ]
-# of file servers, recycle bins and archives; hidden ones begin with a dot
+# folders of file servers, recycle bins and archives; hidden ones begin with a dot
 SERVICE = {
     *("@eadir", "@recycle", "@recently-snapshot", "@tmp", "~snapshot", "#recycle", "#snapshot"),
     *("$recycle.bin", "recycler", "system volume information", "lost+found", "__macosx"),
     *("thumbs.db", "ehthumbs.db", "desktop.ini"),
 }
-# what parts of a split are called: train, val2017, test_set, fold3
+# names of a split's parts: train, val2017, test_set, fold3
 PART = re.compile(
     r"(train(ing)?|val(id(ation)?)?|test(ing)?|dev|eval|holdout|query|gallery|fold|(un)?labell?ed)"
     r"([ _-]?(set|data|images|photos|split|part))?[ _-]?\d*"
@@ -31,15 +31,15 @@ logger = logging.getLogger(__name__)
 class FolderCatalog(Catalog):
     """Items from one folder per label: `root/<label>/**/photo.jpg`.
 
-    The id is the path from `root`, with `/` on every system. Hidden files and folders, and those
-    that file servers and recycle bins keep, are skipped. Other files that aren't taken, among them
-    photos directly in `root`, are counted by kind in a warning. A file's name alone decides.
+    The id is the path from `root`, with `/` on every system. Hidden files and folders, and those of
+    file servers and recycle bins, are skipped. A warning counts the other ignored files by kind,
+    including photos directly in `root`. Only a file's name is looked at.
 
     Args:
-        root: the folder that holds the labels' folders. It may be a link itself; links in it
-            mustn't lead out of it.
-        extensions: which files are photos; default: those of the formats that vsearch reads. Upper
-            and lower case are the same.
+        root: the folder that holds the labels' folders. It may be a link; links inside it must not
+            lead out of it.
+        extensions: which files are photos; default: the formats that vsearch reads. Case doesn't
+            matter.
         min_images_per_label: labels with fewer photos are dropped.
     """
 
@@ -65,11 +65,11 @@ class FolderCatalog(Catalog):
                 ids.append(id)
         counts = ", ".join(f"{count:,} {kind}" for kind, count in not_taken.most_common())
         if counts:
-            logger.warning("%s: not taken: %s.", self.root, counts)
+            logger.warning("%s: ignored: %s.", self.root, counts)
         if not ids:
             raise CatalogError(
                 f"FolderCatalog: no {', '.join(self.extensions)} under {self.root / '<label>'}."
-                + (f" Not taken: {counts}." if counts else "")
+                + (f" Ignored: {counts}." if counts else "")
             )
         ids.sort()
         paths = [str(self.root / id) for id in ids]
@@ -82,7 +82,7 @@ class FolderCatalog(Catalog):
         has_train = any(label.strip().lower().startswith("train") for label in parts)
         if len(parts) > 1 and (has_train or parts == labels):
             raise CatalogError(
-                f"FolderCatalog: the folders in {self.root} are called {', '.join(sorted(parts))}:"
+                f"FolderCatalog: the folders in {self.root} are named {', '.join(sorted(parts))}:"
                 " parts of a split, not labels. Put the labels' folders of all parts into one "
                 "folder; or write a table with the columns path, label and split, and read it with "
                 "TableCatalog and ColumnSplit."
@@ -104,7 +104,7 @@ class FolderCatalog(Catalog):
                 elif entry.is_file() or entry.is_symlink():  # a broken link is a missing photo
                     yield prefix + entry.name
                 else:
-                    logger.warning("%s is no regular file: not taken.", entry.path)
+                    logger.warning("%s isn't a regular file: ignored.", entry.path)
         except OSError as error:
             raise CatalogError(
                 f"FolderCatalog: {error.filename or folder} can't be read ({error.strerror}). "
@@ -115,8 +115,8 @@ class FolderCatalog(Catalog):
         kinds = set(map(unicodedata.category, entry.name))
         if kinds & {"Cc", "Cs", "Zl", "Zp"}:  # control, surrogate, line breaks
             raise CatalogError(
-                f"FolderCatalog: the name {entry.path!r} is not UTF-8, or holds characters that "
-                "can't be shown, such as a line break. Rename it."
+                f"FolderCatalog: the name {entry.path!r} isn't UTF-8, or has characters that can't "
+                "be shown, such as a line break. Rename it."
             )
 
     def _check_link(self, entry: os.DirEntry[str]) -> None:
@@ -131,6 +131,6 @@ class FolderCatalog(Catalog):
             )
         if target.is_dir():
             raise CatalogError(
-                f"FolderCatalog: {entry.path} leads to {target}, whose photos are read already. "
+                f"FolderCatalog: {entry.path} leads to {target}, whose photos are already read. "
                 "Remove it."
             )

@@ -25,10 +25,10 @@ logger = logging.getLogger(__name__)
 class HuggingFaceCatalog(Catalog):
     """Items from a Hugging Face dataset, whose photos `prepare` writes into `folder`.
 
-    Images are written as they are, broken ones too, and an empty file where there is none:
-    `data.on_bad_image` decides about them. Arrays of whole numbers 0..255, `(H, W)` or `(H, W, 1 to
-    4)`, become PNG. Labels and metadata of the type ClassLabel become their names. Columns of
-    numbers and text stay as metadata, others (further images, lists) don't.
+    Images are written as they are, even broken ones; a missing image becomes an empty file.
+    `data.on_bad_image` says what happens to both. Arrays of whole numbers 0..255, `(H, W)` or `(H,
+    W, 1 to 4)`, become PNG. Values of the type ClassLabel become their names. Columns of numbers
+    and text are kept as metadata; other columns (more images, lists) are dropped.
 
     Args:
         dataset: the dataset's name on the Hub, a local .parquet file, or a local folder that
@@ -36,9 +36,9 @@ class HuggingFaceCatalog(Catalog):
         image: column of the photos.
         label: column of the labels.
         id: column of the ids; null: the rows' numbers from 0.
-        split: which part to take; null: all of them, with their names in the column `split`.
-        folder: where the photos go. An export made with the same settings is used again, unless the
-            local file or folder that it was made from has changed (its size or its time).
+        split: which part to use; null: all of them, with their names in the column `split`.
+        folder: where the photos go. An export with the same settings is reused, unless its local
+            file or folder has changed (in size or time).
         min_images_per_label: labels with fewer photos are dropped.
     """
 
@@ -66,8 +66,8 @@ class HuggingFaceCatalog(Catalog):
         """Export the photos and their table, unless `folder` holds them; a failure changes nothing.
 
         Raises:
-            CatalogError: `folder` or the images' column holds something else, a column is missing,
-                or `datasets` isn't installed.
+            CatalogError: `folder` holds something else, the image column has no images, a column
+                is missing, or `datasets` isn't installed.
         """
         found = self._found()
         source = _state(Path(self.dataset))
@@ -83,7 +83,7 @@ class HuggingFaceCatalog(Catalog):
             )
             if found is not None:
                 logger.warning(
-                    "%s has changed since it was exported to %s: exported again.",
+                    "%s has changed since it was exported to %s: exporting it again.",
                     self.dataset,
                     self.folder,
                 )
@@ -101,7 +101,7 @@ class HuggingFaceCatalog(Catalog):
         return drop_small_labels(items, self.min_images_per_label)
 
     def _found(self) -> dict[str, Any] | None:
-        """Return the settings and the source of the export in `folder`; None without one."""
+        """Return the settings and the source of the export in `folder`, or None."""
         if not self.folder.exists():
             return None
         file = self.folder / "settings.json"
@@ -147,7 +147,7 @@ class HuggingFaceCatalog(Catalog):
             return rows.cast_column(self.image, datasets.Image(decode=False))
         except Exception as error:  # datasets and Arrow raise many types here
             raise CatalogError(
-                f"{self.dataset}: column '{self.image}' holds no images, but {kind}."
+                f"{self.dataset}: column '{self.image}' must hold images, but holds {kind}."
             ) from error
 
     def _export(self, splits: dict[str, Any], export: Path) -> None:
@@ -171,8 +171,8 @@ class HuggingFaceCatalog(Catalog):
             (export / paths[-1]).write_bytes(content)
         if empty:
             message = (
-                "%s: %d of %d rows have no image in '%s', the first is row %d (from 0). Empty "
-                "files stand for them."
+                "%s: %d of %d rows have no image in '%s', the first is row %d (from 0). They "
+                "became empty files."
             )
             counts = (len(empty), len(paths))
             logger.warning(message, self.dataset, *counts, self.image, empty[0] - first)
@@ -219,7 +219,7 @@ def _scalars(rows: Any) -> pd.DataFrame:
 
 
 def _state(dataset: Path) -> dict[str, int] | None:
-    """Return what shows that a local file or folder has changed; None for one on the Hub."""
+    """Return size and time of a local file or folder, which show changes; None on the Hub."""
     if not dataset.exists():
         return None
     paths = [dataset] if dataset.is_file() else dataset.rglob("*")

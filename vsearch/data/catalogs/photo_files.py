@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-# the first bytes of each format, for the name of the file; whether it is intact is seen when it is
-# decoded
+# the first bytes of each format give the file its extension; damage is found when it is decoded
 STARTS = {
     "jpg": rb"\xff\xd8\xff",
     "png": rb"\x89PNG",
@@ -20,7 +19,7 @@ STARTS = {
 
 
 def content_of(image: Any) -> bytes:
-    """Return the bytes of an image's file, an array as PNG, and nothing if there is no image."""
+    """Return the bytes of an image's file (arrays become PNG), empty if there is no image."""
     if not isinstance(image, dict):
         return _png(image)
     if image["bytes"] is not None or image["path"] is None:
@@ -47,7 +46,7 @@ def _png(array: Any) -> bytes:
 
 
 def extension_of(content: bytes) -> str:
-    """Return the extension that the first bytes tell, without a dot; `bin` if they tell none."""
+    """Return the extension that fits the first bytes, without a dot; `bin` if none fits."""
     return next(
         (name for name, start in STARTS.items() if re.match(start, content, re.DOTALL)), "bin"
     )

@@ -31,10 +31,10 @@ logger = logging.getLogger(__name__)
 class TableCatalog(Catalog):
     """Items from a CSV (.csv, .tsv, .csv.gz, .zip with one table) or Parquet table.
 
-    What a CSV holds is text and stays as it is written (007, 1e5, NA); an empty field is missing.
-    Rows are left out in this order: malformed, filtered, without a photo, of a small label. Columns
-    without a use here stay as metadata; one of them that is called id, path or label becomes
-    `id_original` and so on. open-metric-learning's tables work as they are.
+    CSV values are text and stay as written (007, 1e5, NA); an empty field is missing. Rows are
+    dropped in this order: malformed, filtered, without a photo, of a small label. Columns that
+    aren't used stay as metadata; an unused column named id, path or label becomes `id_original` and
+    so on. open-metric-learning's tables work as they are.
 
     Args:
         table: the file, or its URL in an object store: `s3://bucket/items.csv` (see
@@ -45,23 +45,24 @@ class TableCatalog(Catalog):
             from 0.
         label: column of the labels, kept as text.
         path: column of the photo paths, from `root` or absolute.
-        path_pattern: the photo path made from the row's columns, e.g. `images/{id}.jpg`; takes the
-            place of `path`.
-        bad_rows: CSV rows that have more fields than the header: `repair` joins what is too much
-            into the last column, `skip` leaves the row out, `error` stops.
+        path_pattern: the photo path made from the row's columns, e.g. `images/{id}.jpg`; replaces
+            `path`.
+        bad_rows: CSV rows that have more fields than the header: `repair` joins the surplus into
+            the last column, `skip` leaves the row out, `error` stops.
         filters: which rows to keep, as `pandas.DataFrame.query` expressions, e.g. `masterCategory
-            != 'Free Items'`, one after another. For a filter, a CSV's columns whose values all read
-            as numbers are numbers (`price < 30`), those of true and false are truth values; id,
+            != 'Free Items'`, applied in order. In a filter, a CSV column counts as numbers if every
+            value reads as one (`price < 30`), and as truth values if all are true or false; id,
             label, path and codes such as 007 are text.
         min_images_per_label: labels with fewer photos are dropped.
-        missing_photos: rows whose photo isn't there: `drop` leaves them out, `error` stops, `keep`
-            leaves them in, for those who look at the photos themselves, as `data check` does.
-        separator: between the fields of a CSV; default: a tab for .tsv, else what Excel's line
-            `sep=;` says, or the first of comma, semicolon and tab that the header has.
+        missing_photos: rows whose photo file is missing: `drop` leaves them out, `error` stops,
+            `keep` keeps them, for code that checks the photos itself, as `data check` does.
+        separator: between the fields of a CSV; default: a tab for .tsv, else the one that Excel's
+            line `sep=;` gives, or the first of comma, semicolon and tab that the header has.
 
     Attributes:
         report: filled by `read`: rows (in the file), malformed_rows, filtered, missing_photos,
-            small_labels (how many labels), small_label_items (their rows) and items (what is left).
+            small_labels (the number of labels), small_label_items (their rows) and items (the rows
+            that remain).
     """
 
     def __init__(
@@ -101,9 +102,9 @@ class TableCatalog(Catalog):
         self.report: dict[str, int] = {}
 
     def read(self) -> pd.DataFrame:
-        """Return the items by the `line` of the CSV (the header is 1) or `row` of the Parquet.
+        """Return the items, indexed by `line` of the CSV (the header is 1) or `row` of the Parquet.
 
-        `report` then says how many rows each step took.
+        `report` then says how many rows each step dropped.
 
         Raises:
             CatalogError: the table, a row or a setting can't be used.
@@ -142,12 +143,12 @@ class TableCatalog(Catalog):
         return table
 
     def _refuse_other_ids(self, table: pd.DataFrame) -> None:
-        """Refuse a column that is meant as `id`: else its rows would be numbered."""
+        """Refuse a column such as `ID`, which would be ignored and the rows numbered instead."""
         meant = [name for name in table.columns if str(name).strip().casefold() == "id"]
         if meant:
             raise CatalogError(
-                f"{self.table}: there is no column 'id', but {meant[0]!r}. Rename it, or name it "
-                f"by `--data.catalog.init_args.id {meant[0]}`; with `null` rows are numbered."
+                f"{self.table}: there is no column 'id', only {meant[0]!r}. Rename it, or pass "
+                f"`--data.catalog.init_args.id {meant[0]}`; `null` numbers the rows."
             )
 
     def _parquet(self) -> pd.DataFrame:
@@ -159,8 +160,8 @@ class TableCatalog(Catalog):
         except (pa.ArrowException, OSError) as error:
             reason = str(error).splitlines()[0]
             raise CatalogError(
-                f"{self.table}: cannot be read as a Parquet table: {reason}. Is it whole, and no "
-                "CSV? Write or copy it again."
+                f"{self.table}: cannot be read as a Parquet table: {reason}. Is it complete, and "
+                "not a CSV? Write or copy it again."
             ) from error
         rows = [name for name in table.column_names if name.startswith("__index_level_")]
         refuse_columns(table.column_names, str(self.table))
@@ -177,7 +178,7 @@ class TableCatalog(Catalog):
         return table
 
     def _comparable(self, table: pd.DataFrame, expression: str) -> pd.DataFrame:
-        """Return a CSV's table with numbers in place of the text that `expression` may compare."""
+        """Return a CSV's table with text turned into numbers where `expression` may compare it."""
         if self.is_parquet:
             return table
         used = self.needed | {self.id}
@@ -214,7 +215,7 @@ class TableCatalog(Catalog):
         return pd.Series(paths, index=table.index, dtype=str)
 
     def _inside_root(self, items: pd.DataFrame) -> list[str]:
-        """Return URLs, and paths from the current folder; pathlib would be ten times slower."""
+        """Return URLs and paths relative to the current folder, ten times as fast as pathlib."""
         normal = os.path.normpath if isinstance(self.root, Path) else _normal
         root = normal(str(self.root.absolute() if isinstance(self.root, Path) else self.root))
         paths = [
@@ -227,7 +228,7 @@ class TableCatalog(Catalog):
             path != root and not path.startswith(inside) and not (self.own_root and is_url(path))
             for path in paths
         ]
-        advice = "Correct the paths, or name a folder above as `root` (`index add --root`)."
+        advice = "Correct the paths, or set `root` to a parent folder (`index add --root`)."
         bad = pd.Series(outside, items.index, dtype=bool)
         refuse(items, bad, str(self.table), f"lead out of {self.root}", advice)
         return [
@@ -265,7 +266,7 @@ def _fields(pattern: str) -> list[str]:
 
 
 def _comparable(column: pd.Series) -> pd.Series:
-    """Return text as numbers or truth values if all of it reads so, else the column as it is."""
+    """Return text as numbers or truth values if every value reads as one, else unchanged."""
     if not isinstance(column.dtype, pd.StringDtype):
         return column
     texts = column.str.strip().mask(is_blank(column))
@@ -281,6 +282,6 @@ def _place(text: str) -> str | Path:
 
 
 def _normal(url: str) -> str:
-    """Return a URL with `.` and `..` taken out of its path."""
+    """Return a URL with `.` and `..` in its path resolved."""
     scheme, mark, rest = url.partition("://")
     return scheme + mark + posixpath.normpath(rest)

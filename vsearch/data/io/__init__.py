@@ -1,1 +1,1 @@
-"""Files: whole or not there at all, one writer at a time, local or in an object store."""
+"""Files: written whole or not at all, by one writer at a time, local or in an object store."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
-MAKING = ".making-"  # how the names of files and folders begin that are not whole yet
-LEFT_AFTER_S = 24 * 3600  # what is younger may be being written
+MAKING = ".making-"  # prefix of files and folders that aren't complete yet
+LEFT_AFTER_S = 24 * 3600  # another process may still be writing newer ones
 
 
 def sha256(path: Path) -> str:
@@ -19,7 +19,7 @@ def sha256(path: Path) -> str:
 
 
 def sync(path: Path) -> None:
-    """Have the disk keep a file, or what a folder lists."""
+    """Flush a file, or a folder's entries, to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -28,17 +28,17 @@ def sync(path: Path) -> None:
 
 
 def replace_file(path: Path, data: bytes, mark: str = "") -> None:
-    """Write a file so that a reader finds the old one or the new one; see `rewrite_file`."""
+    """Write a file so that readers see the old one or the new one; see `rewrite_file`."""
     rewrite_file(path, lambda file: file.write(data), mark)
 
 
 def rewrite_file(path: Path, write: Callable[[BinaryIO], object], mark: str = "") -> None:
-    """Have `write` write a file so that a reader finds the old one or the new one.
+    """Have `write` write a file so that readers see the old one or the new one.
 
-    Where several processes may write one file, each needs a `mark` of its own.
+    If several processes may write the same file, each needs its own `mark`.
 
     Raises:
-        OSError: it could not be written. The old one stands, unless only the last fsync failed.
+        OSError: it could not be written. The old one stays, unless only the last fsync failed.
     """
     made = path.with_name(MAKING + mark + path.name)
     try:
@@ -53,12 +53,12 @@ def rewrite_file(path: Path, write: Callable[[BinaryIO], object], mark: str = ""
 
 
 def make_folder(folder: Path, fill: Callable[[Path], object]) -> None:
-    """Make a folder that is there with all that `fill` writes into it, or not at all.
+    """Make a folder with everything that `fill` writes into it, or not at all.
 
-    One process at a time may make it; what one that was killed left is taken away.
+    Only one process at a time may make it. What a killed process left behind is deleted.
 
     Raises:
-        OSError: it could not be written; nothing is left.
+        OSError: it could not be written; nothing stays behind.
     """
     folder.parent.mkdir(exist_ok=True)
     made = folder.with_name(MAKING + folder.name)
@@ -81,7 +81,7 @@ def make_folder(folder: Path, fill: Callable[[Path], object]) -> None:
 def scratch_folder(beside: Path) -> Iterator[Path]:
     """Yield a new folder on the disk of `beside`, so that renaming something there is one step.
 
-    It is taken away afterwards; what killed processes left, a day later.
+    It is deleted afterwards; folders of killed processes are deleted after a day.
     """
     beside.parent.mkdir(parents=True, exist_ok=True)
     forget_unfinished(beside.parent)
@@ -90,15 +90,15 @@ def scratch_folder(beside: Path) -> Iterator[Path]:
 
 
 def forget_unfinished(folder: Path, pattern: str = "") -> None:
-    """Take away what killed processes left in `folder`, or in its folders of a glob `pattern`."""
+    """Delete what killed processes left in `folder`, or in its folders of a glob `pattern`."""
     for path in folder.glob(f"{pattern}{MAKING}*"):
-        with suppress(OSError):  # another process may have been quicker, or own it
+        with suppress(OSError):  # another process may have deleted it, or own it
             if time.time() - path.stat().st_mtime > LEFT_AFTER_S:
                 _take_away(path)
 
 
 def clean(bundle: Path, *folders: Path) -> None:
-    """Take away what a writer that was killed left unfinished."""
+    """Delete what a killed writer left unfinished."""
     for folder in (bundle, *folders):
         for path in folder.glob(f"{MAKING}*"):
             _take_away(path)
@@ -112,7 +112,7 @@ def _take_away(path: Path) -> None:
 
 
 def next_number(folder: Path) -> int:
-    """Return the number of the next of the numbered folders in `folder`, from 1."""
+    """Return the next number for the numbered folders in `folder`, from 1."""
     return 1 + max(
         (int(path.name) for path in folder.glob("*") if path.name.isdecimal()), default=0
     )

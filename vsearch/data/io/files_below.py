@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
-# never waits for a FIFO's other end
+# opening never waits for a FIFO's other end
 FLAGS = (
     os.O_RDONLY
     | getattr(os, "O_NONBLOCK", 0)
@@ -18,10 +18,10 @@ NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 def open_below(roots: Iterable[Path], path: Path) -> BinaryIO:
     """Open a regular file that lies below one of `roots` once all links are resolved.
 
-    A device or a FIFO is never read, nor waited for.
+    It never reads a device or a FIFO, nor waits for one.
 
     Raises:
-        OSError: it can't be opened, lies elsewhere, or is no regular file.
+        OSError: it can't be opened, lies elsewhere, or isn't a regular file.
     """
     try:
         real = path.resolve(strict=True)
@@ -31,14 +31,14 @@ def open_below(roots: Iterable[Path], path: Path) -> BinaryIO:
     if not is_below:
         raise PermissionError(errno.EPERM, f"lies outside {', '.join(map(str, roots))}", str(path))
 
-    return open_regular(real, NO_LINK)  # the path is resolved already: a link in it is a new one
+    return open_regular(real, NO_LINK)  # a link found now was made after resolving
 
 
 def open_regular(path: Path, flags: int = 0) -> BinaryIO:
-    """Open a regular file; a device or a FIFO is never read, nor waited for.
+    """Open a regular file; never read a device or a FIFO, nor wait for one.
 
     Raises:
-        OSError: it can't be opened, or is something else.
+        OSError: it can't be opened, or isn't a regular file.
     """
     file = os.open(path, FLAGS | flags)
     try:
@@ -46,7 +46,7 @@ def open_regular(path: Path, flags: int = 0) -> BinaryIO:
         if stat.S_ISDIR(kind):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not stat.S_ISREG(kind):
-            raise OSError(errno.EINVAL, "no regular file", str(path))
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
         return os.fdopen(file, "rb")
     except BaseException:
         os.close(file)

@@ -4,9 +4,9 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 
 def to_json(value: Any) -> Any:
-    """Return dataclasses, nested in lists and mappings or not, as plain JSON values.
+    """Return a dataclass as plain JSON values, including dataclasses inside lists and mappings.
 
-    A field that has its default is left out: so a section that wasn't measured is absent.
+    A field at its default is left out, so a section that wasn't measured is absent.
     """
     if is_dataclass(value):
         found = {field.name: getattr(value, field.name) for field in fields(value)}
@@ -23,12 +23,12 @@ def to_json(value: Any) -> Any:
 
 
 def from_json(kind: Any, value: Any) -> Any:
-    """Read what `to_json` returned as `kind`; a value of another type is taken as it is.
+    """Read what `to_json` returned as `kind`; values that aren't dataclasses stay as they are.
 
-    Entries that the dataclass doesn't know are left out; one that may be None may be missing.
+    Unknown entries are ignored; an entry that may be None may be missing.
 
     Raises:
-        TypeError, AttributeError: an entry is missing, or the value is of another shape.
+        TypeError, AttributeError: an entry is missing, or the value has another shape.
     """
     if is_dataclass(kind):
         return kind(**_arguments(kind, value))  # type: ignore[operator]

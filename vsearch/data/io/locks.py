@@ -9,9 +9,9 @@ from pathlib import Path
 
 @contextmanager
 def one_at_a_time(what: str) -> Iterator[None]:
-    """Let processes of this machine and user that name the same `what` through one by one.
+    """Let this user's processes on this machine that name the same `what` run one after another.
 
-    So the first makes it, and the others find it. A process that is killed lets the next one in.
+    So the first makes it, and the others find it. Killing a process releases its lock.
     """
     folder = Path(tempfile.gettempdir(), f"vsearch-locks-{os.getuid()}")
     folder.mkdir(exist_ok=True)

@@ -11,7 +11,7 @@ STORES = {
     "s3a": "s3fs",
     "gs": "gcsfs",
     "gcs": "gcsfs",
-}  # schemes, and fsspec's package for each
+}  # fsspec's package for each scheme
 EXTRAS = {"s3fs": "s3", "gcsfs": "gs"}
 ONE_REQUEST = {"s3fs": {"max_concurrency": 1}}  # else it asks for the length first
 
@@ -21,30 +21,30 @@ class PlaceError(VsearchError, OSError):
 
 
 def is_url(place: str | Path) -> bool:
-    """Tell a URL (`s3://bucket/key`) from a path."""
+    """Return whether it is a URL (`s3://bucket/key`), not a path."""
     return isinstance(place, str) and "://" in place
 
 
 def open_file(place: str | Path) -> BinaryIO:
     """Open a local file, or an object at a URL: `s3://bucket/key`, `gs://bucket/key`.
 
-    An object is fetched whole, with one request. Credentials, region and endpoint are those that
-    fsspec's packages find: AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ~/.aws and so on.
+    One request fetches the whole object. fsspec's packages find credentials, region and endpoint:
+    AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ~/.aws and so on.
 
     Raises:
-        PlaceError: no such bucket or key, no permission, no connection, a scheme that isn't read,
-            or the package for it isn't installed.
+        PlaceError: no such bucket or key, no permission, no connection, an unsupported scheme, or
+            its package isn't installed.
         OSError: the local file can't be opened.
     """
     return BytesIO(_fetch(str(place))) if is_url(place) else open_regular(Path(place))
 
 
 def check_readable(url: str) -> None:
-    """Raise a PlaceError if a URL's scheme isn't read here, or its package isn't installed."""
+    """Raise a PlaceError if a URL's scheme isn't supported, or its package isn't installed."""
     scheme = url.partition("://")[0]
     if scheme not in STORES:
         known = ", ".join(f"{name}://" for name in STORES)
-        raise PlaceError(f"{scheme}:// is not read here, only {known} and local files.")
+        raise PlaceError(f"{scheme}:// is not supported, only {known} and local files.")
     try:
         import_module(STORES[scheme])
     except ImportError as error:
@@ -66,9 +66,9 @@ def _fetch(url: str) -> bytes:
         raise PlaceError(f"no such bucket or key ({_said(error)}). Correct the URL.") from error
     except PermissionError as error:
         raise PlaceError(
-            f"no permission ({_said(error)}). Check the credentials, and what they may read."
+            f"no permission ({_said(error)}). Check the credentials and their read permissions."
         ) from error
-    except Exception as error:  # each store's library has errors of its own
+    except Exception as error:  # each store's library has its own errors
         raise PlaceError(
             f"can't be fetched ({type(error).__name__}: {_said(error)}). Check endpoint, region "
             "and credentials."

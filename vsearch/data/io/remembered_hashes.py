@@ -6,17 +6,16 @@ from pathlib import Path
 
 from vsearch.data.io.atomic import replace_file, sha256
 
-LARGE = 1 << 20  # bytes; smaller files are read again each time
+LARGE = 1 << 20  # bytes; smaller files are hashed each time
 MOST = 200  # files that are remembered
-SETTLED_S = 2  # a file that changed within this time may change again without a new time
+SETTLED_S = 2  # a file that changed this recently may change again within the same timestamp
 
 
 def sha256_once(path: Path) -> str:
-    """Return a file's SHA-256, computed once for each state of a large file and then remembered.
+    """Return a file's SHA-256; for each state of a large file it is computed once and remembered.
 
-    The state is device, inode, length, and the times of the last change of the content and of
-    anything about the file; nobody can set the last one back. What is remembered lies in the user's
-    cache folder; where that can't be used, files are read each time.
+    The state is device, inode, length, mtime and ctime; nobody can set the ctime back. The hashes
+    are kept in the user's cache folder; if that can't be used, files are read each time.
     """
     state = _state(path)
     if state is None:
@@ -34,7 +33,7 @@ def sha256_once(path: Path) -> str:
 
 
 def _state(path: Path) -> str | None:
-    """Return what changes when a file does; None: it is small, or changed just now."""
+    """Return what identifies a file's state; None if it is small or has just changed."""
     found = path.stat()
     if found.st_size < LARGE or time.time() - found.st_ctime < SETTLED_S:
         return None
@@ -50,5 +49,5 @@ def _file() -> Path:
 def _read() -> dict[str, str]:
     try:
         return dict(json.loads(_file().read_text()))
-    except (OSError, ValueError, TypeError, RuntimeError):  # RuntimeError: there is no home
+    except (OSError, ValueError, TypeError, RuntimeError):  # RuntimeError: no home folder
         return {}

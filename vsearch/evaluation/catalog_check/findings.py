@@ -66,7 +66,7 @@ class Kind:
 KINDS = {
     "missing": Kind("no photo file", "Correct the path, or drop the row."),
     "broken": Kind("photos that can't be read", "Replace them by intact copies, or drop them."),
-    "repeated-id": Kind("items that share their id", "Give every item an id of its own."),
+    "repeated-id": Kind("items that share an id", "Give every item a unique id."),
     "tiny": Kind(
         "photos with too few pixels", "Find larger ones: a network sees little in them.", True
     ),

@@ -20,7 +20,7 @@ class FilterError(VsearchError):
 
 @dataclass(frozen=True)
 class Word:
-    """A name or a value as it was written, and at which character, from 1."""
+    """A name or a value as written, and the number of its first character, from 1."""
 
     text: str
     position: int
@@ -32,12 +32,12 @@ class Column:
     Attributes:
         codes: int (n,), which of the m distinct values each item has; -1: none.
         texts: the distinct values as text.
-        numbers: (m,), the distinct values; None if not all are numbers or read so.
+        numbers: (m,), the distinct values as numbers; None if one isn't a number.
         truths: whether they are truth values.
     """
 
     def __init__(self, values: pa.ChunkedArray) -> None:
-        if pa.types.is_nested(values.type):  # lists and the like have no hash
+        if pa.types.is_nested(values.type):  # lists and structures can't be hashed
             plain = [None if value is None else text_of(value) for value in values.to_pylist()]
             values = pa.chunked_array([pa.array(plain, pa.string())])
         if pa.types.is_null(values.type):
@@ -61,7 +61,7 @@ class Column:
         self.numbers = self._read_numbers()
 
     def having(self, marked: np.ndarray) -> np.ndarray:
-        """Return bool (n,): which items have a distinct value that bool (m,) marks."""
+        """Return bool (n,): which items have one of the distinct values that bool (m,) marks."""
         return np.append(marked, False)[self.codes]
 
     def known(self) -> list[str]:
@@ -79,7 +79,7 @@ class Column:
 
 
 class Table:
-    """Items, whose columns are made ready when they are first asked for."""
+    """Items, whose columns are prepared when first used."""
 
     def __init__(self, items: pa.Table) -> None:
         self._items = items
@@ -92,7 +92,7 @@ class Table:
             if name not in names:
                 close = get_close_matches(name, names, n=1)
                 guess = f" (did you mean {close[0]}?)" if close else ""
-                message = f"no column {name!r}{guess}; there are {', '.join(names)}"
+                message = f"no column {name!r}{guess}; the columns are {', '.join(names)}"
                 raise FilterError(message, position)
             self._columns[name] = Column(self._items[name])
         return self._columns[name]

@@ -11,14 +11,14 @@ VALUE = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?")
 ORDERS = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
 LISTED = 50  # distinct values that a sentence lists
 
-# Bool (n,) twice: which items meet a condition, and which meet its opposite
+# Two bool (n,): which items meet a condition, and which meet its opposite
 Truth = tuple[np.ndarray, np.ndarray]
 
 
 class Condition(ABC):
-    """What an item meets or doesn't. Of a missing value neither is said, as in SQL.
+    """A condition on items. For a missing value it is neither true nor false, as in SQL.
 
-    Many conditions on the same items should share one `Table` of them.
+    Several conditions on the same items should share one `Table`.
     """
 
     def mask(self, items: pa.Table | Table) -> np.ndarray:
@@ -26,7 +26,7 @@ class Condition(ABC):
         return self._truth(_table(items))[0]
 
     def unmet(self, items: pa.Table | Table) -> list[str]:
-        """Return a sentence for each value asked for that no item has, naming those there are."""
+        """Return a sentence for each value asked for that no item has, with the existing ones."""
         return self._unmet(_table(items))
 
     @abstractmethod
@@ -38,7 +38,7 @@ class Condition(ABC):
 
 @dataclass(frozen=True)
 class Comparison(Condition):
-    """A column against a value; or, for `=`, against several, one of which it is."""
+    """Compares a column with a value; `=` may have several values, of which one must match."""
 
     column: Word
     operator: str
@@ -78,7 +78,7 @@ class Comparison(Condition):
 
     def _number(self, value: Word) -> float:
         if not VALUE.fullmatch(value.text):
-            message = f"{self.column.text} holds numbers, and {value.text!r} is none"
+            message = f"{self.column.text} holds numbers, and {value.text!r} isn't one"
             raise FilterError(message, value.position)
         exact = len(value.text) <= 18 and value.text.lstrip("+-").isdigit()  # a float64 would round
         return int(value.text) if exact else float(value.text)
@@ -108,7 +108,7 @@ class Not(Condition):
 
 @dataclass(frozen=True)
 class Joined(Condition):
-    """Each of several conditions (`and`), or one at least (`or`)."""
+    """All of several conditions (`and`), or at least one (`or`)."""
 
     word: str
     conditions: tuple[Condition, ...]

@@ -7,14 +7,14 @@
               | column ["not"] "in" "(" value { "," value } ")"
               | column "is" ["not"] "missing"
 
-Columns and values are words, or text in quotes (a quote within is doubled) where they hold spaces,
-brackets, commas, operators, or are called like a keyword. Keywords may be upper case; values are
-compared letter by letter. A column of numbers, or of text that all reads as numbers, is compared as
+Columns and values are words. Quote them if they hold spaces, brackets, commas or operators, or if
+they equal a keyword; double a quote inside quotes. Keywords may be upper case; values are
+case-sensitive. A column of numbers, or of text that always reads as a number, is compared as
 numbers, with every operator; other text only with =, != and in. A missing value (NaN, None, blank
-text) meets only `is missing`: not `price < 30`, nor its opposite, as in SQL.
+text) meets only `is missing`, but neither `price < 30` nor its opposite, as in SQL.
 
-Written by hand: lark takes longer to import than a search takes, and messages, keywords and the
-limit on depth would still need code.
+The parser is hand-written: importing lark takes longer than a search, and messages, keywords and
+the limit on depth would still need code.
 """
 
 import re
@@ -24,10 +24,10 @@ from dataclasses import dataclass
 from vsearch.search.filters.columns import FilterError, Word
 from vsearch.search.filters.conditions import Comparison, Condition, Joined, Missing, Not
 
-# Limits that end a hostile filter
+# Limits against hostile filters
 LENGTH = 4000  # characters
-DEPTH = 32  # brackets and nots within each other
-VALUES = 200  # values that are compared
+DEPTH = 32  # nested brackets and nots
+VALUES = 200  # values to compare with
 
 KEYWORDS = ("and", "or", "not", "in", "is")
 OPERATORS = ("=", "==", "!=", "<", "<=", ">", ">=")
@@ -40,10 +40,10 @@ TOKEN = re.compile(
 
 
 def parse(text: str) -> Condition:
-    """Read a filter; the grammar stands at the top of this file.
+    """Parse a filter; the grammar is at the top of this file.
 
     Raises:
-        FilterError: says at which character, what was expected there, and what was found.
+        FilterError: names the character, what was expected there, and what was found.
     """
     return _Parser(_tokens(text)).filter()
 
@@ -90,7 +90,7 @@ def _unreadable(text: str, at: int) -> FilterError:
 
 
 class _Parser:
-    """Recursive descent, one token ahead: a method a rule."""
+    """Recursive descent with one token of lookahead; each rule is a method."""
 
     def __init__(self, tokens: list[_Token]) -> None:
         self.tokens = tokens
@@ -116,7 +116,7 @@ class _Parser:
     def _negated(self) -> Condition:
         self.depth += 1
         if self.depth > DEPTH:
-            message = f"more than {DEPTH} brackets and nots within each other"
+            message = f"more than {DEPTH} nested brackets and nots"
             raise FilterError(message, self._next.position)
         condition = self._nested()
         self.depth -= 1
@@ -177,7 +177,7 @@ class _Parser:
             raise self._expected(expected)
 
     def _take(self, text: str) -> bool:
-        """Go on past the next token if it is this one."""
+        """Move past the next token if it is this one."""
         found = self._next.kind != "quoted" and self._next.text.lower() == text
         self.at += found
         return found
@@ -194,5 +194,5 @@ class _Parser:
         token = self._next
         found = token.text if token.kind == "end" else repr(token.text[:40])
         if token.kind == "keyword":
-            found += " (a keyword: to mean the word, put it in quotes)"
+            found += " (a keyword: quote it to use it as a word)"
         return FilterError(f"expected {expected}; found {found}", token.position)
