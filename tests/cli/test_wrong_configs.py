@@ -465,7 +465,7 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
     "weights that are none": (
         backbone("weights: garbage.pth"),
         "model.backbone.init_args.weights",
-        ["garbage.pth", "it is no PyTorch file"],
+        ["garbage.pth", "it isn't a PyTorch file"],
     ),
     "weights of another network": (
         backbone("weights: squeezenet.pth"),

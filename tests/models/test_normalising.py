@@ -27,5 +27,5 @@ def test_normalise_by_hand_and_twice() -> None:
     preprocessing = Preprocessing(1, (0.5, 0.0, 1.0), (0.5, 1.0, 2.0))
     once = normalise(torch.tensor([255, 51, 0], dtype=torch.uint8).view(3, 1, 1), preprocessing)
     torch.testing.assert_close(once.flatten(), torch.tensor([1.0, 0.2, -0.5]))
-    with pytest.raises(ValueError, match="normalised already"):
+    with pytest.raises(ValueError, match="already normalised"):
         normalise(once, preprocessing)

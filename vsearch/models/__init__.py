@@ -1,1 +1,1 @@
-"""From photos to embeddings: networks, and what computes them."""
+"""From photos to embeddings: networks, and the runtimes that compute them."""

@@ -14,12 +14,11 @@ from vsearch.models.product_convolution import use_products
 
 
 class Embedder(nn.Module):
-    """Photos to embeddings: backbone, head if there is one, unit length. The same in training and
-    in serving.
+    """Photos to embeddings: backbone, optional head, unit length. The same in training and serving.
 
     Args:
-        backbone: photos to features.
-        head: features to embeddings; without one the features are the embedding.
+        backbone: turns photos into features.
+        head: turns features into embeddings; without one the features are the embedding.
     """
 
     def __init__(self, backbone: Backbone, head: Head | None = None) -> None:
@@ -36,34 +35,36 @@ class Embedder(nn.Module):
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """How a photo becomes the input."""
+        """How a photo becomes the network's input."""
         return self.backbone.preprocessing
 
     @cached_property
     def cut(self) -> Cut | None:
-        """The backbone's frozen beginning and the rest; None where it has none, or can't be cut."""
+        """The backbone's frozen first layers and the rest; None if there are none or it can't be
+        cut.
+        """
         return cut(self.backbone)
 
     def use_products(self) -> None:
-        """Compute trained convolutions as matrix products, from now on, where that is quicker."""
+        """From now on, compute trained convolutions as matrix products where that is quicker."""
         use_products(self)
-        self.__dict__.pop("cut", None)  # it holds the layers that are replaced
+        self.__dict__.pop("cut", None)  # it holds the replaced layers
 
     def forward(self, photos: Tensor) -> Tensor:
-        """Return embeddings, float32 (B, dim), L2-normalised, of normalised photos, float (B, 3, S,
+        """Return L2-normalised embeddings, float32 (B, dim), of normalised photos, float (B, 3, S,
         S).
         """
         return self.from_features(self.backbone(photos))
 
     def embed_photos(self, photos: Tensor) -> Tensor:
-        """Return the embeddings of photos (B, 3, S, S): uint8, or float and normalised already."""
+        """Return the embeddings of photos (B, 3, S, S), either uint8 or normalised float."""
         if photos.dtype == torch.uint8:
             photos = normalise(photos, self.preprocessing)
         return self(photos)
 
     def embed_views(self, photos: Tensor) -> Tensor:
-        """Return the embeddings of photos, uint8 (B, 3, S, S), as they are stored and searched:
-        with the views of the preprocessing.
+        """Return the embeddings of photos, uint8 (B, 3, S, S), that are stored and searched: means
+        over the views of the preprocessing.
         """
         if not self.preprocessing.views:
             return self.embed_photos(photos)
@@ -75,20 +76,20 @@ class Embedder(nn.Module):
         return torch.from_numpy(made)
 
     def embed_maps(self, maps: Tensor) -> Tensor:
-        """Return the embeddings of maps, float (B, C, h, w), that `cut`'s trunk made of photos.
+        """Return the embeddings of maps, float (B, C, h, w), from the trunk of `cut`.
 
         Raises:
             ValueError: the backbone can't be cut.
         """
         if self.cut is None:
             raise ValueError(
-                f"{type(self.backbone).__name__} has no frozen beginning: it takes no maps."
+                f"{type(self.backbone).__name__} has no frozen first layers: it takes no maps."
             )
         if not torch.is_autocast_enabled(maps.device.type):
             maps = maps.to(next(self.parameters()).dtype)
         return self.from_features(self.cut.rest(maps))
 
     def from_features(self, features: Tensor) -> Tensor:
-        """Return embeddings, float32 (B, dim), L2-normalised, of the backbone's features."""
+        """Return L2-normalised embeddings, float32 (B, dim), of the backbone's features."""
         values = features if self.head is None else self.head(features)
         return to_unit_length(values)

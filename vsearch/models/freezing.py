@@ -4,8 +4,8 @@ from typing import Self
 
 from torch import nn
 
-EVERYTHING = "all"  # in place of a stage's name
-FEW = 6  # with fewer stages than this there is too little to choose from
+EVERYTHING = "all"  # instead of a stage's name
+FEW = 6  # fewer stages than this are split further
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Block:
 def stages(model: nn.Module) -> list[str]:
     """Return the model's parts that have parameters, input first, by the names that `freeze` takes.
 
-    They are its direct children; while there are fewer than 6, the largest that can be divided
-    gives way to its own children. Single parameters (a ViT's class token) belong to no stage.
+    They are its direct children. While there are fewer than 6, the children of the largest
+    divisible one replace it. Single parameters (a ViT's class token) belong to no stage.
     """
     names = _parts(model, "")
     while len(names) < FEW:
@@ -48,10 +48,10 @@ def freeze(model: nn.Module, names: Iterable[str]) -> None:
     """Stop gradients for the named parts: a stage, any other submodule or parameter (`layer3.0`),
     or `all`.
 
-    BatchNorm's running statistics are no parameters: `hold_frozen` keeps them still.
+    BatchNorm's running statistics aren't parameters: `hold_frozen` stops their updates.
 
     Raises:
-        ValueError: a name is no part of `model`, or one without parameters; the message lists the
+        ValueError: a name isn't a part of `model`, or has no parameters; the message lists the
             stages.
     """
     names = list(names)
@@ -66,10 +66,10 @@ def freeze(model: nn.Module, names: Iterable[str]) -> None:
 def find(
     model: nn.Module, names: Iterable[str], setting: str = "freeze"
 ) -> list[nn.Module | nn.Parameter]:
-    """Return the parts that names given to `freeze`, or to another `setting`, stand for.
+    """Return the parts with the names given to `freeze`, or to another `setting`.
 
     Raises:
-        ValueError: a name is no part of `model`; the message lists the stages.
+        ValueError: a name isn't a part of `model`; the message lists the stages.
     """
     parts: dict[str, nn.Module | nn.Parameter] = {
         **dict(model.named_modules()),
@@ -88,9 +88,9 @@ def find(
 
 
 def hold_frozen(model: nn.Module) -> None:
-    """Put submodules whose parameters are all frozen into eval mode: BatchNorm statistics stay.
+    """Put fully frozen submodules into eval mode, so that BatchNorm statistics don't change.
 
-    Call it each time `train()` was called.
+    Call it after each `train()`.
     """
     for module in model.modules():
         parameters = list(module.parameters())
@@ -100,7 +100,7 @@ def hold_frozen(model: nn.Module) -> None:
 
 
 def blocks(model: nn.Module) -> list[Block]:
-    """Return the model's direct parameters and children; a single child stands for its own."""
+    """Return the model's direct parameters and children; a single child is replaced by its own."""
     children = [(name, child) for name, child in model.named_children() if _size(child)]
     own = list(model.named_parameters(recurse=False))
     if len(children) == 1 and not own:
@@ -112,7 +112,7 @@ def blocks(model: nn.Module) -> list[Block]:
 
 
 def _parts(module: nn.Module, prefix: str) -> list[str]:
-    """Return the names of the children with parameters; a single child stands for its own."""
+    """Return the names of the children with parameters; a single child is replaced by its own."""
     children = {f"{prefix}{name}": child for name, child in module.named_children() if _size(child)}
     names = [*children]
     if len(names) == 1:

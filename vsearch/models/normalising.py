@@ -12,7 +12,7 @@ def normalise(squares: Tensor, preprocessing: Preprocessing) -> Tensor:
     """
     if squares.dtype != torch.uint8:
         raise ValueError(
-            f"normalise takes uint8 values 0..255, got {squares.dtype}: is it normalised already?"
+            f"normalise takes uint8 values 0..255, got {squares.dtype}: is it already normalised?"
         )
     mean = torch.tensor(preprocessing.mean, device=squares.device).view(3, 1, 1)
     std = torch.tensor(preprocessing.std, device=squares.device).view(3, 1, 1)
@@ -21,6 +21,6 @@ def normalise(squares: Tensor, preprocessing: Preprocessing) -> Tensor:
 
 def to_unit_length(values: Tensor) -> Tensor:
     """Return vectors, float32 (B, dim), L2-normalised."""
-    # bfloat16 is too coarse for unit length; random EfficientNets make values of 1e-13, below the
+    # bfloat16 is too coarse for unit length; random EfficientNets give values of 1e-13, below the
     # usual eps
     return nn.functional.normalize(values.float(), dim=1, eps=1e-30)

@@ -5,12 +5,12 @@ from vsearch.models.embedder import Embedder
 from vsearch.models.heads.linear import LinearHead
 from vsearch.models.runtimes.base import ExplainError
 
-TOLERANCE = 1e-4  # of the features' length: float32 sums in another order
+TOLERANCE = 1e-4  # of the features' length: float32 sums depend on the order
 TOLERANCE_IN_BFLOAT16 = 2e-2
 
 
 def can_split(embedder: Embedder) -> bool:
-    """Say whether the scores of a network in eval mode split: tried on one photo of noise."""
+    """Return whether the scores of a network in eval mode split: tried on one photo of noise."""
     size = embedder.preprocessing.size
     noise = torch.rand((1, 3, size, size), generator=torch.Generator().manual_seed(0))
     try:
@@ -25,8 +25,8 @@ def positions(embedder: Embedder, photos: Tensor) -> Tensor:
     """Return each position's embedding, (B, dim, h, w), of normalised photos (B, 3, S, S).
 
     Raises:
-        ExplainError: the network pools otherwise than by the average, has no feature map, or has a
-            head that isn't linear; or a photo is seen in several views.
+        ExplainError: the network doesn't pool by the average, has no feature map, has a head that
+            isn't linear, or embeds several views of a photo.
     """
     if embedder.preprocessing.views:
         raise ExplainError("an embedding is the mean of several views: a score doesn't split")

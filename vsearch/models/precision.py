@@ -4,9 +4,9 @@ from vsearch.models.processor import cpu_has_bfloat16
 
 
 def quickest(accelerator: str) -> str:
-    """Return the precision that trains quickest: bfloat16 autocast where the hardware has it.
+    """Return the precision that trains quickest: bfloat16 autocast if the hardware has it.
 
-    Lightning names it, and the accelerator (`cpu`, `gpu`, `cuda`, `auto`, ...).
+    Precision and accelerator (`cpu`, `gpu`, `cuda`, `auto`, ...) have Lightning's names.
     """
     if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
         has = torch.cuda.is_bf16_supported(including_emulation=False)

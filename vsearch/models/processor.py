@@ -9,7 +9,7 @@ SIBLINGS = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
 
 @cache
 def cpu_has_bfloat16() -> bool:
-    """Tell whether the processor has instructions for bfloat16; where Linux doesn't say, no."""
+    """Return whether the processor has bfloat16 instructions; False if Linux doesn't say."""
     if not CPUINFO.is_file():
         return False
 
@@ -21,7 +21,7 @@ def cpu_has_bfloat16() -> bool:
 
 
 def usual_threads() -> int:
-    """Return how many threads PyTorch takes: OMP_NUM_THREADS, or the cores this process may use."""
+    """Return how many threads PyTorch uses: OMP_NUM_THREADS, or the cores this process may use."""
     given = os.environ.get("OMP_NUM_THREADS", "")
     if given.isdigit() and int(given) > 0:
         return int(given)

@@ -4,23 +4,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SMALL = 36  # places of the map that comes in, up to which a product is quicker in float32 as well
+SMALL = 36  # positions of an input map up to which a product is quicker in float32, too
 
 
 class ProductConv2d(nn.Conv2d):
-    """A convolution that, while it is trained, is one matrix product where CPUs are quicker so.
+    """A convolution that trains as one matrix product where that is quicker on a CPU.
 
-    It computes the same up to rounding.
+    The result is the same up to rounding.
 
-    Every place's surroundings become a row (im2col: Chellapilla et al. 2006, "High Performance
-    Convolutional Neural Networks for Document Processing"). PyTorch's own gradient of a convolution
-    of small maps is far from what a CPU can do, above all in bfloat16; that of a product is near
-    it. `benchmarks/step_parts.py` has figures.
+    The neighbourhood of each position becomes a row (im2col: Chellapilla et al. 2006, "High
+    Performance Convolutional Neural Networks for Document Processing"). For small maps, PyTorch's
+    gradient of a convolution is much slower than a CPU allows, above all in bfloat16; that of a
+    product is nearly as fast. `benchmarks/step_parts.py` has figures.
     """
 
     @classmethod
     def of(cls, layer: nn.Conv2d) -> Self:
-        """Return a layer that computes the same with the same weights, which both then share."""
+        """Return a layer that computes the same and shares the weights."""
         with torch.device("meta"):  # its own weights take no memory
             product = cls(
                 layer.in_channels,
@@ -36,7 +36,7 @@ class ProductConv2d(nn.Conv2d):
         return product
 
     def _get_name(self) -> str:
-        return "Conv2d"  # a network's text, and so its trunk's key, stays the same
+        return "Conv2d"  # so that a network's text, and its trunk's key, stay the same
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return float (B, C_out, h', w') of float (B, C, h, w)."""
@@ -46,13 +46,13 @@ class ProductConv2d(nn.Conv2d):
 
 
 def use_products(network: nn.Module) -> int:
-    """Replace a network's convolutions by ones that are products where that is quicker.
+    """Replace a network's convolutions with ones that are products where that is quicker.
 
-    Weights, their names and checkpoints stay as they are. Left out are grouped and dilated
-    convolutions, other padding than zeros, and subclasses.
+    Weights, their names and checkpoints stay as they are. Grouped and dilated convolutions, padding
+    other than zeros, and subclasses stay unchanged.
 
     Returns:
-        How many convolutions are replaced.
+        The number of replaced convolutions.
     """
     products: dict[nn.Module, ProductConv2d] = {}
     for parent in [*network.modules()]:
@@ -66,9 +66,9 @@ def use_products(network: nn.Module) -> int:
 
 
 def as_product(layer: nn.Conv2d, maps: Tensor) -> Tensor:
-    """Return what a convolution makes of maps (B, C, h, w), by one matrix product.
+    """Return the convolution of maps (B, C, h, w), by one matrix product.
 
-    The convolution is neither grouped nor dilated, and pads by numbers.
+    The convolution must be neither grouped nor dilated, and its padding must be numeric.
     """
     rows, columns = layer.kernel_size
     down, right = layer.stride
@@ -93,7 +93,7 @@ def _fits(layer: nn.Conv2d) -> bool:
 
 
 def _is_quicker(maps: Tensor) -> bool:
-    """Say so by what was measured once, so that a run repeats bit by bit."""
+    """Decide from earlier measurements, not at run time, so that runs repeat bit by bit."""
     if maps.device.type != "cpu":
         return False
     autocast = (

@@ -4,7 +4,7 @@ import numpy as np
 
 from vsearch.models.runtimes.base import Runtime
 
-TINY = 1e-30  # keeps zero vectors from dividing by zero
+TINY = 1e-30  # avoids division by zero for zero vectors
 
 
 @dataclass(frozen=True)
@@ -13,8 +13,8 @@ class ScoreMaps:
 
     Attributes:
         score: their cosine, -1..1.
-        query: float32 (h, w), each position's part, negative ones too; the sum is the score.
-        item: as `query`, of the other photo.
+        query: float32 (h, w), each position's share, may be negative; the sum is the score.
+        item: as `query`, for the other photo.
     """
 
     score: float
@@ -26,20 +26,20 @@ def split_score(runtime: Runtime, query: np.ndarray, item: np.ndarray) -> ScoreM
     """Split a score over the positions of both photos' feature maps.
 
     With average pooling, and no head or a linear one, the unnormalised embedding is the mean of the
-    positions' own, so the cosine is the sum over positions of (the position's embedding . the other
-    photo's unit embedding) / (positions * length of the mean): Stylianou, Souvenir & Pless 2019,
-    "Visualizing Deep Similarity Networks", section 3. A linear head's bias is spread evenly: each
-    position has it whole before the mean is taken.
+    positions' embeddings, so the cosine is the sum over positions of (the position's embedding .
+    the other photo's unit embedding) / (positions * length of the mean): Stylianou, Souvenir &
+    Pless 2019, "Visualizing Deep Similarity Networks", section 3. A linear head's bias is added at
+    each position, so it is spread evenly.
 
-    An index that keeps codes may give another score than this exact one.
+    The score is exact; that of an index that keeps codes may differ.
 
     Args:
         runtime: the network.
         query: a photo, uint8 (3, S, S).
-        item: another.
+        item: another photo.
 
     Raises:
-        ExplainError: the network has no positions; the manifest's `explains` says so beforehand.
+        ExplainError: the network has no positions; see `explains` in the manifest.
     """
     positions = runtime.embed_positions(np.stack([query, item])).astype(np.float64)
     means = positions.mean((2, 3))

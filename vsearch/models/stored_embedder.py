@@ -17,11 +17,11 @@ def restored_embedder(manifest: dict[str, Any], weights: Path) -> Embedder:
     """Return the network that a manifest describes, with its weights, in eval mode, on the CPU.
 
     Args:
-        manifest: has what `described` returns.
-        weights: a file with what `weights_of` returns.
+        manifest: includes the values of `described`.
+        weights: a file with the bytes of `weights_of`.
     """
     described_head = manifest.get("head")
-    # two bytes a value at least
+    # at least two bytes a value
     with restored(None if described_head else manifest["dim"], weights.stat().st_size // 2):
         backbone = build(_without_weights(manifest["backbone"]), Backbone, nn.Module)
         backbone.preprocessing = Preprocessing(**manifest["preprocessing"])
@@ -32,7 +32,7 @@ def restored_embedder(manifest: dict[str, Any], weights: Path) -> Embedder:
 
 
 def _without_weights(described: dict[str, Any]) -> dict[str, Any]:
-    """Name no weights, whatever a stranger's manifest names: they would be fetched."""
+    """Remove named weights: for those of a stranger's manifest, a download would start."""
     arguments = described.get("init_args", {})
     none = dict.fromkeys(arguments.keys() & {"weights"})
     return {**described, "init_args": {**arguments, **none}}
@@ -44,10 +44,7 @@ def weights_of(embedder: Embedder) -> bytes:
 
 
 def described(embedder: Embedder) -> dict[str, Any]:
-    """Return how to build a network again, and whether its scores split over positions.
-
-    All values are plain JSON.
-    """
+    """Return how to build a network again, and whether its scores split over positions, as JSON."""
     backbone = embedder.backbone
     return {
         "backbone": {**backbone.spec(), "origin": backbone.origin},

@@ -48,7 +48,7 @@ class Wrong(TinyBackbone):
 
 def test_a_map_is_no_vector():
     with pytest.raises(
-        ValueError, match=r"name: net makes values of shape \(8, 4, 4\) of a photo, not one vector"
+        ValueError, match=r"name: net turns a photo into shape \(8, 4, 4\), not into one vector"
     ):
         measured_dim(Wrong(), "net", 8)
 

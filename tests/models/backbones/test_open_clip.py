@@ -139,7 +139,7 @@ def test_weights_of_another_architecture_are_refused(weights):
 def test_without_network_the_error_says_where_the_weights_are(tag, hub_offline):
     with pytest.raises(
         FileNotFoundError,
-        match=r"huggingface.co/nobody/tiny-clip, and name it in `weights`.*scratch",
+        match=r"huggingface.co/nobody/tiny-clip on another machine, and set `weights`.*scratch",
     ):
         OpenCLIPBackbone("tiny-clip", "made")
 

@@ -100,7 +100,8 @@ def test_weights_of_another_architecture_are_refused(weights):
 
 def test_without_network_the_error_says_where_the_weights_are(hub_offline):
     with pytest.raises(
-        FileNotFoundError, match=r"huggingface.co/timm/test_resnet.*name it in `weights`.*scratch"
+        FileNotFoundError,
+        match=r"huggingface.co/timm/test_resnet.*set `weights` to the file.*scratch",
     ):
         TimmBackbone("test_resnet")
 

@@ -197,7 +197,7 @@ def test_gem_stands_in_for_the_average(weights, rebuilds):
 def test_a_pickle_with_code_is_not_run(tmp_path):
     torch.save({"model": nn.Linear(1, 1)}, tmp_path / "evil.pth")
     with pytest.raises(
-        ValueError, match=r"evil.pth can't be read: it is no PyTorch file, or holds code"
+        ValueError, match=r"evil.pth can't be read: it isn't a PyTorch file, or holds code"
     ):
         TorchvisionBackbone("resnet18", str(tmp_path / "evil.pth"))
 
@@ -241,7 +241,7 @@ def test_a_file_without_a_state_dict_is_refused(held, tmp_path):
         ),
         (
             {"name": "vgg11", "weights": None, "image_size": 32, "pool": GeM()},
-            "vgg11 has no average over all places",
+            "vgg11 has no average over all positions",
         ),
     ],
 )

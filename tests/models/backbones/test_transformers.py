@@ -167,7 +167,7 @@ def test_a_text_model_is_refused(tmp_path):
         vocab_size=9,
     )
     config.save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="is no image network: it takes input_ids"):
+    with pytest.raises(ValueError, match="isn't an image network: it takes input_ids"):
         TransformersBackbone(str(tmp_path), None)
 
 

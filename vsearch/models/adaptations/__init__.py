@@ -1,1 +1,1 @@
-"""Linear maps of finished embeddings, fitted once, after training."""
+"""Linear maps of finished embeddings, fitted once after training."""

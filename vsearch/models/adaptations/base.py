@@ -5,12 +5,12 @@ from torch import nn
 
 
 class Adaptation(ABC):
-    """Fits a linear map to embeddings of the train part, which the bundle then applies to all."""
+    """Fits a linear map to embeddings of the train part; the bundle applies it to all photos."""
 
     @abstractmethod
     def width(self, dim: int, n_labels: int) -> int:
-        """Return how long embeddings of `dim` values are behind the map, before it is fitted."""
+        """Return the length that embeddings of `dim` values will have after the map."""
 
     @abstractmethod
     def fit(self, embeddings: np.ndarray, labels: np.ndarray) -> nn.Linear:
-        """Return the map, of embeddings, float32 (n, dim), unit length, with labels, int (n,)."""
+        """Return the map for embeddings, float32 (n, dim), unit length, with labels, int (n,)."""

@@ -6,17 +6,17 @@ from vsearch.models.adaptations.base import Adaptation
 
 
 class LDA(Adaptation):
-    """Linear discriminant analysis: the directions in which labels differ most, for what their
-    photos differ.
+    """Linear discriminant analysis: the directions in which labels differ most, relative to the
+    variation within labels.
 
     Fisher 1936, Rao 1948; shrinkage as in Friedman 1989, "Regularized Discriminant Analysis". The
-    embedding gets one value less than there are labels. What doesn't tell labels apart is lost, and
-    labels that the map wasn't fitted on are told apart less well than before.
+    embedding gets one value fewer than there are labels. Directions that don't separate labels are
+    lost, so labels that the map wasn't fitted on are separated less well than before.
 
     Args:
-        shrinkage: how much of the covariance within labels gives way to the mean variance, above 0
-            and up to 1. Few photos, and those that the network was trained on, show too little of
-            it.
+        shrinkage: share of the mean variance in the covariance within labels, above 0 and up to 1.
+            The covariance of few photos, or of photos that the network was trained on, is too
+            small.
     """
 
     def __init__(self, shrinkage: float = 0.3) -> None:
@@ -25,7 +25,7 @@ class LDA(Adaptation):
         self.shrinkage = shrinkage
 
     def width(self, dim: int, n_labels: int) -> int:
-        """Return how many directions can tell so many labels apart."""
+        """Return the number of directions that can separate so many labels."""
         return min(dim, n_labels - 1)
 
     def fit(self, embeddings: np.ndarray, labels: np.ndarray) -> nn.Linear:
@@ -38,7 +38,7 @@ class LDA(Adaptation):
 
         apart = vectors - centroids[codes]
         variances, axes = torch.linalg.eigh((apart.T @ apart).double() / n)
-        variances = variances.clamp(min=1e-12)  # a photo of each label has none
+        variances = variances.clamp(min=1e-12)  # it is 0 with one photo per label
         shrunk = variances.lerp(variances.mean(), self.shrinkage)
         whitening = axes / shrunk.sqrt()
 

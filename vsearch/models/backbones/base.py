@@ -9,18 +9,18 @@ from vsearch.models.freezing import find, hold_frozen, stages
 
 
 class Backbone(nn.Module, ABC):
-    """A network from photos (B, 3, H, W) to features (B, dim), which are not yet of unit length.
+    """A network from photos (B, 3, H, W) to features (B, dim), not yet of unit length.
 
     A subclass sets the attributes below and implements `forward`. It keeps each constructor
-    argument under the argument's own name (`self.depth = depth`), so that a bundle can build it
-    again. An argument called `weights` is stored as null there: a bundle brings its own.
+    argument under the argument's name (`self.depth = depth`), so that a bundle can build it again.
+    A bundle stores an argument named `weights` as null, because it has its own weights.
 
     Attributes:
         dim: length of the feature vector.
         preprocessing: how a photo becomes this network's input.
         origin: where the initial weights come from, as reports show it; "random" if drawn.
-        wanted: the origin that couldn't be had, so that `origin` is "random"; else empty.
-        removed: name and number of parameters of the classifier that was taken off, if known.
+        wanted: the origin that was unavailable, so that `origin` is "random"; else empty.
+        removed: name and number of parameters of the removed classifier, if known.
     """
 
     dim: int
@@ -37,22 +37,20 @@ class Backbone(nn.Module, ABC):
         """Return float (B, dim, h, w) whose mean over positions is, in eval mode, what `forward`
         returns.
 
-        None: there is no such map. With it, `vsearch.models.score_maps` shows where photos are
-        alike; it checks the mean.
+        None: there is no such map. `vsearch.models.score_maps` uses it to show where photos are
+        alike, and checks the mean.
         """
         return None
 
     def train(self, mode: bool = True) -> Self:
-        """Switch to training mode; what is frozen stays in eval mode."""
+        """Switch to training mode; frozen parts stay in eval mode."""
         super().train(mode)
         hold_frozen(self)
         return self
 
     @property
     def stages(self) -> list[str]:
-        """The network's parts by the names that `freeze` takes, input first; the network stands in
-        `self.model`.
-        """
+        """Names, as `freeze` takes them, of the parts of the network `self.model`, input first."""
         return stages(getattr(self, "model", self))
 
     def weights_of(self, name: str, setting: str) -> list[nn.Parameter]:

@@ -7,17 +7,17 @@ from torch.nn.modules.dropout import _DropoutNd
 from vsearch.models.backbones.base import Backbone
 from vsearch.models.freezing import find
 
-ALIKE = 1e-4  # largest difference, as a share of the largest feature, that rounding may make
+ALIKE = 1e-4  # largest rounding difference, as a share of the largest feature
 
 
 @dataclass(frozen=True)
 class Cut:
-    """A network in two, which share its layers: `rest(trunk(photos))` is what `forward` returns.
+    """A network in two parts that share its layers: `rest(trunk(photos))` equals `forward(photos)`.
 
     Attributes:
         names: the layers of the trunk, input first.
         trunk: normalised photos, float (B, 3, S, S), to maps, float (B, C, h, w), or features (B,
-            C); nothing in it is ever trained.
+            C); no part of it is ever trained.
         rest: a map to features, float (B, dim).
     """
 
@@ -27,13 +27,13 @@ class Cut:
 
 
 def cut(backbone: Backbone) -> Cut | None:
-    """Cut a network after the last of the layers at its beginning that are frozen for good.
+    """Cut a network after its permanently frozen first layers.
 
-    It can be cut if the layers in `backbone.model` are a chain, one after the other (ResNet,
-    RegNet, EfficientNet, ConvNeXt). A trial shows that both together make what the whole makes.
+    The layers in `backbone.model` must be a chain, one after the other (ResNet, RegNet,
+    EfficientNet, ConvNeXt). A trial checks that both parts together give the whole's result.
 
     Returns:
-        None where the first layer is trained, or the network is no chain.
+        None if the first layer is trained, or the network isn't a chain.
     """
     model = getattr(backbone, "model", None)
     frozen = getattr(backbone, "freeze", [])
@@ -60,7 +60,7 @@ def cut(backbone: Backbone) -> Cut | None:
 
 
 def _agrees(found: Cut, backbone: Backbone) -> bool:
-    """Say whether the two parts make of photos what the whole network does."""
+    """Return whether the two parts give the same features as the whole network."""
     modes = [(module, module.training) for module in backbone.modules()]
     backbone.eval()
     weights, side = next(backbone.parameters()), backbone.preprocessing.size
@@ -71,7 +71,7 @@ def _agrees(found: Cut, backbone: Backbone) -> bool:
         with torch.inference_mode():
             whole = backbone(photos)
             parts = found.rest(found.trunk(photos))
-    except Exception:  # no chain: a network may say so in any way
+    except Exception:  # not a chain: a network may raise anything
         return False
     finally:
         for module, mode in modes:
@@ -82,7 +82,7 @@ def _agrees(found: Cut, backbone: Backbone) -> bool:
 
 
 def _chain(model: nn.Module) -> dict[str, nn.Module]:
-    """Return the layers by name, as they are declared; those in a Sequential one by one."""
+    """Return the layers by name, in the order of declaration; a Sequential's one by one."""
     layers: dict[str, nn.Module] = {}
     for name, child in model.named_children():
         inner = dict(child.named_children()) if type(child) is nn.Sequential else {}

@@ -8,16 +8,16 @@ import torch
 
 from vsearch.data.io.locks import one_at_a_time
 
-# RuntimeError: what came has another hash than its name says.
+# RuntimeError: the file's hash isn't the one in its name.
 NOT_FETCHED = (OSError, HTTPException, RuntimeError)
-WEIGHTS = (".safetensors", ".bin")  # of the files of a model on Hugging Face's Hub
+WEIGHTS = (".safetensors", ".bin")  # of a model on Hugging Face's Hub
 
 
 @contextmanager
 def give_up_when_silent(seconds: float = 20.0) -> Iterator[None]:
-    """Let a connection that stays silent for so long be an error; Python would wait for ever.
+    """Raise an error if a connection is silent for so long; by default Python waits forever.
 
-    This is for urllib: Hugging Face's client has limits of its own, of 10 seconds.
+    This is for urllib: Hugging Face's client has its own limits of 10 seconds.
     """
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
@@ -28,7 +28,7 @@ def give_up_when_silent(seconds: float = 20.0) -> Iterator[None]:
 
 
 def checkpoint_file(url: str) -> Path:
-    """Return where torch's cache keeps the file of a URL."""
+    """Return the path of a URL's file in torch's cache."""
     return Path(torch.hub.get_dir(), "checkpoints", Path(url).name)
 
 
@@ -37,7 +37,7 @@ def fetch(url: str) -> Path:
 
     Raises:
         OSError, HTTPException: it can't be downloaded (`NOT_FETCHED` has all three).
-        RuntimeError: what came has another hash than the name says; it is not kept.
+        RuntimeError: the file's hash isn't the one in its name; the file is not kept.
     """
     file = checkpoint_file(url)
     with one_at_a_time(str(file.absolute())):
@@ -51,14 +51,14 @@ def fetch(url: str) -> Path:
 
 
 def hub_files(name: str) -> list[Path]:
-    """Return the weights' files, on this machine, of a model on the Hub or of a folder like it."""
+    """Return the local weight files of a model on the Hub, or of a folder like it."""
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
     if Path(name).is_dir():
         found = Path(name).glob("*")
     else:
-        repository = name.partition("@")[0]  # timm's way to name a revision
+        repository = name.partition("@")[0]  # timm names a revision like this
         folder = Path(
             constants.HF_HUB_CACHE, repo_folder_name(repo_id=repository, repo_type="model")
         )

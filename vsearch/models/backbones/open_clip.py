@@ -21,22 +21,22 @@ from vsearch.models.backbones.weights import (
 )
 from vsearch.optional_packages import require
 
-# A text tower to throw away.
+# A text tower, which is thrown away.
 WORDLESS = {"context_length": 1, "vocab_size": 1, "width": 64, "heads": 1, "layers": 1}
 POSITIONS = "positional_embedding"
 
 
 class OpenCLIPBackbone(PretrainedBackbone):
-    """The image tower of a model of open_clip: CLIP, SigLIP, EVA, MobileCLIP, ...
+    """The image tower of an open_clip model: CLIP, SigLIP, EVA, MobileCLIP, ...
 
     Args:
         name: open_clip's name of the architecture, such as `ViT-B-32`; `open_clip.list_models()`
-            has them all.
+            lists them all.
         weights: open_clip's tag, such as `laion2b_s34b_b79k`, a local state_dict file of the model
             or of its image tower alone (`.pth`, `.pt` or `.safetensors`, in open_clip's layout), or
             null for random weights.
         freeze: stages of the image tower that are not trained (an error lists them), or `all`.
-            Random weights are never frozen; the attribute has what is.
+            Random weights are never frozen; the attribute lists the frozen stages.
         image_size: side in pixels of the square the network sees; null takes the size the model was
             made for. Position embeddings are interpolated.
         weights_unavailable: what to do when the weights can't be downloaded: `error`, or `scratch`
@@ -74,7 +74,7 @@ class OpenCLIPBackbone(PretrainedBackbone):
     def forward(self, photos: Tensor) -> Tensor:
         """Return features, float (B, dim), of normalised photos, float (B, 3, H, W)."""
         features = self.model(photos)
-        # CoCa's tower adds its tokens.
+        # CoCa's tower also returns its tokens.
         return features[0] if isinstance(features, tuple) else features
 
 
@@ -97,7 +97,7 @@ def _initial_weights(
     other = f"{name}-quickgelu" if name == plain else plain
     if bool(entry.get("quick_gelu")) == (name == plain):
         raise ValueError(
-            f"name: the weights {weights} belong to {other}, with another activation; not to "
+            f"name: the weights {weights} belong to {other}, with another activation, not to "
             f"{name}."
         )
     wanted = f"open_clip {name} {weights}"
@@ -124,7 +124,7 @@ def _tower(library: Any, name: str, config: dict[str, Any], size: int) -> Any:
 
 
 def _image_part(state: dict[str, Any]) -> dict[str, Any]:
-    """Return the image tower's tensors out of those of a whole model."""
+    """Return the image tower's tensors from those of a whole model."""
     prefix = "visual."
     image = {
         name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
@@ -150,7 +150,7 @@ def _interpolated(tower: nn.Module, state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _preprocessing(library: Any, name: str, weights: str | None, size: int) -> Preprocessing:
-    """Return what the tag says, else the architecture's first tag, else what CLIP does."""
+    """Return the tag's preprocessing, else that of the architecture's first tag, else CLIP's."""
     entry = library.get_pretrained_cfg(name, weights or "")
     if not entry:
         first = next(iter(library.list_pretrained_tags_by_model(name)), "")

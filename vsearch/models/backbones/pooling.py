@@ -3,16 +3,16 @@ from torch import Tensor, nn
 
 
 class GeM(nn.Module):
-    """Generalized-mean pooling: `mean(x ** p) ** (1 / p)` over all places.
+    """Generalized-mean pooling: `mean(x ** p) ** (1 / p)` over all positions.
 
-    With p = 1 it is the average, with a large p the maximum.
+    With p = 1 it is the average; with a large p it approaches the maximum.
 
     Radenović et al. 2018, "Fine-tuning CNN Image Retrieval with No Human Annotation", section 3.2.
 
     Args:
         p: the exponent, above 0.
-        trainable: learn the exponent, beginning at `p`.
-        eps: what smaller values are raised to; roots need values above 0.
+        trainable: learn the exponent, starting at `p`.
+        eps: smaller values become this one; roots need values above 0.
     """
 
     def __init__(self, p: float = 3.0, trainable: bool = True, eps: float = 1e-6) -> None:

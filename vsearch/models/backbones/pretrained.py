@@ -8,12 +8,12 @@ from vsearch.models.backbones.weights import Unavailable, freeze_trained
 
 
 class PretrainedBackbone(Backbone):
-    """A library's network, which stands in `model`, with trained or random weights."""
+    """A library's network, in `model`, with trained or random weights."""
 
     model: nn.Module
 
     def _complete(self, name: str, freeze: Iterable[str], unavailable: Unavailable) -> None:
-        """Keep the arguments, measure `dim` and freeze; `model` and `preprocessing` are there."""
+        """Keep the arguments, measure `dim` and freeze; `model` and `preprocessing` must be set."""
         self.name = name
         self.image_size = self.preprocessing.size
         self.weights_unavailable = unavailable

@@ -14,18 +14,18 @@ WHOLE = (torch.nn.init.uniform_, torch.nn.init.normal_, torch.nn.init.kaiming_un
 PLAIN = (torch.Tensor.uniform_, torch.Tensor.normal_)
 MAKING = (torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn)
 FEW = 4096
-TIMES = 4  # as many values as the stored weights have: what is made on the way, and taken off
+TIMES = 4  # limit, as a multiple of the stored weights: parts may be built and removed again
 MANY = 1 << 40
-SPARE = 1 << 26  # values, for networks whose weights are small
+SPARE = 1 << 26  # values allowed on top, for networks with small weights
 _known: ContextVar[int | None] = ContextVar("_known", default=None)
 _restoring: ContextVar[bool] = ContextVar("_restoring", default=False)
 
 
 class _HardlyDrawn(TorchFunctionMode):
-    """Has few random values drawn, in this thread, and repeats them; refuses a network that is much
-    larger than its weights.
+    """Draws only a few random values, in this thread, and repeats them; refuses a network that is
+    much larger than its weights.
 
-    Not none: `trunc_normal_` draws until all values lie within its bounds.
+    It draws some: `trunc_normal_` draws until all values lie within its bounds.
     """
 
     def __init__(self, weights: int) -> None:
@@ -54,12 +54,12 @@ class _HardlyDrawn(TorchFunctionMode):
         shape = named.get("size", args[0] if args and not isinstance(args[0], int) else args)
         self.left -= math.prod(side for side in shape if isinstance(side, int))
         if self.left < 0:
-            raise BundleError("the network that is described is far larger than its weights.")
+            raise BundleError("the described network is far larger than its weights.")
 
 
 def _without_network(event: str, args: tuple[Any, ...]) -> None:
     if event in ("socket.getaddrinfo", "socket.connect") and _restoring.get():
-        raise BundleError("what is described wants a download; a bundle brings its own weights.")
+        raise BundleError("the described network needs a download; a bundle has its own weights.")
 
 
 sys.addaudithook(_without_network)
@@ -67,16 +67,15 @@ sys.addaudithook(_without_network)
 
 @contextmanager
 def restored(dim: int | None, weights: int = MANY) -> Iterator[None]:
-    """Build a network whose stored weights are loaded afterwards: its own are hardly drawn, as
-    constructors do.
+    """Build a network whose stored weights are loaded afterwards, without initialising it in full.
 
     Drawing a ResNet-50's weights and embedding a black photo with it takes longer than loading it.
 
-    Nothing is downloaded meanwhile: what is described may be a stranger's.
+    Nothing is downloaded meanwhile: the description may be from a stranger.
 
     Args:
-        dim: of its features, where it is known, so that it isn't measured.
-        weights: how many values are stored.
+        dim: length of its features if known, so that it isn't measured.
+        weights: the number of stored values.
     """
     token = _known.set(dim)
     begun = _restoring.set(True)
@@ -89,5 +88,5 @@ def restored(dim: int | None, weights: int = MANY) -> Iterator[None]:
 
 
 def known_dim() -> int | None:
-    """Return the features' number within `restored`, where it is known."""
+    """Return the number of features inside `restored`, if known."""
     return _known.get()

@@ -31,12 +31,12 @@ class TimmBackbone(PretrainedBackbone):
 
     Args:
         name: timm's name, with or without the tag of its weights: `convnextv2_nano`,
-            `vit_small_patch16_224.dino`; `timm.list_models()` has them all.
+            `vit_small_patch16_224.dino`; `timm.list_models()` lists them all.
         weights: `DEFAULT` for timm's own (those of the tag), a local state_dict file (`.pth`, `.pt`
             or `.safetensors`, in timm's layout, with or without the classifier), or null for random
             weights.
         freeze: stages that are not trained, by their names in timm (an error lists them), or `all`.
-            Random weights are never frozen; the attribute has what is.
+            Random weights are never frozen; the attribute lists the frozen stages.
         image_size: side in pixels of the square the network sees; null takes the size the weights
             were trained for. Position embeddings are interpolated.
         weights_unavailable: what to do when timm's weights can't be downloaded: `error`, or
@@ -69,7 +69,7 @@ class TimmBackbone(PretrainedBackbone):
         return self.model(photos)
 
     def feature_map(self, photos: Tensor) -> Tensor | None:
-        """Return what timm pools, float (B, C, h, w); None for tokens and for another width."""
+        """Return the map that timm pools, float (B, C, h, w); None for tokens and other widths."""
         forward: Any = self.model.forward_features
         found = forward(photos)
         return found if found.ndim == 4 and found.shape[1] == self.dim else None
@@ -80,7 +80,7 @@ def _check_name(timm: Any, name: str) -> None:
         raise ValueError(f"timm has no model {name!r}; see timm.list_models().")
     tags = timm.models.get_arch_pretrained_cfgs(name)
     if "." in name and name not in tags:
-        raise ValueError(f"timm has no weights {name!r}. There are: {', '.join(tags)}.")
+        raise ValueError(f"timm has no weights {name!r}, only {', '.join(tags)}.")
 
 
 def _initial(
@@ -123,14 +123,14 @@ def _pretrained(timm: Any, name: str, unavailable: Unavailable) -> tuple[nn.Modu
 
 
 def _cached(entry: Any) -> list[Path]:
-    """Return the files of the weights that are on this machine."""
+    """Return the weight files that are on this machine."""
     if entry.hf_hub_id:
         return hub_files(entry.hf_hub_id)
     return [file for file in [checkpoint_file(entry.url)] if file.is_file()]
 
 
 def _resize(model: Any, name: str, size: int, own: int) -> None:
-    """Let the network take photos of `size` pixels, where that is built in."""
+    """Make the network take photos of `size` pixels, where the size is built in."""
     patches = getattr(getattr(model, "patch_embed", None), "patch_size", None)
     if patches is not None:
         require_whole_patches(name, size, patches[0] if isinstance(patches, tuple) else patches)

@@ -25,9 +25,9 @@ from vsearch.models.backbones.weights import (
     read,
 )
 
-# DenseNet's weights have a dot that its names lost.
+# DenseNet's weights have a dot that its names no longer have.
 DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(?=[12]\.)")
-# GoogLeNet's and Inception's, for training from scratch.
+# Auxiliary classifiers of GoogLeNet and Inception, for training from scratch.
 SIDE_CLASSIFIERS = ("aux1.", "aux2.", "AuxLogits.")
 
 
@@ -41,13 +41,13 @@ class TorchvisionBackbone(PretrainedBackbone):
             classifier), or null for random weights.
         freeze: stages that are not trained, by their names in torchvision (`conv1`, `bn1`,
             `layer1`, ...), or `all`. Random weights are never frozen: a random stage that can't
-            learn destroys the photo. The attribute has what is frozen.
+            learn loses information. The attribute lists the frozen stages.
         image_size: side in pixels of the square the network sees; null takes the size the weights
             were trained for. Vision transformers take multiples of their patch size, and their
             position embeddings are interpolated.
         weights_unavailable: what to do when named weights can't be downloaded: `error`, or
             `scratch` for random weights and a warning.
-        pool: replaces the average over all places, `(B, C, H, W)` to `(B, C, 1, 1)`; for networks
+        pool: replaces the average over all positions, `(B, C, H, W)` to `(B, C, 1, 1)`, in networks
             that have one.
     """
 
@@ -77,7 +77,7 @@ class TorchvisionBackbone(PretrainedBackbone):
             load(self.model, _suited(self.model, state), self.origin, name, ignored)
         if pool is not None:
             _replace_average(self.model, name, pool)
-        # `spec` sees it; its weights stand in `model` alone.
+        # `spec` needs it; its weights are only in `model`.
         object.__setattr__(self, "pool", pool)
         # Convolutions are fastest in this layout, on CPU and GPU.
         self.model.to(memory_format=torch.channels_last)
@@ -88,12 +88,12 @@ class TorchvisionBackbone(PretrainedBackbone):
         return self.model(photos.contiguous(memory_format=torch.channels_last))
 
     def feature_map(self, photos: Tensor) -> Tensor | None:
-        """Return what goes into the average over all places, float (B, C, h, w), or None."""
+        """Return the input of the average over all positions, float (B, C, h, w), or None."""
         average = getattr(self.model, "avgpool", None)
         if not _is_average(average):
             return None
         values = photos.contiguous(memory_format=torch.channels_last)
-        for layer in self.model.children():  # in the order of use, in those with an `avgpool`
+        for layer in self.model.children():  # in order of use, in networks with `avgpool`
             if layer is average:
                 break
             values = layer(values)
@@ -109,12 +109,12 @@ def _preprocessing(name: str, weights: str | None, image_size: int | None) -> Pr
 
 
 def _build(name: str, image_size: int) -> nn.Module:
-    """Return the network with random weights, for photos of this size where that is built in."""
+    """Return the network with random weights, for photos of this size if the size is built in."""
     builder = torchvision.models.get_model_builder(name)
     kind = inspect.signature(builder).return_annotation
     arguments: dict[str, Any] = {}
     if kind is VisionTransformer:
-        with torch.device("meta"):  # without memory: to look at
+        with torch.device("meta"):  # takes no memory
             patch = builder().patch_size
         require_whole_patches(name, image_size, patch)
         arguments = {"image_size": image_size}
@@ -155,7 +155,7 @@ def _initial_weights(
 
 
 def _start_residual_blocks_as_identity(model: nn.Module) -> None:
-    """Set the last BatchNorm of each residual block to zero: a deep network lets the photo through.
+    """Set the last BatchNorm of each residual block to zero, so that blocks start as identity.
 
     Goyal et al. 2017, "Accurate, Large Minibatch SGD", section 5.1; torchvision's
     `zero_init_residual`.
@@ -168,7 +168,7 @@ def _start_residual_blocks_as_identity(model: nn.Module) -> None:
 
 
 def _suited(model: nn.Module, state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return weights under today's names, with position embeddings for the size of the photos."""
+    """Return weights under current names, with position embeddings for the size of the photos."""
     named = {DENSENET.sub(r"\1", name): value for name, value in state.items()}
     if isinstance(model, VisionTransformer) and "encoder.pos_embedding" in named:
         return interpolate_embeddings(model.image_size, model.patch_size, named)
@@ -176,7 +176,7 @@ def _suited(model: nn.Module, state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _remove_classifier(model: nn.Module) -> tuple[str, int]:
-    """Take the last Linear, or SqueezeNet's convolution, off; return its name and parameters."""
+    """Remove the last Linear, or SqueezeNet's convolution; return its name and parameters."""
     layers = [
         (name, layer)
         for name, layer in model.named_modules()
@@ -195,7 +195,5 @@ def _is_average(layer: object) -> bool:
 
 def _replace_average(model: nn.Module, name: str, pool: nn.Module) -> None:
     if not _is_average(getattr(model, "avgpool", None)):
-        raise ValueError(
-            f"pool: {name} has no average over all places (`avgpool`) that could be replaced."
-        )
+        raise ValueError(f"pool: {name} has no average over all positions (`avgpool`) to replace.")
     model.avgpool = pool

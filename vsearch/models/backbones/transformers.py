@@ -29,23 +29,23 @@ IMAGENET = {
 
 class TransformersBackbone(PretrainedBackbone):
     """An image network of Hugging Face transformers: DINOv2, ViT, or the image tower of CLIP,
-    SigLIP and their like.
+    SigLIP and similar models.
 
-    The features are the network's pooled output, where it has none its class token.
+    The features are the network's pooled output, or its class token if it doesn't pool.
 
     Args:
         name: a model on the Hub, such as `facebook/dinov2-small`, or a local folder as
             `save_pretrained` writes it.
         weights: `DEFAULT` for those of `name`, or null for random ones.
         freeze: stages that are not trained, by their names in transformers (an error lists them),
-            or `all`. Random weights are never frozen; the attribute has what is.
+            or `all`. Random weights are never frozen; the attribute lists the frozen stages.
         image_size: side in pixels of the square the network sees, a multiple of its patch size;
-            null takes the size that `name` says. Position embeddings are interpolated.
+            null takes the model's size. Position embeddings are interpolated.
         weights_unavailable: what to do when the weights can't be downloaded: `error`, or `scratch`
-            for random weights and a warning; that needs `config`, for the architecture would have
-            to be downloaded too.
-        config: the network's configuration; null reads it from `name`. A bundle stores it, and
-            needs no Hub.
+            for random weights and a warning. `scratch` needs `config`, because the architecture
+            can't be downloaded either.
+        config: the network's configuration; null reads it from `name`. A bundle stores it, so it
+            doesn't need the Hub.
 
     Raises:
         ImportError: transformers isn't installed.
@@ -100,7 +100,7 @@ def _settings(library: Any, name: str, config: dict[str, Any] | None) -> Any:
     except OSError as error:
         raise FileNotFoundError(
             f"name: the architecture of {name} can't be read ({str(error).splitlines()[0]}). Fetch "
-            "the model's folder elsewhere, and name that."
+            "the model's folder on another machine, and name that folder."
         ) from error
     return getattr(whole, "vision_config", whole)
 
@@ -108,7 +108,7 @@ def _settings(library: Any, name: str, config: dict[str, Any] | None) -> Any:
 def _initial(
     library: Any, name: str, settings: Any, weights: str | None, unavailable: Unavailable
 ) -> tuple[nn.Module, dict[str, Any], Origin]:
-    """Return the network, what is known of its preprocessing, and where its weights come from."""
+    """Return the network, its preprocessing settings, and where its weights come from."""
     origin = Origin("random")
     if weights == "DEFAULT":
         try:
@@ -122,7 +122,7 @@ def _initial(
 
 
 def _without(name: str, error: Exception, unavailable: Unavailable) -> Origin:
-    """Return the origin of random weights after an error of transformers, if they may be used."""
+    """Return the origin of random weights, if allowed, after an error of transformers."""
     wanted = f"transformers {name}"
     if not isinstance(error, OSError) and (files := hub_files(name)):
         raise unreadable(wanted, error, files) from error
@@ -131,7 +131,7 @@ def _without(name: str, error: Exception, unavailable: Unavailable) -> Origin:
         raise FileNotFoundError(
             f"name: {name} lacks weights or preprocessor_config.json ({why})."
         ) from error
-    remedy = "Fetch the model's folder elsewhere, and name that in `name`."
+    remedy = "Fetch the model's folder on another machine, and set `name` to it."
     return go_without(wanted, error, remedy, unavailable)
 
 
@@ -142,13 +142,13 @@ def _network(library: Any, name: str, settings: Any) -> nn.Module:
     except ValueError as error:
         raise ValueError(f"name: {name} can't be built: {str(error).splitlines()[0]}") from error
     if model.main_input_name != "pixel_values":
-        raise ValueError(f"name: {name} is no image network: it takes {model.main_input_name}.")
+        raise ValueError(f"name: {name} isn't an image network: it takes {model.main_input_name}.")
     return model.float()
 
 
 def _trained(library: Any, name: str, settings: Any) -> nn.Module:
     verbosity = library.logging.get_verbosity()
-    # It would list each tensor of the text tower, which isn't wanted here.
+    # Otherwise it lists each tensor of the text tower, which isn't used.
     library.logging.set_verbosity_error()
     try:
         model, found = library.AutoModel.from_pretrained(
@@ -162,7 +162,7 @@ def _trained(library: Any, name: str, settings: Any) -> nn.Module:
         library.logging.set_verbosity(verbosity)
     lost = sorted(found["missing_keys"])
     if lost:
-        raise ValueError(f"weights: those of {name} lack {len(lost)} tensors, such as {lost[:3]}.")
+        raise ValueError(f"weights: {name} lacks {len(lost)} tensors, such as {lost[:3]}.")
     return model
 
 
@@ -180,7 +180,7 @@ def _recipe(library: Any, name: str) -> dict[str, Any]:
 
 
 def _size(recipe: dict[str, Any]) -> int | None:
-    """Return the side in pixels that the image processor cuts or resizes to."""
+    """Return the side in pixels to which the image processor crops or resizes."""
     size = recipe.get("crop_size") or recipe.get("size")
     if isinstance(size, dict):
         return size.get("height") or size.get("shortest_edge")
@@ -188,7 +188,7 @@ def _size(recipe: dict[str, Any]) -> int | None:
 
 
 def _plain(settings: Any) -> dict[str, Any]:
-    """Return the whole configuration as JSON values, without where it came from."""
+    """Return the whole configuration, without its source, as JSON values."""
     values = json.loads(settings.to_json_string(use_diff=False))
     for key in ("_name_or_path", "transformers_version"):
         values.pop(key, None)

@@ -13,7 +13,7 @@ from vsearch.models.freezing import find, freeze
 
 Unavailable = Literal["error", "scratch"]  # what to do when named weights can't be downloaded
 SUFFIXES = (".pth", ".pt", ".safetensors")
-# What libraries raise about a damaged file.
+# Errors that libraries raise for a damaged file.
 UNREADABLE = (RuntimeError, EOFError, UnpicklingError, BadZipFile, SafetensorError)
 
 
@@ -21,8 +21,8 @@ class Origin(NamedTuple):
     """Where initial weights come from.
 
     Attributes:
-        name: as reports show it; "random" when they were drawn.
-        wanted: the name of those that couldn't be downloaded; empty when nothing is missing.
+        name: as reports show it; "random" if they were drawn.
+        wanted: the name of the weights that couldn't be downloaded, or empty.
     """
 
     name: str
@@ -30,16 +30,16 @@ class Origin(NamedTuple):
 
 
 def is_file(weights: str) -> bool:
-    """Say whether `weights` names a local file rather than weights of a library."""
+    """Return whether `weights` names a local file rather than weights of a library."""
     return Path(weights).suffix in SUFFIXES
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return the tensors of a state_dict file by name. Code in it is not run.
+    """Return the tensors of a state_dict file by name. Code in the file is not run.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it can't be read, or holds something else.
+        ValueError: it can't be read, or isn't a state_dict.
     """
     if not path.is_file():
         raise FileNotFoundError(f"weights: there is no file {path}.")
@@ -68,11 +68,11 @@ def load(
     """Copy a state_dict into the model, all of it or nothing.
 
     Args:
-        origin, network: what the tensors and the model are, for the error.
-        ignored: beginnings of names that may be in `state` and aren't loaded (a classifier's).
+        origin, network: names of the tensors and the model, for the error.
+        ignored: prefixes of names in `state` that aren't loaded (a classifier's).
 
     Raises:
-        ValueError: a tensor is missing, unknown or of another shape.
+        ValueError: a tensor is missing, unknown or has another shape.
     """
     given = {name: value for name, value in state.items() if not name.startswith(ignored)}
     wanted = model.state_dict()
@@ -80,8 +80,8 @@ def load(
     if wrong:
         raise ValueError(
             f"weights: {origin} does not fit {network}: {len(wrong)} tensors are missing, unknown "
-            f"or of another shape, such as {wrong[:3]}. Weights of another architecture? A "
-            "state_dict in this network's layout is wanted."
+            f"or have another shape, such as {wrong[:3]}. Are they of another architecture? Use a "
+            "state_dict in this network's layout."
         )
     # Not load_state_dict: some networks refuse a state_dict without its version.
     with torch.no_grad():
@@ -90,12 +90,12 @@ def load(
 
 
 def unreadable(what: str, error: Exception, files: Sequence[Path] = ()) -> ValueError:
-    """Return the error to raise for weights that are there and damaged.
+    """Return the error to raise for damaged weights.
 
     Args:
-        what: a file, or what reports call the weights.
-        error: the library's.
-        files: what to delete or replace, where `what` doesn't say it.
+        what: a file, or the weights' name in reports.
+        error: the library's error.
+        files: what to delete or replace, if `what` isn't a file.
     """
     places = ", ".join(map(str, files)) or "the file"
     return ValueError(
@@ -104,16 +104,16 @@ def unreadable(what: str, error: Exception, files: Sequence[Path] = ()) -> Value
 
 
 def fetch_elsewhere(hub_name: str | None, url: str | None) -> str:
-    """Return the remedy where a file can't be downloaded from Hugging Face's Hub, or from a URL."""
+    """Return the advice for a failed download from Hugging Face's Hub, or from a URL."""
     address = f"huggingface.co/{hub_name.strip('/')}" if hub_name else url
-    return f"Fetch the file elsewhere, from {address}, and name it in `weights`."
+    return f"Fetch {address} on another machine, and set `weights` to the file."
 
 
 def go_without(wanted: str, error: Exception, remedy: str, unavailable: Unavailable) -> Origin:
     """Warn that training starts from random weights, and return their origin.
 
     Raises:
-        FileNotFoundError: `unavailable` doesn't allow it.
+        FileNotFoundError: `unavailable` forbids it.
     """
     missing = f"weights: {wanted} can't be downloaded ({_reason(error)}). {remedy}"
     if unavailable == "error":
@@ -127,10 +127,10 @@ def go_without(wanted: str, error: Exception, remedy: str, unavailable: Unavaila
 
 
 def freeze_trained(model: nn.Module, names: Iterable[str], origin: str) -> list[str]:
-    """Freeze the named stages and return their names; none of random weights.
+    """Freeze the named stages and return their names; with random weights freeze nothing.
 
     Raises:
-        ValueError: the model has no stage of this name, whatever its weights.
+        ValueError: the model has no stage of this name; random weights are checked, too.
     """
     names = list(names)
     if origin == "random":
@@ -149,8 +149,8 @@ def _state(path: Path) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, UnpicklingError):  # torch advises to run whatever code it holds
-        return "it is no PyTorch file, or holds code beside the weights"
+    if isinstance(error, UnpicklingError):  # torch's message advises running the file's code
+        return "it isn't a PyTorch file, or holds code beside the weights"
     return (str(error) or type(error).__name__).splitlines()[0].rstrip(". ")
 
 

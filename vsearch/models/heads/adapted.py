@@ -6,11 +6,11 @@ from vsearch.models.normalising import to_unit_length
 
 
 class AdaptedHead(Head):
-    """A linear layer behind finished embeddings: what an `Adaptation` has fitted.
+    """A linear layer after finished embeddings, fitted by an `Adaptation`.
 
     Args:
         dim: length of the embedding.
-        head: what made the embeddings that the layer was fitted on; None: the backbone alone.
+        head: the head of the embeddings that the layer was fitted on; None: they have no head.
     """
 
     def __init__(self, dim: int, head: Head | None = None) -> None:
@@ -20,7 +20,7 @@ class AdaptedHead(Head):
 
     @classmethod
     def of(cls, layer: nn.Linear, head: Head | None) -> "AdaptedHead":
-        """Return one with a fitted layer, behind a head that is attached already."""
+        """Return one with a fitted layer, after a head that is already attached."""
         adapted = cls(layer.out_features, head)
         adapted.layer = layer
         return adapted
@@ -36,5 +36,5 @@ class AdaptedHead(Head):
         """Return float (B, dim) of features, float (B, features)."""
         values = features if self.head is None else self.head(features)
         unit = to_unit_length(values)
-        with torch.autocast(unit.device.type, enabled=False):  # bfloat16 drowns small differences
+        with torch.autocast(unit.device.type, enabled=False):  # bfloat16 loses small differences
             return self.layer(unit)

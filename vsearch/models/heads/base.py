@@ -6,8 +6,8 @@ from torch import Tensor, nn
 class Head(nn.Module, ABC):
     """Layers between the backbone's features and the embedding.
 
-    A subclass keeps each constructor argument under the argument's own name, so that a bundle can
-    build it again.
+    A subclass keeps each constructor argument under the argument's name, so that a bundle can build
+    it again.
 
     Attributes:
         dim: length of the embedding.
@@ -17,7 +17,7 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def attach(self, features: int) -> None:
-        """Make the layers for this number of features; called once, before anything else."""
+        """Make the layers for this number of features; called once, before other methods."""
 
     @abstractmethod
     def forward(self, features: Tensor) -> Tensor:
@@ -25,7 +25,7 @@ class Head(nn.Module, ABC):
 
 
 def require_width(name: str, width: int) -> None:
-    """Check that a setting is a number of values that a layer can make.
+    """Check that a setting is a valid number of outputs of a layer.
 
     Raises:
         ValueError: it isn't; the message begins with the setting's name.

@@ -6,8 +6,8 @@ from vsearch.models.heads.base import Head, require_width
 class MLPHead(Head):
     """Two linear layers with BatchNorm and ReLU between them.
 
-    Chen et al. 2020, "A Simple Framework for Contrastive Learning of Visual Representations"; here
-    the head is kept for search.
+    Chen et al. 2020, "A Simple Framework for Contrastive Learning of Visual Representations". There
+    the head is dropped after training; here search uses it.
 
     Args:
         dim: length of the embedding.

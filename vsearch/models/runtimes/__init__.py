@@ -1,1 +1,1 @@
-"""What computes embeddings: PyTorch, ONNX Runtime, OpenVINO."""
+"""Libraries that compute embeddings: PyTorch, ONNX Runtime, OpenVINO."""

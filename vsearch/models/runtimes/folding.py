@@ -8,21 +8,21 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vsearch.models.product_convolution import ProductConv2d
 
-# torch.fx replaces nn.Module's own methods while it traces, for all threads of the process
+# while torch.fx traces, it replaces nn.Module's methods for all threads of the process
 NO_TRACING = threading.RLock()
 
 
 def fold(network: nn.Module) -> int:
-    """Put each BatchNorm2d right after a convolution into its weights, in place; return how many.
+    """Fold each BatchNorm2d after a convolution into its weights, in place; return how many.
 
-    Exact up to rounding, for a network in eval mode. torch.fx sees which layer follows which; a
-    network that it can't trace, or a layer that is used twice, stays as it is. Other threads
-    compute a network under NO_TRACING, else they would be traced too.
+    Exact up to rounding, for a network in eval mode. torch.fx finds out which layer follows which;
+    networks that it can't trace, and layers that are used twice, stay unchanged. Other threads must
+    compute a network under NO_TRACING, or they would be traced, too.
     """
     try:
         with NO_TRACING:
             nodes = [node for node in Tracer().trace(network).nodes if node.op == "call_module"]
-    except Exception:  # a plugin's network may do anything
+    except Exception:  # a plugin's network may raise anything
         return 0
     calls = Counter(node.target for node in nodes)
     folded = 0

@@ -17,7 +17,7 @@ from vsearch.models.runtimes.base import (
     Runtime,
 )
 
-# ONNX Runtime would send what it runs to its maker; it looks here when it is imported
+# turns off ONNX Runtime's telemetry; it reads this when imported
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
@@ -25,11 +25,11 @@ class OnnxRuntime(Runtime):
     """ONNX Runtime, on the CPU.
 
     Args:
-        folder: an export's.
+        folder: the folder of an export.
         precision: float32.
-        threads: 0: as many as PyTorch would take.
-        for_few: photos are few: the weights stay as they are in the file, which is mapped, instead
-            of being laid out anew. Opened in a tenth of the time, a sixth slower for each photo.
+        threads: 0: as many as PyTorch would use.
+        for_few: for a few photos: the file is mapped and its weights aren't rearranged. It opens in
+            a tenth of the time, but each photo takes a sixth longer.
     """
 
     name = "onnx"
@@ -41,11 +41,11 @@ class OnnxRuntime(Runtime):
         threads: int = 0,
         for_few: bool = False,
     ) -> None:
-        import onnxruntime  # it takes most of a second
+        import onnxruntime  # importing it takes most of a second
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or usual_threads()
-        options.log_severity_level = 3  # errors
+        options.log_severity_level = 3  # errors only
         if for_few:
             level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
             options.graph_optimization_level = level

@@ -14,11 +14,11 @@ from vsearch.models.positions import can_split, of_maps
 from vsearch.models.runtimes.base import FILES, INPUT, OUTPUT, POSITIONS
 from vsearch.optional_packages import require
 
-ROWS = 2  # of the photos it is traced with; of one row the exporter would make a constant
+ROWS = 2  # photos to trace with; with a single one the exporter would fix the batch size
 
 
 class FromSquares(nn.Module):
-    """A network that normalises photos by itself; with its positions where its scores split."""
+    """A network that normalises photos itself; it also returns positions if its scores split."""
 
     def __init__(self, embedder: Embedder) -> None:
         super().__init__()
@@ -43,15 +43,15 @@ def to_onnx(embedder: Embedder, folder: Path, metadata: dict[str, Any]) -> Path:
 
     Args:
         embedder: in eval mode, on the CPU.
-        folder: an existing one.
-        metadata: is kept in the file, each value as JSON.
+        folder: an existing folder.
+        metadata: kept in the file, each value as JSON.
     """
     path = folder / FILES["onnx"][0]
     network = FromSquares(embedder).eval()
     size = embedder.preprocessing.size
     squares = torch.zeros((ROWS, 3, size, size), dtype=torch.uint8)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter's own parts, for their next versions
+        warnings.simplefilter("ignore")  # the exporter's deprecation warnings
         torch.onnx.export(
             network,
             (squares,),
@@ -67,21 +67,21 @@ def to_onnx(embedder: Embedder, folder: Path, metadata: dict[str, Any]) -> Path:
     made = onnx.load(path)
     texts = {name: json.dumps(value) for name, value in metadata.items()}
     onnx.helper.set_model_props(made, texts)
-    # weights in a file of their own are mapped: opened at once, and not copied
+    # weights in a separate file are mapped: opened at once, and not copied
     weights = path.with_name(f"{path.name}.data")
     onnx.save(made, path, save_as_external_data=True, location=weights.name)
     if weights.exists():
-        shutil.copymode(path, weights)  # onnx makes it readable for its owner alone
+        shutil.copymode(path, weights)  # onnx makes it readable only for its owner
     return path
 
 
 def to_openvino(file: Path, folder: Path, metadata: dict[str, Any]) -> None:
-    """Write an ONNX file as OpenVINO reads it, weights as they are, each metadata value as JSON.
+    """Write an ONNX file in OpenVINO's format, weights unchanged, each metadata value as JSON.
 
-    Not by OpenVINO's own converter of PyTorch models: that one reports each use to its makers.
+    OpenVINO's converter for PyTorch models isn't used, because it sends telemetry.
 
     Raises:
-        MissingPackage: openvino is not installed.
+        MissingPackage: openvino isn't installed.
     """
     openvino = require("openvino", "openvino")
     model = openvino.Core().read_model(file)

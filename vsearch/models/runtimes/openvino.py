@@ -21,12 +21,12 @@ class OpenvinoRuntime(Runtime):
     """OpenVINO, on the CPU.
 
     Args:
-        folder: an export's.
+        folder: the folder of an export.
         precision: what to compute in, float32 or bfloat16.
-        threads: 0: as many as PyTorch would take.
+        threads: 0: as many as PyTorch would use.
 
     Raises:
-        MissingPackage: openvino is not installed.
+        MissingPackage: openvino isn't installed.
     """
 
     name = "openvino"
@@ -51,11 +51,13 @@ class OpenvinoRuntime(Runtime):
     def embed_squares(self, squares: np.ndarray) -> np.ndarray:
         """Return unit vectors, float32 (B, dim), of squares, uint8 (B, 3, S, S); see `Runtime`."""
         vectors = self.request.infer([squares])[self.compiled.output(OUTPUT)]
-        return np.array(vectors)  # a copy: the request writes into its own memory again
+        return np.array(vectors)  # a copy, since the request reuses its memory
 
     def embed_positions(self, photos: np.ndarray) -> np.ndarray:
         """Return each position's embedding, float32 (B, dim, h, w); see `Runtime`."""
         if POSITIONS not in [name for output in self.compiled.outputs for name in output.names]:
             raise ExplainError("the export has no positions: this network's scores don't split")
-        request = self.compiled.create_infer_request()  # its own: `embed` may run at the same time
+        request = (
+            self.compiled.create_infer_request()
+        )  # separate, since `embed` may run at the same time
         return np.array(request.infer([photos])[self.compiled.output(POSITIONS)])

@@ -12,12 +12,12 @@ from vsearch.models.runtimes.folding import NO_TRACING, fold
 
 
 class TorchRuntime(Runtime):
-    """PyTorch, with the bundle's own network.
+    """PyTorch, with the bundle's network.
 
     Args:
         embedder: in eval mode; it computes on its device.
-        bfloat16: compute in bfloat16, with a copy of the network; vectors are float32 all the same.
-        threads: of PyTorch, for the whole process; 0: as they are.
+        bfloat16: compute in bfloat16, with a copy of the network; vectors are still float32.
+        threads: PyTorch's threads, for the whole process; 0: unchanged.
     """
 
     name = "torch"
@@ -59,14 +59,14 @@ class TorchRuntime(Runtime):
 
 
 def gpu_is_there() -> bool:
-    """Say whether PyTorch has a GPU."""
+    """Return whether PyTorch has a GPU."""
     return torch.cuda.is_available()
 
 
 def in_bfloat16(embedder: Embedder) -> Embedder:
     """Return a copy that takes photos in bfloat16, computes in it, and returns float32 vectors.
 
-    Its BatchNorms are folded first: quicker, and there is less to round.
+    Its BatchNorms are folded first, which is quicker and rounds less.
     """
     made = deepcopy(embedder)
     fold(made)
