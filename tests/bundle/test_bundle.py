@@ -110,7 +110,7 @@ def test_another_models_weights_are_refused_even_with_their_hash(made):
         (made / "model.safetensors").read_bytes()
     ).hexdigest()
     (made / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(BundleError, match="fingerprint is not that of these weights"):
+    with pytest.raises(BundleError, match="fingerprint doesn't fit these weights"):
         open_bundle(made)
 
 
@@ -149,7 +149,7 @@ def test_manifests_that_cannot_be_served(made, values, message):
 
 def test_a_folder_that_is_no_bundle(tmp_path):
     with pytest.raises(
-        BundleError, match=r"is no bundle: it has no manifest.json. A fit writes one"
+        BundleError, match=r"isn't a bundle: it has no manifest.json. A fit writes one"
     ):
         open_bundle(tmp_path)
 

@@ -56,7 +56,7 @@ def test_a_network_that_cannot_stays_in_float32_or_is_refused(tmp_path, monkeypa
     opened, _ = open_checked(folder, precision="auto")
     assert opened.runtime.says == "torch float32"
     assert why in opened.precision
-    with pytest.raises(BundleError, match=f"bfloat16 can't be had: .*{why}"):
+    with pytest.raises(BundleError, match=f"bfloat16 isn't available: .*{why}"):
         open_checked(folder, precision="bfloat16")
 
 

@@ -1,1 +1,1 @@
-"""What a run leaves to be served: written whole, opened only when every part is checked."""
+"""The result of a run, to be served: written whole, and checked in every part before opening."""

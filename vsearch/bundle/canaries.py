@@ -14,17 +14,17 @@ from vsearch.errors import BundleError
 from vsearch.models.runtimes.base import Precision, Runtime
 
 FILE, COUNT = "canaries.npz", 8
-MOST_BYTES = 1 << 30  # that the file may take in memory
-# cosine, from which an embedding is the same: libraries and machines differ in the last digits
+MOST_BYTES = 1 << 30  # of the file in memory
+# cosine from which embeddings count as equal: libraries and machines differ in the last digits
 ALIKE = 0.9999
-ALIKE_IN_BFLOAT16 = 0.999  # a few parts in 100,000 off are usual
+ALIKE_IN_BFLOAT16 = 0.999  # usually it differs from 1 by a few hundred-thousandths
 
 
 def draw(items: pa.Table, runtime: Runtime) -> bytes | None:
     """Return a file with a few items' photos and their embeddings; None without any photo.
 
-    `verify` embeds them again: what a changed library, machine or network does to embeddings shows
-    before users see it.
+    `verify` embeds them again, so a library, machine or network that changes embeddings is noticed
+    before users see its results.
     """
     some = items.take(pa.array(evenly(len(items), COUNT)))
     photos, kept = readable(some, runtime.preprocessing)
@@ -38,10 +38,10 @@ def draw(items: pa.Table, runtime: Runtime) -> bytes | None:
 
 
 def check(folder: Path, runtime: Runtime, manifest: dict[str, Any]) -> str:
-    """Embed a bundle's stored photos again; say how alike the embeddings are to the stored ones.
+    """Embed a bundle's stored photos again; say how close they are to the stored embeddings.
 
     Raises:
-        BundleError: their file is damaged, or the network no longer embeds as it did.
+        BundleError: the file is damaged, or the network's embeddings have changed.
     """
     if FILE not in manifest["sha256"]:
         return "canaries: the bundle has none"
@@ -52,19 +52,19 @@ def check(folder: Path, runtime: Runtime, manifest: dict[str, Any]) -> str:
     needed = alike_in(runtime.precision)
     if not cosines[worst] >= needed:  # NaN is bad too
         raise BundleError(
-            f"{folder}: the network no longer embeds as it did: the photo of {worst!r} has a "
-            f"cosine of {cosines[worst]:.6f} with its embedding of then; {needed} is needed."
+            f"{folder}: the network's embeddings have changed: the photo of {worst!r} has a cosine "
+            f"of {cosines[worst]:.6f} with its stored embedding; {needed} is needed."
         )
     return f"canaries: {len(cosines)} photos embedded again, lowest cosine {cosines[worst]:.6f}"
 
 
 def alike_in(precision: Precision) -> float:
-    """Return the cosine from which an embedding in this precision is that of float32."""
+    """Return the cosine from which an embedding in this precision counts as that of float32."""
     return ALIKE_IN_BFLOAT16 if precision == "bfloat16" else ALIKE
 
 
 def compare(folder: Path, runtime: Runtime) -> dict[str, float]:
-    """Embed the canaries again: id -> cosine with the stored embedding."""
+    """Embed the canaries again; return each id's cosine with the stored embedding."""
     kept = _read(folder)
     photos = kept["squares"]
     size = runtime.preprocessing.size
@@ -87,7 +87,7 @@ def squares(folder: Path) -> np.ndarray:
 def in_index(
     folder: Path, places: dict[str, int], vectors: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
-    """Return the canaries' cosines with what an index has at their ids' places."""
+    """Return the canaries' cosines with the vectors of their ids in an index."""
     kept = _read(folder)
     rows = np.array([places.get(id, -1) for id in kept["ids"].tolist()], dtype=np.int64)
     embeddings = kept["embeddings"][rows >= 0]
@@ -105,4 +105,4 @@ def _read(folder: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as kept:
             return {name: kept[name] for name in ("ids", "squares", "embeddings")}
     except (ValueError, KeyError, BadZipFile, EOFError) as error:
-        raise BundleError(f"{path} holds no photos and embeddings ({error}).") from error
+        raise BundleError(f"{path} doesn't hold photos and embeddings ({error}).") from error

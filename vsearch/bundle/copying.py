@@ -30,18 +30,18 @@ VECTOR_STORES = {
     "milvus": "vsearch.indexes.milvus.MilvusIndex",
     "postgresql": "vsearch.indexes.pgvector.PgvectorIndex",
 }
-# how far a copy has come; beside it the vectors that are fetched
+# the progress of a copy; the fetched vectors lie beside it
 FILE = "copying.json"
 FETCHED = "vectors.f32"
-MADE = ("kind", "construction")  # settings that a collection is made with
+MADE = ("kind", "construction")  # settings that a collection is created with
 BLOCK = 4096  # vectors fetched at once
 
-Check = Callable[[Shadow], object]  # refuses a copy that answers too differently
-Done = Callable[[int], object]  # told how many vectors have come so far
+Check = Callable[[Shadow], object]  # refuses a copy whose answers differ too much
+Done = Callable[[int], object]  # called with the number of vectors so far
 
 
 def vector_store_at(url: str, settings: dict[str, Any]) -> VectorStoreIndex | None:
-    """Return an index, not built yet, in the vector store of a URL; None: it names a folder."""
+    """Return an unbuilt index in the vector store of a URL; None: it names a folder."""
     scheme, _, place = url.partition(":")
     if scheme in VECTOR_STORES:
         spec = {"class_path": VECTOR_STORES[scheme], "init_args": {"url": url, **settings}}
@@ -49,22 +49,20 @@ def vector_store_at(url: str, settings: dict[str, Any]) -> VectorStoreIndex | No
             index: VectorStoreIndex = build(spec, VectorStoreIndex)
             return index
     if settings:
-        raise BundleError("--init-args are a vector store's: a folder gets exact search.")
+        raise BundleError("--init-args are for vector stores: a folder gets exact search.")
     if place.startswith("//"):
-        raise BundleError(
-            f"{scheme}:// is no vector store's; there are {', '.join(VECTOR_STORES)}."
-        )
+        raise BundleError(f"{scheme}:// isn't a vector store; they are {', '.join(VECTOR_STORES)}.")
     return None
 
 
 def move(live: Live, index: VectorStoreIndex, queries: int, check: Check) -> State:
-    """Copy a bundle's vectors to a vector store, and put that in force as a new generation.
+    """Copy a bundle's vectors to a vector store, and make that the current generation.
 
-    The next call for the same URL continues one that was cut off. Needs `writer_lock.writing`.
+    After an interruption, the next call for the same URL continues. Needs `writer_lock.writing`.
 
     Raises:
-        BundleError: the collection is another's.
-        OSError: the store can't be asked, or something not be written; nothing has changed.
+        BundleError: the collection belongs to another bundle.
+        OSError: the store can't be reached, or a write failed; nothing has changed.
     """
     with _progress(len(live.items), "Writing vectors") as done:
         _fill(live, index, done)
@@ -78,7 +76,7 @@ def move(live: Live, index: VectorStoreIndex, queries: int, check: Check) -> Sta
 def copy_to(live: Live, folder: Path, queries: int, check: Check) -> Index:
     """Write a new bundle with exact search in its own files.
 
-    The next call for the same folder continues one that was cut off, from `.FOLDER-copying`.
+    After an interruption, the next call for the same folder continues from `.FOLDER-copying`.
     """
     if folder.exists():
         raise BundleError(
@@ -97,13 +95,13 @@ def copy_to(live: Live, folder: Path, queries: int, check: Check) -> Index:
 
 
 def vacuum(live: Live) -> int:
-    """Delete the vector store's rows that nothing in the bundle needs; return how many.
+    """Delete the vector store's rows that the bundle doesn't need; return how many.
 
     Needs `writer_lock.writing`.
     """
     if not isinstance(live.index, VectorStoreIndex):
         raise BundleError(
-            f"{live.bundle}: its index is in the bundle's own files: there is nothing to vacuum."
+            f"{live.bundle}: its index is in the bundle's files: there is nothing to vacuum."
         )
     states = kept_states(live.bundle, live.state)
     folders = [folder_of(live.bundle, state.generation) for state in states]
@@ -112,7 +110,7 @@ def vacuum(live: Live) -> int:
 
 
 def _fill(live: Live, index: VectorStoreIndex, done: Done) -> None:
-    """Write the live vectors into a vector store, from where an earlier call was cut off."""
+    """Write the live vectors into a vector store, continuing an interrupted call."""
     path = live.bundle / FILE
     known = json.loads(path.read_text()) if path.is_file() else {}
     made = {name: index.settings()[name] for name in MADE}
@@ -120,12 +118,12 @@ def _fill(live: Live, index: VectorStoreIndex, done: Done) -> None:
     if known.get("to") == index.url:
         if known["made"] != made:
             raise BundleError(
-                f"{index.url} was begun with {known['made']}, not {made}. Give these again, name "
-                "another collection, or delete that one there."
+                f"{index.url} was begun with {known['made']}, not {made}. Use the first settings, "
+                "name another collection, or delete this one in the store."
             )
         so_far = Filling(**known["filling"])
         if known["of"] != _what(live):
-            # the bundle has changed since: its rows in the collection are of no use
+            # the bundle has changed since then: the rows in the collection are useless
             so_far = Filling(so_far.owner, first_serial(so_far.first + so_far.done))
 
     def note(filling: Filling) -> None:
@@ -139,7 +137,7 @@ def _fill(live: Live, index: VectorStoreIndex, done: Done) -> None:
 
 
 def _fetch(live: Live, folder: Path, done: Done) -> np.ndarray:
-    """Return the live vectors, float32 (n, dim), from a file that may have been begun."""
+    """Return the live vectors, float32 (n, dim), using a file of an interrupted call."""
     n = len(live.items)
     dim = live.fitted["dim"]
     folder.mkdir(parents=True, exist_ok=True)
@@ -161,7 +159,7 @@ def _fetch(live: Live, folder: Path, done: Done) -> np.ndarray:
 
 
 def _compare(live: Live, index: Index, queries: int) -> Shadow:
-    """Ask the index in force and a copy of it for a sample of the items."""
+    """Search the current index and its copy for a sample of the items."""
     if len(index) != len(live.items):
         raise BundleError(f"the copy holds {len(index):,} vectors, not {len(live.items):,}.")
     rows = drawn(len(live.items), queries)
@@ -187,7 +185,7 @@ def _write_copy(live: Live, folder: Path, index: Index) -> None:
 
 
 def _what(live: Live) -> list[Any]:
-    """Return what tells one state of a bundle from others."""
+    """Return what identifies a state of a bundle."""
     changes = [change.name for change in live.state.changes]
     return [live.fitted["fingerprint"], live.state.generation, changes]
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def fingerprint(weights_sha256: str, preprocessing: Preprocessing, dim: int) -> str:
-    """Return the SHA-256, over all that makes embeddings, that binds a model to its index."""
+    """Return the SHA-256 of all that determines embeddings; it binds a model to its index."""
     parts = {
         "weights": weights_sha256,
         "preprocessing": preprocessing.to_json(),
@@ -25,26 +25,26 @@ def fingerprint(weights_sha256: str, preprocessing: Preprocessing, dim: int) -> 
 
 
 def check_network(bundle: Path, fitted: dict[str, Any]) -> None:
-    """Check a bundle's weights and fingerprint, without reading the weights as a network."""
+    """Check a bundle's weights and fingerprint without loading the network."""
     with explained(bundle, "opening the network"):
         check_file(bundle, WEIGHTS, fitted)
     check_fingerprint(bundle, fitted)
 
 
 def check_fingerprint(bundle: Path, fitted: dict[str, Any]) -> None:
-    """Check that a manifest's fingerprint is that of what it says of the network."""
+    """Check that a manifest's fingerprint fits its description of the network."""
     with explained(bundle, "reading the fingerprint"):
         preprocessing = Preprocessing(**fitted["preprocessing"])
         found = fingerprint(fitted["sha256"][WEIGHTS], preprocessing, fitted["dim"])
     if found != fitted["fingerprint"]:
         raise BundleError(
-            f"{bundle}: the fingerprint is not that of these weights and this preprocessing."
+            f"{bundle}: the fingerprint doesn't fit these weights and this preprocessing."
         )
 
 
 def checked_embedder(bundle: Path, fitted: dict[str, Any]) -> "Embedder":
-    """Open the network of a bundle with this manifest, by PyTorch, its weights checked."""
-    # PyTorch takes seconds to start, and exports do without it
+    """Open the network of a bundle with this manifest in PyTorch, its weights checked."""
+    # PyTorch takes seconds to start, and exports don't need it
     from vsearch.models.stored_embedder import restored_embedder
 
     check_network(bundle, fitted)

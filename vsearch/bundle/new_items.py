@@ -29,13 +29,13 @@ CHUNK = 8 * BATCH
 
 @dataclass(frozen=True)
 class NewItems:
-    """Items that can be added to a bundle, and what had to be left out.
+    """Items that can be added to a bundle, and those that had to be left out.
 
     Attributes:
         embeddings: float32 (len(items), dim), unit length.
-        left_out: a line for each photo that can't be used; one for all that are missing.
-        n_left_out: how many items these lines stand for.
-        runtime: what embedded them, if they were embedded now.
+        left_out: a line for each unusable photo, and one for all missing photos.
+        n_left_out: how many items these lines are about.
+        runtime: the runtime that embedded them, if they were embedded now.
     """
 
     items: pa.Table
@@ -56,15 +56,15 @@ def new_items(
 ) -> NewItems:
     """Return items of a table or a folder, with embeddings from a file or of their photos.
 
-    `root`: what the table's paths start from; None: the table's folder.
+    `root`: the folder that the table's paths are relative to; None: the table's folder.
 
     Raises:
-        BundleError: the options make no sense together, or the embeddings are of another model.
+        BundleError: the options contradict each other, or the embeddings are of another model.
         CatalogError: a table, folder or file can't be used.
     """
     if (table and folder) or not (table or folder or embeddings):
         raise BundleError(
-            "name what to add: --table or --folder, or --embeddings, which may go with one of them."
+            "name what to add: --table or --folder, or --embeddings alone or with one of them."
         )
     items = None
     left_out: list[str] = []
@@ -92,9 +92,9 @@ def new_items(
 
 
 def checked(items: pd.DataFrame, source: str) -> pd.DataFrame:
-    """Return items with text ids, paths and labels and a fresh row index."""
+    """Return items with text ids, paths and labels and a new row index."""
     if items.empty:
-        raise CatalogError(f"{source}: no items whose photo is there.")
+        raise CatalogError(f"{source}: no item has a photo file.")
     return with_texts(items, source).reset_index(drop=True)
 
 
@@ -109,7 +109,7 @@ def embed_photos(
     left_out = []
     read = partial(_read, runtime.preprocessing)
     for start in track(range(0, len(items), CHUNK), title, disable=len(items) <= BATCH):
-        # all cores decode, then all compute: at once they would wait for one another
+        # all cores decode, then all compute: both at once would be slower
         squares = []
         for row, photo in enumerate(in_threads(read, sources[start : start + CHUNK]), start):
             if photo.square is None:
@@ -130,7 +130,7 @@ def _read(preprocessing: Preprocessing, source: tuple[str, Box | None]) -> Photo
 
 
 def read_embeddings(place: Path, items: pd.DataFrame | None) -> NewItems:
-    """Return what `predict` or `embed` wrote, with the paths and metadata of `items` if given."""
+    """Read what `predict` or `embed` wrote, with the paths and metadata of `items` if given."""
     if place.is_dir():
         folder = parts.open_parts(place).whole()
         rows = folder.ids()
@@ -141,7 +141,7 @@ def read_embeddings(place: Path, items: pd.DataFrame | None) -> NewItems:
 
 
 def described(rows: pd.DataFrame, items: pd.DataFrame | None, source: Path) -> pd.DataFrame:
-    """Return rows (id, label) as items, with the paths and metadata that `items` have for them."""
+    """Return rows (id, label) as items, with their paths and metadata from `items`."""
     if items is None:
         return rows.assign(path="")[["id", "path", "label"]]
     known = items.drop_duplicates("id").set_index("id")
@@ -153,14 +153,14 @@ def described(rows: pd.DataFrame, items: pd.DataFrame | None, source: Path) -> p
 
 
 def _model_named(text: str) -> dict[str, Any]:
-    """Return what is known of a model by its fingerprint, or by a bundle's folder or manifest."""
+    """Return the known facts about a model, from a fingerprint or a bundle's folder or manifest."""
     path = Path(text)
     if path.exists():
         return model_of(read_fitted(path if path.is_dir() else path.parent))
     if len(text) == 64 and set(text) <= set("0123456789abcdef"):
         return {"fingerprint": text}
     raise CatalogError(
-        f"{json.dumps(text)} is no fingerprint (64 hexadecimal digits), and no bundle is there."
+        f"{json.dumps(text)} is neither a fingerprint (64 hexadecimal digits) nor a bundle."
     )
 
 

@@ -17,16 +17,16 @@ from vsearch.search.searcher import Searcher
 def open_bundle(
     folder: Path, runtime: WantedName = "auto", photos_root: Path | None = None
 ) -> Searcher:
-    """Open a bundle as it stands: the generation in force, with the changes on top of it made.
+    """Open the current generation of a bundle, with the changes on top of it, for a few searches.
 
-    It is opened for a few searches: with the runtime that starts first, in float32. The length and
-    SHA-256 of every file is checked before anything reads it; large files are hashed once for each
-    state of them. The searcher keeps what it has opened, whatever is written later.
+    It uses the runtime that starts quickest, in float32. Every file's length and SHA-256 is checked
+    before it is read; large files are hashed once for each state of them. Later writes don't affect
+    the searcher.
 
-    `photos_root`: the folder that photos lie below now; None: where they lay at the fit.
+    `photos_root`: the folder that holds the photos now; None: the one at the fit.
 
     Raises:
-        BundleError: says which file is missing, damaged or foreign.
+        BundleError: a file is missing, damaged or foreign; the message names it.
     """
     live = open_live(folder, sha256_once, photos_root=photos_root)
     check_fingerprint(folder, live.fitted)
@@ -40,12 +40,12 @@ def open_chosen(
     threads: int = 0,
     photos_root: Path | None = None,
 ) -> tuple[Searcher, Choice]:
-    """Open a bundle to be served: with the runtime that `choose` takes, every file hashed anew.
+    """Open a bundle for serving: with the runtime of `choose`, after hashing every file again.
 
-    `photos_root`: the folder that photos lie below now; None: where they lay at the fit.
+    `photos_root`: the folder that holds the photos now; None: the one at the fit.
 
     Raises:
-        BundleError: says which file is missing, damaged or foreign.
+        BundleError: a file is missing, damaged or foreign; the message names it.
     """
     live = open_live(folder, photos_root=photos_root)
     check_network(folder, live.fitted)

@@ -6,17 +6,17 @@ from vsearch.data.photos import PhotoError, Preprocessing, read_square
 
 
 def evenly(n: int, most: int) -> np.ndarray:
-    """Return up to `most` of `n` rows, int, rising and evenly spread."""
+    """Return up to `most` of `n` rows, int, ascending and evenly spread."""
     return np.unique(np.linspace(0, max(0, n - 1), min(n, most)).astype(np.int64))
 
 
 def drawn(n: int, most: int) -> np.ndarray:
-    """Return up to `most` of `n` rows, int, rising, drawn with one seed."""
+    """Return up to `most` of `n` rows, int, ascending, drawn with a fixed seed."""
     return np.sort(np.random.default_rng(0).permutation(n)[:most])
 
 
 def readable(items: pa.Table, preprocessing: Preprocessing) -> tuple[list[np.ndarray], pa.Table]:
-    """Return the photos of items that can be read, uint8 (3, S, S) each, and these items."""
+    """Return the readable photos of items, uint8 (3, S, S) each, and these items."""
     squares, good = [], []
     paths = items["path"].to_pylist() if "path" in items.column_names else []
     for row, (path, box) in enumerate(zip(paths, boxes(items), strict=False)):

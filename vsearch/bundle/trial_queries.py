@@ -16,14 +16,14 @@ from vsearch.bundle.samples import drawn
 from vsearch.data.items import read_table
 from vsearch.errors import BundleError
 
-QUERIES = "queries.parquet"  # of `comparing.runs`: what the run was tested with
-OURS = 0.99  # cosine from which an index's vector is the embedding, if it was made in bfloat16
-OURS_IN_CODES = 0.5  # likewise, of what codes keep
-CODES = 0.9999  # cosine below which an index keeps something else than the embedding
+QUERIES = "queries.parquet"  # the run's test queries, see `comparing.runs`
+OURS = 0.99  # cosine from which an index's vector counts as an embedding made in bfloat16
+OURS_IN_CODES = 0.5  # the same for an index that keeps codes
+CODES = 0.9999  # cosine below which an index keeps codes, not the embedding
 
 
 def trial_queries(live: Live, vectors: np.ndarray, n: int) -> tuple[Queries, str]:
-    """Return up to `n` of the run's test photos, or else of the items, and what they are."""
+    """Return up to `n` of the run's test photos, or else of the items, with a description."""
     table = run_queries(live)
     if table is not None:
         asked = table.take(pa.array(drawn(len(table), n)))
@@ -39,7 +39,7 @@ def trial_queries(live: Live, vectors: np.ndarray, n: int) -> tuple[Queries, str
 
 
 def run_queries(live: Live) -> pa.Table | None:
-    """Return the items whose photos the run was tested with; None: it kept none."""
+    """Return the run's test queries as items; None: it kept none."""
     if QUERIES not in live.fitted["sha256"]:
         return None
     check_file(live.bundle, QUERIES, live.fitted)
@@ -47,8 +47,8 @@ def run_queries(live: Live) -> pa.Table | None:
 
 
 def codes_warning(live: Live) -> str | None:
-    """Return a warning if all that is left of the vectors is what an index's codes keep."""
-    # an exact index has whole vectors, which differ from the canaries' where a fit's are bfloat16
+    """Return a warning if the bundle has only an index's codes, not the vectors."""
+    # an exact index has whole vectors; if a fit's are bfloat16, they differ from the canaries'
     if live.stored or live.index.exact or canaries.FILE not in live.fitted["sha256"]:
         return None
     check_file(live.bundle, canaries.FILE, live.fitted)
@@ -60,17 +60,17 @@ def codes_warning(live: Live) -> str | None:
     if middle >= CODES:
         return None
     return (
-        "this index keeps codes, not vectors, and the bundle keeps none beside it (cosine "
-        f"{middle:.4f}): what is built of them is less exact than of the photos."
+        "this index keeps codes, and the bundle doesn't keep the vectors (cosine "
+        f"{middle:.4f}): an index built from codes is less exact than one built from photos."
     )
 
 
 def belong_together(bundle: Path) -> Iterator[str]:
-    """Compare the embeddings of a bundle's stored photos with their vectors in its indexes: in the
-    fit's own, and in the one in force. Yield a line on each.
+    """Compare the embeddings of a bundle's stored photos with their vectors in the fit's index and
+    in the current one. Yield a line for each.
 
     Raises:
-        BundleError: an index holds other vectors than the network makes.
+        BundleError: the vectors of an index aren't those of the network.
     """
     state, history = read_state(bundle)
     fitted, manifest = manifests(bundle, state)
@@ -82,7 +82,7 @@ def belong_together(bundle: Path) -> Iterator[str]:
     check_file(bundle, canaries.FILE, fitted)
     paths = dict(zip(first.items["id"].to_pylist(), first.items["path"].to_pylist(), strict=True))
     for live in (first, open_state(bundle, state, history)):
-        # an item whose photo lies elsewhere now has been replaced
+        # an item whose path has changed has been replaced
         ids = enumerate(live.items["id"].to_pylist())
         where = live.items["path"].to_pylist()
         places = {id: place for place, id in ids if paths.get(id) == where[place]}
@@ -96,7 +96,7 @@ def _agreement(live: Live, places: dict[str, int], all_there: bool) -> str:
     except ValueError as error:
         return f"{name}: the index can't give its vectors back ({error})"
     if all_there and len(cosines) < len(canaries.squares(live.bundle)):
-        raise BundleError(f"{live.bundle}: {canaries.FILE} has photos of what is no item.")
+        raise BundleError(f"{live.bundle}: {canaries.FILE} has photos that belong to no item.")
     if not len(cosines):
         return f"{name}: the items of the canaries are gone"
     found = float(cosines.min() if all_there else np.median(cosines))  # some may be replaced
@@ -106,4 +106,4 @@ def _agreement(live: Live, places: dict[str, int], all_there: bool) -> str:
             f"{live.bundle}: {name} is not of this network: the embeddings of the stored photos "
             f"have a cosine of {found:.4f} with their vectors in the index; {needed} is needed."
         )
-    return f"{name}: {len(cosines)} vectors of the index are the canaries', cosine {found:.4f}"
+    return f"{name}: {len(cosines)} vectors of the index match the canaries, cosine {found:.4f}"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def fingerprint_of(embedder: "Embedder") -> str:
-    """Return the `fingerprint` that a bundle of this network has."""
+    """Return the `fingerprint` of a bundle of this network."""
     from vsearch.models.stored_embedder import weights_of
 
     weights = hashlib.sha256(weights_of(embedder)).hexdigest()
@@ -42,19 +42,19 @@ def write_bundle(
     embeddings: np.ndarray | None = None,
     photos_root: str | None = None,
 ) -> None:
-    """Write a bundle so that a reader finds all of it or nothing.
+    """Write a bundle so that readers see all of it or nothing.
 
     Args:
         folder: must not exist.
         items: one row per vector of the index.
-        manifest: what else to record beside what this function fills in.
+        manifest: entries to add to those that this function fills in.
         extra: further files by name (report, pictures).
-        embeddings: the items', float32 (n, dim). Given, they are stored (as float16) if the index
-            keeps only codes, so that another index can be built of them.
-        photos_root: the folder that the items' paths are to start from, which the bundle remembers;
-            None: the one that all their photos lie below.
+        embeddings: the items', float32 (n, dim). If given, and if the index keeps only codes, they
+            are stored as float16, so that another index can be built from them.
+        photos_root: the folder that the items' paths are relative to, which the bundle remembers;
+            None: the one that holds all their photos.
     """
-    # whoever has a network to write has loaded PyTorch
+    # a caller with a network has already loaded PyTorch
     from vsearch.models.runtimes.torch import TorchRuntime
     from vsearch.models.stored_embedder import described, weights_of
 

@@ -160,7 +160,7 @@ def test_a_network_that_is_exported_wrongly_is_found_out(tmp_path, bundle, monke
     )  # without mean, std
     words = [bundle, "--format", "onnx", "--out", tmp_path / "made"]
     said = refusal(capsys, "export", *words, status=1)
-    assert "embeds otherwise than PyTorch: lowest_cosine" in said
+    assert "embeddings differ from PyTorch's: lowest_cosine" in said
     assert not [*tmp_path.iterdir()]
 
 

@@ -71,7 +71,7 @@ def test_a_generation_of_another_format_is_refused(tmp_path):
 def test_what_differs_is_told_as_far_as_it_is_known(tmp_path):
     ours = model_of(read_fitted(fitted(tmp_path / "ours")))
     check_model({"fingerprint": ours["fingerprint"]}, ours, "they are")
-    with pytest.raises(BundleError, match="What differs: something in weights, preprocessing, dim"):
+    with pytest.raises(BundleError, match="Differences: one of weights, preprocessing, dim"):
         check_model({"fingerprint": "f" * 64}, ours, "they are")
 
 

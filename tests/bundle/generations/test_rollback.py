@@ -73,7 +73,7 @@ def test_what_is_whole_is_not_given_up_for_more_than_one_step(tmp_path):
 
 def test_nothing_whole_before_is_said(tmp_path):
     bundle = fitted(tmp_path / "bundle")
-    with pytest.raises(BundleError, match="as it was fitted: there is nothing to roll back"):
+    with pytest.raises(BundleError, match="unchanged since its fit: there is nothing to roll back"):
         undo(bundle)
     optimize(bundle)
     for path in (bundle / "index.faiss", bundle / "generations" / "000001" / "index.faiss"):

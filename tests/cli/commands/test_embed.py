@@ -176,10 +176,10 @@ def test_a_folder_of_something_else_is_refused(made, capsys, tmp_path):
     assert "of another model: fingerprint" in ending(capsys, other, table, "--out", str(out))
     catalog(made, 29, name="fewer.csv")
     message = ending(capsys, made, made.parent / "fewer.csv")
-    assert "begun with another catalog" in message
-    assert "What differs: items, id, path, label" in message
+    assert "began with another catalog" in message
+    assert "Differences: items, id, path, label" in message
     assert "--part-size 8, not 9" in ending(capsys, made, table, "--part-size", "9")
-    assert "begun with --runtime torch, not onnx" in ending(
+    assert "began with --runtime torch, not onnx" in ending(
         capsys, made, table, "--runtime", "onnx"
     )
     message = ending(capsys, made, table, "--out", str(made.parent / "photos"))

@@ -136,7 +136,7 @@ def test_removing_what_is_not_there(made, capsys):
         message = ending(capsys, "remove", made, "--ids-from", made.parent / name)
         assert message.startswith(f"--ids-from {made.parent / name} can't be read: {reason}")
         assert "bundle is whole" not in message
-    assert "would take out every item" in ending(
+    assert "would remove every item" in ending(
         capsys, "remove", made, *open_bundle(made).items["id"].to_pylist()
     )
     assert "name the ids" in ending(capsys, "remove", made)
@@ -182,7 +182,7 @@ def test_embeddings_of_another_model_are_refused_with_both_fingerprints(made, ca
         assert all(mark in message for mark in marks)
         assert "weights" in message
     assert f"here: {marks[0]}" in ending(capsys, "add", made, "--embeddings", file)
-    assert "no fingerprint" in ending(
+    assert "neither a fingerprint" in ending(
         capsys, "add", made, "--embeddings", file, "--fingerprint", "x"
     )
     assert len(open_bundle(made).items) == 30
@@ -211,7 +211,7 @@ def test_verify_says_what_it_checked(made, capsys):
 def test_verify_notices_a_network_that_embeds_differently(made, capsys, monkeypatch):
     forward = TinyBackbone.forward
     monkeypatch.setattr(TinyBackbone, "forward", lambda self, photos: forward(self, photos) + 0.5)
-    assert "no longer embeds as it did" in ending(capsys, "verify", made, status=1)
+    assert "embeddings have changed" in ending(capsys, "verify", made, status=1)
 
 
 def test_describe(made, capsys):
@@ -289,7 +289,9 @@ def test_another_index_is_built_and_rolled_back(made, capsys):
     assert "Now:    generation 1, 29 items, HNSW8" in index(capsys, "rollback", made)
     assert "Now:    generation 0, 29 items, Flat" in index(capsys, "rollback", made)
     assert "Now:    generation 0, 30 items, Flat" in index(capsys, "rollback", made)
-    assert "as it was fitted: there is nothing to roll back" in ending(capsys, "rollback", made)
+    assert "unchanged since its fit: there is nothing to roll back" in ending(
+        capsys, "rollback", made
+    )
     assert "All is well" in index(capsys, "verify", made)
 
 
@@ -363,7 +365,7 @@ def test_swap_promotes_what_answers_alike_and_refuses_what_does_not(tmp_path, ca
     assert "Generation 1: 60 items, HNSW16" in text
     poor = ("--index", FLAT, "--init-args", '{"factory": "IVF30,SQ4"}', "--max-precision-loss", "1")
     message = ending(capsys, "swap", made, *poor, status=1)
-    assert "not put in force: overlap_at_10 is 0." in message
+    assert "rejected: overlap_at_10 is 0." in message
     assert open_bundle(made).index.spec == "HNSW16"
     assert "Generation 2: 60 items" in index(capsys, "swap", made, *poor, "--min-overlap", "0")
     manifest = json.loads((made / "generations" / "000002" / "manifest.json").read_text())
@@ -428,7 +430,7 @@ def test_a_folder_that_is_no_bundle(tmp_path, capsys):
     for action in ("describe", "verify", "optimize", "rollback"):
         status = 1 if action == "verify" else 2
         said = ending(capsys, action, tmp_path, status=status)
-        assert "is no bundle: it has no manifest.json" in said
+        assert "isn't a bundle: it has no manifest.json" in said
     assert not list(tmp_path.iterdir())
 
 

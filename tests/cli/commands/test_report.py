@@ -71,7 +71,7 @@ def test_items_that_were_added_later_are_not_in_it(run, tmp_path):
 
 
 def test_what_is_no_bundle_is_refused(run, tmp_path, capsys):
-    assert "no bundle" in refused(capsys, tmp_path)
+    assert "isn't a bundle" in refused(capsys, tmp_path)
     copy = tmp_path / "bundle"
     copy.mkdir()
     for path in (run / "bundle").iterdir():

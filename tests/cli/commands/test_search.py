@@ -173,7 +173,7 @@ def test_metadata_called_like_a_columns_of_the_answer_is_kept(tmp_path, capsys):
 
 def test_a_folder_that_is_no_bundle_ends_with_a_message(made, capsys):
     message = refusal(capsys, "search", made.parent, photo(made, 0))
-    assert "is no bundle: it has no manifest.json" in message
+    assert "isn't a bundle: it has no manifest.json" in message
 
 
 @pytest.mark.parametrize("name", ["index.faiss", "manifest.json"])

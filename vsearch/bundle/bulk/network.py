@@ -9,18 +9,18 @@ from vsearch.models.runtimes.base import Runtime
 
 
 def decide(bundle: Path, name: WantedName, begun: Network | None) -> Choice:
-    """Return what is to compute, and why; `begun`: what the folder was begun with.
+    """Choose the runtime that computes, and why; `begun`: the network that the folder began with.
 
     Raises:
-        BundleError: the bundle is damaged, there is no such runtime, or the folder was begun with
+        BundleError: the bundle is damaged, there is no such runtime, or the folder began with
             another.
     """
     if begun is not None and name not in ("auto", begun.runtime):
-        raise BundleError(f"the folder was begun with --runtime {begun.runtime}, not {name}.")
+        raise BundleError(f"the folder began with --runtime {begun.runtime}, not {name}.")
 
     fitted = read_fitted(bundle)
     if begun is not None:
-        chosen = Choice(open_runtime(bundle, begun), "as the folder was begun")
+        chosen = Choice(open_runtime(bundle, begun), "as the folder began")
     elif name in ("auto", "torch") and (runtime := _on_gpu(bundle)) is not None:
         chosen = Choice(runtime, "float32, on the GPU")
     else:

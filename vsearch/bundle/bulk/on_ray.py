@@ -15,7 +15,7 @@ from vsearch.data.items import BOX, boxes
 from vsearch.errors import BundleError
 from vsearch.optional_packages import require
 
-OBJECT_STORE_BYTES = 512 << 20  # of a Ray that is started here; on a cluster Ray decides
+OBJECT_STORE_BYTES = 512 << 20  # if Ray is started here; on a cluster Ray decides
 
 
 def run(
@@ -28,14 +28,13 @@ def run(
 ) -> None:
     """Embed photos with Ray Data: actors decode and compute, this process writes the parts.
 
-    Where RAY_ADDRESS names a cluster, that is used, else a Ray is started on this machine. The
-    bundle, the photos and the packages must be in the same place on every node; the folder only
-    here.
+    It uses the cluster that RAY_ADDRESS names, or starts Ray on this machine. Bundle, photos and
+    packages must have the same path on every node; the folder is needed only here.
 
     Args:
-        items: of the rows that are still to be embedded; their index has the catalog's rows.
-        batch_size: photos that are computed at a time.
-        actors: how many networks; None: one a GPU, or one a core.
+        items: the rows still to be embedded; their index has the catalog's rows.
+        batch_size: photos computed at a time.
+        actors: how many networks; None: one per GPU, or one per core.
 
     Raises:
         MissingPackage: Ray isn't installed.
@@ -47,7 +46,7 @@ def run(
     own = {} if os.environ.get("RAY_ADDRESS") else {"object_store_memory": OBJECT_STORE_BYTES}
     try:
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, **own)
-    except Exception as error:  # of many kinds, from plain ones on
+    except Exception as error:  # Ray raises many types
         raise BundleError(f"Ray can't be started or reached: {error}") from error
     try:
         data.DataContext.get_current().enable_progress_bars = False
@@ -70,7 +69,7 @@ def run(
 
 
 class _Embedding:
-    """A network in a process of its own, of one thread unless Ray gives it more cores."""
+    """A network in a separate process, with one thread unless Ray gives it more cores."""
 
     def __init__(self, bundle: str, network: Network) -> None:
         self.runtime = open_runtime(Path(bundle), network)

@@ -9,13 +9,13 @@ from vsearch.data.io.object_stores import is_url
 from vsearch.data.photos import Box, PhotoError, Preprocessing, read_hashed
 from vsearch.models.runtimes.base import Runtime
 
-FETCHING = 32  # threads where photos come from object stores, which are waited for
+FETCHING = 32  # threads for photos in object stores, which mostly wait
 Source = tuple[str, Box | None]
 
 
 @dataclass(frozen=True)
 class Photo:
-    """One photo, uint8 (3, S, S), and its `pixel_hash`; or None, and what is wrong with it."""
+    """One photo, uint8 (3, S, S), and its `pixel_hash`; or None and the error."""
 
     square: np.ndarray | None
     hash: str = ""
@@ -28,9 +28,9 @@ class Photos:
 
     Attributes:
         rows: int (n,).
-        squares: uint8 (m, 3, S, S), of the m that could be read, in order.
-        hashes: `pixel_hash` (n,); empty where it is broken.
-        errors: text (n,); empty where it could be read.
+        squares: uint8 (m, 3, S, S), the m readable ones, in order.
+        hashes: `pixel_hash` (n,); empty for broken photos.
+        errors: text (n,); empty for readable photos.
     """
 
     rows: np.ndarray
@@ -45,7 +45,7 @@ def decode(
     preprocessing: Preprocessing,
     threads: int | None = None,
 ) -> Photos:
-    """Decode photos; no photo stops it. `threads`: for local ones; None: one a core."""
+    """Decode photos; broken ones don't stop it. `threads`: for local photos; None: one per core."""
     if any(is_url(path) for path, _ in sources):
         threads = FETCHING
     found = list(in_threads(partial(_read, preprocessing), sources, threads))

@@ -20,7 +20,7 @@ from vsearch.models.runtimes.base import Name, Precision
 
 @dataclass(frozen=True)
 class Network:
-    """What computes all of a folder's embeddings."""
+    """The network and runtime that compute all embeddings of a folder."""
 
     runtime: Name
     precision: Precision
@@ -29,12 +29,12 @@ class Network:
 def begin(
     folder: Path, model: dict[str, Any], items: pd.DataFrame, source: str, part_size: int
 ) -> Parts | None:
-    """Return the folder as it was begun for this model and catalog; None: it is to be begun."""
+    """Return the folder begun for this model and catalog; None: it is new or empty."""
     refuse_repeated_ids(items, source)
     if not (folder / MANIFEST).exists():
         if folder.is_file() or any(folder.glob("[!.]*")):
             raise BundleError(
-                f"{folder} is there, and holds something else. Name a new or empty folder."
+                f"{folder} exists and holds something else. Name a new or empty folder."
             )
         return None
     parts = open_parts(folder)
@@ -42,13 +42,13 @@ def begin(
     theirs, ours = parts.manifest["catalog"], digests(items)
     if differ := [name for name in ours if ours[name] != theirs.get(name)]:
         raise BundleError(
-            f"{folder} was begun with another catalog ({theirs.get('source')}: {theirs['items']:,} "
-            f"items; {source}: {len(items):,}). What differs: {', '.join(differ)}. Name a new "
-            "folder, or the catalog as it was."
+            f"{folder} began with another catalog ({theirs.get('source')}: {theirs['items']:,} "
+            f"items; {source}: {len(items):,}). Differences: {', '.join(differ)}. Name a new "
+            "folder, or use the original catalog."
         )
     if parts.manifest["part_size"] != part_size:
         raise BundleError(
-            f"{folder} was begun with --part-size {parts.manifest['part_size']}, not {part_size}."
+            f"{folder} began with --part-size {parts.manifest['part_size']}, not {part_size}."
         )
     return parts
 
@@ -61,7 +61,7 @@ def start(
     part_size: int,
     network: Network,
 ) -> Parts:
-    """Write a new folder's manifest, unless another process was quicker; return the folder."""
+    """Write a new folder's manifest, unless another process was first; return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     manifest = {
         "schema": SCHEMA,
@@ -73,7 +73,7 @@ def start(
     if not (folder / MANIFEST).exists():
         mine = folder / f"{MAKING}{own_name()}{MANIFEST}"
         replace_file(mine, json.dumps(manifest, indent=2).encode())
-        with suppress(FileExistsError):  # all processes keep to the first
+        with suppress(FileExistsError):  # all processes use the first one
             os.link(mine, folder / MANIFEST)
         mine.unlink()
     for kind in (PARTS, ERRORS):
@@ -84,12 +84,12 @@ def start(
 
 
 def own_name() -> str:
-    """Return a name that no other process has, here or on another machine."""
+    """Return a name that no other process has, on any machine."""
     return f"{os.uname().nodename}-{os.getpid()}-"
 
 
 def digests(items: pd.DataFrame) -> dict[str, Any]:
-    """Return how many items there are, and a SHA-256 of each column that decides the embeddings."""
+    """Return the number of items, and a SHA-256 of each column that affects the embeddings."""
     columns = {name: "\0".join(items[name]).encode() for name in REQUIRED}
     if set(BOX) <= set(items.columns):
         columns["box"] = np.array([box or [np.nan] * len(BOX) for box in boxes(items)]).tobytes()

@@ -17,7 +17,7 @@ from vsearch.indexes.base import Index
 
 @dataclass(frozen=True)
 class Published:
-    """A generation made of shards; `kept`: how many of the items before it took over."""
+    """A generation made of shards; `kept`: how many earlier items it includes."""
 
     state: State
     index: Index
@@ -25,12 +25,12 @@ class Published:
 
 
 def publish(live: Live, shards: Shards, new: pa.Table) -> Published:
-    """Put what shards hold in force, with those of the live items that they don't replace.
+    """Publish the shards' items, and the live items that they don't replace, as a new generation.
 
     Needs `writer_lock.writing`.
 
     Args:
-        new: the items of the shards' embeddings, in order: id, path, label, metadata.
+        new: the shards' items, in order: id, path, label, metadata.
 
     Raises:
         BundleError: ids are repeated, columns don't fit, or shards are missing or damaged.

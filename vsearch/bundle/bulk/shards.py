@@ -21,16 +21,16 @@ from vsearch.indexes.faiss_files import LISTS
 from vsearch.indexes.faiss_kinds import check_mergeable
 
 TRAINED, MORE, WORK = "trained", "more", "shards"
-PER_CENTROID = 256  # vectors, as FAISS itself takes no more
+PER_CENTROID = 256  # vectors; FAISS uses no more
 
 
 @dataclass(frozen=True)
 class Shards:
-    """An index of complete parts, built in `n` shards: trained once, a shard a run of parts,
-    joined.
+    """An index of complete parts, built in `n` shards: it is trained once, each shard indexes a run
+    of parts, and the shards are joined.
 
-    `work`, where the trained index and the shards lie, is named after parts, index and n, so that
-    what is whole is found again.
+    The folder `work` holds the trained index and the shards. Its name depends on parts, index and
+    n, so a later command finds finished work.
     """
 
     parts: Parts
@@ -39,20 +39,20 @@ class Shards:
     work: Path
 
     def runs(self) -> list[range]:
-        """Return the parts' numbers that each shard stands for."""
+        """Return the numbers of each shard's parts."""
         edges = [len(self.parts) * number // self.n for number in range(self.n + 1)]
         return [range(*edge) for edge in pairwise(edges)]
 
     def folder(self, number: int) -> Path:
-        """Return where a shard is, or is to be."""
+        """Return the path of a shard."""
         return self.work / f"{number:04d}"
 
     def missing(self) -> list[int]:
-        """Return the numbers of the shards that aren't there yet."""
+        """Return the numbers of the shards that are still missing."""
         return [number for number in range(self.n) if not self.folder(number).is_dir()]
 
     def train(self) -> None:
-        """Train the index on a sample of all embeddings, unless that is done."""
+        """Train the index on a sample of all embeddings, unless it is already trained."""
         if (self.work / TRAINED).is_dir():
             return
         index = FaissIndex(**settings(self.index))
@@ -61,15 +61,13 @@ class Shards:
         make_folder(self.work / TRAINED, index.save)
 
     def add(self, numbers: Sequence[int], processes: int) -> Iterator[int]:
-        """Make shards, each in one of several processes; yield the number of each when it is there.
+        """Make shards, each in one of several processes; yield each one's number when it is done.
 
         Raises:
-            BundleError: the index isn't trained, or a process was killed; whole shards stay.
+            BundleError: the index isn't trained, or a process was killed; finished shards stay.
         """
         if not (self.work / TRAINED).is_dir():
-            raise BundleError(
-                f"{self.work}: the index isn't trained yet: --step train comes first."
-            )
+            raise BundleError(f"{self.work}: the index isn't trained yet: run --step train first.")
         runs = self.runs()
         threads = max(1, (os.cpu_count() or 1) // processes)
         jobs = {}
@@ -85,13 +83,13 @@ class Shards:
             except BrokenProcessPool as error:
                 raise BundleError(
                     "a process that made shards was killed: too little memory for --processes "
-                    f"{processes}? Shards that are whole are kept: give the same command again."
+                    f"{processes}? Finished shards are kept: run the same command again."
                 ) from error
             finally:
                 pool.shutdown(cancel_futures=True)
 
     def joined(self, more: np.ndarray) -> FaissIndex:
-        """Return the index of all shards, and of further vectors, float32 (m, dim), after them."""
+        """Return the index of all shards, followed by further vectors, float32 (m, dim)."""
         if missing := self.missing():
             raise BundleError(
                 f"{self.work}: {len(missing)} of {self.n} shards are missing; the first is "
@@ -119,11 +117,11 @@ class Shards:
 def plan(parts: Parts, index: FaissIndex, n: int) -> Shards:
     """Plan an index of complete parts in at most `n` shards.
 
-    An index without a `train_sample` gets one: FAISS takes 256 vectors for a centroid, and reading
-    all would need as much memory as they take.
+    An index without a `train_sample` gets one: FAISS uses 256 vectors per centroid, and more would
+    only take memory.
 
     Raises:
-        ValueError: shards of this kind can't be joined, or there are too few vectors to train it.
+        ValueError: shards of this kind can't be joined, or there are too few vectors for training.
     """
     total, empty = int(parts.starts[-1]), faiss.index_factory(parts.dim, index.factory)
     check_mergeable(empty, index.factory)
@@ -145,13 +143,13 @@ def plan(parts: Parts, index: FaissIndex, n: int) -> Shards:
 
 
 def settings(index: FaissIndex) -> dict:
-    """Return the arguments that make an index as this one."""
+    """Return the arguments that make an index like this one."""
     names = ("factory", "train_sample", "seed", "threads", "mmap")
     return {**{name: getattr(index, name) for name in names}, "search": index.search_parameters}
 
 
 def make_shard(work: Path, folder: Path, parts: Parts, run: range, threads: int) -> None:
-    """Write the shard of a run of parts; in a process of its own."""
+    """Write the shard of a run of parts, in a separate process."""
     faiss.omp_set_num_threads(threads)
     index = FaissIndex.open(work / TRAINED)
     for number in run:

@@ -19,10 +19,9 @@ ERROR_COLUMNS = ["id", "path", "error"]
 
 @dataclass(frozen=True)
 class Piece:
-    """What was made of some rows, int (n,), of a catalog: `vectors` float32 (n, dim), and text
-    (n,).
+    """The results for some rows, int (n,), of a catalog: `vectors` float32 (n, dim), and text (n,).
 
-    `errors` are empty where a photo could be read.
+    `errors` are empty for readable photos.
     """
 
     rows: np.ndarray
@@ -31,14 +30,14 @@ class Piece:
     errors: np.ndarray
 
     def of(self, chosen: np.ndarray) -> "Piece":
-        """Return the rows that bool or int (m,) `chosen` names."""
+        """Return the rows selected by `chosen`, bool or int (m,)."""
         return Piece(
             self.rows[chosen], self.vectors[chosen], self.hashes[chosen], self.errors[chosen]
         )
 
     @classmethod
     def joined(cls, pieces: list["Piece"]) -> "Piece":
-        """Return several as one, by rising rows."""
+        """Return several as one, sorted by row."""
         columns = ("rows", "vectors", "hashes", "errors")
         whole = cls(
             *(np.concatenate([getattr(piece, name) for piece in pieces]) for name in columns)
@@ -47,10 +46,10 @@ class Piece:
 
 
 class Writer:
-    """Gathers embeddings, in whatever order they come, and writes each part once it is complete.
+    """Collects embeddings in any order, and writes each part once it is complete.
 
-    A part's errors are written before the part itself: a part that is there has all that belongs to
-    it. `advance` is told how many photos have come, each time some do.
+    A part's errors are written before the part itself, so an existing part is complete. `advance`
+    is called with the number of new photos.
     """
 
     def __init__(self, parts: Parts, items: pd.DataFrame, advance: Callable[[int], object]) -> None:
@@ -64,7 +63,7 @@ class Writer:
     def add(
         self, rows: np.ndarray, vectors: np.ndarray, hashes: Sequence[str], errors: Sequence[str]
     ) -> None:
-        """Take what was made of catalog rows, int (n,), each once; see `photos.Photos`."""
+        """Add the results for catalog rows, int (n,), each row once; see `photos.Photos`."""
         came = Piece(rows, vectors, np.asarray(hashes, object), np.asarray(errors, object))
         numbers = rows // self.parts.manifest["part_size"]
         for number in np.unique(numbers).tolist():
@@ -88,18 +87,18 @@ class Writer:
 
 
 def forget_errors(parts: Parts, share: Share) -> int:
-    """Delete a share's parts that have broken photos, to be made anew; return how many."""
+    """Delete a share's parts that have broken photos, to make them again; return how many."""
     files = (parts.folder / ERRORS).glob("[0-9]*.parquet")
     numbers = share.of_all([int(path.stem) for path in files])
     for number in numbers:
-        # the part first: without its errors it would look whole
+        # the part first: without its errors it would look complete
         parts.file(number).unlink(missing_ok=True)
         parts.file(number, ERRORS).unlink()
     return len(numbers)
 
 
 def list_errors(parts: Parts) -> Path | None:
-    """Write the errors of all parts into errors.csv; return its path, or None without errors."""
+    """Write the errors of all parts to errors.csv; return its path, or None without errors."""
     files = sorted((parts.folder / ERRORS).glob("[0-9]*.parquet"))
     path = parts.folder / "errors.csv"
     if not files:
@@ -111,7 +110,7 @@ def list_errors(parts: Parts) -> Path | None:
 
 
 def clear(parts: Parts) -> None:
-    """Delete what killed processes left unfinished; none may be at work."""
+    """Delete what killed processes left unfinished; no process may be running."""
     for kind in ("", PARTS, ERRORS):
         for left in (parts.folder / kind).glob(f"{MAKING}*"):
             left.unlink(missing_ok=True)

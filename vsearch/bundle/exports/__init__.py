@@ -1,1 +1,1 @@
-"""A bundle's network for other runtimes, proven to embed alike."""
+"""A bundle's network for other runtimes, proven to give the same embeddings."""

@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 WantedName = Literal["auto", Name]
 WantedPrecision = Literal["auto", Precision]
 EXPORTED: tuple[Name, ...] = ("onnx", "openvino")
-ROUNDS = 5  # of the stored photos, to see which runtime is quickest
+ROUNDS = 5  # of embedding the stored photos, to find the quickest runtime
 
 
 class CannotHave(BundleError):
-    """A runtime can't compute so, or embeds stored photos otherwise; or there are none to try."""
+    """A runtime can't compute this, embeds stored photos differently, or has none to try."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The runtime that embeds what users send; `why`: its precision and merits, in words."""
+    """The runtime that embeds users' photos; `why`: its precision and speed, in words."""
 
     runtime: Runtime
     why: str
@@ -45,15 +45,15 @@ def choose(
     precision: WantedPrecision = "auto",
     threads: int = 0,
 ) -> Choice:
-    """Return a runtime of a bundle, as wanted.
+    """Return the wanted runtime of a bundle.
 
-    `auto` takes, of the exports in the bundle whose package is installed, the one that embeds the
-    bundle's stored photos quickest and as they were; PyTorch, which takes seconds to start, where
-    there is none. It computes in bfloat16 where the CPU has instructions for it. `threads` 0: as
-    many as PyTorch takes by itself.
+    `auto` tries the exports in the bundle whose package is installed, and chooses the quickest that
+    gives the stored embeddings for the bundle's stored photos. Without one it chooses PyTorch,
+    which takes seconds to start. It computes in bfloat16 if the CPU has instructions for it.
+    `threads` 0: as many as PyTorch uses by default.
 
     Raises:
-        BundleError: an export is damaged or of another model, or what is wanted can't be had.
+        BundleError: an export is damaged or of another model, or the choice isn't available.
     """
     trials = _Trials(folder, manifest, threads)
     if name != "auto":
@@ -66,13 +66,13 @@ def choose(
 
 
 def first_to_start(folder: Path, manifest: dict[str, Any], name: WantedName = "auto") -> Runtime:
-    """Return the runtime of a bundle that can embed soonest, in float32: an export, else PyTorch.
+    """Return the runtime of a bundle that starts quickest, in float32: an export, else PyTorch.
 
-    Nothing is embedded to try it, as `choose` does: an export was proven when it was made. Its
-    files are hashed once for each state of them.
+    Unlike `choose`, it embeds nothing as a trial: an export was proven when it was made. Its files
+    are hashed once for each state of them.
 
     Raises:
-        BundleError: an export is damaged or of another model, or what is wanted can't be had.
+        BundleError: an export is damaged or of another model, or the choice isn't available.
     """
     trials = _Trials(folder, manifest, threads=0, for_few=True)
     exported = [one for one in EXPORTED if folder_of(folder, one).exists()]
@@ -80,14 +80,12 @@ def first_to_start(folder: Path, manifest: dict[str, Any], name: WantedName = "a
         try:
             return trials.opened(one, "float32")
         except MissingPackage as error:
-            trials.refused.append(f"{one} can't be had: {error}")
+            trials.refused.append(f"{one} isn't available: {error}")
     raise BundleError(f"{folder}: {'; '.join(trials.refused)}")
 
 
 class _Trials:
-    """Opens runtimes of a bundle and embeds its stored photos; `refused` says why some can't be
-    had.
-    """
+    """Opens runtimes of a bundle and embeds its stored photos; `refused` says why some failed."""
 
     def __init__(
         self,
@@ -103,7 +101,7 @@ class _Trials:
         self.refused: list[str] = []
 
     def first(self, names: list[Name], precision: WantedPrecision) -> Choice:
-        """Return the first that can be had."""
+        """Return the first that is available."""
         found = self.usable(names, precision)
         if found:
             return found[0]
@@ -129,17 +127,17 @@ class _Trials:
         return replace(best, why=f"{best.why}; for {len(photos)} photos: {compared}")
 
     def usable(self, names: list[Name], precision: WantedPrecision) -> list[Choice]:
-        """Return those that can be had, and remember why the others can't."""
+        """Return those that are available, and remember why the others aren't."""
         found = []
         for name in names:
             try:
                 found.append(self.best(name, precision))
             except (MissingPackage, CannotHave) as error:
-                self.refused.append(f"{name} {precision} can't be had: {error}")
+                self.refused.append(f"{name} {precision} isn't available: {error}")
         return found
 
     def best(self, name: Name, precision: WantedPrecision) -> Choice:
-        """Return a runtime in the precision that is wanted, or in the quickest that it can."""
+        """Return a runtime in the wanted precision, or in the quickest available one."""
         if precision != "auto":
             return self.tried(name, precision)
         if name == "onnx" or not cpu_has_bfloat16():
@@ -148,12 +146,12 @@ class _Trials:
             return self.tried(name, "bfloat16")
         except CannotHave as error:
             choice = self.tried(name, "float32")
-            return replace(choice, why=f"{choice.why}: bfloat16 can't be had ({error})")
+            return replace(choice, why=f"{choice.why}: bfloat16 isn't available ({error})")
 
     def tried(self, name: Name, precision: Precision) -> Choice:
         """Open a runtime and embed the stored photos with it."""
         if (name, precision) == ("onnx", "bfloat16"):
-            raise CannotHave("there is no bfloat16 with onnx here")
+            raise CannotHave("onnx has no bfloat16 here")
         if (name, precision) == ("torch", "float32"):
             return Choice(self.opened(name, precision), "float32")
 
@@ -164,15 +162,15 @@ class _Trials:
             cosines = canaries.compare(self.folder, runtime)
         except (BundleError, MissingPackage):
             raise
-        except Exception as error:  # a plugin's network may do anything
+        except Exception as error:  # a plugin's network may raise anything
             raise CannotHave(str(error)) from error
 
         lowest = min(cosines.values())
         needed = canaries.alike_in(precision)
         if not lowest >= needed:  # NaN is bad too
             raise CannotHave(
-                f"a stored photo's embedding has a cosine of {lowest:.6f} with float32's; {needed} "
-                "is needed"
+                f"a stored photo's embedding has a cosine of {lowest:.6f} with that in float32; "
+                f"{needed} is needed"
             )
         alike = "is the lowest cosine between stored photos' embeddings and those of float32"
         return Choice(runtime, f"{precision}: {lowest:.6f} {alike}")
@@ -180,7 +178,7 @@ class _Trials:
     def opened(self, name: Name, precision: Precision) -> Runtime:
         """Open a runtime."""
         if name == "torch":
-            # PyTorch takes seconds to start, and exports do without it
+            # PyTorch takes seconds to start, and exports don't need it
             from vsearch.models.runtimes.torch import TorchRuntime
 
             return TorchRuntime(self.embedder, precision == "bfloat16", self.threads)

@@ -29,10 +29,10 @@ PACKAGES = {"onnx": ("torch", "onnx", "onnxruntime"), "openvino": ("torch", "onn
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to export, and how well.
+    """What to export, and the required agreement.
 
     Attributes:
-        photos: to prove it with; none: the run's test photos, or the catalog's.
+        photos: for the proof; empty: the run's test photos, or the catalog's.
         out: the folder to make; None: in the bundle, where the service looks.
     """
 
@@ -43,19 +43,19 @@ class Wanted:
 
 
 def export(bundle: Path, wanted: Wanted) -> Export:
-    """Write a bundle's network in another format, proven to embed alike; else nothing is left.
+    """Write a bundle's network in another format; delete it if its embeddings differ too much.
 
-    The export lies in the bundle's folder but in no manifest: it belongs to the weights, which no
-    generation changes, and can be made and deleted at any time.
+    The export lies in the bundle's folder, but the manifest doesn't list it: it depends only on the
+    weights, which no generation changes, and can be made and deleted at any time.
 
     Raises:
-        BundleError: the bundle or the export can't be used, or there is one already.
+        BundleError: the bundle or the export can't be used, or the export already exists.
         Failed: it misses a bound.
         PhotoError: a given photo can't be used.
     """
     folder = wanted.out or folder_of(bundle, wanted.name)
     if folder.exists():
-        raise BundleError(f"{folder} exists already. Delete it to export anew.")
+        raise BundleError(f"{folder} exists already. Delete it to export again.")
 
     live = open_live(bundle)
     embedder = checked_embedder(bundle, live.fitted)
@@ -65,7 +65,7 @@ def export(bundle: Path, wanted: Wanted) -> Export:
 
 
 def _fill(made: Path, live: Live, embedder: "Embedder", wanted: Wanted) -> None:
-    # PyTorch's half: nothing that imports this file for another purpose is to load it
+    # PyTorch is imported only here, so that other uses of this file don't load it
     from vsearch.models.runtimes.onnx_export import to_onnx, to_openvino
     from vsearch.models.runtimes.torch import TorchRuntime
 

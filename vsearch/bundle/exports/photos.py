@@ -18,13 +18,13 @@ MOST = 500
 
 @dataclass(frozen=True)
 class Held:
-    """Photos that an export is tried with.
+    """Photos to test an export with.
 
     Attributes:
         squares: uint8 (n, 3, S, S).
-        labels: text (n,); empty where it isn't known.
+        labels: text (n,); empty if unknown.
         own: int (n,), the photo's row among the items; -1: none.
-        origin: what they are, in words.
+        origin: where they come from, in words.
     """
 
     squares: np.ndarray
@@ -34,14 +34,14 @@ class Held:
 
 
 def held(live: Live, preprocessing: Preprocessing, given: Sequence[Path] = ()) -> Held:
-    """Return photos to try an export with.
+    """Return photos to test an export with.
 
-    They are those `given`, else up to 500 of the run's test photos, else of the items; the bundle's
-    stored photos are always among them.
+    They are those `given`, else up to 500 of the run's test photos, else of the items. The bundle's
+    stored photos are always included.
 
     Raises:
         BundleError: there are none.
-        PhotoError: a given one can't be used.
+        PhotoError: a given photo can't be used.
     """
     if given:
         squares = [read_square(path, preprocessing) for path in given]
@@ -64,7 +64,7 @@ def held(live: Live, preprocessing: Preprocessing, given: Sequence[Path] = ()) -
         origin += f" and the bundle's {len(stored)} stored ones"
     if not squares:
         raise BundleError(
-            f"{live.bundle}: none of its photos is there to prove an export with; name some with "
+            f"{live.bundle}: its photos are missing, but the export needs some; name them with "
             "--photos."
         )
     return Held(np.stack(squares), np.array(labels, dtype=object), np.array(own), origin)

@@ -14,10 +14,10 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class Bounds:
-    """What an export must reach beside PyTorch in float32; both 0..1.
+    """Required agreement of an export with PyTorch in float32; both 0..1.
 
     Attributes:
-        lowest_cosine: of each photo's two embeddings.
+        lowest_cosine: between the two embeddings of each photo.
         top10_overlap: mean share of PyTorch's ten best items that are among the export's.
     """
 
@@ -39,19 +39,19 @@ def prove(
     labels: np.ndarray,
     bounds: Bounds,
 ) -> dict[str, Any]:
-    """Compare an export's embeddings with PyTorch's, and what both find through an index.
+    """Compare an export's embeddings with PyTorch's, and the hits of both in an index.
 
     Args:
-        before: PyTorch's, float32 (n, dim), unit length.
-        after: the export's.
-        labels: text, of the items in the index.
+        before: PyTorch's embeddings, float32 (n, dim), unit length.
+        after: the export's embeddings.
+        labels: labels, as text, of the items in the index.
 
     Returns:
-        Plain JSON values; `precision_at_1` of both is among the photos whose label is known (None:
-        there are none).
+        Plain JSON values; `precision_at_1` of both counts photos with a known label (None: there
+        are none).
 
     Raises:
-        Failed: a bound is not reached; says which and by what.
+        Failed: a bound is missed; the message says which and by how much.
     """
     cosines = (before * after).sum(axis=1)
     asked = [Queries(vectors, held.labels, held.own) for vectors in (before, after)]
@@ -80,6 +80,6 @@ def prove(
     ]  # NaN is bad too
     if missed:
         raise Failed(
-            f"the export embeds otherwise than PyTorch: {'; '.join(missed)} ({held.origin})."
+            f"the export's embeddings differ from PyTorch's: {'; '.join(missed)} ({held.origin})."
         )
     return proof

@@ -1,1 +1,1 @@
-"""How a bundle's index changes while others read it: adding, removing, rebuilding, rolling back."""
+"""Changes to a bundle's index while others read it: add, remove, rebuild, roll back."""

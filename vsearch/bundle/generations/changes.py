@@ -19,11 +19,11 @@ NO_ITEMS = pa.table({"id": pa.array([], pa.string())})
 
 @dataclass(frozen=True)
 class Edit:
-    """What a change does: takes out ids, then appends rows.
+    """A change: remove ids, then append rows.
 
     Attributes:
         items: id, path, label, metadata.
-        embeddings: theirs, float32 (len(items), dim), unit length.
+        embeddings: the items' embeddings, float32 (len(items), dim), unit length.
     """
 
     removed: list[str]
@@ -33,12 +33,12 @@ class Edit:
 
 @dataclass(frozen=True)
 class PendingChanges:
-    """What several changes come to, on top of a generation.
+    """The sum of several changes on top of a generation.
 
     Attributes:
-        removed: int (r,), rising: positions in the generation that go.
-        items: rows that come after those that stay.
-        embeddings: theirs, float32 (len(items), dim).
+        removed: int (r,), ascending: removed positions of the generation.
+        items: rows that follow the remaining ones.
+        embeddings: their embeddings, float32 (len(items), dim).
     """
 
     removed: np.ndarray
@@ -49,25 +49,25 @@ class PendingChanges:
         return len(self.removed) + len(self.items)
 
     def kept(self, n: int) -> np.ndarray:
-        """Return int (n - r,): the positions that stay, of a generation of `n`."""
+        """Return int (n - r,): the remaining positions of a generation of `n`."""
         return np.delete(np.arange(n), self.removed)
 
     def applied(self, items: pa.Table) -> pa.Table:
-        """Return the generation's items with the changes made."""
+        """Return the generation's items after the changes."""
         if not len(self):
             return items
         return joined(items.take(pa.array(self.kept(len(items)))), self.items)
 
 
 def add_up(ids: list[str], dim: int, edits: Iterable[Edit]) -> PendingChanges:
-    """Add up changes on top of a generation's items: what comes and goes again leaves nothing.
+    """Add up changes on top of a generation's items; an item added and removed again cancels out.
 
     Raises:
-        BundleError: a change takes out an id that isn't there, or adds one that is.
+        BundleError: a change removes an id that doesn't exist, or adds one that does.
     """
     there = {id: place for place, id in enumerate(ids)}
     removed: list[int] = []
-    came: dict[str, int] = {}  # to the row, of all that were ever added
+    came: dict[str, int] = {}  # id to row, of all rows that were ever added
     tables = [NO_ITEMS]
     embeddings = [np.empty((0, dim), dtype=np.float32)]
     rows = 0
@@ -78,10 +78,10 @@ def add_up(ids: list[str], dim: int, edits: Iterable[Edit]) -> PendingChanges:
             elif id in there:
                 removed.append(there.pop(id))
             else:
-                raise BundleError(f"a change takes out id {id!r}, which is not there.")
+                raise BundleError(f"a change removes id {id!r}, which doesn't exist.")
         for id in edit.items["id"].to_pylist():
             if id in came or id in there:
-                raise BundleError(f"a change adds id {id!r}, which is there already.")
+                raise BundleError(f"a change adds id {id!r}, which already exists.")
             came[id] = rows
             rows += 1
         if len(edit.items):
@@ -97,9 +97,9 @@ def add_up(ids: list[str], dim: int, edits: Iterable[Edit]) -> PendingChanges:
 
 
 def write_change(bundle: Path, edit: Edit, photos_root: str) -> Change:
-    """Write a change beside the others; it counts once a state names it.
+    """Write a change beside the others; it takes effect once a state names it.
 
-    Paths are written as they start from `photos_root`.
+    Paths are written relative to `photos_root`.
     """
     folder = bundle / CHANGES / f"{next_number(bundle / CHANGES):06d}"
     kept: dict[str, dict] = {}
@@ -124,7 +124,7 @@ def write_change(bundle: Path, edit: Edit, photos_root: str) -> Change:
 
 
 def read_change(bundle: Path, change: Change, photos_root: str) -> Edit:
-    """Return what a change does, its files checked and its paths joined to `photos_root`."""
+    """Return a change, its files checked and its paths joined to `photos_root`."""
     folder = bundle / CHANGES / change.name
     check_change(bundle, change)
     removed = json.loads((folder / REMOVED).read_text())

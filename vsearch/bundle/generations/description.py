@@ -9,7 +9,7 @@ from vsearch.bundle.generations.rebuild import advice, drift
 
 
 def report(live: Live) -> dict[str, Any]:
-    """Return what a bundle is and holds, as plain JSON values; sizes are in bytes."""
+    """Describe a bundle and its content, as plain JSON values; sizes are in bytes."""
     moved = drift(live)
     changes = live.state.changes
     names = [path.name for path in (live.bundle / GENERATIONS).glob("*")]
@@ -45,7 +45,7 @@ def report(live: Live) -> dict[str, Any]:
 
 
 def lines(found: dict[str, Any]) -> list[str]:
-    """Return a report for people, a line for each entry."""
+    """Return a report for people, one line per entry."""
     backbone, index = found["model"]["backbone"], found["index"]
     pending, moved, sizes = found["pending"], found["drift"], found["bytes"]
     return [

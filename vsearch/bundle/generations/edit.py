@@ -11,13 +11,13 @@ from vsearch.bundle.generations.table_columns import conform
 from vsearch.data.items import alike_ids, repeated_ids
 from vsearch.errors import BundleError
 
-UNIT = 1e-3  # how far a length may be from 1, as an index takes it
+UNIT = 1e-3  # allowed deviation of a length from 1, as in indexes
 SHOWN = 5
 
 
 @dataclass(frozen=True)
 class Edited:
-    """What an acknowledged change came to, and the bundle with it."""
+    """The result of an acknowledged change, and the changed bundle."""
 
     live: Live
     added: int = 0
@@ -27,14 +27,14 @@ class Edited:
 
 
 def add(live: Live, items: pa.Table, embeddings: np.ndarray, dry_run: bool = False) -> Edited:
-    """Add items, or replace those whose id is there; when this returns, the disk has them.
+    """Add items, or replace those whose id exists; when this returns, they are on disk.
 
     Needs `writer_lock.writing`.
 
     Args:
         items: id (text, unique), path, label, metadata.
-        embeddings: theirs, (len(items), dim), of unit length.
-        dry_run: write nothing; all is checked, and the change made in memory.
+        embeddings: their embeddings, (len(items), dim), unit length.
+        dry_run: write nothing; check everything, and make the change in memory.
 
     Raises:
         BundleError: the items or embeddings don't fit, or the index refuses them.
@@ -54,12 +54,12 @@ def add(live: Live, items: pa.Table, embeddings: np.ndarray, dry_run: bool = Fal
 def remove(
     live: Live, ids: Sequence[str], ignore_missing: bool = False, dry_run: bool = False
 ) -> Edited:
-    """Take items out by their ids; when this returns, the disk knows it, unless it is a `dry_run`.
+    """Remove items by their ids; when this returns, the change is on disk, except in a `dry_run`.
 
     Needs `writer_lock.writing`.
 
     Raises:
-        BundleError: an id isn't there, unless `ignore_missing`, or nothing would be left.
+        BundleError: an id doesn't exist, unless `ignore_missing`, or no item would be left.
     """
     there = set(live.items["id"].to_pylist())
     wanted = list(dict.fromkeys(ids))
@@ -71,7 +71,7 @@ def remove(
         )
     removed = [id for id in wanted if id in there]
     if len(removed) == len(live.items):
-        raise BundleError("that would take out every item; one must stay. Nothing was removed.")
+        raise BundleError("that would remove every item; one must stay. Nothing was removed.")
     if removed:
         edit = Edit(removed, NO_ITEMS, np.empty((0, live.fitted["dim"]), dtype=np.float32))
         live = _commit(live, edit, f"remove: {len(removed):,} items", dry_run)
@@ -79,7 +79,7 @@ def remove(
 
 
 def _commit(live: Live, edit: Edit, what: str, dry_run: bool) -> Live:
-    try:  # as the next reader will; `live.index` stays as it is
+    try:  # as the next reader will; `live.index` stays unchanged
         made = open_state(live.bundle, live.state, live.history, edit)
     except BundleError as error:
         raise BundleError(f"the change can't be made: {error} Nothing was changed.") from error
@@ -99,13 +99,11 @@ def _check(live: Live, items: pa.Table, embeddings: np.ndarray) -> None:
             f"{len(items)} items of dim {dim} are needed; the embeddings are {embeddings.shape}."
         )
     if repeated := repeated_ids(items):
-        raise BundleError(
-            f"ids are repeated: {_first(repeated)}. Give every item an id of its own."
-        )
+        raise BundleError(f"ids are repeated: {_first(repeated)}. Give every item a unique id.")
     if alike := alike_ids(items, live.items):
         raise BundleError(
-            "ids differ from others only in white space around them or in the form of their "
-            f"letters: {_first(alike)}. Write each item's id in one way."
+            "ids differ from others only in white space around them or in Unicode form: "
+            f"{_first(alike)}. Write each item's id in one way."
         )
     lengths = np.linalg.norm(embeddings.astype(np.float64), axis=1)
     bad = ~(np.abs(lengths - 1) < UNIT)  # NaN is bad too

@@ -25,10 +25,10 @@ def check_file(
     """Compare a file's length and SHA-256 with those in a manifest.
 
     Args:
-        digest: what returns a file's SHA-256.
+        digest: returns a file's SHA-256.
 
     Raises:
-        BundleError: it is missing, cut, damaged or foreign; the message names it.
+        BundleError: it is missing, cut off, damaged or foreign; the message names it.
     """
     path = folder / name
     if path.name != name or not path.is_file():

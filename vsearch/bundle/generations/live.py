@@ -24,18 +24,18 @@ from vsearch.errors import BundleError
 from vsearch.indexes.base import Index
 
 TINY = 1e-12
-TRIES = 5  # of a reader, when writers are quick enough to take away what it was about to read
+TRIES = 5  # of a reader, if writers delete what it is about to read
 
 
 @dataclass(frozen=True)
 class Live:
-    """A bundle as it stands: the generation in force with the changes on top of it made, in memory.
+    """An open bundle: the current generation, with the changes on top of it applied in memory.
 
     Attributes:
-        state: what was in force when it was opened.
+        state: the state when it was opened.
         history: see `state.read_state`.
         fitted: the fit's manifest.
-        manifest: of the generation in force; the fit's for generation 0.
+        manifest: that of the current generation; the fit's for generation 0.
         index: position i is row i of `items`.
         items: id, path, label, metadata.
         pending: the changes on top of the generation, added up.
@@ -52,17 +52,17 @@ class Live:
 
     @property
     def folder(self) -> Path:
-        """Where the generation's files lie."""
+        """The folder of the generation's files."""
         return folder_of(self.bundle, self.state.generation)
 
     @property
     def from_generation(self) -> int:
-        """How many of the items the generation itself holds: the first ones."""
+        """How many items, the first ones, are from the generation itself."""
         return len(self.items) - len(self.pending.items)
 
     @property
     def photos_root(self) -> str:
-        """The folder that paths start from in the bundle's files; empty: from the current one."""
+        """The folder that paths in the bundle's files are relative to; empty: the current one."""
         return str(self.fitted.get("photos_root", ""))
 
     @property
@@ -71,15 +71,14 @@ class Live:
         return VECTORS in self.manifest["sha256"]
 
     def rows_of(self, ids: list[str]) -> np.ndarray:
-        """Return the items' rows, int (n,), that have these ids; -1: none has."""
+        """Return the rows of the items with these ids, int (n,); -1: no such item."""
         rows = {id: row for row, id in enumerate(self.items["id"].to_pylist())}
         return np.array([rows.get(id, -1) for id in ids], dtype=np.int64)
 
     def vectors(self, positions: np.ndarray) -> np.ndarray:
-        """Return the items' vectors, float32 (m, dim), unit length, as well as they are known.
+        """Return the items' vectors, float32 (m, dim), unit length, as exactly as they are stored.
 
-        Those of changes are as they came; the others are from vectors.npy (float16) or from the
-        index.
+        Those of changes are exact; the others are from vectors.npy (float16) or from the index.
         """
         result = np.empty((len(positions), self.fitted["dim"]), dtype=np.float32)
         old = positions < self.from_generation
@@ -101,20 +100,20 @@ class Live:
                 f"{self.fitted['dim']}."
             )
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return vectors / np.maximum(lengths, TINY)  # codes lose the length too
+        return vectors / np.maximum(lengths, TINY)  # codes also lose the length
 
 
 def open_live(
     bundle: Path, digest: Callable[[Path], str] = sha256, photos_root: Path | None = None
 ) -> Live:
-    """Open what is in force; every file's length and SHA-256 is checked before anything reads it.
+    """Open the current state, after checking every file's length and SHA-256.
 
     Args:
-        digest: what returns a file's SHA-256.
-        photos_root: the folder that photos lie below now; None: where they lay at the fit.
+        digest: returns a file's SHA-256.
+        photos_root: the folder that holds the photos now; None: the one at the fit.
 
     Raises:
-        BundleError: says which file is missing, damaged or foreign.
+        BundleError: a file is missing, damaged or foreign; the message names it.
     """
     for _ in range(TRIES):
         state, history = read_state(bundle)
@@ -134,7 +133,7 @@ def open_state(
     digest: Callable[[Path], str] = sha256,
     photos_root: Path | None = None,
 ) -> Live:
-    """Open a state, in force or not, with `new` changes made on top that are not written yet."""
+    """Open a state, current or not, with `new` unwritten changes on top."""
     folder = folder_of(bundle, state.generation)
     with explained(bundle, f"reading {MANIFEST}"):
         fitted, manifest = manifests(bundle, state)
@@ -164,7 +163,7 @@ def open_state(
 
 
 def manifests(bundle: Path, state: State) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the fit's manifest and that of a state's generation, once they belong together."""
+    """Return the fit's manifest and that of a state's generation, if they belong together."""
     if not state.generation:
         fitted = read_fitted(bundle, state.manifest_sha256 or None)
         return fitted, fitted

@@ -12,7 +12,7 @@ from vsearch.errors import BundleError, Failed
 
 SCHEMA = 3  # of the fitted bundle's manifest
 GENERATION_SCHEMA = 1
-# Schema 2 named classes by other paths; the config of a run that wrote it does too.
+# In schema 2, and in the config of a run that wrote it, classes had other paths.
 NEW_PATHS = (
     r"sed -i -E 's/vsearch\.(backbones|heads)\./vsearch.models.\1./; "
     r"s/vsearch\.(catalogs|splits)\b/vsearch.data.\1/; "
@@ -24,20 +24,20 @@ BINDING = ("preprocessing", "dim", "normalisation", "metric")
 
 
 def folder_of(bundle: Path, generation: int) -> Path:
-    """Return where a generation's files lie; for 0, as fitted, in the bundle itself."""
+    """Return the folder of a generation's files; for 0, the fitted one, it is the bundle itself."""
     return bundle / GENERATIONS / f"{generation:06d}" if generation else bundle
 
 
 def read_fitted(bundle: Path, digest: str | None = None) -> dict[str, Any]:
-    """Return the manifest that the fit wrote, generation 0's; `digest` is the SHA-256 it must have.
+    """Return the manifest of the fit, generation 0; `digest` is the SHA-256 that it must have.
 
     Raises:
-        BundleError: it is missing, damaged, or of another schema.
+        BundleError: it is missing, damaged, or has another schema.
     """
     path = bundle / MANIFEST
     if not path.is_file():
         raise BundleError(
-            f"{bundle} is no bundle: it has no {MANIFEST}. A fit writes one to "
+            f"{bundle} isn't a bundle: it has no {MANIFEST}. A fit writes one to "
             "lightning_logs/version_N/bundle."
         )
     return _read(path, SCHEMA, digest)
@@ -47,29 +47,29 @@ def read_generation(bundle: Path, generation: int, digest: str) -> dict[str, Any
     """Return the manifest of a later generation."""
     path = folder_of(bundle, generation) / MANIFEST
     if not path.is_file():
-        raise BundleError(f"{bundle}: generation {generation} is not kept there (any more).")
+        raise BundleError(f"{bundle}: generation {generation} isn't kept (any more).")
     return _read(path, GENERATION_SCHEMA, digest)
 
 
 def model_of(fitted: dict[str, Any]) -> dict[str, Any]:
-    """Return what binds vectors to a model: the fingerprint, and what it is made of."""
+    """Return what binds vectors to a model: the fingerprint and its inputs."""
     parts = {name: fitted[name] for name in BINDING}
     return {"fingerprint": fitted["fingerprint"], "weights": fitted["sha256"][WEIGHTS], **parts}
 
 
 def check_model(theirs: dict[str, Any], ours: dict[str, Any], whose: str) -> None:
-    """Compare what is known of the model that made vectors with a bundle's `model_of`.
+    """Compare the known facts about the model that made vectors with a bundle's `model_of`.
 
     Raises:
-        BundleError: they differ; the message has both fingerprints, and what differs.
+        BundleError: they differ; the message has both fingerprints and the differences.
     """
     differences = _differences(theirs, ours)
     if theirs["fingerprint"] == ours["fingerprint"] and not differences:
         return
-    known = differences or ["something in " + ", ".join(("weights", *BINDING))]
+    known = differences or ["one of " + ", ".join(("weights", *BINDING))]
     raise BundleError(
         f"{whose} of another model: fingerprint {theirs['fingerprint']}, this bundle's is "
-        f"{ours['fingerprint']}. What differs: {'; '.join(known)}."
+        f"{ours['fingerprint']}. Differences: {'; '.join(known)}."
     )
 
 
@@ -90,7 +90,7 @@ def _differences(theirs: dict[str, Any], ours: dict[str, Any]) -> list[str]:
 
 def _read(path: Path, schema: int, digest: str | None) -> dict[str, Any]:
     if digest is not None and sha256(path) != digest:
-        raise BundleError(f"{path} is damaged (its SHA-256 is another).")
+        raise BundleError(f"{path} is damaged (its SHA-256 differs).")
     try:
         manifest = json.loads(path.read_text())
     except ValueError as error:
@@ -107,7 +107,7 @@ def _read(path: Path, schema: int, digest: str | None) -> dict[str, Any]:
 
 
 def _remedy(path: Path, schema: object) -> str:
-    """Return the command that makes an older bundle new, where its run has its config."""
+    """Return the command that makes an older bundle again, if its run has its config."""
     config = path.absolute().parent.with_name("config.yaml")
     if not isinstance(schema, int) or schema >= SCHEMA or not config.is_file():
         return ""
@@ -119,7 +119,7 @@ def _remedy(path: Path, schema: object) -> str:
 def explained(place: Path | str, doing: str) -> Iterator[None]:
     """Turn errors into a BundleError that names the place, and `doing`: `opening the index`.
 
-    OSErrors pass: what they say is plain.
+    OSErrors pass: their messages are clear.
     """
     try:
         yield
@@ -127,5 +127,5 @@ def explained(place: Path | str, doing: str) -> Iterator[None]:
         raise
     except (SpecError, ImportError, ValueError) as error:
         raise BundleError(f"{place}: {error}") from error
-    except Exception as error:  # an index may be anybody's
+    except Exception as error:  # an index may be a plugin
         raise BundleError(f"{place}: {doing} failed ({type(error).__name__}: {error}).") from error

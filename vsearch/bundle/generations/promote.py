@@ -36,9 +36,9 @@ class Drift:
     """How far an index has moved from the vectors that it was built on.
 
     Attributes:
-        built: how many vectors that were.
-        added: rows added since.
-        removed: rows removed since; a replaced item counts in both.
+        built: the number of those vectors.
+        added: rows added since then.
+        removed: rows removed since then; a replaced item counts in both.
     """
 
     built: int
@@ -47,7 +47,7 @@ class Drift:
 
     @property
     def share(self) -> float:
-        """Rows added or removed, for each vector it was built on."""
+        """Rows added or removed per vector that it was built on."""
         return (self.added + self.removed) / max(1, self.built)
 
 
@@ -59,19 +59,19 @@ def promote(
     drift: Drift | None = None,
     extra: dict[str, Any] | None = None,
 ) -> State:
-    """Write a new generation of the live items and put it in force.
+    """Write a new generation of the live items and make it the current one.
 
-    Older ones but the one before and 0 are deleted. Needs `writer_lock.writing`.
+    Older ones are deleted, except the previous one and 0. Needs `writer_lock.writing`.
 
     Args:
-        index: of the live items' vectors, in their order.
-        vectors: theirs. Kept in vectors.npy if the index can't give them back.
+        index: holds the live items' vectors, in their order.
+        vectors: those vectors. Kept in vectors.npy if the index can't give them back.
         reason: what made it: `fold`, `optimize`, `build`, `swap`, `copy` or `shards`.
         drift: of the index; None: it has just been built.
         extra: further entries of the generation's manifest.
 
     Raises:
-        OSError: it could not be written; what was in force still is.
+        OSError: it could not be written; the previous generation stays current.
     """
     number = next_number(live.bundle / GENERATIONS)
     folder = folder_of(live.bundle, number)
@@ -96,7 +96,7 @@ def promote(
 
 
 def keeps(index: Index, vectors: Vectors) -> bool:
-    """Tell from an even sample whether an index gives its vectors back as they are."""
+    """Check on an even sample whether an index gives its vectors back unchanged."""
     positions = evenly(len(index), SAMPLE)
     try:
         return np.allclose(index.vectors(positions), vectors(positions), rtol=0, atol=EXACT)
@@ -105,7 +105,7 @@ def keeps(index: Index, vectors: Vectors) -> bool:
 
 
 def write_vectors(path: Path, n: int, dim: int, vectors: Vectors) -> None:
-    """Write `n` vectors as float16 (n, dim), of which only a block is in memory at once."""
+    """Write `n` vectors as float16 (n, dim), with only one block in memory at a time."""
     header = {"descr": "<f2", "fortran_order": False, "shape": (n, dim)}
     with path.open("wb") as file:
         np.lib.format.write_array_header_2_0(file, header)
@@ -124,14 +124,14 @@ def _fill(made: Path, live: Live, index: Index, vectors: Vectors, entries: dict[
 
 
 def described(index: Index, files: list[str]) -> dict[str, Any]:
-    """Return what a manifest says of an index and its files."""
+    """Return the manifest's entries for an index and its files."""
     return {"class_path": class_path(type(index)), "spec": index.spec, "files": files}
 
 
 def _prune(folder: Path, kept: set[str]) -> None:
     for path in folder.glob("*"):
         if path.name.isdecimal() and path.name not in kept:
-            # half a deleted folder must not look like a whole one
+            # a half-deleted folder must not look complete
             gone = path.with_name(MAKING + path.name)
             path.rename(gone)
             shutil.rmtree(gone)

@@ -14,15 +14,15 @@ History = list[dict[str, Any]]
 def rollback(bundle: Path) -> tuple[State, Live]:
     """Undo the last change: an add, a remove, or a new index. Needs `writer_lock.writing`.
 
-    A fold changes no item, so the change before it is undone with it. Where neither what is in
-    force nor what was before it opens, the last state that does is taken. Nothing is deleted before
-    the next generation is written.
+    A fold changes no item, so the change before it is undone with it. If neither the current nor
+    the previous state can be opened, the last one that can is used. Nothing is deleted before the
+    next generation is written.
 
     Returns:
-        What was in force, and what is now, opened and checked.
+        The old state, and the new one, opened and checked.
 
     Raises:
-        BundleError: there is nothing before, it is kept no more, or it is damaged.
+        BundleError: there is no earlier state, or it is no longer kept, or damaged.
     """
     state, history = read_state(bundle)
     before = _last_whole(bundle, state, history)
@@ -38,7 +38,7 @@ def _last_whole(bundle: Path, state: State, history: History) -> Live:
     except BundleError as error:
         first = error
     if _try_open(bundle, state, history) is not None:
-        raise first  # a whole state isn't given up for more than one step
+        raise first  # an intact current state is rolled back by one step only
     for one in earlier:
         if live := _try_open(bundle, one, history):
             return live
@@ -46,9 +46,9 @@ def _last_whole(bundle: Path, state: State, history: History) -> Live:
 
 
 def _earlier(bundle: Path, state: State) -> Iterator[State]:
-    """Yield what was in force before, the last first."""
+    """Yield earlier states, the latest first."""
     if not (state.generation or state.changes):
-        raise BundleError(f"{bundle} is as it was fitted: there is nothing to roll back.")
+        raise BundleError(f"{bundle} is unchanged since its fit: there is nothing to roll back.")
     while state.generation or state.changes:
         if state.changes:
             state = replace(state, changes=state.changes[:-1])
@@ -65,14 +65,14 @@ def _is_fold(bundle: Path, state: State) -> bool:
     try:
         manifest = read_generation(bundle, state.generation, state.manifest_sha256)
     except BundleError:
-        return False  # its manifest is damaged: what was before has lost the least
+        return False  # its manifest is damaged: the previous state has lost the least
     return bool(manifest["reason"] == "fold")
 
 
 def _open(bundle: Path, state: State, history: History) -> Live:
     if not is_kept(bundle, state):
         raise BundleError(
-            f"generation {state.generation} and what was on top of it are kept no more."
+            f"generation {state.generation} and the changes on top of it are no longer kept."
         )
     return open_state(bundle, state, history)
 

@@ -15,15 +15,15 @@ REMEMBERED = 100  # entries of the history
 
 @dataclass(frozen=True)
 class Change:
-    """One acknowledged add or remove: a folder in `changes/`, never changed once it is there.
+    """One acknowledged add or remove: a folder in `changes/`, which never changes.
 
     Attributes:
-        name: of its folder.
+        name: name of its folder.
         created: ISO 8601 in UTC.
         added: rows appended.
-        removed: rows taken out; an item that is replaced counts in both.
+        removed: rows removed; a replaced item counts in both.
         bytes: length of each file.
-        sha256: of each file.
+        sha256: SHA-256 of each file.
     """
 
     name: str
@@ -36,10 +36,9 @@ class Change:
 
 @dataclass(frozen=True)
 class State:
-    """What a bundle holds: a generation, and the changes on top of it, in their order.
+    """The content of a bundle: a generation, and the changes on top of it, in their order.
 
-    All that it names is immutable, so a reader keeps a consistent snapshot, whatever is written
-    next.
+    Everything that it names is immutable, so readers keep a consistent snapshot.
     """
 
     generation: int
@@ -48,37 +47,37 @@ class State:
 
 
 def read_state(bundle: Path) -> tuple[State, list[dict[str, Any]]]:
-    """Return the state in force, and the history: `created` and `what`, oldest first.
+    """Return the current state, and the history: `created` and `what`, oldest first.
 
     Raises:
-        BundleError: CURRENT is damaged, or missing though there are generations or changes.
+        BundleError: CURRENT is damaged, or missing although there are generations or changes.
     """
     path = bundle / CURRENT
     if path.is_file():
         with explained(bundle, f"reading {CURRENT}"):
             return _read(path)
     if (bundle / GENERATIONS).exists() or (bundle / CHANGES).exists():
-        raise BundleError(f"{bundle}: {CURRENT} is missing, which says what is in force.")
+        raise BundleError(f"{bundle}: {CURRENT} is missing, which names the current generation.")
     manifest = bundle / MANIFEST
     return State(0, sha256(manifest) if manifest.is_file() else ""), []
 
 
 def read_previous(folder: Path) -> State:
-    """Return what was in force before a generation, from its folder."""
+    """Return the state before a generation, from its folder."""
     path = folder / PREVIOUS
     if not path.is_file():
-        raise BundleError(f"{path} is missing, which says what was in force before.")
+        raise BundleError(f"{path} is missing, which names the previous state.")
     return _read(path)[0]
 
 
 def is_kept(bundle: Path, state: State) -> bool:
-    """Tell whether the folders that a state names are still there."""
+    """Return whether the folders that a state names still exist."""
     changes = [bundle / CHANGES / change.name for change in state.changes]
     return all(folder.is_dir() for folder in (folder_of(bundle, state.generation), *changes))
 
 
 def state_bytes(state: State, history: list[dict[str, Any]]) -> bytes:
-    """Return what CURRENT and PREVIOUS hold: a line of JSON, and a line with its SHA-256."""
+    """Return the content of CURRENT or PREVIOUS: a line of JSON, and a line with its SHA-256."""
     text = json.dumps({**asdict(state), "history": history[-REMEMBERED:]}).encode()
     return text + b"\n" + _digest(text)
 
@@ -86,7 +85,7 @@ def state_bytes(state: State, history: list[dict[str, Any]]) -> bytes:
 def write_state(
     bundle: Path, state: State, history: list[dict[str, Any]], what: str
 ) -> list[dict[str, Any]]:
-    """Put a state in force, at once and as a whole; return the history with `what` at its end."""
+    """Make a state the current one, atomically; return the history with `what` at its end."""
     entry = {
         "created": now(),
         "what": what,

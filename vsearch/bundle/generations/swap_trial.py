@@ -10,12 +10,12 @@ DEPTH = 10
 
 @dataclass(frozen=True)
 class Queries:
-    """What an index is tried with.
+    """Queries to test an index with.
 
     Attributes:
         embeddings: float32 (q, dim), unit length.
         labels: text (q,).
-        own: int (q,), each query's own row among the items, which is no hit; -1: none.
+        own: int (q,), each query's own row among the items, which doesn't count as a hit; -1: none.
     """
 
     embeddings: np.ndarray
@@ -28,12 +28,12 @@ class Queries:
 
 @dataclass(frozen=True)
 class Shadow:
-    """How a new index answers beside the old one; all between 0 and 1.
+    """How a new index answers compared with the old one; all between 0 and 1.
 
     Attributes:
         overlap_at_10: share of the old index's 10 best that are among the new one's.
         old: `precision_at_1` and `precision_at_10`: share of hits with the query's label.
-        new: the same of the new index.
+        new: the same for the new index.
     """
 
     queries: int
@@ -42,7 +42,7 @@ class Shadow:
     new: dict[str, float]
 
     def check(self, min_overlap: float, max_precision_loss: float) -> None:
-        """Raise Failed, which says by what, where a new index answers too differently, or worse."""
+        """Raise Failed, with the reasons, if a new index's answers differ too much or are worse."""
         reasons = []
         if self.overlap_at_10 < min_overlap:
             reasons.append(f"overlap_at_10 is {self.overlap_at_10:.4f}, below {min_overlap:g}")
@@ -51,13 +51,11 @@ class Shadow:
             if loss > max_precision_loss:
                 reasons.append(f"{name} falls by {loss:.4f}, more than {max_precision_loss:g}")
         if reasons:
-            raise Failed(
-                f"the new index was not put in force: {'; '.join(reasons)}. Nothing was changed."
-            )
+            raise Failed(f"the new index was rejected: {'; '.join(reasons)}. Nothing was changed.")
 
 
 def shadow(old: Index, new: Index, queries: Queries, labels: np.ndarray) -> Shadow:
-    """Ask two indexes of the same items, text labels (n,), the same queries."""
+    """Run the same queries on two indexes of the same items, with text labels (n,)."""
     before = hits(old, queries)
     after = hits(new, queries)
     return Shadow(
@@ -69,7 +67,7 @@ def shadow(old: Index, new: Index, queries: Queries, labels: np.ndarray) -> Shad
 
 
 def hits(index: Index, queries: Queries) -> np.ndarray:
-    """Return int (q, up to 10): each query's best positions without its own; -1 after the last."""
+    """Return int (q, up to 10): each query's best positions except its own; -1 after the last."""
     _, positions = index.search(queries.embeddings, DEPTH + 1)
     positions = np.where(positions == queries.own[:, None], -1, positions)
     order = np.argsort(positions < 0, axis=1, kind="stable")
@@ -77,7 +75,7 @@ def hits(index: Index, queries: Queries) -> np.ndarray:
 
 
 def overlap(before: np.ndarray, after: np.ndarray) -> float:
-    """Return the mean share of a query's `hits` before, int (q, k), that are among those after."""
+    """Return the mean share of a query's `hits` before, int (q, k), that are also hits after."""
     there = before >= 0
     found = there & (before[:, :, None] == after[:, None, :]).any(axis=2)
     return float((found.sum(axis=1) / np.maximum(1, there.sum(axis=1))).mean())

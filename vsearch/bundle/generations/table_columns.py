@@ -8,11 +8,11 @@ from vsearch.errors import BundleError
 
 
 def conform(new: pa.Table, items: pa.Table) -> pa.Table:
-    """Return new rows such that, put below a bundle's items, each column keeps one type.
+    """Return new rows with the types of a bundle's items, so that each column keeps one type.
 
-    What comes for a column of text becomes text; text that comes for a column of numbers is read,
-    unless it is a code (007, 1e5), which a number would change; columns without any value are left
-    out; unknown ones stay.
+    New values of a text column become text. Text in a column of numbers is read as a number, unless
+    it is a code (007, 1e5), which would change. Columns without any value are left out; unknown
+    columns stay.
 
     Raises:
         BundleError: a value doesn't fit; the message names column, item and value.
@@ -27,7 +27,7 @@ def conform(new: pa.Table, items: pa.Table) -> pa.Table:
 
 
 def joined(*tables: pa.Table) -> pa.Table:
-    """Return tables as one, with the columns of all; values are missing where one has none."""
+    """Return tables as one, with the columns of all; a column that one lacks is missing there."""
     return pa.concat_tables(tables, promote_options="permissive").combine_chunks()
 
 
@@ -61,7 +61,7 @@ def _misfit(new: pa.Table, name: str, kind: pa.DataType) -> BundleError:
             return BundleError(
                 f"column {name!r} holds {holds}; item {id!r} has {value.as_py()!r} there."
             )
-    return BundleError(f"column {name!r} holds {holds}; {new[name].type} came.")
+    return BundleError(f"column {name!r} holds {holds}, not {new[name].type}.")
 
 
 def _fits(value: pa.Scalar, wanted: pa.DataType) -> bool:
@@ -78,7 +78,7 @@ def _reads_as_number(text: str | None) -> bool:
 
 
 def _text(value: Any) -> str:
-    """Return a value as text; whole numbers that a gap made floats lose their `.0`."""
+    """Return a value as text; whole numbers that a gap turned into floats lose their `.0`."""
     whole = isinstance(value, float) and value.is_integer()
     return str(int(value)) if whole else text_of(value)
 

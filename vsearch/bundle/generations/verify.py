@@ -16,7 +16,7 @@ SAMPLE = 1000  # vectors read back
 
 
 def verify(bundle: Path) -> Iterator[str]:
-    """Check all that a bundle keeps besides the model; yield a line on each thing checked.
+    """Check everything in a bundle except the model; yield a line for each check.
 
     Raises:
         BundleError: something is missing, damaged or foreign.
@@ -29,7 +29,7 @@ def verify(bundle: Path) -> Iterator[str]:
     yield f"fingerprint: {live.fitted['fingerprint']}, the same in generation {state.generation}"
     yield f"items: {len(live.items):,}, as many as vectors in the index"
     if repeated := repeated_ids(live.items):
-        raise BundleError(f"{bundle}: id {repeated[0]!r} is there twice.")
+        raise BundleError(f"{bundle}: id {repeated[0]!r} occurs twice.")
     yield "ids: each once"
     yield _check_vectors(live)
 
@@ -49,7 +49,7 @@ def _check_files(bundle: Path, state: State) -> str:
 
 
 def kept_states(bundle: Path, state: State) -> list[State]:
-    """Return the states that are kept: in force, to roll back to, and as fitted."""
+    """Return the states that are kept: the current one, the previous one, and the fitted one."""
     if not state.generation:
         return [state]
     with explained(bundle, f"reading {MANIFEST}"):

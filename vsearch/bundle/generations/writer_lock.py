@@ -10,21 +10,21 @@ from vsearch.errors import BundleError
 
 @contextmanager
 def writing(bundle: Path) -> Iterator[None]:
-    """Be the only one to change a bundle, after clearing up after a killed writer.
+    """Let only this process change a bundle; first delete what a killed writer left.
 
     Readers need no lock.
 
     Raises:
-        BundleError: it is no bundle, or another process is changing it.
+        BundleError: it isn't a bundle, or another process is changing it.
     """
     if not (bundle / MANIFEST).is_file():
-        raise BundleError(f"{bundle} is no bundle: it has no {MANIFEST}.")
+        raise BundleError(f"{bundle} isn't a bundle: it has no {MANIFEST}.")
     with (bundle / ".lock").open("ab") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise BundleError(
-                f"another command is changing {bundle} now. Try again when it has ended."
+                f"another command is changing {bundle}. Try again when it has finished."
             ) from error
         clean(bundle, bundle / GENERATIONS, bundle / CHANGES)
         yield
