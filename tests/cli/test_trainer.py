@@ -75,7 +75,7 @@ def test_training_that_diverges_says_so(project, capsys):
     with pytest.raises(SystemExit, match="1"):
         project.run("fit", "--model.optimizer.init_args.lr", "1e20", "--model.warmup_steps", "0")
     assert re.search(
-        "vsearch fit: Training has diverged in epoch 0.*`model.optimizer.init_args.lr`",
+        "vsearch fit: Training diverged in epoch 0.*`model.optimizer.init_args.lr`",
         capsys.readouterr().err,
     )
 

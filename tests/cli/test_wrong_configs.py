@@ -179,7 +179,7 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
         "data: {augment: [{class_path: torchvision.transforms.v2.RandomHorizontalFlip, init_args: "
         "{q: 1}}]}",
         "data.augment[RandomHorizontalFlip].init_args.q",
-        ["there is: p"],
+        ["available: p"],
     ),
     "a setting that is missing": (
         "data: {catalog: {class_path: vsearch.data.catalogs.table.TableCatalog}}",
@@ -314,7 +314,7 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
     "devices among which Lightning would share batches": (
         "trainer: {devices: 2, use_distributed_sampler: true}",
         "trainer.use_distributed_sampler",
-        ["shared among the devices already", "set it to false"],
+        ["devices already share", "set it to false"],
     ),
     "a negative learning rate": (
         "model: {optimizer: {init_args: {lr: -1.0}}}",
@@ -367,16 +367,16 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
         "model.warmup_steps",
         ["0 or more, not -5"],
     ),
-    "no epochs": ("trainer: {max_epochs: 0}", "trainer.max_epochs", ["nothing is trained"]),
+    "no epochs": ("trainer: {max_epochs: 0}", "trainer.max_epochs", ["0 trains nothing"]),
     "no val batches": (
         "trainer: {limit_val_batches: 0}",
         "trainer.limit_val_batches",
-        ["looks at val/loss"],
+        ["monitors val/loss"],
     ),
     "no batches": (
         "trainer: {limit_train_batches: 0}",
         "trainer.limit_train_batches",
-        ["nothing is trained"],
+        ["0 trains nothing"],
     ),
     "a negative share": (
         "data: {split: {init_args: {train: 1.2, val: -0.1, test: -0.1}}}",
@@ -392,7 +392,7 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
     "K = 1": (
         "data: {photos_per_class: 1}",
         "data.photos_per_class",
-        ["second photo", "2 or more"],
+        ["never sees two photos", "2 or more"],
     ),
     "K above the number of photos": (
         "data: {photos_per_class: 500}",
@@ -533,7 +533,7 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
         f"model: {{miner: {{class_path: {MINERS}.TripletMarginMiner, "
         "init_args: {type_of_triplets: semi-hard}}}",
         "model.miner.init_args.type_of_triplets",
-        ["'semi-hard' is none of", "semihard"],
+        ["'semi-hard' must be one of", "semihard"],
     ),
     "a contrastive margin out of reach": (
         loss("neg_margin: 2.5", f"{LOSSES}.ContrastiveLoss"),
@@ -629,7 +629,7 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
             "lightning.pytorch.callbacks.ModelCheckpoint", "monitor: val/map_at_r, filename: best"
         ),
         "trainer.callbacks[ModelCheckpoint].init_args.mode",
-        ["'min' takes the worst val/map_at_r", "set it to max"],
+        ["'min' keeps the worst val/map_at_r", "set it to max"],
     ),
     "a schedule that looks at nothing": (
         "model: {lr_scheduler: torch.optim.lr_scheduler.ReduceLROnPlateau}",

@@ -11,7 +11,7 @@ def active_share(
     Args:
         embeddings: float (B, dim), unit length.
         triplets: positions of anchors, positives and negatives, int (t,) each.
-        loss: its margin, its distance, and its `swap` (the nearer of d(a, n) and d(p, n)) count.
+        loss: gives the margin, the distance, and `swap` (the nearer of d(a, n) and d(p, n)).
     """
     anchor, positive, negative = triplets
     if len(anchor) == 0:
@@ -28,8 +28,8 @@ def geometry(embeddings: Tensor, labels: Tensor) -> dict[str, Tensor]:
     """Describe a batch of unit vectors (B, dim) with labels (B,).
 
     Returns:
-        positive_distance_l2sq, negative_distance_l2sq: mean squared distance (0..4) of pairs of one
-            label and of two; nan when there is no such pair.
+        positive_distance_l2sq, negative_distance_l2sq: mean squared distance (0..4) of pairs with
+            one label and with two; nan without such a pair.
         embedding_spread: 1 - |mean vector|^2 (0..1): 0 when all embeddings are one point.
     """
     distance_l2sq = 2 - 2 * embeddings @ embeddings.T
@@ -43,6 +43,6 @@ def geometry(embeddings: Tensor, labels: Tensor) -> dict[str, Tensor]:
 
 
 def _mean(values: Tensor, chosen: Tensor) -> Tensor:
-    """Return the mean of the chosen values, nan if none is."""
+    """Return the mean of the chosen values, nan if there are none."""
     # Indexing would have to wait for the GPU.
     return values.where(chosen, 0).sum() / chosen.sum()

@@ -49,27 +49,27 @@ class CatalogDataModule(LightningDataModule):
     Args:
         catalog: where the items come from.
         split: which part each item belongs to.
-        classes_per_batch: P of a PK batch, on each device; lowered to what the train part has.
-            N devices train on N * P classes at once.
-        photos_per_class: K of a PK batch; classes with fewer photos give those they have.
-        sampler: which training photos meet in a batch; null for PK batches. Validation always uses
-            PK batches, so that `val/loss` stays comparable.
+        classes_per_batch: P of a PK batch, on each device; lowered if the train part has fewer
+            classes. N devices train on N * P classes at once.
+        photos_per_class: K of a PK batch; classes with fewer photos give all of them.
+        sampler: which training photos form a batch; null for PK batches. Validation always uses PK
+            batches, so that `val/loss` stays comparable.
         augment: torchvision v2 transforms for training photos, applied in order to uint8 (3, S, S),
             by the workers.
         batch_augment: the same for whole batches on the device: modules that take float (B, 3, S,
-            S), 0..1, and treat each photo in a way of its own, as kornia's do.
-        eval_views: what is embedded beside each photo as it is, once the network is trained: the
-            mean of all is what is indexed and searched. Validation sees photos as they are.
+            S), 0..1, and augment each photo independently, as kornia's do.
+        eval_views: views of each photo that are embedded in addition to it after training: the
+            index and its queries are means over all of them. Validation uses no views.
         eval_batch_size: photos embedded at a time outside training, on each device.
-        num_workers: processes that decode photos; 0 decodes in the main process, by a thread per
-            core. Null chooses: 2 beside a CPU that computes, most of the cores beside a GPU.
+        num_workers: processes that decode photos; 0 decodes in the main process, with a thread per
+            core. Null chooses: 2 if a CPU trains, most of the cores if a GPU does.
         on_bad_image: `skip` leaves out photos that can't be read, and lists them in the run's
             skipped.csv; `error` stops before training.
         seed: decides batches and augmentation.
-        axes: columns of metadata that the report measures beside the label, and beside those that
-            the model is trained on (`model.axis_losses`).
-        trunk_cache: compute what the frozen stages make of each photo once, and keep it on the
-            disk. Batches of a fit then hold maps (B, C, h, w) in place of photos.
+        axes: metadata columns that the report measures in addition to the label and to the columns
+            in `model.axis_losses`.
+        trunk_cache: compute the output of the frozen stages once for each photo, and keep it on
+            disk. Batches of a fit then hold maps (B, C, h, w) instead of photos.
     """
 
     items: pd.DataFrame
@@ -98,7 +98,7 @@ class CatalogDataModule(LightningDataModule):
         require_at_least(0, num_workers=num_workers or 0)
         if batch_augment and trunk_cache:
             raise SplitError(
-                "`data.batch_augment` can't change what `data.trunk_cache` keeps: set one of them "
+                "`data.batch_augment` has no effect on maps in `data.trunk_cache`: set one of them "
                 "to null."
             )
         self.catalog = catalog
@@ -123,21 +123,21 @@ class CatalogDataModule(LightningDataModule):
         self._cut: Cut | None = None
 
     def prepare_data(self) -> None:
-        """Let the catalog make its photos, if it has to."""
+        """Let the catalog make its photos, if necessary."""
         with one_at_a_time(f"{type(self.catalog)} {vars(self.catalog)}"):
             self.catalog.prepare()
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the catalog, write split.csv and skipped.csv, and tell the model how to validate.
+        """Read the catalog, write split.csv and skipped.csv, and configure the model's validation.
 
-        It is told as well whether batches hold photos or maps, and which views are embedded.
+        It also tells the model whether batches hold photos or maps, and which views to embed.
         """
         trainer = self.trainer
         if trainer is None:
             return self.read()
         if self._chooses_workers:
             self.num_workers = loaders.workers(trainer.num_devices)
-        if not self._is_read:  # every photo is decoded: by one rank, not by all
+        if not self._is_read:  # this decodes every photo: only one rank does it
             self._take(make_at_rank_zero(trainer, self._read))
         self._check_parts()
         self._write_split(trainer)
@@ -152,14 +152,14 @@ class CatalogDataModule(LightningDataModule):
             self._cut = model.embedder.cut
             if self._cut is None:
                 rank_zero_warn(
-                    "data.trunk_cache isn't used: the backbone doesn't begin with frozen stages, "
-                    "one by one."
+                    "data.trunk_cache isn't used: the backbone doesn't begin with a chain of "
+                    "frozen stages."
                 )
         model.takes_maps = self.gives_maps
 
     @property
     def gives_maps(self) -> bool:
-        """Whether the loaders give maps of the trunk cache, not photos."""
+        """Whether loaders return maps of the trunk cache instead of photos."""
         return self._cut is not None
 
     def read(self) -> None:
@@ -182,11 +182,11 @@ class CatalogDataModule(LightningDataModule):
     def axis_codes(self, axes: Sequence[str]) -> dict[str, np.ndarray]:
         """Return codes of each axis's values, int (n_items,), by row of the catalog.
 
-        They number the values that two train photos or more have: fewer teach nothing of what
-        looks alike. The others are -1, and so is what is missing.
+        They number the values of at least two train photos, since a single photo has no partner.
+        Other and missing values are -1.
 
         Raises:
-            CatalogError: the catalog lacks an axis, or it has no two such values.
+            CatalogError: the catalog lacks an axis, or an axis has fewer than two such values.
         """
         self.read()
         metadata = self.items.drop(columns=["split", "label_code"])
@@ -199,8 +199,8 @@ class CatalogDataModule(LightningDataModule):
             known = pd.Index(sorted(counts.index[counts >= 2]))
             if len(known) < 2:
                 raise CatalogError(
-                    f"`model.axis_losses.{axis}`: no two of its values have 2 train photos each, "
-                    "so that nothing is to be told apart: leave it out."
+                    f"`model.axis_losses.{axis}`: fewer than two of its values have 2 train "
+                    "photos, so there is nothing to learn: leave it out."
                 )
             codes[axis] = known.get_indexer(values)
         return codes
@@ -266,7 +266,7 @@ class CatalogDataModule(LightningDataModule):
         return sorted(self.items["label"].unique())
 
     def part(self, name: str) -> pd.DataFrame:
-        """Return the items of `train`, `val` or `test`; `val` stands in for an empty test part."""
+        """Return the items of `train`, `val` or `test`; if test is empty, those of `val`."""
         items = self.items[self.items["split"] == name]
         return self.part("val") if name == "test" and items.empty else items
 
@@ -277,15 +277,15 @@ class CatalogDataModule(LightningDataModule):
     def gallery(self, part: str) -> pd.DataFrame:
         """Return the items that queries of `part` search.
 
-        Those of `part` flagged `is_gallery` where the catalog has flags; else the train part, or
-        `part` itself, as the split says.
+        If the catalog has flags, they are the items of `part` with `is_gallery`; else the train
+        part, or `part` itself, as the split says.
         """
         if "is_gallery" in self.items:
             return _flagged(self.part(part), "is_gallery")
         return self.part("train" if self.split.gallery == "train" else part)
 
     def exclusion_keys(self) -> np.ndarray:
-        """Return int (n_items,): a query counts no hit of its key: itself, or its `sequence`."""
+        """Return int (n_items,): hits with a query's key (itself or its `sequence`) don't count."""
         rows = np.arange(len(self.items))
         if "sequence" not in self.items:
             return rows
@@ -301,7 +301,7 @@ class CatalogDataModule(LightningDataModule):
         return self._loader(items, augmented=False, **settings)
 
     def photo_loader(self, items: pd.DataFrame) -> DataLoader:
-        """Return what `loader` does, of photos even in a fit with a trunk cache."""
+        """Return what `loader` does, with photos even in a fit with a trunk cache."""
         assert self._preprocessing is not None
         photos = PhotoDataset(items, self._preprocessing)
         return loaders.loader(photos, self.num_workers, batch_size=self.eval_batch_size)
@@ -324,7 +324,7 @@ class CatalogDataModule(LightningDataModule):
         return self._own_share(self.items)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Augment training photos on the device, as seed, batch number and rank decide."""
+        """Augment training photos on the device; seed, batch number and rank decide how."""
         trainer = self.trainer
         if self.batch_augment is None or trainer is None or not trainer.training:
             return batch
@@ -377,7 +377,7 @@ class CatalogDataModule(LightningDataModule):
         return self.trainer.current_epoch if self.trainer else 0
 
     def _trunk_maps(self, preprocessing: Preprocessing) -> TrunkMaps | None:
-        """Return what keeps the maps of the frozen stages, in a fit with a trunk cache."""
+        """Return the maps of the frozen stages, in a fit with a trunk cache."""
         trainer = self.trainer
         if self.trunk_cache is None or self._cut is None or trainer is None:
             return None

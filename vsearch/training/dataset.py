@@ -19,9 +19,9 @@ Index = int | tuple[int, int]
 class PhotoDataset(Dataset[Sample]):
     """Photos of `items` as (square uint8 (3, S, S), label code, row of the item in the catalog).
 
-    They are normalised on the device, by `Embedder.embed_photos`: a quarter of the bytes to copy.
-    Indexed by a position, or by (position, seed) to augment the photo with that seed. A DataLoader
-    gets whole batches and wants `as_it_is` for its `collate_fn`.
+    `Embedder.embed_photos` normalises them on the device, which copies a quarter of the bytes.
+    Index with a position, or with (position, seed) to augment the photo with that seed. A
+    DataLoader gets whole batches and needs `as_it_is` as its `collate_fn`.
     """
 
     def __init__(
@@ -44,8 +44,8 @@ class PhotoDataset(Dataset[Sample]):
     def __getitems__(self, indices: Sequence[Index]) -> Batch:
         """Return a batch: photos uint8 (B, 3, S, S), label codes int (B,), catalog rows int (B,).
 
-        The photos are decoded by a thread per core, except in a DataLoader's worker, beside which
-        others work.
+        A thread per core decodes the photos; in a DataLoader's worker it is one thread, since there
+        are other workers.
         """
         pairs = [index if isinstance(index, tuple) else (index, None) for index in indices]
         positions = [position for position, _ in pairs]
@@ -61,14 +61,14 @@ class PhotoDataset(Dataset[Sample]):
 
 
 def as_it_is(batch: Any) -> Any:
-    """Collate nothing: data sets here make whole batches."""
+    """Return the batch unchanged: data sets here make whole batches."""
     return batch
 
 
 def augmented(square: Tensor, augment: nn.Module | None, seed: int | None) -> Tensor:
-    """Return a square, uint8 (3, S, S), augmented as the seed decides, if there is one.
+    """Return a square, uint8 (3, S, S), augmented with the seed, if there is one.
 
-    Not for threads: augmentation draws from PyTorch's one generator, which is put back.
+    Not thread-safe: augmentation uses PyTorch's global generator, which is restored.
     """
     if augment is None or seed is None:
         return square
@@ -78,12 +78,12 @@ def augmented(square: Tensor, augment: nn.Module | None, seed: int | None) -> Te
 
 
 def augmented_batch(photos: Tensor, augment: nn.Module, seed: Sequence[int]) -> Tensor:
-    """Return photos, uint8 (B, 3, S, S), augmented together on their device, as the seed decides.
+    """Return photos, uint8 (B, 3, S, S), augmented together on their device with the seed.
 
     Args:
-        photos: where they lie decides where it is computed.
-        augment: takes and returns float (B, 3, S, S), 0..1; what leaves that range is cut off.
-        seed: whole numbers; generators are put back.
+        photos: their device computes it.
+        augment: takes and returns float (B, 3, S, S), 0..1; values outside are clipped.
+        seed: whole numbers; generators are restored.
     """
     devices = [photos.device] if photos.is_cuda else []
     drawn = int(np.random.SeedSequence(seed).generate_state(1)[0])

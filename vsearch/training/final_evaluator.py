@@ -40,7 +40,7 @@ from vsearch.training.module import MetricLearner
 
 @dataclass(frozen=True)
 class TestPhotos:
-    """Test queries and gallery as one network embeds them; gallery photos embedded a second."""
+    """Test queries and gallery, embedded by one network; and gallery photos embedded per second."""
 
     queries: Embedded
     gallery: Embedded
@@ -52,10 +52,10 @@ class BuiltIndex:
     """An index of the gallery.
 
     Attributes:
-        index: the index that was asked for, or exact search where nothing met its budgets.
+        index: the wanted index, or exact search if nothing met its budgets.
         fingerprint: of the network whose vectors it holds.
         build_s: seconds that building took.
-        budget_error: what wasn't met, where exact search took the place of the index.
+        budget_error: the missed budgets, if exact search replaced the index.
     """
 
     index: Index
@@ -72,7 +72,7 @@ def load_best_weights(module: MetricLearner, checkpoint: str) -> int:
 
 
 def network_of(module: MetricLearner) -> Network:
-    """Return what a report says of a module's network."""
+    """Return a report's entry about a module's network."""
     backbone = module.backbone
     weights = list(module.parameters())
     return Network(
@@ -92,8 +92,8 @@ def build_index(
 
     An AutoIndex with label budgets asks the `judge`.
 
-    Where an AutoIndex finds nothing within its budgets, exact search is built: a trained model must
-    not be lost.
+    If an AutoIndex finds nothing within its budgets, exact search is built, so that the trained
+    model isn't lost.
     """
     index.bind(fingerprint)
     if isinstance(index, AutoIndex):
@@ -104,7 +104,7 @@ def build_index(
     except BudgetError as error:
         rank_zero_warn(
             f"BuildIndex: {error}\n"
-            "Exact search is served instead: loosen a budget for another index."
+            "Exact search is used instead: loosen a budget to get another index."
         )
         exact = ExactIndex()
         exact.build(vectors)
@@ -117,7 +117,7 @@ class FinalEvaluator:
 
     Args:
         data: the catalog, split.
-        device: where the networks compute; they are back on the CPU afterwards.
+        device: where the networks compute; afterwards they are on the CPU again.
     """
 
     def __init__(self, data: CatalogDataModule, device: torch.device) -> None:
@@ -125,7 +125,7 @@ class FinalEvaluator:
         self.device = device
 
     def adapt(self, embedder: Embedder, adaptation: Adaptation) -> None:
-        """Fit an adaptation to the train part's embeddings, and put it behind the network."""
+        """Fit an adaptation to the train part's embeddings, and append it to the network."""
         photos = self._embed(embedder, self.data.part("train"), "train photos (to adapt)")
         layer = adaptation.fit(photos.embeddings, photos.labels)
         embedder.head = AdaptedHead.of(layer, embedder.head)
@@ -133,9 +133,9 @@ class FinalEvaluator:
     def embed_test_photos(
         self, embedder: Embedder, title: str, one_view: bool = False
     ) -> TestPhotos:
-        """Embed the test queries and the gallery; the progress bar says `title`.
+        """Embed the test queries and the gallery; the progress bar shows `title`.
 
-        `one_view`: leave out the views beside the photos as they are.
+        `one_view`: embed the photos without further views.
         """
         queries = self._embed(embedder, self.data.queries("test"), f"queries ({title})", one_view)
         start = time.perf_counter()
@@ -155,7 +155,7 @@ class FinalEvaluator:
         return LabelJudge(queries, photos.gallery, known)
 
     def score_untrained(self, backbone: Backbone, weights: dict[str, Tensor]) -> NetworkScores:
-        """Score a backbone before training, by exact search; it is left with these weights."""
+        """Score a backbone before training, with exact search; it keeps these weights."""
         backbone.load_state_dict(weights)
         photos = self.embed_test_photos(Embedder(backbone), "before training")
         index = scoring.exact_index(photos.gallery)
@@ -172,7 +172,7 @@ class FinalEvaluator:
         error_rate: float,
         judge: LabelJudge | None,
     ) -> FinalEvaluation:
-        """Measure the trained network, which made `photos`, and the index of its gallery.
+        """Measure the trained network that embedded `photos`, and the index of its gallery.
 
         Val photos calibrate, if they can judge.
         """
@@ -202,7 +202,7 @@ class FinalEvaluator:
     def _score_views(
         self, embedder: Embedder, photos: TestPhotos, all_views: Scores
     ) -> ViewsScores | None:
-        """Score photos as they are, among each other and in the gallery of all views."""
+        """Score photos without views, among each other and in the gallery of all views."""
         views = embedder.preprocessing.views
         if not views:
             return None
@@ -234,7 +234,7 @@ class FinalEvaluator:
 
     @property
     def _embeds_maps(self) -> bool:
-        """Whether a trunk cache saves work; it keeps maps of photos as they are, not of views."""
+        """Whether a trunk cache saves work; it keeps maps of photos, not of their views."""
         return self.data.gives_maps and not self.data.eval_views
 
     def _score_axes(self, hits: np.ndarray, photos: TestPhotos) -> AxesScores:
@@ -247,9 +247,10 @@ class FinalEvaluator:
     ) -> MeasuredCalibration:
         """Calibrate on some queries, and measure the calibration on others.
 
-        Val photos calibrate where they search the same gallery: that uses up no test photo. They
-        chose the epoch, so they score a little better than new photos; the measured rates show
-        how much. Elsewhere half of the test photos calibrate; those that share a key stay together.
+        If val photos search the same gallery, they calibrate, so all test photos can measure. The
+        epoch was chosen on val photos, so they score a little better than new ones; the measured
+        rates show how much. Otherwise half of the test photos calibrate; photos that share a key
+        stay together.
         """
         if judge is not None:
             held_out = judge.asked
@@ -306,7 +307,7 @@ def _scores_and_right(
     index: Index, queries: Embedded, gallery: Embedded
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the scores of the queries' best hits, and whether these are right."""
-    if not len(queries):  # the other half of a single one
+    if not len(queries):  # half of a single query
         return np.zeros((0, 1)), np.zeros((0, 1), dtype=bool)
     scores, hits = scoring.scored_hits(index, queries, gallery)
     return scores, scoring.relevant(hits, queries.labels, gallery.labels)

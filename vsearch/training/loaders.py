@@ -10,7 +10,7 @@ MOST = 16  # processes
 
 
 def workers(devices: int = 1) -> int:
-    """Return how many processes should decode photos for one of a machine's devices."""
+    """Return how many processes should decode photos for each of a machine's devices."""
     if not torch.cuda.is_available():
         return 2
     spare = (os.cpu_count() or 1) - 2
@@ -18,12 +18,12 @@ def workers(devices: int = 1) -> int:
 
 
 def loader(dataset: Dataset, workers: int = 0, **batches: Any) -> DataLoader:
-    """Return a DataLoader, with its settings, of a data set that makes whole batches itself."""
+    """Return a DataLoader with these settings for a data set that makes whole batches itself."""
     return DataLoader(
         dataset,
         collate_fn=as_it_is,
         num_workers=workers,
-        persistent_workers=workers > 0,  # to start them takes as long as many a batch
-        pin_memory=torch.cuda.is_available(),  # copied to the GPU while it computes
+        persistent_workers=workers > 0,  # starting them takes as long as some batches
+        pin_memory=torch.cuda.is_available(),  # lets batches be copied while the GPU computes
         **batches,
     )

@@ -5,11 +5,11 @@ from vsearch.models.embedder import Embedder
 
 
 def expected_bytes(embedder: Embedder, loss: nn.Module, batch_size: int) -> int:
-    """Estimate the bytes that training holds at its peak for batches of so many photos.
+    """Estimate the peak memory of training, in bytes, for batches of so many photos.
 
-    They are weights, gradients, Adam's two tensors for each trained parameter, and what backward
-    needs. That is measured: the tensors that autograd saves in a forward pass of two photos, scaled
-    to the batch. What the loss computes is left out.
+    It is the sum of weights, gradients, Adam's two tensors for each trained parameter, and the
+    tensors that backward needs. The last are measured in a forward pass of two photos and scaled to
+    the batch. The loss isn't included.
     """
     parameters = [*embedder.parameters(), *loss.parameters()]
     weights = sum(tensor.nbytes for tensor in (*parameters, *embedder.buffers(), *loss.buffers()))

@@ -33,7 +33,7 @@ VAL_METRICS = ("precision_at_1", "cmc_at_10", "map_at_r", "r_precision")
 
 @dataclass(frozen=True)
 class Validated:
-    """What the last validation saw.
+    """Photos and scores of the last validation.
 
     Attributes:
         queries: the val photos that search, at `query_rows` of the catalog, int (q,).
@@ -49,41 +49,40 @@ class Validated:
 
 
 class DivergedError(Failed, RuntimeError):
-    """Embeddings are not finite any more."""
+    """Embeddings are no longer finite."""
 
 
 class MetricLearner(LightningModule):
-    """Learn embeddings in which photos of one label lie together.
+    """Learns embeddings in which photos of one label are close together.
 
     Args:
-        backbone: photos to features.
+        backbone: turns photos into features.
         loss: takes (embeddings, labels, mined indices), as pytorch-metric-learning's losses do. Its
-            own weights, if it has any, are trained and checkpointed.
+            own weights, if any, are trained and saved in checkpoints.
         miner: picks pairs or triplets from (embeddings, labels); null leaves that to the loss.
         head: layers between features and embedding; null for none.
         optimizer: called with groups of trainable parameters.
         warmup_steps: batches over which the learning rate rises linearly to the optimizer's own; 0
             for none.
         lr_scheduler: called with the optimizer; stepped every epoch.
-        lr_factors: learning rates of parts as multiples of the optimizer's own: `loss` (its own
+        lr_factors: learning rates of parts as multiples of the optimizer's: `loss` (its own
             weights, and those of the axes' losses), `head`, or a part of the backbone by the name
             that `freeze` takes (`layer3`).
-        axis_losses: columns of metadata by which photos are drawn together as well, each with a
-            loss and a weight. What is logged as `loss`, and what validation computes, is the
-            label's loss alone.
+        axis_losses: metadata columns to train on as well, each with a loss and a weight. The logged
+            `loss` and the validation loss are those of the label alone.
         axis_codes: the values of these columns, see `CatalogDataModule.axis_codes`; filled in from
             the catalog.
 
     Attributes:
-        training_miner: mines training batches in place of `miner` where it is set; validation
-            always uses `miner`, so that `val/loss` stays comparable.
-        embeddings, mined: of the last training batch, float32 (B, dim) and what the miner picked,
-            for callbacks. Of several ranks, B counts the photos of all, rank by rank.
-        validated: the last validation, likewise, on rank zero; None before it, or where too few
+        training_miner: if set, mines training batches instead of `miner`; validation always uses
+            `miner`, so that `val/loss` stays comparable.
+        embeddings, mined: embeddings of the last training batch, float32 (B, dim), and its mined
+            indices, for callbacks. With several ranks, B counts the photos of all, rank by rank.
+        validated: the last validation, for callbacks, on rank zero; None before it, or if too few
             photos could be scored.
-        tested: how well the queries of the last test found photos of their label, likewise.
+        tested: how well the queries of the last test found photos of their label; on rank zero.
         protocol: which photos search which in validation; the datamodule sets it in its `setup`.
-        takes_maps: whether batches hold maps of a trunk cache in place of photos; set likewise.
+        takes_maps: whether batches hold maps of a trunk cache, not photos; the datamodule sets it.
     """
 
     embeddings: Tensor
@@ -118,7 +117,7 @@ class MetricLearner(LightningModule):
         self.warmup_steps = warmup_steps
         self.lr_scheduler = lr_scheduler
         self.lr_factors = lr_factors or {}
-        # A wrong name is an error now, not after the catalog is read.
+        # A wrong name must fail now, not after the catalog is read.
         parameter_groups(self.embedder, self.losses, self.lr_factors)
         self._embedded: list[tuple[np.ndarray, ...]] = []
 
@@ -154,19 +153,19 @@ class MetricLearner(LightningModule):
         return [optimizer], schedules  # type: ignore[return-value]
 
     def on_fit_start(self) -> None:
-        """Let what is trained compute in the quickest way, before the optimizer is made."""
+        """Make trained layers compute in the quickest way, before the optimizer is made."""
         self.embedder.use_products()
 
     def on_train_start(self) -> None:
-        """Set the modes: a fit resumed within an epoch doesn't start that epoch again."""
+        """Set the modes: a fit resumed inside an epoch doesn't start that epoch again."""
         self.train()
 
     def on_train_epoch_start(self) -> None:
-        """Put what is trained in training mode: Lightning leaves modes as it finds them."""
+        """Put trained parts in training mode: Lightning doesn't change modes."""
         self.train()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Mine the batch, that of all ranks together, and return its loss."""
+        """Mine the joint batch of all ranks, and return its loss."""
         inputs, labels, rows = batch
         embeddings = joint(self._embed(inputs))
         labels = joint(labels)
@@ -192,7 +191,7 @@ class MetricLearner(LightningModule):
     def diagnose(
         self, embeddings: Tensor, labels: Tensor, mined: tuple[Tensor, ...] | None
     ) -> dict[str, Tensor]:
-        """Return what is logged of a training batch, without values that it has no pairs for."""
+        """Return the values to log for a training batch, except those without any pairs."""
         values = geometry(embeddings, labels)
         if mined is not None and len(mined) == 3 and isinstance(self.loss, TripletMarginLoss):
             values["active_triplets"] = active_share(embeddings, mined, self.loss)
@@ -206,11 +205,11 @@ class MetricLearner(LightningModule):
         }
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Keep the embeddings of one val batch, of photos as they are."""
+        """Keep the embeddings of one val batch, without views."""
         self._embedded.append(_as_arrays(self._embed(batch[0]), *batch[1:]))
 
     def on_validation_epoch_end(self) -> None:
-        """Log `val/loss` over fixed PK batches and how well val photos find each other."""
+        """Log `val/loss` over fixed PK batches, and how well val photos find each other."""
         self._log_on_all_ranks(self._validate)
 
     def _validate(
@@ -218,8 +217,8 @@ class MetricLearner(LightningModule):
     ) -> dict[str, float]:
         if not np.isfinite(embeddings).all():
             raise DivergedError(
-                f"Training has diverged in epoch {self.current_epoch}: embeddings are no numbers "
-                "any more. Lower `model.optimizer.init_args.lr`, or raise `model.warmup_steps`."
+                f"Training diverged in epoch {self.current_epoch}: embeddings are no longer "
+                "finite. Lower `model.optimizer.init_args.lr`, or raise `model.warmup_steps`."
             )
         protocol = self.protocol
         searches = np.isin(rows, protocol.queries)
@@ -232,7 +231,7 @@ class MetricLearner(LightningModule):
         has_answers = np.isin(labels[searches], labels[is_searched]).any()
         if not (has_pairs and fills_batch and has_answers):
             rank_zero_warn(
-                "These few val photos can't be scored: that takes 2 labels, and K photos of each."
+                "There are too few val photos to score: 2 labels with K photos each are needed."
             )
             return {}
 
@@ -247,7 +246,7 @@ class MetricLearner(LightningModule):
     def _validation_loss(self, embeddings: np.ndarray, labels: np.ndarray) -> float:
         loss = self.loss
         miner = self.miner
-        if isinstance(loss, CrossBatchMemory):  # it would remember val photos, and train on them
+        if isinstance(loss, CrossBatchMemory):  # it would store val photos, and train on them
             miner = loss.miner
             loss = loss.loss
 
@@ -294,13 +293,13 @@ class MetricLearner(LightningModule):
         return rows, self.embedder.embed_views(photos)
 
     def _embed(self, inputs: Tensor) -> Tensor:
-        """Return the embeddings of what the loaders give: photos or maps."""
+        """Return the embeddings of photos or maps, whichever the loaders return."""
         if self.takes_maps:
             return self.embedder.embed_maps(inputs)
         return self(inputs)
 
     def _log_on_all_ranks(self, score: Callable[..., dict[str, float]]) -> None:
-        """Let rank zero score what all ranks have embedded, and log its values on all of them."""
+        """Score the embeddings of all ranks on rank zero, and log its values on all ranks."""
         gathered = gather_at_rank_zero(self.trainer, self._embedded)
         self._embedded.clear()
         for name, value in make_at_rank_zero(self.trainer, lambda: score(*gathered)).items():

@@ -12,18 +12,18 @@ FACTOR = "lr_factor"
 def parameter_groups(
     embedder: Embedder, loss: nn.Module, factors: Mapping[str, float]
 ) -> list[dict[str, Any]]:
-    """Return the trainable parameters as an optimizer's groups: a part in `factors` each, the rest.
+    """Return the trainable parameters as optimizer groups: one per part in `factors`, and the rest.
 
-    Each group carries its factor. Parts may lie in one another (`layer4`, `layer4.2`): the inner
-    one's factor counts.
+    Each group has its factor. Parts may be nested (`layer4`, `layer4.2`): the inner one's factor
+    counts.
 
     Args:
-        factors: `loss`, `head` where the embedder has one, or a part of the backbone by the name
-            that `freeze` takes, to a factor above 0. A part without parameters (most losses) may be
-            named, and changes nothing.
+        factors: maps `loss`, `head` if the embedder has one, or a part of the backbone by the name
+            that `freeze` takes, to a factor above 0. A part without parameters (most losses) is
+            allowed and changes nothing.
     """
     parts = {name: _parameters(embedder, loss, name) for name in factors}
-    # The inner one of nested parts comes first.
+    # Inner parts come first.
     names = sorted(parts, key=lambda name: (len(parts[name]), -name.count(".")))
     groups: list[dict[str, Any]] = []
     taken: set[int] = set()
@@ -35,7 +35,7 @@ def parameter_groups(
             )
         if parts[name] and not any(value.requires_grad for value in parts[name]):
             raise ValueError(
-                f"lr_factors: {name} is frozen, so its factor means nothing: remove it, or don't "
+                f"lr_factors: {name} is frozen, so its factor has no effect: remove it, or don't "
                 "freeze."
             )
         groups.append({"params": _trainable(parts[name], taken), FACTOR: factors[name]})
@@ -64,7 +64,7 @@ def _parameters(embedder: Embedder, loss: nn.Module, name: str) -> list[nn.Param
 
 
 def _trainable(parameters: Iterable[nn.Parameter], taken: set[int]) -> list[nn.Parameter]:
-    """Return the trainable ones that no group has yet, and take them."""
+    """Return the trainable ones that no group has yet, and mark them as taken."""
     found = [value for value in parameters if value.requires_grad and id(value) not in taken]
     taken.update(map(id, found))
     return found

@@ -10,8 +10,8 @@ class ValidationProtocol:
     Attributes:
         queries: rows of the val photos that search, int (q,).
         gallery: rows that they search, int (n,).
-        exclusion_keys: int (n_items,), of each row; a query never counts hits that share its key.
-        classes_per_batch, photos_per_class, seed: of the PK batches that make `val/loss`.
+        exclusion_keys: int (n_items,), one per row; hits that share the query's key don't count.
+        classes_per_batch, photos_per_class, seed: settings of the PK batches for `val/loss`.
     """
 
     queries: np.ndarray

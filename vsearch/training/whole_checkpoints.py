@@ -9,19 +9,19 @@ from vsearch.data.io.object_stores import is_url
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and renames it: a reader finds the old or the new one.
+    """Writes a checkpoint beside its final path and renames it: readers see the old or the new one.
 
-    Lightning's own is written into the system's temporary folder. Where that is another disk it is
-    copied from there, and a kill or a full disk leaves a part of it under the final name.
+    Lightning writes it into the system's temporary folder. If that is another disk, Lightning
+    copies the file, and a kill or a full disk leaves a partial file under the final name.
     """
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Path | str, storage_options: Any = None
     ) -> None:
-        """Write a checkpoint; one in an object store as Lightning does.
+        """Write a checkpoint; if it is in an object store, as Lightning does.
 
         Raises:
-            OSError: it could not be written. The old one stands.
+            OSError: it could not be written. The old one stays.
         """
         if is_url(path):
             super().save_checkpoint(checkpoint, path, storage_options)

@@ -29,7 +29,7 @@ def test_a_whole_checkpoint_is_taken(whole: Path) -> None:
 def test_a_damaged_checkpoint_is_named_with_one_to_take(whole: Path, name: str) -> None:
     damaged = whole.with_name("last.ckpt")
     damaged.write_bytes(DAMAGED[name])
-    with pytest.raises(ConfigError, match=r"last\.ckpt .* is damaged.* Take .*best\.ckpt\.$"):
+    with pytest.raises(ConfigError, match=r"last\.ckpt .* is damaged.* Use .*best\.ckpt\.$"):
         check_checkpoint(damaged)
 
 
@@ -43,7 +43,7 @@ def test_a_changed_bit_is_noticed(whole: Path) -> None:
 
 def test_what_torch_wrote_for_something_else_is_no_checkpoint(tmp_path: Path) -> None:
     torch.save({"a": 1}, tmp_path / "other.ckpt")
-    with pytest.raises(ConfigError, match="no checkpoint"):
+    with pytest.raises(ConfigError, match="not a checkpoint"):
         check_checkpoint(tmp_path / "other.ckpt")
 
 
@@ -51,12 +51,12 @@ def test_what_torch_wrote_for_something_else_is_no_checkpoint(tmp_path: Path) ->
 def test_a_cut_checkpoint_is_refused(whole: Path, share: float) -> None:
     data = whole.read_bytes()
     whole.write_bytes(data[: int(len(data) * share)])
-    with pytest.raises(ConfigError, match=r"Name another checkpoint, or start the fit anew"):
+    with pytest.raises(ConfigError, match=r"Name another checkpoint, or start a new fit"):
         check_checkpoint(whole)
 
 
 def test_a_folder_and_nothing_are_refused(whole: Path) -> None:
-    with pytest.raises(ConfigError, match=r"is a folder.* Take .*best\.ckpt"):
+    with pytest.raises(ConfigError, match=r"is a folder.* Use .*best\.ckpt"):
         check_checkpoint(whole.parent)
     with pytest.raises(ConfigError, match="there is no file"):
         check_checkpoint(whole.with_name("gone.ckpt"))

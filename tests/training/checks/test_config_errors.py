@@ -87,12 +87,12 @@ def test_of_several_types_without_a_class_all_are_named(types, expected):
     [
         ("sed_everything", "no such setting; did you mean seed_everything?"),
         ("modell.loss.init_args.margin", "no such setting; did you mean model.loss?"),
-        ("data.x", "no such setting; there is: data.catalog"),
+        ("data.x", "no such setting; available: data.catalog"),
         (
             "cells.triplet",
-            "of a study, which `vsearch study FILE --config ...` runs: leave its file out here",
+            "belongs to a study: run `vsearch study FILE --config ...`, without its file here",
         ),
-        ("x", f"no such setting; there is: {', '.join(SETTINGS)}"),
+        ("x", f"no such setting; available: {', '.join(SETTINGS)}"),
     ],
 )
 def test_of_an_unknown_setting_the_nearest_or_all_are_told(name, reason):

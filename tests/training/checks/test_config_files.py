@@ -13,8 +13,8 @@ def good(tmp_path) -> str:
 @pytest.mark.parametrize(
     ("text", "line", "reason"),
     [
-        ("model:\n  loss: ]\n", ", line 2", "no valid YAML: "),
-        ("a: \x00", "", "no valid YAML: "),
+        ("model:\n  loss: ]\n", ", line 2", "not valid YAML: "),
+        ("a: \x00", "", "not valid YAML: "),
         ("", "", "expected settings (`key: value`), found nothing"),
         ("- 1\n", "", "expected settings (`key: value`), found [1]"),
     ],

@@ -28,7 +28,7 @@ def refused(key: str, words: str, *arguments) -> None:
 
 
 def test_a_choice_that_isnt_one_is_refused_where_the_library_takes_all():
-    words = "'semi-hard' is none of all, hard, semihard, easy"
+    words = "'semi-hard' must be one of all, hard, semihard, easy"
     wrong = miners.TripletMarginMiner(0.3, "semi-hard")
     refused("model.miner.init_args.type_of_triplets", words, losses.TripletMarginLoss(0.3), wrong)
     memory = losses.CrossBatchMemory(losses.ContrastiveLoss(), 6, miner=wrong)

@@ -27,14 +27,14 @@ class Wrapping(nn.Module):
         (losses.TripletMarginLoss(9, smooth_loss=True), None),
         (
             losses.TripletMarginLoss(0.0),
-            ("margin", "0.0, which photos that all lie at one point meet"),
+            ("margin", "0.0 allows all photos to have the same embedding"),
         ),
         (losses.TripletMarginLoss(-0.3, distance=CosineSimilarity()), ("margin", "set it above 0")),
         (losses.TripletMarginLoss(0.0, smooth_loss=True), None),
         (losses.SubCenterArcFaceLoss(num_classes=4, embedding_size=3), None),
         (losses.ArcFaceLoss(4, 3, margin=0), None),
         (losses.ArcFaceLoss(4, 3, margin=1), None),
-        (losses.ArcFaceLoss(4, 3, margin=0.3), ("margin", "0.3 degrees, which is next to nothing")),
+        (losses.ArcFaceLoss(4, 3, margin=0.3), ("margin", "0.3 degrees is almost nothing")),
         (
             losses.SubCenterArcFaceLoss(num_classes=4, embedding_size=3, margin=0.5),
             ("margin", "0.5 degrees"),

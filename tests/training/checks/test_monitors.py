@@ -42,12 +42,12 @@ def test_a_mode_that_takes_the_worst_is_refused(kind):
     key = rf"trainer\.callbacks\[{kind.__name__}\]\.init_args\.mode"
     for name in ("val/map_at_r", "val/precision_at_1_macro"):
         with pytest.raises(
-            ConfigError, match=rf"^{key}: 'min' takes the worst {name}, .*higher.*: set it to max$"
+            ConfigError, match=rf"^{key}: 'min' keeps the worst {name}, .*higher.*: set it to max$"
         ):
             check(kind(monitor=name))
     for name in ("val/loss", "train/loss_epoch"):
         with pytest.raises(
-            ConfigError, match=rf"^{key}: 'max' takes the worst {name}, .*lower.*: set it to min$"
+            ConfigError, match=rf"^{key}: 'max' keeps the worst {name}, .*lower.*: set it to min$"
         ):
             check(kind(monitor=name, mode="max"))
     check(kind(monitor="train/embedding_spread"), kind(monitor="train/active_triplets", mode="max"))
@@ -58,7 +58,7 @@ def test_a_mode_that_takes_the_worst_is_refused(kind):
 
 def test_a_schedules_metric_is_checked_too():
     with pytest.raises(
-        ConfigError, match=r"^model\.lr_scheduler\.init_args\.monitor: .*there is: val/loss"
+        ConfigError, match=r"^model\.lr_scheduler\.init_args\.monitor: .*available: val/loss"
     ):
         check(lr_scheduler=partial(ReduceLROnPlateau, monitor="accuracy"))
     with pytest.raises(

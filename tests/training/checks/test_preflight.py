@@ -135,7 +135,7 @@ def test_several_devices_share_batches_by_themselves(colours):
     refused(
         colours,
         "trainer.use_distributed_sampler",
-        "true, but batches are shared",
+        "true, but the devices already share",
         devices=2,
         wrap=True,
     )

@@ -123,6 +123,6 @@ def test_without_the_size_dims_are_checked_at_the_first_batch():
 )
 def test_a_loss_whose_own_weights_fit_one_length_is_refused_with_what_to_do(loss):
     with pytest.raises(
-        ValueError, match=f"{type(loss).__name__} has weights of its own .*Take a loss over pairs"
+        ValueError, match=f"{type(loss).__name__} has its own weights .*Use a loss over pairs"
     ):
         MatryoshkaLoss(loss, [4, 8])

@@ -1,1 +1,1 @@
-"""What would fail hours later is refused before training, with the key that is wrong."""
+"""Checks of settings before training that would otherwise fail hours later; errors name the key."""

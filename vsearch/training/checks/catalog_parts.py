@@ -16,14 +16,14 @@ def check_labels(items: pd.DataFrame) -> None:
     labels = items["label"].unique()
     if len(labels) == 1:
         raise SplitError(
-            f"All {len(items)} items have one label, {labels[0]!r}: nothing is to be told apart. "
-            "Where folders are the labels, name the folder that holds these folders; in a table, "
-            "name another column as the label."
+            f"All {len(items)} items have one label, {labels[0]!r}: there is nothing to learn. If "
+            "folders are the labels, name the folder that holds these folders; for a table, name "
+            "another column as the label."
         )
 
 
 def check_pairs(name: str, items: pd.DataFrame, split: Split) -> None:
-    """Refuse a part, `train` or `val`, of `items` in which no label has two photos."""
+    """Refuse a part, `train` or `val`, if no label in its `items` has two photos."""
     part = items[items["split"] == name]
     if part["label_code"].duplicated().any():
         return
@@ -32,15 +32,15 @@ def check_pairs(name: str, items: pd.DataFrame, split: Split) -> None:
         most = items["label_code"].value_counts().iloc[0]
         advice = f"A StratifiedSplit divides each label, and none has more than {most} photos. "
         advice += (
-            "Keep labels whole by `--data.split vsearch.data.splits.LabelDisjointSplit`, or add "
+            "Keep labels whole with `--data.split vsearch.data.splits.LabelDisjointSplit`, or add "
             "photos."
         )
     raise SplitError(f"No label has 2 photos in the {name} part. {advice}")
 
 
 def classes_that_fit(train: pd.DataFrame, classes_per_batch: int, world_size: int) -> int:
-    """Return how many classes a device's batch can have: those asked for, or, with a warning, the
-    device's share of all that the train part has.
+    """Return how many classes a device's batch can have: the setting, or, with a warning, the
+    device's share of the train part's classes.
     """
     classes = train["label_code"].nunique()
     share = classes // world_size
@@ -49,7 +49,7 @@ def classes_that_fit(train: pd.DataFrame, classes_per_batch: int, world_size: in
     devices = f" for {world_size} devices" if world_size > 1 else ""
     if share < 2:
         raise SplitError(
-            f"The train part has {classes} classes{devices}, fewer than two each: add labels, or "
+            f"The train part has {classes} classes{devices}, but each needs two: add labels, or "
             "train on fewer devices."
         )
     rank_zero_warn(
@@ -60,9 +60,9 @@ def classes_that_fit(train: pd.DataFrame, classes_per_batch: int, world_size: in
 
 
 def check_answers(queries: pd.DataFrame, gallery: pd.DataFrame) -> None:
-    """Refuse test queries of which none has its label in the gallery."""
+    """Refuse test queries if the gallery has none of their labels."""
     if not queries["label_code"].isin(gallery["label_code"]).any():
         raise SplitError(
-            "No test query's label is in the gallery that it searches. If no label is in two "
+            "No test query has its label in the gallery that it searches. If no label is in two "
             "parts, set `--data.split.init_args.gallery self`."
         )

@@ -5,11 +5,11 @@ import torch
 
 from vsearch.errors import ConfigError
 
-SHARDED = ("meta.pt", "checkpoint")  # what FSDP and DeepSpeed write into a checkpoint's folder
+SHARDED = ("meta.pt", "checkpoint")  # FSDP and DeepSpeed write these into a checkpoint's folder
 
 
 def check_checkpoint(path: Path) -> None:
-    """Raise a ConfigError if a checkpoint is missing, a plain folder, or no whole file."""
+    """Raise a ConfigError if a checkpoint is missing, a plain folder, or damaged."""
     if not path.exists():
         raise ConfigError("ckpt_path", f"there is no file {path}")
     if path.is_dir():
@@ -22,14 +22,15 @@ def check_checkpoint(path: Path) -> None:
         size = f"{path.stat().st_size:,} bytes"
         found = _whole(list(path.parent.glob("*.ckpt")))
         raise ConfigError(
-            "ckpt_path", f"{path} ({size}) is damaged, cut off, or no checkpoint. {_advice(found)}"
+            "ckpt_path",
+            f"{path} ({size}) is damaged, cut off, or not a checkpoint. {_advice(found)}",
         )
 
 
 def _advice(found: list[Path]) -> str:
     if not found:
-        return "Name another checkpoint, or start the fit anew, without --ckpt_path."
-    return f"Take {' or '.join(map(str, found))}."
+        return "Name another checkpoint, or start a new fit, without --ckpt_path."
+    return f"Use {' or '.join(map(str, found))}."
 
 
 def _whole(paths: list[Path]) -> list[Path]:
@@ -37,12 +38,12 @@ def _whole(paths: list[Path]) -> list[Path]:
 
 
 def _is_whole(path: Path) -> bool:
-    """Tell whether a file is a fit's checkpoint in which no bit has changed: ZIP has check sums."""
+    """Return whether a file is an intact checkpoint of a fit, by its ZIP checksums."""
     try:
         with zipfile.ZipFile(path) as file:
             if file.testzip() is not None:
                 return False
         saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         return {"state_dict", "pytorch-lightning_version"} <= saved.keys()
-    except Exception:  # torch raises many types for what isn't its own
+    except Exception:  # torch raises many types for other files
         return False

@@ -42,7 +42,7 @@ class Component:
 
 
 def refused(error: BaseException | None) -> ConfigError | None:
-    """Return the refusal that an error is or was raised from."""
+    """Return the refusal that an error is, or that caused it."""
     while error is not None:
         if isinstance(error, ConfigError):
             return error
@@ -54,9 +54,9 @@ def refused(error: BaseException | None) -> ConfigError | None:
 
 
 def refusal(key: str, owner: type, error: BaseException) -> ConfigError:
-    """Return what `owner`, at `key`, refused, with the line of a plugin's file.
+    """Return the refusal of `owner`, at `key`, with the line of a plugin's file.
 
-    A setting that the message begins with (`freeze: ...`) or shows in backticks joins the key.
+    If the message begins with a setting (`freeze: ...`) or has one in backticks, it joins the key.
     """
     # uv's environments have no pip.
     text = one_line(error).replace("`pip install", "`uv pip install")
@@ -69,7 +69,7 @@ def refusal(key: str, owner: type, error: BaseException) -> ConfigError:
         inner = "" if key in SECTIONS.values() else ".init_args"
         return ConfigError(f"{key}{inner}.{setting[1]}", first[2] if first else text)
 
-    if not text or isinstance(error, KeyError):  # says little by itself
+    if not text or isinstance(error, KeyError):  # the text alone says little
         text = f"{type(error).__name__} {text}".strip()
         for frame in traceback.extract_tb(error.__traceback__)[-1:]:
             text += f" at `{frame.line}`"
@@ -79,7 +79,7 @@ def refusal(key: str, owner: type, error: BaseException) -> ConfigError:
 
 
 def _plugins_line(error: BaseException) -> str:
-    """Return the innermost file and line that are neither vsearch's nor a library's."""
+    """Return the innermost file and line outside vsearch and libraries."""
     found = ""
     for frame, line in traceback.walk_tb(error.__traceback__):
         package = str(frame.f_globals.get("__name__")).partition(".")[0]
@@ -90,9 +90,9 @@ def _plugins_line(error: BaseException) -> str:
 
 
 def make_naming(config: Namespace, refusals: list[ConfigError]) -> Callable[..., Any]:
-    """Return what makes the objects of `config` and adds a ConfigError to `refusals` on failure.
+    """Return a function that makes objects of `config`; failures add a ConfigError to `refusals`.
 
-    Where a setting may be of several types, jsonargparse keeps only the error's words.
+    If a setting may have several types, jsonargparse keeps only the error's text.
     """
     components = list(_components(config.as_dict(), ""))
 
@@ -111,9 +111,9 @@ def make_naming(config: Namespace, refusals: list[ConfigError]) -> Callable[...,
 
 @contextmanager
 def naming(refusals: Sequence[ConfigError] = ()) -> Iterator[None]:
-    """Raise as a ConfigError what model, data, trainer or a callback's `setup` refuse.
+    """Turn refusals of model, data, trainer or a callback's `setup` into a ConfigError.
 
-    An error that has the words of one of the `refusals` becomes that one.
+    An error that contains the text of one of the `refusals` becomes that one.
     """
     try:
         yield
@@ -142,14 +142,14 @@ def _refusing(owner: object, function: str) -> str | None:
 
 
 def inner_components(component: nn.Module, key: str) -> Iterator[tuple[str, Any]]:
-    """Yield the module at `key` and those within it, such as a wrapped loss, with their keys."""
+    """Yield the module at `key` and those inside it, such as a wrapped loss, with their keys."""
     for name, inner in component.named_modules():
         steps = name.split(".") if name else []
         yield key + "".join(f".init_args.{step}" for step in steps), inner
 
 
 def _key(components: list[Component], class_type: type, arguments: Mapping[str, Any]) -> str:
-    """Return the key of the component of this class; of several, that with these arguments."""
+    """Return the key of the component of this class; if several match, the arguments decide."""
     for component in components:
         same_class = component.class_path.rpartition(".")[2] == class_type.__name__
         if same_class and _plain(component.init_args) <= _plain(arguments):

@@ -12,8 +12,8 @@ from vsearch.training.checks.config_files import unreadable
 
 STUDY_SETTINGS = ("baseline", "seeds", "rank_by", "monitor", "cells")
 
-# What jsonargparse 4.53 says; pyproject.toml keeps to that version. First where something is wrong:
-# each of these encloses another message.
+# Messages of jsonargparse 4.53, which pyproject.toml pins. First those that say where something is
+# wrong: each of them encloses another message.
 KEY = re.compile(r'Parser key "([^"]+)"(?: element \d+)?:(.*)', re.S)
 CLASS = re.compile(r"Problem with given class_path '([^']+)':(.*)", re.S)
 CALLABLE = re.compile(r"Type \S*Callable\[.*? expects a function or a callable class: (.*)", re.S)
@@ -28,7 +28,7 @@ ABOUT_A_CLASS = re.compile(
     "Problem with|Type |Import path|Expected an instant|Multiple|Invalid subclass"
 )
 
-# Then what is wrong.
+# Then those that say what is wrong.
 UNKNOWN = re.compile(
     r"(?:unrecognized arguments: --"
     r"|Option '"
@@ -40,10 +40,10 @@ ARGUMENT = re.compile(r"argument (?:-\w/)?--(\S+): (.*)", re.S)
 NO_ATTRIBUTE = re.compile(r"module '(\S+)' has no attribute '(\w+)'")
 SAID_BETTER = {
     r"Import path (\S+) does not correspond to a subclass of (\w+)": (
-        "{} is no {}; give the full class_path of one"
+        "{} isn't a {}; give the full class_path of one"
     ),
     r"Expected a dot import path string: (.*)": (
-        "{!r} is no full class_path such as package.module.Class"
+        "{!r} isn't a full class_path such as package.module.Class"
     ),
     r"Not a valid subclass of (\w+)\. Got value: (.*?)\nSubclass types": (
         "expected the class_path of a {}, got {}"
@@ -58,9 +58,9 @@ class Place:
 
     Attributes:
         key: dotted; empty at the top.
-        class_path: of the class whose settings these are; empty if the message doesn't tell it,
-            None if they are no class's.
-        settings: what the class's settings lie under.
+        class_path: of the class with these settings; empty if the message doesn't name it, None if
+            there is no class.
+        settings: the key above the class's settings.
     """
 
     key: str = ""
@@ -84,7 +84,7 @@ class Reason:
 def parse_error(message: str, words: Sequence[str], settings: Iterable[str]) -> ConfigError:
     """Return jsonargparse's message in one line that names the key.
 
-    `words` are the command line, `settings` the dotted keys that the command takes.
+    `words` are the command line, `settings` the command's dotted keys.
     """
     if message.startswith(("Problems parsing config", "Unexpected config")):
         file_error = unreadable(words)
@@ -96,7 +96,7 @@ def parse_error(message: str, words: Sequence[str], settings: Iterable[str]) -> 
 
 
 def _innermost(text: str, place: Place) -> Reason:
-    """Follow the message into what it is about."""
+    """Return the innermost reason in a message."""
     text = NO_FILE.sub("", textwrap.dedent(text).strip())
     if found := KEY.match(text):
         return _innermost(found[2], Place(place.under(found[1])))
@@ -114,7 +114,7 @@ def _innermost(text: str, place: Place) -> Reason:
 
 
 def _of_union(types: str, errors: str, value: str, place: Place) -> Reason:
-    """Return why the type that was meant, of several, doesn't take a value."""
+    """Return why the intended type, of several, doesn't accept a value."""
     branches = re.split(r"(?m)^- ", textwrap.dedent(errors))[1:]
     meant = next((branch for branch in branches if ABOUT_A_CLASS.match(branch)), None)
     if meant is None:
@@ -170,7 +170,7 @@ def _unknown_setting(name: str, settings: list[str]) -> ConfigError:
     if section in STUDY_SETTINGS:
         return ConfigError(
             name,
-            "of a study, which `vsearch study FILE --config ...` runs: leave its file out here",
+            "belongs to a study: run `vsearch study FILE --config ...`, without its file here",
         )
     known = [key for key in settings if key.startswith(f"{section}.")] or settings
     suggestion = _suggestion(".".join([section, *below[:1]]), known)
@@ -185,7 +185,7 @@ def _suggestion(name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known, 1, cutoff=0.7)
     if near:
         return f"; did you mean {near[0]}?"
-    return f"; there is: {', '.join(known)}" if 0 < len(known) <= 20 else ""
+    return f"; available: {', '.join(known)}" if 0 < len(known) <= 20 else ""
 
 
 def _parameters(class_path: str) -> list[str]:

@@ -14,7 +14,7 @@ from vsearch.training.checks.component_errors import inner_components, refusal
 log = logging.getLogger(__name__)
 TRIPLETS = ("all", "hard", "semihard", "easy")  # with another word, the miner picks all
 NO_LOSS_OF_EMBEDDINGS = (
-    "takes no embeddings, labels and mined indices: take one of pytorch_metric_learning.losses, or "
+    "can't take embeddings, labels, mined indices: use one of pytorch_metric_learning.losses, or "
     "vsearch.training.losses.classifier.ClassifierLoss for cross-entropy"
 )
 OBJECTS = ("distance", "reducer", "embedding_regularizer")
@@ -22,7 +22,7 @@ OBJECTS = ("distance", "reducer", "embedding_regularizer")
 
 @dataclass(frozen=True)
 class Trial:
-    """One step on a random batch: what the miner picked, and the gradient, float (B, dim)."""
+    """One step on a random batch: the mined indices, and the gradient, float (B, dim)."""
 
     mined: Any
     gradient: Tensor
@@ -31,10 +31,10 @@ class Trial:
 def dry_run(
     loss: nn.Module, miners: Mapping[str, nn.Module | None], embeddings: Tensor, labels: Tensor
 ) -> list[Trial]:
-    """Take a step with a copy of the loss and of each miner, given by its key.
+    """Take one step with copies of the loss and of each miner, given by its key.
 
-    The batch is unit vectors (B, dim) with label codes (B,). What can't be copied isn't tried: a
-    warning, and nothing returned.
+    The batch is unit vectors (B, dim) with label codes (B,). If something can't be copied, it warns
+    and returns nothing.
     """
     for key, component in {"model.loss": loss, **miners}.items():
         _check_untyped(key, component)
@@ -42,7 +42,7 @@ def dry_run(
         loss, miners = copy.deepcopy((loss, dict(miners)))
     except Exception as error:
         log.warning(
-            "Loss and miner aren't tried before training, since they can't be copied: %s", error
+            "Loss and miner can't be tried before training, because they can't be copied: %s", error
         )
         return []
     loss.train()
@@ -58,7 +58,9 @@ def _step(
     except ConfigError as error:
         if miner is None:
             raise
-        _gradient(loss, None, embeddings, labels)  # a loss that fails by itself is refused for that
+        _gradient(
+            loss, None, embeddings, labels
+        )  # a loss that fails without a miner is refused here
         reason = str(error).removeprefix("model.loss: ")
         raise ConfigError(
             key, f"the loss can't take what {type(miner).__name__} picks: {reason}"
@@ -103,7 +105,7 @@ def _gradient(loss: nn.Module, mined: Any, embeddings: Tensor, labels: Tensor) -
 
 
 def _check_untyped(key: str, component: nn.Module | None) -> None:
-    """Refuse text in place of objects, and unknown words: the library has no types."""
+    """Refuse text instead of objects, and unknown words: the library has no type hints."""
     if component is None:
         return
     for place, inner in inner_components(component, key):
@@ -117,7 +119,7 @@ def _check_untyped(key: str, component: nn.Module | None) -> None:
         if isinstance(inner, TripletMarginMiner) and inner.type_of_triplets not in TRIPLETS:
             raise ConfigError(
                 f"{place}.init_args.type_of_triplets",
-                f"{inner.type_of_triplets!r} is none of {', '.join(TRIPLETS)}",
+                f"{inner.type_of_triplets!r} must be one of {', '.join(TRIPLETS)}",
             )
 
 

@@ -13,15 +13,15 @@ MARGINS = ("margin", "pos_margin", "neg_margin")
 
 
 def check_margins(loss: nn.Module) -> None:
-    """Refuse margins, also of inner losses, that unit vectors can't reach or that mean nothing.
+    """Refuse margins, also of inner losses, that unit vectors can't reach or that have no effect.
 
     Embeddings always have unit length. Then Euclidean distances lie in 0..2, their power q in
-    0..2^q, cosine and dot product in -1..1; a triplet's two differ by the width of that range at
-    most. Contrastive margins must lie within the range, and not at the end where no pair counts:
-    positive pairs count while farther than `pos_margin`, negative ones while nearer than
-    `neg_margin`. At the other end every pair counts, at the full width every triplet: that trains.
-    Without a triplet margin, photos that all lie at one point have no loss. ArcFace's margin is in
-    degrees: below 1, it is an angle in radians or another loss's margin.
+    0..2^q, cosine and dot product in -1..1; the two distances of a triplet differ by at most the
+    width of that range. Contrastive margins must lie inside the range, and not at the end where no
+    pair counts: positive pairs count while farther than `pos_margin`, negative ones while nearer
+    than `neg_margin`. At the other end every pair counts, and at the full width every triplet; both
+    can train. Without a triplet margin, identical embeddings have no loss. ArcFace's margin is in
+    degrees: a value below 1 is probably in radians, or another loss's margin.
     """
     for key, inner in inner_components(loss, "model.loss"):
         _check_meaning(inner, f"{key}.init_args.margin")
@@ -34,7 +34,7 @@ def check_margins(loss: nn.Module) -> None:
             raise ConfigError(
                 f"{key}.init_args.distance.init_args.normalize_embeddings",
                 f"{type(inner).__name__} has a margin and asks for un-normalised embeddings, but "
-                "search ranks by cosine, so they always have unit length: remove this setting",
+                "embeddings always have unit length, since search ranks by cosine: remove this",
             )
         limits = _limits(distance)
         for name, reason in _wrong(inner, distance.is_inverted, *limits):
@@ -48,14 +48,14 @@ def check_margins(loss: nn.Module) -> None:
 def _check_meaning(loss: Any, key: str) -> None:
     if isinstance(loss, TripletMarginLoss) and not loss.smooth_loss and loss.margin <= 0:
         raise ConfigError(
-            key, f"{loss.margin}, which photos that all lie at one point meet: set it above 0"
+            key, f"{loss.margin} allows all photos to have the same embedding: set it above 0"
         )
     if isinstance(loss, ArcFaceLoss):
         degrees = math.degrees(loss.margin)
         if 0 < degrees < 1:
             raise ConfigError(
                 key,
-                f"{degrees:g} degrees, which is next to nothing: the paper's is 28.6 (0.5 radians)",
+                f"{degrees:g} degrees is almost nothing: the paper has 28.6 (0.5 radians)",
             )
 
 
@@ -65,7 +65,7 @@ def _wrong(loss: Any, inverted: bool, least: float, greatest: float) -> list[tup
         return [] if reachable else [("margin", "can't be reached")]
     if not isinstance(loss, ContrastiveLoss):
         return []
-    # Of inverted distances higher is nearer; their limits are symmetric.
+    # For inverted distances, higher is nearer; their limits are symmetric.
     sign = -1 if inverted else 1
     near = sign * loss.pos_margin
     far = sign * loss.neg_margin
@@ -79,7 +79,7 @@ def _wrong(loss: Any, inverted: bool, least: float, greatest: float) -> list[tup
 
 
 def _limits(distance: BaseDistance) -> tuple[float, float]:
-    """Return the least and greatest value between unit vectors; infinite if not known here."""
+    """Return the least and greatest value between unit vectors; infinite if unknown."""
     if type(distance) is LpDistance and distance.p == 2:
         return 0.0, 2.0**distance.power
     if isinstance(distance, DotProductSimilarity) and distance.power == 1:

@@ -18,10 +18,10 @@ log = logging.getLogger(__name__)
 
 
 def check_monitors(module: MetricLearner, trainer: Trainer, diagnosed: Iterable[str]) -> None:
-    """Refuse a metric to monitor that nothing logs, and the `mode` that keeps its worst epoch.
+    """Refuse to monitor a metric that nothing logs, or a `mode` that would keep the worst epoch.
 
-    A callback that doesn't come with vsearch or Lightning may log what it likes: with one, an
-    unknown metric is a warning. `diagnosed` are the names that `module.diagnose` gives.
+    Callbacks from outside vsearch and Lightning may log anything: with one, an unknown metric is
+    only a warning. `diagnosed` are the names from `module.diagnose`.
     """
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
     monitoring = _schedules(module)
@@ -34,7 +34,7 @@ def check_monitors(module: MetricLearner, trainer: Trainer, diagnosed: Iterable[
         if trainer.limit_val_batches == 0 and str(watcher.monitor).startswith("val/"):
             raise ConfigError(
                 "trainer.limit_val_batches",
-                f"0, but {key} looks at {watcher.monitor}: set it above 0",
+                f"0, but {key} monitors {watcher.monitor}: set it above 0",
             )
         if watcher.monitor in known:
             _check_mode(key, watcher.monitor, watcher.mode)
@@ -43,7 +43,7 @@ def check_monitors(module: MetricLearner, trainer: Trainer, diagnosed: Iterable[
             if packages <= OURS:
                 raise ConfigError(f"{key}.monitor", f"nothing logs {watcher.monitor!r}; {hint}")
             log.warning(
-                "%s.monitor: vsearch doesn't log %r, does a callback of yours? If not, %s",
+                "%s.monitor: vsearch doesn't log %r; does one of your callbacks? If not, %s",
                 key,
                 watcher.monitor,
                 hint,
@@ -61,20 +61,20 @@ def _check_mode(key: str, name: str, mode: str) -> None:
         better = "higher" if right == "max" else "lower"
         raise ConfigError(
             f"{key}.mode",
-            f"{mode!r} takes the worst {name}, of which {better} is better: set it to {right}",
+            f"{mode!r} keeps the worst {name}, since {better} is better: set it to {right}",
         )
 
 
 def _hint(name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known, 1)
-    return f"did you mean {near[0]}?" if near else f"there is: {', '.join(known)}"
+    return f"did you mean {near[0]}?" if near else f"available: {', '.join(known)}"
 
 
 def _schedules(module: MetricLearner) -> list[tuple[str, Any]]:
-    """Return what makes the learning rate depend on a metric, with its key."""
+    """Return the schedules that make the learning rate depend on a metric, with their keys."""
     made: Any = module.configure_optimizers()
     found = [one["scheduler"] for one in made[1] if isinstance(one["scheduler"], ReduceLROnPlateau)]
     if any(not getattr(schedule, "monitor", None) for schedule in found):
-        reason = "it has no metric to look at: lightning.pytorch.cli.ReduceLROnPlateau has one"
+        reason = "it has no metric to monitor: lightning.pytorch.cli.ReduceLROnPlateau has one"
         raise ConfigError("model.lr_scheduler", reason)
     return [("model.lr_scheduler.init_args", schedule) for schedule in found]

@@ -25,10 +25,10 @@ from vsearch.training.module import MetricLearner
 
 
 def check(module: MetricLearner, data: CatalogDataModule, trainer: Trainer) -> None:
-    """Refuse, by a ConfigError, components that can't work together; the catalog may be unread.
+    """Raise a ConfigError for components that can't work together; the catalog may be unread.
 
     Two random photos go through the network, and a random PK batch of unit vectors through copies
-    of miner and loss. Weights, memories and random generators stay as they are.
+    of miner and loss. Weights, memories and random generators stay unchanged.
     """
     check_stored(module.backbone, module.embedder.head)
     _check_trained(module)
@@ -38,7 +38,7 @@ def check(module: MetricLearner, data: CatalogDataModule, trainer: Trainer) -> N
     _check_views(module, data)
 
     with isolate_rng(include_cuda=False):
-        torch.default_generator.manual_seed(0)  # the CPU's alone, which is put back
+        torch.default_generator.manual_seed(0)  # only the CPU's, which is restored
         _check_embeddings(module)
         embeddings, labels = _random_batch(data, module.embedder.dim)
         trials = dry_run(module.loss, _miners(module, trainer), embeddings, labels)
@@ -53,19 +53,19 @@ def check(module: MetricLearner, data: CatalogDataModule, trainer: Trainer) -> N
 
 
 def check_devices(trainer: Trainer, use_distributed_sampler: bool, sync_batchnorm: bool) -> None:
-    """Refuse settings of the trainer that its devices can't take."""
+    """Refuse trainer settings that don't fit its devices."""
     if not isinstance(trainer.strategy, ParallelStrategy):
         return
     if use_distributed_sampler:
-        reason = "true, but batches are shared among the devices already: set it to false"
+        reason = "true, but the devices already share each batch: set it to false"
         raise ConfigError("trainer.use_distributed_sampler", reason)
     if sync_batchnorm and isinstance(trainer.accelerator, CPUAccelerator):
-        reason = "true, which needs GPUs: set it to false on CPUs"
+        reason = "true, but that needs GPUs: set it to false on CPUs"
         raise ConfigError("trainer.sync_batchnorm", reason)
 
 
 def check_stored(backbone: Backbone, head: Head | None) -> None:
-    """Refuse a backbone or head that lacks its base class's attributes or can't be described."""
+    """Refuse a backbone or head that lacks attributes of its base class or can't be described."""
     for key, network, base in (
         ("model.backbone", backbone, Backbone),
         ("model.head", head, Head),
@@ -90,7 +90,7 @@ def _check_trained(module: MetricLearner) -> None:
 
 
 def _check_memory(loss: nn.Module, data: CatalogDataModule, world_size: int) -> None:
-    """Refuse a CrossBatchMemory that a batch of all devices doesn't fit into."""
+    """Refuse a CrossBatchMemory that is too small for a batch of all devices."""
     n_photos = data.classes_per_batch * data.photos_per_class * world_size
     batch = "P x K" if world_size == 1 else f"{world_size} devices x P x K"
     for key, inner in inner_components(loss, "model.loss"):
@@ -116,7 +116,7 @@ def _check_axes(
     embeddings: Tensor,
     labels: Tensor,
 ) -> None:
-    """Refuse losses of axes for what the label's loss is refused for."""
+    """Check the losses of axes as the label's loss is checked."""
     for axis, loss in module.axis_losses.by_axis().items():
         with _said_of(key_of(axis)):
             check_margins(loss)
@@ -127,7 +127,7 @@ def _check_axes(
 
 @contextmanager
 def _said_of(key: str) -> Iterator[None]:
-    """Have refusals of the label's loss name another loss."""
+    """Make errors about the label's loss name another loss."""
     try:
         yield
     except ConfigError as error:
@@ -138,14 +138,14 @@ def _said_of(key: str) -> Iterator[None]:
 def _check_gradients(
     module: MetricLearner, data: CatalogDataModule, trials: Sequence[Trial]
 ) -> None:
-    """Refuse K = 1 where the loss then learns nothing."""
+    """Refuse K = 1 if the loss then learns nothing."""
     if data.photos_per_class > 1 or not data.sampler.by_label:
         return
     if any(not trial.gradient.any() for trial in trials):
         raise ConfigError(
             "data.photos_per_class",
-            f"K = 1 leaves {type(module.loss).__name__} without a second photo of any label, and "
-            "so with nothing to learn: set it to 2 or more",
+            f"with K = 1, {type(module.loss).__name__} never sees two photos of a label and learns "
+            "nothing: set it to 2 or more",
         )
 
 
@@ -163,12 +163,12 @@ def _check_embeddings(module: MetricLearner) -> None:
         key = "model.backbone" if embedder.head is None else "model.head"
         raise ConfigError(
             key,
-            f"two photos gave values of shape {tuple(embeddings.shape)}, not (2, {embedder.dim})",
+            f"two photos gave shape {tuple(embeddings.shape)}, not (2, {embedder.dim})",
         )
 
 
 def _miners(module: MetricLearner, trainer: Trainer) -> dict[str, nn.Module | None]:
-    """Return the model's miner, and those that callbacks lend it, by their keys."""
+    """Return the miners of the model and of callbacks by their keys."""
     found: dict[str, nn.Module | None] = {"model.miner": module.miner}
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(lent := getattr(callback, "miner", None), nn.Module):

@@ -25,7 +25,7 @@ def run(
     writer: Writer,
     batch_size: int,
 ) -> None:
-    """Embed items with Lightning's Trainer, on a GPU where there is one and PyTorch computes.
+    """Embed items with Lightning's Trainer, on a GPU if there is one and PyTorch computes.
 
     The index of `items` has the catalog's rows; `writer` takes the embeddings.
     """
@@ -46,7 +46,7 @@ def run(
         callbacks=[_Interrupt()],
     )
     with warnings.catch_warnings():
-        # Beside a CPU that computes, threads decode.
+        # If the CPU computes, threads decode.
         warnings.filterwarnings("ignore", ".*does not have many workers")
         warnings.filterwarnings("ignore", ".*LeafSpec")  # Lightning 2.6 with a newer PyTorch
         trainer.predict(
@@ -82,7 +82,7 @@ class _Embedding(LightningModule):
 
 
 class _Interrupt(Callback):
-    """Lets Ctrl-C through, which the Trainer would make an exit without a word."""
+    """Passes Ctrl-C on; the Trainer would exit silently."""
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException

@@ -7,17 +7,17 @@ from torch.autograd.function import once_differentiable
 
 
 def joint(own: Tensor) -> Tensor:
-    """Return the rows of all ranks, (B of all, ...), rank by rank; of a single process its own.
+    """Return the rows of all ranks, (B of all, ...), rank by rank; in a single process its own.
 
-    A loss of them, computed on every rank, trains as one process would with the whole batch: DDP
-    takes the mean of the ranks' gradients, and each rank's is of its own rows alone, so it is
-    multiplied by the number of ranks on its way back. Weights of the loss itself get the same
-    gradient on every rank, whose mean is right as it is. pytorch-metric-learning's
-    DistributedLossWrapper multiplies the loss in place of the gradient, which makes those too
-    large; it needs as many rows on each rank, and puts a rank's own first.
+    A loss of them, computed on every rank, trains like one process with the whole batch: DDP
+    averages the ranks' gradients, but each rank's covers only its own rows, so `backward`
+    multiplies it by the number of ranks. Weights of the loss itself get the same gradient on every
+    rank, so their mean is already right. pytorch-metric-learning's DistributedLossWrapper
+    multiplies the loss instead of the gradient, which makes the latter gradients too large; it
+    also needs equally many rows on each rank, and puts a rank's own rows first.
 
     Args:
-        own: this rank's rows, (B, ...), any number of them; of one type and width on all ranks.
+        own: this rank's rows, (B, ...), any number of them; the same type and width on all ranks.
     """
     trains_alone = not (dist.is_available() and dist.is_initialized())
     if trains_alone or dist.get_world_size() == 1:
@@ -35,7 +35,7 @@ class _Joint(torch.autograd.Function):
         sizes = torch.cat(counts).tolist()
         ctx.own = slice(sum(sizes[:rank]), sum(sizes[: rank + 1]))
         ctx.world = world
-        padded = own.new_zeros(max(sizes), *own.shape[1:])  # all_gather wants one shape
+        padded = own.new_zeros(max(sizes), *own.shape[1:])  # all_gather needs one shape
         padded[: len(own)] = own
         parts = [torch.empty_like(padded) for _ in range(world)]
         dist.all_gather(parts, padded)

@@ -9,14 +9,14 @@ Made = TypeVar("Made")
 
 
 class RankZeroError(Exception):
-    """Rank zero failed, and says why; the others only end."""
+    """Rank zero failed and reports why; the other ranks only stop."""
 
 
 def make_at_rank_zero(trainer: Trainer, make: Callable[[], Made]) -> Made:
-    """Return, on every rank, what rank zero makes. Call it on all ranks.
+    """Return, on every rank, the result of `make` on rank zero. Call it on all ranks.
 
     Raises:
-        RankZeroError: on the other ranks, where `make` raises on rank zero.
+        RankZeroError: on the other ranks, if `make` raises on rank zero.
     """
     if trainer.world_size == 1:
         return make()
@@ -40,7 +40,7 @@ def gather_at_rank_zero(
 ) -> tuple[np.ndarray, ...]:
     """Return the columns of all ranks' batches on rank zero, in `Shares`' order; () on the others.
 
-    All ranks call this, each with as many batches, at least one: tuples of columns of one length.
+    All ranks call this with equally many batches, at least one: tuples of columns of one length.
     """
     if trainer.world_size > 1:
         parts: list[Any] | None = [None] * trainer.world_size if trainer.is_global_zero else None

@@ -1,1 +1,1 @@
-"""Losses that pytorch-metric-learning does not have as a config needs them."""
+"""Losses that pytorch-metric-learning lacks, or that need other arguments in a config."""

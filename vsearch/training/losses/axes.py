@@ -13,19 +13,19 @@ from vsearch.training.checks.component_errors import REFUSALS, refusal
 
 
 def normalised_softmax() -> dict[str, Any]:
-    """Return the loss of an axis that names none, as configs/recommended.yaml has it."""
+    """Return the default loss of an axis, as in configs/recommended.yaml."""
     class_path = "pytorch_metric_learning.losses.NormalizedSoftmaxLoss"
     return {"class_path": class_path, "init_args": {"temperature": 0.1}}
 
 
 @dataclass(frozen=True)
 class AxisLoss:
-    """How photos are drawn together by a column of metadata.
+    """A loss that pulls photos with the same value of a metadata column together.
 
     Attributes:
-        loss: class_path and init_args of a loss as the label may have it. `num_classes` and
-            `embedding_size` are filled in where it takes them.
-        weight: what its values are multiplied by, above 0; the label's loss has 1.
+        loss: class_path and init_args of a loss, as for the label. `num_classes` and
+            `embedding_size` are filled in if it has them.
+        weight: factor of its values, above 0; the label's loss has 1.
     """
 
     loss: dict[str, Any] = field(default_factory=normalised_softmax)
@@ -33,11 +33,11 @@ class AxisLoss:
 
 
 class AxisLosses(nn.Module):
-    """A loss for each of some axes; photos without a value of an axis have no part in its loss.
+    """A loss for each axis; photos without a value are ignored.
 
     Args:
         settings: by axis.
-        codes: of each axis's values, int (n_items,), by row of the catalog; -1 for none.
+        codes: codes of each axis's values, int (n_items,), by row of the catalog; -1 for no value.
         embedding_size: length of the embedding.
     """
 
@@ -50,12 +50,12 @@ class AxisLosses(nn.Module):
         super().__init__()
         self.weights = {axis: _weight(axis, one.weight) for axis, one in settings.items()}
         self.codes = {axis: torch.from_numpy(codes[axis]) for axis in settings}
-        self.losses = nn.ModuleList()  # a ModuleDict takes no column that is called `type`
+        self.losses = nn.ModuleList()  # a ModuleDict can't have a column named `type`
         for axis, one in settings.items():
             self.losses.append(_make(key_of(axis), one.loss, self.n_values(axis), embedding_size))
 
     def n_values(self, axis: str) -> int:
-        """Return how many values of an axis are told apart."""
+        """Return how many values of an axis its loss separates."""
         return int(self.codes[axis].max()) + 1
 
     def by_axis(self) -> dict[str, nn.Module]:
@@ -65,7 +65,7 @@ class AxisLosses(nn.Module):
     def forward(self, embeddings: Tensor, rows: Tensor) -> dict[str, Tensor]:
         """Return each axis's loss, not yet weighted, of unit vectors (B, dim).
 
-        `rows`, int (B,), are those of the catalog. Where no photo has a value, the loss is 0.
+        `rows`, int (B,), are rows of the catalog. If no photo has a value, the loss is 0.
         """
         values = {}
         for axis, loss in self.by_axis().items():
@@ -74,13 +74,13 @@ class AxisLosses(nn.Module):
             known = codes >= 0
             if known.any():
                 values[axis] = loss(embeddings[known], codes[known])
-            else:  # several devices wait for a gradient of every weight
+            else:  # with several devices, every weight needs a gradient
                 values[axis] = sum(0 * one.sum() for one in (embeddings, *loss.parameters()))
         return values
 
 
 def key_of(axis: str) -> str:
-    """Return where a config has the loss of an axis."""
+    """Return the key of an axis's loss in a config."""
     return f"model.axis_losses.{axis}.loss"
 
 

@@ -6,16 +6,16 @@ from torch import Tensor, nn
 class ClassifierLoss(nn.Module):
     """Cross-entropy of a linear classifier, which is dropped after training.
 
-    The classifier sees `scale * embedding`. On a unit vector itself a new linear layer's logits
-    stay within about ±0.6: their softmax is near uniform however good the embedding is, and
-    training is spent on growing the layer's weights (Wang et al. 2017, "NormFace: L2 Hypersphere
-    Embedding for Face Verification", Proposition 2).
+    The classifier sees `scale * embedding`. For a unit vector, a new linear layer's logits stay
+    within about ±0.6: their softmax is nearly uniform even for a good embedding, and training
+    mostly increases the layer's weights (Wang et al. 2017, "NormFace: L2 Hypersphere Embedding for
+    Face Verification", Proposition 2).
 
     Args:
         num_classes: number of labels; filled in from the catalog.
         embedding_size: length of the embedding; filled in from the model.
         scale: length of the vectors that the classifier sees, above 0.
-        label_smoothing: share of the target, 0 to below 1, that is spread over all labels.
+        label_smoothing: share of the target spread over all labels, 0 to below 1.
     """
 
     def __init__(
@@ -38,5 +38,5 @@ class ClassifierLoss(nn.Module):
     def forward(self, embeddings: Tensor, labels: Tensor, mined: Any = None) -> Tensor:
         """Return the mean cross-entropy of unit vectors (B, dim) with label codes (B,)."""
         if mined is not None:
-            raise ValueError("ClassifierLoss can't use what a miner picks: set `miner: null`.")
+            raise ValueError("ClassifierLoss can't use a miner: set `miner: null`.")
         return self.cross_entropy(self.classifier(self.scale * embeddings), labels)

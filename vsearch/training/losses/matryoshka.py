@@ -8,16 +8,16 @@ from torch import Tensor, nn
 class MatryoshkaLoss(nn.Module):
     """One loss over several prefixes of the embedding, so that a short prefix can be searched too.
 
-    Each prefix is brought to unit length. Kusupati et al. 2022, "Matryoshka Representation
-    Learning". The paper adds the prefixes' losses up; their weighted mean, taken here, keeps the
-    scale of a single loss.
+    Each prefix is normalised to unit length. Kusupati et al. 2022, "Matryoshka Representation
+    Learning". The paper adds the prefixes' losses up; the weighted mean, used here, keeps the scale
+    of a single loss.
 
     Args:
-        loss: takes (embeddings, labels, mined indices). What was mined on the whole embedding
-            serves every prefix.
-        dims: lengths of the prefixes; the longest is the whole embedding, since what lies beyond it
-            is never trained.
-        weights: how much each prefix counts, above 0; null for all alike.
+        loss: takes (embeddings, labels, mined indices). Every prefix uses the indices mined on the
+            whole embedding.
+        dims: lengths of the prefixes; the longest must be the whole embedding, since values beyond
+            it are never trained.
+        weights: the weight of each prefix, above 0; null for equal weights.
         embedding_size: length of the embedding; filled in from the model. Without it `dims` are
             checked at the first batch.
     """
@@ -65,7 +65,7 @@ def _check_sizes(loss: nn.Module) -> None:
     for name, value in chain(loss.named_parameters(), loss.named_buffers()):
         if value.ndim > 1:
             raise ValueError(
-                f"loss: {type(loss).__name__} has weights of its own ({name}, "
-                f"{tuple(value.shape)}) that fit one length only. Take a loss over pairs or "
-                "triplets, such as TripletMarginLoss or MultiSimilarityLoss."
+                f"loss: {type(loss).__name__} has its own weights ({name}, {tuple(value.shape)}), "
+                "which fit only one length. Use a loss over pairs or triplets, such as "
+                "TripletMarginLoss or MultiSimilarityLoss."
             )

@@ -1,1 +1,1 @@
-"""Which training photos meet in a batch."""
+"""Which training photos form a batch."""

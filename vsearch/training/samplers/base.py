@@ -5,12 +5,12 @@ import pandas as pd
 
 
 class BatchPlan(ABC):
-    """Which training photos meet in a batch.
+    """Which training photos form a batch.
 
     A subclass implements `epoch`, and `check` if it needs certain columns.
 
     Attributes:
-        by_label: whether a batch is made of P labels; if not, P * K is only its size, and P may be
+        by_label: whether a batch consists of P labels; if not, P * K is only its size, and P may be
             any number.
     """
 
@@ -25,15 +25,15 @@ class BatchPlan(ABC):
     ) -> list[list[int]]:
         """Return the batches of one epoch as lists of positions, 0 to n - 1.
 
-        An epoch is one pass's worth of the training set: `n // (p * k)` batches of up to `p * k`
-        photos. A photo comes at most once a batch: drawn twice, it would be its own positive. Draws
-        come from `rng` alone, so that a resumed run goes on as it would have.
+        An epoch has as many photos as the training set: `n // (p * k)` batches of up to `p * k`
+        photos. A batch has a photo at most once: twice, it would be its own positive. All draws use
+        `rng`, so a resumed run continues exactly.
 
         Args:
             labels: int (n,), the label of each position.
             items: n rows in the order of `labels`, under any index: the catalog's columns.
-            p: classes in a batch, at least 2 and, where the plan is `by_label`, at most as many as
-                there are.
+            p: classes in a batch, at least 2; if the plan is `by_label`, at most the number of
+                classes.
             k: photos of each class, at least 1.
             rng: decides every draw.
         """

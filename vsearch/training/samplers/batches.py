@@ -10,22 +10,22 @@ from vsearch.training.samplers.base import BatchPlan
 class EpochBatches(Sampler[list[tuple[int, int]]]):
     """A plan's batches, epoch by epoch, for a DataLoader.
 
-    A batch is a list of (position, seed): the seed drives that photo's augmentation, so that a run
-    repeats exactly, whatever the number of workers, also when resumed.
+    A batch is a list of (position, seed): the seed determines that photo's augmentation, so a run
+    repeats exactly with any number of workers, also when resumed.
 
     Each of several ranks draws the same batches of world * P classes as one process would, and
-    yields its share: P whole classes, where the plan is by label, else a run of the photos.
+    yields its share: P whole classes if the plan is by label, else a run of the photos.
 
     Args:
-        plan: which photos meet in a batch.
+        plan: which photos form a batch.
         labels: int (n,), the label of each position.
-        p: classes in a rank's batch; lowered to what the photos fill, and of a plan by label to the
-            number of classes.
+        p: classes in a rank's batch; lowered if there are too few photos, and for a plan by label
+            if there are too few classes.
         k: photos of each class.
-        seed: with the epoch, decides every draw.
+        seed: decides every draw, together with the epoch.
         epoch: returns the number of the epoch that begins.
-        items: the catalog's columns, for plans that look at them.
-        rank, world: whose share is yielded, of how many.
+        items: the catalog's columns, for plans that use them.
+        rank, world: this rank, and the number of ranks.
     """
 
     def __init__(

@@ -9,22 +9,22 @@ NO_CATEGORIES = {"id", "path", "label", "label_code", "split", "x_1", "y_1", "x_
 
 
 class CategoryPlan(BatchPlan):
-    """PK batches from few categories: the negatives of a shirt are shirts' neighbours, not watches.
+    """PK batches from a few categories: the negatives of a shirt are other tops, not watches.
 
     After open-metric-learning's CategoryBalanceSampler. Each batch draws C categories, without
-    replacement, in proportion to their numbers of labels, so that a label of a small category
-    doesn't come far more often than others; then labels of these categories in turn, P in all, P/C
-    of each if it has them. Categories that have too few are topped up from the other chosen ones,
-    and then from further ones. Each label gives K photos, or all it has.
+    replacement, in proportion to their numbers of labels, so that labels of small categories don't
+    come far more often than others. Then it draws labels from these categories in turn, P in all,
+    P/C of each if possible. If a category has too few, the other chosen ones give more, and then
+    further ones. Each label gives K photos, or all it has.
 
-    A label whose photos are of several categories belongs to the one that most of them are of (on a
-    tie the first by name). Empty values don't count; labels with no other make up a category. A
-    column in which every label is a category of its own gives PK batches.
+    A label with photos in several categories belongs to the most frequent one (on a tie, the first
+    by name). Empty values don't count; labels with only empty values form one category. If every
+    label has its own category, the batches are PK batches.
 
     Args:
         column: a metadata column of the catalog, coarser than the label: masterCategory for
             articleType.
-        categories_per_batch: C; more than there are means all.
+        categories_per_batch: C; a larger number than there are categories means all.
     """
 
     def __init__(self, column: str, categories_per_batch: int = 2) -> None:

@@ -8,7 +8,7 @@ from vsearch.training.samplers.base import BatchPlan
 class PKPlan(BatchPlan):
     """PK batches: P classes, K photos of each, drawn by pytorch-metric-learning's MPerClassSampler.
 
-    A photo that it draws twice comes once, so a class of fewer than K photos makes a batch smaller.
+    A photo drawn twice is used once, so a class of fewer than K photos makes a batch smaller.
     """
 
     def epoch(
@@ -17,7 +17,7 @@ class PKPlan(BatchPlan):
         """Draw each batch's classes, and its photos of each, at random."""
         size = p * k
         state = np.random.get_state()
-        # MPerClassSampler draws from NumPy's global generator, which is put back.
+        # MPerClassSampler draws from NumPy's global generator, which is restored.
         np.random.seed(rng.integers(2**32))
         try:
             drawn = [int(position) for position in MPerClassSampler(labels, k, size, len(labels))]

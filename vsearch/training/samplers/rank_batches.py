@@ -8,14 +8,14 @@ from torch.utils.data import Sampler
 class Shares(Sampler[list[int]]):
     """One rank's share of n positions, in batches.
 
-    Each position comes once, on one rank, and every rank has as many batches: a DistributedSampler
-    repeats positions to make them even. The ranks' first batches, put together, are the first
-    positions in their order, and so on.
+    Each position comes once, on one rank, and every rank has equally many batches; a
+    DistributedSampler would repeat positions. The first batches of all ranks together are the first
+    positions in order, and so on.
 
     Args:
         n: positions, at least one for each rank.
         size: the largest batch.
-        rank, world: whose share, of how many.
+        rank, world: this rank, and the number of ranks.
     """
 
     def __init__(self, n: int, size: int, rank: int, world: int) -> None:

@@ -1,1 +1,1 @@
-"""What the frozen stages make of each photo, computed once and kept on the disk."""
+"""The output of the frozen stages for each photo, computed once and kept on disk."""

@@ -22,11 +22,11 @@ from vsearch.training.trunk.views import PLAIN, description, trunk_key, view_key
 
 @dataclass(frozen=True)
 class TrunkCache:
-    """How a fit keeps what the frozen stages make of each photo, to compute it once.
+    """How a fit caches the output of the frozen stages for each photo.
 
     Attributes:
-        views: augmented versions of each training photo that are made, and drawn from; at least 1.
-        folder: where they lie, for all runs; it may be deleted when none is going on.
+        views: number of augmented versions of each training photo to make and draw from, 1 or more.
+        folder: where they are kept, for all runs; it may be deleted while no run is active.
     """
 
     views: int = 4
@@ -40,7 +40,7 @@ class TrunkCache:
 class CachedPhotos(Dataset[Batch]):
     """Items as (map of the trunk, label code, catalog row), read a batch at a time.
 
-    Indexed as `PhotoDataset` is; the seed chooses the view.
+    Index it like `PhotoDataset`; the seed chooses the view.
     """
 
     def __init__(self, store: Store, places: np.ndarray, items: pd.DataFrame) -> None:
@@ -61,14 +61,14 @@ class CachedPhotos(Dataset[Batch]):
 
 
 class TrunkMaps:
-    """Makes data sets of maps for one network, as it is now; computes those that the cache lacks.
+    """Makes data sets of maps for one network in its current state; computes missing maps.
 
     Args:
-        preprocessing: the network's own.
-        augment: what is done to training photos.
+        preprocessing: the network's preprocessing.
+        augment: augmentation of training photos.
         seed: decides their views.
-        precision: what the trunk computes in, as the trainer names it.
-        context: what it is run within, for that precision.
+        precision: the trunk's precision, by the trainer's name.
+        context: the context for that precision.
     """
 
     def __init__(
@@ -90,11 +90,11 @@ class TrunkMaps:
         self.store = Store(folder, tuple(self.maker.maps(blank)[0].shape))
 
     def plain(self, items: pd.DataFrame, hashes: pd.Series) -> CachedPhotos:
-        """Return the items' photos as they are; `hashes` are those of their pixels."""
+        """Return the items' photos without augmentation; `hashes` are those of their pixels."""
         return self._dataset(items, hashes, [PLAIN], 0)
 
     def augmented(self, items: pd.DataFrame, hashes: pd.Series) -> CachedPhotos:
-        """Return the items' photos in `views` versions; the gallery's plain one is made too."""
+        """Return `views` versions of the items' photos; also make plain ones for the gallery."""
         if self.augment is None:
             return self.plain(items, hashes)
         return self._dataset(items, hashes, [PLAIN, *range(self.settings.views)], 1)

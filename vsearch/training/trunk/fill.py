@@ -18,11 +18,11 @@ from vsearch.models.normalising import normalise
 from vsearch.training.trunk.store import Shard, Store
 from vsearch.training.trunk.views import make_view
 
-# photos decoded before the network sees them: beside it, threads would wait for one another
+# photos to decode before the network runs: decoding at the same time would be slower
 CHUNK = 512
-# at most so many for one fit, as each is an open file; a run that is stopped loses the work of one
+# at most so many for one fit, as each is an open file; a stopped run loses the work of one
 SHARDS = 64
-SAMPLE = 32  # photos by which the size is estimated
+SAMPLE = 32  # photos from which the size is estimated
 BATCH = 64
 GIB = 2**30
 
@@ -33,7 +33,7 @@ class NoRoomError(VsearchError):
 
 @dataclass(frozen=True)
 class Source:
-    """A photo and its views: `keys[i]` is that of view `views[i]`."""
+    """A photo and its views: `keys[i]` is the key of view `views[i]`."""
 
     path: str
     box: Box | None
@@ -43,12 +43,12 @@ class Source:
 
 @dataclass(frozen=True)
 class Maker:
-    """What makes maps of photos: from a file to the trunk's output.
+    """Makes maps from photos: from a file to the trunk's output.
 
     Attributes:
-        trunk: normalised photos (B, 3, S, S) to maps.
-        augment: what makes a view of a plain square.
-        context: what the trunk is run within: the precision.
+        trunk: turns normalised photos (B, 3, S, S) into maps.
+        augment: makes a view from a plain square.
+        context: the context for the trunk's precision.
     """
 
     trunk: nn.Module
@@ -57,13 +57,13 @@ class Maker:
     context: Callable[[], AbstractContextManager[None]]
 
     def square(self, source: Source) -> Tensor:
-        """Return the photo as it is, uint8 (3, S, S)."""
+        """Return the photo without augmentation, uint8 (3, S, S)."""
         return torch.from_numpy(read_square(source.path, self.preprocessing, source.box))
 
     def maps(self, squares: Tensor) -> Tensor:
         """Return float (n, C, h, w) of squares, uint8 (n, 3, S, S)."""
         device = next(self.trunk.parameters()).device
-        # a new network is in training mode: BatchNorm would take the batch's statistics
+        # a new network is in training mode: BatchNorm would use the batch's statistics
         self.trunk.eval()
         photos = normalise(squares.to(device), self.preprocessing)
         with torch.inference_mode(), self.context():
@@ -71,13 +71,13 @@ class Maker:
 
 
 def fill(store: Store, maker: Maker, sources: Sequence[Source]) -> None:
-    """Add the maps of views that the store lacks; views that look alike share a map.
+    """Add the maps of views that the store lacks; identical views share a map.
 
     Raises:
         NoRoomError: they would not fit on the disk.
-        OSError: the disk fails; the shards that are whole are kept.
+        OSError: the disk fails; finished shards are kept.
     """
-    # Of the ranks of one fit the first computes, and the others find.
+    # One rank of a fit computes the maps, and the others find them.
     with one_at_a_time(str(store.folder.absolute())):
         store.refresh()
         _fill(store, maker, sources)
@@ -117,7 +117,7 @@ def _write(
 
 
 def _distinct(maker: Maker, source: Source, square: Tensor) -> tuple[list[Tensor], list[int]]:
-    """Return the views that differ, and for each key which of them it stands for."""
+    """Return the distinct views, and for each key the number of its view."""
     places: dict[bytes, int] = {}
     views: list[Tensor] = []
     which = []

@@ -15,7 +15,7 @@ KEY = np.dtype("S32")  # 16 bytes in hexadecimal
 
 
 class Shard:
-    """What a function given to `Store.add` writes: maps, and which keys stand for which of them."""
+    """Maps, and the keys of each, as a function given to `Store.add` writes them."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -23,7 +23,7 @@ class Shard:
         self.rows: list[int] = []
 
     def name(self, keys: Sequence[bytes], rows: Sequence[int]) -> None:
-        """Let each key stand for the map of that row of the shard."""
+        """Assign to each key the map in that row of the shard."""
         self.keys += keys
         self.rows += rows
 
@@ -34,14 +34,14 @@ class Shard:
 
 
 class Store:
-    """Maps of one frozen trunk on the disk, each under any number of keys.
+    """Maps of one frozen trunk on disk, each with any number of keys.
 
-    A folder of shards. A shard never changes and comes into being by one rename: what a run has
-    begun and not finished is never read, and several runs may write at once.
+    It is a folder of shards. A shard never changes and appears with one rename, so unfinished work
+    is never read, and several runs may write at once.
 
     Args:
-        folder: the shards' folder; made when the first is written.
-        shape: a map's, (C, h, w) or (C,).
+        folder: the shards' folder; made with the first shard.
+        shape: the shape of a map, (C, h, w) or (C,).
     """
 
     def __init__(self, folder: Path, shape: tuple[int, ...]) -> None:
@@ -56,11 +56,11 @@ class Store:
 
     @property
     def map_bytes(self) -> int:
-        """Bytes of one map on the disk."""
+        """Bytes of one map on disk."""
         return 2 * int(np.prod(self.shape))
 
     def find(self, keys: Sequence[bytes]) -> np.ndarray:
-        """Return int (n, 2): shard and row of each key's map, -1 where there is none."""
+        """Return int (n, 2): shard and row of each key's map, or -1."""
         wanted = np.array(keys, KEY)
         if not len(self._keys):
             return np.full((len(wanted), 2), -1)
@@ -70,7 +70,7 @@ class Store:
     def take(self, places: np.ndarray) -> Tensor:
         """Return maps, bfloat16 (n, C, h, w), channels last, or (n, C), by places, int (n, 2)."""
         found = np.empty((len(places), *self._last), np.int16)
-        # Read, not mapped: mapped files count as memory.
+        # Read instead of mapped: mapped files count as memory.
         for one, (shard, row) in zip(found, places.tolist(), strict=True):
             os.preadv(self._files[shard].fileno(), [one.data], row * self.map_bytes)
         return torch.from_numpy(found).view(torch.bfloat16).movedim(-1, 1)
@@ -95,7 +95,7 @@ class Store:
         self.refresh()
 
     def refresh(self) -> None:
-        """Take in shards that have come since; of maps under the same key the first stays."""
+        """Add new shards; if two maps have the same key, the first stays."""
         keys = [self._keys]
         places = [self._places]
         for folder in sorted(self.folder.glob("*")):
@@ -104,7 +104,7 @@ class Store:
             self._read.add(folder.name)
             rows = np.load(folder / ROWS)
             n = int(rows.max(initial=-1)) + 1
-            # A damaged one is as good as none.
+            # A damaged shard is ignored.
             if n == 0 or (folder / MAPS).stat().st_size != n * self.map_bytes:
                 continue
             keys.append(np.load(folder / KEYS))

@@ -10,16 +10,16 @@ from vsearch.data.photos import Preprocessing
 from vsearch.models.backbones.cut import Cut
 from vsearch.training.dataset import augmented
 
-FORMAT = 2  # of what lies on the disk; another number is another folder
-PLAIN = -1  # in place of a view's number: the photo as it is
+FORMAT = 2  # of the files on disk; each number has its own folder
+PLAIN = -1  # the photo without augmentation, instead of a view's number
 
 
 def trunk_key(cut: Cut, preprocessing: Preprocessing, precision: str) -> str:
-    """Return a name, 64 hexadecimal digits, of all that decides what the trunk makes of a photo.
+    """Return 64 hexadecimal digits that identify everything that affects the trunk's output.
 
-    The precision is what it computes in, as the trainer names it.
+    `precision` is the trunk's precision, by the trainer's name.
     """
-    plain = replace(preprocessing, views=())  # a map is of the photo as it is
+    plain = replace(preprocessing, views=())  # maps are of photos without views
     known = [FORMAT, list(cut.names), str(cut.trunk), plain.to_json(), precision]
     found = hashlib.sha256(json.dumps(known).encode())
     for name, value in cut.trunk.state_dict().items():
@@ -32,10 +32,10 @@ def view_keys(content_hash: str, views: Sequence[int], augmentation: str, seed: 
     """Return a key for each view of a photo.
 
     Args:
-        content_hash: of the photo's pixels.
+        content_hash: hash of the photo's pixels.
         views: their numbers, from 0, or PLAIN.
-        augmentation: what makes a view of the plain square, as `description` says it.
-        seed: decides the views, with the photo and the number.
+        augmentation: `description` of the augmentation.
+        seed: decides the views, together with photo and number.
     """
     drawn = f"{content_hash} {augmentation} {seed}"
     told = (content_hash if view == PLAIN else f"{drawn} {view}" for view in views)
@@ -43,15 +43,15 @@ def view_keys(content_hash: str, views: Sequence[int], augmentation: str, seed: 
 
 
 def make_view(square: Tensor, view: int, key: bytes, augment: nn.Module | None) -> Tensor:
-    """Return the view of a plain square, uint8 (3, S, S), that `key` decides.
+    """Return the view of a plain square, uint8 (3, S, S), that `key` determines.
 
-    Not for threads, as `augmented`.
+    Like `augmented`, it isn't thread-safe.
     """
     return augmented(square, augment, None if view == PLAIN else int(key[:15], 16))
 
 
 def description(augment: nn.Module) -> str:
-    """Return a line that says what each part of an augmentation is and has been set to."""
+    """Return a line with the class and settings of each part of an augmentation."""
     return "; ".join(f"{type(part).__qualname__} {_settings(part)}" for part in augment.modules())
 
 
