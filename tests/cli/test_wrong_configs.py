@@ -248,7 +248,10 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
     "torch's cross-entropy": (
         loss("", "torch.nn.CrossEntropyLoss", ", miner: null"),
         "model.loss",
-        ["torch.nn.CrossEntropyLoss takes no", "vsearch.training.losses.classifier.ClassifierLoss"],
+        [
+            "torch.nn.CrossEntropyLoss can't take",
+            "vsearch.training.losses.classifier.ClassifierLoss",
+        ],
     ),
     "torch's loss of the same name": (
         loss("", "torch.nn.TripletMarginLoss"),
@@ -639,7 +642,7 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
     # files
     "no such config": (["--config", "gone.yaml"], "config", ["gone.yaml"]),
     "no such checkpoint": (["--ckpt_path", "gone.ckpt"], "ckpt_path", ["gone.ckpt"]),
-    "YAML that isn't": ("model:\n  loss: [1,\n", "wrong.yaml, line 3", ["no valid YAML"]),
+    "YAML that isn't": ("model:\n  loss: [1,\n", "wrong.yaml, line 3", ["not valid YAML"]),
     "YAML without settings": ("- 1\n", "wrong.yaml", ["expected settings"]),
     "no such table": (
         catalog("vsearch.data.catalogs.table.TableCatalog", "table: gone.csv"),

@@ -108,7 +108,7 @@ def test_all_wrong_promises_nothing():
     assert found.threshold is None
     assert found.good_match(1.0) is None
     assert found.probability(np.array([0.3])) == pytest.approx([1 / 52])
-    assert "Nothing can be promised" in found.describe()["promise"]
+    assert "There is no threshold" in found.describe()["promise"]
     assert "0 of 50" in found.describe()["promise"]
 
 
@@ -177,5 +177,5 @@ def test_damaged_files_are_refused_by_name(kept):
         read(folder, manifest)
     for data in (b"[]", b"{", b'{"promise": ""}', whole.replace(b"threshold", b"limit")):
         (folder / FILE).write_bytes(data)
-        with pytest.raises(BundleError, match=f"{FILE} is no calibration"):
+        with pytest.raises(BundleError, match=f"{FILE} isn't a calibration"):
             read(folder, measured(folder))

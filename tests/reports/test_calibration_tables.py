@@ -49,7 +49,7 @@ def test_no_threshold_is_said_and_nothing_is_claimed_of_it():
     scores, right = np.full((4, 1), 0.5), np.ones((4, 1), bool)
     made = fit(scores, right, source="val photos")
     text = sentences(reported(made, scores, right))
-    assert "Nothing can be promised" in text
+    assert "There is no threshold" in text
     assert "fall below" not in text
 
 

@@ -112,7 +112,7 @@ def test_the_markdown_says_everything(compared):
     assert "| parameters trained, a loss's own included | 1,234,567 | - |" in text
     assert "| bytes a vector in the index | 8,192 | - |" in text
     assert "| ms a search, index alone (p50) | 0.25 | 0.25 |" in text
-    assert "- [new] was fit before costs were recorded" in text
+    assert "- [new] is older than the recording of costs" in text
     assert "MAP@R: 1 labels won, 2 lost, 0 the same; 2 queries won, 2 lost, 2 the same." in text
     assert "- passed: [new]: precision_at_1 +0.0000, may fall by 0.01" in text
     change = compared[0].metrics["map_at_r"]["micro"].difference
@@ -139,7 +139,7 @@ def test_the_terminal_shows_brackets_as_they_are(compared):
         "passed: [new]: map_at_r +0.0500",
     ):
         assert part in text
-    assert "Note: [new] was fit before costs were recorded" in text
+    assert "Note: [new] is older than the recording of costs" in text
 
 
 def test_each_of_several_runs_has_its_section_its_cost_and_its_picture(tmp_path):

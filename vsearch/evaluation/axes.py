@@ -23,12 +23,12 @@ GRADED = "ndcg_at_10"
 
 @dataclass(frozen=True)
 class Attributes:
-    """What queries and gallery items are known to be.
+    """Label and axis values of queries and gallery items.
 
     Attributes:
-        names: `label`, then the axes: columns of metadata.
+        names: `label`, then the axes: metadata columns.
         queries: int (q, a), codes of values; equal values have equal codes, -1 is missing.
-        gallery: int (n, a), likewise.
+        gallery: int (n, a), the same for gallery items.
     """
 
     names: tuple[str, ...]
@@ -38,7 +38,7 @@ class Attributes:
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis: its scores, how many values the gallery has of it, how many queries have none."""
+    """One axis: its scores, its number of values in the gallery, and of queries without a value."""
 
     scores: Scores
     values: int
@@ -47,7 +47,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class AxesScores:
-    """What every query got on each axis, and under graded relevance (`GRADED` alone)."""
+    """The scores of every query on each axis, and with graded relevance (only `GRADED`)."""
 
     axes: dict[str, Axis]
     graded: Scores
@@ -69,8 +69,8 @@ def score_axes(
     On an axis, an item is relevant if it has the query's value there; for `label_and_<axis>_at_10`,
     the share of such items among the 10, it must have the query's label too. Queries without a
     value, or whose value the gallery lacks, are counted and left out. There is no `map_at_r` or
-    `r_precision`: of an axis of two values half of the gallery is relevant, and all of it would
-    have to be searched. Nor is there `recall_at_10`, which stays near 0 there.
+    `r_precision`: with only two values, half of the gallery is relevant, and these would have to
+    search all of it. There is no `recall_at_10` either, since it would always be near 0.
     """
     axes = {}
     for column, name in enumerate(known.names[1:], start=1):
@@ -92,7 +92,7 @@ def _codes(column: pd.Series) -> np.ndarray:
 
 
 def _axis(hits: np.ndarray, queries: Embedded, gallery: Embedded) -> Axis:
-    """Score hits on the axis whose codes stand in the place of the labels."""
+    """Score hits on the axis whose codes replace the labels."""
     excluded, n_relevant = exclusions(queries, gallery)
     has_value = queries.labels >= 0
     asked = np.flatnonzero(has_value & (n_relevant > 0))
@@ -115,7 +115,7 @@ def _axis(hits: np.ndarray, queries: Embedded, gallery: Embedded) -> Axis:
 def _joint(
     hits: np.ndarray, queries: Embedded, gallery: Embedded, both: Attributes
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the share of 10 hits that match each query in both attributes, and that by chance."""
+    """Return the share of 10 hits that match each query in both attributes, and by chance."""
     matches = _matches(both.queries[:, None], both.gallery[hits])
     found = ((matches == 2) & (hits >= 0)).sum(axis=1)
 
@@ -128,9 +128,9 @@ def _joint(
 def _graded(hits: np.ndarray, queries: Embedded, gallery: Embedded, known: Attributes) -> Scores:
     """Score hits by nDCG@10; an item's relevance is the share of attributes that equal the query's.
 
-    Linear gain over that of the best ranking of the whole gallery (Järvelin & Kekäläinen 2002).
-    Gains are counts of attributes: their share would cancel out. By chance, every rank has the mean
-    relevance of the gallery.
+    Linear gain, divided by that of the best ranking of the whole gallery (Järvelin & Kekäläinen
+    2002). Gains are counts of attributes, since the number of attributes cancels out. By chance,
+    every rank has the mean relevance of the gallery.
     """
     counts = _match_counts(known.queries, known.gallery) - _excluded_counts(queries, gallery, known)
     asked = np.flatnonzero(counts[:, 1:].any(axis=1))
@@ -163,12 +163,12 @@ def _matches(wanted: np.ndarray, found: np.ndarray) -> np.ndarray:
 def _match_counts(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
     """Count the gallery items that match each query in exactly 0..a attributes: int (q, a + 1).
 
-    For each subset of the attributes, items are grouped by their values and counted; from there,
-    inclusion-exclusion leads to exact numbers. Time grows with 2^a (n + q).
+    For each subset of the attributes, items are grouped by their values and counted; then
+    inclusion-exclusion gives exact numbers. Time grows with 2^a (n + q).
     """
     n = len(gallery)
     n_attributes = queries.shape[1]
-    missing_differs = np.where(queries < 0, -2, queries)  # from what is missing in the gallery
+    missing_differs = np.where(queries < 0, -2, queries)  # missing values never match
     values = np.concatenate([gallery, missing_differs]) + 2
     # Column n: items that share n attributes' values, summed over the subsets of that size.
     totals = np.zeros((len(queries), n_attributes + 1), dtype=int)
@@ -188,7 +188,7 @@ def _match_counts(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
 
 
 def _excluded_counts(queries: Embedded, gallery: Embedded, known: Attributes) -> np.ndarray:
-    """Count likewise over the items that share the query's key alone."""
+    """Count in the same way, but only over the items that share the query's key."""
     order = np.argsort(gallery.keys, kind="stable")
     keys = gallery.keys[order]
     first = np.searchsorted(keys, queries.keys, "left")

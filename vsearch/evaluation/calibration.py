@@ -16,20 +16,20 @@ ERROR_RATE = 0.1
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a bundle's scores are worth, learnt from held-out queries, whose right label is known.
+    """What a bundle's scores mean, learnt from held-out queries with known labels.
 
     **The threshold** is split conformal prediction (Vovk, Gammerman & Shafer 2005, "Algorithmic
     Learning in a Random World", chapter 4.5; Lei et al. 2018, "Distribution-Free Predictive
-    Inference for Regression") among the held-out queries whose best hit is right: of their m best
-    scores the k-th lowest, k = floor(error_rate * (m + 1)). Below 1 / error_rate - 1 right ones (9
-    for 0.1) k is 0, and there is no threshold.
+    Inference for Regression") on the held-out queries whose best hit is right. Of their m best
+    scores it is the k-th lowest, k = floor(error_rate * (m + 1)). With fewer than 1 / error_rate -
+    1 right ones (9 for 0.1) k is 0, and there is no threshold.
 
-    - Guaranteed: of queries whose best hit is right, at most `error_rate` are told "no good match",
-      on average over drawings of the held-out queries; for one drawing the rate varies as
-      Beta(k, m + 1 - k) does (Vovk 2012, "Conditional Validity of Inductive Conformal Predictors").
+    - Guaranteed: of queries whose best hit is right, at most `error_rate` get "no good match", on
+      average over draws of the held-out queries; for a single draw the rate has the distribution
+      Beta(k, m + 1 - k) (Vovk 2012, "Conditional Validity of Inductive Conformal Predictors").
     - Assumed: the query is another photo of the same catalog, and searches the same index without
-      filters. Photos of another kind (a customer's phone) are promised nothing.
-    - Not guaranteed: that what reaches the threshold is right. The report measures that.
+      filters. There is no guarantee for other kinds of photos (a customer's phone).
+    - Not guaranteed: that hits above the threshold are right. The report measures that.
 
     **The probability** that a hit's label is right rises with its score: isotonic regression
     (Zadrozny & Elkan 2002, "Transforming Classifier Scores into Accurate Multiclass Probability
@@ -38,14 +38,14 @@ class Calibration:
     Support Vector Machines"), so that nothing is certain. It is a fit, not a guarantee.
 
     Attributes:
-        threshold: lowest best score, a cosine, that is a good match; None: nothing can be promised.
+        threshold: lowest cosine of a best hit that counts as a good match; None: no guarantee.
         error_rate: see above, 0..1, both excluded.
-        scores: rising cosines, float64 (n,), between which the probability is interpolated; beyond
-            them it is constant.
-        probabilities: those at `scores`, never falling, 0..1.
-        queries: how many held-out queries there were.
-        right: how many of them have a right best hit: m.
-        source: which queries these were.
+        scores: ascending cosines, float64 (n,), between which the probability is interpolated;
+            outside it is constant.
+        probabilities: those at `scores`, never decreasing, 0..1.
+        queries: number of held-out queries.
+        right: m, the number of them with a right best hit.
+        source: which queries they are.
     """
 
     threshold: float | None
@@ -57,20 +57,20 @@ class Calibration:
     source: str = ""
 
     def probability(self, scores: ArrayLike) -> np.ndarray:
-        """Return how probably hits of these scores (cosines) have the right label, 0..1."""
+        """Return the probability, 0..1, that hits with these scores (cosines) are right."""
         return np.interp(np.asarray(scores, dtype=np.float64), self.scores, self.probabilities)
 
     def good_match(self, best: float | None) -> bool | None:
-        """Say whether a query's best score is a good match; None: there is no threshold.
+        """Return whether a query's best score is a good match; None: there is no threshold.
 
-        `best` is a cosine, None where nothing was found.
+        `best` is a cosine, or None if nothing was found.
         """
         if self.threshold is None:
             return None
         return best is not None and best >= self.threshold
 
     def describe(self) -> dict[str, Any]:
-        """Return threshold, error rate, counts, and the promise in a sentence, as JSON values."""
+        """Return threshold, error rate, counts, and the guarantee in words, as JSON values."""
         names = ("threshold", "error_rate", "queries", "right", "source")
         return {**{name: getattr(self, name) for name in names}, "promise": self._promise()}
 
@@ -78,26 +78,25 @@ class Calibration:
         rate = f"{100 * self.error_rate:g} %"
         if self.threshold is None:
             return (
-                f"Nothing can be promised about a threshold: the best hits of {self.right} of "
+                f"There is no threshold: the best hits of {self.right} of "
                 f"{self.queries} held-out queries were right, and {rate} needs at least "
                 f"{math.ceil(1 / self.error_rate - 1 - 1e-9)}."
             )
         return (
-            f"Of queries like the held-out ones whose best hit is right, at most {rate} score "
-            f"below {self.threshold:.4f} and are told that there is no good match."
+            f"Of queries like the held-out ones with a right best hit, at most {rate} score "
+            f"below {self.threshold:.4f}, which counts as no good match."
         )
 
 
 def fit(
     scores: np.ndarray, right: np.ndarray, error_rate: float = ERROR_RATE, source: str = ""
 ) -> Calibration:
-    """Calibrate on what held-out queries found.
+    """Calibrate on the hits of held-out queries.
 
     Args:
-        scores: cosines, float (q, depth), of each query's hits, best first; NaN where there is no
-            hit.
+        scores: cosines, float (q, depth), of each query's hits, best first; NaN for no hit.
         right: bool (q, depth), whether the hit has the query's label.
-        error_rate: see `Calibration`; a ValueError refuses what doesn't lie between 0 and 1.
+        error_rate: see `Calibration`; a ValueError if it isn't between 0 and 1.
         source: which queries these are.
     """
     check_rate(error_rate)
@@ -135,7 +134,7 @@ def _threshold(best: np.ndarray, error_rate: float) -> float | None:
 
 def _isotonic(scores: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the pooled blocks' ends and their probabilities; 1/2 everywhere without a hit."""
-    # Searching need not wait half a second for this import.
+    # Imported here, since it takes half a second and searching doesn't need it.
     from scipy.optimize import isotonic_regression
 
     if not len(scores):
@@ -150,16 +149,16 @@ def _isotonic(scores: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def file_bytes(calibration: Calibration) -> bytes:
-    """Return what a bundle keeps, as a JSON file."""
+    """Return the bundle's JSON file of the calibration."""
     kept = {**asdict(calibration), "promise": calibration.describe()["promise"]}
     return json.dumps(kept, indent=1).encode()
 
 
 def read(folder: Path, manifest: dict[str, Any]) -> Calibration | None:
-    """Return the calibration that the fit left in a bundle's folder; None where it left none.
+    """Return the calibration in a bundle's folder; None without one.
 
     Raises:
-        BundleError: the file is missing or damaged though the manifest names it.
+        BundleError: the file is missing or damaged although the manifest names it.
     """
     if FILE not in manifest["sha256"]:
         return None
@@ -172,5 +171,5 @@ def read(folder: Path, manifest: dict[str, Any]) -> Calibration | None:
         return Calibration(**kept)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BundleError(
-            f"{folder}: {FILE} is no calibration that this vsearch can read ({error!r})."
+            f"{folder}: {FILE} isn't a calibration that this vsearch can read ({error!r})."
         ) from error

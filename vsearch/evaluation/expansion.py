@@ -14,10 +14,10 @@ SINGLES = 50  # searches that are timed
 
 @dataclass(frozen=True)
 class ExpansionScores:
-    """What `search --expand` finds and costs, beside searching once, through the same index.
+    """Quality and cost of `search --expand` compared with searching once, in the same index.
 
     Attributes:
-        hits: of how many hits a query takes a part on.
+        hits: number of hits that are mixed into a query.
         once, expanded: scores without and with it.
         once_ms, expanded_ms: medians of single searches for ten hits.
     """
@@ -32,7 +32,7 @@ class ExpansionScores:
 def score_expansion(
     index: Index, queries: Embedded, gallery: Embedded, once: Scores, n_hits: int = HITS
 ) -> ExpansionScores | None:
-    """Score expanded queries; None: the index can't give back the vectors that this needs.
+    """Score expanded queries; None: the index can't give back the vectors for this.
 
     `once`: the scores of the same queries, searched once.
     """
@@ -51,7 +51,7 @@ def score_expansion(
 
 
 def expand_queries(index: Index, queries: Embedded, gallery: Embedded, n_hits: int) -> Embedded:
-    """Return the queries, each moved towards its best hits; those that share its key don't count.
+    """Return the queries, each moved towards its best hits, except those that share its key.
 
     Raises:
         ValueError: the index can't give its vectors back.

@@ -13,14 +13,14 @@ from vsearch.evaluation.split_data import SplitData
 
 @dataclass(frozen=True)
 class Network:
-    """What a report says of the trained network.
+    """A report's entry about the trained network.
 
     Attributes:
         class_path: of its backbone.
         dim: of its embeddings.
         origin: where its weights came from.
         wanted: the weights that could not be downloaded.
-        parameters: how many it has; a loss's own count too.
+        parameters: how many it has, including those of the loss.
         trained_parameters: how many of them were trained.
     """
 
@@ -45,8 +45,8 @@ class Hits:
     """The best hits of every query, best first.
 
     Attributes:
-        scores: cosines that the index gives, float32 (q, depth); NaN after the last hit.
-        positions: of the hits in the gallery, int (q, depth); -1 after the last hit.
+        scores: cosines from the index, float32 (q, depth); NaN after the last hit.
+        positions: positions of the hits in the gallery, int (q, depth); -1 after the last hit.
     """
 
     scores: np.ndarray
@@ -55,7 +55,7 @@ class Hits:
 
 @dataclass(frozen=True)
 class MeasuredCalibration:
-    """A calibration, and its quality on queries that it hasn't seen, as plain JSON values."""
+    """A calibration, and its quality on unseen queries, as plain JSON values."""
 
     calibration: Calibration
     quality: dict[str, Any]
@@ -63,15 +63,15 @@ class MeasuredCalibration:
 
 @dataclass(frozen=True)
 class ViewsScores:
-    """What views beside each photo as it is find and cost, by exact search, weights being equal.
+    """Quality and cost of further views of each photo, by exact search, with the same weights.
 
     Attributes:
         views: their classes.
-        one_view: scores of photos as they are.
-        one_view_queries: of queries as they are, which search what all views made.
-        all_views: of all views of both.
-        photos_per_s: gallery photos decoded and embedded a second, with all views.
-        one_view_photos_per_s: the same of photos as they are.
+        one_view: scores of photos without views.
+        one_view_queries: scores of queries without views in a gallery of all views.
+        all_views: scores with all views of both.
+        photos_per_s: gallery photos decoded and embedded per second, with all views.
+        one_view_photos_per_s: the same without views.
     """
 
     views: list[str]
@@ -84,23 +84,23 @@ class ViewsScores:
 
 @dataclass(frozen=True)
 class FinalEvaluation:
-    """How good the model of the best epoch is, and the index of its gallery.
+    """The quality of the best epoch's model, and of the index of its gallery.
 
     Attributes:
         data: the catalog that it was measured on.
-        trained: scores of the test queries through the index that is served.
-        exact: the same by exact search; None where the index is exact itself.
+        trained: scores of the test queries in the served index.
+        exact: the same by exact search; None if the index itself is exact.
         untrained: the backbone's scores before training, by exact search; None if not measured.
-        hits: what each test query found in the index.
+        hits: the hits of each test query in the index.
         gallery: vectors of the gallery, float32 (n, dim).
         fingerprint: of the network.
         index: see `evaluation.index_quality.quality`.
-        calibration: what the scores are worth.
-        naive_split: what a random split would have claimed, where copies make a difference.
-        views: what the views are worth; None without any.
-        expansion: what `search --expand` is worth; None where the index gives no vectors back.
-        photos_per_s: gallery photos decoded and embedded a second; None where they came from a
-            trunk cache, since nothing is decoded then.
+        calibration: what the scores mean.
+        naive_split: what a random split would have claimed, if copies make a difference.
+        views: quality and cost of the views; None without any.
+        expansion: quality and cost of `search --expand`; None if the index can't give back vectors.
+        photos_per_s: gallery photos decoded and embedded per second; None with a trunk cache, since
+            nothing is decoded then.
     """
 
     data: SplitData

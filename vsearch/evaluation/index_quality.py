@@ -19,10 +19,10 @@ from vsearch.indexes.trial import found_share, kth_best, stored_bytes
 KS = (1, 10, 100)
 BATCHES = (1, 32, 256)
 CALLS = {1: 200, 32: 50, 256: 20}  # at most, for each number of queries and of threads
-SECONDS = 0.6  # likewise
-TOO_LONG = 2.0  # seconds of a first call that is then counted, as the only one
+SECONDS = 0.6  # at most, for each of them
+TOO_LONG = 2.0  # if the first call takes this many seconds, it is the only one and counts
 CHUNK = 16_000_000  # cosines held at once: 64 MB
-SMALL = 16 << 20  # bytes of an index that Python's own memory hides
+SMALL = 16 << 20  # bytes; the memory of smaller indexes is lost in Python's own
 OPENED = """
 import importlib, pathlib, sys
 import faiss, numpy
@@ -38,11 +38,11 @@ print(resident() - before)
 def quality(
     index: Index, queries: np.ndarray, gallery: np.ndarray, build_s: float
 ) -> dict[str, Any]:
-    """Measure a built index with held-out unit vectors (q, dim): what it finds, how fast, its size.
+    """Measure a built index with held-out unit vectors (q, dim): recall, latency, size.
 
     Returns:
-        What `run_report.IndexReport` takes, but for `labels`: `exact` says whether the index finds
-        by construction what exact search finds, `bytes` are those on the disk.
+        The arguments of `run_report.IndexReport` except `labels`: `exact` says whether the index by
+        construction finds what exact search finds, `bytes` is its size on disk.
     """
     stored = stored_bytes(index)
     recalls = index_recalls(index, queries, gallery)
@@ -74,7 +74,7 @@ def index_recalls(
 ) -> dict[int, float]:
     """Return for each k the share (0..1) of the exact k best that a search for k finds.
 
-    A hit counts when its exact score reaches the exact k-th best, so that ties don't matter.
+    A hit counts if its exact score reaches the exact k-th best, so ties don't matter.
     """
     asked = queries[np.random.default_rng(0).permutation(len(queries))[:sample]]
     pieces = min(len(asked), 1 + len(asked) * len(gallery) // CHUNK)
@@ -90,10 +90,10 @@ def index_recalls(
 def latency(
     index: Index, queries: np.ndarray, k: int = 10, clock: Callable[[], float] = time.perf_counter
 ) -> dict[str, Any]:
-    """Time searches for the `k` best of unit vectors (q, dim), as `run_report.Latency` takes it.
+    """Time searches for the `k` best of unit vectors (q, dim), for `run_report.Latency`.
 
-    For 1, 32 and 256 at once, with 1, 2 and all threads. The first call of each kind isn't counted,
-    unless there is time for no other.
+    It searches 1, 32 and 256 at once, with 1, 2 and all threads. The first call of each kind isn't
+    counted, unless there is no time for another.
     """
     every = faiss.omp_get_max_threads()
     table = []
@@ -135,7 +135,7 @@ def _timed(
 
 @contextmanager
 def limited(threads: int) -> Iterator[None]:
-    """Limit FAISS's and NumPy's threads; an index that was given its own number keeps that."""
+    """Limit FAISS's and NumPy's threads; an index with its own thread setting keeps that."""
     before = faiss.omp_get_max_threads()
     with threadpoolctl.threadpool_limits(limits=threads, user_api="blas"):
         faiss.omp_set_num_threads(threads)
@@ -146,7 +146,7 @@ def limited(threads: int) -> Iterator[None]:
 
 
 def resident_bytes(index: Index) -> int | None:
-    """Return by how much a new process's resident set grows as it opens the index.
+    """Return how many bytes a new process's resident set grows when it opens the index.
 
     None without /proc, or if the index's class can't be imported there.
     """

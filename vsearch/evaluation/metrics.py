@@ -8,13 +8,13 @@ DEPTH = 10  # the deepest fixed cut-off: of recall_at_10, ndcg_at_10 and others
 MACRO = "_macro"  # at the end of a metric's name: the mean over labels instead of over queries
 LEVEL = (0.025, 0.975)  # ends of the 95 % interval
 BLOCK = 1 << 21  # draws held at once by the bootstrap: about 50 MB
-# Entry n is what n hits of gain 1 at the top give, each discounted by log2(1 + its rank).
+# Entry n is the gain of n hits at the top, each 1 / log2(1 + its rank).
 TOP_GAIN = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, DEPTH + 2)))])
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean and the ends of its 95 % bootstrap interval, all in the metric's own unit."""
+    """A mean and the ends of its 95 % bootstrap interval, all in the metric's unit."""
 
     value: float
     low: float
@@ -24,16 +24,16 @@ class Estimate:
 def per_query(relevant: np.ndarray, n_relevant: np.ndarray) -> dict[str, np.ndarray]:
     """Score every query's ranking: for each metric float64 (n_queries,), 0..1, higher is better.
 
-    Misses follow a ranking that is too short for a metric. R is the query's `n_relevant`:
+    A ranking that is too short for a metric is padded with misses. R is the query's `n_relevant`:
 
     - `precision_at_k`: hits in the top k / k.
-    - `cmc_at_k`: 1 if the top k hold any hit, else 0 (what papers call Recall@k).
+    - `cmc_at_k`: 1 if the top k include a hit, else 0 (papers call it Recall@k).
     - `recall_at_10`: hits in the top 10 / R.
     - `r_precision`: hits in the top R / R.
     - `map_at_r`: (1/R) * sum of precision_at_i over the hits at ranks i <= R (Musgrave et al. 2020,
       "A Metric Learning Reality Check").
-    - `ndcg_at_10`: gain 1 a hit, discount 1 / log2(1 + rank), over that of min(10, R) hits at the
-      top (Järvelin & Kekäläinen 2002, "Cumulated gain-based evaluation of IR techniques").
+    - `ndcg_at_10`: gain 1 per hit, discount 1 / log2(1 + rank), divided by that of min(10, R) hits
+      at the top (Järvelin & Kekäläinen 2002, "Cumulated gain-based evaluation of IR techniques").
 
     Args:
         relevant: bool (n_queries, depth), best hit first: does hit j of query i have its label? The
@@ -46,7 +46,7 @@ def per_query(relevant: np.ndarray, n_relevant: np.ndarray) -> dict[str, np.ndar
     n_hits = np.count_nonzero(relevant, axis=1)
     _refuse(n_hits > n_relevant, "have more hits than n_relevant", "Count both over one gallery.")
 
-    query, place = np.nonzero(relevant)  # every hit; place 0 is the top
+    query, place = np.nonzero(relevant)  # all hits; place 0 is the top
     hits_before = np.cumsum(n_hits) - n_hits
     nth = np.arange(1, len(query) + 1) - hits_before[query]  # its number among its query's hits
     in_top_r = place < n_relevant[query]
@@ -67,10 +67,10 @@ def per_query(relevant: np.ndarray, n_relevant: np.ndarray) -> dict[str, np.ndar
 
 
 def chance(n_relevant: np.ndarray, n_gallery: int | np.ndarray) -> dict[str, np.ndarray]:
-    """Expect every metric of `per_query` under a random ranking: float64 (n_queries,) each.
+    """Return the expectation of every metric of `per_query` for a random ranking.
 
-    Exact: a rank holds a hit with probability p = R / N, two ranks with p * (R - 1) / (N - 1), and
-    the number of hits in the top k is hypergeometric.
+    Each is float64 (n_queries,), and exact: a rank is a hit with probability p = R / N, two ranks
+    with p * (R - 1) / (N - 1), and the number of hits in the top k is hypergeometric.
 
     Args:
         n_relevant: int (n_queries,), R, from 1 to N.
@@ -78,11 +78,11 @@ def chance(n_relevant: np.ndarray, n_gallery: int | np.ndarray) -> dict[str, np.
     """
     n = np.broadcast_to(n_gallery, n_relevant.shape)
     _refuse(n_relevant < 1, "have nothing relevant in the gallery", "Leave them out first.")
-    excess = "have more relevant items than the gallery has items"
+    excess = "have more relevant items than there are gallery items"
     _refuse(n_relevant > n, excess, "Count both over one gallery.")
     p = n_relevant / n
     harmonic = np.cumsum(1 / np.arange(1, n_relevant.max(initial=1) + 1))[n_relevant - 1]
-    again = (n_relevant - 1) / np.maximum(n - 1, 1)  # the chance of a second hit, given one
+    again = (n_relevant - 1) / np.maximum(n - 1, 1)  # probability of a second hit, given one
 
     def all_miss(k: int) -> np.ndarray:
         top = np.minimum(k, n)
@@ -121,10 +121,10 @@ def means(values: dict[str, np.ndarray], labels: np.ndarray) -> dict[str, dict[s
 def summarise(
     values: dict[str, np.ndarray], labels: np.ndarray, resamples: int = 1000, seed: int = 0
 ) -> dict[str, dict[str, Estimate]]:
-    """Give the `means` their 95 % intervals by the percentile bootstrap over queries (Efron 1979).
+    """Return the `means` with 95 % intervals by the percentile bootstrap over queries (Efron 1979).
 
-    For macro, queries are drawn within their label, so the interval speaks of these labels alone. A
-    label with one query adds nothing to its width: with many of these it is too narrow. Arguments
+    For macro, queries are drawn within their label, so the interval is only about these labels. A
+    label with one query adds nothing to its width, so with many of them it is too narrow. Arguments
     as for `bootstrap`.
     """
     point = means(values, labels)
@@ -140,13 +140,13 @@ def summarise(
 def bootstrap(
     values: dict[str, np.ndarray], labels: np.ndarray, resamples: int, seed: int
 ) -> dict[str, np.ndarray]:
-    """Draw the queries anew, and return how far each resample's means lie from the `means`.
+    """Resample the queries, and return how far each resample's means are from the `means`.
 
-    Of n queries, n - 1 are drawn, with replacement: n draws would make the variance too small by
-    the factor (n - 1) / n (Rao & Wu 1988, "Resampling inference with complex survey data").
+    Of n queries, n - 1 are drawn with replacement: n draws would make the variance too small by the
+    factor (n - 1) / n (Rao & Wu 1988, "Resampling inference with complex survey data").
 
     Args:
-        values: one array (n_queries,) per metric; a resample is shared by all metrics.
+        values: one array (n_queries,) per metric; all metrics share a resample.
         labels: (n_queries,), the queries' labels.
         resamples: how often the queries are drawn.
         seed: of the draws.
@@ -165,12 +165,12 @@ def bootstrap(
 
 
 def single_query_labels(labels: np.ndarray) -> int:
-    """Count the labels of a single query, which add nothing to the width of a macro interval."""
+    """Count the labels with one query, which add nothing to the width of a macro interval."""
     return int((np.unique(labels, return_counts=True)[1] == 1).sum())
 
 
 def which_mean(name: str) -> tuple[str, str]:
-    """Return a name's metric and mean: (map_at_r, macro) for `map_at_r_macro`, micro without."""
+    """Return a name's metric and mean: (map_at_r, macro) for `map_at_r_macro`, else micro."""
     metric = name.removesuffix(MACRO)
     return metric, "micro" if metric == name else "macro"
 
@@ -192,8 +192,8 @@ def _resample(table: np.ndarray, sizes: np.ndarray, times: int, seed: int) -> np
     start = np.cumsum(sizes) - sizes
     group_means = np.add.reduceat(table, start, axis=0) / sizes[:, None]
 
-    # Deviations, not values: the interval of a metric that is the same for all queries has a width
-    # of exactly 0.
+    # Deviations, not values: a metric that is the same for all queries gets an interval of exactly
+    # 0 width.
     weight = np.repeat(1 / (len(sizes) * np.maximum(draws, 1)), sizes)
     moves = weight[:, None] * (table - np.repeat(group_means, sizes, axis=0))
 

@@ -13,9 +13,9 @@ class NaiveSplitClaims:
 
     Attributes:
         queries_with_copies: queries that have an exact copy anywhere in the catalog.
-        queries_with_copies_in_gallery: those whose copy is in the gallery even so.
-        clean_precision_at_1: as measured, `trained` and maybe `untrained`.
-        naive_precision_at_1: as claimed, likewise.
+        queries_with_copies_in_gallery: those whose copy is in the gallery in this split, too.
+        clean_precision_at_1: measured, for `trained` and maybe `untrained`.
+        naive_precision_at_1: claimed, for the same.
     """
 
     queries_with_copies: int
@@ -27,9 +27,9 @@ class NaiveSplitClaims:
 def claims_of_a_naive_split(
     data: SplitData, trained: Scores, untrained: Scores | None
 ) -> NaiveSplitClaims | None:
-    """Say what a random split, which pulls identical photos apart, would have claimed.
+    """Return what a random split, which separates identical photos, would have claimed.
 
-    None where no query has a copy, or where queries don't search the train part.
+    None if no query has a copy, or if queries don't search the train part.
     """
     if data.split.gallery != "train" or "is_gallery" in data.items:
         return None
@@ -55,9 +55,9 @@ def claims_of_a_naive_split(
 def count_copies(
     hashes: pd.Series, labels: pd.Series, rows: np.ndarray, among: pd.Index | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Count other items with the same pixels, and those of them with the same label, for `rows`.
+    """Count, for `rows`, other items with the same pixels, and those of them with the same label.
 
-    `hashes` of pixels and `labels` are indexed by row; `among` are the rows that count, None: all.
+    `hashes` of pixels and `labels` are indexed by row; only rows in `among` count, None: all.
     """
     counts = np.ones(len(hashes), int) if among is None else hashes.index.isin(among).astype(int)
     table = pd.DataFrame({"hash": hashes, "label": labels, "counts": counts})
@@ -69,11 +69,11 @@ def count_copies(
 def claimed(
     precision_at_1: np.ndarray, copies: np.ndarray, right: np.ndarray, train_share: float
 ) -> np.ndarray:
-    """Expect precision@1 of each query if its copies may lie in the gallery.
+    """Return the expected precision@1 of each query if its copies may be in the gallery.
 
     A random split puts each copy into the train part with probability `train_share`. If any is
-    there, the nearest hit is one of them, each as likely as the other: right for those of the
-    query's label.
+    there, the nearest hit is one of them, all equally likely; it is right if it has the query's
+    label.
 
     Args:
         precision_at_1: 0 or 1, (q,), without copies in the gallery.

@@ -8,16 +8,16 @@ BINS = 10
 
 
 def measured(calibration: Calibration, scores: np.ndarray, right: np.ndarray) -> dict[str, Any]:
-    """Measure a calibration on queries that it hasn't seen, as plain JSON values.
+    """Measure a calibration on unseen queries, as plain JSON values.
 
     Args:
         calibration: fit on other queries.
-        scores, right: of these queries' hits, as `calibration.fit` takes them.
+        scores, right: of these queries' hits, as for `calibration.fit`.
 
     Returns:
-        What `run_report.Reliability` takes. `right_refused` and `wrong_refused` are the shares of
-        queries with a right and with a wrong best hit that the threshold refuses; None without a
-        threshold or such queries.
+        The arguments of `run_report.Reliability`. `right_refused` and `wrong_refused` are the
+        shares of queries with a right and with a wrong best hit that the threshold refuses; None
+        without a threshold or such queries.
     """
     there = ~np.isnan(scores)
     first = right[:, 0] & there[:, 0]
@@ -37,12 +37,12 @@ def measured(calibration: Calibration, scores: np.ndarray, right: np.ndarray) ->
 
 
 def reliability(probabilities: np.ndarray, right: np.ndarray) -> dict[str, Any]:
-    """Compare probabilities, float (n,), with what came true, bool (n,), as plain JSON values.
+    """Compare probabilities, float (n,), with outcomes, bool (n,), as plain JSON values.
 
     `expected_calibration_error` is the mean distance, 0..1, between probability and share of right
-    ones in ten bins of equal width, weighted by their hits (Naeini et al. 2015, "Obtaining
+    hits in ten bins of equal width, weighted by their hits (Naeini et al. 2015, "Obtaining
     Well Calibrated Probabilities Using Bayesian Binning"; Guo et al. 2017, "On Calibration of
-    Modern Neural Networks"), None without hits. `bins` leaves out those without hits.
+    Modern Neural Networks"), None without hits. `bins` omits those without hits.
     """
     places = np.minimum((probabilities * BINS).astype(int), BINS - 1)
     bins = []

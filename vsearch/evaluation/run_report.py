@@ -1,7 +1,6 @@
-"""What a run's report.json holds, a dataclass for each section.
+"""The content of a run's report.json, with a dataclass for each section.
 
-A section or value with a default is absent in report.json where it was not measured, and in the
-files of older runs.
+Sections and values with a default are absent if they were not measured, and in older runs.
 """
 
 from dataclasses import dataclass, field
@@ -15,15 +14,15 @@ from vsearch.evaluation.naive_split import NaiveSplitClaims
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """What was searched with, and in what.
+    """Queries and gallery of the measurements.
 
     Attributes:
         catalog, split: their classes.
         synthetic: whether vsearch drew the photos.
         parts: items of train, val and test.
-        measured_on: the part that searched: `test`, or `val` where there is no other.
-        catalog_report: what reading the catalog found.
-        seeds: `everything`, `split` and `batches`; None where there is none.
+        measured_on: the part that searched: `test`, or `val` without a test part.
+        catalog_report: counts from reading the catalog.
+        seeds: `everything`, `split` and `batches`; None for a missing seed.
         queries: photos that searched, without `unanswerable_queries`, whose label the gallery
             lacks.
         gallery: items that were searched.
@@ -46,7 +45,7 @@ class Protocol:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """The network, the epoch that was kept, and the weights that it `wanted` but did not get."""
+    """The network, the kept epoch, and the weights that it `wanted` but did not get."""
 
     class_path: str
     dim: int
@@ -58,7 +57,7 @@ class Model:
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """Milliseconds a call of the index alone, with a batch of queries."""
+    """Milliseconds per call of the index alone, with a batch of queries."""
 
     batch: int
     threads: int
@@ -69,7 +68,7 @@ class Timing:
 
 @dataclass(frozen=True, kw_only=True)
 class Latency:
-    """Timings, and of them those of one query and of `batch_size`, with all `threads`."""
+    """All timings, and those of one query and of `batch_size` queries, with all `threads`."""
 
     single_p50_ms: float
     single_p99_ms: float
@@ -111,7 +110,7 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """How many vectors the candidates held, and how many others searched."""
+    """How many vectors the candidates held, and how many others were queries."""
 
     vectors: int
     queries: int
@@ -119,7 +118,7 @@ class Trial:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelQuality:
-    """A label metric by exact search, which is the model's own, and by the index that is served.
+    """A label metric by exact search, which measures only the model, and by the served index.
 
     The difference is paired by query; None: the index is exact.
     """
@@ -131,8 +130,9 @@ class LabelQuality:
 
 @dataclass(frozen=True, kw_only=True)
 class IndexReport:
-    """The index that is served; `labels` by metric. Of the `frontier`, what took the least `prefer`
-    (time or memory) within the budgets.
+    """The served index; `labels` by metric.
+
+    It needed the least `prefer` (time or memory) of those on the `frontier` within the budgets.
     """
 
     spec: str
@@ -154,7 +154,7 @@ class IndexReport:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What a run and its search cost; a loss's own parameters count as the network's do."""
+    """The cost of a run and its search; the loss's parameters are included."""
 
     trained_parameters: int
     parameters: int
@@ -165,7 +165,7 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class ViewsQuality:
-    """A label metric by views; `gain` is that of all views over one, paired by query."""
+    """A label metric by views; `gain` compares all views with one, paired by query."""
 
     one_view: Estimate
     one_view_queries: Estimate
@@ -175,7 +175,7 @@ class ViewsQuality:
 
 @dataclass(frozen=True, kw_only=True)
 class ViewsReport:
-    """What views find and cost: see `evaluation.final_evaluation.ViewsScores`; by metric."""
+    """Quality, by metric, and cost of views: see `evaluation.final_evaluation.ViewsScores`."""
 
     views: list[str]
     labels: dict[str, ViewsQuality]
@@ -194,7 +194,7 @@ class ExpansionQuality:
 
 @dataclass(frozen=True, kw_only=True)
 class ExpansionReport:
-    """What expanded queries find and cost: see `evaluation.expansion.ExpansionScores`."""
+    """Quality and cost of expanded queries: see `evaluation.expansion.ExpansionScores`."""
 
     hits: int
     labels: dict[str, ExpansionQuality]
@@ -212,7 +212,7 @@ class Estimates:
 
 @dataclass(frozen=True, kw_only=True)
 class Chance:
-    """What a random ranking is expected to get."""
+    """The expectation for a random ranking."""
 
     micro: float
     macro: float
@@ -238,14 +238,14 @@ class AxisMetric:
 
 @dataclass(frozen=True, kw_only=True)
 class AxisReport:
-    """A further axis: a column of metadata, by which hits are right or wrong.
+    """A further axis: a metadata column that decides whether hits are right.
 
     Attributes:
-        values: different ones in the gallery.
+        values: number of distinct values in the gallery.
         missing: queries without a value.
-        queries: those that were measured.
+        queries: queries that were measured.
         unanswerable: queries whose value the gallery lacks.
-        metrics: by name; empty where no query was measured.
+        metrics: by name; empty if no query was measured.
     """
 
     values: int
@@ -257,7 +257,7 @@ class AxisReport:
 
 @dataclass(frozen=True, kw_only=True)
 class GradedReport:
-    """Graded relevance: an item counts as much as the share of `attributes` that it shares."""
+    """Graded relevance: an item's relevance is the share of `attributes` that match the query."""
 
     attributes: list[str]
     queries: int
@@ -267,7 +267,7 @@ class GradedReport:
 
 @dataclass(frozen=True, kw_only=True)
 class ReliabilityBin:
-    """Hits of nearly the same probability: its mean, and the share of them that is right."""
+    """Hits with nearly the same probability: its mean, and the share of right hits."""
 
     hits: int
     probability: float
@@ -276,7 +276,7 @@ class ReliabilityBin:
 
 @dataclass(frozen=True, kw_only=True)
 class Reliability:
-    """How the calibration did on queries that it has not seen: see `evaluation.reliability`."""
+    """The calibration's quality on unseen queries: see `evaluation.reliability`."""
 
     queries: int
     right: int
@@ -289,7 +289,7 @@ class Reliability:
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationReport:
-    """What the scores are worth: see `evaluation.calibration.Calibration`."""
+    """What the scores mean: see `evaluation.calibration.Calibration`."""
 
     threshold: float | None
     error_rate: float
@@ -302,7 +302,7 @@ class CalibrationReport:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingReport:
-    """What each epoch logged, by name, and its number as `epoch`; and the epoch that was kept."""
+    """The logged values of each epoch, by name, with its number as `epoch`; and the kept epoch."""
 
     epochs: list[dict[str, Any]]
     chosen: int | None
@@ -319,10 +319,10 @@ class SkippedPhoto:
 
 @dataclass(frozen=True, kw_only=True)
 class DataReport:
-    """What the parts are made of.
+    """The photos of the parts.
 
     Attributes:
-        labels: `label`, and its photos in `all` and in each part; the largest first.
+        labels: `label`, and its number of photos in `all` and in each part; the largest first.
         copies: photos that equal an earlier one.
         skipped: the first photos that could not be read.
     """
@@ -334,10 +334,10 @@ class DataReport:
 
 @dataclass(frozen=True, kw_only=True)
 class RunReport:
-    """All that a run reports of itself.
+    """The whole report of a run.
 
     `per_class` has a row for each label, the one with most queries first: label, queries, the mean
-    of each metric, and `precision_at_1_chance`, which is the label's share of the gallery.
+    of each metric, and `precision_at_1_chance`, the label's share of the gallery.
     """
 
     protocol: Protocol
@@ -361,12 +361,12 @@ class RunReport:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
-        """Read the content of report.json; a TypeError or AttributeError says that it is none."""
+        """Read the content of report.json; other content raises a TypeError or AttributeError."""
         return from_json(cls, {**content, "leakage": content.get("leakage") or None})
 
     @property
     def axis_metrics(self) -> dict[str, dict[str, AxisMetric]]:
-        """The further axes' metrics by axis and name, graded relevance as the axis `(graded)`."""
+        """The further axes' metrics by axis and name; graded relevance is the axis `(graded)`."""
         found = {name: axis.metrics for name, axis in self.axes.items()}
         if self.graded is not None and self.graded.ndcg_at_10 is not None:
             found["(graded)"] = {"ndcg_at_10": self.graded.ndcg_at_10}
@@ -374,5 +374,5 @@ class RunReport:
 
     @property
     def single_query_labels(self) -> int:
-        """How many labels have a single query, which adds nothing to the interval."""
+        """How many labels have only one query, which adds nothing to the interval."""
         return sum(row["queries"] == 1 for row in self.per_class)

@@ -17,7 +17,7 @@ class Embedded:
     Attributes:
         embeddings: float32 (n, dim), unit length.
         labels: int (n,), label codes.
-        keys: int (n,); a query never counts hits that share its key (itself, its sequence).
+        keys: int (n,); hits that share the query's key (itself, its sequence) don't count.
     """
 
     embeddings: np.ndarray
@@ -39,14 +39,14 @@ class Embedded:
 
 @dataclass(frozen=True)
 class Scores:
-    """What every query got.
+    """The scores of every query.
 
     Attributes:
         model: metric -> float (n,), one value per answerable query.
-        chance: the same metrics' expectation under a random ranking.
+        chance: the same metrics' expectation for a random ranking.
         labels: int (n,), the queries' label codes.
-        answered: int (n,), the positions of these queries among all that were asked, rising.
-        unanswerable: how many queries were left out since the gallery lacks their label.
+        answered: int (n,), the positions of these queries among all queries, ascending.
+        unanswerable: how many queries were left out because the gallery lacks their label.
     """
 
     model: dict[str, np.ndarray]
@@ -88,12 +88,12 @@ def score(index: Index, queries: Embedded, gallery: Embedded) -> Scores:
 
 
 def score_exactly(queries: Embedded, gallery: Embedded) -> Scores:
-    """Score every query by exact search: what the model is worth, whatever index is served."""
+    """Score every query by exact search, which measures the model without its index."""
     return score(exact_index(gallery), queries, gallery)
 
 
 def exact_index(gallery: Embedded) -> FaissIndex:
-    """Return an index of the gallery, in its order, that finds exactly the nearest."""
+    """Return an exact index of the gallery, in its order."""
     index = FaissIndex()
     index.build(gallery.embeddings)
     return index
@@ -102,8 +102,8 @@ def exact_index(gallery: Embedded) -> FaissIndex:
 def top_hits(index: Index, queries: Embedded, gallery: Embedded, depth: int = DEPTH) -> np.ndarray:
     """Return each query's best hits as positions in `gallery`, int (q, depth), -1 after the last.
 
-    Hits that share their query's key are taken out. Narrower where the gallery has fewer than
-    `depth` items.
+    Hits that share their query's key are left out. There are fewer columns if the gallery has fewer
+    than `depth` items.
     """
     return scored_hits(index, queries, gallery, depth)[1]
 
@@ -125,7 +125,7 @@ def scored_hits(
 
 
 def relevant(hits: np.ndarray, query_labels: np.ndarray, gallery_labels: np.ndarray) -> np.ndarray:
-    """Return bool, of the shape of `hits` (q, depth): is it there, and of its query's label?"""
+    """Return bool, of the shape of `hits` (q, depth): is it a hit with the query's label?"""
     return (hits >= 0) & (gallery_labels[hits] == query_labels[:, None])
 
 
@@ -141,7 +141,7 @@ def exclusions(queries: Embedded, gallery: Embedded) -> tuple[np.ndarray, np.nda
 
 
 def half(keys: np.ndarray, seed: int) -> np.ndarray:
-    """Draw about half of all at random, bool (n,), with all or none of those that share a key."""
+    """Draw about half of all at random, bool (n,); those that share a key stay together."""
     distinct, place = np.unique(keys, return_inverse=True)
     drawn = np.random.default_rng(seed).permutation(len(distinct)) < (len(distinct) + 1) // 2
     return drawn[place]
@@ -156,7 +156,7 @@ def _chunks(n: int, width: int) -> Iterator[np.ndarray]:
 def _hits(
     index: Index, queries: Embedded, gallery: Embedded, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return scores and positions, (q, k), of the hits that count, best first; then -1."""
+    """Return scores and positions, (q, k), of the hits that count, best first; -1 after them."""
     scores, positions = index.search(queries.embeddings, k)
     counts = (positions >= 0) & (gallery.keys[positions] != queries.keys[:, None])
     if counts.all():

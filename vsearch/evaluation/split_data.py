@@ -13,7 +13,7 @@ class SplitData:
 
     Attributes:
         items: with `label`, `label_code` and `split`; identical photos lie in one part.
-        content_hashes: of each item's pixels, indexed as `items`.
+        content_hashes: hash of each item's pixels, indexed like `items`.
         skipped: photos that could not be read: id, label, error.
         label_names: by label code.
         queries: the items that searched.

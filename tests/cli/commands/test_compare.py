@@ -112,7 +112,7 @@ def test_runs_that_can_not_be_compared_are_refused_in_one_line(runs, tmp_path, c
     other = made(tmp_path / "other", {"precision_at_1": [1] * 5}, labels=LABELS[:5])
     assert "other has other queries than version_0" in refused(capsys, runs[0], other)
     assert not (other / "comparison").exists()
-    assert "is no run" in refused(capsys, runs[0], tmp_path / "nowhere")
+    assert "isn't a finished run" in refused(capsys, runs[0], tmp_path / "nowhere")
     assert "give two runs or more" in refused(capsys, runs[0])
     for same in (runs[0], f"{runs[0]}/bundle", f"{tmp_path}/other/../version_0"):
         assert f"{runs[0]} is there twice" in refused(capsys, *runs[:2], same)

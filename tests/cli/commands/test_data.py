@@ -152,7 +152,7 @@ def test_all_broken_and_a_single_photo(tmp_path, capsys):
     one = Catalog(tmp_path / "one", per_label=0)
     one.add("a", "red", picture(0, HUES["red"]))
     main(["data", "check", str(one.csv()), "--html", f"{tmp_path}/a.html"])
-    assert "'red' has 1, 10 are asked for" in capsys.readouterr().out
+    assert "'red' has 1, but needs 10" in capsys.readouterr().out
 
 
 def test_a_full_disk_leaves_the_old_file(catalog, tmp_path, monkeypatch, capsys):

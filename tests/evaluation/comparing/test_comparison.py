@@ -134,7 +134,7 @@ def test_a_metric_that_one_run_lacks_is_left_out_and_said(tmp_path):
 
 def test_without_a_common_metric_there_is_nothing_to_compare(tmp_path):
     message = refusal(tmp_path, base={"old": [0] * 6}, other={"new": [0] * 6})
-    assert "version_1 has the metrics ['new'], version_0 ['old']: none in common" in message
+    assert "version_1 has the metrics ['new'], version_0 ['old']: none is common" in message
 
 
 def test_a_metric_of_ones_own_can_be_the_only_one(tmp_path):
@@ -198,7 +198,7 @@ def test_harmless_differences_are_noted(tmp_path):
     assert compare(base, run).notes == [
         "protocol seeds: version_1 {'everything': 1}, version_0 {'everything': 0}",
         "library torch: version_1 2.7, version_0 2.6",
-        "version_1 was fit before costs were recorded",
+        "version_1 is older than the recording of costs",
         "only 6 queries: the intervals are too narrow and the p-values too small",
         "1 of 3 labels have a single query, which adds nothing to the macro intervals: these are "
         "too narrow",

@@ -207,7 +207,7 @@ def refusal(*folders: Path) -> str:
 
 
 def test_what_is_no_run_is_refused_by_its_name(folder, tmp_path):
-    assert f"{tmp_path / 'nowhere'} is no run" in refusal(folder, tmp_path / "nowhere")
+    assert f"{tmp_path / 'nowhere'} isn't a finished run" in refusal(folder, tmp_path / "nowhere")
     (folder / "bundle" / "queries.parquet").unlink()
     assert "has no queries.parquet: its run is older than `compare`. Fit it again." in refusal(
         folder
@@ -343,7 +343,7 @@ def test_numbers_that_nothing_proves_are_not_compared(folder):
         json.dumps({name: value for name, value in manifest.items() if name != "sha256"})
     )
     (bundle / "CURRENT").unlink()
-    with pytest.raises(VsearchError, match="no CURRENT, so that nothing proves its numbers"):
+    with pytest.raises(VsearchError, match="no CURRENT, so its numbers can't be verified"):
         open_runs([bundle])
 
 

@@ -193,5 +193,5 @@ def test_a_run_of_unknown_settings_is_refused(job, content):
     fake(job, 0, LAST)
     if content is not None:
         (job.folder / "cell.json").write_text(content)
-    with pytest.raises(StudyError, match=r"no cell\.json that says of what"):
+    with pytest.raises(StudyError, match=r"no cell\.json with its settings"):
         job.check()

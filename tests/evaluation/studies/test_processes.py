@@ -93,7 +93,7 @@ def test_two_studies_cannot_share_a_folder(tmp_path):
         with alone(tmp_path / "b"):
             pass
         with (
-            pytest.raises(StudyError, match=r"another study is at work in .*a, or the last run"),
+            pytest.raises(StudyError, match=r"another study, or the last run .* is using .*a"),
             alone(tmp_path / "a"),
         ):
             pass
@@ -107,7 +107,7 @@ def test_a_run_that_outlives_its_study_holds_the_folder(tmp_path):
             [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=[lock.fileno()]
         )
     try:
-        with pytest.raises(StudyError, match="at work"), alone(tmp_path):
+        with pytest.raises(StudyError, match="is using"), alone(tmp_path):
             pass
     finally:
         orphan.communicate(b"\n")

@@ -214,9 +214,7 @@ def test_without_the_baseline_nothing_is_compared(runs):
 def test_other_queries_items_or_train_photos_are_refused(runs, side, title, column):
     table = getattr(runs["bad"][1], side)
     table[column] = table[column].to_numpy()[::-1].copy()
-    with pytest.raises(
-        StudyError, match=rf"bad/1 and .*plain/0 have other {title}, or other labels"
-    ):
+    with pytest.raises(StudyError, match=rf"bad/1 and .*plain/0 have different {title} or labels"):
         rank(STUDY, runs, {})
 
 

@@ -84,7 +84,7 @@ def test_a_name_alone_is_one_of_configs_studies(folder):
     place.mkdir(parents=True)
     (place / "loss.yaml").write_text(yaml.safe_dump({"baseline": "a", "cells": {"a": []}}))
     assert read_study("loss").name == "loss"
-    with pytest.raises(StudyError, match=r"no study los: .*configs/studies: loss\."):
+    with pytest.raises(StudyError, match=r"no study los: .*configs/studies, which has loss\."):
         read_study("los")
 
 
@@ -97,9 +97,9 @@ def test_a_name_alone_is_one_of_configs_studies(folder):
         ({"baseline": "plane"}, "baseline name one of them"),
         ({"cells": {"plain": "a.yaml"}}, "'plain' must be a list of overlays"),
         ({"cells": {"plain": [3]}}, "'plain' must be a list of overlays"),
-        ({"cells": {**CELLS, 3: []}}, "3 is no name of a cell"),
-        ({"cells": {**CELLS, "a,b": []}}, "'a,b' is no name of a cell"),
-        ({"cells": {**CELLS, "../..": []}}, "is no name of a cell"),
+        ({"cells": {**CELLS, 3: []}}, "3 can't name a cell"),
+        ({"cells": {**CELLS, "a,b": []}}, "'a,b' can't name a cell"),
+        ({"cells": {**CELLS, "../..": []}}, "can't name a cell"),
         ({"cells": {**CELLS, "Arc-Face": []}}, "'arc face' and 'Arc-Face' would share a folder"),
         (
             {"cells": {**CELLS, "gone": ["loss/gone.yaml", "gone.yaml"]}},

@@ -1,1 +1,1 @@
-"""What is wrong with a catalog before anyone trains on it."""
+"""Problems in a catalog, found before training."""

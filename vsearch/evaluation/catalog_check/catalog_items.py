@@ -5,12 +5,12 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class CatalogItems:
-    """All items of a catalog, as they are before any check.
+    """All items of a catalog before any check.
 
     Attributes:
         name: where they are from.
         items: id, path, label (text), metadata. Photos may be missing, ids may be repeated.
-        left_out: what the catalog itself leaves out of its table, by its names: {"filtered": 3}.
+        left_out: number of rows that the catalog itself leaves out, by reason: {"filtered": 3}.
     """
 
     name: str

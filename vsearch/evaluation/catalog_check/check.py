@@ -17,16 +17,16 @@ from vsearch.evaluation.catalog_check.suspects import mislabels, outliers
 
 @dataclass(frozen=True)
 class Checked:
-    """A catalog and what is wrong with it.
+    """A catalog and its problems.
 
     Attributes:
-        catalog: what was checked; with a split, its items have a column `part`, empty for a broken
-            photo.
-        limits: from where on something is wrong.
-        findings: kind after kind in the order of KINDS, the worst of a kind first.
+        catalog: the checked catalog; with a split, its items have a column `part`, empty for a
+            broken photo.
+        limits: beyond them something counts as a finding.
+        findings: in the order of KINDS, the worst of each kind first.
         readable: how many photos can be read.
-        split: where the parts are from.
-        embeddings: a line on where they are from; None without a bundle.
+        split: source of the parts.
+        embeddings: a line about their source; None without a bundle.
     """
 
     catalog: CatalogItems
@@ -40,13 +40,13 @@ class Checked:
 def check(
     catalog: CatalogItems, limits: Limits, split: Path | None = None, bundle: Path | None = None
 ) -> Checked:
-    """Look at every photo of a catalog once, and say what is wrong with it; with progress bars.
+    """Look at every photo of a catalog once and report its problems, with progress bars.
 
     Args:
-        catalog: a column `split` of its items is their split, unless there is another.
-        limits: from where on something is a finding.
+        catalog: a column `split` of its items is their split, unless `split` is given.
+        limits: beyond them something counts as a finding.
         split: an earlier run's split.csv.
-        bundle: a bundle whose network says which photos look alike.
+        bundle: a bundle whose network decides which photos look alike.
     """
     items = catalog.items
     parts: Split | None = None
@@ -89,7 +89,7 @@ def _likeness_findings(
     limits: Limits,
     bundle: Path | None,
 ) -> tuple[list[Finding], str | None]:
-    """Compare different photos; also return the line on where their embeddings are from."""
+    """Compare different photos; also return a line about the source of their embeddings."""
     first = np.array([rows[0] for rows in contents], dtype=np.int64)
     cells = facts.cells[first]
     pairs = alike_by_hash(facts.hashes[first], cells, limits.near, limits.difference)

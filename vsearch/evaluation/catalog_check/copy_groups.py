@@ -15,8 +15,8 @@ class Group:
     """Items that are copies of one another.
 
     Attributes:
-        rows: theirs, rising.
-        difference: largest one between two that are directly alike, 0..255.
+        rows: their rows, ascending.
+        difference: the largest difference of two items that match directly, 0..255.
     """
 
     rows: tuple[int, ...]
@@ -67,7 +67,7 @@ def near_groups(pairs: Pairs, contents: Sequence[np.ndarray]) -> list[Group]:
 
 
 def group_findings(groups: Sequence[Group], items: pd.DataFrame, near: bool) -> Iterator[Finding]:
-    """Yield each group as a conflict or as mere copies, and again if it lies in several parts."""
+    """Yield each group as a label conflict or as copies, and again if it is in several parts."""
     prefix = "near-" if near else ""
     for group in groups:
         own = items.iloc[[*group.rows]]

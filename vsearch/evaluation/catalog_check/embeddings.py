@@ -10,15 +10,15 @@ from vsearch.bundle.new_items import embed_photos
 from vsearch.errors import BundleError
 from vsearch.models.runtimes.base import Runtime
 
-TRIED = 16  # stored embeddings that are compared with new ones before the others are believed
-SAME = 0.99  # cosine with a new one below which a stored embedding is of another photo, or coded
+TRIED = 16  # stored embeddings to compare with new ones before the others are used
+SAME = 0.99  # with a lower cosine to a new one, a stored embedding is of another photo, or coded
 
 
 def embeddings_of(bundle: Path, items: pd.DataFrame) -> tuple[np.ndarray, str]:
-    """Return unit vectors of readable photos, float32 (n, dim), and a line on where they are from.
+    """Return unit vectors of readable photos, float32 (n, dim), and a line about their source.
 
-    The bundle gives those that it keeps under the same id and file name, if a few of them prove to
-    be those of the photos as they are now; its network embeds the others.
+    Photos with the same id and file name in the bundle get its stored vectors, if a sample of these
+    still matches the photos; the network embeds the others.
     """
     live = open_live(bundle)
     runtime = choose(bundle, live.fitted).runtime
@@ -43,7 +43,7 @@ def _stored(live: Live, items: pd.DataFrame) -> np.ndarray:
 
 
 def _still_true(live: Live, runtime: Runtime, items: pd.DataFrame, stored: np.ndarray) -> bool:
-    """Tell whether a few of the stored embeddings are those of the items' photos."""
+    """Return whether a sample of the stored embeddings matches the items' photos."""
     known = np.flatnonzero(stored >= 0)
     tried = np.sort(np.random.default_rng(0).permutation(known)[:TRIED])
     fresh = _embedded(runtime, items.iloc[tried])

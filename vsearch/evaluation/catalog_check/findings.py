@@ -4,21 +4,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limits:
-    """From where on something is a finding. The defaults fit photos of products.
+    """Limits beyond which something is a finding. The defaults fit photos of products.
 
     Attributes:
         min_side: pixels of a photo's shorter side; fewer are tiny.
         max_aspect: longer side / shorter side; more is odd.
         min_spread: standard deviation, 0..127.5, of a photo's most varied channel; less is blank.
-        max_plain: share of a photo, 0..1, that is of its commonest colour; more is blank.
+        max_plain: share of a photo, 0..1, in its most common colour; more is blank.
         min_images: photos of a label; fewer are few.
-        near: bits of 256 in which the perceptual hashes of near copies differ at most.
+        near: most bits of 256 in which the perceptual hashes of near copies may differ.
         difference: largest difference, 0..255, of two near copies' colours, each averaged over a
             64th of the photo.
-        score: cosine from which on two photos may be near copies, if there are embeddings.
-        score_difference: as `difference`, for those.
-        neighbours: how many of a photo's nearest must agree on another label; an outlier is far
-            from as many.
+        score: cosine from which two photos may be near copies, if there are embeddings.
+        score_difference: like `difference`, for those.
+        neighbours: how many nearest photos must agree on another label; an outlier is far from this
+            many.
         outlier: robust standard deviations by which an outlier is farther than its label's median.
     """
 
@@ -37,12 +37,12 @@ class Limits:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong with a catalog.
+    """One problem in a catalog.
 
     Attributes:
         kind: a name in KINDS.
-        rows: of the table's items that it is about, the first for an example.
-        value: what was measured, in the kind's unit; None where there is nothing to measure.
+        rows: rows of the affected items; the first is the example.
+        value: the measured value, in the kind's unit; None if nothing is measured.
         text: the same in words.
         others: rows of items that explain it: a likely mislabel's neighbours.
     """
@@ -56,7 +56,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of finding: what it is, what to do about it, and whether a lower value is worse."""
+    """A kind of finding: its description, the advice, and whether a lower value is worse."""
 
     meaning: str
     advice: str
@@ -65,21 +65,21 @@ class Kind:
 
 KINDS = {
     "missing": Kind("no photo file", "Correct the path, or drop the row."),
-    "broken": Kind("photos that can't be read", "Replace them by intact copies, or drop them."),
+    "broken": Kind("photos that can't be read", "Replace them with intact copies, or drop them."),
     "repeated-id": Kind("items that share an id", "Give every item a unique id."),
     "tiny": Kind(
         "photos with too few pixels", "Find larger ones: a network sees little in them.", True
     ),
     "blank": Kind("photos of a single colour", "Replace or drop them: they teach nothing.", True),
     "odd-aspect": Kind(
-        "very long or very high photos", "Cut them to the product: most of the square stays empty."
+        "very long or very high photos", "Crop them to the product: most of the square is empty."
     ),
     "few": Kind(
         "labels with too few photos", "Add photos, merge labels, or set min_images_per_label.", True
     ),
     "conflict": Kind(
         "identical photos with different labels",
-        "Decide for one label: a network can't tell them apart.",
+        "Choose one label: a network can't tell them apart.",
     ),
     "near-conflict": Kind(
         "near copies with different labels",
@@ -104,16 +104,16 @@ KINDS = {
     ),
     "copies": Kind(
         "identical photos of one label",
-        "They stay in one part of a drawn split; drop them if they are no use.",
+        "A drawn split keeps them in one part; drop them if they are useless.",
     ),
     "near-copies": Kind(
-        "near copies of one label", "Drop them, or tie them by the split's group.", True
+        "near copies of one label", "Drop them, or tie them with the split's group.", True
     ),
 }
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:
-    """Return findings kind after kind, as KINDS has them, the worst of a kind first."""
+    """Return findings in the order of KINDS, the worst of each kind first."""
     names = [*KINDS]
 
     def place(finding: Finding) -> tuple[int, float, tuple[int, ...]]:

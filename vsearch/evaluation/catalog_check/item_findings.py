@@ -9,7 +9,7 @@ from vsearch.evaluation.catalog_check.photo_facts import PhotoFacts
 
 
 def photo_findings(items: pd.DataFrame, facts: PhotoFacts, limits: Limits) -> Iterator[Finding]:
-    """Yield what is wrong with single photos: missing, broken, tiny, blank, odd aspect."""
+    """Yield problems of single photos: missing, broken, tiny, blank, odd aspect."""
     there = are_files(items["path"]).tolist()
     for row, error in enumerate(facts.error):
         if error is not None:
@@ -35,7 +35,7 @@ def id_findings(items: pd.DataFrame) -> Iterator[Finding]:
     """Yield the ids that several items share."""
     for id, rows in items.groupby("id").indices.items():
         if len(rows) > 1:
-            text = f"{len(rows)} items are {id!r}"
+            text = f"{len(rows)} items have the id {id!r}"
             yield Finding("repeated-id", tuple(map(int, rows)), len(rows), text)
 
 
@@ -44,5 +44,5 @@ def label_findings(items: pd.DataFrame, readable: np.ndarray, limits: Limits) ->
     for label, rows in items.groupby("label").indices.items():
         count = int(np.isin(rows, readable).sum())
         if count < limits.min_images:
-            text = f"{label!r} has {count}, {limits.min_images} are asked for"
+            text = f"{label!r} has {count}, but needs {limits.min_images}"
             yield Finding("few", tuple(map(int, rows)), count, text)

@@ -7,17 +7,17 @@ from rich.progress import track
 
 from vsearch.evaluation.catalog_check.neighbours import NONE, Neighbours
 
-QUERIES = 1024  # searched at a time: what they find is held in memory
+QUERIES = 1024  # searched at a time: their hits are held in memory
 COMPARED = 1 << 16  # pairs compared at a time
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Photos that are nearly the same, by two.
+    """Pairs of nearly identical photos.
 
     Attributes:
         one, other: int (p,): numbers of photos, one != other.
-        difference: float (p,): how far their colours differ at most, 0..255.
+        difference: float (p,): largest difference of their colours, 0..255.
     """
 
     one: np.ndarray
@@ -39,20 +39,20 @@ class Pairs:
 def alike_by_hash(hashes: np.ndarray, cells: np.ndarray, bits: int, difference: float) -> Pairs:
     """Return the pairs of photos whose perceptual hashes and colours differ little.
 
-    FAISS compares every hash with every other: the time grows with the square of n.
+    FAISS compares every hash with every other, so the time grows with the square of n.
 
     Args:
         hashes: uint8 (n, bytes).
         cells: uint8 (n, c, c, 3).
-        bits: in which the hashes may differ.
-        difference: by which cells may differ, 0..255.
+        bits: most bits in which the hashes may differ.
+        difference: largest allowed difference of cells, 0..255.
     """
     index = faiss.IndexBinaryFlat(8 * hashes.shape[1])
     index.add(np.ascontiguousarray(hashes))
     starts = range(0, len(hashes), QUERIES)
     found = []
     for start in track(starts, "Comparing photos", disable=len(starts) < 2):
-        # FAISS finds what differs in fewer bits than it is given.
+        # FAISS finds hashes that differ in fewer bits than its argument.
         ends, _, other = index.range_search(hashes[start : start + QUERIES], bits + 1)
         counts = np.diff(ends.astype(np.int64))
         one = start + np.repeat(np.arange(len(counts)), counts)
@@ -61,7 +61,7 @@ def alike_by_hash(hashes: np.ndarray, cells: np.ndarray, bits: int, difference: 
 
 
 def alike_by_score(found: Neighbours, cells: np.ndarray, score: float, difference: float) -> Pairs:
-    """Return the pairs of neighbours of this score or more whose colours differ little."""
+    """Return the pairs of neighbours with at least this score whose colours differ little."""
     one, place = np.nonzero((found.scores >= score) & (found.positions != NONE))
     other = found.positions[one, place]
     sorted_pairs = np.stack([np.minimum(one, other), np.maximum(one, other)], 1)
@@ -70,7 +70,7 @@ def alike_by_score(found: Neighbours, cells: np.ndarray, score: float, differenc
 
 
 def confirmed(one: np.ndarray, other: np.ndarray, cells: np.ndarray, difference: float) -> Pairs:
-    """Return the pairs, each once, in which no cell's channel differs by more than `difference`."""
+    """Return the pairs, each once, in which no channel of a cell differs more than `difference`."""
     once = one < other
     one = one[once].astype(np.int64)
     other = other[once].astype(np.int64)
@@ -85,6 +85,6 @@ def confirmed(one: np.ndarray, other: np.ndarray, cells: np.ndarray, difference:
 def worst_difference(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Return the largest difference of any cell and channel, (p,) 0..255; uint8 (p, c, c, 3) each.
 
-    Not the mean: a lipstick of another shade, on white, differs in a few cells alone.
+    Not the mean: a lipstick of another shade, on white, differs only in a few cells.
     """
     return np.abs(one.astype(np.int16) - other).reshape(len(one), -1).max(1, initial=0)

@@ -10,11 +10,10 @@ COSINES = np.cos(np.arange(KEPT)[:, None] * _PLACES).astype(np.float32)
 def phash(square: np.ndarray) -> np.ndarray:
     """Return the perceptual hash, uint8 (32,), of a photo that was resized to uint8 (64, 64, 3).
 
-    Of the lowest 16 x 16 frequencies of the grey photo's discrete cosine transform (DCT-II), a bit
-    tells whether one is above their median. This is `phash` of the Python package ImageHash 4.3
-    with `hash_size=16`, after N. Krawetz, "Looks Like It" (2011),
-    and C. Zauner, "Implementation and benchmarking of perceptual image hash
-    functions" (2010), in a tenth of the time.
+    Each bit says whether one of the lowest 16 x 16 frequencies of the grey photo's discrete cosine
+    transform (DCT-II) is above their median. This is `phash` of the Python package ImageHash 4.3
+    with `hash_size=16`, ten times as fast, after N. Krawetz, "Looks Like It" (2011), and C. Zauner,
+    "Implementation and benchmarking of perceptual image hash functions" (2010).
     """
     low = COSINES @ (square @ GREY) @ COSINES.T
     return np.packbits(low > np.median(low))

@@ -12,13 +12,13 @@ from vsearch.evaluation.catalog_check.phash import BYTES, phash
 
 SIDE = 64
 CELLS = 8
-NEAR_COLOUR = 8  # of 0..255: a JPEG's plain areas differ by as much
+NEAR_COLOUR = 8  # of 0..255: plain areas of a JPEG vary by this much
 VALUES = np.arange(256)
 
 
 @dataclass(frozen=True)
 class PhotoFacts:
-    """What one look at each of n photos tells. Rows of photos that can't be read hold zeros.
+    """Facts from reading each of n photos once. Rows of unreadable photos hold zeros.
 
     Attributes:
         error: why it can't be read; None for a good photo.
@@ -77,10 +77,10 @@ def read_photo_facts(items: pd.DataFrame) -> PhotoFacts:
 
 
 def plainness(photo: Image.Image) -> tuple[float, float]:
-    """Return an RGB photo's spread and plain share, each of its liveliest channel.
+    """Return an RGB photo's spread and plain share, each of its most varied channel.
 
-    The spread, 0..127.5, is the standard deviation of a channel; the plain share, 0..1, that of the
-    pixels within 8 of the channel's commonest value.
+    The spread, 0..127.5, is the standard deviation of a channel; the plain share, 0..1, is the
+    share of pixels within 8 of the channel's most common value.
     """
     counts = np.array(photo.histogram()).reshape(3, 256) / (photo.width * photo.height)
     mean = counts @ VALUES

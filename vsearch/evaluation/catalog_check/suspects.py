@@ -6,9 +6,9 @@ import pandas as pd
 from vsearch.evaluation.catalog_check.findings import Finding, Limits
 from vsearch.evaluation.catalog_check.neighbours import NONE, Neighbours
 
-MANY = 20  # photos that a label needs for its distances to be a distribution
+MANY = 20  # photos that a label needs for a meaningful distribution of distances
 TO_DEVIATION = 1.4826  # a normal distribution's standard deviation / its median absolute deviation
-# Where a label's photos hardly deviate, small distances are not outliers. The least deviation:
+# If a label's photos hardly deviate, small distances are not outliers. The least deviation:
 LEAST_SHARE = 0.1  # of the median
 LEAST = 1e-6
 SHOWN = 5  # neighbours in a finding
@@ -20,9 +20,10 @@ def mislabels(
     """Yield the items whose nearest neighbours all have one label that isn't theirs.
 
     Args:
-        found: of every content, the nearest without copies; one with too few is passed over.
-        contents: each content's rows of items; the first one's label is the content's.
-        labels: of the items.
+        found: the nearest neighbours of every content, without copies; contents with too few are
+            skipped.
+        contents: each content's rows of items; it has the label of the first.
+        labels: labels of the items.
     """
     own = labels[[rows[0] for rows in contents]]
     for content, places in enumerate(found.positions):
@@ -43,10 +44,10 @@ def outliers(
 ) -> Iterator[Finding]:
     """Yield the contents that are much farther from their neighbours than others of their label.
 
-    The measure is the mean distance (not squared) to the neighbours, of any label, set against the
-    label's median and median absolute deviation, which outliers hardly move (Leys et al. 2013,
-    "Detecting outliers"). Labels of fewer than 20 photos are taken as one, and left alone if they
-    have fewer together. Arguments as for `mislabels`.
+    The measure is the mean distance (not squared) to the neighbours, of any label. It is compared
+    with the label's median and median absolute deviation, which outliers hardly change (Leys et al.
+    2013, "Detecting outliers"). Labels of fewer than 20 photos count as one label, and are skipped
+    if they have fewer together. Arguments as for `mislabels`.
     """
     if not found.positions.shape[1]:
         return
@@ -67,7 +68,7 @@ def _is_large(groups: pd.Series) -> pd.Series:
 
 
 def _deviations(distance: pd.Series, groups: pd.Series) -> pd.Series:
-    """Return by how many robust standard deviations each lies above its group's median."""
+    """Return how many robust standard deviations each is above its group's median."""
     middle = distance.groupby(groups).transform("median")
     spread = TO_DEVIATION * (distance - middle).abs().groupby(groups).transform("median")
     spread = spread.clip(lower=LEAST_SHARE * middle).clip(lower=LEAST)

@@ -10,8 +10,8 @@ from vsearch.evaluation.comparing.paired_bootstrap import ROUNDING, Difference, 
 from vsearch.evaluation.comparing.runs import SPLIT, Run
 from vsearch.evaluation.metrics import means, single_query_labels
 
-RANKED = ("precision_at_1", "map_at_r")  # what queries are won or lost by, the first one first
-FEW = 30  # queries; below it a bootstrap's intervals are too narrow
+RANKED = ("precision_at_1", "map_at_r")  # metrics that decide whether a query is won, in order
+FEW = 30  # queries; with fewer, a bootstrap's intervals are too narrow
 
 
 class ComparisonError(VsearchError):
@@ -29,13 +29,13 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A run beside its base.
+    """A run compared with its base.
 
     Attributes:
-        base: what is compared with.
-        run: what is compared; its queries in the order of the base's.
-        metrics: changes by metric, of those that both have, and by mean: "micro", "macro".
-        notes: what else differs, or makes the numbers weaker than they look.
+        base: the run to compare with.
+        run: the run that is compared; its queries are in the order of the base's.
+        metrics: changes by metric (those that both have) and by mean: "micro", "macro".
+        notes: other differences, and limits of the numbers.
     """
 
     base: Run
@@ -45,17 +45,17 @@ class Comparison:
 
     @property
     def ranked(self) -> list[str]:
-        """The metrics of RANKED that both runs have, else the first that they have."""
+        """The metrics of RANKED that both runs have, else the first metric that they have."""
         return [name for name in RANKED if name in self.metrics] or list(self.metrics)[:1]
 
     def changes(self, metric: str) -> np.ndarray:
-        """Return float (n_queries,): how much each query's value rose."""
+        """Return float (n_queries,): the increase of each query's value."""
         return _rounded(self.run.queries[metric].to_numpy() - self.base.queries[metric].to_numpy())
 
     def won_and_lost(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the positions of queries that got better, and worse, the largest change first.
 
-        Where the first ranked metric is the same, the next decides.
+        If the first ranked metric is equal, the next decides.
         """
         changes = [self.changes(metric) for metric in self.ranked]
         order = np.lexsort(changes[::-1])
@@ -66,7 +66,7 @@ class Comparison:
         return order[sign > 0][::-1], order[sign < 0]
 
     def labels(self, metric: str) -> pd.DataFrame:
-        """Return a row per label, most gained first: label, queries, mean base, value, change."""
+        """Return a row per label, largest gain first: label, queries, mean base, value, change."""
         table = pd.DataFrame(
             {
                 "label": self.base.queries["label"],
@@ -88,7 +88,7 @@ def compare(base: Run, run: Run, resamples: int = 2000, seed: int = 0) -> Compar
     """Compare a run with its base, query by query.
 
     Raises:
-        ComparisonError: they have other queries, gallery items, labels or train photos, or no
+        ComparisonError: queries, gallery items, labels or train photos differ, or they have no
             metric in common.
     """
     _refuse_others(base, run, "queries", base.queries, run.queries)
@@ -98,7 +98,7 @@ def compare(base: Run, run: Run, resamples: int = 2000, seed: int = 0) -> Compar
     common = [metric for metric in base.metrics if metric in run.metrics]
     if not common:
         raise ComparisonError(
-            f"{run.name} has the metrics {run.metrics}, {base.name} {base.metrics}: none in common."
+            f"{run.name} has the metrics {run.metrics}, {base.name} {base.metrics}: none is common."
         )
 
     in_order = run.queries.set_index("id", drop=False).loc[base.queries["id"]]
@@ -119,7 +119,7 @@ def compare(base: Run, run: Run, resamples: int = 2000, seed: int = 0) -> Compar
 def _refuse_others(
     base: Run, run: Run, what: str, base_table: pd.DataFrame, run_table: pd.DataFrame
 ) -> None:
-    """Refuse other ids or other labels."""
+    """Refuse different ids or labels."""
     wanted = base_table.set_index("id")["label"]
     given = run_table.set_index("id")["label"]
     lost = wanted.index.difference(given.index)
@@ -157,7 +157,7 @@ def _notes(base: Run, run: Run, labels: np.ndarray) -> Iterator[str]:
         if only := [axis for axis in here.axes if axis not in there.axes]:
             yield f"only {here.name} measured the axes {', '.join(only)}: left out"
         if "cost" not in here.manifest:
-            yield f"{here.name} was fit before costs were recorded"
+            yield f"{here.name} is older than the recording of costs"
         if here.train is None:
             yield (
                 f"{here.name} has no {SPLIT}: whether both were trained on the same photos is not "

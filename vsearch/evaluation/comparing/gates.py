@@ -9,13 +9,13 @@ ROUNDING = 1e-9  # 0.80 - 0.79 is not more than 0.01
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a run may be so much worse than its base.
+    """Whether a run is worse than its base by more than allowed.
 
     Attributes:
         run: its name.
-        metric: as it was asked for: `map_at_r`, `map_at_r_macro`.
-        allowed: by how much the mean may fall.
-        change: what it did.
+        metric: as given by the user: `map_at_r`, `map_at_r_macro`.
+        allowed: how much the mean may fall.
+        change: the measured change.
     """
 
     run: str
@@ -25,7 +25,7 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """The mean did not fall by more than allowed. The interval has no say in it."""
+        """Whether the mean fell by at most the allowed amount; the interval isn't used."""
         return self.change.difference.value >= self._lowest
 
     @property
@@ -51,10 +51,10 @@ class Verdict:
 
 
 def judge(comparisons: Sequence[Comparison], limits: Sequence[tuple[str, float]]) -> list[Verdict]:
-    """Hold every run to every limit: a metric's name, maybe with `_macro`, and its largest fall.
+    """Check every run against every limit: a metric's name, maybe with `_macro`, and largest fall.
 
     Raises:
-        ComparisonError: a run lacks the metric; lists those that it has.
+        ComparisonError: a run lacks the metric; the message lists those that it has.
     """
     verdicts = []
     for comparison in comparisons:

@@ -5,20 +5,20 @@ from scipy.special import stdtrit
 
 from vsearch.evaluation.metrics import bootstrap, means
 
-ROUNDING = 1e-12  # a resampled difference this near to 0 is 0
-ONE_IN = 40  # beyond either end of a 95 % interval
+ROUNDING = 1e-12  # a resampled difference this close to 0 counts as 0
+ONE_IN = 40  # is outside each end of a 95 % interval
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How much higher one run scores than another on the same queries, in the metric's own unit.
+    """How much higher one run scores than another on the same queries, in the metric's unit.
 
     Attributes:
         value: mean of the run minus mean of its base; above 0 the run is better.
         low: lower end of the 95 % interval.
         high: upper end of the 95 % interval.
-        p_value: two-sided, 0..1: how easily queries drawn anew (and other seeds, where there are
-            several) would have put the other run ahead; below 0.05 where the interval excludes 0.
+        p_value: two-sided, 0..1: how likely resampled queries (and other seeds, if there are
+            several) would put the other run ahead; below 0.05 if the interval excludes 0.
     """
 
     value: float
@@ -36,25 +36,25 @@ def paired_bootstrap(
 ) -> dict[str, dict[str, Difference]]:
     """Compare two runs on the same queries (Efron & Tibshirani 1993, chapters 13 and 15).
 
-    Each query gives one difference; these are drawn anew (`metrics.bootstrap`). The p-value
-    (section 15.4) is twice the smaller share of the resampled means on one side of 0, those at 0
-    counted on both, as (1 + count) / (1 + resamples), at most 1. The interval's ends are the
-    resampled means at which that reaches 5 %.
+    Each query gives one difference; these are resampled (`metrics.bootstrap`). The p-value (section
+    15.4) is twice the smaller share of the resampled means on one side of 0, those at 0 counted on
+    both, as (1 + count) / (1 + resamples), at most 1. The interval's ends are the resampled means
+    at which it reaches 5 %.
 
-    A single seed says nothing of training the same recipe again. With n seeds, each trained with
-    both recipes, the queries' differences are averaged over them, and the error of that average is
-    added: their standard error times Student's t with n - 1 degrees of freedom. Drawing two or
-    three seeds anew, as if they were queries, would look far too sure.
+    A single seed says nothing about training the same recipe again. With n seeds, each trained with
+    both recipes, the queries' differences are averaged over the seeds, and the error of that
+    average is added: their standard error times Student's t with n - 1 degrees of freedom.
+    Resampling two or three seeds like queries would give intervals that are far too narrow.
 
     Args:
         values: the run's metrics, (n_queries,) or (n_seeds, n_queries) each.
-        base: the same of what it is compared with, its seeds and queries in the same order.
+        base: the same of the run to compare with, its seeds and queries in the same order.
         labels: (n_queries,), the queries' labels, of any sortable type.
-        resamples: how often the queries are drawn anew; 40 or more.
+        resamples: how often the queries are resampled; 40 or more.
         seed: of the draws.
 
     Returns:
-        By metric: "micro", over queries, and "macro", over labels, queries drawn within each.
+        By metric: "micro", over queries, and "macro", over labels, with queries drawn within each.
     """
     changes = _changes(values, base)
     average = {metric: change.mean(axis=0) for metric, change in changes.items()}
@@ -92,7 +92,7 @@ def _seed_errors(
     if n == 1:
         return {"micro": np.zeros(1), "macro": np.zeros(1)}
 
-    # Even steps, since drawn quantiles have noisy ends; they meet the queries' draws at random.
+    # Even steps, since drawn quantiles have noisy ends; they are paired with query draws at random.
     quantiles = stdtrit(n - 1, (np.arange(resamples) + 0.5) / resamples)
     quantiles = np.random.default_rng([seed, n]).permutation(quantiles)
 

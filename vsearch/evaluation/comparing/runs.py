@@ -21,7 +21,7 @@ QUERIES = "queries.parquet"
 REPORT = "report.json"
 SPLIT, CONFIG = "split.csv", "config.yaml"
 Content = TypeVar("Content")
-# Of a table of queries; its other columns are metrics.
+# Columns of a table of queries; its other columns are metrics.
 COLUMNS = ("id", "label", "path", "hits", "scores", *BOX)
 
 
@@ -31,17 +31,17 @@ class RunError(VsearchError):
 
 @dataclass(frozen=True)
 class Run:
-    """What a fit found out, as its folder keeps it.
+    """The results of a fit, from its folder.
 
     Attributes:
-        name: the end of the folder's path, as short as tells it from the runs opened with it.
+        name: the shortest end of the folder's path that differs from other runs opened with it.
         folder: the run's folder.
-        manifest: its bundle's.
+        manifest: its bundle's manifest.
         queries: one row per answerable test query: id, label, path, one column per metric, `hits`
             (the positions in `items` of its 10 best, best first) and maybe their `scores`.
         items: the gallery: id, path, label, metadata.
-        train: what it was trained on: id, label; None without its split.csv.
-        axes: the trained model on further axes, and `(graded)` relevance, as
+        train: the train items: id, label; None without its split.csv.
+        axes: the trained model's metrics on further axes, and `(graded)` relevance, as
             `{"colour": {"precision_at_1": {"value", "low", "high"}}}`.
         settings: the run's configuration, flat: `{"model.loss.init_args.margin": "0.3"}`.
     """
@@ -62,7 +62,7 @@ class Run:
 
     @property
     def cost(self) -> dict[str, float | None]:
-        """What the run and its search cost, as the fit measured it; None where it didn't."""
+        """What the run and its search cost, as the fit measured it; None if unmeasured."""
         cost = self.manifest.get("cost", {})
         latency = self.manifest.get("index", {}).get("latency", {})
         found = {field.name: cost.get(field.name) for field in fields(Cost)}
@@ -72,11 +72,11 @@ class Run:
 def query_table(
     queries: pd.DataFrame, scores: Scores, cosines: np.ndarray, hits: np.ndarray
 ) -> pd.DataFrame:
-    """Return what QUERIES holds.
+    """Return the table in QUERIES.
 
     Args:
-        queries: all that were asked: id, label, path, maybe boxes.
-        scores: what those with an answer got.
+        queries: all queries: id, label, path, maybe boxes.
+        scores: the scores of the answerable queries.
         cosines: float (n, depth), the scores of all queries' hits.
         hits: int (n, depth), their positions in the gallery, best first; -1 after the last.
     """
@@ -124,15 +124,15 @@ def _run(name: str, folder: Path, bundle: Path) -> Run:
 
 
 def _checked(bundle: Path) -> dict[str, Any]:
-    """Return the fit's manifest, once it and the files that are compared prove to be the fit's.
+    """Return the fit's manifest, after checking that it and the compared files are unchanged.
 
-    CURRENT has the manifest's SHA-256, the manifest the files'. Who rewrites all of them can claim
-    anything; the run's split.csv and config.yaml have no SHA-256.
+    CURRENT has the manifest's SHA-256, and the manifest those of the files. This doesn't detect a
+    consistent rewrite of all of them; the run's split.csv and config.yaml have no SHA-256.
     """
     manifest = _readable(bundle / MANIFEST, _json)
     with explained(bundle, f"reading {MANIFEST}"):
         if not (bundle / CURRENT).is_file():
-            raise RunError(f"{bundle} has no {CURRENT}, so that nothing proves its numbers.")
+            raise RunError(f"{bundle} has no {CURRENT}, so its numbers can't be verified.")
         manifest, _ = manifests(bundle, read_state(bundle)[0])
         for name in (QUERIES, ITEMS, REPORT):
             if (bundle / name).is_file():
@@ -144,11 +144,11 @@ def _bundle(folder: Path) -> Path:
     for place in (folder / "bundle", folder):
         if (place / MANIFEST).is_file():
             return place
-    raise RunError(f"{folder} is no run that ended: there is no {Path('bundle', MANIFEST)} in it.")
+    raise RunError(f"{folder} isn't a finished run: it has no {Path('bundle', MANIFEST)}.")
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
-    """Return the shortest ends of the folders' paths that tell them apart."""
+    """Return the shortest ends of the folders' paths that differ."""
     for depth in range(1, max(len(folder.parts) for folder in folders) + 1):
         names = ["/".join(folder.parts[-depth:]) for folder in folders]
         if len(set(names)) == len(set(folders)):
@@ -160,7 +160,7 @@ def _check(path: Path, table: pd.DataFrame, needed: Sequence[str]) -> None:
     """Refuse a table that lacks columns or rows, repeats an id, or has a query without a value."""
     if lacking := [name for name in needed if name not in table]:
         raise RunError(
-            f"{path} lacks the columns {lacking}: it is not of this vsearch. Fit the run again."
+            f"{path} lacks the columns {lacking}: it is from another vsearch. Fit the run again."
         )
     if table.empty or table["id"].duplicated().any():
         found = "empty" if table.empty else "damaged: an id comes twice"
@@ -173,7 +173,7 @@ def _check(path: Path, table: pd.DataFrame, needed: Sequence[str]) -> None:
 
 
 def _readable(path: Path, read: Callable[[Path], Content]) -> Content:
-    """Return what `read` makes of a file; a RunError names a file that it can't read."""
+    """Return the result of `read` for a file; a RunError names a file that it can't read."""
     try:
         return read(path)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
@@ -190,13 +190,13 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _train(path: Path) -> pd.DataFrame:
-    # "007" and "NA" are ids like others.
+    # "007" and "NA" are valid ids.
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     return table.loc[table["split"] == "train", ["id", "label"]].reset_index(drop=True)
 
 
 def _axes(path: Path) -> dict[str, dict[str, dict[str, float]]]:
-    """Read report.json: all of it that is compared."""
+    """Read the parts of report.json that are compared."""
     report = RunReport.from_json(_json(path))
     return {
         axis: {name: asdict(found.trained) for name, found in metrics.items()}
@@ -210,7 +210,7 @@ def _settings(path: Path) -> dict[str, str]:
 
 
 def leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield (dotted key, value) of each leaf of nested mappings and lists, empty ones too."""
+    """Yield (dotted key, value) of each leaf of nested mappings and lists; empty ones count."""
     if isinstance(node, list):
         node = dict(enumerate(node)) or node
     if not isinstance(node, dict) or not node:

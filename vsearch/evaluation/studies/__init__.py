@@ -1,1 +1,1 @@
-"""Many fits over one question, and which of them is best."""
+"""Many fits for one question, and which of them is best."""

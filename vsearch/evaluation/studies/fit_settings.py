@@ -4,12 +4,12 @@ from typing import Any
 
 # Settings that don't change what is learned.
 FREE = ("trainer.logger", "ckpt_path", "trainer.enable_progress_bar", "data.num_workers")
-MEASURED_ON = ("data.catalog", "data.split")  # settings that decide what the queries are
+MEASURED_ON = ("data.catalog", "data.split")  # settings that determine the queries
 LOGGER = "lightning.pytorch.loggers.TensorBoardLogger"
 
 
 def watching(callbacks: Any, monitor: str) -> list[Any]:
-    """Return a fit's callbacks; those that watch a metric watch this one: more is better."""
+    """Return a fit's callbacks; those that monitor a metric get this one, higher is better."""
     found = []
     for callback in _list(callbacks):
         settings = callback.get("init_args") or {}
@@ -21,7 +21,7 @@ def watching(callbacks: Any, monitor: str) -> list[Any]:
 
 
 def unused_loggers(settings: Mapping[str, Any]) -> set[str]:
-    """Return the loggers that a fit's settings name and a study leaves out."""
+    """Return the loggers in a fit's settings that a study leaves out."""
     loggers = _list(settings["trainer"]["logger"])
     return {logger["class_path"] for logger in loggers if isinstance(logger, dict)} - {LOGGER}
 

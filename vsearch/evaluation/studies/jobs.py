@@ -15,12 +15,12 @@ SHOWN = 5  # changed settings that an error lists
 
 @dataclass(frozen=True)
 class Job:
-    """One cell of a study with one seed: how it is fit, and what there is of its run already.
+    """One cell of a study with one seed: its fit, and its run so far.
 
     Attributes:
         folder: holds the runs (version_N), cell.json and log.txt.
         words: the arguments of `python -m vsearch fit`.
-        settings: all that the words come to, by dotted key.
+        settings: the resulting settings, by dotted key.
     """
 
     cell: str
@@ -31,20 +31,20 @@ class Job:
 
     @property
     def log(self) -> Path:
-        """Where the run's output goes."""
+        """The file of the run's output."""
         return self.folder / "log.txt"
 
     def finished(self) -> Path | None:
-        """Return the newest run with a whole bundle."""
+        """Return the newest run with a complete bundle."""
         return _finished(self.folder)
 
     def checkpoint(self) -> Path | None:
-        """Return the newest checkpoint that an interrupted run can go on from."""
+        """Return the newest checkpoint from which an interrupted run can continue."""
         last = (run / "checkpoints" / "last.ckpt" for run in _runs(self.folder))
         return next((path for path in last if path.is_file()), None)
 
     def check(self) -> None:
-        """Refuse, by a StudyError, a run that was made or begun with other settings."""
+        """Raise a StudyError if a run was made or begun with other settings."""
         if not (self.finished() or self.checkpoint()):
             return
         advice = f"Choose another --out, or delete {self.folder}."
@@ -52,7 +52,7 @@ class Job:
             stored = json.loads((self.folder / "cell.json").read_text())["settings"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StudyError(
-                f"{self.folder} holds a run, but no cell.json that says of what. {advice}"
+                f"{self.folder} holds a run, but no cell.json with its settings. {advice}"
             ) from error
         found = list(changes(stored, self.settings, "stored", "asked for now"))
         if found:
@@ -63,14 +63,14 @@ class Job:
             raise StudyError(f"{self.folder} holds a run with other settings:\n  {lines}\n{advice}")
 
     def begin(self) -> None:
-        """Write cell.json: what is about to be run here."""
+        """Write cell.json: the settings of the run that starts here."""
         self.folder.mkdir(parents=True, exist_ok=True)
         cell = {"cell": self.cell, "seed": self.seed, "fit": self.words, "settings": self.settings}
         replace_file(self.folder / "cell.json", json.dumps(cell, indent=2).encode())
 
 
 def done(study: Study, folder: Path) -> list[tuple[str, int]]:
-    """Return the cells and seeds of which a whole run lies in the study's folder."""
+    """Return the cells and seeds with a complete run in the study's folder."""
     found = []
     for cell in study.cells:
         for place in (folder / folder_name(cell)).glob("seed-*"):
@@ -89,15 +89,15 @@ def plan(
 ) -> list[Job]:
     """Return a job for each pair of a cell and a seed, in their order.
 
-    A job's seed is that of the weights, the batches and the augmentation. The split keeps its own:
-    all runs answer the same queries, and can be paired.
+    A job's seed is that of weights, batches and augmentation. The split has its own seed, so all
+    runs have the same queries and can be paired.
 
     Args:
-        study: what they are cells of.
+        study: their study.
         pairs: cells and seeds.
-        words: each cell's arguments of `fit`, the baseline's too.
-        settings: all that these come to, nested.
-        folder: where the study's results lie.
+        words: each cell's arguments of `fit`, including the baseline's.
+        settings: the resulting settings, nested.
+        folder: the folder of the study's results.
     """
     flat = {cell: dict(leaves(own)) for cell, own in settings.items()}
     measured_on = {}

@@ -11,28 +11,28 @@ from typing import IO
 from vsearch.evaluation.studies.jobs import Job
 from vsearch.evaluation.studies.study import StudyError
 
-GRACE_S = 10  # for a process to end by itself
+GRACE_S = 10  # that a process gets to end by itself
 
 
 @contextmanager
 def alone(folder: Path) -> Iterator[IO[bytes]]:
-    """Lock a study's folder, made if need be; `fit` takes the lock."""
+    """Lock a study's folder, and make it if necessary; `fit` takes the lock."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("wb") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise StudyError(
-                f"another study is at work in {folder}, or the last run of one that was killed."
+                f"another study, or the last run of a killed one, is using {folder}."
             ) from error
         yield lock
 
 
 def fit(job: Job, lock: IO[bytes]) -> int:
-    """Fit in a process of its own, from the last checkpoint if any; return its exit status.
+    """Fit in a separate process, from the last checkpoint if any; return its exit status.
 
-    Its output is appended to the job's log. An interrupt ends it with all its loaders. If this
-    process is killed, the other runs on, and holds the lock until its end.
+    Its output is appended to the job's log. An interrupt ends it and all its loaders. If this
+    process is killed, the other continues, and holds the lock until it ends.
     """
     checkpoint = job.checkpoint()
     words = [*job.words, *(["--ckpt_path", str(checkpoint)] if checkpoint else [])]
@@ -53,7 +53,7 @@ def fit(job: Job, lock: IO[bytes]) -> int:
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """End a process and all that it started, unless it has ended."""
+    """End a process and all that it started, unless it has already ended."""
     for wish in (signal.SIGTERM, signal.SIGKILL):
         if child.poll() is None:
             with suppress(ProcessLookupError):

@@ -19,17 +19,17 @@ def rank(
 ) -> dict[str, Any]:
     """Rank a study's cells by its metric's mean over seeds, and test each against the baseline.
 
-    A cell and the baseline are compared on the same queries with the seeds that both have, by
-    `paired_bootstrap`. The p-values of the study's metric are corrected for the number of cells
-    (`holm`). Cells come best first, those without a run last.
+    `paired_bootstrap` compares a cell with the baseline on the same queries, with the seeds that
+    both have. The p-values of the study's metric are corrected for the number of cells (`holm`).
+    The best cell comes first, cells without a run last.
 
     Args:
-        study: what was asked.
-        runs: those that there are so far, of each cell by seed; may lack cells.
+        study: the study.
+        runs: the runs so far, of each cell by seed; may lack cells.
         failed: the seeds of each cell that ended without a bundle; may lack cells.
 
     Returns:
-        Plain JSON values, None or empty where something can't be known yet.
+        Plain JSON values, None or empty if still unknown.
     """
     every: list[Run] = []
     for of_cell in runs.values():
@@ -74,12 +74,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def _cell(
     study: Study, name: str, runs: Mapping[str, Runs], failed: Mapping[str, Sequence[int]]
 ) -> dict[str, Any]:
-    """Return what is known of a cell.
+    """Return the results of a cell.
 
     - `metrics`, over seeds: {metric: {micro, macro: {mean, sd, untrained}}}; sd is None for one.
-    - `estimate` of rank_by; `cost`, with the best epoch from 0, the mean over seeds.
+    - `estimate` of rank_by; `cost`, the mean over seeds, with the best epoch counted from 0.
     - `differences` from the baseline, by metric and mean; `difference`: that of rank_by, with
-      `seeds`, how many both have.
+      `seeds`, the number of seeds that both have.
     """
     own = runs.get(name, {})
     base = runs.get(study.baseline, {})
@@ -111,7 +111,7 @@ def _values(runs: Runs, seeds: Sequence[int]) -> dict[str, np.ndarray]:
 
 
 def _estimate(runs: Runs, metric: str, kind: str) -> dict[str, float]:
-    """Return the value with its interval over queries and seeds: its difference from 0."""
+    """Return the value with its interval over queries and seeds, as its difference from 0."""
     values = {metric: _values(runs, list(runs))[metric]}
     nothing = {metric: np.zeros_like(values[metric])}
     found = paired_bootstrap(values, nothing, _labels(runs))[metric][kind]
@@ -182,6 +182,6 @@ def _check(runs: Sequence[Run]) -> None:
                 continue
             if not one[["id", "label"]].equals(other[["id", "label"]]):
                 raise StudyError(
-                    f"{run.folder} and {runs[0].folder} have other {title}, or other labels: they "
+                    f"{run.folder} and {runs[0].folder} have different {title} or labels: they "
                     "can't be compared. Delete the older one to run it again."
                 )

@@ -13,10 +13,10 @@ import yaml
 from vsearch.errors import VsearchError
 from vsearch.evaluation.metrics import MACRO, per_query, which_mean
 
-SHIPPED = Path("configs/studies")  # holds the studies that a name alone finds
+SHIPPED = Path("configs/studies")  # studies here are found by name
 METRICS = tuple(per_query(np.ones((1, 10), dtype=bool), np.array([10])))
 KEYS = {"baseline", "seeds", "rank_by", "monitor", "cells"}
-VAL = "val/"  # what a metric's name begins with when it is measured each epoch
+VAL = "val/"  # prefix of metrics that are measured each epoch
 
 
 class StudyError(VsearchError):
@@ -30,12 +30,12 @@ class Study:
     Attributes:
         name: the stem of its file.
         question: the comment at the top of its file.
-        baseline: the cell that the others are compared with.
-        seeds: each cell is run once with each.
+        baseline: the cell to compare the others with.
+        seeds: each cell is run once with each seed.
         rank_by: a metric of `metrics.per_query`; with `_macro` at its end, the mean over labels.
         cells: by name, the overlays of each as values of `--config`: paths, or JSON.
-        monitor: what every cell's best epoch is picked and its fit stopped by, more being better:
-            `val/map_at_r`; None leaves that to each cell's own callbacks.
+        monitor: the metric, higher is better, that picks every cell's best epoch and stops its fit,
+            such as `val/map_at_r`; None leaves that to each cell's callbacks.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Study:
     monitor: str | None = None
 
     def narrowed(self, cells: Sequence[str] | None, seeds: Sequence[int] | None) -> "Study":
-        """Return the study with some of its cells, the baseline always, or with other seeds."""
+        """Return the study with some of its cells, always with the baseline, or other seeds."""
         if unknown := sorted(set(cells or ()) - set(self.cells)):
             raise StudyError(
                 f"{self.name} has no cell {', '.join(unknown)}; it has {', '.join(self.cells)}."
@@ -73,13 +73,13 @@ def read_study(name: str) -> Study:
     if not path.is_file():
         there = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.yaml"))) or "none"
         raise StudyError(
-            f"no study {name}: it is neither a file nor one of those in {SHIPPED}: {there}."
+            f"no study {name}: it is neither a file nor in {SHIPPED}, which has {there}."
         )
     text = path.read_text()
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise StudyError(f"{path} is no YAML: {error}") from error
+        raise StudyError(f"{path} isn't valid YAML: {error}") from error
     if not isinstance(content, dict) or not {"baseline", "cells"} <= set(content) <= KEYS:
         raise StudyError(
             f"{path}: a study has the keys baseline and cells, maybe seeds, rank_by, monitor; no "
@@ -101,7 +101,7 @@ def read_study(name: str) -> Study:
 
 
 def folder_name(cell: str) -> str:
-    """Return a cell's name as a folder's; a hyphen stands for what is no letter, digit, . or _."""
+    """Return a cell's name as a folder's; a hyphen replaces all but letters, digits, . and _."""
     return re.sub(r"[^A-Za-z0-9._]+", "-", cell).strip("-.")
 
 
@@ -111,8 +111,8 @@ def _cells(cells: dict[Any, Any], path: Path) -> dict[str, list[str]]:
     for name, overlays in cells.items():
         if not isinstance(name, str) or "," in name or not folder_name(name):
             raise StudyError(
-                f"{path}: {name!r} is no name of a cell: letters or digits, no comma, quoted if "
-                "need be."
+                f"{path}: {name!r} can't name a cell: use letters or digits and no comma; quote it "
+                "if necessary."
             )
         if not isinstance(overlays, list) or not all(
             isinstance(overlay, str | dict) for overlay in overlays
