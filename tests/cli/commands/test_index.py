@@ -300,7 +300,7 @@ def test_only_the_last_generations_are_kept(made, capsys):
         index(capsys, "optimize", made)
     assert described(capsys, made)["kept_generations"] == [0, 3, 4]
     index(capsys, "rollback", made)
-    assert "kept no more" in ending(capsys, "rollback", made)
+    assert "no longer kept" in ending(capsys, "rollback", made)
     assert "All is well" in index(capsys, "verify", made)
 
 
