@@ -42,15 +42,15 @@ class BuildIndex(Callback):
     itself. Of several ranks, rank zero does it alone.
 
     Args:
-        index: how the gallery is searched; None: as the run's top-level `index` says, or exactly.
+        index: the index of the gallery; None: the run's top-level `index`, or exact search.
         baseline: also measure the same backbone before training, without a head; this embeds
             everything a second time.
-        error_rate: how many photos whose best hit is right may be told "no good match" (see
+        error_rate: share of photos with a right best hit that may get "no good match" (see
             `Calibration`).
         export: also write the network as ONNX, so that searching and serving need no PyTorch.
-        adaptation: fitted to the best epoch's embeddings of the train part, and put behind the
-            network: in the bundle and its report, not in checkpoints. None: as the run's top-level
-            `adaptation` says, or none.
+        adaptation: fitted to the best epoch's embeddings of the train part, and appended to the
+            network in the bundle and its report, not in checkpoints. None: the run's top-level
+            `adaptation`, or none.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class BuildIndex(Callback):
         self._epoch_seconds: list[float] = []
 
     def use_index(self, index: Index) -> None:
-        """Take the run's index, unless the callback was given its own."""
+        """Use the run's index, unless the callback has its own."""
         if not self._has_own_index:
             self.index = index
 
@@ -113,11 +113,11 @@ class BuildIndex(Callback):
             raise ConfigError("index", str(error)) from error
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what the report of a resumed fit needs of the epochs before."""
+        """Return the earlier epochs for the report of a resumed fit."""
         return {"epochs": self._metrics.rows()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the epochs before."""
+        """Restore the earlier epochs."""
         self._metrics.restore(state_dict["epochs"])
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -127,7 +127,7 @@ class BuildIndex(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note what the epoch logged, and the seconds it took, validation included.
 
-        Epochs that were cut short or resumed in their middle have no time.
+        Interrupted or resumed epochs have no time.
         """
         self._metrics.note(trainer)
         whole = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
@@ -135,7 +135,7 @@ class BuildIndex(Callback):
             self._epoch_seconds.append(time.perf_counter() - self._epoch_start)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note what validation logged, before the epoch's checkpoint is written."""
+        """Note the values of validation, before the epoch's checkpoint is written."""
         self._metrics.note(trainer)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -144,9 +144,7 @@ class BuildIndex(Callback):
             return
         checkpoint = getattr(trainer.checkpoint_callback, "best_model_path", "")
         if not checkpoint:
-            rank_zero_warn(
-                "BuildIndex: no ModelCheckpoint has kept an epoch, so there is no bundle."
-            )
+            rank_zero_warn("BuildIndex: no ModelCheckpoint kept an epoch, so there is no bundle.")
             return
 
         # else its last state is shown at the very end
@@ -220,6 +218,6 @@ class BuildIndex(Callback):
             export(self.folder, Wanted("onnx"))
         except Exception as error:  # PyTorch's exporter raises many types
             rank_zero_warn(
-                "BuildIndex: the network has no ONNX export, so that PyTorch will search and serve "
+                "BuildIndex: the network has no ONNX export, so PyTorch will search and serve "
                 f"this bundle. {error}"
             )

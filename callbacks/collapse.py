@@ -10,13 +10,13 @@ ADVICE = "Lower the learning rate, warm up longer, or start with an easier miner
 class WarnOnCollapse(Callback):
     """Warn when a run is collapsing: embeddings drift to one point and the loss to its margin.
 
-    Once all embeddings are alike, every triplet's loss is the margin (Hermans et al. 2017, "In
-    Defense of the Triplet Loss for Person Re-Identification", section 4). A start from random
+    Once all embeddings are equal, every triplet's loss is the margin (Hermans et al. 2017, "In
+    Defense of the Triplet Loss for Person Re-Identification", section 4). Training from random
     weights passes through such a state: no warning while `val/precision_at_1` still rises.
 
     Args:
         min_spread: `train/embedding_spread` (0..1) below which the embeddings count as one point.
-        tolerance: how near the loss must be to the margin, as a share of it, to count as stuck.
+        tolerance: share of the margin by which a loss may differ from it and still count as stuck.
     """
 
     def __init__(self, min_spread: float = 0.05, tolerance: float = 0.02) -> None:
@@ -41,7 +41,7 @@ class WarnOnCollapse(Callback):
             rank_zero_warn(f"Epoch {trainer.current_epoch}: {reason}")
 
     def reason(self, loss: float, margin: float | None, spread: float) -> str | None:
-        """Return why an epoch that found nothing better counts as collapsing, or None."""
+        """Return why an epoch without progress counts as collapsing, or None."""
         if spread < self.min_spread:
             return (
                 f"the embeddings are collapsing to one point (spread {spread:.3f} < "
@@ -56,5 +56,5 @@ class WarnOnCollapse(Callback):
 
 
 def _margin(loss: object) -> float | None:
-    """Return a triplet loss's margin; elsewhere a margin may be an angle."""
+    """Return a triplet loss's margin; in other losses it may be an angle."""
     return float(loss.margin) if isinstance(loss, TripletMarginLoss) else None

@@ -13,7 +13,7 @@ class EasierMinerFirst(Callback):
 
     Args:
         miner: mines the first epochs.
-        epochs: how many, from 1 on.
+        epochs: how many, at least 1.
     """
 
     def __init__(self, miner: nn.Module, epochs: int) -> None:

@@ -10,9 +10,9 @@ from vsearch.training.distributed.ranks import gather_at_rank_zero
 
 
 class WriteEmbeddings(Callback):
-    """Write what `predict` computes to the run's embeddings.parquet: id, label, embedding.
+    """Write the results of `predict` to the run's embeddings.parquet: id, label, embedding.
 
-    Batch by batch, so that memory stays bounded, into a temporary file that is renamed at the end.
+    It writes batch by batch, to limit memory, into a temporary file that is renamed at the end.
     """
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -42,7 +42,7 @@ class WriteEmbeddings(Callback):
         self.writer.write_table(table(items, embeddings))
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Close the file and give it its name."""
+        """Close the file and rename it."""
         if not trainer.is_global_zero:
             return
         self.writer.close()

@@ -5,13 +5,13 @@ from lightning.pytorch import Trainer
 
 
 class EpochMetrics:
-    """What training and validation logged in each epoch: `train/loss`, `val/map_at_r`, ..."""
+    """The values that each epoch logged: `train/loss`, `val/map_at_r`, ..."""
 
     def __init__(self) -> None:
         self._epochs: dict[int, dict[str, float | None]] = {}
 
     def note(self, trainer: Trainer) -> None:
-        """Keep what the running epoch has logged so far; called again, it adds to it."""
+        """Keep the values that the running epoch has logged; later calls add to them."""
         if trainer.sanity_checking:
             return
         found = self._epochs.setdefault(trainer.current_epoch, {})
@@ -21,11 +21,11 @@ class EpochMetrics:
                 found[name.removesuffix("_epoch")] = number if math.isfinite(number) else None
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return one mapping per epoch, in order: {epoch, and what was logged by its name}."""
+        """Return one mapping per epoch, in order: `epoch`, and each logged value by its name."""
         return [{"epoch": epoch, **found} for epoch, found in sorted(self._epochs.items())]
 
     def restore(self, rows: list[dict[str, Any]]) -> None:
-        """Take back the `rows` of the epochs before a fit was interrupted."""
+        """Restore the `rows` of the epochs before a fit was interrupted."""
         self._epochs = {
             row["epoch"]: {name: row[name] for name in row if name != "epoch"} for row in rows
         }

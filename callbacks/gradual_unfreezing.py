@@ -7,18 +7,17 @@ from vsearch.training.module import MetricLearner
 
 
 class GradualUnfreezing(Callback):
-    """Freeze stages of the backbone, BatchNorm included, until an epoch of their own.
+    """Freeze stages of the backbone, including BatchNorm, each until a given epoch.
 
     Howard and Ruder 2018, "Universal Language Model Fine-tuning for Text Classification", section
-    3.3. What isn't in the schedule is trained from the start, unless `freeze` names it.
+    3.3. Parts that aren't in the schedule are trained from the start, unless `freeze` names them.
 
-    The optimizer holds every stage from the start: it skips parameters without gradient, weight
-    decay included. On several devices DDP, which waits for every gradient, is told to look for
-    those that don't come.
+    The optimizer has every stage from the start: it skips parameters without gradient, also in
+    weight decay. On several devices, DDP is configured to expect missing gradients.
 
     Args:
-        schedule: stage, by the name that the backbone's `freeze` takes, to the epoch (from 0) that
-            it is trained from.
+        schedule: maps a stage, by the name that the backbone's `freeze` takes, to its first epoch
+            of training (from 0).
     """
 
     def __init__(self, schedule: dict[str, int]) -> None:
@@ -38,8 +37,8 @@ class GradualUnfreezing(Callback):
                 frozen.append(name)
         if frozen:
             raise ValueError(
-                f"schedule: the backbone's `freeze` holds {', '.join(frozen)} for the whole run, "
-                "out of the optimizer: a stage can be in `freeze` or in the schedule, not in both."
+                f"schedule: the backbone's `freeze` freezes {', '.join(frozen)} for the whole run. "
+                "A stage can be in `freeze` or in the schedule, not in both."
             )
         self._check_start(module)
         if isinstance(trainer.strategy, DDPStrategy):
@@ -53,11 +52,11 @@ class GradualUnfreezing(Callback):
                 held.update(map(id, module.backbone.weights_of(name, "schedule")))
         trained = [value for value in module.parameters() if value.requires_grad]
         if all(id(value) in held for value in trained):
-            raise ValueError("schedule: it leaves nothing to train in epoch 0: start a stage at 0.")
+            raise ValueError("schedule: nothing is trained in epoch 0: start a stage at 0.")
         if held and module.backbone.origin == "random":
             rank_zero_warn(
-                "GradualUnfreezing holds stages still whose weights are random: that makes little "
-                "sense, since they only destroy the photo until they are trained."
+                "GradualUnfreezing freezes stages with random weights: that makes little sense, "
+                "since these lose information until they are trained."
             )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -75,7 +74,7 @@ class GradualUnfreezing(Callback):
             )
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Leave the module as it was, so that it can be fitted again."""
+        """Unfreeze the module, so that it can be fitted again."""
         if stage == "fit":
             for name in self.schedule:
                 for value in metric_learner(pl_module).backbone.weights_of(name, "schedule"):
@@ -86,5 +85,5 @@ class GradualUnfreezing(Callback):
         for name, start in sorted(self.schedule.items(), key=lambda item: item[1]):
             for value in module.backbone.weights_of(name, "schedule"):
                 value.requires_grad_(epoch >= start)
-        # What is frozen is put in eval mode, so that its BatchNorm stays still.
+        # Frozen parts are put in eval mode, so that their BatchNorm doesn't change.
         module.train()

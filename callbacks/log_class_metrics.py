@@ -9,8 +9,8 @@ class LogClassMetrics(Callback):
     """Log to TensorBoard how well each label's val photos are found: `class/precision_at_1/LABEL`.
 
     Args:
-        metrics: which, by their names in the report.
-        most: labels, those with the most val photos.
+        metrics: their names in the report.
+        most: number of labels; those with the most val photos.
     """
 
     def __init__(self, metrics: list[str] = ["precision_at_1", "map_at_r"], most: int = 30) -> None:  # noqa: B006

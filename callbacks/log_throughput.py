@@ -5,9 +5,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 
 class LogThroughput(Callback):
-    """Log `train/photos_per_s` of each epoch, of all devices, validation left out.
+    """Log `train/photos_per_s` of each epoch, of all devices, without validation.
 
-    What other callbacks do after a batch counts; what a GPU still has in its queue does not.
+    The time of other callbacks after a batch counts; work still queued on a GPU doesn't.
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -28,7 +28,7 @@ class LogThroughput(Callback):
         self.seconds = time.perf_counter() - self.start
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the epoch's."""
+        """Log the epoch's value."""
         if self.photos:
             pl_module.log(
                 "train/photos_per_s", self.photos / self.seconds, sync_dist=True, reduce_fx="sum"

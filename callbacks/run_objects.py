@@ -7,10 +7,10 @@ from vsearch.training.module import MetricLearner
 
 
 def metric_learner(module: LightningModule) -> MetricLearner:
-    """Return the module that a hook is given, by its own type."""
+    """Return a hook's module with its own type."""
     return cast(MetricLearner, module)
 
 
 def catalog_data(trainer: Trainer) -> CatalogDataModule:
-    """Return the trainer's datamodule; Lightning's types don't know that it has one."""
+    """Return the trainer's datamodule, which Lightning's types don't include."""
     return cast(CatalogDataModule, trainer.datamodule)  # type: ignore[attr-defined]

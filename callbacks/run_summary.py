@@ -9,9 +9,9 @@ from vsearch.training.module import MetricLearner
 
 
 class ShowRun(Callback):
-    """At the start of a fit, print what is trained, block by block, and the memory it takes.
+    """At the start of a fit, print what is trained, block by block, and the memory it needs.
 
-    Shares are of all that the table lists, a known classifier that was removed included.
+    Shares are of all parameters in the table, including a removed classifier, if known.
     """
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

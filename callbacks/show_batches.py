@@ -10,10 +10,10 @@ from vsearch.reports.grid import Shown, grid
 class ShowBatches(Callback):
     """Show an epoch's first batch in TensorBoard as the network sees it, a row for each label.
 
-    With a trunk cache the network is given no photos: then they are shown as their files are.
+    With a trunk cache the network gets no photos: then they are shown without augmentation.
 
     Args:
-        every: epochs from one to the next that is shown.
+        every: show a batch every this many epochs.
     """
 
     def __init__(self, every: int = 1) -> None:

@@ -23,13 +23,13 @@ class Mined:
 class ShowMined(Callback):
     """Show in TensorBoard what the miner picked from the first batch of an epoch, hardest first.
 
-    A row is an anchor, its positive (green) and its negative (red), with the cosines between: hard
-    is a far positive or a near negative. Of a miner of pairs, a row is a pair. Of several ranks'
-    joint batch, only what is of rank zero's photos alone is shown.
+    A row is an anchor, its positive (green) and its negative (red), with the cosines between them.
+    A far positive or a near negative is hard. With a pair miner, a row is a pair. With several
+    ranks, only triplets and pairs of rank zero's photos are shown.
 
     Args:
         n: rows.
-        every: epochs from one to the next that is shown.
+        every: show them every this many epochs.
     """
 
     def __init__(self, n: int = 8, every: int = 1) -> None:
@@ -64,7 +64,7 @@ class ShowMined(Callback):
 
 
 def among(mined: tuple[Tensor, ...], n: int) -> tuple[Tensor, ...]:
-    """Return what `mined`, as in `hardest`, has of the batch's first `n` photos alone."""
+    """Return the part of `mined`, as in `hardest`, with only the batch's first `n` photos."""
     groups = [mined] if len(mined) == 3 else [mined[:2], mined[2:]]
     kept: list[Tensor] = []
     for group in groups:
@@ -74,13 +74,13 @@ def among(mined: tuple[Tensor, ...], n: int) -> tuple[Tensor, ...]:
 
 
 def hardest(cosines: Tensor, mined: tuple[Tensor, ...], n: int) -> list[Mined]:
-    """Return up to `n` of what a miner picked, hardest first, each anchor once.
+    """Return up to `n` of a miner's triplets or pairs, hardest first, each anchor once.
 
     Args:
         cosines: float (B, B).
-        mined: anchors, positives and negatives, int (t,) each; or of pairs, anchors and positives,
+        mined: anchors, positives and negatives, int (t,) each; or for pairs, anchors and positives,
             anchors and negatives.
-        n: of pairs half of each kind.
+        n: for pairs, half of each kind.
     """
     if len(mined) == 3:
         anchors, positives, negatives = mined

@@ -17,7 +17,7 @@ from vsearch.data.stratified import stratified
 from vsearch.errors import BundleError
 from vsearch.reports.alone import fails_alone
 
-SPRITE = 8192  # pixels a side of the picture with all thumbnails, above which browsers show nothing
+SPRITE = 8192  # pixels a side of the picture with all thumbnails; browsers can't show larger ones
 LARGEST = 64  # pixels a side of a thumbnail
 SMALLEST = 16
 
@@ -25,11 +25,11 @@ SMALLEST = 16
 class ShowProjector(Callback):
     """After the fit, show items of the bundle in TensorBoard's embedding projector.
 
-    It stands behind BuildIndex, whose bundle it reads. The items are drawn at random, of each label
-    its share, at least one. The thumbnails all fit into the largest picture that browsers show.
+    List it after BuildIndex, whose bundle it reads. The items are drawn at random: each label gets
+    its share, at least one. All thumbnails fit into the largest picture that browsers can show.
 
     Args:
-        most: items; up to 262,144, but a browser is slow from some thousands on.
+        most: items; up to 262,144, but browsers are slow with more than some thousands.
         seed: of the draw.
     """
 
@@ -40,11 +40,11 @@ class ShowProjector(Callback):
         self.seed = seed
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note the run's folder, of which all ranks must ask at once."""
+        """Note the run's folder; all ranks must ask for it at once."""
         self.folder = Path(trainer.log_dir or trainer.default_root_dir) / "bundle"
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Read the bundle and write what the projector opens."""
+        """Read the bundle and write the projector's files."""
         with fails_alone("the embedding projector"):
             self._show(trainer)
 
@@ -75,7 +75,7 @@ class ShowProjector(Callback):
 
 
 def thumbnails(items: pd.DataFrame) -> Tensor:
-    """Return the photos, float (n, 3, s, s), 0..1, s so that n fit into a sprite; or grey."""
+    """Return the photos, float (n, 3, s, s), 0..1, small enough for a sprite; or grey."""
     side = min(LARGEST, SPRITE // math.ceil(math.sqrt(len(items))))
     square = Preprocessing(side, (0, 0, 0), (1, 1, 1))
 
@@ -90,5 +90,5 @@ def thumbnails(items: pd.DataFrame) -> Tensor:
 
 
 def _line(text: object) -> str:
-    """Return a text that stays in its cell of the projector's table."""
+    """Return a text that fits into one cell of the projector's table."""
     return " ".join(str(text).split()) or "-"

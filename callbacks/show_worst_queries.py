@@ -9,7 +9,7 @@ from vsearch.reports.grid import Shown, grid
 
 
 class ShowWorstQueries(Callback):
-    """Show in TensorBoard, after each validation, the val queries of the lowest MAP@R.
+    """Show in TensorBoard, after each validation, the val queries with the lowest MAP@R.
 
     Args:
         n: queries.

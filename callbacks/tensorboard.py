@@ -17,7 +17,7 @@ from vsearch.training.dataset import Batch
 
 
 def writers(loggers: Iterable[Logger]) -> list[SummaryWriter]:
-    """Return what writes to TensorBoard; nothing on ranks other than zero."""
+    """Return the TensorBoard writers; none on ranks other than zero."""
     found = [logger.experiment for logger in loggers if isinstance(logger, TensorBoardLogger)]
     return [writer for writer in found if isinstance(writer, SummaryWriter)]
 
@@ -57,7 +57,7 @@ def _test_metrics(report: RunReport) -> dict[str, float]:
 
 
 def batch_photos(batch: Batch, positions: list[int], data: CatalogDataModule) -> list[Image.Image]:
-    """Return photos of a training batch as the network sees them; of a trunk's maps, the files'."""
+    """Return photos of a training batch as the network sees them; for maps, read their files."""
     inputs, _, rows = batch
     if inputs.dtype.is_floating_point:
         return [catalog_photo(data, int(rows[position])) for position in positions]
@@ -65,6 +65,6 @@ def batch_photos(batch: Batch, positions: list[int], data: CatalogDataModule) ->
 
 
 def catalog_photo(data: CatalogDataModule, row: int) -> Image.Image:
-    """Return the photo of a row of the catalog, no smaller than a cell of the grid if possible."""
+    """Return the photo of a catalog row, if possible at least as large as a cell of the grid."""
     item = data.items.loc[[row]]
     return open_photo(item["path"].iloc[0], boxes(item)[0], side=CELL)

@@ -14,7 +14,7 @@ from vsearch.training.module import MetricLearner
 
 SCHEDULE = {"stem": 2}
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:GradualUnfreezing holds stages still whose weights are random"
+    "ignore:GradualUnfreezing freezes stages with random weights"
 )
 
 
@@ -136,9 +136,9 @@ def setup(callback: GradualUnfreezing, module: MetricLearner) -> None:
             False,
             "has no part 'layer9'. Its stages: stem.0, stem.1, head.2, head.3",
         ),
-        ({"stem": 1}, True, "`freeze` holds stem for the whole run"),
-        ({"stem.1": 1}, True, "`freeze` holds stem.1 for the whole run"),
-        ({"all": 1}, False, "nothing to train in epoch 0"),
+        ({"stem": 1}, True, "`freeze` freezes stem for the whole run"),
+        ({"stem.1": 1}, True, "`freeze` freezes stem.1 for the whole run"),
+        ({"all": 1}, False, "nothing is trained in epoch 0"),
     ],
 )
 def test_a_schedule_that_does_not_fit_the_model_is_refused(schedule, frozen, message):

@@ -125,7 +125,7 @@ def test_more_than_may_wait_are_refused(batches):
 
     refused = [one for one in asyncio.run(many()) if isinstance(one, Busy)]
     assert 6 <= len(refused) <= 7
-    assert "2 photos wait" in str(refused[0])
+    assert "2 photos are waiting" in str(refused[0])
 
 
 def test_closing_embeds_what_waits():

@@ -198,11 +198,9 @@ def test_what_can_not_be_served_is_refused(tmp_path, capsys, monkeypatch):
     assert "name the BUNDLE" in ending(capsys)
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        assert f"port {port} of 127.0.0.1 can't be listened at" in ending(
-            capsys, tmp_path, "--port", port
-        )
-    assert "is reached from outside" in ending(capsys, bundle, "--host", "0.0.0.0")
-    assert "no such file" in ending(capsys, bundle, "--settings", tmp_path / "none.yaml")
+        assert f"can't listen at port {port}" in ending(capsys, tmp_path, "--port", port)
+    assert "can be reached from outside" in ending(capsys, bundle, "--host", "0.0.0.0")
+    assert "no such settings file" in ending(capsys, bundle, "--settings", tmp_path / "none.yaml")
     assert "max_batch" in ending(capsys, bundle, "--max-batch", "0")
     for name in ("model.safetensors", "index.faiss", "items.parquet", "canaries.npz"):
         kept = (bundle / name).read_bytes()

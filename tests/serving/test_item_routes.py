@@ -94,11 +94,14 @@ def test_a_box_of_the_catalog_is_cut_out(served, tmp_path):
 def test_photos_that_are_not_there_are_told_of_at_the_start(served, tmp_path, caplog):
     bundle = served_bundle(tmp_path / "bundle", 60)
     served(bundle)
-    assert "photos are there" not in caplog.text
+    assert "photos were found" not in caplog.text
     (tmp_path / "photos").rename(tmp_path / "moved")
     served(bundle)
     first = tmp_path / "photos" / "0.png"
-    assert f"only 0 of 20 items' photos are there; {first} is not: name the folder" in caplog.text
+    assert (
+        f"only 0 of 20 items' photos were found; {first} is missing: name their present"
+        in caplog.text
+    )
     caplog.clear()
     client = served(bundle, photos_root=tmp_path / "moved")
     assert "photos are there" not in caplog.text
@@ -142,7 +145,7 @@ def test_only_regular_files_below_the_root_are_opened(
     paths = [tmp_path / "photos" / "inside.png", *hostile_paths]
     monkeypatch.setattr(ServedBundle, "photo", lambda self, row: paths[row])
     client = served(bundle, photos_root=tmp_path / "photos", decode_threads=1, thumbnail_threads=1)
-    assert f"only 1 of {len(paths)} items' photos are there" in caplog.text
+    assert f"only 1 of {len(paths)} items' photos were found" in caplog.text
 
     ids = [item["id"] for item in client.get("/v1/gallery?limit=100").json()["items"]]
     for id in ids[1:]:
@@ -180,5 +183,5 @@ def test_photos_whose_paths_can_not_be_looked_at_end_nothing(made, served, monke
     """As with a folder that the service's user may not enter."""
     monkeypatch.setattr(ServedBundle, "photo", lambda self, position: Path("x" * 300))
     client = served(made)
-    assert "only 0 of 30 items' photos are there" in caplog.text
+    assert "only 0 of 30 items' photos were found" in caplog.text
     assert client.get("/v1/items/p0/image").status_code == 404

@@ -28,9 +28,7 @@ def test_broken_photos_and_bombs_are_422(client, name):
 @pytest.mark.parametrize("data", [b"\xff\xd8\xff" + bytes(50), b"GIF89a<script>"])
 def test_what_only_begins_as_a_photo_is_called_damaged(client, data):
     assert (
-        upload(client, data)
-        .json()["detail"]
-        .startswith("it begins as a photo does, but is damaged.")
+        upload(client, data).json()["detail"].startswith("it begins like a photo, but is damaged.")
     )
 
 

@@ -102,7 +102,7 @@ def test_a_damaged_export_stops_the_start_and_a_reload(served, tmp_path):
     (folder / "exports" / "onnx").mkdir(parents=True)
     reply = client.post("/v1/admin/reload", headers={"X-API-Key": "secret"})
     assert reply.status_code == 409
-    assert "onnx is no export" in reply.json()["detail"]
-    with pytest.raises(BundleError, match="onnx is no export"):
+    assert "onnx isn't an export" in reply.json()["detail"]
+    with pytest.raises(BundleError, match="onnx isn't an export"):
         served(folder)
     assert client.get("/readyz").status_code == 200

@@ -19,10 +19,10 @@ def test_a_misspelt_wish_is_refused(client):
     ):
         assert (reply.status_code, reply.json()["detail"].split(";")[0]) == (
             422,
-            f"{where}: nothing is called '{name}'",
+            f"{where}: unknown '{name}'",
         )
     assert (
-        "there are k, where, min_score, group_by, expand"
+        "known are k, where, min_score, group_by, expand"
         in client.get("/v1/items/p1/similar?limit=3").json()["detail"]
     )
 
@@ -54,14 +54,14 @@ def test_where_nothing_is_the_manual_is_named(client, path):
     reply = client.get(path, follow_redirects=False)
     assert (reply.status_code, reply.json()["detail"]) == (
         404,
-        "Nothing is offered at this path: /docs shows what there is.",
+        "There is nothing at this path: see /docs.",
     )
 
 
 def test_another_method_is_told_which_one_it_takes(client):
     reply = client.put("/v1/search/upload")
     assert (reply.status_code, reply.headers["allow"]) == (405, "POST")
-    assert reply.json()["detail"] == "This path takes POST: /docs shows what for."
+    assert reply.json()["detail"] == "This path takes POST: see /docs."
 
 
 def test_an_upload_finds_what_the_bundle_finds(client, made):
@@ -170,7 +170,7 @@ def test_wishes_that_make_no_sense(client, form, said):
 def test_no_filter_tells_where_photos_lie(client, made, form):
     reply = upload(client, encoded(picture(1)), **form)
     assert (reply.status_code, "no column 'path'" in reply.json()["detail"]) == (422, True)
-    assert reply.json()["detail"].endswith("there are id, label, price, colour")
+    assert reply.json()["detail"].endswith("the columns are id, label, price, colour")
     assert ids(upload(client, encoded(picture(1)), where="id = p2")) == ["p2"]
 
 
@@ -243,7 +243,7 @@ def test_an_embedding_is_taken_at_unit_length(client, made):
     ("wanted", "status", "said"),
     [
         ({}, 422, "positive examples or an embedding"),
-        ({"negative": [{"id": "p1"}]}, 422, "are not enough"),
+        ({"negative": [{"id": "p1"}]}, 422, "aren't enough"),
         ({"embedding": [1.0] * 7}, 422, "7 numbers; this model's embeddings have 8"),
         ({"embedding": [1] * 16385}, 422, "at most 16384"),
         ({"embedding": [0.0] * 8}, 422, "not all 0"),

@@ -38,7 +38,7 @@ def test_the_python_examples_run(demo, monkeypatch):
     assert printed.getvalue().startswith(
         "1 demo-00000 backpack 100.0 {'category': 'accessories', 'colour': 'blue'"
     )
-    assert "415 This is no photo" in printed.getvalue()
+    assert "415 This isn't a photo" in printed.getvalue()
     assert names["picture"].startswith(b"\xff\xd8")
     assert [reply.hits[0].id for reply in names["replies"]] == ["demo-00000"] * 8
 

@@ -35,8 +35,8 @@ def test_a_bundle_that_can_not_be_served_is_named_once_and_tried_again(
     assert server._opened(None, Settings(wait_for_bundle=True)) == "the app"
     assert signal.getsignal(signal.SIGTERM) is before
     assert [record.message for record in caplog.records] == [
-        "index.faiss is damaged. The service waits until it can serve.",
-        "no manifest. The service waits until it can serve.",
+        "index.faiss is damaged. The service will try again until it can serve.",
+        "no manifest. The service will try again until it can serve.",
     ]
     assert pauses == [2, 4, 8, 16, 32, 60, 60, 60]
 

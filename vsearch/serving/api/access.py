@@ -13,18 +13,18 @@ from starlette.exceptions import HTTPException
 from vsearch.serving.api.settings import Settings
 
 REMEMBERED = 10_000  # callers
-ADMIN = "/v1/admin/"  # paths that want an admin key
-KEYED = "/v1/"  # paths that want a key
+ADMIN = "/v1/admin/"  # paths that need an admin key
+KEYED = "/v1/"  # paths that need a key
 
 by_header = APIKeyHeader(
-    name="X-API-Key", auto_error=False, description="A key of VSEARCH_API_KEY, where it is set."
+    name="X-API-Key", auto_error=False, description="A key of VSEARCH_API_KEY, if it is set."
 )
 by_bearer = HTTPBearer(auto_error=False, description="The same key, as a bearer token.")
 DESCRIBED = [Security(by_header), Security(by_bearer)]  # in the manual; `Access` checks
 
 
 class Access:
-    """Decides who is let in, by a request's headers; without keys everybody is."""
+    """Checks a request's key; without keys in the settings, all requests are allowed."""
 
     def __init__(self, settings: Settings) -> None:
         self.keys = [_digest(key) for key in settings.keys]
@@ -33,7 +33,7 @@ class Access:
 
     def check(self, path: str, headers: Headers, address: str) -> None:
         """Check and count a request; an HTTPException refuses it: 401 without a valid key, 429 for
-        one too many.
+        too many requests.
         """
         if not path.startswith(KEYED):
             return
@@ -42,26 +42,26 @@ class Access:
         # a list, not a generator: the time must not tell which key matched
         matches = [hmac.compare_digest(key, known) for known in keys]
         if keys and not any(matches):
-            self.rate.count(address)  # so that nobody tries many keys
+            self.rate.count(address)  # so that nobody can try many keys
             detail = "The X-API-Key header has no valid key."
             raise HTTPException(401, detail, {"WWW-Authenticate": "Bearer"})
-        # without keys in the settings anybody can make one up, so the address counts
+        # without keys in the settings anybody could invent one, so the address counts
         self.rate.count(key.hex() if keys else address)
 
 
 def given_key(headers: Headers) -> str:
-    """Return the key that a request came with; empty: none."""
+    """Return the key in a request; empty: none."""
     scheme, _, bearer = headers.get("authorization", "").partition(" ")
     return headers.get("x-api-key") or (bearer.strip() if scheme.lower() == "bearer" else "")
 
 
 class Rate:
-    """A token bucket for each caller: a minute's worth at once, then what a minute gives back."""
+    """A token bucket for each caller: it holds a minute's requests and refills at that rate."""
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.per_minute = per_minute
         self.clock = clock
-        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()  # requests, and when
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()  # requests left, and when
 
     def count(self, caller: str) -> None:
         """Count a request, or raise a 429 with Retry-After."""
@@ -71,7 +71,7 @@ class Rate:
             raise HTTPException(429, detail, {"Retry-After": f"{wait:.0f}"})
 
     def take(self, caller: str) -> float:
-        """Count a request; return the whole seconds to wait if it is one too many, else 0."""
+        """Count a request; return the whole seconds to wait if there are too many, else 0."""
         if not self.per_minute:
             return 0
         now = self.clock()

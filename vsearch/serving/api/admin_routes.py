@@ -12,10 +12,10 @@ router = APIRouter(prefix="/v1/admin", tags=["admin"])
 
 @router.post("/reload")
 async def reload(request: Request) -> Info:
-    """Open the bundle as it stands now, check it and serve it.
+    """Open the bundle again, check it and serve it.
 
-    Requests in work end with the bundle they began with. If the new one can't be served, 409 says
-    why and the present one stays.
+    Running requests finish with the old bundle. If the new one can't be served, 409 says why, and
+    the old one stays.
     """
     service: Service = request.app.state.service
     try:
@@ -26,7 +26,7 @@ async def reload(request: Request) -> Info:
 
 @router.post("/rollback")
 async def rollback(request: Request) -> Info:
-    """Serve the bundle that was served before the last reload again."""
+    """Serve the bundle from before the last reload again."""
     service: Service = request.app.state.service
     try:
         return _answer(request, await service.rollback())

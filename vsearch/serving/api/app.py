@@ -32,11 +32,11 @@ DESCRIPTION = """Finds the items of a catalog that look most like a photo.
 
 - **Scores** are cosines, -1..1; higher is better. `similarity_percent` is the score in percent.
 - **Errors** are `application/problem+json`; `detail` says what was wrong and what to do.
-- `X-Vsearch-Fingerprint` on each reply names the model that answered; don't mix those of several.
-- `X-Request-ID` names the request in the service's log; send one of your own to find it there.
+- `X-Vsearch-Fingerprint` on each reply names its model; don't mix embeddings of several models.
+- `X-Request-ID` names the request in the service's log; send your own to find it there.
 - **Filters** (`where`): `gender = women and not label = cap`, `colour in (red, "navy blue")`,
-  `pattern is missing`, `price < 30`; the facets of `/v1/info` say what can be asked.
-- **429** and **503** say in `Retry-After` when to come again.
+  `pattern is missing`, `price < 30`; the facets of `/v1/info` list columns and values.
+- **429** and **503** say in `Retry-After` when to try again.
 """
 ERRORS: dict[int | str, str] = {
     400: "The request can't be read",
@@ -44,12 +44,12 @@ ERRORS: dict[int | str, str] = {
     404: "No such item",
     408: "The body took too long to arrive",
     413: "The body is too long",
-    415: "The file is no photo",
-    422: "Something in the request makes no sense: the detail says what",
-    429: "Too many requests of this key",
-    503: "Too much is waiting; Retry-After says when to try again",
+    415: "The file isn't a photo",
+    422: "Something in the request is invalid: the detail says what",
+    429: "Too many requests with this key",
+    503: "Too many requests are waiting; Retry-After says when to try again",
 }
-NOT_SWAPPED = "It can't be done; the bundle that is served stays"
+NOT_SWAPPED = "It failed; the served bundle stays"
 
 
 def create_app(
@@ -58,8 +58,8 @@ def create_app(
     """Return the service of a bundle, opened and checked.
 
     Args:
-        bundle_folder: where the bundle is, or what tells so, asked again at each reload.
-        settings: by default from the environment.
+        bundle_folder: the bundle's folder, or a function that returns it at each reload.
+        settings: default: from the environment.
 
     Raises:
         BundleError: the bundle can't be served.
@@ -73,7 +73,7 @@ def create_app(
         lifespan=_lifespan,
         root_path=settings.root_path,
         redoc_url=None,
-        # a redirect would name the address that the client called the host by
+        # a redirect would repeat the host name that the client sent
         redirect_slashes=False,
     )
     app.state.service = service
@@ -81,7 +81,7 @@ def create_app(
     _add_routes(app, settings)
 
     app.add_middleware(Guard, service=service)
-    if settings.cors_origins:  # around the guard, else web pages couldn't read what it refuses
+    if settings.cors_origins:  # outside the guard, so that web pages can read its refusals
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
@@ -116,7 +116,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
     def reload() -> None:
         task = asyncio.create_task(_reload(service))
-        tasks.add(task)  # else it may be collected while it runs
+        tasks.add(task)  # otherwise it may be collected while it runs
         task.add_done_callback(tasks.discard)
 
     if threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGHUP"):
@@ -130,4 +130,4 @@ async def _reload(service: Service) -> None:
     try:
         await service.reload()
     except (BundleError, OSError):
-        logger.error("SIGHUP: the bundle that is served stays")
+        logger.error("SIGHUP: the served bundle stays")

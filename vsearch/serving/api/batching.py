@@ -11,7 +11,7 @@ import numpy as np
 from vsearch.models.runtimes.base import Runtime
 from vsearch.serving.api.problems import Busy
 
-CLOSING_S = 0.5  # that the end of the process waits for a batch
+CLOSING_S = 0.5  # that the process waits for a batch when it ends
 
 
 @dataclass(frozen=True)
@@ -24,18 +24,18 @@ class _Waiting:
 
 
 class Batcher:
-    """Embeds photos together that arrive together, in one thread.
+    """Embeds photos that arrive together as a batch, in one thread.
 
-    While a batch is embedded, the next one gathers. A photo that comes alone is embedded alone, at
-    once. After a batch of several, whose senders may all send again, the first photo waits up to
-    `gather_s` until as many have come: else it would be embedded alone, and the others wait for
-    that.
+    While a batch is embedded, the next one is collected. A photo that arrives alone is embedded
+    alone, at once. After a batch of several, the same clients may all send again. Then the first
+    photo waits up to `gather_s` for as many photos; otherwise it would be embedded alone, and the
+    others would wait for it.
 
     Args:
         max_batch: photos embedded together, 1 or more.
         max_waiting: photos that may wait; more raise Busy.
         gather_s: seconds, 0 or more.
-        on_batch: told the size of each batch.
+        on_batch: called with the size of each batch.
     """
 
     def __init__(
@@ -64,11 +64,11 @@ class Batcher:
         try:
             self._queue.put_nowait(waiting)
         except queue.Full as error:
-            raise Busy(f"{self.max_waiting} photos wait already. Try again later.") from error
+            raise Busy(f"{self.max_waiting} photos are waiting. Try again later.") from error
         return await wrap_future(waiting.vector)
 
     def close(self) -> None:
-        """Let the thread end once all that waits is embedded; wait for it for CLOSING_S at most."""
+        """End the thread once all waiting photos are embedded; wait at most CLOSING_S for it."""
         try:
             self._queue.put(None, timeout=CLOSING_S)
         except queue.Full:
@@ -84,11 +84,11 @@ class Batcher:
     def _embed_next(self, size_before: int) -> int:
         """Embed the next batch; return its size.
 
-        It ends with each batch, so that nothing holds a bundle that was swapped out.
+        It returns after each batch, so that no variable keeps a replaced bundle in memory.
         """
         batch = self._gather(size_before)
         for runtime in {id(one.runtime): one.runtime for one in batch}.values():
-            # there are two while bundles are swapped
+            # there are two runtimes while bundles are swapped
             self._embed(runtime, [one for one in batch if one.runtime is runtime])
         return len(batch)
 
@@ -115,7 +115,7 @@ class Batcher:
         self.on_batch(len(wanted))
         try:
             vectors = runtime.embed(np.stack([one.photo for one in wanted]))
-        except Exception as error:  # the callers' to handle: the thread must live on
+        except Exception as error:  # the callers handle it: the thread must not end
             for one in wanted:
                 one.vector.set_exception(error)
             return

@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from vsearch.data.photos import PhotoError, Reserve
 from vsearch.serving.api.problems import Busy
 
-LARGE = 64_000_000  # bytes from which a photo's memory goes back to the system at once
+LARGE = 64_000_000  # bytes from which a photo's memory is returned to the system at once
 
 
 class DecodingBudget:
-    """Bytes that all photos in work at once may take, decoded.
+    """Bytes that all photos being decoded may take together.
 
-    Photos get their share in the order they ask. One that alone exceeds the budget gets all of it:
-    it is decoded while no other is.
+    Photos get their share in the order of their requests. A photo larger than the budget gets all
+    of it and is decoded alone.
     """
 
     def __init__(self, most: int) -> None:
@@ -27,15 +27,15 @@ class DecodingBudget:
 
     @contextmanager
     def shared(self, end: float) -> Iterator[Reserve]:
-        """Yield `open_photo`'s `reserve`; what it took is given back after the block.
+        """Yield `open_photo`'s `reserve`; the bytes are released after the block.
 
-        It waits until `end`, a `time.monotonic()`, and then raises Busy.
+        `reserve` waits until `end`, a `time.monotonic()`, and then raises Busy.
         """
         share = 0
 
         def reserve(wanted: int) -> None:
             nonlocal share
-            self.release(share)  # a photo may be begun anew
+            self.release(share)  # decoding a photo may start again
             share = 0
             share = self.acquire(wanted, end)
 
@@ -51,7 +51,7 @@ class DecodingBudget:
             self.release(share)
 
     def acquire(self, wanted: int, end: float) -> int:
-        """Wait until a photo's bytes fit; return how many are to be released, or raise Busy."""
+        """Wait until a photo's bytes fit; return how many to release later, or raise Busy."""
         share = min(wanted, self.most)
         turn = object()
         with self._changed:
@@ -59,7 +59,7 @@ class DecodingBudget:
             try:
                 left = end - time.monotonic()
                 if not self._changed.wait_for(lambda: self._fits(turn, share), max(0, left)):
-                    raise Busy("Other photos take all the memory. Try again later.")
+                    raise Busy("Other photos are using all the memory. Try again later.")
                 self.taken += share
             finally:
                 self._asking.remove(turn)
@@ -67,7 +67,7 @@ class DecodingBudget:
         return share
 
     def release(self, share: int) -> None:
-        """Give bytes back."""
+        """Release bytes."""
         with self._changed:
             self.taken -= share
             self._changed.notify_all()
@@ -77,7 +77,7 @@ class DecodingBudget:
 
 
 def give_memory_back() -> None:
-    """Give the system what is free: else glibc keeps it, for each thread that decodes apart."""
+    """Return free memory to the system; glibc would keep it for each decoding thread."""
     if sys.platform != "linux":
         return
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none

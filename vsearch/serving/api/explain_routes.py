@@ -14,7 +14,7 @@ from vsearch.serving.api.steps import RequestSteps, Steps
 from vsearch.serving.messages import ExplainReply, Heatmap, ItemId
 
 CANNOT = "This network's scores can't be split over positions: see `explains` in /v1/info."
-COMPARED = "The item that the photo is compared with."
+COMPARED = "The item to compare the photo with."
 router = APIRouter(prefix="/v1", tags=["search"])
 
 
@@ -34,7 +34,7 @@ async def why_similar(
         raise HTTPException(501, CANNOT)
     query = await steps.see(await photo.read(), region)
     item = await steps.service.decoding.run(_item_photo, steps, row)
-    # in threads of the searches, so that the network's own thread goes on with its batches
+    # in search threads, so that the network's thread continues with its batches
     return await steps.service.searching.run(_explain, steps.bundle, id, query, item)
 
 
@@ -61,4 +61,4 @@ def _item_photo(steps: Steps, row: int) -> SeenPhoto:
             )
             return see(photo, wanted)
     except PhotoError as error:
-        raise HTTPException(404, "This item has no photo that can be read.") from error
+        raise HTTPException(404, "This item has no readable photo.") from error

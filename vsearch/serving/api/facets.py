@@ -5,15 +5,15 @@ from vsearch.data.items import BOX
 from vsearch.search.filters.columns import Column
 from vsearch.serving.messages import Facet
 
-# where photos lie, and items' place in the fit
+# columns with the photos' location, and the items' role in the fit
 HIDDEN = ("id", "path", "split", "is_query", "is_gallery", "sequence", *BOX)
 LISTED = 50  # values of a column
 
 
 def facets(items: pa.Table) -> list[Facet]:
-    """Return what a filter can ask of each column, the label's first.
+    """Return what a filter can use in each column, the label first.
 
-    Columns of text that tell all items apart are left out.
+    Text columns with a different value for every item are left out.
     """
     names = [name for name in items.column_names if name not in (*HIDDEN, "label")]
     found = [_facet(name, Column(items[name])) for name in ("label", *names)]

@@ -1,4 +1,4 @@
-"""What an upload's form holds: a photo, the part of it that counts, and options of the search."""
+"""Fields of an upload's form: a photo, a region of it, and search options."""
 
 from typing import Annotated, Any
 
@@ -10,8 +10,8 @@ from vsearch.serving.messages import Expand, K, Region, Score, SearchOptions
 
 FILE = "JPEG, PNG, WebP, GIF or BMP; its first bytes count, not its name."
 LEFT = "Left of the region, pixels of the upright photo."
-GROUP_BY = "Of items equal in this column, the best."
-EMPTY = [""]  # what the manual fills in: a form's empty field counts as not given
+GROUP_BY = "Return only the best of items that are equal in this column."
+EMPTY = [""]  # the manual sends this: an empty form field counts as missing
 LARGEST = 1e6  # pixels
 
 
@@ -25,7 +25,7 @@ async def region(
     w: Annotated[float | None, _pixels("Its width.", gt=0)] = None,
     h: Annotated[float | None, _pixels("Its height.", gt=0)] = None,
 ) -> Region | None:
-    """Return the part of the photo that counts; None: all of it."""
+    """Return the region of the photo; None: all of it."""
     if x is None and y is None and w is None and h is None:
         return None
     if x is None or y is None or w is None or h is None:
@@ -45,7 +45,7 @@ async def search_options(
     ] = None,
     expand: Annotated[Expand, Form(examples=[0])] = 0,
 ) -> SearchOptions:
-    """Return what all searches take."""
+    """Return the options of all searches."""
     return SearchOptions(
         k=k,
         where=where or None,

@@ -17,10 +17,10 @@ from vsearch.serving.api.service import Service
 
 logger = logging.getLogger("vsearch.access")
 REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")  # as a client may give it
-METHODS = ("GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH")  # told apart in the log
-# never refused for load: a probe that fails has the service restarted
+METHODS = ("GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH")  # others share one metric
+# never refused for load: a failed probe would restart the service
 PROBES = ("/healthz", "/readyz")
-READ_OFF_S = 5  # of a body that is not wanted, once its request is answered
+READ_OFF_S = 5  # of an unwanted body, after its request is answered
 READ_OFF_BODIES = 2  # times the longest body
 
 
@@ -28,10 +28,10 @@ class Guard:
     """The outermost layer: ids, keys, limits of size, time and number, headers, a log line each.
 
     Keys and rates are checked before the body arrives. Bytes are counted while they arrive,
-    whatever Content-Length says. At most `max_requests` are inside at once; a body has `body_s` to
-    arrive, the whole request `request_s`. The rest of a body that was answered before it had
-    arrived is read off, within bounds: else the client, or a proxy, would see a broken connection
-    in place of the answer. Logs hold neither content nor queries.
+    regardless of Content-Length. At most `max_requests` run at once; a body must arrive within
+    `body_s`, and the whole request must finish within `request_s`. If a request is answered before
+    its body has arrived, the rest is read, within limits: otherwise the client, or a proxy, would
+    see a broken connection instead of the answer. Logs hold neither content nor queries.
     """
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
@@ -76,7 +76,7 @@ class _Exchange:
         self.start = asyncio.get_running_loop().time()
         self.bytes_in = 0
         self.status = 0
-        self.last: Message | None = None  # held back until the rest of the body is read off
+        self.last: Message | None = None  # held back until the rest of the body is read
 
         given_id = self.headers.get(REQUEST_ID_HEADER, "")
         self.state = Request(scope).state
@@ -106,7 +106,7 @@ class _Exchange:
         self.guard.access.check(self.path, self.headers, address)
 
         if self.guard.in_flight > settings.max_requests and self.path not in PROBES:
-            detail = f"The service already works on {settings.max_requests} requests."
+            detail = f"The service is already handling {settings.max_requests} requests."
             raise HTTPException(503, detail, later)
         if self.length.isdecimal() and int(self.length[:20]) > self.longest:
             raise self._too_long()
@@ -147,12 +147,12 @@ class _Exchange:
             if not self.arrived:
                 headers["Connection"] = "close"
         elif not self.arrived and not message.get("more_body", False):
-            self.last = {"type": "http.response.body"}  # it would close the connection
+            self.last = {"type": "http.response.body"}  # sending it now would close the connection
             message = {**message, "more_body": True}
         await self._send(message)
 
     async def read_off(self) -> None:
-        """Read the rest of a body that was answered early, then end the answer."""
+        """Read the rest of a body after an early answer, then end the answer."""
         if self.last is None:
             return
         left = READ_OFF_BODIES * self.settings.max_body_bytes
@@ -166,8 +166,8 @@ class _Exchange:
         await self._send(self.last)
 
     def _end(self) -> float | None:
-        """Return when the request is given up, on the event loop's clock."""
-        if self.path.startswith(ADMIN):  # opening a bundle of gigabytes takes its time
+        """Return the request's deadline, on the event loop's clock."""
+        if self.path.startswith(ADMIN):  # opening a bundle of gigabytes takes long
             return None
         seconds = self.settings.request_s
         if not self.arrived:
@@ -186,7 +186,7 @@ class _Exchange:
 
     async def _refuse(self, refused: HTTPException) -> None:
         if self.status:
-            return  # a reply has begun
+            return  # the reply has already begun
         reply = problem(refused.status_code, refused.detail, self.state.request_id, refused.headers)
         await reply(self.scope, self.receive, self.send)
 
@@ -205,7 +205,7 @@ def route_path(scope: Scope) -> str:
     """Return the path below the root path, as the router sees it: it decides whether a key is
     needed.
 
-    A proxy may leave the root path in the path, or take it out (ASGI allows both).
+    A proxy may keep the root path in the path or remove it (ASGI allows both).
     """
     path: str = scope["path"]
     root = scope.get("root_path", "")

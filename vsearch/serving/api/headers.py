@@ -1,4 +1,4 @@
-"""The headers that every reply has."""
+"""The headers of every reply."""
 
 from starlette.datastructures import MutableHeaders
 
@@ -17,7 +17,7 @@ MANUAL_PATHS = ("/docs", "/docs/oauth2-redirect")
 def complete(
     headers: MutableHeaders, path: str, fingerprint: str, request_id: str, cross_origin: bool
 ) -> None:
-    """Add what every reply has; `cross_origin`: other origins' web pages may show pictures."""
+    """Add the headers of every reply; `cross_origin`: pages of other origins may show pictures."""
     headers[FINGERPRINT_HEADER] = fingerprint
     headers[REQUEST_ID_HEADER] = request_id
     headers.setdefault("Cache-Control", "no-store")

@@ -32,7 +32,7 @@ async def some_items(
     offset: Annotated[int, Query(ge=0)] = 0,
     limit: Annotated[int, Query(ge=1, le=MAX_K)] = 10,
 ) -> ItemsReply:
-    """Return some items in the order of the index, from the `offset`-th on, and their number."""
+    """Return some items in the order of the index, starting at `offset`, and the total number."""
     total = len(steps.bundle.searcher.items)
     rows = range(min(offset, total), min(offset + limit, total))
     return ItemsReply(items=items_at(steps.bundle, steps.root_path, rows), total=total)
@@ -67,14 +67,14 @@ async def image(
 ) -> Response:
     """Return an item's photo as a JPEG of at most `size` pixels a side.
 
-    Where the catalog has a box, only that part of the photo.
+    If the item has a box, it is only that part of the photo.
     """
     row = steps.position(id)
     if steps.bundle.photo(row) is None:
         raise HTTPException(404, "This item has no photo: it was added by its embedding.")
     try:
         data = await steps.service.thumbnails.run(_thumbnail, steps, row, size)
-    except PhotoError as error:  # whose message names the path
+    except PhotoError as error:  # its message names the path
         detail = "This item's photo is missing or can't be read any more."
         raise HTTPException(404, detail) from error
     headers = {"Cache-Control": "private, max-age=3600"}
@@ -83,7 +83,7 @@ async def image(
 
 @router.get("/items/{id:path}", responses=shown(ITEM))
 async def one_item(steps: RequestSteps, id: Id) -> Item:
-    """Return what is known of an item."""
+    """Return an item."""
     return items_at(steps.bundle, steps.root_path, [steps.position(id)])[0]
 
 

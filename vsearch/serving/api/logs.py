@@ -6,7 +6,7 @@ STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "color_messa
 
 
 class JsonLines(logging.Formatter):
-    """A JSON object a line: time, level, logger, message, what `extra` holds, any traceback."""
+    """One JSON object per line: time, level, logger, message, `extra`, any traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -28,5 +28,5 @@ def log_to_stderr(level: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # it reports each CPU that it has no build for, as if that were a failure
+    # it reports CPUs without an own build as if that were a failure
     logging.getLogger("faiss.loader").setLevel("WARNING")

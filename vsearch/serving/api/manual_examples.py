@@ -17,7 +17,7 @@ from vsearch.serving.messages import (
     Took,
 )
 
-ID, OTHER, UNLIKE = "demo-00081", "demo-00287", "demo-02079"  # indexed, as data.split.seed 0 draws
+ID, OTHER, UNLIKE = "demo-00081", "demo-00287", "demo-02079"  # indexed with data.split.seed 0
 WHERE = "colour in (red, orange)"
 SEARCHES: dict[str, Example] = {
     "more like this": {"value": {"positive": [{"id": ID}], "k": 5}},
@@ -47,7 +47,7 @@ BATCH: dict[str, Example] = {
 
 
 def shown(example: Message) -> dict[int | str, dict[str, Any]]:
-    """Return what a route's `responses` take to show an example of a good reply."""
+    """Return `responses` for a route, with an example of a good reply."""
     return {200: {"content": {"application/json": {"example": example.model_dump()}}}}
 
 
@@ -74,7 +74,7 @@ SEARCH_REPLY = SearchReply(
     took_ms=Took(decode=0.0, embed=0.0, search=7.35),
 )
 BATCH_REPLY = BatchReply(replies=[SEARCH_REPLY])
-EMBED_REPLY = EmbedReply(  # of a network of 4 dimensions, to be short
+EMBED_REPLY = EmbedReply(  # with 4 dimensions, to be short
     embedding=[0.5, -0.5, 0.5, 0.5], dim=4, took_ms=Took(decode=1.34, embed=50.95, search=0.0)
 )
 EXPLAIN_REPLY = ExplainReply(

@@ -6,7 +6,7 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class Metrics:
-    """What Prometheus is told; a registry of one service."""
+    """Metrics for Prometheus, in a registry for one service."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -20,7 +20,7 @@ class Metrics:
         self.seconds = histogram(
             "vsearch_request_seconds", "From the headers to the answer.", ["route"], buckets=SECONDS
         )
-        self.in_flight = gauge("vsearch_requests_in_flight", "Requests taken in, not yet answered.")
+        self.in_flight = gauge("vsearch_requests_in_flight", "Accepted requests without an answer.")
         self.waiting = gauge("vsearch_photos_waiting", "Photos waiting to be embedded.")
         self.batches = histogram(
             "vsearch_batch_photos", "Photos embedded together.", buckets=(1, 2, 4, 8, 16, 32, 64)
@@ -33,6 +33,6 @@ class Metrics:
         )
         self.reloads = counter("vsearch_reloads_total", "Bundles swapped in.", ["result"])
         self.bundle = gauge(
-            "vsearch_bundle", "1 for the bundle that is served.", ["fingerprint", "generation"]
+            "vsearch_bundle", "1 for the served bundle.", ["fingerprint", "generation"]
         )
         self.items = gauge("vsearch_items", "Items indexed.")

@@ -28,7 +28,7 @@ class SeenPhoto:
 
     Attributes:
         square: uint8 (3, size, size).
-        box: what it shows, in shares of the whole photo's sides; outside 0..1 where it was padded.
+        box: the part it shows, as shares of the whole photo's sides; padding is outside 0..1.
     """
 
     square: np.ndarray
@@ -36,12 +36,12 @@ class SeenPhoto:
 
 
 def check_kind(data: bytes) -> None:
-    """Refuse with 415 what doesn't start as a photo does, whatever it is called or said to be."""
+    """Refuse with 415 files that don't start like a photo, regardless of name and content type."""
     if not data:
-        raise HTTPException(415, "This is no photo: the file is empty.")
+        raise HTTPException(415, "This isn't a photo: the file is empty.")
     webp = data[:4] == b"RIFF" and data[8:12] == b"WEBP"
     if not (webp or data.startswith(STARTS)):
-        raise HTTPException(415, f"This is no photo: its first bytes are not those of {KINDS}.")
+        raise HTTPException(415, f"This isn't a photo: its first bytes are not those of {KINDS}.")
 
 
 def decode(
@@ -56,15 +56,15 @@ def decode(
     `reserve`: of `open_photo`.
 
     Raises:
-        PhotoError: it is broken, has more than `max_pixels`, or nothing of it is in the region.
+        PhotoError: it is broken, has more than `max_pixels`, or the region is outside it.
     """
-    # a region is in pixels of the whole photo, so that must not be decoded at a fraction
+    # a region is in pixels of the whole photo, so it must be decoded at full size
     side = preprocessing.size if region is None else None
     try:
         photo = open_photo(data, None, preprocessing.fill, max_pixels, side, reserve=reserve)
     except PhotoError as error:
         if isinstance(error.__cause__, UnidentifiedImageError):
-            damaged = "it begins as a photo does, but is damaged. Find an intact copy."
+            damaged = "it begins like a photo, but is damaged. Find an intact copy."
             raise PhotoError(damaged) from error
         raise
     return see(photo, preprocessing, region)
@@ -101,7 +101,7 @@ def thumbnail(
 
 
 def _touched(region: Region, photo: Image.Image) -> Region:
-    """Return the whole pixels of a photo that a region touches, as a catalog's box is read."""
+    """Return the region widened to whole pixels, like a catalog's box."""
     left = max(0, math.floor(region.x))
     top = max(0, math.floor(region.y))
     right = min(photo.width, math.ceil(region.x + region.w))

@@ -18,12 +18,12 @@ from vsearch.serving.messages import Problem
 
 MEDIA_TYPE = "application/problem+json"
 NO_FILE = "This is text; send a file (with curl, -F photo=@shoe.jpg: mind the @)."
-SHOWN = 5  # errors of a message that are told
+SHOWN = 5  # errors shown in a message
 logger = logging.getLogger(__name__)
 
 
 class Busy(Exception):
-    """Too much waits already."""
+    """Too many requests are waiting."""
 
 
 def problem(
@@ -32,7 +32,7 @@ def problem(
     request_id: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Return an error as RFC 9457 has it; any text is allowed in it, lone surrogates too."""
+    """Return an error in the format of RFC 9457; any text is allowed, even lone surrogates."""
     made = Problem(
         title=HTTPStatus(status).phrase, status=status, detail=detail, request_id=request_id
     )
@@ -48,7 +48,7 @@ def described(description: str) -> dict[str, Any]:
 
 
 def handle(app: FastAPI) -> None:
-    """Make an app answer each error that a request may cause as a problem."""
+    """Make an app answer every error that a request may cause with a problem."""
     mistakes = (HTTPException, RequestValidationError, PhotoError, FilterError, ExampleError)
     for kind in (*mistakes, Busy, IndexUnavailable):
         app.add_exception_handler(kind, _answer)
@@ -58,7 +58,7 @@ async def _answer(request: Request, error: Exception) -> Response:
     request_id = request.state.request_id
     later = {"Retry-After": str(request.app.state.service.settings.retry_after_s)}
     match error:
-        case HTTPException(status_code=400, __cause__=OSError() as cause):  # as a body was read
+        case HTTPException(status_code=400, __cause__=OSError() as cause):  # while a body was read
             logger.error(f"an upload can't be kept in {gettempdir()}: {cause}")
             detail = "The service has no room for the upload now. Try again later."
             return problem(503, detail, request_id, later)
@@ -69,22 +69,22 @@ async def _answer(request: Request, error: Exception) -> Response:
         case Busy():
             return problem(503, str(error), request_id, later)
         case IndexUnavailable():
-            logger.error(f"the vector store: {error}")  # clients needn't know where it is
-            detail = "The index can't be asked now. Try again later."
+            logger.error(f"the vector store: {error}")  # clients needn't know its address
+            detail = "The index can't be reached now. Try again later."
             return problem(503, detail, request_id, later)
         case _:
             return problem(422, str(error).removeprefix("<bytes>: "), request_id)
 
 
 def _detail(error: HTTPException) -> str:
-    """Return what is wrong, where the router says no more than the status does."""
+    """Return the detail; if the router gives only the status, explain it."""
     detail = str(error.detail)
     if detail != HTTPStatus(error.status_code).phrase:
         return detail
     if error.status_code == 404:
-        return "Nothing is offered at this path: /docs shows what there is."
+        return "There is nothing at this path: see /docs."
     allowed = (error.headers or {}).get("Allow")
-    return f"This path takes {allowed}: /docs shows what for." if allowed else detail
+    return f"This path takes {allowed}: see /docs." if allowed else detail
 
 
 def _invalid(request: Request, error: RequestValidationError) -> str:
@@ -95,7 +95,7 @@ def _invalid(request: Request, error: RequestValidationError) -> str:
 
 
 def _mistakes(error: RequestValidationError) -> str:
-    """Return what is wrong where, without repeating what was sent."""
+    """Return the mistakes and their places, without repeating what was sent."""
     found = []
     for one in error.errors():
         field = ".".join(map(str, one["loc"]))

@@ -19,7 +19,7 @@ def search_reply(
     took: Took,
     calibrated: bool,
 ) -> SearchReply:
-    """Return the reply of hits; `calibrated`: the bundle's calibration holds for such a search."""
+    """Return the reply for hits; `calibrated`: the bundle's calibration applies to the search."""
     calibration = bundle.calibration if calibrated else None
     scores = found[0].astype(float)
     probabilities = [None] * len(scores)
@@ -65,7 +65,7 @@ def items_at(bundle: ServedBundle, root_path: str, positions: Iterable[int]) -> 
 
 
 def _image_url(row: dict[str, Any], root_path: str) -> str | None:
-    """Return where an item's photo is offered; None: it has none."""
+    """Return the URL of an item's photo; None: it has none."""
     return f"{root_path}/v1/items/{quote(row['id'], safe='')}/image" if row.get("path") else None
 
 

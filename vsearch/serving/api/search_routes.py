@@ -29,7 +29,7 @@ router = APIRouter(prefix="/v1", tags=["search"])
 async def search_by_photo(
     photo: PhotoFile, region: PhotoRegion, options: FormOptions, steps: RequestSteps
 ) -> SearchReply:
-    """Find the items that look most like a photo, or like the part of it in `x`, `y`, `w`, `h`.
+    """Find the items that look most like a photo, or like its region `x`, `y`, `w`, `h`.
 
     `curl -F photo=@shoe.jpg -F k=5 --form-string 'where=colour = red'
     http://127.0.0.1:8000/v1/search/upload`
@@ -45,9 +45,9 @@ async def search(
 ) -> SearchReply:
     """Find items by examples or by an embedding.
 
-    Examples are ids of items: like the `positive` ones and unlike the `negative` ones, which count
-    half (Rocchio 1971); each may have a weight. They are left out of the hits. An `embedding` must
-    be of the model that answers (see the fingerprint header); it is brought to unit length.
+    Examples are ids of items: the hits are like the `positive` ones and unlike the `negative` ones,
+    which count half (Rocchio 1971); each may have a weight. The hits leave examples out. An
+    `embedding` must be of the served model (see the fingerprint header); it is normalised.
     """
     return await steps.search_examples(wanted)
 
@@ -56,16 +56,16 @@ async def search(
 async def search_batch(
     wanted: Annotated[BatchRequest, Body(openapi_examples=BATCH)], steps: RequestSteps
 ) -> BatchReply:
-    """Do several searches, of 10,000 hits in all at most, those that `expand` asks for included.
+    """Do several searches, for at most 10,000 hits in all, including those for `expand`.
 
-    The first one that can't be done refuses them all.
+    If one is invalid, all are refused.
     """
     if sum(one.k + one.expand for one in wanted.searches) > MAX_BATCH_HITS:
-        detail = f"The searches ask for more than {MAX_BATCH_HITS:,} hits together."
+        detail = f"The searches together ask for more than {MAX_BATCH_HITS:,} hits."
         raise HTTPException(422, detail)
     replies = [await steps.search_examples(one) for one in wanted.searches]
     for reply in replies:
-        reply.took_ms = steps.took  # the whole batch's
+        reply.took_ms = steps.took  # of the whole batch
     return BatchReply(replies=replies)
 
 

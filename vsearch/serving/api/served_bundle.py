@@ -20,19 +20,19 @@ from vsearch.search.searcher import Searcher
 from vsearch.serving.api.facets import HIDDEN, facets
 from vsearch.serving.messages import Facet
 
-PHOTOS_LOOKED_FOR = 20  # at the start
+PHOTOS_LOOKED_FOR = 20  # checked at the start
 
 
 @dataclass(frozen=True)
 class ServedBundle:
-    """A bundle that has been checked and is served; requests end with the one they began with.
+    """A checked bundle that is served; a request uses the same bundle until it finishes.
 
     Attributes:
-        folder: where it was read; links resolved.
-        photo_folders: what items' photos lie below; no other files are opened as such.
+        folder: its folder, links resolved.
+        photo_folders: folders of the items' photos; no other files are opened as photos.
         precision: of the runtime, and why: `bfloat16: ...`.
-        calibration: what scores are worth; None where nothing was calibrated.
-        facets: what filters can ask.
+        calibration: what scores mean; None without one.
+        facets: columns and values for filters.
     """
 
     folder: Path
@@ -44,7 +44,7 @@ class ServedBundle:
 
     @property
     def runtime(self) -> Runtime:
-        """What embeds the photos that users send."""
+        """The runtime that embeds users' photos."""
         return self.searcher.runtime
 
     @property
@@ -54,7 +54,7 @@ class ServedBundle:
 
     @cached_property
     def places(self) -> tuple[int, int] | None:
-        """Rows and columns of what split scores tell apart; None: they can't be split."""
+        """Rows and columns of positions for split scores; None: scores can't be split."""
         if not self.explains:
             return None
         size = self.runtime.preprocessing.size
@@ -78,11 +78,11 @@ class ServedBundle:
         return {id: row for row, id in enumerate(self.searcher.items["id"].to_pylist())}
 
     def box(self, position: int) -> Box | None:
-        """Return an item's part of its photo; None: all of it."""
+        """Return the box of an item in its photo; None: all of it."""
         return boxes(self.searcher.items.slice(position, 1))[0]
 
     def photo(self, position: int) -> Path | None:
-        """Return where an item's photo lies; None: it has none."""
+        """Return the path of an item's photo; None: it has none."""
         items = self.searcher.items
         path = items["path"][position].as_py() if "path" in items.column_names else ""
         return Path(path) if path else None
@@ -91,7 +91,7 @@ class ServedBundle:
         """Open an item's photo: a regular file below `photo_folders`, links resolved.
 
         Raises:
-            PhotoError: there is none that can be opened.
+            PhotoError: it can't be opened.
         """
         path = self.photo(position)
         if path is None:
@@ -102,7 +102,7 @@ class ServedBundle:
             raise PhotoError(f"{path}: {error}") from error
 
     def missing_photos(self) -> str | None:
-        """Look for the photos of a few items, spread over all; None: they are all there."""
+        """Look for the photos of a sample of items; return what is missing, or None."""
         count = len(self.searcher.items)
         rows = range(0, count, max(1, count // PHOTOS_LOOKED_FOR))
         wanted = [row for row in rows if self.photo(row) is not None]
@@ -110,10 +110,10 @@ class ServedBundle:
         if not missing:
             return None
         return (
-            f"only {len(wanted) - len(missing)} of {len(wanted)} items' photos are there; "
-            f"{self.photo(missing[0])} is not: name the folder that they lie below now, links "
-            "resolved, with --photos-root (one of items added later, with --photo-folders), which "
-            "the service's user must be able to enter"
+            f"only {len(wanted) - len(missing)} of {len(wanted)} items' photos were found; "
+            f"{self.photo(missing[0])} is missing: name their present folder, links resolved, with "
+            "--photos-root (for items added later, with --photo-folders); the service's user must "
+            "be able to enter it"
         )
 
     def _has_photo(self, position: int) -> bool:
@@ -133,21 +133,21 @@ def open_checked(
     photo_folders: Sequence[Path] = (),
     one_view: bool = False,
 ) -> tuple[ServedBundle, list[str]]:
-    """Open a bundle as it stands and check lengths, SHA-256, fingerprint, and stored photos.
+    """Open a bundle and check lengths, SHA-256, fingerprint, and stored photos.
 
-    `photos_root`: the folder that photos lie below now; None: where they lay at the fit.
-    `photo_folders`: others, of items that were added later. `one_view`: photos are then embedded
-    without the bundle's views.
+    `photos_root`: the folder that holds the photos now; None: the one at the fit.
+    `photo_folders`: others, of items that were added later. `one_view`: embed photos without the
+    bundle's views.
 
     Returns:
-        It, and a line for each thing that was checked.
+        The bundle, and a line for each check.
 
     Raises:
         BundleError: a file is missing, damaged or foreign, or the network embeds differently now.
     """
     start = time.perf_counter()
     folder = folder.resolve()
-    # no filter may tell where photos lie
+    # filters must not reveal the photos' folders
     hidden = tuple(name for name in HIDDEN if name != "id")
     opened, chosen = open_chosen(folder, runtime, precision, threads, photos_root)
     searcher = replace(opened, hidden=hidden)
@@ -164,7 +164,7 @@ def open_checked(
         calibration=calibrated,
         facets=facets(searcher.items),
     )
-    _ = bundle.places  # tried now, not while somebody waits
+    _ = bundle.places  # computed now, so that no request waits for it
     unique = len(bundle.positions) == len(searcher.items)
     checked = [
         f"files: lengths and SHA-256; fingerprint: {bundle.fingerprint}; generation "

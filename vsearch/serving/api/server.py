@@ -26,9 +26,9 @@ from vsearch.serving.api.welcome import welcome
 PREFIX = "VSEARCH_"
 OF_THE_PAGE = "VSEARCH_SERVICE"
 NO_BUNDLE = "name the BUNDLE: lightning_logs/version_N/bundle, or `bundle` in the settings."
-FIRST_PAUSE_S = 2  # until a bundle that can't be opened is tried again; each is twice as long
+FIRST_PAUSE_S = 2  # before opening a bundle is tried again; each pause is twice as long
 LONGEST_PAUSE_S = 60
-CLOSING_S = 1  # of the grace: to cancel what isn't answered, and to close
+CLOSING_S = 1  # of the grace period: to cancel open requests, and to close
 logger = logging.getLogger("vsearch.serving.api")
 
 
@@ -42,13 +42,13 @@ def serve(bundle: Path | None, flags: list[str], file: Path | None) -> None:
     Args:
         bundle: its folder; None: the settings name it.
         flags: settings, as on a command line.
-        file: of settings, in YAML.
+        file: a YAML file of settings.
     """
 
     def find_bundle() -> Path:
         try:
             found = bundle or _settings(flags, file).bundle
-        except CannotServe as error:  # at a reload: the bundle that is served stays
+        except CannotServe as error:  # at a reload: the served bundle stays
             raise BundleError(str(error)) from error
         if found is None:
             raise BundleError(NO_BUNDLE)
@@ -60,14 +60,14 @@ def serve(bundle: Path | None, flags: list[str], file: Path | None) -> None:
     check_address(settings)
     log_to_stderr(settings.log_level)
     for name in unknown_variables(os.environ):
-        logger.warning(f"{name} in the environment is no setting: --list-settings has them all")
+        logger.warning(f"{name} in the environment isn't a setting: see --list-settings")
     if settings.behind_proxy and not settings.keys:
-        logger.warning("there is no api_key: everyone who reaches the proxy is let in")
+        logger.warning("there is no api_key: everyone who reaches the proxy has access")
     app = _opened(find_bundle, settings)
     if sys.stdout.isatty() and settings.port:
         print(on_terminal(welcome(app.state.service.now, settings)))
 
-    # else each JSON of many lists has the libraries' objects gone through again, 0.5 s and more
+    # otherwise each JSON of many lists makes the collector scan all libraries, 0.5 s and more
     gc.freeze()
     try:
         uvicorn.run(
@@ -83,12 +83,12 @@ def serve(bundle: Path | None, flags: list[str], file: Path | None) -> None:
             timeout_graceful_shutdown=max(0, int(settings.grace_s) - CLOSING_S),
         )
     finally:
-        gc.unfreeze()  # else libraries complain at the end of what they take for leaks
+        gc.unfreeze()  # otherwise libraries report leaks at the end
 
 
 def _opened(find_bundle: Callable[[], Path], settings: Settings) -> FastAPI:
-    """Open the bundle; where settings say so, wait until that can be done."""
-    # else a container's first process is deaf to it
+    """Open the bundle; if settings say so, retry until that works."""
+    # otherwise a container's first process ignores it
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     pause_s = FIRST_PAUSE_S
     told = ""
@@ -101,7 +101,7 @@ def _opened(find_bundle: Callable[[], Path], settings: Settings) -> FastAPI:
                 if not settings.wait_for_bundle:
                     raise CannotServe(reason) from error
             if reason != told:
-                logger.error(f"{reason} The service waits until it can serve.")
+                logger.error(f"{reason} The service will try again until it can serve.")
             told = reason
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
@@ -120,35 +120,35 @@ def _reason(error: Exception) -> str:
 
 
 def check_address(settings: Settings) -> None:
-    """Check, before a bundle is opened, that the service can listen where it should."""
+    """Check, before a bundle is opened, that the service can listen at its address."""
     host = settings.host
     if host not in LOOPBACK and not settings.behind_proxy:
         raise CannotServe(
-            f"host {host} is reached from outside, and uvicorn alone is no match for slow or many "
-            "clients. Put a proxy in front (docs/service-settings.md) and say --behind-proxy true, "
+            f"host {host} can be reached from outside, but uvicorn alone can't handle slow or many "
+            "clients. Put a proxy in front (docs/service-settings.md) and set --behind-proxy true, "
             "or listen at 127.0.0.1."
         )
     try:
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-            if os.name == "posix":  # else the port of a service that has just ended seems taken
+            if os.name == "posix":  # otherwise the port of a just-ended service seems taken
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, settings.port))
     except OSError as error:
         raise CannotServe(
-            f"port {settings.port} of {host} can't be listened at ({error.strerror or error}). "
+            f"can't listen at port {settings.port} of {host} ({error.strerror or error}). "
             "Another service may be running there: end it, or choose another port with --port."
         ) from error
 
 
 def unknown_variables(names: Iterable[str]) -> list[str]:
-    """Return those of the environment's names that look like settings and are none."""
+    """Return environment names that look like settings but aren't."""
     known = {PREFIX + name.upper() for name in Settings.model_fields} | {OF_THE_PAGE}
     ours = [name for name in names if name.upper().startswith(PREFIX)]
     return sorted(name for name in ours if name.upper() not in known)
 
 
 def listed() -> list[str]:
-    """Return a line for each setting: flag, default, what it is."""
+    """Return a line for each setting: flag, default, description."""
     lines = []
     for name, field in Settings.model_fields.items():
         default = "none" if field.default in (None, "", []) else field.default
@@ -161,7 +161,7 @@ def _settings(flags: list[str], file: Path | None) -> Settings:
         _check(file)
     try:
         return from_flags(flags, file)
-    except ValidationError as error:  # its own text would show values, which may be keys
+    except ValidationError as error:  # its text would show values, which may be keys
         wrong = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
         raise CannotServe(f"settings: {'; '.join(wrong)}") from error
     except SettingsError as error:
@@ -170,11 +170,11 @@ def _settings(flags: list[str], file: Path | None) -> Settings:
 
 def _check(file: Path) -> None:
     if not file.is_file():
-        raise CannotServe(f"{file}: no such file of settings.")
+        raise CannotServe(f"{file}: no such settings file.")
     try:
         found = yaml.safe_load(file.read_text("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise CannotServe(f"{file} is no YAML file that can be read: {error}") from error
+        raise CannotServe(f"{file} isn't a readable YAML file: {error}") from error
     named = isinstance(found, dict) and all(isinstance(name, str) for name in found)
     if found is not None and not named:
         raise CannotServe(f"{file}: settings are lines of `name: value`, such as `port: 8001`.")

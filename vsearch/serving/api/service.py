@@ -15,13 +15,13 @@ logger = logging.getLogger("vsearch.serving.api")
 
 
 class NothingBefore(Exception):
-    """No bundle was swapped out that could be put back."""
+    """There is no earlier bundle to return to."""
 
 
 class Service:
-    """What all requests share: the bundle that is served, the one before it, threads, metrics.
+    """What all requests share: the served bundle, the one before it, threads, metrics.
 
-    `find_bundle` tells the bundle's folder, at the start and at each reload.
+    `find_bundle` returns the bundle's folder, at the start and at each reload.
     """
 
     def __init__(self, find_bundle: Callable[[], Path], settings: Settings) -> None:
@@ -44,13 +44,13 @@ class Service:
             "show a photo", settings.thumbnail_threads, settings.max_waiting
         )
         self.searching = WorkerThreads("search", settings.search_threads, settings.max_waiting)
-        # not asyncio's own threads: the process would wait for them when it ends
+        # not asyncio's threads: the process would wait for them when it ends
         self.opening = WorkerThreads("open a bundle", 1, settings.max_waiting)
         self._swapping = asyncio.Lock()
         self._measure()
 
     async def reload(self) -> ServedBundle:
-        """Open the bundle as it stands now and serve it; if that raises, the present one stays."""
+        """Open the bundle again and serve it; if that raises, the old one stays."""
         async with self._swapping:
             try:
                 bundle = await self.opening.run(self._open)
@@ -64,17 +64,17 @@ class Service:
             return self.now
 
     async def rollback(self) -> ServedBundle:
-        """Serve the bundle before the present one; another call comes back to this one."""
+        """Serve the previous bundle; a second call returns to this one."""
         async with self._swapping:
             if self.before is None:
                 raise NothingBefore(
-                    "Nothing was swapped in since the start: there is no bundle to put back."
+                    "No bundle was loaded since the start, so there is none to return to."
                 )
             self._serve(self.before, "rollback")
             return self.now
 
     def close(self) -> None:
-        """Let all threads end; one that is at work is left behind."""
+        """End all threads, without waiting for busy ones."""
         self.batcher.close()
         self.decoding.close()
         self.thumbnails.close()
@@ -112,9 +112,9 @@ class Service:
 
 
 def _free_memory() -> None:
-    """Free a network that is served no more, which is in cycles.
+    """Free a network that is no longer served; it is in reference cycles.
 
-    What stays is frozen again, as `serve` does: the collector needn't look through it.
+    The rest is frozen again, as in `serve`, so that the collector needn't scan it.
     """
     gc.unfreeze()
     gc.collect()

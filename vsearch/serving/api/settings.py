@@ -18,9 +18,9 @@ Seconds = Annotated[float, Field(gt=0)]
 
 
 class Settings(BaseSettings):
-    """How the service is run.
+    """Settings of the service.
 
-    A flag (`--port 8001`) wins over VSEARCH_PORT, and that over the YAML file's `port: 8001`.
+    A flag (`--port 8001`) overrides VSEARCH_PORT, which overrides the YAML file's `port: 8001`.
     """
 
     model_config = SettingsConfigDict(
@@ -110,7 +110,7 @@ class Settings(BaseSettings):
 
     @property
     def keys(self) -> list[str]:
-        """Keys that are let in."""
+        """Accepted keys."""
         return separated(self.api_key.get_secret_value()) if self.api_key else []
 
     @property
@@ -127,17 +127,17 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return where values come from, the strongest first."""
+        """Return the sources of values, the strongest first."""
         return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
 
 
 def separated(text: str) -> list[str]:
-    """Return what commas separate."""
+    """Return the parts between commas."""
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def from_flags(flags: list[str], file: Path | None = None) -> Settings:
-    """Return settings of flags, environment and, if there is one, a YAML file; a wrong flag exits.
+    """Return settings from flags, environment and maybe a YAML file; a wrong flag exits.
 
     Raises:
         pydantic.ValidationError, pydantic_settings.SettingsError: a name or a value is wrong.

@@ -19,19 +19,19 @@ router = APIRouter(prefix="/v1", tags=["status"])
 
 @router.get("/info")
 async def info(request: Request) -> Info:
-    """Say what is served: model, index, counts, what filters can ask, measured quality."""
+    """Describe what is served: model, index, counts, facets for filters, measured quality."""
     return describe(request.state.bundle)
 
 
 @open_router.get("/healthz")
 async def healthz() -> dict[str, str]:
-    """Say that the process lives."""
+    """Answer while the process is alive."""
     return {"status": "alive"}
 
 
 @open_router.get("/readyz")
 async def readyz(request: Request) -> dict[str, str]:
-    """Say whether requests should be sent here: the service is not about to stop."""
+    """Answer whether requests should be sent here: not when the service is stopping."""
     service: Service = request.app.state.service
     if service.stopping:
         raise HTTPException(503, "The service is stopping.")
@@ -48,7 +48,7 @@ async def metrics(request: Request) -> Response:
 
 
 def describe(bundle: ServedBundle) -> Info:
-    """Return what a bundle is, for clients."""
+    """Describe a bundle for clients."""
     searcher = bundle.searcher
     manifest = searcher.manifest
     quality: dict[str, Any] = _some(manifest, QUALITY)

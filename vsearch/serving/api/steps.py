@@ -19,7 +19,7 @@ class Steps:
     """The steps of one request (decode, embed, search), each in its threads, and timed.
 
     Every step may raise `Busy`. `bundle` is the one that was served when the request came; `end`,
-    a `time.monotonic()`, is when the request is given up.
+    a `time.monotonic()`, is the request's deadline.
     """
 
     def __init__(self, request: Request) -> None:
@@ -67,10 +67,10 @@ class Steps:
         leave_out: Sequence[int] = (),
         calibrated: bool = True,
     ) -> SearchReply:
-        """Return the items nearest to a unit vector, float32 (1, dim), but those in rows
+        """Return the items nearest to a unit vector, float32 (1, dim), except those in rows
         `leave_out`.
 
-        `calibrated`: the calibration was made with such queries: new, whole photos.
+        `calibrated`: the query is a new, whole photo, as in the calibration.
         """
         with self._timed("search"):
             reply = await self.service.searching.run(
@@ -82,7 +82,7 @@ class Steps:
     async def search_examples(self, wanted: SearchRequest) -> SearchReply:
         """Search by ids, by an embedding, or by both."""
         if wanted.embedding is None and not wanted.positive:
-            needed = "Send positive examples or an embedding; negative ones alone are not enough."
+            needed = "Send positive examples or an embedding; negative ones alone aren't enough."
             raise HTTPException(422, needed)
         dim = self.bundle.runtime.dim
         given = np.zeros((0, dim), dtype=np.float32)
@@ -131,7 +131,7 @@ class Steps:
         (hits,) = searcher.find(
             query, options.k, allowed, options.min_score, options.group_by, options.expand
         )
-        # the calibration was made with photos as they are, among all items
+        # the calibration was made with whole photos among all items
         calibrated = calibrated and options.where is None and not options.expand
         return search_reply(self.bundle, self.root_path, hits, options, self.took, calibrated)
 
@@ -145,7 +145,7 @@ class Steps:
 
 
 def unit_vector(numbers: list[float], dim: int) -> np.ndarray:
-    """Return an embedding that a client sent as a unit vector, float32 (1, dim), or raise a 422."""
+    """Return a client's embedding as a unit vector, float32 (1, dim), or raise a 422."""
     if len(numbers) != dim:
         given = f"embedding: {len(numbers)} numbers"
         raise HTTPException(422, f"{given}; this model's embeddings have {dim}.")

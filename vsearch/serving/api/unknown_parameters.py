@@ -11,7 +11,7 @@ FORM = "multipart/form-data"
 async def refuse_unknown(request: Request) -> None:
     """Refuse query parameters and form fields that a route doesn't describe or that come twice.
 
-    They would be ignored otherwise, a misspelt filter too.
+    Otherwise they would be ignored, even a misspelt filter.
     """
     manual = request.app.openapi()
     route = manual["paths"][request.scope["route"].path_format][request.method.lower()]
@@ -32,7 +32,7 @@ def _check(where: str, given: Iterable[tuple[str, Any]], known: list[str]) -> No
     if unknown:
         names = ", ".join(map(repr, unknown[:5]))
         there_are = ", ".join(known) or "none"
-        raise HTTPException(422, f"{where}: nothing is called {names}; there are {there_are}.")
+        raise HTTPException(422, f"{where}: unknown {names}; known are {there_are}.")
     repeated = [name for name, count in counts.items() if count > 1]
     if repeated:
         raise HTTPException(422, f"{where}: {', '.join(map(repr, repeated))} more than once.")

@@ -3,7 +3,7 @@ from vsearch.serving.api.settings import Settings
 
 
 def welcome(bundle: ServedBundle, settings: Settings) -> str:
-    """Return what a person who has just started the service wants to know."""
+    """Return a welcome for a person who has just started the service."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"http://{host}:{settings.port}"
     where = f"found, below {bundle.photo_folders[0]}"

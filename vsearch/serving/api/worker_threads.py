@@ -16,19 +16,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class _Call:
-    """A function that waits to be called."""
+    """A waiting function call."""
 
     function: Callable[[], Any]
     result: "Future[Any]" = field(default_factory=Future)
 
 
 class WorkerThreads:
-    """Threads for blocking work, named after it, for which no more than `max_waiting` calls may
-    wait.
+    """Threads for blocking work, named after it, with at most `max_waiting` waiting calls.
 
-    A call counts until it ends, even if its request was given up: a thread can't be interrupted.
-    (anyio's CapacityLimiter would forget it.) The process doesn't wait for the threads when it
-    ends. (It would for those of a ThreadPoolExecutor, however long they take.)
+    A call counts until it ends, even if its request timed out: a thread can't be interrupted.
+    (anyio's CapacityLimiter would forget it.) When the process ends, it doesn't wait for the
+    threads. (With a ThreadPoolExecutor it would, however long they take.)
     """
 
     def __init__(self, what: str, threads: int, max_waiting: int) -> None:
@@ -43,7 +42,7 @@ class WorkerThreads:
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what a function returns, called in one of the threads, or raise Busy."""
         if self.pending >= self.most:
-            raise Busy(f"{self.pending} requests wait to {self.what} already. Try again later.")
+            raise Busy(f"{self.pending} requests are waiting to {self.what}. Try again later.")
         loop = asyncio.get_running_loop()
         self.pending += 1
         call = _Call(partial(function, *args, **kwargs))
@@ -53,7 +52,7 @@ class WorkerThreads:
         return found
 
     def close(self) -> None:
-        """Drop what waits and let the threads end, without waiting for them."""
+        """Drop waiting calls and end the threads, without waiting for them."""
         with contextlib.suppress(queue.Empty):
             while call := self._calls.get_nowait():
                 call.result.cancel()
@@ -67,7 +66,7 @@ class WorkerThreads:
     def _call_next(self) -> bool:
         """Call the next function; return False at the end.
 
-        It ends with each call, so that nothing holds a bundle that was swapped out.
+        It returns after each call, so that no variable keeps a replaced bundle in memory.
         """
         call = self._calls.get()
         if call is None:
@@ -76,7 +75,7 @@ class WorkerThreads:
             return True
         try:
             found = call.function()
-        except BaseException as error:  # the caller's to handle: the thread must live on
+        except BaseException as error:  # the caller handles it: the thread must not end
             call.result.set_exception(error)
         else:
             call.result.set_result(found)

@@ -25,7 +25,7 @@ Reply = TypeVar("Reply")
 
 
 class SearchOptions(TypedDict, total=False):
-    """What all searches take; `messages.SearchOptions` says what it means."""
+    """Options of all searches; see `messages.SearchOptions`."""
 
     k: int
     where: str | None
@@ -36,7 +36,7 @@ class SearchOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Call(Generic[Reply]):
-    """One request, and what reads a good answer to it.
+    """One request, and the reader of its answer.
 
     `body` is sent as JSON, `photo` as a file beside the fields of `form`.
     """
@@ -51,7 +51,7 @@ class Call(Generic[Reply]):
 
     @property
     def content(self) -> dict[str, Any]:
-        """What httpx takes for it."""
+        """The arguments for httpx."""
         found: dict[str, Any] = {"params": self.query} if self.query else {}
         if self.body is not None:
             found["json"] = self.body.model_dump(exclude_defaults=True)
@@ -64,7 +64,7 @@ class Call(Generic[Reply]):
 def search_photo(
     photo: bytes, region: Region | None = None, **options: Unpack[SearchOptions]
 ) -> Call[SearchReply]:
-    """Return the items that look most like a photo, or like the part of it in `region`."""
+    """Return the items that look most like a photo, or like its `region`."""
     form = _given({**_sides(region), **options})
     read = SearchReply.model_validate_json
     return Call("POST", "/v1/search/upload", read, photo=photo, form=form)
@@ -113,7 +113,7 @@ def item(item: str) -> Call[Item]:
 
 
 def items(offset: int = 0, limit: int = 10) -> Call[ItemsReply]:
-    """Return some items in the order of the index, and how many there are."""
+    """Return some items in the order of the index, and their total number."""
     query = {"offset": offset, "limit": limit}
     return Call("GET", "/v1/gallery", ItemsReply.model_validate_json, query)
 
@@ -122,11 +122,11 @@ def image(path: str) -> Call[bytes]:
     """Return a picture, a JPEG, by its `thumbnail_url` or `image_url`.
 
     Raises:
-        ValueError: the path leads to another host, which would be sent the API key.
+        ValueError: the path leads to another host, which would receive the API key.
     """
     if not path.startswith("/") or path.startswith("//"):
-        raise ValueError(f"{path!r} is no path of the service, such as a hit's thumbnail_url")
-    # without the service's root path, which the client's own address has
+        raise ValueError(f"{path!r} isn't a path of the service, such as a hit's thumbnail_url")
+    # without the service's root path, which is in the client's address
     root, items, rest = path.partition("/v1/items/")
     return Call("GET", items + rest or root, bytes)
 
@@ -149,7 +149,7 @@ def info() -> Call[Info]:
 
 
 def item_path(item: str) -> str:
-    """Return the path of an item; whatever its id holds, it stays one part of the path."""
+    """Return the path of an item; any id stays one segment of the path."""
     return f"/v1/items/{quote(item, safe='')}"
 
 

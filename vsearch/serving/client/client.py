@@ -30,7 +30,7 @@ def _awaiting(
 
 
 def _described(method: Any, ask: Callable[..., Any]) -> Any:
-    """Give a method the name, the words and the parameters of the call that it sends."""
+    """Give a method the name, docstring and parameters of the call that it sends."""
     self = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
     own = inspect.signature(ask)
     method.__signature__ = own.replace(parameters=[self, *own.parameters.values()])
@@ -40,7 +40,7 @@ def _described(method: Any, ask: Callable[..., Any]) -> Any:
 
 
 class _Connection:
-    """Where a service is, and how patiently it is asked."""
+    """A service's address, timeouts and retries."""
 
     http: type[Any]
     retrying: type[Any]
@@ -66,14 +66,14 @@ class _Connection:
 class Client(_Connection):
     """The service, as Python methods. Threads may share one; `with` closes its connections.
 
-    What is busy or can't be reached is tried again, see `vsearch.serving.client.retries`. Each
-    method raises a `ServiceError`: Refused where the service says no (Busy: still too early to try
-    again), Unreachable or TooSlow without an answer, Unexpected where no vsearch service answers.
+    A busy or unreachable service is tried again, see `vsearch.serving.client.retries`. Each method
+    may raise a `ServiceError`: Refused if the service refuses (Busy: try again later), Unreachable
+    or TooSlow without an answer, Unexpected if something other than vsearch answers.
 
     Args:
-        url: where it is, such as http://127.0.0.1:8000.
-        timeout_s: the longest wait for a connection, or for a piece to be sent or to come.
-        attempts: requests in all for one call, at least 1.
+        url: its address, such as http://127.0.0.1:8000.
+        timeout_s: the longest wait for a connection, or for sending or receiving data.
+        attempts: most requests for one call, at least 1.
         max_wait_s: the longest wait between two of them.
         transport: another way to reach it: a proxy, a certificate, or in tests the app itself.
     """
@@ -112,7 +112,7 @@ class Client(_Connection):
 
 
 class AsyncClient(_Connection):
-    """`Client` for asyncio: the same methods, to be awaited, and `async with` to close it."""
+    """`Client` for asyncio: await the same methods, and close it with `async with`."""
 
     http = httpx.AsyncClient
     retrying = tenacity.AsyncRetrying

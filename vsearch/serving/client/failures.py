@@ -9,12 +9,12 @@ from pydantic import ValidationError
 from vsearch.serving.messages import Problem
 
 Reply = TypeVar("Reply")
-SHOWN = 5  # errors of a message that are told
+SHOWN = 5  # errors shown in a message
 BUSY = (429, 502, 503, 504)  # 502 and 504: from a proxy whose service is starting
 
 
 class ServiceError(Exception):
-    """The service did not answer as wished; the message says why."""
+    """The service did not give a usable answer; the message says why."""
 
     retry_after_s: float | None = None
 
@@ -28,11 +28,11 @@ class TooSlow(ServiceError):
 
 
 class Unexpected(ServiceError):
-    """The answer is not a service's, or that of another version."""
+    """The answer isn't from a vsearch service, or from another version."""
 
 
 class Refused(ServiceError):
-    """The service says no, or would, so that nothing was sent; the message says why."""
+    """The service refused, or would refuse, so nothing was sent; the message says why."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.detail)
@@ -40,7 +40,7 @@ class Refused(ServiceError):
 
 
 class Busy(Refused):
-    """Too many requests, or not ready: try again later, after as many seconds as it said."""
+    """Too many requests, or not ready: try again after the seconds that it gives."""
 
     def __init__(self, problem: Problem, retry_after_s: float | None) -> None:
         super().__init__(problem)
@@ -48,14 +48,14 @@ class Busy(Refused):
 
 
 def of_connection(error: httpx.TransportError, url: str) -> ServiceError:
-    """Return what an error of the connection means."""
+    """Return the ServiceError for an error of the connection."""
     if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout | httpx.PoolTimeout):
         return TooSlow(f"{url} did not answer in time.")
     return Unreachable(f"{url} can't be reached: {error}")
 
 
 def read(response: httpx.Response, reader: Callable[[bytes], Reply], url: str) -> Reply:
-    """Return the reply that a good answer holds, or raise a Refused or Unexpected."""
+    """Return the reply in a good answer, or raise a Refused or Unexpected."""
     if not response.is_success:
         raise _refusal(response)
     try:
@@ -66,7 +66,7 @@ def read(response: httpx.Response, reader: Callable[[bytes], Reply], url: str) -
 
 
 def unfit(error: ValidationError) -> Refused:
-    """Return what it means that a message can't be sent: the service would refuse it."""
+    """Return the error for an invalid message, which the service would refuse."""
     found = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
     detail = "; ".join(found[:SHOWN])
     return Refused(Problem(title="Unprocessable Entity", status=422, detail=detail))
@@ -86,7 +86,7 @@ def _refusal(response: httpx.Response) -> Refused:
 
 
 def _retry_after_s(text: str) -> float | None:
-    """Return the seconds that Retry-After asks for, as a number or a date (RFC 9110)."""
+    """Return the seconds in Retry-After, which is a number or a date (RFC 9110)."""
     if text.isascii() and text.isdigit():
         return float(text)
     try:

@@ -9,11 +9,11 @@ BACKOFF = tenacity.wait_random_exponential(multiplier=FIRST_WAIT_S)
 
 
 def policy(attempts: int, max_wait_s: float) -> dict[str, Any]:
-    """Return what `tenacity` takes to try again, `attempts` times in all, what is busy or away.
+    """Return arguments for `tenacity` that try `attempts` times if the service is busy or away.
 
-    The wait is what Retry-After asks for, else random up to a limit that doubles each time. A wait
-    above `max_wait_s` is not shortened but given up: the error says how long it would be. What is
-    too slow is not tried again: the service is at work on it, and would do it twice.
+    The wait is that of Retry-After, else random up to a limit that doubles each time. If it is
+    above `max_wait_s`, the call fails at once, and the error gives the wait. A request that was too
+    slow isn't tried again: the service is still working on it, and would do it twice.
     """
     return {
         "retry": tenacity.retry_if_exception_type((Busy, Unreachable)),
