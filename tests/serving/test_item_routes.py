@@ -104,7 +104,7 @@ def test_photos_that_are_not_there_are_told_of_at_the_start(served, tmp_path, ca
     )
     caplog.clear()
     client = served(bundle, photos_root=tmp_path / "moved")
-    assert "photos are there" not in caplog.text
+    assert "photos were found" not in caplog.text
     assert client.get("/v1/items/p0/image").status_code == 200
 
 

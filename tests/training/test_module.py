@@ -221,7 +221,7 @@ def test_unseen_labels_are_searched_among_themselves(colours, tmp_path):
 
 def test_too_few_val_photos_to_score_warn_and_do_not_stop_the_run(colours, tmp_path):
     run = trainer(tmp_path, 1, limit_val_batches=1, callbacks=[])
-    with pytest.warns(UserWarning, match="can't be scored"):
+    with pytest.warns(UserWarning, match="too few val photos to score"):
         run.fit(learner(), data_of(colours, eval_batch_size=1))
     assert "val/loss" not in run.callback_metrics
 

@@ -194,7 +194,7 @@ def test_a_share_is_of_so_many(made, capsys):
     for text in ("4/4", "1", "-1/2"):
         with pytest.raises(SystemExit):
             embed(capsys, made, catalog(made, 1), f"--share={text}")
-        assert "is no share" in capsys.readouterr().err
+        assert "isn't a share" in capsys.readouterr().err
 
 
 def test_index_add_takes_the_folder_or_a_part(made, capsys):

@@ -191,5 +191,5 @@ def test_embedder_takes_maps_as_well_as_photos(backbone, items, tmp_path):
 
 
 def test_an_embedder_without_a_cut_says_so():
-    with pytest.raises(ValueError, match="ChainBackbone has no frozen beginning"):
+    with pytest.raises(ValueError, match="ChainBackbone has no frozen first layers"):
         Embedder(ChainBackbone(freeze=[])).embed_maps(torch.zeros(2, 8, 8, 8))
