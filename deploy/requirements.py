@@ -1,9 +1,9 @@
-"""Prints what an image installs, a requirement a line: groups and extras of pyproject.toml.
+"""Prints the requirements of an image, one per line, from groups and extras of pyproject.toml.
 
     python requirements.py serving,serve,pgvector
 
-vsearch's own dependencies are left out, but for those that a group names: the service needs a part
-of them, and the page none.
+vsearch's own dependencies are left out, except those that a group names: the service needs some of
+them, the page none.
 """
 
 import re
@@ -20,7 +20,7 @@ WITH_VERSIONS = {re.split(r"[\[<>=]", one)[0]: one for one in FILE["project"]["d
 
 
 def requirements(name: str) -> Iterator[str]:
-    """Return what a group or an extra names, with the versions of vsearch's dependencies."""
+    """Yield the requirements of a group or an extra, with versions of vsearch's dependencies."""
     if name not in LISTS:
         raise SystemExit(f"pyproject.toml has no group and no extra {name!r}")
     for one in LISTS[name]:
