@@ -228,7 +228,7 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
     "a loss as backbone": (
         ["--model.backbone", f"{LOSSES}.TripletMarginLoss"],
         "model.backbone",
-        ["is no Backbone"],
+        ["isn't a Backbone"],
     ),
     "a backbone as loss": (
         loss("name: resnet18, weights: null", RESNET),
@@ -261,17 +261,17 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
     "an index as loss": (
         loss("", "vsearch.indexes.faiss.FaissIndex"),
         "model.loss",
-        ["FaissIndex is no Module"],
+        ["FaissIndex isn't a Module"],
     ),
     "a catalog as split": (
         "data: {split: vsearch.data.catalogs.demo.DemoCatalog}",
         "data.split",
-        ["DemoCatalog is no Split"],
+        ["DemoCatalog isn't a Split"],
     ),
     "a split as transform": (
         "data: {augment: [{class_path: vsearch.data.splits.StratifiedSplit}]}",
         "data.augment",
-        ["StratifiedSplit is no Module"],
+        ["StratifiedSplit isn't a Module"],
     ),
     # values
     "text for a number": (
@@ -483,12 +483,12 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
     "a photo of one pixel": (
         backbone("image_size: 1"),
         "model.backbone.init_args.image_size",
-        ["1 shows nothing", "8 or more"],
+        ["1 is too small", "8 or more"],
     ),
     "a photo of none": (
         backbone("image_size: 0"),
         "model.backbone.init_args.image_size",
-        ["0 shows nothing", "224"],
+        ["0 is too small", "224"],
     ),
     "a stage without parameters": (
         backbone(f"{SQUEEZE}, freeze: [features.2]"),

@@ -94,7 +94,7 @@ def new_items(
 def checked(items: pd.DataFrame, source: str) -> pd.DataFrame:
     """Return items with text ids, paths and labels and a new row index."""
     if items.empty:
-        raise CatalogError(f"{source}: no item has a photo file.")
+        raise CatalogError(f"{source}: no items with a photo file.")
     return with_texts(items, source).reset_index(drop=True)
 
 

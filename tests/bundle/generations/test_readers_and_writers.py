@@ -25,7 +25,7 @@ def test_a_second_writer_is_told(made):
             lambda: take_out(made, "p0"),
             lambda: optimize(made),
         ):
-            with pytest.raises(BundleError, match=f"another command is changing {made} now"):
+            with pytest.raises(BundleError, match=f"another command is changing {made}"):
                 change()
         assert len(open_live(made).items) == 40  # readers need no lock
     put_in(made, 40, 1)

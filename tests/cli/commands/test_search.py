@@ -325,7 +325,7 @@ def test_of_a_group_only_the_best_is_shown_for_examples_too(made, capsys):
         ),
         (
             ["--like", "0", "--group-by", "colour"],
-            "no column 'colour'; there are id, path, label, split, price, name",
+            "no column 'colour'; the columns are id, path, label, split, price, name",
         ),
         (["--like", "0", "--min-score", "80"], "--min-score 80: scores are cosines, -1..1"),
         ([], "nothing to search with: name a PHOTO, or an item's id with --like"),

@@ -66,7 +66,7 @@ def test_position_embeddings_follow_the_image_size(weights):
     ("arguments", "message"),
     [
         ({"name": "resnet19"}, "timm has no model 'resnet19'"),
-        ({"name": "test_vit.best"}, "no weights 'test_vit.best'. There are: test_vit.r160_in1k"),
+        ({"name": "test_vit.best"}, "no weights 'test_vit.best', only test_vit.r160_in1k"),
         (
             {"name": "test_vit", "weights": "IMAGENET1K_V2"},
             "'IMAGENET1K_V2' is neither DEFAULT, nor a .pth",

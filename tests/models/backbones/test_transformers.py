@@ -141,7 +141,7 @@ def test_a_folder_with_too_few_weights_is_refused(folders, tmp_path):
         tmp_path, state_dict={k: v for k, v in model.state_dict().items() if "layer.2" not in k}
     )
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(RECIPE))
-    with pytest.raises(ValueError, match=r"lack \d+ tensors, such as \['encoder.layer.2"):
+    with pytest.raises(ValueError, match=r"lacks \d+ tensors, such as \['encoder.layer.2"):
         TransformersBackbone(str(tmp_path))
 
 

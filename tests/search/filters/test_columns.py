@@ -64,7 +64,9 @@ def test_a_column_is_made_ready_once():
     table = Table(as_table(pd.DataFrame({"a": [1], 3: [2]})))
     assert table.column("a") is table.column("a", 9)
     assert table.column("3").texts == ["2"]
-    with pytest.raises(FilterError, match=r"^filter, character 5: no column 'A'; there are a, 3$"):
+    with pytest.raises(
+        FilterError, match=r"^filter, character 5: no column 'A'; the columns are a, 3$"
+    ):
         table.column("A", 5)
     with pytest.raises(FilterError, match=r"^no column 'A'"):
         table.column("A")
