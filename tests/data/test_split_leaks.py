@@ -18,8 +18,8 @@ def test_groups_in_several_parts_are_counted_with_a_pair(caplog: pytest.LogCaptu
     parts = ["test", "train", "train", "val", "val", "val", "train", "val", "test"]
     text = said(caplog, hashes, parts)
     assert (
-        "split.csv: 2 groups of identical photos lie in several parts, 'id 1' (train) and 'id 3' "
-        "(val) for" in text
+        "split.csv: 2 groups of identical photos lie in several parts, e.g. 'id 1' (train) and "
+        "'id 3' (val). " in text
     )
     assert len(caplog.records) == 1
 

@@ -373,7 +373,7 @@ def test_the_manual_needs_no_other_host(shop, browser):
     tab.goto(f"{shop[0].url}/docs")
     shows(tab, "Finds the items of a catalog that look most like a photo")
     tab.get_by_text("/v1/search/batch").first.click()
-    shows(tab, "Do several searches, of 10,000 hits in all at most")
+    shows(tab, "Do several searches, for at most 10,000 hits in all")
     assert not errors
     assert all(url.startswith((shop[0].url, "data:", "blob:")) for url in asked)
 
