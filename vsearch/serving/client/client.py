@@ -93,7 +93,7 @@ class Client(_Connection):
     info = _sending(calls.info)
 
     def send(self, call: Call[Reply]) -> Reply:
-        """Send a call, again where that helps, and return what it is answered with."""
+        """Send a call, with retries, and return its reply."""
         reply: Reply = self._retrying(self._send_once, call)
         return reply
 
@@ -129,7 +129,7 @@ class AsyncClient(_Connection):
     info = _awaiting(calls.info)
 
     async def send(self, call: Call[Reply]) -> Reply:
-        """Send a call, again where that helps, and return what it is answered with."""
+        """Send a call, with retries, and return its reply."""
         reply: Reply = await self._retrying(self._send_once, call)
         return reply
 
