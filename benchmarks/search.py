@@ -30,14 +30,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 
 Search = Callable[[np.ndarray, int], np.ndarray]
-K, SINGLES = (
-    10,
-    40,
-)  # singles a round: enough for a median, few enough that all variants meet the same noise
+K = 10
+SINGLES = 40  # a round: enough for a median, few enough that all variants meet the same noise
+RECALLS = (0.95, 0.99, 0.999)
 
 
 @dataclass(frozen=True)
@@ -91,22 +91,25 @@ def ours(
     from vsearch.indexes.faiss import FaissIndex
 
     lists = round(4 * len(gallery) ** 0.5 / 10) * 10
+    walks = [{"efSearch": ef} for ef in (16, 24, 32, 48, 64, 96, 128, 256, 512)]
+    refined = [{**walk, "k_factor_rf": factor} for walk in walks for factor in (3, 6, 10)]
+    scans = [{"k_factor_rf": factor} for factor in (2, 4, 10, 30, 100)]
     factories: dict[str, list[dict[str, float]]] = {
         "Flat": [{}],
-        "HNSW32": [{"efSearch": ef} for ef in (16, 32, 64, 128, 256, 512)],
-        "PCA128,HNSW32,RFlat": [
-            {"efSearch": ef, "k_factor_rf": f} for f in (3, 10) for ef in (16, 32, 64, 128, 256)
-        ],
-        "HNSW32,SQ8": [{"efSearch": ef} for ef in (64, 256)],
-        "PQ256x4fs,RFlat": [{"k_factor_rf": factor} for factor in (10, 30, 100, 300)],
-        f"IVF{lists},Flat": [{"nprobe": probes} for probes in (1, 10, 50)],
+        "HNSW32": walks,
+        "HNSW16": walks,
+        "HNSW16_SQfp16": walks,
+        "HNSW16_SQ8,RFlat": refined,
+        "PCA128,HNSW32,RFlat": refined,
+        "PCA128,HNSW16,RFlat": refined,
+        "PCA128,HNSW16_SQ8,RFlat": refined,
+        "PQ256x4fs,RFlat": scans,
+        f"IVF{lists},Flat": [{"nprobe": probes} for probes in (1, 4, 10, 50)],
         f"IVF{lists},PQ64": [{"nprobe": 10}],
         f"OPQ64_256,IVF{lists},PQ64": [{"nprobe": 10}],
-        f"IVF{lists},PQ256x4fs,RFlat": [{"nprobe": p, "k_factor_rf": 30} for p in (10, 50)],
         "SQ8": [{}],
         "PCA256,SQ8": [{}],
-        "PCA256,SQ8,RFlat": [{"k_factor_rf": factor} for factor in (2, 4)],
-        "PCA512,SQ4": [{}],
+        "PCA256,SQ8,RFlat": scans[:2],
     }
     engines: list[tuple[str, Callable[[], Index], list[dict[str, float]]]] = [
         ("vsearch exact", lambda: ExactIndex(threads=threads), [{}]),
@@ -116,24 +119,12 @@ def ours(
             [{}],
         ),
     ]
-    for factory in ("HNSW32", "PCA128,HNSW32,RFlat"):
-        engines.append(
-            (
-                f"vsearch {factory}, thorough",
-                lambda factory=factory: FaissIndex(
-                    factory, {"efConstruction": 200}, threads=build_threads
-                ),  # type: ignore[misc]
-                factories[factory],
-            )
-        )
     for factory, searches in factories.items():
-        engines.append(
-            (
-                f"vsearch {factory}",
-                partial(FaissIndex, factory, threads=build_threads),
-                searches,
-            )
-        )
+        make = partial(FaissIndex, factory, threads=build_threads)
+        engines.append((f"vsearch {factory}", make, searches))
+        if "HNSW" in factory:
+            thorough = partial(make, {"efConstruction": 200})
+            engines.append((f"vsearch {factory}, thorough", thorough, searches))
     for name, make, searches in engines:
         if not wanted(name):
             continue
@@ -152,7 +143,7 @@ def ours(
 
 def _asking(index: object, settings: dict[str, float]) -> Search:
     def search(queries: np.ndarray, k: int) -> np.ndarray:
-        if settings:
+        if settings and not settings.items() <= index.search_parameters.items():  # type: ignore[attr-defined]
             index.set(**settings)  # type: ignore[attr-defined]
         return index.search(queries, k)[1]  # type: ignore[attr-defined]
 
@@ -173,15 +164,18 @@ def peers(
     for name, build in PEERS.items():
         if not wanted(name):
             continue
+        own = folder / name
+        own.mkdir()
         start = time.perf_counter()
         try:
-            found = build(gallery, folder, threads)
+            found = build(gallery, own, threads)
         except ImportError as error:
             print(f"{name}: left out, {error}", file=sys.stderr)
             continue
         build_s = time.perf_counter() - start
+        size = sum(path.stat().st_size for path in own.rglob("*") if path.is_file())
         for settings, search in found.items():
-            yield Variant(name, settings, search, build_s, None)
+            yield Variant(name, settings, search, build_s, size / len(gallery) or None)
 
 
 def flat(gallery: np.ndarray) -> Variant:
@@ -243,7 +237,10 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=500)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument(
-        "--build-threads", type=int, help="for vsearch's FAISS indexes; peers take what they take"
+        "--build-threads",
+        type=int,
+        default=os.cpu_count(),
+        help="for vsearch's FAISS indexes; peers take what they take",
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
@@ -271,7 +268,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         variants = [flat(gallery)]
-        own = ours(gallery, args.threads, wanted, args.build_threads or args.threads)
+        own = ours(gallery, args.threads, wanted, args.build_threads)
         for found in (own, peers(gallery, args.threads, Path(folder), wanted)):
             for variant in found:
                 print(f"built: {variant.engine} {variant.settings}", file=sys.stderr, flush=True)
@@ -285,13 +282,15 @@ def main() -> None:
         f"{args.rounds} rounds"
     )
     print(_table(rows))
+    print("\nThe fastest setting that reaches a recall, as a multiple of IndexFlatL2's speed:")
+    print(at_recalls(rows))
     if args.json:
         args.json.write_text(json.dumps(rows, indent=2))
 
 
 def _rows(
     variants: list[Variant], recalls: list[float], times: list[dict[str, list[float]]]
-) -> list[dict[str, object]]:
+) -> list[dict[str, Any]]:
     base = times[0]
     return [
         {
@@ -310,7 +309,7 @@ def _rows(
     ]
 
 
-def _table(rows: list[dict[str, object]]) -> str:
+def _table(rows: list[dict[str, Any]]) -> str:
     lines = [
         "| engine | settings | recall@10 | single ms | x Flat | batch ms | x Flat | build s | "
         "bytes |",
@@ -329,6 +328,32 @@ def _table(rows: list[dict[str, object]]) -> str:
         cells = [row["engine"], row["settings"], *numbers, "" if size is None else f"{size:.0f}"]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
+
+
+def at_recalls(rows: list[dict[str, Any]]) -> str:
+    """Return each engine's fastest settings as a table, the engine that is fastest first."""
+    ways = [(kind, recall) for kind in ("single", "batch") for recall in RECALLS]
+    names = [f"{kind} >= {recall}" for kind, recall in ways]
+    lines = []
+    for engine in {row["engine"]: None for row in rows}:
+        own = [row for row in rows if row["engine"] == engine]
+        cells = [engine]
+        for kind, wanted in ways:
+            reached = [row for row in own if row["recall_at_10"] >= wanted]
+            best = max(reached, key=lambda row: row[f"{kind}_ms_faster"], default=None)
+            cells.append("" if best is None else _speed(best, kind))
+        size = own[0]["bytes_per_vector"]
+        cells += [f"{own[0]['build_s']:.0f}", "" if size is None else f"{size:,.0f}"]
+        fastest = max(row["single_ms_faster"] * (row["recall_at_10"] >= 0.99) for row in own)
+        lines.append((fastest, "| " + " | ".join(cells) + " |"))
+    head = "| " + " | ".join(["engine", *names, "build s", "bytes"]) + " |"
+    rule = "| --- " * (len(names) + 3) + "|"
+    return "\n".join([head, rule, *(line for _, line in sorted(lines, reverse=True))])
+
+
+def _speed(row: dict[str, Any], kind: str) -> str:
+    speed = row[f"{kind}_ms_faster"]
+    return f"{speed:.3g}x ({row['recall_at_10']:.4f})"
 
 
 if __name__ == "__main__":

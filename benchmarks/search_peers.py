@@ -2,8 +2,8 @@
 unit vectors.
 
 A peer is a function of (gallery float32 (n, dim), folder, threads) that builds and returns its
-variants: name -> function of (queries float32 (q, dim), k) that returns positions (q, k). What
-isn't installed is left out of the table.
+variants: name -> function of (queries float32 (q, dim), k) that returns positions (q, k). It saves
+itself in the folder, so that its bytes are known. What isn't installed is left out of the table.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ import numpy as np
 
 Search = Callable[[np.ndarray, int], np.ndarray]
 Peer = Callable[[np.ndarray, Path, int], dict[str, Search]]
-EF = (16, 32, 64, 128, 256)
+EF = (16, 24, 32, 48, 64, 96, 128, 256)
 
 
 def hnswlib(gallery: np.ndarray, folder: Path, threads: int) -> dict[str, Search]:
@@ -25,6 +25,7 @@ def hnswlib(gallery: np.ndarray, folder: Path, threads: int) -> dict[str, Search
     index = hnswlib.Index("l2", gallery.shape[1])
     index.init_index(len(gallery), M=16, ef_construction=200)
     index.add_items(gallery, num_threads=-1)
+    index.save_index(str(folder / "index"))
 
     def search(queries: np.ndarray, k: int, ef: int) -> np.ndarray:
         index.set_ef(max(ef, k))
@@ -43,6 +44,7 @@ def usearch(
         ndim=gallery.shape[1], metric="cos", dtype=dtype, connectivity=16, expansion_add=128
     )
     index.add(np.arange(len(gallery)), gallery)
+    index.save(str(folder / "index"))
 
     def search(queries: np.ndarray, k: int, ef: int) -> np.ndarray:
         index.expansion_search = ef
@@ -66,6 +68,7 @@ def scann(gallery: np.ndarray, folder: Path, threads: int) -> dict[str, Search]:
         leaves, max(1, leaves // 10), training_sample_size=min(len(gallery), 250_000)
     )
     index = builder.score_ah(2, anisotropic_quantization_threshold=0.2).reorder(100).build()
+    index.serialize(str(folder))
 
     def search(queries: np.ndarray, k: int, probes: int, reorder: int) -> np.ndarray:
         asked = {
@@ -131,6 +134,7 @@ def annoy(gallery: np.ndarray, folder: Path, threads: int) -> dict[str, Search]:
     for position, row in enumerate(gallery):
         index.add_item(position, row)
     index.build(50)
+    index.save(str(folder / "index"))
 
     def search(queries: np.ndarray, k: int, nodes: int) -> np.ndarray:
         found = [index.get_nns_by_vector(row, k, search_k=nodes) for row in queries]

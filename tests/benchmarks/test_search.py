@@ -3,10 +3,9 @@ import sys
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 
 from benchmarks import search
-from benchmarks.search import Variant, load, measure, recall, synthetic
+from benchmarks.search import Variant, at_recalls, load, measure, recall, synthetic
 
 
 def test_recall_by_hand():
@@ -61,5 +60,23 @@ def test_the_command_prints_a_table(capsys, monkeypatch):
     search.main()
     rows = capsys.readouterr().out.splitlines()
     assert rows[0] == "400 x 16, 20 queries, 1 thread(s), 1 rounds"
-    assert rows[-1].startswith("| IndexFlatL2 |  | 1.000 |")
-    assert rows[-1].split("|")[5].strip() == pytest.approx("1.0")
+    assert rows[3].startswith("| IndexFlatL2 |  | 1.000 |")
+    assert rows[3].split("|")[5].strip() == "1.0"
+    assert rows[-1] == "| IndexFlatL2 " + "| 1x (1.0000) " * 6 + "| 0 | 64 |"
+
+
+def test_the_fastest_setting_that_reaches_a_recall_is_shown():
+    def row(engine: str, recall: float, single: float, batch: float) -> dict:
+        return {
+            "engine": engine,
+            "recall_at_10": recall,
+            "single_ms_faster": single,
+            "batch_ms_faster": batch,
+            "build_s": 3.2,
+            "bytes_per_vector": None,
+        }
+
+    rows = [row("a", 0.96, 9, 4), row("b", 0.9995, 3, 2), row("a", 0.992, 5, 5)]
+    lines = at_recalls(rows).splitlines()
+    assert lines[2] == "| a | 9x (0.9600) | 5x (0.9920) |  | 5x (0.9920) | 5x (0.9920) |  | 3 |  |"
+    assert lines[3] == "| b " + "| 3x (0.9995) " * 3 + "| 2x (0.9995) " * 3 + "| 3 |  |"

@@ -102,7 +102,6 @@ def test_ids_are_those_of_index_flat_l2():
     plain, index = faiss.IndexFlatL2(128), built(vectors, 32)
     plain.add(vectors)
     index._flat_from = float("inf")
-    assert index.describe()["compared_share"] < 0.3
     for asked in (queries, queries[:1]):
         distances, positions = plain.search(asked, 10)
         assert_same_hits(index.search(asked, 10), (1 - distances / 2, positions))
@@ -125,7 +124,6 @@ def test_only_what_the_bound_leaves_is_compared(monkeypatch):
     )
     same_hits(index, vectors, low_rank(1, 64, seed=1), 10)
     assert sum(seen) < 1000
-    assert index.describe()["compared_share"] < 0.5
 
 
 def test_of_equal_scores_the_first_position_wins():
@@ -211,7 +209,6 @@ def test_levels_follow_from_how_many_vectors_they_leave(monkeypatch):
     wide = built(in_60 / np.linalg.norm(in_60, axis=1, keepdims=True), None)
     assert wide._levels[-1].components == 64
     assert wide.spec == "Flat, exact by a prefix of 64 components"
-    assert 0 < wide.describe()["compared_share"] < 1
 
 
 def test_larger_batches_go_to_plain_flat():

@@ -15,7 +15,7 @@ LOSSLESS = [
     "HNSW16",
     "IVF8,Flat",
     "HNSW16,Flat,RFlat",
-    "PCA32,HNSW16,RFlat",
+    "PCA32,HNSW16_SQ8,RFlat",
     "PQ16x4fs,RFlat",
     "IVF8,PQ16x4fs,RFlat",
 ]

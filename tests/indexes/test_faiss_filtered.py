@@ -7,7 +7,7 @@ from vsearch.indexes.faiss_filtered import among, restricted, whole
 
 
 @pytest.mark.parametrize(
-    "factory", ["Flat", "HNSW16", "HNSW16,Flat,RFlat", "PCA32,HNSW16,RFlat", "PQ16x4fs,RFlat"]
+    "factory", ["Flat", "HNSW16", "HNSW16,Flat,RFlat", "PCA32,HNSW16_SQ8,RFlat", "PQ16x4fs,RFlat"]
 )
 def test_whole_vectors_are_those_that_came(factory):
     kept = whole(shared(factory)._index)
@@ -41,7 +41,7 @@ def two_sides(n: int, seed: int = 0, dim: int = 16) -> np.ndarray:
     return (noise / np.linalg.norm(noise, axis=1, keepdims=True)).astype(np.float32)
 
 
-@pytest.mark.parametrize("factory", ["HNSW16", "PCA8,HNSW16", "PCA8,HNSW16,RFlat"])
+@pytest.mark.parametrize("factory", ["HNSW16", "PCA8,HNSW16", "PCA8,HNSW16_SQ8,RFlat"])
 def test_a_query_far_from_what_is_allowed_is_left_open(factory):
     vectors = two_sides(2000)
     index = built(vectors, factory, search={"efSearch": 32})._index

@@ -138,10 +138,10 @@ def test_candidates_follow_the_size():
         found = specs(n)
         assert found[0] == "Flat"
         assert any("HNSW" in spec for spec in found) == (n >= 1000)
-        thorough = ", efConstruction=200" if n >= 200_000 else ""
         assert (
             ("PQ256x4fs,RFlat" in found)
-            == (f"PCA128,HNSW32,RFlat{thorough}" in found)
+            == ("PCA128,HNSW16_SQ8,RFlat, efConstruction=200" in found)
+            == ("HNSW16, efConstruction=200" in found)
             == (n >= 1000)
         )
         assert any(spec.startswith("IVF") for spec in found) == (10_000 <= n <= 1_000_000)
@@ -151,7 +151,7 @@ def test_candidates_follow_the_size():
 def test_where_labels_decide_fewer_components_are_tried():
     made = [one.make(5_000).spec for one in candidates(5_000, 300, 5_000, judged=True)]
     coded = ["PCA256,SQ8", "PCA256,SQ4", "PCA128,SQ8", "PCA128,SQ4", "PCA64,SQ8", "PCA64,SQ4"]
-    assert made[-7:] == [*coded, "PCA256,HNSW32,SQ8"]
+    assert made[-7:] == [*coded, "PCA256,HNSW32,SQ8, efConstruction=200"]
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ IVF_TO = 1_000_000
 NARROW = 32  # dimensions below which product quantization has nothing to split
 COMPONENTS = 128  # that a graph walks on, where vectors are much longer
 CODED = (384, 256, 128, 64)  # components that are kept, in 8 or 4 bits, where labels decide
-# As in hnswlib; with FAISS's own 40 a graph of a million finds less, however long the search
+# As in hnswlib; with FAISS's own 40 a graph finds less, of a million vectors however long it is
+# searched
 THOROUGH = {"efConstruction": 200.0}
-THOROUGH_FROM = 200_000
-NPROBE = (10, 20, 50)
+NPROBE = (4, 10, 20, 50)
 EF = (16, 32, 64, 128, 256)
 K_FACTOR = (4, 10, 30, 100)
 
@@ -46,20 +46,18 @@ def candidates(
     """Return what may suit n vectors of `dim` dimensions, the simpler and more exact first.
 
     At every size: exact search, codes of 8 and 16 bits, HNSW (Malkov & Yashunin 2016) of whole
-    vectors and of first principal components, and 4-bit codes in registers (André et al. 2015).
+    vectors and of 8-bit components, and 4-bit codes in registers (André et al. 2015).
     Inverted lists (Jégou et al. 2011) up to a million vectors. Where labels decide (`judged`), also
     codes of first principal components, which miss many of the exact hits, and a graph of them.
 
     Kinds that `trained_on` vectors, those in the trial, can't train are left out.
     """
-    thorough = THOROUGH if n >= THOROUGH_FROM else {}
 
     def faiss(factory: str | Callable[[int], str], **parameter: tuple[float, ...]) -> Candidate:
         def make(size: int) -> Index:
             text = factory if isinstance(factory, str) else factory(size)
-            return FaissIndex(
-                text, thorough if "efSearch" in parameter else None, seed=seed, threads=threads
-            )
+            search = THOROUGH if "efSearch" in parameter else None
+            return FaissIndex(text, search, seed=seed, threads=threads)
 
         each = product(*parameter.values())
         return Candidate(make, tuple(dict(zip(parameter, values, strict=True)) for values in each))
@@ -69,9 +67,10 @@ def candidates(
         return found
     if IVF_FROM <= n <= IVF_TO:
         found.append(faiss(lambda size: f"IVF{lists(size)},Flat", nprobe=NPROBE))
-    found.append(faiss("HNSW32", efSearch=EF))
+    found.append(faiss("HNSW16", efSearch=EF))
     if dim > 2 * COMPONENTS:  # else a walk costs nearly as much
-        found.append(faiss(f"PCA{COMPONENTS},HNSW32,RFlat", efSearch=EF, k_factor_rf=(3, 10)))
+        graph = f"PCA{COMPONENTS},HNSW16_SQ8,RFlat"
+        found.append(faiss(graph, efSearch=EF, k_factor_rf=(3, 6, 10)))
     if dim < NARROW:
         return found
     codes = divisor(dim, dim // 8)

@@ -3,7 +3,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -35,15 +35,6 @@ TOGETHER = 32  # queries that one pass over the codes serves
 SEVERAL = 8  # queries from which on a pass over the finest codes takes less than their choice
 NEVER = float("inf")
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Nearest:
-    """The nearest vectors of one query, best first; `compared`: how many were compared in full."""
-
-    scores: np.ndarray  # cosines, float32 (k,)
-    positions: np.ndarray  # int64 (k,)
-    compared: int
 
 
 class ExactIndex(Index):
@@ -109,9 +100,11 @@ class ExactIndex(Index):
         scores = np.empty((len(asked), k), np.float32)
         positions = np.empty((len(asked), k), np.int64)
         with self._blas_threads():
-            for row, nearest in enumerate(self._search_each(asked, k, among)):
-                scores[row] = nearest.scores
-                positions[row] = nearest.positions
+            for row, left in enumerate(self._left_of_each(asked, k, among)):
+                distances_l2sq = self._distances(asked[row], left)
+                best = np.argsort(distances_l2sq, kind="stable")[:k]
+                scores[row] = np.clip(1 - distances_l2sq[best] / 2, -1, 1)
+                positions[row] = left[best]
         return scores, positions
 
     def vectors(self, positions: np.ndarray) -> np.ndarray:
@@ -128,7 +121,6 @@ class ExactIndex(Index):
             "wanted": self.components,
             "components": self._chosen_components,
             "flat_from": self._flat_from,
-            "compared": self._compared_share,
             "levels": [{"step": level.step, "error": level.error} for level in self._levels],
         }
         with (folder / FILE).open("wb") as file:
@@ -156,27 +148,26 @@ class ExactIndex(Index):
         return len(self._flat)
 
     def describe(self) -> dict[str, Any]:
-        """Return what was chosen, and the share of the vectors that a search compares in full."""
+        """Return what was chosen."""
         return {
             **super().describe(),
             "components": self._chosen_components,
             "plain_flat_from_batch": None if self._flat_from == NEVER else self._flat_from,
-            "compared_share": self._compared_share,
         }
 
-    def _search_each(
+    def _left_of_each(
         self, queries: np.ndarray, k: int, among: np.ndarray | None
-    ) -> Iterator[Nearest]:
-        """Yield each query's k nearest vectors, of those at int64 (m,) positions, or of all."""
+    ) -> Iterator[np.ndarray]:
+        """Yield for each query the positions (m,), rising, of the vectors to compare in full."""
         levels = self._levels if len(queries) < SEVERAL else self._levels[-1:]
         for start in range(0, len(queries), TOGETHER):
             part = queries[start : start + TOGETHER]
             codes = levels[0].asked(part)
             nearness = levels[0].nearness(codes, threads=self.threads)
             for row, query in enumerate(part):
-                yield self._nearest(query, k, levels, codes[row], nearness[row], among)
+                yield self._left(query, k, levels, codes[row], nearness[row], among)
 
-    def _nearest(
+    def _left(
         self,
         query: np.ndarray,
         k: int,
@@ -184,8 +175,8 @@ class ExactIndex(Index):
         code: Codes,
         nearness: np.ndarray,
         positions: np.ndarray | None,
-    ) -> Nearest:
-        """Compare a query (dim,) in full with those vectors that no level leaves out.
+    ) -> np.ndarray:
+        """Return the positions (m,), rising, of the vectors that no level puts aside.
 
         Args:
             query: float32 (dim,).
@@ -211,10 +202,7 @@ class ExactIndex(Index):
             positions = _at(np.flatnonzero(nearness >= needed), positions)
 
         assert positions is not None
-        distances_l2sq = self._distances(query, positions)
-        best = np.argsort(distances_l2sq, kind="stable")[:k]
-        scores = np.clip(1 - distances_l2sq[best] / 2, -1, 1)
-        return Nearest(scores, positions[best], compared=len(positions))
+        return positions
 
     def _distances(self, query: np.ndarray, positions: np.ndarray) -> np.ndarray:
         """Return squared L2 distances to (m,) positions, rounded as IndexFlatL2 does."""
@@ -236,7 +224,6 @@ class ExactIndex(Index):
     def _forget_levels(self) -> None:
         self._levels = []
         self._flat_from = NEVER  # the batch size from which plain Flat is faster
-        self._compared_share = 1.0
 
     def _build_levels(self) -> None:
         """Choose how many components, and code the flat index's vectors."""
@@ -257,8 +244,6 @@ class ExactIndex(Index):
             bases = self._cheapest(tried, vectors[np.sort(drawn[:SAMPLE])], queries)
             self._levels = [Prefix.of(vectors, basis) for basis in bases]
             self._flat_from = self._find_crossing(queries) if n >= FEW else NEVER
-            each = self._search_each(queries, min(TRIAL_K, n), among=None)
-            self._compared_share = float(median(one.compared for one in each)) / n
         if self.components is None and self._flat_from == 1:
             logger.warning("ExactIndex: no prefix prunes enough to pay: plain Flat.")
             self._forget_levels()
@@ -316,7 +301,6 @@ class ExactIndex(Index):
                 self._build_levels()
                 return
             self._flat_from = settings["flat_from"]
-            self._compared_share = settings["compared"]
             if not settings["components"]:
                 return
             levels = []
@@ -331,8 +315,8 @@ class ExactIndex(Index):
             if len(level.codes) != n or len(level.basis) != dim:
                 held = f"{len(level.codes)} vectors of {len(level.basis)} dimensions"
                 raise ValueError(f"it holds {held}, not {n} of {dim}")
-            coded = level.appended(vectors[probe]).codes[n:]
-            if np.abs(coded.astype(int) - level.codes[probe]).max() > 1:
+            twice = replace(level, codes=level.codes[probe]).appended(vectors[probe]).codes
+            if np.ptp(twice.reshape(2, len(probe), -1).astype(int), axis=0).max() > 1:
                 raise ValueError("it holds other vectors")
         self._levels = levels
 
