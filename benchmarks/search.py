@@ -91,9 +91,11 @@ def ours(
     from vsearch.indexes.faiss import FaissIndex
 
     lists = round(4 * len(gallery) ** 0.5 / 10) * 10
-    walks = [{"efSearch": ef} for ef in (16, 24, 32, 48, 64, 96, 128, 256, 512)]
+    walks: list[dict[str, float]] = [
+        {"efSearch": ef} for ef in (16, 24, 32, 48, 64, 96, 128, 256, 512)
+    ]
     refined = [{**walk, "k_factor_rf": factor} for walk in walks for factor in (3, 6, 10)]
-    scans = [{"k_factor_rf": factor} for factor in (2, 4, 10, 30, 100)]
+    scans: list[dict[str, float]] = [{"k_factor_rf": factor} for factor in (2, 4, 10, 30, 100)]
     factories: dict[str, list[dict[str, float]]] = {
         "Flat": [{}],
         "HNSW32": walks,
@@ -120,10 +122,10 @@ def ours(
         ),
     ]
     for factory, searches in factories.items():
-        make = partial(FaissIndex, factory, threads=build_threads)
-        engines.append((f"vsearch {factory}", make, searches))
+        usual = partial(FaissIndex, factory, threads=build_threads)
+        engines.append((f"vsearch {factory}", usual, searches))
         if "HNSW" in factory:
-            thorough = partial(make, {"efConstruction": 200})
+            thorough = partial(usual, {"efConstruction": 200})
             engines.append((f"vsearch {factory}, thorough", thorough, searches))
     for name, make, searches in engines:
         if not wanted(name):

@@ -1,6 +1,7 @@
 from functools import cache
 from typing import Any
 
+import faiss
 import numpy as np
 
 # An ONNX model of one node, MatMulInteger: y (n, m) int32 = c (n, p) uint8 times q (p, m) int8
@@ -26,6 +27,6 @@ def _session(threads: int | None) -> Any:
     import onnxruntime  # it takes most of a second
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
+    options.intra_op_num_threads = threads or faiss.omp_get_max_threads()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(MODEL, options, providers=["CPUExecutionProvider"])
