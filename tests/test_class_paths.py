@@ -73,8 +73,8 @@ def test_a_value_that_no_config_has_is_an_error():
         ("nowhere.Gone", "nowhere.Gone can't be imported"),
         ("torch.nn.Gone", "torch.nn.Gone can't be imported"),
         ("Short", "Short can't be imported"),
-        ("torch.nn.Linear", "torch.nn.Linear is no Head"),
-        ("torch.nn.init", "torch.nn.init is no Head"),
+        ("torch.nn.Linear", "torch.nn.Linear is not a subclass of Head"),
+        ("torch.nn.init", "torch.nn.init is not a subclass of Head"),
     ],
 )
 def test_a_wrong_class_path_is_refused(path, message):
@@ -84,7 +84,7 @@ def test_a_wrong_class_path_is_refused(path, message):
 
 def test_only_modules_are_built_inside_others():
     inner = {"class_path": "subprocess.Popen", "init_args": {"args": ["true"]}}
-    with pytest.raises(SpecError, match="is no Module"):
+    with pytest.raises(SpecError, match="is not a subclass of Module"):
         build(
             {
                 "class_path": f"{Pooled.__module__}.Pooled",

@@ -9,26 +9,25 @@ from vsearch.errors import VsearchError
 
 PLAIN = (str, int, float, bool, type(None))
 NOT_IN_CONFIGS = ("builtins", "torch", "torch.nn.parameter")  # modules of classes: sets, tensors
-# What a bundle may name. Importing any other module may run anything: a bundle may be a stranger's.
+# What a bundle may name. Importing other modules runs their code, and a stranger may have made it.
 OWN = ("vsearch.data.views", "vsearch.models", "vsearch.indexes", "torch.nn", "torchvision.ops")
-PLUGINS = "VSEARCH_PLUGINS"  # of the environment, so that processes which are started know it too
+PLUGINS = "VSEARCH_PLUGINS"  # in the environment, so that started processes have it too
 
 
 class SpecError(VsearchError):
-    """A class path names nothing that can be built here."""
+    """A class path names nothing that can be built."""
 
 
 def describe(thing: object) -> dict[str, Any]:
     """Return `class_path` and `init_args` that build `thing` again, as plain JSON values.
 
     Each constructor argument is read from the attribute of the same name; objects among them are
-    described in turn. An argument called `weights` is stored as null: what is built again gets its
-    weights from elsewhere.
+    described the same way. An argument called `weights` is stored as null: weights come from
+    elsewhere.
 
     Raises:
         AttributeError: a constructor argument isn't kept as an attribute.
-        TypeError: an argument is of a kind that JSON can't hold and that has no class of its own to
-            describe.
+        TypeError: JSON can't hold an argument, and it has no class to describe.
     """
     kind = type(thing)
     declared = inspect.signature(kind).parameters.values()
@@ -45,12 +44,13 @@ def describe(thing: object) -> dict[str, Any]:
 
 
 def build(entry: dict[str, Any], kind: type, nested: type | None = None) -> Any:
-    """Build what `describe` described.
+    """Build the object that `describe` described.
 
     Args:
         entry: `class_path` and `init_args`.
-        kind: what it must be.
-        nested: what objects among its arguments must be; they are built first. None: as `kind`.
+        kind: the class that it must have.
+        nested: the class that objects among its arguments must have; they are built first. None:
+            `kind`.
 
     Raises:
         SpecError: as `find` does.
@@ -63,11 +63,11 @@ def build(entry: dict[str, Any], kind: type, nested: type | None = None) -> Any:
 def find(path: str, kind: type = object) -> Any:
     """Return the class that a full path names.
 
-    Nothing is imported but modules of `OWN` and of the plugins that `trust` was told of. What this
-    process has loaded already is found too: a fit's own config named it.
+    Only modules of `OWN` and trusted plugins (`trust`) are imported. Modules that this process has
+    already loaded are found too: a fit's own config named them.
 
     Raises:
-        SpecError: it can't be imported, or is no subclass of `kind`.
+        SpecError: it can't be imported, or isn't a subclass of `kind`.
     """
     module, _, name = str(path).rpartition(".")
     try:
@@ -80,21 +80,21 @@ def find(path: str, kind: type = object) -> Any:
             found = vars(sys.modules[module])[name]
     except KeyError:
         raise SpecError(
-            f"{path} can't be imported: a bundle's own word isn't enough to run a module. If you "
-            f"know and trust it, add `--plugins {module or path}` to the command (the service has "
-            f"it too, and the variable {PLUGINS})."
+            f"{path} can't be imported: vsearch doesn't run a module only because a bundle names "
+            f"it. If you know and trust it, add `--plugins {module or path}` to the command (also "
+            f"to `serve`), or set {PLUGINS}."
         ) from None
     except (ImportError, AttributeError, ValueError, SyntaxError) as error:
         raise SpecError(f"{path} can't be imported ({error}). Is its file on the path?") from error
     if not (isinstance(found, type) and issubclass(found, kind)):
-        raise SpecError(f"{path} is no {kind.__name__}.")
+        raise SpecError(f"{path} is not a subclass of {kind.__name__}.")
     return found
 
 
 def trust(modules: Iterable[str]) -> None:
-    """Let bundles name classes of these modules and of those in them: their user vouches for them.
+    """Let bundles name classes of these modules and their submodules: the user vouches for them.
 
-    Processes that are started from now on do so too.
+    Processes that are started from now on trust them too.
     """
     new = [name for name in modules if name and not _is_of(name, (*OWN, *trusted()))]
     if new:
@@ -118,8 +118,8 @@ def plugins_of(value: Any) -> list[str]:
 
 
 def add_current_folder() -> None:
-    """Let modules be imported from the current folder, once nothing that is installed has them."""
-    folder = os.getcwd()  # noqa: PTH109 (sys.path has texts)
+    """Let modules be imported from the current folder, after installed ones."""
+    folder = os.getcwd()  # noqa: PTH109 (sys.path holds strings)
     if folder not in sys.path:
         sys.path.append(folder)
 
@@ -141,7 +141,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(name): _plain(item) for name, item in value.items()}
     if type(value).__module__ in NOT_IN_CONFIGS:
-        raise TypeError(f"{type(value).__name__} can't be described: a config has no such value.")
+        raise TypeError(f"{type(value).__name__} can't be described: configs can't hold it.")
     return describe(value)
 
 

@@ -4,11 +4,11 @@ KEYED = re.compile(r"`((?:model|data|trainer)\.[^`]+)`:? (.*)")
 
 
 class VsearchError(ValueError):
-    """What a user can cause and mend; the message says what is wrong, where, and what to do."""
+    """A user can cause and fix it; the message says what is wrong, where, and what to do."""
 
 
 class Failed(VsearchError):
-    """What was asked for could be tried, but it failed: a bound is missed, a check finds damage."""
+    """The command ran, and its result is a failure: a bound is missed, a check finds damage."""
 
 
 class BundleError(VsearchError):
@@ -16,14 +16,14 @@ class BundleError(VsearchError):
 
 
 class ConfigError(VsearchError):
-    """A setting can't be used. The message is one line: the setting's key, then what is wrong and
-    what would be right.
+    """A setting can't be used. The message is one line: its key, what is wrong, and what would be
+    right.
 
     Args:
-        key: the setting, as in YAML, dotted; an item of a list by its class:
+        key: the setting's dotted path in YAML; list items are named by class:
             `trainer.callbacks[EarlyStopping]`.
-        reason: text; line breaks are taken out, and a reason that begins with a key in backticks
-            keeps that one.
+        reason: text; line breaks are removed, and a reason that begins with a key in backticks
+            keeps that key.
     """
 
     def __init__(self, key: str, reason: str) -> None:
@@ -33,5 +33,5 @@ class ConfigError(VsearchError):
 
 
 def one_line(text: object) -> str:
-    """Return the text without line breaks and runs of blanks."""
+    """Return the text without line breaks and repeated spaces."""
     return " ".join(str(text).split())

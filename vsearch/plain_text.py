@@ -7,19 +7,19 @@ FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def on_terminal(text: str) -> str:
-    """Return text in lines with other control characters written out: they could move the cursor,
-    retitle the window or turn words round.
+    """Return text with control characters other than line breaks written as codes: they could move
+    the cursor, change the window's title or reverse words.
     """
     return "".join(one if one.isprintable() or one == "\n" else _code(one) for one in text)
 
 
 def in_markdown(text: str) -> str:
-    """Return text as it is to be read: in it Markdown and HTML mean nothing, and it is one line."""
+    """Return text as one line in which Markdown and HTML are escaped."""
     return MARKS.sub(lambda mark: f"\\{mark[0]}", LINE_BREAKS.sub(" ", text))
 
 
 def in_spreadsheet(value: Any) -> Any:
-    """Return a value that a spreadsheet shows: it would compute, or run, what begins like this.
+    """Return a value that a spreadsheet shows as text, not as a formula to run.
 
     For tables that vsearch doesn't read back.
     """

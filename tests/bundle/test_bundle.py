@@ -137,7 +137,7 @@ def test_changed_preprocessing_is_refused(made):
         ),
         (
             {"backbone": {"class_path": "pathlib.Path", "init_args": {}}},
-            "pathlib.Path is no Backbone",
+            "pathlib.Path is not a subclass of Backbone",
         ),
     ],
 )

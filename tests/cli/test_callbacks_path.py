@@ -31,7 +31,7 @@ def test_one_that_hides_vsearchs_is_warned_of(tmp_path):
     mine.write_text("")
     done = ran(tmp_path, JOINED)
     assert done.stdout.splitlines() == [str(mine)]
-    assert f"{mine} is taken in place of vsearch's: rename it" in done.stderr
+    assert f"{mine} replaces vsearch's module: rename it" in done.stderr
 
 
 def test_without_ones_own_vsearchs_callbacks_are_found(tmp_path):

@@ -68,7 +68,7 @@ def test_other_words_stay_as_they_are(words):
 
 
 def test_what_is_no_catalog_is_refused(photos, capsys):
-    assert "nowhere is no catalog: name a folder" in refusal(capsys, "fit", "nowhere")
+    assert "nowhere isn't a catalog: name a folder" in refusal(capsys, "fit", "nowhere")
 
 
 def test_quick_without_a_catalog_is_the_recipe_or_what_is_named():
@@ -92,7 +92,7 @@ def test_a_folder_of_four_labels_is_fitted_quickly(photos, capsys):
     assert (photos.parent / "lightning_logs" / "version_0" / "bundle" / "report.json").exists()
     printed = capsys.readouterr().out
     assert "FolderCatalog: 80 items" in printed
-    assert "the figures are no measurement" in printed
+    assert "its figures measure nothing" in printed
     assert "(untrained" not in printed
 
 

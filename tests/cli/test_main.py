@@ -43,7 +43,7 @@ def test_help_lists_every_command_with_a_line(capsys):
 @pytest.mark.parametrize(
     ("epoch", "told"),
     [
-        (0, "No epoch was finished, so there is nothing to continue."),
+        (0, "No epoch finished, so there is nothing to continue."),
         (
             1,
             "Continue it with: python -m vsearch fit --config {run}/config.yaml --ckpt_path {run}",

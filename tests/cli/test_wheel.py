@@ -102,4 +102,4 @@ def test_a_folder_of_configs_is_left_as_it_is(vsearch, tmp_path):
     (tmp_path / "configs").mkdir()
     done = subprocess.run([str(vsearch), "init"], cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, [*(tmp_path / "configs").iterdir()]) == (2, [])
-    assert "is there already" in done.stderr
+    assert "exists already" in done.stderr

@@ -434,7 +434,7 @@ WRONG: dict[str, tuple[str | list[str], str, list[str]]] = {
     "an overlay twice": (
         ["--config", EMA, "--config", EMA],
         "trainer.callbacks[EMAWeightAveraging]",
-        ["there twice", "remove one"],
+        ["occurs twice", "remove one"],
     ),
     "a wrong value in a list's second callback": (
         "trainer: {callbacks+: [{class_path: lightning.pytorch.callbacks.EarlyStopping, "

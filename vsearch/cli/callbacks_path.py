@@ -10,10 +10,10 @@ NAME = "callbacks"
 
 
 def join_callbacks() -> None:
-    """Let configs name classes in the current folder, and both packages that are called callbacks.
+    """Let configs name classes in the current folder and in both packages called callbacks.
 
-    A user's own `callbacks`, a package or a file, would hide vsearch's. Python looks in both from
-    here on, and in the user's first: a module there with the name of one of vsearch's is warned of.
+    A user's own `callbacks`, a package or a file, would hide vsearch's. From here on, Python looks
+    in both, first in the user's; a module there that hides one of vsearch's causes a warning.
     """
     add_current_folder()
     found = import_module(NAME)
@@ -24,4 +24,4 @@ def join_callbacks() -> None:
     users = Path.cwd() / NAME
     for module in users.glob("[!_]*.py"):
         if users != own and (own / module.name).exists():
-            log.warning("%s is taken in place of vsearch's: rename it if that is wrong.", module)
+            log.warning("%s replaces vsearch's module: rename it if you don't want that.", module)

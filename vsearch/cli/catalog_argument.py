@@ -20,8 +20,8 @@ KEY = "data.catalog"
 def read_source(path: str | Path) -> CatalogItems:
     """Read a catalog: a folder of labels' folders, a table, or the `data.catalog` of a YAML or run.
 
-    A folder or table is read whole; a YAML's catalog as a fit reads it, except that missing photos
-    are no error.
+    A folder or table is read whole. A YAML's catalog is read as in a fit, except that missing
+    photos aren't an error.
     """
     catalog = _catalog(path)
     if isinstance(catalog, TableCatalog) and catalog.missing_photos == "error":
@@ -31,8 +31,8 @@ def read_source(path: str | Path) -> CatalogItems:
     warn_of_like_labels(items, str(path))
     if isinstance(catalog, FolderCatalog) and items["label"].nunique() == 1:
         raise CatalogError(
-            f"{path}: all photos lie in one folder, {items['label'].iloc[0]!r}, and a folder "
-            "stands for a label. Name the folder "
+            f"{path}: all photos are in one folder, {items['label'].iloc[0]!r}, but each label "
+            "needs its own folder. Name the folder "
             "that holds the labels' folders, a table with labels, or a catalog's YAML."
         )
     counts: dict[str, int] = getattr(catalog, "report", {})
@@ -73,12 +73,12 @@ def _entry(path: Path) -> Any:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(str(path), f"no YAML that can be read: {error}") from error
+        raise ConfigError(str(path), f"it isn't readable YAML: {error}") from error
     data = values.get("data") if isinstance(values, dict) else None
     if not isinstance(data, dict) or not data.get("catalog"):
         raise ConfigError(
             KEY,
-            f"{path} names none. Take an overlay such as configs/data/folder.yaml, or a run's "
+            f"{path} names no catalog. Use an overlay such as configs/data/folder.yaml, or a run's "
             "config.yaml.",
         )
     return data["catalog"]

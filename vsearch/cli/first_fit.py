@@ -6,18 +6,18 @@ from vsearch.cli.shipped_configs import CONFIGS, shipped_configs
 from vsearch.errors import VsearchError
 
 QUICK = "--quick"
-HELP = {  # of the parser that reads what these words stand for
+HELP = {  # of the parser that reads the expanded words
     "usage": f"vsearch fit [PHOTOS] [{QUICK}] [--config YAML ...] [--SETTING VALUE ...]",
     "description": "PHOTOS is a folder with a folder of photos for each label, or a CSV or Parquet "
-    "table: the recommended recipe is fitted to it. Without PHOTOS, the configs name the catalog. "
-    f"{QUICK} is a first try that ends in a minute or so; its figures are no measurement.",
+    "table: vsearch fits the recommended recipe to it. Without PHOTOS, the configs name the "
+    f"catalog. {QUICK} is a first try of about a minute; its figures measure nothing.",
 }
 TABLES = {".csv", ".tsv", ".zip", ".parquet"}
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """A kind of catalog: its overlay, its class, and the setting that says where it is."""
+    """A kind of catalog: its overlay, its class, and the setting that holds its path."""
 
     overlay: str
     class_path: str
@@ -29,10 +29,10 @@ TABLE = _Kind("data/table", "vsearch.data.catalogs.table.TableCatalog", "table")
 
 
 def expanded(words: Sequence[str]) -> list[str]:
-    """Return `fit [CATALOG] [--quick] ...` with the configs that it stands for; other words as is.
+    """Expand `fit [CATALOG] [--quick] ...` to the configs that it stands for; return others as is.
 
-    CATALOG is a folder with a folder of photos for each label, or a table. The configs are those of
-    the working folder's configs/, where there is one, else those that came with vsearch.
+    CATALOG is a folder with a folder of photos for each label, or a table. The configs come from
+    configs/ in the working folder, if it exists, else from vsearch itself.
 
     Raises:
         VsearchError: CATALOG is neither.
@@ -58,7 +58,7 @@ def expanded(words: Sequence[str]) -> list[str]:
     for name in names:
         found += ["--config", str(configs / f"{name}.yaml")]
     found += settings
-    # last, so that no config among the settings names another catalog
+    # last, so that it overrides the catalog of any config among the settings
     found += ["--data.catalog", kind.class_path]
     return [*found, f"--data.catalog.init_args.{kind.setting}", catalog]
 
@@ -69,6 +69,6 @@ def _kind(catalog: Path) -> _Kind:
     if TABLES & {*Path(catalog.name.lower()).suffixes}:  # .csv.gz too
         return TABLE
     raise VsearchError(
-        f"{catalog} is no catalog: name a folder with a folder of photos for each label, or a CSV "
-        "or Parquet table. Settings are given as --config FILE and --name value."
+        f"{catalog} isn't a catalog: name a folder with a folder of photos for each label, or a "
+        "CSV or Parquet table. Give settings as --config FILE and --name value."
     )

@@ -1,4 +1,4 @@
-"""The command `vsearch`. Exit status: 0, 1 if a check failed, 2 if what was given can't be used."""
+"""The command `vsearch`. Exit status: 0, 1 if a check failed, 2 if the input can't be used."""
 
 import argparse
 import difflib
@@ -21,19 +21,19 @@ TRAINER_COMMANDS = {
     "fit": "train on a catalog, keep the best epoch, build and measure its index: `fit PHOTOS`, "
     "`fit PHOTOS --quick` for a first try, or `fit --config YAML ...`",
     "validate": "score a checkpoint on the val part",
-    "test": "score a checkpoint: test photos search the gallery",
+    "test": "score a checkpoint: search the gallery with the test photos",
     "predict": "embed the whole catalog into a Parquet file",
 }
 FAILED = 1
 UNUSABLE = 2  # as argparse ends
-STOPPED = 130  # as shells say of a program that Ctrl-C ended
+STOPPED = 130  # as shells report a program that Ctrl-C ended
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run one vsearch command; `args` default to the command line's.
 
-    What a user can mend is told in one line, without a traceback. It is quiet when nobody reads its
-    output any more (`| head -1`).
+    Errors that a user can fix are one line, without a traceback. It ends quietly when nobody reads
+    its output any more (`| head -1`).
     """
     try:
         _run(args)
@@ -48,11 +48,11 @@ def main(args: Sequence[str] | None = None) -> None:
     except ModuleNotFoundError as error:
         if _words(args)[0] in TRAINER_COMMANDS or str(error.name).startswith("vsearch"):
             raise
-        needed = "`uv sync` installs all that vsearch needs; an installation for serving has less"
+        needed = "`uv sync` installs everything; an installation for serving has fewer packages"
         _end(args, f"the package {error.name} is not installed: {needed}", UNUSABLE)
     except OSError as error:
         if _words(args)[0] in TRAINER_COMMANDS:
-            raise  # training takes hours: the traceback tells where it broke off
+            raise  # training takes hours: the traceback shows where it stopped
         _end(args, str(error), UNUSABLE)
     except KeyboardInterrupt as stop:
         _end(args, f"stopped. {stop}".rstrip(), STOPPED)
@@ -88,7 +88,7 @@ def _run(args: Sequence[str] | None) -> None:
             sys.argv[1:] = whole  # Lightning starts further processes with it
         run(None if args is None else whole)
         if QUICK in words:
-            print(f"{QUICK}: this shows that everything works; the figures are no measurement.")
+            print(f"{QUICK}: this shows that everything works; its figures measure nothing.")
         return
     parser, commands = _parser()
     names = [*TRAINER_COMMANDS, *commands]
@@ -101,16 +101,16 @@ def _run(args: Sequence[str] | None) -> None:
 
 
 def _nearest(word: str, names: Iterable[str]) -> str:
-    """Return a question whether one of the names was meant; empty where none is like the word."""
+    """Return "Did you mean ...?" with the closest name; empty if none is close to the word."""
     alike = difflib.get_close_matches(word, list(names), 1)
     return f". Did you mean {alike[0]}?" if alike else ""
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser, of the program or of a command, that asks which option was meant."""
+    """A parser, of the program or a command, that suggests the closest option."""
 
     def parse_known_args(self, *given: Any) -> tuple[argparse.Namespace, list[str]]:  # type: ignore[override]
-        """Return the arguments, and the trainer's settings: only some commands hand them on."""
+        """Return the arguments, and the trainer's settings, which only some commands pass on."""
         parsed, rest = super().parse_known_args(*given)
         if rest and "overrides" not in parsed:
             meant = _nearest(rest[0], re.findall(r"--[\w-]+", self.format_help()))
@@ -119,7 +119,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _ShowVersion(argparse.Action):
-    """Prints the version; only then is it looked up."""
+    """Prints the version, which is looked up only then."""
 
     def __call__(self, *_: object) -> None:
         from importlib.metadata import version
@@ -138,7 +138,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, ModuleType]]:
         description=vsearch.__doc__,
         epilog="Exit status: 0; 1 if a check failed (a gate of `compare`, a finding of `data "
         "check --fail-on`, `index verify`, a bound of `index swap`, `index copy` or `export`), if "
-        "training diverged or a run of a study failed; 2 if what was given can't be used; 130 "
+        "training diverged or a run of a study failed; 2 if the input can't be used; 130 "
         "after Ctrl-C.",
     )
     parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version")

@@ -49,14 +49,14 @@ class ShowConfig(SaveConfigCallback):
         self, parser: LightningArgumentParser, config: Namespace, *args: Any, **kwargs: Any
     ) -> None:
         config = config.clone()
-        # a resumed run's checkpoint and its folder's number are not the next one's
+        # the next run needs neither a resumed run's checkpoint nor its folder's number
         config["ckpt_path"] = None
         if folder := _folder_settings(config):
             folder["version"] = None
         super().__init__(parser, config, *args, **kwargs)
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Show the configuration that was just written as a TensorBoard text."""
+        """Show the newly written configuration as a TensorBoard text."""
         text = (Path(trainer.log_dir or "") / self.config_filename).read_text()
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
@@ -67,8 +67,8 @@ class TrainerCLI(LightningCLI):
     """LightningCLI that fills in a loss's sizes and resumes a fit in its own folder.
 
     Args:
-        command: the only subcommand whose settings are read: each takes a while to collect.
-        given, named: LightningCLI's own.
+        command: the only subcommand whose settings are collected, since each takes a while.
+        given, named: LightningCLI's arguments.
     """
 
     def __init__(self, command: str, *given: Any, **named: Any) -> None:
@@ -76,7 +76,7 @@ class TrainerCLI(LightningCLI):
         super().__init__(*given, **named)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Declare index and adaptation, and fill in what losses need of model and catalog."""
+        """Declare index and adaptation, and give losses the sizes of model and catalog."""
         parser.add_subclass_arguments(
             Index, "index", required=False, help="how the gallery is searched"
         )
@@ -95,14 +95,14 @@ class TrainerCLI(LightningCLI):
         parser.link_arguments("data", "model.axis_codes", self._axis_codes, apply_on="instantiate")
 
     def _labels(self, data: CatalogDataModule) -> int:
-        """Return how many labels there are; read the catalog only for a loss that asks."""
+        """Return the number of labels; read the catalog only for a loss that needs it."""
         if "num_classes" not in self._loss_settings():
             return 0
         data.read()
         return self._filled_in("num_classes", data.n_labels)
 
     def _axis_codes(self, data: CatalogDataModule) -> dict[str, np.ndarray]:
-        """Return the values of the axes that are trained on; without any, read no catalog."""
+        """Return the values of the training's axes; without axes, don't read the catalog."""
         axes = self.config[self.subcommand].model.axis_losses
         return data.axis_codes([*axes]) if axes else {}
 
@@ -114,7 +114,7 @@ class TrainerCLI(LightningCLI):
         given = self._loss_settings().get(name)
         if given not in (None, value):
             rank_zero_warn(
-                f"model.loss.init_args.{name}: {given} isn't used, since it is filled in: {value}."
+                f"model.loss.init_args.{name}: {given} isn't used; vsearch sets it to {value}."
             )
         return value
 
@@ -122,12 +122,12 @@ class TrainerCLI(LightningCLI):
         return self.config[self.subcommand].model.loss.get("init_args") or {}
 
     def _dump_config(self) -> None:
-        """Give a loss without arguments the mapping in which Lightning notes the linked sizes."""
+        """Give a loss without arguments the mapping in which Lightning writes linked sizes."""
         super()._dump_config()
         self.config_dump["model"]["loss"].setdefault("init_args", {})
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Read command line and YAML; what can't be used is a ConfigError."""
+        """Read command line and YAML; raise a ConfigError for unusable settings."""
         words = sys.argv[1:] if args is None else args
         try:
             super().parse_arguments(parser, args)
@@ -141,14 +141,12 @@ class TrainerCLI(LightningCLI):
         checkpoint = self.config[command].get("ckpt_path")
         if not checkpoint:
             if command != "fit":
-                rank_zero_warn(
-                    f"{command} without --ckpt_path: this is the network before training."
-                )
+                rank_zero_warn(f"{command} without --ckpt_path uses the network before training.")
             return
         if checkpoint == "best":
             raise ConfigError(
                 "ckpt_path",
-                "'best' is known only inside the fit that kept it. Name the file, such as "
+                "'best' is known only within its fit. Name the file, such as "
                 "lightning_logs/version_0/checkpoints/best.ckpt",
             )
         if checkpoint not in KEPT and not is_url(checkpoint):
@@ -167,7 +165,7 @@ class TrainerCLI(LightningCLI):
             self._resume_in_its_folder(Path(config.ckpt_path), _folder_settings(config))
 
     def _resume_in_its_folder(self, checkpoint: Path, folder: Namespace | None) -> None:
-        """Resume in the fit's own folder: else ModelCheckpoint forgets how good the best was."""
+        """Resume in the fit's own folder: otherwise ModelCheckpoint forgets the best score."""
         if folder is None or folder.get("version") is not None:
             return
         run = checkpoint.resolve().parent.parent
@@ -178,28 +176,28 @@ class TrainerCLI(LightningCLI):
             self.save_config_kwargs["overwrite"] = True
 
     def instantiate_classes(self) -> None:
-        """Make model, data and trainer; what one of them refuses is a ConfigError that names it."""
+        """Make model, data and trainer; raise a ConfigError that names a refused setting."""
         refusals: list[ConfigError] = []
         self.parser.add_instantiator(make_naming(self.config[self.subcommand], refusals), object)
         with naming(refusals):
             super().instantiate_classes()
 
     def instantiate_trainer(self, **arguments: Any) -> Trainer:
-        """Make the trainer, and hand index and adaptation to the callbacks that use them."""
+        """Make the trainer, and give index and adaptation to the callbacks that use them."""
         try:
             trainer = super().instantiate_trainer(**arguments)
         except RuntimeError as error:
             if twice := re.search(r"more than one stateful callback of type `(\w+)`", str(error)):
                 key = f"trainer.callbacks[{twice[1]}]"
-                raise ConfigError(key, "it is there twice: remove one") from error
+                raise ConfigError(key, "it occurs twice: remove one") from error
             raise
-        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # not one that the user chose
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # the user chose none
             trainer.strategy.checkpoint_io = WholeCheckpoints()
         settings = self.config_init[self.subcommand]
         index = settings.get("index")
         adaptation = settings.get("adaptation")
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if getattr(callback, "adaptation", False) is None:  # it wasn't given its own
+            if getattr(callback, "adaptation", False) is None:  # it has none of its own
                 callback.adaptation = adaptation
             if index is not None and hasattr(callback, "use_index"):
                 callback.use_index(index)
@@ -207,13 +205,13 @@ class TrainerCLI(LightningCLI):
             if isinstance(used, VectorStoreIndex) and used.collection.secret:
                 raise ConfigError(
                     "index.init_args.url",
-                    "the run keeps a copy of its config: leave user and password out, and put "
-                    "them into the environment (PGUSER and PGPASSWORD, or MILVUS_TOKEN)",
+                    "the run keeps a copy of its config: leave user and password out, and set "
+                    "them in the environment (PGUSER and PGPASSWORD, or MILVUS_TOKEN)",
                 )
         return trainer
 
     def _run_subcommand(self, subcommand: str) -> None:
-        """Run it; if it fails, end the other ranks, which would wait for this one."""
+        """Run it; if it fails, end the other ranks, which would wait for this rank."""
         try:
             super()._run_subcommand(subcommand)
         except BaseException:
@@ -222,7 +220,7 @@ class TrainerCLI(LightningCLI):
             raise
 
     def fit(self, **arguments: Any) -> None:
-        """Train, once model, data and trainer are known to go together."""
+        """Check that model, data and trainer fit together, then train."""
         settings = self.config[self.subcommand].trainer
         check_devices(self.trainer, settings.use_distributed_sampler, settings.sync_batchnorm)
         check(self.model, self.datamodule, self.trainer)
@@ -230,7 +228,7 @@ class TrainerCLI(LightningCLI):
             with naming():
                 self.trainer.fit(**arguments)
         except SystemExit as end:
-            if isinstance(end.__context__, KeyboardInterrupt):  # Lightning's way to end
+            if isinstance(end.__context__, KeyboardInterrupt):  # so Lightning ends it
                 raise KeyboardInterrupt(self._how_to_go_on()) from end
             raise
         except Exception:
@@ -238,7 +236,7 @@ class TrainerCLI(LightningCLI):
             raise
 
     def _forget_failed_start(self) -> None:
-        """Remove the new run's folder where nothing was trained and no photo was skipped."""
+        """Remove the new run's folder if nothing was trained and no photo was skipped."""
         folder = _folder_settings(self.config[self.subcommand])
         is_new = folder is not None and folder.get("version") is None
         run = getattr(self.trainer.logger, "log_dir", None)
@@ -250,23 +248,23 @@ class TrainerCLI(LightningCLI):
         run = Path(self.trainer.log_dir or self.trainer.default_root_dir)
         last = run / "checkpoints" / "last.ckpt"
         if not last.exists():
-            return f"The run is in {run}. No epoch was finished, so there is nothing to continue."
+            return f"The run is in {run}. No epoch finished, so there is nothing to continue."
         command = f"python -m vsearch fit --config {run / 'config.yaml'} --ckpt_path {last}"
         return f"The run is in {run}. Continue it with: {command}"
 
     def test(self, **arguments: Any) -> None:
-        """Test, and show each metric with its 95 % interval."""
+        """Test, and print each metric with its 95 % interval."""
         self.trainer.test(**{**arguments, "verbose": False})
         if self.model.tested is not None:
             tested(self.model.tested).show("Retrieval, by exact search", get_console())
 
     def predict(self, **arguments: Any) -> None:
-        """Run the trainer's predict without collecting what it returns."""
+        """Run the trainer's predict without collecting its results."""
         self.trainer.predict(**{**arguments, "return_predictions": False})
 
 
 def _folder_settings(config: Namespace) -> Namespace | None:
-    """Return the settings of the logger that names the run's folder: the first."""
+    """Return the settings of the first logger, which names the run's folder."""
     loggers = config.get("trainer.logger")
     first = loggers[0] if isinstance(loggers, list) and loggers else loggers
     return first.get("init_args") if isinstance(first, Namespace) else None
@@ -277,7 +275,7 @@ def run(args: Sequence[str] | None = None) -> TrainerCLI:
     _show_log()
     join_callbacks()
     command = (sys.argv[1:] if args is None else args)[0]
-    # finds a typo in what pytorch-metric-learning leaves untyped
+    # finds typos in arguments that pytorch-metric-learning leaves untyped
     set_parsing_settings(validate_subclass_spec_in_any=True)
     try:
         return TrainerCLI(
@@ -287,7 +285,7 @@ def run(args: Sequence[str] | None = None) -> TrainerCLI:
             args=None if args is None else list(args),
             save_config_callback=ShowConfig,
             auto_configure_optimizers=False,
-            # what makes the batches shares them among devices
+            # vsearch's samplers share the batches among devices
             trainer_defaults={"use_distributed_sampler": False},
             parser_kwargs={
                 "prog": "vsearch",
@@ -299,7 +297,7 @@ def run(args: Sequence[str] | None = None) -> TrainerCLI:
     except (BundleError, DivergedError):
         raise
     except RankZeroError:
-        sys.exit(1)  # rank zero has said why
+        sys.exit(1)  # rank zero has printed the reason
     except Exception as error:
         if (refusal := refused(error)) is None:
             raise
@@ -307,23 +305,23 @@ def run(args: Sequence[str] | None = None) -> TrainerCLI:
 
 
 class _StderrNow(logging.Handler):
-    """Writes to the current sys.stderr, which may be another than at the start."""
+    """Writes to the current sys.stderr, which may have been replaced since the start."""
 
     def emit(self, record: logging.LogRecord) -> None:
         print(on_terminal(self.format(record)), file=sys.stderr)
 
 
 def _hide_noise() -> None:
-    """Leave out what libraries say of themselves, or for their own next versions."""
+    """Hide libraries' tips, and warnings about their future versions."""
     tips = logging.getLogger("lightning.pytorch.utilities.rank_zero")
     tips.addFilter(lambda record: "Tip:" not in record.getMessage())
     warnings.filterwarnings("ignore", ".*LeafSpec")  # Lightning 2.6 with a newer PyTorch
     warnings.filterwarnings("ignore", ".*smaller than the logging interval")
-    warnings.filterwarnings("ignore", ".*in eval mode at the start")  # what is frozen
+    warnings.filterwarnings("ignore", ".*in eval mode at the start")  # frozen modules
 
 
 def _show_log() -> None:
-    """Print what vsearch logs; of several ranks, zero prints."""
+    """Print vsearch's log; with several ranks, only rank zero prints."""
     log = logging.getLogger("vsearch")
     _hide_noise()
     if getattr(rank_zero_only, "rank", 0):

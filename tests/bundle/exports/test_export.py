@@ -257,6 +257,6 @@ def test_items_are_added_by_the_runtime_that_is_asked_for(copied, name, tmp_path
         )
     capsys.readouterr()
     main(["index", "add", str(copied), "--folder", str(tmp_path / "new"), "--runtime", name])
-    assert f"Embedded by {name}, float32" in capsys.readouterr().out
+    assert f"Embedded with {name}, float32" in capsys.readouterr().out
     added = open_bundle(copied).items.to_pandas()["path"].str.contains("new").sum()
     assert added == 3

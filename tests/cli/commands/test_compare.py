@@ -113,9 +113,9 @@ def test_runs_that_can_not_be_compared_are_refused_in_one_line(runs, tmp_path, c
     assert "other has other queries than version_0" in refused(capsys, runs[0], other)
     assert not (other / "comparison").exists()
     assert "isn't a finished run" in refused(capsys, runs[0], tmp_path / "nowhere")
-    assert "give two runs or more" in refused(capsys, runs[0])
+    assert "name two runs or more" in refused(capsys, runs[0])
     for same in (runs[0], f"{runs[0]}/bundle", f"{tmp_path}/other/../version_0"):
-        assert f"{runs[0]} is there twice" in refused(capsys, *runs[:2], same)
+        assert f"{runs[0]} is named twice" in refused(capsys, *runs[:2], same)
     assert not (tmp_path / "version_0" / "comparison").exists()
     known = refused(capsys, *runs, "--fail-if-worse", "precision:0.1")
     assert "no metric 'precision' in common; they have precision_at_1, map_at_r" in known

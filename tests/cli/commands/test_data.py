@@ -121,12 +121,12 @@ def test_limits_are_taken(catalog, capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--fail-on", "leek"], "'leek' is no kind"),
-        (["--min-side", "-1"], "no whole number"),
-        (["--score", "nan"], "no number"),
-        (["--near", "1.5"], "no whole number"),
+        (["--fail-on", "leek"], "'leek' isn't a kind"),
+        (["--min-side", "-1"], "not a whole number"),
+        (["--score", "nan"], "not a number"),
+        (["--near", "1.5"], "not a whole number"),
         (["--json"], "expected one argument"),
-        (["--html", "nowhere/a.html"], "nowhere is no folder"),
+        (["--html", "nowhere/a.html"], "nowhere isn't a folder"),
         (["--json", "."], "is a folder"),
         (["--split", "nowhere.csv"], "No split file nowhere.csv"),
         (["--bundle", "nowhere"], "nowhere"),

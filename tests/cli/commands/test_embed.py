@@ -74,7 +74,7 @@ def contents(made: Path) -> pd.DataFrame:
 def test_the_parts_have_what_search_would_embed(made, capsys):
     text = embed(capsys, made, catalog(made))
     assert "Embedded 30 photos; 0 can't be read." in text
-    assert "All 4 parts are there" in text
+    assert "All 4 parts are complete" in text
     found, live = contents(made), open_bundle(made)
     assert found["id"].tolist() == [f"p{number}" for number in range(30)]
     assert found["label"].tolist()[:4] == ["l0", "l1", "l2", "l0"]
@@ -93,7 +93,7 @@ def test_broken_photos_are_listed_and_stop_nothing(made, capsys):
     (made.parent / "photos" / "20.png").unlink()
     text = embed(capsys, made, table)
     assert "Embedded 20 photos; 10 can't be read." in text
-    assert "what can't be read: " in text
+    assert "unreadable photos: " in text
     errors = pd.read_csv(made.parent / "out" / "errors.csv")
     assert errors["id"].tolist() == [f"p{number}" for number in (3, *range(8, 16), 20)]
     assert errors["path"][0].endswith("photos/3.png")
@@ -104,7 +104,7 @@ def test_broken_photos_are_listed_and_stop_nothing(made, capsys):
     )
     for number in (3, *range(8, 16), 20):
         photo(made.parent / "photos", number)
-    assert "3 parts with broken photos are made anew." in embed(
+    assert "3 parts with broken photos will be made again." in embed(
         capsys, made, table, "--retry-errors"
     )
     assert len(contents(made)) == 30
@@ -116,10 +116,10 @@ def test_a_share_retries_its_own_parts_alone(made, capsys):
     embed(capsys, made, table)
     parts = made.parent / "out" / "parts"
     before = {path.name: path.stat().st_mtime_ns for path in parts.iterdir()}
-    assert "0 parts with broken photos are made anew." in embed(
+    assert "0 parts with broken photos will be made again." in embed(
         capsys, made, table, "--retry-errors", "--share", "1/2"
     )
-    assert "1 parts with broken photos are made anew." in embed(
+    assert "1 parts with broken photos will be made again." in embed(
         capsys, made, table, "--retry-errors", "--share", "2/3"
     )
     after = {path.name: path.stat().st_mtime_ns for path in parts.iterdir()}
@@ -134,7 +134,7 @@ def test_ctrl_c_says_how_to_go_on(made, capsys, monkeypatch):
     with pytest.raises(SystemExit) as ended:
         embed(capsys, made, catalog(made))
     assert ended.value.code == 130
-    assert "Give the same command again to go on." in capsys.readouterr().err
+    assert "Run the same command again to continue." in capsys.readouterr().err
 
 
 def test_what_is_there_is_not_made_again(made, capsys):
@@ -144,26 +144,26 @@ def test_what_is_there_is_not_made_again(made, capsys):
     (out / "parts" / "000002.parquet").unlink()
     (out / "parts" / ".making-other-1-000003.parquet").write_text("half")
     text = embed(capsys, made, table)
-    assert "4 parts, of which 1 are to be made here" in text
+    assert "4 parts, 1 of them to make here" in text
     assert "Embedded 8 photos" in text
     after = {path: path.stat().st_mtime_ns for path in (out / "parts").iterdir()}
     assert {path for path in before if before[path] != after[path]} == {
         out / "parts" / "000002.parquet"
     }
     assert set(before) == set(after)
-    assert "0 are to be made here" in embed(capsys, made, table)
+    assert "0 of them to make here" in embed(capsys, made, table)
 
 
 def test_shares_make_each_photo_once(made, capsys):
     table = catalog(made, broken=(5,))
     text = embed(capsys, made, table, "--share", "1/3")
     assert "Embedded 8 photos" in text
-    assert "3 of 4 parts are still missing: other shares make them." in text
+    assert "3 of 4 parts are still missing: they are in other shares." in text
     with pytest.raises(SystemExit):  # incomplete: nothing may be built of it
         main(["index", "add", str(made), "--embeddings", str(made.parent / "out")])
     for share in ("0/3", "2/3"):
         text = embed(capsys, made, table, "--share", share)
-    assert "All 4 parts are there" in text
+    assert "All 4 parts are complete" in text
     assert sorted(contents(made)["id"]) == sorted(
         f"p{number}" for number in range(30) if number != 5
     )
@@ -285,8 +285,8 @@ def test_a_kill_at_any_rename_loses_no_part_and_leaves_none_half_written(
     for path in (made.parent / "out").glob("parts/0*"):
         read(path)
     text = embed(capsys, made, table)
-    assert f"3 parts, of which {3 - len(there)} are to be made here" in text
-    assert "All 3 parts are there" in text
+    assert f"3 parts, {3 - len(there)} of them to make here" in text
+    assert "All 3 parts are complete" in text
     assert sorted(contents(made)["id"]) == sorted(
         f"p{number}" for number in range(18) if number not in (3, 17)
     )

@@ -126,16 +126,16 @@ def test_removing_what_is_not_there(made, capsys):
     assert len(open_bundle(made).items) == 30
     (made.parent / "ids.txt").write_text("p1\n\nnope\n")
     text = index(capsys, "remove", made, "--ids-from", made.parent / "ids.txt", "--ignore-missing")
-    assert text == "Removed 1 items; 1 ids were not there.\n"
+    assert text == "Removed 1 items; 1 ids were not found.\n"
     for name, content, reason in (
         ("none.txt", None, "No such file"),
-        ("bad.txt", b"\x81\xff", "it is no text"),
+        ("bad.txt", b"\x81\xff", "it isn't UTF-8"),
     ):
         if content:
             (made.parent / name).write_bytes(content)
         message = ending(capsys, "remove", made, "--ids-from", made.parent / name)
         assert message.startswith(f"--ids-from {made.parent / name} can't be read: {reason}")
-        assert "bundle is whole" not in message
+        assert "bundle is undamaged" not in message
     assert "would remove every item" in ending(
         capsys, "remove", made, *open_bundle(made).items["id"].to_pylist()
     )
@@ -464,6 +464,6 @@ def test_a_runtime_that_the_bundle_has_no_export_for_is_refused_and_pytorch_is_t
         capsys, "add", made, "--table", csv(made, range(30, 33)), "--runtime", "openvino"
     )
     assert "p31" not in set(open_bundle(made).items["id"].to_pylist())
-    assert "Embedded by torch, float32.\n" in index(
+    assert "Embedded with torch, float32.\n" in index(
         capsys, "add", made, "--table", csv(made, range(30, 33))
     )

@@ -77,7 +77,7 @@ def test_metadata_leaves_out_what_is_missing_and_keeps_the_word_none(tmp_path, c
 
 
 def test_a_photo_that_is_not_there_is_told_before_the_bundle_is_opened(tmp_path, capsys):
-    assert "gone.jpg: there is no such photo" in refusal(capsys, "search", tmp_path, "gone.jpg")
+    assert "gone.jpg: no such photo" in refusal(capsys, "search", tmp_path, "gone.jpg")
 
 
 def test_csv_has_all_hits_of_all_queries(made, capsys):
@@ -206,8 +206,8 @@ def test_photos_that_were_moved_are_asked_for_in_one_line_and_found_below_the_na
     ended = capsys.readouterr()
     assert json.loads(ended.out)[0]["hits"][0]["path"] == str(was / "3.png")
     assert ended.err.count("\n") == 1
-    assert f"such as {was / '3.png'}. Name with --photos-root" in ended.err
-    assert f"in place of {was} now" in ended.err
+    assert f"such as {was / '3.png'}. If they were moved" in ended.err
+    assert f"from {was}, name their new folder with --photos-root" in ended.err
 
     main(["search", str(made), str(now / "3.png"), "-k", "1", "--photos-root", str(now), "--json"])
     ended = capsys.readouterr()

@@ -37,7 +37,7 @@ def test_the_settings_may_name_the_bundle(served):
 
 def test_two_bundles_are_refused(served, capsys):
     said = refusal(capsys, "serve", "a", "--port", "8107", "b")
-    assert "one BUNDLE at a time, not a, b" in said
+    assert "name one BUNDLE, not a, b" in said
     assert not served
 
 

@@ -103,8 +103,8 @@ def test_shards_become_the_index_that_is_built_in_one_go(made, capsys, here, set
     wanted = one_index(made)
     text = shards(capsys, made, settings=settings)
     assert "Training IVF8,Flat, nprobe=3 on 320 embeddings." in text
-    assert "3 shards, of which 3 are to be made here." in text
-    assert "Generation 1: 379 items, 30 of which it had before, IVF8,Flat, nprobe=3" in text
+    assert "3 shards, 3 of them to make here." in text
+    assert "Generation 1: 379 items, 30 of them from before, IVF8,Flat, nprobe=3" in text
     check(made, wanted)
     assert not (made.parent / "out" / "shards").exists()
     main(["index", "remove", str(made), "e0", "p29"])
@@ -139,10 +139,10 @@ def test_steps_and_shares_and_what_is_whole_is_kept(made, capsys, here):
     (work,) = (made.parent / "out" / "shards").iterdir()
     (work / ".making-0001").mkdir()  # of a process that was killed
     text = shards(capsys, made, "--step", "add", "--share", "1/2")
-    assert "3 shards, of which 1 are to be made here." in text
+    assert "3 shards, 1 of them to make here." in text
     assert "2 of 3 shards are missing; the first is 0" in ending(capsys, made, "--step", "join")
     before = (work / "0001" / "index.faiss").stat().st_mtime_ns
-    assert "of which 2 are to be made here" in shards(capsys, made, "--step", "add")
+    assert "2 of them to make here" in shards(capsys, made, "--step", "add")
     assert (work / "0001" / "index.faiss").stat().st_mtime_ns == before
     shards(capsys, made, "--step", "join")
     check(made, wanted)
@@ -154,7 +154,7 @@ def test_a_killed_process_costs_its_shard_alone(made, capsys, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(sharding, "make_shard", make_or_die)
         assert "was killed" in ending(capsys, made, "--processes", "1")
-    assert "3 shards, of which 2 are to be made here." in shards(capsys, made, "--processes", "1")
+    assert "3 shards, 2 of them to make here." in shards(capsys, made, "--processes", "1")
     check(made, wanted)
 
 
@@ -178,9 +178,9 @@ def test_what_can_not_be_built_is_refused_before_any_work(made, capsys, tmp_path
     assert "IVF512,Flat trains 512 centroids, with 349 vectors" in ending(
         capsys, made, settings='{"factory": "IVF512,Flat"}'
     )
-    assert "--share goes with --step add" in ending(capsys, made, "--share", "0/2")
+    assert "--share needs --step add" in ending(capsys, made, "--share", "0/2")
     message = ending(capsys, made, "--index", "vsearch.indexes.exact.ExactIndex", settings="{}")
-    assert "shards are FAISS's" in message
+    assert "shards need vsearch.indexes.faiss.FaissIndex" in message
     other = fitted(tmp_path / "another" / "bundle", seed=1)
     assert "of another model" in ending(capsys, other, "--embeddings", str(made.parent / "out"))
     open_parts(made.parent / "out").file(3).unlink()

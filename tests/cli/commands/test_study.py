@@ -233,7 +233,7 @@ def test_loggers_that_are_left_out_are_said(work, capsys):
     csv = {"class_path": "lightning.pytorch.loggers.CSVLogger", "init_args": {"save_dir": "."}}
     work.study("--trainer.logger+", json.dumps(csv))
     assert (
-        "TensorBoard's logger alone: lightning.pytorch.loggers.CSVLogger\n"
+        "only TensorBoard's logger: lightning.pytorch.loggers.CSVLogger\n"
         in capsys.readouterr().out
     )
 
@@ -241,10 +241,10 @@ def test_loggers_that_are_left_out_are_said(work, capsys):
 @pytest.mark.parametrize(
     ("flag", "text", "message"),
     [
-        ("--seeds", "1,x", "'1,x' is no list of seeds, whole numbers with commas: 0,1,2"),
-        ("--seeds", "0.5", "no list of seeds"),
-        ("--seeds", "1,", "'1,' is no list with commas"),
-        ("--cells", "a,,b", "'a,,b' is no list with commas: one,two"),
+        ("--seeds", "1,x", "'1,x' is not a list of seeds, whole numbers with commas: 0,1,2"),
+        ("--seeds", "0.5", "not a list of seeds"),
+        ("--seeds", "1,", "'1,' is not a comma-separated list"),
+        ("--cells", "a,,b", "'a,,b' is not a comma-separated list: one,two"),
     ],
 )
 def test_lists_that_are_none_are_refused_in_words(work, capsys, flag, text, message):
@@ -284,7 +284,7 @@ def test_results_are_written_after_each_run(work, monkeypatch):
 
     monkeypatch.setattr("vsearch.evaluation.studies.processes.fit", stop_at_second)
     before = signal.getsignal(signal.SIGTERM)
-    assert "stopped. The same command goes on from here" in work.refused(status=130)
+    assert "stopped. Run the same command again to continue" in work.refused(status=130)
     assert [cell["seeds"] for cell in work.result()["cells"]] == [[0], []]
     assert signal.getsignal(signal.SIGTERM) is before
 

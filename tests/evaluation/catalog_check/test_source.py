@@ -70,9 +70,9 @@ def test_a_catalog_of_another_class_makes_its_photos(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("model: {}", "data.catalog: .*names none"),
-        ("a, b", "data.catalog: .*names none"),
-        ("data: [1]", "data.catalog: .*names none"),
+        ("model: {}", "data.catalog: .*names no catalog"),
+        ("a, b", "data.catalog: .*names no catalog"),
+        ("data: [1]", "data.catalog: .*names no catalog"),
         ("data: {catalog: {class_path: nothing.Here}}", "data.catalog"),
         (
             "data: {catalog: {class_path: vsearch.data.splits.StratifiedSplit}}",
@@ -80,8 +80,8 @@ def test_a_catalog_of_another_class_makes_its_photos(tmp_path):
         ),
         (f"data: {{catalog: {{class_path: {TABLE}}}}}", "table"),
         (f"data: {{catalog: {{class_path: {TABLE}, init_args: {{tabel: a}}}}}}", "tabel"),
-        ("data: {", "no YAML"),
-        ("\x00", "no YAML"),
+        ("data: {", "it isn.t readable YAML"),
+        ("\x00", "it isn.t readable YAML"),
     ],
 )
 def test_what_is_no_catalog_is_told(tmp_path, text, said):
@@ -110,7 +110,7 @@ def test_a_folder_without_labels_folders_is_refused(tmp_path):
     (tmp_path / "catalog" / "photos").mkdir(parents=True)
     Image.new("RGB", (4, 4)).save(tmp_path / "catalog" / "photos" / "a.png")
     with pytest.raises(
-        CatalogError, match=r"all photos lie in one folder, 'photos'.*labels' folders"
+        CatalogError, match=r"all photos are in one folder, 'photos'.*labels' folders"
     ):
         read_source(tmp_path / "catalog")
 

@@ -1,8 +1,8 @@
-"""say which of several runs is better, and how sure that is
+"""say which of several runs is better, and how certain that is
 
-Compares runs with the first one on the same test queries: the difference of each metric with its
-interval and p-value, labels and queries won and lost, costs. Writes comparison.md, comparison.json
-and pictures. Exit status: 0, 1 if a --fail-if-worse fails, 2 if the runs can't be compared.
+Compares runs with the first one on the same test queries: each metric's difference with interval
+and p-value, labels and queries won and lost, costs. Writes comparison.md, comparison.json and
+pictures. Exit status: 0, 1 if a --fail-if-worse fails, 2 if the runs can't be compared.
 """
 
 import argparse
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         metavar="FOLDER",
-        help="for the files (default: the last run's comparison/)",
+        help="where to write the files (default: the last run's comparison/)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument(
@@ -37,8 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=_limit,
         metavar="METRIC:DELTA",
-        help="exit with status 1 if a run's mean is lower than the first's by more than DELTA, "
-        "whatever its interval; METRIC_macro takes the mean over labels",
+        help="exit with status 1 if a run's mean is more than DELTA below the first's, "
+        "whatever its interval; METRIC_macro is the mean over labels",
     )
 
 
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
     from vsearch.reports.comparison_tables import show
 
     if len(args.runs) < 2:
-        raise VsearchError("give two runs or more; the first is what the others are compared with.")
+        raise VsearchError("name two runs or more; the others are compared with the first.")
     runs = open_runs(args.runs)
     _refuse_twice([run.folder for run in runs])
     first, *others = runs
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> None:
 def _refuse_twice(folders: list[Path]) -> None:
     for number, folder in enumerate(folders):
         if folder in folders[:number]:
-            raise VsearchError(f"{folder} is there twice: a run can't be compared with itself.")
+            raise VsearchError(f"{folder} is named twice: a run can't be compared with itself.")
 
 
 def _limit(text: str) -> tuple[str, float]:

@@ -2,7 +2,7 @@
 
 CATALOG is a folder with a folder of photos for each label, a CSV or Parquet table (id, path,
 label), or a YAML with `data.catalog`: an overlay such as configs/data/folder.yaml, or a run's
-config.yaml. Every photo is decoded once. Exit status: 0, 1 if there is a finding of a kind in
+config.yaml. Decodes every photo once. Exit status: 0, 1 if there is a finding of a kind in
 --fail-on, 2 if the catalog, split or bundle can't be used.
 """
 
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
     from vsearch.evaluation.catalog_check.check import Checked
 
 LIMITS = {
-    "min_side": ("PIXELS", "photos whose shorter side has fewer are tiny"),
-    "max_aspect": ("RATIO", "photos whose longer side is more than this times the shorter are odd"),
+    "min_side": ("PIXELS", "a photo whose shorter side has fewer is tiny"),
+    "max_aspect": ("RATIO", "a photo whose longer side is more than this times the shorter is odd"),
     "min_spread": (
         "0..127",
-        "photos whose pixels deviate less, in the most varied channel, are blank",
+        "a photo whose pixels deviate less, in the most varied channel, is blank",
     ),
-    "max_plain": ("0..1", "photos of which more is of one colour are blank"),
-    "min_images": ("N", "labels with fewer photos have too few"),
-    "near": ("BITS", "of 256; near copies' perceptual hashes differ in no more"),
+    "max_plain": ("0..1", "a photo with a larger share of one colour is blank"),
+    "min_images": ("N", "a label with fewer photos has too few"),
+    "near": ("BITS", "near copies' perceptual hashes differ in at most this many of 256 bits"),
     "difference": (
         "0..255",
-        "near copies' colours differ by no more, in any field of an 8 x 8 grid",
+        "near copies' colours differ by at most this in every field of an 8 x 8 grid",
     ),
     "score": ("COSINE", "with a bundle, photos of this score or more may be near copies too"),
-    "score_difference": ("0..255", "as --difference, for those"),
-    "neighbours": ("K", "that must all have another label than a likely mislabel"),
+    "score_difference": ("0..255", "as --difference, for near copies found by score"),
+    "neighbours": ("K", "a likely mislabel's K nearest neighbours all have another label"),
     "outlier": (
         "DEVIATIONS",
-        "by which an outlier is farther from its neighbours than its label's median",
+        "an outlier is this much farther from its neighbours than its label's median",
     ),
 }
 
@@ -52,12 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check = actions.add_parser("check", help=text, description=__doc__, allow_abbrev=False)
     check.add_argument("catalog", type=Path, metavar="CATALOG", help="a folder, table or YAML")
     check.add_argument(
-        "--split", type=Path, metavar="CSV", help="a run's split.csv: what leaks between its parts"
+        "--split", type=Path, metavar="CSV", help="a run's split.csv, to find leaks between parts"
     )
     check.add_argument(
         "--bundle",
         type=Path,
-        help="its network finds likely mislabels, outliers and more near copies",
+        help="a bundle whose network finds likely mislabels, outliers and more near copies",
     )
     add_trust(check)
     check.add_argument(
@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_kinds,
         default=[],
         metavar="KIND[,KIND]",
-        help=f"exit with status 1 if there is one: {', '.join(KINDS)}, or all",
+        help=f"exit with status 1 for findings of these kinds: {', '.join(KINDS)}, or all",
     )
     limits = check.add_argument_group("limits")
     for field in fields(Limits):
@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> None:
         if file and file != "-":
             _refuse_unwritable(Path(file))
     limits = Limits(**{field.name: getattr(args, field.name) for field in fields(Limits)})
-    with redirect_stdout(sys.stderr):  # progress bars: programs may read what is printed
+    with redirect_stdout(sys.stderr):  # progress bars: programs may read stdout
         checked = check(read_source(args.catalog), limits, args.split, args.bundle)
     found = report(checked)
     _write_and_show(checked, found, args)
@@ -127,11 +127,13 @@ def _write_and_show(checked: "Checked", found: dict[str, Any], args: argparse.Na
 
 
 def _refuse_unwritable(path: Path) -> None:
-    """Say before the work, not after it, that a file can't be written."""
+    """Refuse an unwritable file before the work, not after it."""
     if path.is_dir():
         raise VsearchError(f"{path} is a folder: name a file.")
     if not path.parent.is_dir():
-        raise VsearchError(f"{path.parent} is no folder: make it, or name another for {path.name}.")
+        raise VsearchError(
+            f"{path.parent} isn't a folder: make it, or name another for {path.name}."
+        )
 
 
 def _kinds(text: str) -> list[str]:
@@ -139,6 +141,6 @@ def _kinds(text: str) -> list[str]:
     for kind in kinds:
         if kind not in KINDS:
             raise argparse.ArgumentTypeError(
-                f"{kind!r} is no kind; there is: {', '.join(KINDS)}, or all"
+                f"{kind!r} isn't a kind of finding; they are {', '.join(KINDS)}, or all"
             )
     return kinds

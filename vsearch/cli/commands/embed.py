@@ -1,10 +1,10 @@
-"""embed a large catalog into Parquet parts, on one machine or several; goes on where it was stopped
+"""embed a large catalog into Parquet parts, on one machine or several; continues after a stop
 
 OUT gets a manifest, which binds it to the bundle's fingerprint and to the catalog;
 parts/000000.parquet and so on, with id, label, embedding and content_hash of --part-size catalog
-rows each; and errors.csv with the photos that can't be read. Given again, after an end of any kind,
-the command makes the parts that are missing. `index add --embeddings OUT` adds them to a bundle,
-`shards` builds an index of them. See docs/large-catalogs.md.
+rows each; and errors.csv with the photos that can't be read. After any interruption, the same
+command makes the missing parts. `index add --embeddings OUT` adds them to a bundle, `shards` builds
+an index of them. See docs/large-catalogs.md.
 """
 
 import argparse
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_bundle(parser)
     add_catalog(parser, required=True)
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FOLDER", help="where the parts are to be"
+        "--out", type=Path, required=True, metavar="FOLDER", help="where to write the parts"
     )
     parser.add_argument(
         "--executor",
@@ -33,36 +33,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="lightning",
         help="Lightning's Trainer, here (default), or Ray Data, here or on a cluster (RAY_ADDRESS)",
     )
-    add_runtime(
-        parser, "as for `index add --runtime`; a folder that was begun goes on with the same"
-    )
+    add_runtime(parser, "as for `index add --runtime`; an unfinished folder continues with its own")
     parser.add_argument(
         "--share",
         type=Share.parse,
         default=Share(),
         metavar="I/N",
-        help="only every Nth part, from I on: 0/4 .. 3/4",
+        help="make only every Nth part, from I on: 0/4 .. 3/4",
     )
     parser.add_argument(
-        "--part-size", type=positive, default=1024, metavar="ROWS", help="of a part (default: 1024)"
+        "--part-size",
+        type=positive,
+        default=1024,
+        metavar="ROWS",
+        help="rows per part (default: 1024)",
     )
     parser.add_argument(
-        "--batch-size", type=positive, default=64, metavar="PHOTOS", help="at a time (default: 64)"
+        "--batch-size",
+        type=positive,
+        default=64,
+        metavar="PHOTOS",
+        help="photos at a time (default: 64)",
     )
     parser.add_argument(
-        "--actors", type=positive, metavar="N", help="ray: networks (default: one a GPU, or a core)"
+        "--actors", type=positive, metavar="N", help="Ray: networks (default: one per GPU or core)"
     )
     parser.add_argument(
-        "--retry-errors", action="store_true", help="make parts with broken photos anew"
+        "--retry-errors", action="store_true", help="make parts with broken photos again"
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Embed what is missing."""
+    """Embed the missing parts."""
     try:
         _embed(args)
     except KeyboardInterrupt as stop:
-        raise KeyboardInterrupt("Give the same command again to go on.") from stop
+        raise KeyboardInterrupt("Run the same command again to continue.") from stop
 
 
 def _embed(args: argparse.Namespace) -> None:
@@ -76,7 +82,7 @@ def _embed(args: argparse.Namespace) -> None:
 
     source = read_source(catalog_of(args))
     if args.actors and args.executor != "ray":
-        raise VsearchError("--actors are Ray's: give --executor ray too.")
+        raise VsearchError("--actors needs --executor ray.")
     model = model_of(read_fitted(args.bundle))
     items = source.items
     begun = begin(args.out, model, items, source.name, args.part_size)
@@ -85,16 +91,16 @@ def _embed(args: argparse.Namespace) -> None:
     network = Network(chosen.runtime.name, chosen.runtime.precision)
     parts = begun or start(args.out, model, items, source.name, args.part_size, network)
     first = Network(**parts.manifest["network"])
-    if first != network:  # another process was quicker, and chose otherwise
+    if first != network:  # another process was first, with another choice
         network = first
         chosen = decide(args.bundle, args.runtime, network)
     if args.retry_errors:
-        print(f"{forget_errors(parts, args.share):,} parts with broken photos are made anew.")
+        print(f"{forget_errors(parts, args.share):,} parts with broken photos will be made again.")
     todo = args.share.of_all(parts.missing())
     rows = [row for number in todo for row in parts.rows(number)]
     print(
-        f"{network.runtime} computes: {chosen.why}. {len(parts):,} parts, of which {len(todo):,} "
-        "are to be made here."
+        f"Embedding with {network.runtime}: {chosen.why}. {len(parts):,} parts, {len(todo):,} of "
+        "them to make here."
     )
     columns = (
         progress.TextColumn("Embedding"),
@@ -126,9 +132,9 @@ def _say(parts: "Parts", writer: "Writer") -> None:
     missing = len(parts.missing())
     print(f"Embedded {writer.embedded:,} photos; {writer.broken:,} can't be read.")
     if missing:
-        print(f"{missing:,} of {len(parts):,} parts are still missing: other shares make them.")
+        print(f"{missing:,} of {len(parts):,} parts are still missing: they are in other shares.")
         return
     clear(parts)
     errors = list_errors(parts)
-    unread = f"; what can't be read: {errors}" if errors else ""
-    print(f"All {len(parts):,} parts are there: {parts.folder}{unread}")
+    unread = f"; unreadable photos: {errors}" if errors else ""
+    print(f"All {len(parts):,} parts are complete: {parts.folder}{unread}")

@@ -1,11 +1,11 @@
 """write a bundle's network for ONNX Runtime or OpenVINO, proven against PyTorch
 
-The export takes photos as squares, uint8 (B, 3, S, S), of any number B, normalises them itself, and
-gives unit vectors, float32 (B, dim). Up to 500 of the run's test photos, or else of the items', and
-those that the bundle keeps, are embedded with PyTorch in float32 and with the export: if a cosine
-is too low, or if the ten best items that the bundle's index finds are too different, the command
-ends with status 1 and leaves nothing behind. Every command that embeds photos takes exports from
-BUNDLE/exports; a fit writes the one for ONNX Runtime itself. OpenVINO is an extra: uv sync --extra
+The export takes square photos, uint8 (B, 3, S, S), of any number B, normalises them itself, and
+returns unit vectors, float32 (B, dim). The command embeds up to 500 of the run's test photos, or of
+the items' photos without these, and the photos in the bundle, with PyTorch in float32 and with the
+export. If a cosine is too low, or if the ten best items in the bundle's index differ too much, it
+ends with status 1 and leaves nothing behind. Commands that embed photos use the exports in
+BUNDLE/exports; a fit writes the one for ONNX Runtime. OpenVINO is an extra: uv sync --extra
 openvino
 """
 
@@ -22,33 +22,36 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_bundle(parser)
-    parser.add_argument(
-        "--format", choices=["onnx", "openvino"], required=True, help="for which library"
-    )
+    parser.add_argument("--format", choices=["onnx", "openvino"], required=True, help="the library")
     parser.add_argument(
         "--out", type=Path, metavar="FOLDER", help="the folder to make (default: in the bundle)"
     )
     parser.add_argument(
-        "--photos", type=Path, nargs="+", default=[], metavar="PHOTO", help="prove it with these"
+        "--photos",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="PHOTO",
+        help="photos to prove it with",
     )
     parser.add_argument(
         "--min-cosine",
         type=float,
         default=0.9999,
         metavar="COSINE",
-        help="of each photo (default: 0.9999)",
+        help="least cosine of each photo (default: 0.9999)",
     )
     parser.add_argument(
         "--min-overlap",
         type=float,
         default=0.99,
         metavar="SHARE",
-        help="of the ten best (default: 0.99)",
+        help="least overlap of the ten best (default: 0.99)",
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Export, and print how well the export does."""
+    """Export, and print the proof."""
     from vsearch.bundle.exports.export import Wanted, export
     from vsearch.bundle.exports.proof import Bounds
 
@@ -60,7 +63,7 @@ def _show(made: "Export") -> None:
     proof = made.lineage["proof"]
     bounds = proof["bounds"]
     right = proof["precision_at_1"]
-    print(f"Tried with {proof['of']}, beside PyTorch in float32:")
+    print(f"Tried with {proof['of']}, against PyTorch in float32:")
     print(f"  lowest cosine   {proof['lowest_cosine']:.6f} (at least {bounds['lowest_cosine']:g})")
     print(f"  median cosine   {proof['median_cosine']:.6f}")
     print(f"  top-10 overlap  {proof['top10_overlap']:.4f} (at least {bounds['top10_overlap']:g})")

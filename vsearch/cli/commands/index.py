@@ -1,7 +1,8 @@
-"""add and remove items of a bundle, check it, build its index anew
+"""add and remove items of a bundle, check it, rebuild its index
 
-A bundle is never changed in place: each change, and each new index, is written beside what is there
-and put in force at once. Readers keep what they opened. One command at a time may change a bundle.
+A bundle is never changed in place: each change, and each new index, is written beside the current
+one and then replaces it at once. Readers keep a consistent snapshot. One command at a time may
+change a bundle.
 """
 
 import argparse
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from vsearch.bundle.generations.swap_trial import Shadow
     from vsearch.indexes.base import Index
 
-SHOWN = 20  # photos left out that are listed
+SHOWN = 20  # listed photos among those left out
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,10 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _declare_remove(verbs["remove"])
     for name in ("add", "remove"):
         verbs[name].add_argument(
-            "--no-fold", action="store_true", help="leave it pending, however much is"
+            "--no-fold", action="store_true", help="leave all changes pending, however many"
         )
         verbs[name].add_argument(
-            "--dry-run", action="store_true", help="check all, and say what would change"
+            "--dry-run", action="store_true", help="check everything, and say what would change"
         )
     verbs["describe"].add_argument("--json", action="store_true", help="print JSON")
     for name in ("build", "swap"):
@@ -58,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs["copy"].add_argument(
         "to",
         metavar="TO",
-        help="milvus://host:19530/name, postgresql://host/database/name, a folder",
+        help="milvus://host:19530/name, postgresql://host/database/name, or a folder",
     )
     verbs["copy"].add_argument(
         "--init-args", type=settings, metavar="JSON", default={}, help='{"kind": "HNSW"}'
@@ -70,7 +71,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _declare_add(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--table", type=Path, help="CSV or Parquet with id, path, label and metadata")
     verb.add_argument(
-        "--root", metavar="FOLDER", help="what the table's paths start from (default: its folder)"
+        "--root",
+        metavar="FOLDER",
+        help="folder that the table's paths start from (default: its own)",
     )
     verb.add_argument("--folder", type=Path, help="a folder of photos for each label")
     verb.add_argument(
@@ -78,55 +81,53 @@ def _declare_add(verb: argparse.ArgumentParser) -> None:
         type=Path,
         help="a folder that `embed` wrote, or a Parquet with id, label, embedding (`predict`)",
     )
-    verb.add_argument(
-        "--fingerprint", help="of the model that made a Parquet, or the bundle that it is in"
-    )
+    verb.add_argument("--fingerprint", help="of the model that made the Parquet, or its bundle")
     add_runtime(
         verb,
-        "what embeds the photos: an export, PyTorch, or the quickest that embeds as it (default)",
+        "what embeds the photos: an export, PyTorch, or the quickest that agrees (default)",
     )
 
 
 def _declare_remove(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("ids", nargs="*", metavar="ID", help="ids of items")
     verb.add_argument(
-        "--ids-from", type=Path, metavar="FILE", help="a text file with an id on each line"
+        "--ids-from", type=Path, metavar="FILE", help="a text file with one id per line"
     )
     verb.add_argument(
-        "--where", metavar="FILTER", help='those that meet it, as in search: "season = Winter"'
+        "--where", metavar="FILTER", help='matching items, as in search: "season = Winter"'
     )
-    verb.add_argument("--ignore-missing", action="store_true", help="unknown ids are no error")
+    verb.add_argument("--ignore-missing", action="store_true", help="accept unknown ids")
 
 
 def _declare_trial(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
-        "--min-overlap", type=float, default=0.9, help="of the 10 best (default: 0.9)"
+        "--min-overlap", type=float, default=0.9, help="least, of the 10 best (default: 0.9)"
     )
     verb.add_argument(
         "--max-precision-loss",
         type=float,
         default=0.01,
-        help="of label precision (default: 0.01)",
+        help="most, of label precision (default: 0.01)",
     )
     verb.add_argument(
-        "--queries", type=positive, default=500, help="how many to try it with (default: 500)"
+        "--queries", type=positive, default=500, help="queries to try it with (default: 500)"
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Do what was asked."""
+    """Run the action."""
     try:
         ACTIONS[args.action](args)
     except BrokenPipeError:
-        raise  # nobody reads the output: not the bundle's matter
+        raise  # nobody reads the output: nothing is wrong with the bundle
     except OSError as error:
         raise VsearchError(
-            f"{error}. The bundle is whole; `describe` says what is in force."
+            f"{error}. The bundle is undamaged; `describe` shows its current state."
         ) from error
 
 
 def add(args: argparse.Namespace) -> None:
-    """Add items, or replace those whose id is there."""
+    """Add items, or replace those with the same id."""
     from vsearch.bundle.generations import edit
     from vsearch.bundle.new_items import new_items
 
@@ -141,7 +142,7 @@ def add(args: argparse.Namespace) -> None:
             args.root,
         )
         if new.runtime:
-            print(f"Embedded by {new.runtime}.")
+            print(f"Embedded with {new.runtime}.")
         _list(new.left_out)
         done = edit.add(live, new.items, new.embeddings, args.dry_run)
         print(
@@ -151,7 +152,7 @@ def add(args: argparse.Namespace) -> None:
 
 
 def remove(args: argparse.Namespace) -> None:
-    """Take items out by their ids or a filter."""
+    """Remove items by their ids or a filter."""
     from vsearch.bundle.generations import edit
 
     ids = [*args.ids]
@@ -165,13 +166,13 @@ def remove(args: argparse.Namespace) -> None:
         if args.where is not None:
             ids += _met(live, args.where)
         done = edit.remove(live, ids, args.ignore_missing, args.dry_run)
-        missing = f"; {done.missing:,} ids were not there" if done.missing else ""
+        missing = f"; {done.missing:,} ids were not found" if done.missing else ""
         print(f"Removed {done.removed:,} items{missing}.")
         _settle(done.live, args)
 
 
 def verify(args: argparse.Namespace) -> None:
-    """Check every file, the fingerprint, and that the model still embeds as it did."""
+    """Check every file, the fingerprint, and that the model's embeddings haven't changed."""
     from vsearch.bundle import canaries
     from vsearch.bundle.exports.choice import choose
     from vsearch.bundle.generations.manifest import read_fitted
@@ -203,7 +204,7 @@ def describe(args: argparse.Namespace) -> None:
 
 
 def optimize(args: argparse.Namespace) -> None:
-    """Build the same kind of index anew of all live items, changes included."""
+    """Rebuild the same kind of index of all live items, changes included."""
     from vsearch.bundle.generations.rebuild import rebuild
 
     with _rebuilding(args.bundle) as live:
@@ -211,7 +212,7 @@ def optimize(args: argparse.Namespace) -> None:
 
 
 def build(args: argparse.Namespace) -> None:
-    """Build another index of all live items and put it in force."""
+    """Build another index of all live items and make it the current one."""
     from vsearch.bundle.generations.rebuild import rebuild
 
     with _rebuilding(args.bundle) as live:
@@ -220,7 +221,7 @@ def build(args: argparse.Namespace) -> None:
 
 
 def swap(args: argparse.Namespace) -> None:
-    """Build another index, and put it in force if it answers the same queries as well."""
+    """Build another index, and make it the current one if it answers the same queries as well."""
     from dataclasses import asdict
 
     from vsearch.bundle.generations.promote import promote
@@ -240,9 +241,9 @@ def swap(args: argparse.Namespace) -> None:
 
 
 def copy(args: argparse.Namespace) -> None:
-    """Copy the vectors to a vector store and put it in force, or into a new bundle.
+    """Copy the vectors to a vector store, which becomes the index, or into a new bundle.
 
-    A copy that was cut off goes on.
+    Continues an interrupted copy.
     """
     from vsearch.bundle.copying import copy_to, move, vector_store_at
 
@@ -256,13 +257,13 @@ def copy(args: argparse.Namespace) -> None:
         _say(move(live, index, args.queries, judge), index)
         if index.collection.secret:
             print(
-                "The bundle doesn't hold the URL's user and password: PGUSER and PGPASSWORD, or "
-                "MILVUS_TOKEN, do."
+                "The bundle doesn't keep the URL's user and password: set PGUSER and PGPASSWORD, "
+                "or MILVUS_TOKEN."
             )
 
 
 def vacuum(args: argparse.Namespace) -> None:
-    """Delete the vector store's rows that nothing which the bundle keeps needs."""
+    """Delete the vector store's rows that the bundle doesn't need."""
     from vsearch.bundle.copying import vacuum as delete
 
     with _changing(args.bundle) as live:
@@ -291,7 +292,7 @@ ACTIONS: dict[str, Callable[[argparse.Namespace], None]] = {
 
 @contextmanager
 def _changing(bundle: Path) -> Iterator["Live"]:
-    """Open a bundle that nobody else may change meanwhile."""
+    """Open a bundle, and let nobody else change it meanwhile."""
     from vsearch.bundle.generations.live import open_live
     from vsearch.bundle.generations.writer_lock import writing
 
@@ -301,7 +302,7 @@ def _changing(bundle: Path) -> Iterator["Live"]:
 
 @contextmanager
 def _rebuilding(bundle: Path) -> Iterator["Live"]:
-    """Open a bundle to build its index anew; warn if its vectors are codes."""
+    """Open a bundle to rebuild its index; warn if its vectors are codes."""
     from vsearch.bundle.trial_queries import codes_warning
 
     with _changing(bundle) as live:
@@ -311,7 +312,7 @@ def _rebuilding(bundle: Path) -> Iterator["Live"]:
 
 
 def _settle(live: "Live", args: argparse.Namespace) -> None:
-    """Fold what is pending if it is much, and say when the index should be built anew."""
+    """Fold many pending changes, and say when the index should be rebuilt."""
     from vsearch.bundle.generations.rebuild import advice, due, fold
 
     if args.dry_run:
@@ -337,7 +338,7 @@ def _met(live: "Live", where: str) -> list[str]:
 
 
 def _judge(found: "Shadow", args: argparse.Namespace) -> None:
-    """Show how the new index answers beside the old one; refuse it if it is too different."""
+    """Print the new index's answers against the old one's; refuse it if they differ too much."""
     print(f"overlap_at_10 {found.overlap_at_10:.4f}")
     for name, old in found.old.items():
         print(f"{name}: old {old:.4f}, new {found.new[name]:.4f}")

@@ -1,7 +1,7 @@
 """write the folder of configs to start from
 
 Writes FOLDER/configs with triplet.yaml, the whole recipe, and the overlays that swap its parts: the
-same files as in vsearch's repository. A folder that is there already is left as it is.
+same files as in vsearch's repository. It doesn't change an existing folder.
 """
 
 import argparse
@@ -26,12 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the folder, and print how to go on."""
+    """Write the folder, and print the next commands."""
     if args.folder.is_file():
         raise VsearchError(f"{args.folder} is a file: name a FOLDER to write configs/ to.")
     made = args.folder / CONFIGS
     if made.exists():
-        raise VsearchError(f"{made} is there already, and is left as it is. Name another FOLDER.")
+        raise VsearchError(f"{made} exists already and was left unchanged. Name another FOLDER.")
     args.folder.mkdir(parents=True, exist_ok=True)
     make_folder(made, lambda folder: _copy(folder))
     if args.folder != Path():

@@ -1,8 +1,8 @@
 """write the report of a bundle's fit as one HTML file
 
-The fit writes report.html into the bundle; this draws it again, from what the bundle holds, for one
-that is older or whose photos have come back. The bundle stays as it is: its manifest has the
-SHA-256 of each file.
+The fit writes report.html into the bundle. This command draws it again from the bundle, for a
+bundle that is older or whose photos are back. It leaves the bundle unchanged, since the manifest
+has the SHA-256 of each file.
 """
 
 import argparse
@@ -14,14 +14,12 @@ from vsearch.errors import VsearchError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument(
-        "bundle", type=Path, metavar="BUNDLE", help="a bundle, or the run that it lies in"
-    )
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="a bundle, or its run")
     parser.add_argument(
         "--out",
         type=Path,
         metavar="FILE",
-        help="where to (default: report.html in the run's folder)",
+        help="where to write it (default: report.html in the run's folder)",
     )
     add_photos_root(parser)
 

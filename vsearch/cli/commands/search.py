@@ -1,18 +1,18 @@
 """find the items that look most like a photo
 
 Opens the bundle of a run and searches it, once for each photo. With --like or --unlike, all photos
-and ids make one query: the photos and --like count for, --unlike counts against at half the weight,
-and items named by id are left out of the hits. For a single photo, without --where or --expand, the
-probability that a hit's label is right stands beside it, and "no good match" where nothing reaches
-the threshold that the fit calibrated (see report.md).
+and ids make one query: photos and --like count in favour, --unlike counts against at half the
+weight, and items named by id are left out of the hits. For a single photo, without --where or
+--expand, each hit has the probability that its label is right, and the output says "no good match"
+if nothing reaches the threshold that the fit calibrated (see report.md).
 
-With --expand N a query takes in its N best hits, the nearest ones most, and searches again. That
-finds more of what is like the first hits, in about twice the time; where these are wrong, more of
-what is wrong. --where and --min-score hold for both searches; scores are those of the second.
+With --expand N a query includes its N best hits, nearer ones with more weight, and searches again.
+That finds more items like the first hits, in about twice the time; if these are wrong, it finds
+more wrong ones. --where and --min-score apply to both searches; scores come from the second.
 
 --where takes conditions on the items' columns, joined by and, or, not and brackets:
-  gender = Women and price < 30     = != < <= > >=; the orders compare numbers only
-  baseColour in (Red, "Navy Blue")  quotes where there are spaces, brackets, commas or operators
+  gender = Women and price < 30     = != < <= > >=; < <= > >= compare numbers only
+  baseColour in (Red, "Navy Blue")  quote values with spaces, brackets, commas or operators
   season is missing                 a missing value meets no other condition, nor its opposite
 """
 
@@ -45,18 +45,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     photos = parser.add_argument(
         "photos", nargs="+", metavar="PHOTO", help="photo files to search with"
     )
-    # --like is enough; nargs="*" would refuse photos that stand after an option
+    # --like is enough; nargs="*" would refuse photos that come after an option
     photos.required = False
     parser.add_argument(
         "-k", type=_number_of_hits, default=10, help="hits for each query, or all (default: 10)"
     )
     parser.add_argument(
-        "--where", metavar="FILTER", help='only items that meet it: "gender = Women and price < 30"'
+        "--where", metavar="FILTER", help='only matching items: "gender = Women and price < 30"'
     )
     parser.add_argument(
         "--min-score", type=float, metavar="COSINE", help="only hits of this score or more, -1..1"
     )
-    for flag, line in (("--like", "more of this; items by their id"), ("--unlike", "less of this")):
+    for flag, line in (
+        ("--like", "more like this photo or item id"),
+        ("--unlike", "less like this"),
+    ):
         parser.add_argument(flag, nargs="+", action="extend", metavar="ID|PHOTO", help=line)
     parser.add_argument(
         "--group-by", metavar="COLUMN", help="of items with the same value, show only the best"
@@ -66,14 +69,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive,
         default=0,
         metavar="N",
-        help="search again with a query that takes in its N best hits, such as 10",
+        help="search again with a query that includes its N best hits, such as 10",
     )
     add_photos_root(parser)
     parser.add_argument(
         "--one-view",
         action="store_true",
-        help="embed the photos without the bundle's views: quicker, a little less is found, and "
-        "the calibration says nothing",
+        help="embed the photos without the bundle's views: quicker, but finds a little less, and "
+        "without calibration",
     )
     parser.add_argument("--metadata", action="store_true", help="show each hit's metadata too")
     forms = parser.add_mutually_exclusive_group()
@@ -100,7 +103,7 @@ def run(args: argparse.Namespace) -> None:
 
     for photo in args.photos or []:
         if not is_url(photo) and not Path(photo).exists():  # before the network is loaded
-            raise VsearchError(f"{photo}: there is no such photo")
+            raise VsearchError(f"{photo}: no such photo")
     bundle = open_bundle(args.bundle, photos_root=args.photos_root)
     calibrated = calibration.read(args.bundle, bundle.manifest)
     if args.one_view and bundle.runtime.use_one_view():
@@ -125,13 +128,13 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _tell_of_missing_photos(answers: list[dict[str, Any]], root: str) -> None:
-    """Say where no hit's photo is: a program that shows them would find none."""
+    """Warn if no hit's photo can be read: a program that shows them would find none."""
     hits = [hit for answer in answers for hit in answer["hits"]]
     paths = [hit["path"] for hit in hits if hit["path"] and not is_url(hit["path"])]
     if paths and not any(os.access(path, os.R_OK) for path in paths):
         message = (
-            f"vsearch search: no hit's photo is where it should be, such as {paths[0]}. Name with "
-            f"--photos-root the folder that stands in place of {root} now."
+            f"vsearch search: the hits' photos are missing, such as {paths[0]}. If they were moved "
+            f"from {root}, name their new folder with --photos-root."
         )
         print(on_terminal(message), file=sys.stderr)
 
@@ -157,7 +160,7 @@ def _answers(bundle: "Searcher", args: argparse.Namespace) -> list[dict[str, Any
 
 
 def _judged(answer: dict[str, Any], calibrated: "Calibration | None") -> dict[str, Any]:
-    """Add what the calibration says; it holds for one photo, as it is, among all items only."""
+    """Add probabilities; the calibration holds only for one plain photo among all items."""
     hits = answer["hits"]
     known = calibrated if answer.pop("one_photo") else None
     chances = known.probability([hit["score"] for hit in hits]) if known else [None] * len(hits)

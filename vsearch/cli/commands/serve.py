@@ -2,8 +2,8 @@
 
 Opens and checks the BUNDLE of a run, and answers searches by photo, by items and by embedding; the
 manual is at /docs. Every setting is a flag (--port 8001), an environment variable (VSEARCH_PORT) or
-a line of the YAML file of --settings (port: 8001); --list-settings shows them all. SIGHUP opens the
-bundle again as it stands; SIGTERM ends the service once what it has taken in is answered. Needs the
+a line in the YAML file of --settings (port: 8001); --list-settings shows them all. SIGHUP reopens
+the bundle; SIGTERM ends the service after it has answered all accepted requests. Needs the
 extra: uv sync --extra serve
 """
 
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Serve until a signal ends it."""
     if hasattr(signal, "SIGHUP"):
-        # else it would end the process until the service handles it
+        # otherwise it ends the process until the service handles it
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     for package in EXTRA:
         require(package, "serve")
@@ -66,5 +66,5 @@ def split(words: list[str]) -> tuple[Path | None, list[str]]:
         if "=" not in word:
             flags += itertools.islice(rest, 1)
     if len(bundles) > 1:
-        raise VsearchError(f"one BUNDLE at a time, not {', '.join(map(str, bundles))}")
+        raise VsearchError(f"name one BUNDLE, not {', '.join(map(str, bundles))}")
     return (bundles[0] if bundles else None), flags

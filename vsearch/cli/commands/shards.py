@@ -1,12 +1,11 @@
-"""build an index of what `embed` wrote, in shards and processes, and put it in force
+"""build an index from the parts of `embed`, in shards and processes, and make it the current one
 
-The index is trained once, on a sample of the embeddings; the parts are added to copies of it in
---processes processes, each a shard; the shards are joined to the index that would have been built
-of all at once. The bundle then has the items of the parts beside those that it had; an item that
-both have is replaced. Shards that are whole are kept: given again, the command goes on. Several
-machines take --step train, then --step add --share I/N on each, then --step join. Joins IVF with
-Flat, SQ, PQ or RaBitQ, and those alone; an index with `mmap: true` on the disk. See
-docs/large-catalogs.md.
+Trains the index once, on a sample of the embeddings; adds the parts to copies of it in --processes
+processes, one copy per shard; joins the shards to the index that one build of all parts would give.
+The bundle then has the parts' items in addition to its own; parts replace items with the same id.
+Finished shards are kept: run the same command again to continue. On several machines, run --step
+train, then --step add --share I/N on each, then --step join. Joins only IVF with Flat, SQ, PQ or
+RaBitQ; with `mmap: true` it joins on the disk. See docs/large-catalogs.md.
 """
 
 import argparse
@@ -33,25 +32,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_bundle(parser)
     parser.add_argument(
-        "--embeddings", type=Path, required=True, metavar="FOLDER", help="what `embed` wrote"
+        "--embeddings",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="a folder that `embed` wrote",
     )
     add_index(parser)
     add_catalog(parser, required=False)
     parser.add_argument(
-        "--shards", type=positive, default=8, metavar="N", help="at most, one a part (default: 8)"
+        "--shards", type=positive, default=8, metavar="N", help="at most one per part (default: 8)"
     )
     parser.add_argument(
         "--processes", type=positive, default=2, metavar="N", help="at a time (default: 2)"
     )
     parser.add_argument(
-        "--step", choices=("all", "train", "add", "join"), default="all", help="only one of them"
+        "--step", choices=("all", "train", "add", "join"), default="all", help="run only one step"
     )
     parser.add_argument(
         "--share",
         type=Share.parse,
         default=Share(),
         metavar="I/N",
-        help="only every Nth shard, from I on: 0/4 .. 3/4; with --step add",
+        help="make only every Nth shard, from I on: 0/4 .. 3/4; with --step add",
     )
 
 
@@ -63,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
     from vsearch.indexes.faiss import FaissIndex
 
     if args.share != Share() and args.step != "add":
-        raise VsearchError("--share goes with --step add: training and joining are one machine's.")
+        raise VsearchError("--share needs --step add: one machine trains and joins.")
     parts = open_parts(args.embeddings).whole()
     check_model(
         parts.manifest["model"],
@@ -73,7 +76,7 @@ def run(args: argparse.Namespace) -> None:
     index = index_of(args)
     if not isinstance(index, FaissIndex):
         raise VsearchError(
-            f"shards are FAISS's: vsearch.indexes.faiss.FaissIndex, not {type(index).__name__}."
+            f"shards need vsearch.indexes.faiss.FaissIndex, not {type(index).__name__}."
         )
     with explained(args.embeddings, "training the index"):
         shards = plan(parts, index, args.shards)
@@ -91,7 +94,7 @@ def _add(shards: "Shards", args: argparse.Namespace) -> None:
     from rich.progress import track
 
     todo = args.share.of_all(shards.missing())
-    print(f"{shards.n} shards, of which {len(todo)} are to be made here.")
+    print(f"{shards.n} shards, {len(todo)} of them to make here.")
     for _ in track(shards.add(todo, args.processes), "Adding", total=len(todo), disable=not todo):
         pass
 
@@ -110,6 +113,6 @@ def _join(shards: "Shards", parts: "Parts", args: argparse.Namespace) -> None:
         done = publish(open_live(args.bundle), shards, as_table(items))
     shards.forget()
     print(
-        f"Generation {done.state.generation}: {len(done.index):,} items, {done.kept:,} of which it "
-        f"had before, {done.index.spec}"
+        f"Generation {done.state.generation}: {len(done.index):,} items, {done.kept:,} of them "
+        f"from before, {done.index.spec}"
     )

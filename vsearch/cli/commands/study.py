@@ -1,8 +1,8 @@
 """fit a small grid of overlays, with several seeds, and rank it
 
 A study is a YAML file that names cells: lists of overlays. Each cell with each seed is a normal
-run. What is done already is kept and ranked, so a study that was stopped goes on where it was. All
-other arguments are those of `fit`, for every cell: `--trainer.max_epochs 3`.
+run. Finished runs are kept and ranked, so a stopped study continues where it was. All other
+arguments are those of `fit`, for every cell: `--trainer.max_epochs 3`.
 """
 
 import argparse
@@ -33,28 +33,34 @@ TAIL = 15  # lines of a failed run's log that are shown
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.allow_abbrev = False
-    parser.set_defaults(overrides=[])  # what `vsearch.cli.main` doesn't know
+    parser.set_defaults(overrides=[])  # arguments that `vsearch.cli.main` doesn't know
     parser.add_argument("name", help="a study's file, or the name of one in configs/studies: loss")
     parser.add_argument(
-        "--config", action="append", required=True, help="shared by all cells; several, as for fit"
+        "--config",
+        action="append",
+        required=True,
+        help="for all cells; may be repeated, as for fit",
     )
     parser.add_argument("--seeds", type=_seeds, help="run these instead of the study's: 0,1,2")
     parser.add_argument(
         "--cells", type=names, help="run only these, and the baseline: arcface,cosface"
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("studies"), help="where results lie (default: studies)"
+        "--out",
+        type=Path,
+        default=Path("studies"),
+        help="where to write results (default: studies)",
     )
     parser.add_argument(
-        "--keep-going", action="store_true", help="when a run fails, go on with the others"
+        "--keep-going", action="store_true", help="when a run fails, continue with the others"
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run what is not done yet, and rank."""
+    """Run what isn't done yet, and rank."""
     from vsearch.evaluation.studies.study import read_study
 
-    # so that the child is ended too
+    # so that the child process ends too
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         study = read_study(args.name)
@@ -64,7 +70,7 @@ def run(args: argparse.Namespace) -> None:
         study = replace(study, seeds=tuple(sorted({job.seed for job in jobs})))
         failed = _run(study, jobs, wanted, args.out / study.name, args.keep_going)
     except KeyboardInterrupt as stop:
-        raise KeyboardInterrupt("The same command goes on from here.") from stop
+        raise KeyboardInterrupt("Run the same command again to continue.") from stop
     finally:
         signal.signal(signal.SIGTERM, before)
     if failed:
@@ -73,7 +79,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _jobs(study: "Study", asked: "Study", args: argparse.Namespace) -> "list[Job]":
-    """Return what is asked for, the first seed of all cells first, then what is done already."""
+    """Return the requested jobs, all cells' first seed first, then the finished ones."""
     from vsearch.evaluation.studies.fit_settings import unused_loggers
     from vsearch.evaluation.studies.jobs import done, plan
 
@@ -89,7 +95,7 @@ def _jobs(study: "Study", asked: "Study", args: argparse.Namespace) -> "list[Job
             unused |= unused_loggers(settings[cell])
     if unused:
         loggers = ", ".join(sorted(unused))
-        print(f"Left out, since a study's runs have TensorBoard's logger alone: {loggers}")
+        print(f"Left out, since a study's runs use only TensorBoard's logger: {loggers}")
     jobs = plan(study, pairs, words, settings, folder)
     for job in jobs:
         job.check()
@@ -99,7 +105,7 @@ def _jobs(study: "Study", asked: "Study", args: argparse.Namespace) -> "list[Job
 def fit_of(
     study: "Study", cell: str, configs: Sequence[str], overrides: Sequence[str]
 ) -> tuple[list[str], dict[str, Any]]:
-    """Return a cell's arguments of a fit, the study's monitor included, and their settings."""
+    """Return a cell's arguments for `fit`, with the study's monitor, and their settings."""
     from vsearch.evaluation.studies.fit_settings import watching
 
     words = study.words(cell, configs, overrides)
@@ -124,7 +130,7 @@ def composed(cell: str, words: list[str]) -> dict[str, Any]:
     printed = StringIO()
     try:
         with redirect_stdout(printed), catch_warnings():
-            # these aren't the command line's, on purpose
+            # deliberately not the command line's
             filterwarnings("ignore", "LightningCLI's args parameter")
             run(["fit", *words, "--print_config"])
     except VsearchError as error:
@@ -141,7 +147,7 @@ def composed(cell: str, words: list[str]) -> dict[str, Any]:
 def _run(
     study: "Study", jobs: "list[Job]", wanted: "list[Job]", folder: Path, keep_going: bool
 ) -> "list[Job]":
-    """Run what is wanted and not done yet, and write all results after each; return what failed."""
+    """Run wanted, unfinished jobs; write all results after each; return the failed jobs."""
     from rich import progress
     from rich.console import Console
 
@@ -191,7 +197,7 @@ def _stop(job: "Job") -> None:
     shown = "".join(f"  {line}\n" for line in lines[-TAIL:])
     raise Failed(
         f"{job.cell}, seed {job.seed} failed. The end of {job.log}:\n{shown}"
-        "The same command goes on from here; with --keep-going the others are run first."
+        "Run the same command again to continue; --keep-going runs the others first."
     )
 
 
@@ -216,6 +222,6 @@ def _seeds(text: str) -> list[int]:
     words = names(text)
     if not all(word.isdecimal() for word in words):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no list of seeds, whole numbers with commas: 0,1,2"
+            f"{text!r} is not a list of seeds, whole numbers with commas: 0,1,2"
         )
     return [int(word) for word in words]

@@ -1,7 +1,7 @@
 """open a page in the browser that searches by photo
 
-Runs the page (Streamlit), which asks a running service (`vsearch serve BUNDLE`) and nothing else. A
-service that wants a key gets the one in VSEARCH_API_KEY.
+Runs the page (Streamlit), which talks only to a running service (`vsearch serve BUNDLE`). If the
+service needs a key, set VSEARCH_API_KEY.
 """
 
 import argparse
@@ -23,24 +23,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--service", default=url, metavar="URL", help=f"where the service is (default: {url})"
     )
     parser.add_argument(
-        "--host", default="127.0.0.1", help="address to listen at (default: 127.0.0.1)"
+        "--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)"
     )
-    parser.add_argument("--port", type=int, default=8501, help="port to listen at (default: 8501)")
+    parser.add_argument("--port", type=int, default=8501, help="port to listen on (default: 8501)")
     parser.add_argument(
-        "--base-path", default="", metavar="PATH", help="path under which a proxy offers the page"
+        "--base-path", default="", metavar="PATH", help="path under which a proxy serves the page"
     )
     parser.add_argument(
         "--max-upload-mb",
         type=int,
         default=40,
         metavar="MB",
-        help="largest photo that is taken (default: 40); one above 9 MB is made smaller for the "
+        help="largest accepted photo (default: 40); those above 9 MB are made smaller for the "
         "service",
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Become Streamlit; it ends when it is told to (Ctrl-C, SIGTERM)."""
+    """Become Streamlit, which runs until Ctrl-C or SIGTERM."""
     if find_spec("streamlit") is None:
         raise VsearchError("the page needs Streamlit: install the extra, `uv sync --extra ui`")
     if not _is_address(args.service):
@@ -55,7 +55,7 @@ def _is_address(text: str) -> bool:
     try:
         parts = urlsplit(text)
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # no number for a port, brackets that don't close
+    except ValueError:  # a port that isn't a number, unclosed brackets
         return False
 
 
