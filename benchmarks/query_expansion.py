@@ -1,13 +1,14 @@
 """What `--expand` finds, and what it costs: label metrics, and milliseconds of single searches.
 
-    python -m benchmarks.query_expansion EMBEDDINGS.parquet SPLIT.csv [--part val] [--hits 1,3,10]
+    python -m benchmarks.query_expansion EMBEDDINGS.parquet SPLIT.csv [--part val] [--gallery train] [--hits 1,3,10]
 
 EMBEDDINGS.parquet is what `python -m vsearch predict` writes, SPLIT.csv lies in the run's folder.
-Photos of the part search the train part or, where that has none of their labels, the others of
-their own part, with IndexFlatL2. Choose a number of hits on val; measure once on test.
+Photos of one part search another with IndexFlatL2, or each other if both are the same: a gallery
+that was not trained on. Choose a number of hits on val; measure once on test. 0 hits: no expansion.
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,17 +24,15 @@ SINGLES = 100
 SHOWN = ("precision_at_1", "precision_at_10", "map_at_r")
 
 
-def read(embeddings: Path, split: Path, part: str) -> tuple[Embedded, Embedded]:
-    """Return the queries and the gallery."""
+def read(embeddings: Path, split: Path, parts: Sequence[str]) -> list[Embedded]:
+    """Return the photos of each part."""
     table = pq.read_table(embeddings)
     vectors = np.array(table["embedding"].to_pylist(), dtype=np.float32)
     labels = np.unique(table["label"].to_pylist(), return_inverse=True)[1]
     items = Embedded(vectors, labels, np.arange(len(labels)))
-    parts = pd.read_csv(split, dtype=str).set_index("id")["split"]
-    part_of = parts.reindex(table["id"].to_pylist()).to_numpy()
-    queries = items.take(np.flatnonzero(part_of == part))
-    train = items.take(np.flatnonzero(part_of == "train"))
-    return queries, train if np.isin(queries.labels, train.labels).any() else queries
+    known = pd.read_csv(split, dtype=str).set_index("id")["split"]
+    part_of = known.reindex(table["id"].to_pylist()).to_numpy()
+    return [items.take(np.flatnonzero(part_of == part)) for part in parts]
 
 
 def row(index: FaissIndex, queries: Embedded, gallery: Embedded, n_hits: int) -> str:
@@ -54,15 +53,16 @@ def main() -> None:
     parser.add_argument("embeddings", type=Path)
     parser.add_argument("split", type=Path)
     parser.add_argument("--part", default="val")
+    parser.add_argument("--gallery", default="train")
     parser.add_argument("--hits", default="1,3,5,10,20")
     args = parser.parse_args()
-    queries, gallery = read(args.embeddings, args.split, args.part)
+    queries, gallery = read(args.embeddings, args.split, (args.part, args.gallery))
     index = exact_index(gallery)
     index.threads = 1
-    print(f"{len(queries):,} {args.part} photos search {len(gallery):,}\n")
+    print(f"{len(queries):,} {args.part} photos search {len(gallery):,} of {args.gallery}\n")
     names = [f"{metric}{mean}" for metric in SHOWN for mean in ("", ", macro")]
     print(f"| hits | {' | '.join(names)} | ms |\n|{' --- |' * (len(names) + 2)}")
-    for n_hits in (0, *map(int, args.hits.split(","))):
+    for n_hits in (0, *(int(n) for n in args.hits.split(","))):
         print(row(index, queries, gallery, n_hits))
 
 
