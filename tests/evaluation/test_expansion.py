@@ -41,7 +41,8 @@ def test_a_query_between_two_labels_moves_to_the_crowd():
     assert found.once.model["precision_at_1"] == [0.0]
     assert found.expanded.model["precision_at_1"] == [1.0]
     assert found.hits == 10
-    assert found.expanded_ms > found.once_ms > 0
+    assert found.once_ms > 0
+    assert found.expanded_ms > 0
 
 
 def test_an_index_that_keeps_no_vectors_is_not_scored():

@@ -67,7 +67,7 @@ def test_an_interrupt_ends_the_fit_and_what_it_started(job, tmp_path, monkeypatc
     stand_in(
         tmp_path,
         monkeypatch,
-        f"{trap}sleep 60 & echo $$ $! > {pids}.new; mv {pids}.new {pids}; while :; do wait; done",
+        f"{trap}sleep 60 & echo $$ $! > {pids}.new; mv {pids}.new {pids}; wait",
     )
     monkeypatch.setattr(processes, "GRACE_S", 0.3)
 
