@@ -123,10 +123,10 @@ def test_a_photo_is_searched_refined_and_shared(shop, browser):
     shows(shared, "12 results")
 
     tab.get_by_role("tab", name="Quality").click()
-    shows(tab, "Measured before it was served")
+    shows(tab, "Measured before serving")
     tab.get_by_role("tab", name="Search", exact=True).click()
     tab.get_by_role("button", name="Start over").click()
-    shows(tab, "Give a photo, or begin with a random item")
+    shows(tab, "Add a photo, or begin with a random item")
     tab.get_by_role("button", name="Random item").click()
     tab.wait_for_url(re.compile("like=p"))
 
@@ -192,7 +192,7 @@ def test_a_part_of_the_photo_is_taken_by_dragging_a_box(shop, browser):
     tab.mouse.down()
     tab.mouse.move(left + photo["width"] / 2 - 1, top + photo["height"] - 1, steps=5)
     tab.mouse.up()
-    shows(tab, "Your photo, a part of it")
+    shows(tab, "Part of your photo")
     slider = tab.get_by_role("slider", name="From left to right").first
     assert 48 <= int(slider.input_value()) <= 52
 
@@ -220,7 +220,7 @@ def test_a_part_of_the_photo_is_taken_with_a_finger(shop, browser):
         touch("touchMove", (0.5 + 0.049 * step, 0.02 + 0.097 * step))
         tab.wait_for_timeout(30)
     touch("touchEnd")
-    shows(tab, "Your photo, a part of it")
+    shows(tab, "Part of your photo")
     down = tab.get_by_role("slider", name="From top to bottom")
     assert int(down.nth(0).input_value()) <= 4
     assert int(down.nth(1).input_value()) >= 96
@@ -247,7 +247,7 @@ DROP = """([data, place]) => {
 
 def test_a_photo_is_pasted(shop, browser):
     tab = opened(browser, shop[1].url)
-    shows(tab, "Give a photo")
+    shows(tab, "Add a photo")
     tab.locator("input[type=file]").wait_for(state="attached")
     tab.evaluate(PASTE, base64.b64encode(encoded(picture(3))).decode())
     shows(tab, "image.png")
@@ -271,7 +271,7 @@ def test_a_title_is_never_seen_before_its_look(shop, browser):
     tab.add_init_script(SIZES_OF_THE_TITLE)
     tab.goto(shop[1].url)
     tab.get_by_role("heading", name="Search by photo").wait_for()
-    shows(tab, "Give a photo")
+    shows(tab, "Add a photo")
     assert tab.evaluate("sizes") == ["24px"]
 
 
@@ -298,7 +298,7 @@ def test_results_lead_to_items_files_links_and_back(shop, browser):
     tab.get_by_role("button", name="Less like 2", exact=True).click()
     tab.wait_for_url(re.compile(r"unlike=p\d+"))
     tab.get_by_role("button", name="Start over").click()
-    shows(tab, "Give a photo")
+    shows(tab, "Add a photo")
     tab.get_by_role("button", name="Recent").click()
     tab.get_by_role("button", name="like p3", exact=True).click()
     tab.wait_for_url(re.compile(r"like=p3$"))
@@ -396,7 +396,7 @@ def test_the_page_needs_no_other_host(shop, browser):
     tab = opened(browser, shop[1].url + "/?like=p3", asked)
     shows(tab, "12 results")
     tab.get_by_role("tab", name="Quality").click()
-    shows(tab, "Measured before it was served")
+    shows(tab, "Measured before serving")
     icon = tab.locator("link[rel~=icon]").first.get_attribute("href")
     assert [*asked, icon] == [
         url for url in [*asked, icon] if url.startswith((shop[1].url, "data:", "blob:", "/"))

@@ -67,7 +67,7 @@ def test_why_shows_both_photos_and_the_score(explaining, page):
     page.button(key=f"why-{first(page)}").click().run()
     assert not page.exception
     assert any(
-        text.value.startswith("**90.0 % similar.**") and "2 x 2 places" in text.value
+        text.value.startswith("**90.0 % similar.**") and "2 x 2 parts" in text.value
         for text in page.markdown
     )
 
@@ -117,7 +117,7 @@ def test_an_item_that_is_gone_is_told_of_and_left(page):
     page.query_params["item"] = "gone"
     page.query_params["like"] = "p3"
     page.run()
-    assert "That is not there." in page.error[0].value
+    assert "This item no longer exists." in page.error[0].value
     next(button for button in page.button if button.label == "Back to the search").click().run()
     assert not page.error
     assert dict(page.query_params) == {"like": "p3"}
@@ -144,7 +144,7 @@ def test_a_recent_search_comes_back_with_its_photo(page):
     assert first(page) == "p3"
     assert not page.query_params
     next(button for button in page.button if button.label == "Start over").click().run()
-    assert "Give a photo" in page.info[0].value
+    assert "Add a photo" in page.info[0].value
 
 
 def test_a_photo_that_is_not_there_is_missed_in_words(explaining, page, monkeypatch):
@@ -160,7 +160,7 @@ def test_a_photo_that_is_not_there_is_missed_in_words(explaining, page, monkeypa
         NO_PHOTO
     ) == 13  # the example and 12 results
     page.button(key=f"why-{first(page)}").click().run()
-    assert "one of them is not there" in page.info[-1].value
+    assert "one of them is missing" in page.info[-1].value
     assert not page.error
 
 
@@ -244,7 +244,7 @@ def first(page):
 def test_an_example_that_is_gone_can_be_taken_out(page):
     page.query_params["like"] = "gone"
     page.run()
-    assert "That is not there." in page.error[0].value
+    assert "This item no longer exists." in page.error[0].value
     page.button(key="remove-gone").click().run()
     assert not page.error
     assert not page.exception

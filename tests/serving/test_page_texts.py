@@ -16,17 +16,17 @@ def problem(status, detail="cut *off*"):
         (TooSlow("slow"), "slow", "smaller photo"),
         (Busy(problem(503), 7.2), "busy", "Try again in 7 seconds"),
         (Busy(problem(503), None), "busy", "Try again in a moment"),
-        (Unexpected("another"), "not the service", "`--service URL`"),
+        (Unexpected("another"), "not from the service", "`--service URL`"),
         (
             Refused(Problem(title="No", status=404, detail="of a proxy")),
-            "not the service",
+            "not from the service",
             "at http://shop",
         ),
-        (Refused(problem(404)), "not there", "start over"),
+        (Refused(problem(404)), "no longer exists", "start over"),
         (Refused(problem(413)), "too large", "smaller one"),
         (Refused(problem(415)), "not a photo", "JPEG"),
         (Refused(problem(422)), "can't use this", r"cut \*off\* (request r1)"),
-        (Refused(problem(500)), "could not answer", "request r1"),
+        (Refused(problem(500)), "couldn't answer", "request r1"),
     ],
 )
 def test_each_failure_has_words_and_advice(error, said, advice):

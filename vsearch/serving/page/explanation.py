@@ -14,7 +14,7 @@ SIZE = 640  # pixels of the photos that are compared
 
 @st.dialog("Why it matched", width="large")
 def explain(hit: Hit, search: Search, photo: Photo | None) -> None:
-    """Show which parts of the photo, or else of the first example, and of a result are alike."""
+    """Show which parts of the photo, or of the first example without one, match a result's."""
     name = "Your photo" if photo else f"Your example {search.like[0]}"
     try:
         theirs = _item_photo(hit.id)
@@ -22,7 +22,7 @@ def explain(hit: Hit, search: Search, photo: Photo | None) -> None:
         reply = service().explain(hit.id, ours, photo.region if photo else None)
     except ServiceError as error:
         if isinstance(error, Refused) and error.problem.status == 404:
-            missing = "Photos are compared, and one of them is not there."
+            missing = "This compares two photos, and one of them is missing."
             st.info(f"{missing} The service says: {plain(str(error))}")
         else:
             show_failure(error, "why")
@@ -36,13 +36,13 @@ def explain(hit: Hit, search: Search, photo: Photo | None) -> None:
         _show(hit.id, theirs, reply.item, bounds)
     rows = reply.query.parts
     st.write(
-        f"**{100 * reply.score:.1f} % similar.** The score is the sum of these parts, over "
-        f"{len(rows)} x {len(rows[0])} places that the network tells apart: {_colours(bounds)}"
+        f"**{100 * reply.score:.1f} % similar.** The score is the sum over "
+        f"{len(rows)} x {len(rows[0])} parts of each photo: {_colours(bounds)}"
     )
     if len(search.like) + len(search.unlike) + bool(photo) > 1:
         st.caption(
-            f"{plain(name)} alone is compared here. With all examples of this search together the "
-            f"result is {hit.similarity_percent:.1f} % similar."
+            f"{plain(name)} alone is compared here. With all examples of this search, the result "
+            f"is {hit.similarity_percent:.1f} % similar."
         )
 
 
@@ -55,7 +55,7 @@ def _show(title: str, data: bytes, heatmap: Heatmap, bounds: Bounds) -> None:
     if photo is None:
         st.info(f"{plain(title)} can't be shown here.")
         return
-    alt = f"{title}, brighter red where it is more alike"
+    alt = f"{title}, stronger red where it is more similar"
     shown = overlay(photo.shown, heatmap, bounds)
     st.image(shown, caption=plain(title), width="stretch", alt=alt)
 
@@ -63,5 +63,5 @@ def _show(title: str, data: bytes, heatmap: Heatmap, bounds: Bounds) -> None:
 def _colours(bounds: Bounds) -> str:
     if bounds.low > 0:
         low, high = 100 * bounds.low, 100 * bounds.high
-        return f"all raise it, from grey, the least ({low:.1f} %), to red, the most ({high:.1f} %)."
-    return "red ones raise it, the more so the stronger the colour; blue ones lower it."
+        return f"all raise it, from grey (least, {low:.1f} %) to red (most, {high:.1f} %)."
+    return "red parts raise it, blue parts lower it, stronger colours more."

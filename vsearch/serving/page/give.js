@@ -1,4 +1,4 @@
-// A photo that is dropped or pasted anywhere on the page goes to the uploader.
+// Gives a photo dropped or pasted anywhere on the page to the uploader.
 const give = (event, files) => {
   const uploader = document.querySelector(".st-key-source input[type=file]");
   if (event.defaultPrevented || !files.length || !uploader) return;

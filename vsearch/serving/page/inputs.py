@@ -1,4 +1,4 @@
-"""What is searched with: a photo, a part of it, and items as examples."""
+"""The query: a photo, a part of it, and items as examples."""
 
 import random
 from dataclasses import dataclass, replace
@@ -32,11 +32,11 @@ KINDS = ["jpg", "jpeg", "png", "webp", "gif", "bmp"]
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo that is searched with.
+    """The photo of a query.
 
     Attributes:
-        picture: to be shown; None: the page can't.
-        region: the part of it that counts; None: all.
+        picture: for showing; None: the page can't show it.
+        region: the part to search with; None: all.
     """
 
     data: bytes
@@ -52,7 +52,7 @@ def choose_photo(search: Search) -> bytes | None:
         title = "Drop or paste a photo, or browse"  # anywhere: give.js
         file = st.file_uploader(title, KINDS, key=f"file{turn()}", **leave_item)
     shot = None
-    if camera.open:  # the camera is asked for only when it is wanted
+    if camera.open:  # ask for the camera only when it is used
         with camera:
             title = "Take a photo of the product"
             shot = st.camera_input(title, key=f"shot{turn()}", **leave_item)
@@ -64,26 +64,26 @@ def choose_photo(search: Search) -> bytes | None:
 
 
 def choose_region(data: bytes) -> Photo:
-    """Draw sliders for the part of the photo that counts; return both."""
+    """Draw sliders for the part of the photo to search with; return both."""
     shown = picture(data)
     if shown is None:
-        st.info("This photo can't be shown here; the service is asked all the same.")
+        st.info("This photo can't be shown here, but you can still search with it.")
         return Photo(data, None, None)
     with st.expander("Search with a part of the photo", icon=":material/crop:"):
         st.vega_lite_chart(box_chart(shown), width="content", key=BOX, on_select=_take_box)
-        st.caption("Drag a box over the part, or say where it lies:")
+        st.caption("Drag a box over the part, or set its edges:")
         across = _ends("From left to right", ACROSS)
         down = _ends("From top to bottom", DOWN)
     return Photo(data, shown, region_of(shown, _wide(across), _wide(down)))
 
 
 def show_inputs(search: Search, photo: Photo | None, served: Info) -> None:
-    """Draw the photo, and the items that are examples, each with a way to take it out."""
+    """Draw the photo and the example items, each with a button to remove it."""
     ids = [*search.like, *search.unlike]
     shown = pictures([f"{item_path(item)}/image?size=256" for item in ids], served.fingerprint)
     with st.container(horizontal=True, key="wanted"):
         if photo and photo.picture:
-            title = "Your photo" if photo.region is None else "Your photo, a part of it"
+            title = "Your photo" if photo.region is None else "Part of your photo"
             with tile():
                 st.image(darken_outside(photo.picture, photo.region), width="stretch", alt=title)
                 st.caption(title)
@@ -93,12 +93,12 @@ def show_inputs(search: Search, photo: Photo | None, served: Info) -> None:
 
 
 def tile(key: str | None = None) -> Any:
-    """Return a frame for one photo and what is said of it."""
+    """Return a frame for one photo and its text."""
     return st.container(border=True, gap="xsmall", key=key)
 
 
 def random_item(search: Search, served: Info) -> Search:
-    """Return the search for what is like an item drawn at random; filters stay."""
+    """Return a search for items like a random one; filters stay."""
     drawn = service().items(offset=random.randrange(served.items), limit=1).items
     return replace(search, like=tuple(item.id for item in drawn), unlike=())
 
@@ -113,14 +113,14 @@ def _show_example(search: Search, item: str, data: bytes | None) -> None:
     st.button(
         "Remove",
         key=f"remove-{item}",
-        help=f"Take {plain(item)} out",
+        help=f"Remove {plain(item)}",
         on_click=put,
         args=[search.without(item)],
     )
 
 
 def _take_box() -> None:
-    """Move the sliders to the box that was dragged; to all of the photo if it was taken away."""
+    """Move the sliders to the dragged box, or to the whole photo if the box was removed."""
     box = st.session_state[BOX].selection.get(PART, {})
     for side in (ACROSS, DOWN):
         low, high = sorted(box.get(side, (0, 100)))
@@ -135,7 +135,7 @@ def _ends(title: str, side: str) -> tuple[int, int]:
 
 
 def _sendable(file: UploadedFile) -> bytes:
-    """Return the file's bytes, made smaller once where they are too many."""
+    """Return the file's bytes; a file that is too large is made smaller once."""
     kept: tuple[str, bytes] | None = st.session_state.get(SENDABLE)
     if kept is None or kept[0] != file.file_id:
         with st.spinner("Reading the photo"):

@@ -14,7 +14,7 @@ from vsearch.serving.page.texts import plain
 
 
 def show_item(search: Search, served: Info) -> None:
-    """Draw the item that is looked at: its photo, all that is known of it, what is similar."""
+    """Draw the selected item: its photo, its metadata, similar items."""
     st.button(
         "Back to the search",
         icon=":material/arrow_back:",

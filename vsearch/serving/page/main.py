@@ -1,4 +1,4 @@
-"""The page, which Streamlit runs. It asks the service, over HTTP, and nothing else."""
+"""The page, which Streamlit runs. It talks only to the service, over HTTP."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def main() -> None:
     st.set_page_config("vsearch", page_icon=icon(), layout="wide")
     look = (HERE / "look.css").read_text()
     give = (HERE / "give.js").read_text()
-    # one element: a title alone would be seen before its look
+    # one element: otherwise the title shows before its style
     top = f"<style>{look}</style><h1>Search by photo</h1><script>{give}</script>"
     st.html(top, unsafe_allow_javascript=True)
     try:
@@ -49,7 +49,7 @@ def _show_search(served: Info, open_tab: bool | None) -> None:
 
 
 def _query(search: Search, served: Info) -> tuple[Search, Photo | None]:
-    """Draw what is searched with; return it as it is set now."""
+    """Draw the query and its settings; return their current state."""
     with st.container(key="source"):
         data = choose_photo(search)
     with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
@@ -61,7 +61,7 @@ def _query(search: Search, served: Info) -> tuple[Search, Photo | None]:
             st.rerun()
         show_recent()
         st.toggle("Change", key="change")  # on phones: look.css
-    inputs = st.container()  # drawn once it is known what is set below
+    inputs = st.container()  # drawn once the settings below are known
     with st.container(key="refine", gap="small"):
         photo = None if data is None else choose_region(data)
         search = refine(search, served.facets)
@@ -76,10 +76,10 @@ def _show_found(search: Search, photo: Photo | None, served: Info, open_tab: boo
         show_item(search, served)
         return
     if photo is None and not search.like:
-        begin = "Give a photo, or begin with a random item."
-        st.info(f"{served.items:,} items can be searched. {begin}")
+        begin = "Add a photo, or begin with a random item."
+        st.info(f"Search {served.items:,} items. {begin}")
         return
-    if not open_tab:  # what is above is drawn all the same: Streamlit would forget it
+    if not open_tab:  # everything above is drawn anyway, or Streamlit forgets it
         return
 
     try:
@@ -95,7 +95,7 @@ def _show_found(search: Search, photo: Photo | None, served: Info, open_tab: boo
 def _random(search: Search, served: Info) -> None:
     try:
         put(random_item(search, served), keep_photo=False)
-    except ServiceError as error:  # told here, so that the rest of the page is drawn and kept
+    except ServiceError as error:  # shown here, so that the rest of the page is drawn and kept
         show_failure(error, "random")
         return
     st.rerun()

@@ -10,24 +10,24 @@ from PIL import Image, ImageDraw, ImageOps
 from vsearch.serving.messages import Heatmap, Region
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
-# no larger photo is shown; the service may search with it all the same
+# larger photos aren't shown; the service may still search with them
 MAX_PIXELS = 50_000_000  # of a JPEG, which is decoded at a fraction of its size
-MAX_WHOLE_PIXELS = 24_000_000  # of the others: decoding takes up to 16 bytes a pixel
-SIDE = 640  # pixels of what is shown
+MAX_WHOLE_PIXELS = 24_000_000  # of other formats: decoding takes up to 16 bytes per pixel
+SIDE = 640  # pixels of shown photos
 BOX_SIDE = 208  # of the photo on which a box is dragged
 PART, ACROSS, DOWN = "part", "across", "down"  # the box and its sides
 DIM = 0.35  # brightness outside of the region
 WARM, COLD = (230, 60, 20), (20, 90, 230)  # parts that raise the score, parts that lower it
 STRONGEST = 0.75  # opacity of the strongest part
 ORIENTATION = 0x0112  # EXIF's tag; from 5 on the sides are swapped
-SHRINKS = ("L", "RGB", "RGBA", "CMYK")  # modes that are resized smoothly as they are
+SHRINKS = ("L", "RGB", "RGBA", "CMYK")  # modes that Pillow resizes smoothly
 ONE_AT_A_TIME = threading.Lock()  # visitors share the page's memory
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A photo to be shown, RGB, upright, at most SIDE pixels a side; `size`: width and height
-    before.
+    """A photo to show, RGB, upright, at most SIDE pixels per side; `size`: its original width and
+    height.
     """
 
     shown: Image.Image
@@ -38,8 +38,8 @@ class Picture:
 class Bounds:
     """The absolute parts of a score that are shown in grey and at full strength.
 
-    `low` is 0 where a part lowers the score, or where all are equal: then colours say how much,
-    else only how much more than the least; all would be red otherwise.
+    `low` is 0 if a part lowers the score or all are equal: then colours show the amount. Otherwise
+    they show the amount above the least part, or all would be red.
     """
 
     low: float
@@ -47,7 +47,7 @@ class Bounds:
 
     @classmethod
     def of(cls, *heatmaps: Heatmap) -> Self:
-        """Return the same bounds for all of some heatmaps."""
+        """Return common bounds for heatmaps."""
         parts: list[float] = []
         for heatmap in heatmaps:
             parts += chain.from_iterable(heatmap.parts)
@@ -57,7 +57,7 @@ class Bounds:
 
 
 def picture(data: bytes) -> Picture | None:
-    """Return a photo to be shown; None: the page can't or won't show it."""
+    """Return a photo to show; None: the page can't or won't show it."""
     try:
         with ONE_AT_A_TIME, Image.open(io.BytesIO(data), formats=FORMATS) as image:
             width, height = image.size
@@ -66,16 +66,16 @@ def picture(data: bytes) -> Picture | None:
             image.draft("RGB", (2 * SIDE, 2 * SIDE))
             small = image if image.mode in SHRINKS else image.convert("RGB")
             small.thumbnail((SIDE, SIDE))
-            # read late: of a PNG it decodes all
+            # read late: for a PNG this decodes everything
             turned = image.getexif().get(ORIENTATION, 1) >= 5
             shown = ImageOps.exif_transpose(small).convert("RGB")
-    except Exception:  # Pillow's decoders raise nearly any kind on damaged data
+    except Exception:  # on damaged data, Pillow's decoders raise nearly any type
         return None
     return Picture(shown, (height, width) if turned else (width, height))
 
 
 def region_of(photo: Picture, across: tuple[int, int], down: tuple[int, int]) -> Region | None:
-    """Return a region given in percent of a photo's width and height; None: all of it."""
+    """Return the region given in percent of a photo's width and height; None: all of it."""
     if across == (0, 100) and down == (0, 100):
         return None
     (left, right), (top, bottom) = across, down
@@ -85,7 +85,7 @@ def region_of(photo: Picture, across: tuple[int, int], down: tuple[int, int]) ->
 
 
 def darken_outside(photo: Picture, region: Region | None) -> Image.Image:
-    """Return the photo, darker outside of a region."""
+    """Return the photo, darker outside a region."""
     if region is None:
         return photo.shown
     scale = photo.shown.width / photo.size[0]
@@ -122,7 +122,7 @@ def box_chart(photo: Picture) -> dict[str, Any]:
 
 
 def overlay(shown: Image.Image, heatmap: Heatmap, bounds: Bounds) -> Image.Image:
-    """Return a photo in grey, warm where parts of a score raise it, cold where they lower it."""
+    """Return a photo in grey, warm where parts raise the score, cold where they lower it."""
     shares = zip(heatmap.box, 2 * shown.size, strict=True)
     left, top, right, bottom = (round(share * side) for share, side in shares)
     seen = (max(1, right - left), max(1, bottom - top))

@@ -11,22 +11,22 @@ MEANINGS = {
     "precision_at_1": "share of first results with the right label",
     "precision_at_5": "share of the first five with the right label",
     "precision_at_10": "share of the first ten with the right label",
-    "cmc_at_5": "queries with a right one among the first five",
-    "cmc_at_10": "queries with a right one among the first ten",
-    "recall_at_10": "share of all right items that the first ten hold",
+    "cmc_at_5": "share of queries with a right item in the first five",
+    "cmc_at_10": "share of queries with a right item in the first ten",
+    "recall_at_10": "share of all right items found in the first ten",
     "map_at_r": "mean average precision at R: how early all right items come",
-    "r_precision": "precision at R, the number of right items that there are",
-    "ndcg_at_10": "gain of the first ten, earlier ones counting more",
+    "r_precision": "precision at R, the number of right items",
+    "ndcg_at_10": "gain of the first ten, earlier ones count more",
 }
 SYNTHETIC = (
-    "The photos of this catalog are synthetic, drawn by vsearch: its figures say nothing about "
+    "The photos of this catalog are synthetic, drawn by vsearch: the figures say nothing about "
     "real photos."
 )
 
 
 def show_quality(served: Info) -> None:
-    """Draw how good the bundle that is served was measured to be."""
-    st.subheader("Measured before it was served")
+    """Draw the measured quality of the served bundle."""
+    st.subheader("Measured before serving")
     if served.synthetic:
         st.info(SYNTHETIC)
     metrics = served.quality.get("metrics", {})
@@ -39,7 +39,7 @@ def show_quality(served: Info) -> None:
     protocol = served.quality.get("protocol", {})
     if "queries" in protocol:
         st.write(
-            f"{protocol['queries']:,} photos that the network had never seen searched "
+            f"{protocol['queries']:,} photos that the network hadn't seen searched "
             f"{protocol['gallery']:,} items. In brackets: 95 % bootstrap interval."
         )
     if trained:

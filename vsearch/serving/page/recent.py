@@ -13,33 +13,33 @@ MOST = 6
 
 @dataclass(frozen=True)
 class Recent:
-    """A search and the photo that it was for."""
+    """A search and its photo."""
 
     search: Search
     photo: Photo | None
 
     @property
     def query(self) -> tuple[object, ...]:
-        """What is searched with, whatever it is narrowed by."""
+        """The query without its filters."""
         return self.search.like, self.search.unlike, self.photo and self.photo.data
 
 
 def remember(search: Search, photo: Photo | None) -> None:
-    """Keep a search of this session; of the same query the last one."""
+    """Keep a search of this session; for each query only the last."""
     now = Recent(replace(search, item=""), photo)
     others = [one for one in _recent() if one.query != now.query]
     st.session_state[RECENT] = [now, *others][:MOST]
 
 
 def show_recent() -> None:
-    """Draw a way back to each of the last searches."""
+    """Draw a button for each recent search."""
     if not _recent():
         return
     with st.popover("Recent", icon=":material/history:"):
         for number, one in enumerate(_recent()):
             with st.container(horizontal=True, vertical_alignment="center"):
                 if one.photo and one.photo.picture:
-                    st.image(one.photo.picture.shown, width=48, alt="A photo of yours")
+                    st.image(one.photo.picture.shown, width=48, alt="Your photo")
                 label = plain(one.search.in_words(one.photo is not None))
                 data = one.photo.data if one.photo else None
                 key = f"recent-{number}"

@@ -7,11 +7,11 @@ from vsearch.serving.page.search import MOST_K, Search
 from vsearch.serving.page.session import filters
 from vsearch.serving.page.texts import plain
 
-FEW = 12  # different numbers that are offered one by one
+FEW = 12  # up to this many different numbers are offered one by one
 
 
 def refine(search: Search, facets: list[Facet]) -> Search:
-    """Draw what narrows a search, set as in `search`; return the search with what is set now."""
+    """Draw the filters and options of `search`; return it with their current values."""
     k = st.slider("Results", 1, MOST_K, search.k, key=f"k{filters()}")
     percent = st.slider(
         "Minimum similarity",
@@ -20,13 +20,13 @@ def refine(search: Search, facets: list[Facet]) -> Search:
         search.min_percent,
         format="%d %%",
         key=f"min{filters()}",
-        help="0: whatever is nearest",
+        help="0: any similarity",
     )
     expand = st.checkbox(
         "Search twice",
         search.expand,
         key=f"expand{filters()}",
-        help="The best hits of the first search help to find more of their kind in the second",
+        help="The second search uses the best hits of the first to find more like them",
     )
     among = {}
     between = {}
@@ -46,7 +46,7 @@ def refine(search: Search, facets: list[Facet]) -> Search:
 
 def _values(facet: Facet, chosen: tuple[str, ...]) -> tuple[str, ...]:
     counts = dict(facet.values)
-    # a link may hold values that are not among the frequent ones
+    # a link may hold values that aren't among the frequent ones
     rare = [value for value in chosen if value not in counts]
     found = st.multiselect(
         _title(facet.column),
@@ -64,7 +64,7 @@ def _range(
 ) -> tuple[float, float]:
     low, high = whole
     start = (min(max(chosen[0], low), high), max(min(chosen[1], high), low))
-    left_out = f"{facet.missing:,} items without a value are left out once this is narrowed"
+    left_out = f"Narrowing this leaves out {facet.missing:,} items without a value"
     found: tuple[float, float] = st.slider(
         _title(facet.column),
         low,

@@ -15,20 +15,20 @@ from vsearch.serving.page.session import put
 from vsearch.serving.page.texts import likely, plain
 
 WIDE: dict[str, Any] = {"width": "stretch", "type": "tertiary"}  # buttons
-COARSE = 2  # places a side, which say nothing about where
+COARSE = 2  # parts per side: too few to show where photos match
 ADDRESS_HOLDS_ALL = "This page's address holds the search: copy it to share it."
 ADDRESS_HOLDS_FILTERS = (
-    "This page's address holds the filters, not your photo, which the service forgets once it has "
-    "answered."
+    "This page's address holds the filters but not your photo, which the service forgets after "
+    "answering."
 )
 UNKNOWN = (
-    "How likely a label is right was measured for whole photos among all items: it is not known "
-    "for a part of a photo, for examples and with filters."
+    "Probabilities of labels were measured for whole photos among all items; they are unknown for "
+    "a part of a photo, for examples and with filters."
 )
 
 
 def show_results(reply: SearchReply, search: Search, photo: Photo | None, served: Info) -> None:
-    """Draw what was found as a grid, or say why there is nothing."""
+    """Draw the hits as a grid, or say why there are none."""
     found = f"{len(reply.hits)} results by similarity" if reply.hits else "Nothing found"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{found}**", width="content")
@@ -49,7 +49,7 @@ def show_results(reply: SearchReply, search: Search, photo: Photo | None, served
     if reply.message:
         st.warning(plain(reply.message), icon=":material/info:")
     if not reply.hits:
-        st.info("Allow more values, or a lower similarity.")
+        st.info("Select more values, or a lower similarity.")
     show_hits(reply.hits, search, photo, served)
     took = reply.took_ms
     if served.calibration and all(hit.probability is None for hit in reply.hits):
@@ -62,7 +62,7 @@ def show_results(reply: SearchReply, search: Search, photo: Photo | None, served
 
 
 def show_hits(hits: Sequence[Hit], search: Search, photo: Photo | None, served: Info) -> None:
-    """Draw items that were found as a grid."""
+    """Draw hits as a grid."""
     shown = pictures([hit.thumbnail_url for hit in hits], served.fingerprint)
     explains = served.places is not None and min(served.places) > COARSE
     with st.container(key=f"results-{columns(len(hits))}"):
@@ -74,7 +74,7 @@ def show_hits(hits: Sequence[Hit], search: Search, photo: Photo | None, served: 
 
 
 def columns(results: int) -> int:
-    """Return how many results stand in a row of a wide screen: the last row has the fewest gaps."""
+    """Return the number of results per row of a wide screen: the last row has the fewest gaps."""
     return min((6, 5, 7, 4), key=lambda columns: -results % columns)
 
 
@@ -92,7 +92,7 @@ def _show_hit(hit: Hit, data: bytes | None) -> None:
 
 def _show_buttons(hit: Hit, search: Search, photo: Photo | None, explains: bool) -> None:
     _example_button("More like", ":material/thumb_up:", hit, search.more(hit.id))
-    if search.like or photo:  # what is not wanted alone says nothing about what is
+    if search.like or photo:  # unwanted items alone don't say what is wanted
         _example_button("Less like", ":material/thumb_down:", hit, search.less(hit.id))
     st.button(
         f"Details {hit.rank}",
@@ -100,17 +100,17 @@ def _show_buttons(hit: Hit, search: Search, photo: Photo | None, explains: bool)
         on_click=put,
         args=[replace(search, item=hit.id)],
         icon=":material/info:",
-        help=f"All about {plain(hit.id)}",
+        help=f"Everything about {plain(hit.id)}",
         **WIDE,
     )
-    # beside an item that is looked at, hits are like that one
+    # beside a selected item, hits are similar to that item
     explains = explains and not search.item
     comparable = explains and hit.thumbnail_url and (photo or search.like)
     if comparable and st.button(
         f"Why {hit.rank}?",
         key=f"why-{hit.id}",
         icon=":material/center_focus_strong:",
-        help="Why: where both photos are alike",
+        help="Why: where both photos match",
         **WIDE,
     ):
         explain(hit, search, photo)

@@ -2,25 +2,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-DEFAULT_K, MOST_K = 12, 60  # hits that a page shows
+DEFAULT_K, MOST_K = 12, 60  # hits on a page
 EXPAND = 10  # hits that move an expanded query
-IN, LOW, HIGH = "in.", "from.", "to."  # what a column's name follows in the URL
+IN, LOW, HIGH = "in.", "from.", "to."  # prefixes of a column's name in the URL
 MOST_EXAMPLES = 20
 
 
 @dataclass(frozen=True)
 class Search:
-    """A search as the page's URL holds it: all but a photo, which nobody else may see.
+    """A search as the page's URL holds it: everything except a photo, which stays private.
 
     Attributes:
-        like: ids of items as examples of what is looked for.
-        unlike: ids of items as examples of what is not.
-        k: hits wanted, 1 to MOST_K.
+        like: ids of items as examples of what to find.
+        unlike: ids of items as examples of what not to find.
+        k: number of hits, 1 to MOST_K.
         min_percent: lowest similarity in percent, 0 to 100; 0: any.
-        among: the values that an item may have in a column; any in a column that isn't here.
+        among: the values that an item may have in a column; other columns may have any.
         between: the lowest and the highest number that it may have in a column.
-        expand: whether the best hits move the query, and it searches again.
-        item: id of the item that is looked at in place of the results; empty: none.
+        expand: whether to search again with a query moved by the best hits.
+        item: id of the item shown instead of the results; empty: none.
     """
 
     like: tuple[str, ...] = ()
@@ -34,7 +34,7 @@ class Search:
 
     @classmethod
     def from_url(cls, params: Mapping[str, list[str]]) -> Self:
-        """Return what a URL asks for. What makes no sense in it is left out: people edit URLs."""
+        """Return the search in a URL. Invalid parameters are ignored: people edit URLs."""
         among = {}
         between = {}
         for name, values in params.items():
@@ -87,13 +87,13 @@ class Search:
         return replace(rest, unlike=(*rest.unlike, item)[-MOST_EXAMPLES:], item="")
 
     def without(self, item: str) -> Self:
-        """Return the search in which an item is no example any more."""
+        """Return the search without an item as example."""
         like = tuple(one for one in self.like if one != item)
         unlike = tuple(one for one in self.unlike if one != item)
         return replace(self, like=like, unlike=unlike)
 
     def in_words(self, with_photo: bool) -> str:
-        """Return what is searched with."""
+        """Return the query in words."""
         likes = [f"like {item}" for item in self.like]
         unlikes = [f"unlike {item}" for item in self.unlike]
         return ", ".join([*(["your photo"] if with_photo else []), *likes, *unlikes])
@@ -112,7 +112,7 @@ class Search:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What the client's searches take."""
+        """Arguments for the client's searches."""
         min_score = self.min_percent / 100 if self.min_percent else None
         expand = EXPAND if self.expand else 0
         return {"k": self.k, "where": self.where, "min_score": min_score, "expand": expand}

@@ -1,14 +1,14 @@
 from vsearch.data.photos import PhotoError, open_photo, small_jpeg
 
-LARGEST = 9_000_000  # bytes of a photo that is sent as it is; the service takes 10 MB by default
-SIDE, QUALITY = 2048, 92  # of what is sent instead
+LARGEST = 9_000_000  # bytes of a photo that is sent unchanged; the service takes 10 MB by default
+SIDE, QUALITY = 2048, 92  # of the JPEG that is sent instead
 MOST_DECODED = 400_000_000  # bytes of memory, as in the service
 
 
 def made_sendable(data: bytes) -> bytes:
-    """Return a photo that the service takes: one above LARGEST as a smaller JPEG, upright.
+    """Return a photo that the service accepts: one above LARGEST becomes a smaller, upright JPEG.
 
-    What can't be made smaller comes back as it is: the service says what is wrong with it.
+    A photo that can't be made smaller is returned unchanged: the service says what is wrong.
     """
     if len(data) <= LARGEST:
         return data

@@ -11,19 +11,19 @@ from vsearch.serving.page.texts import failure_text
 
 URL, KEY = "VSEARCH_SERVICE", "VSEARCH_API_KEY"  # environment of the page
 DEFAULT_URL = "http://127.0.0.1:8000"
-TIMEOUT_S, LONGEST_WAIT_S = 20.0, 2.0  # somebody sits and waits
+TIMEOUT_S, LONGEST_WAIT_S = 20.0, 2.0  # a person is waiting
 PICTURES_AT_ONCE = 6
 KNOWN = "known"  # in the session
 
 
 def service_url() -> str:
-    """Return where the service is."""
+    """Return the service's URL."""
     return os.environ.get(URL, DEFAULT_URL)
 
 
 @st.cache_resource
 def service() -> Client:
-    """Return the client that all visitors share; of several keys it has the first."""
+    """Return the client that all visitors share; it uses the first of several keys."""
     key = os.environ.get(KEY, "").split(",")[0].strip()
     return Client(
         service_url(),
@@ -36,12 +36,12 @@ def service() -> Client:
 
 @st.cache_data(ttl=5, show_spinner=False)
 def info() -> Info:
-    """Return what is served, at most 5 seconds old."""
+    """Return what is served, cached for up to 5 seconds."""
     return service().info()
 
 
 def known() -> Info:
-    """Return what is served, or was before the service went away: the page stays as it was."""
+    """Return what is served, or, if the service is down, was served last: the page stays usable."""
     try:
         st.session_state[KNOWN] = info()
     except ServiceError:
@@ -52,13 +52,13 @@ def known() -> Info:
 
 
 def pictures(paths: Sequence[str | None], generation: str) -> list[bytes | None]:
-    """Return pictures of items, fetched together; None for those that can't be had."""
+    """Return pictures of items, fetched together; None for unavailable ones."""
     with ThreadPoolExecutor(PICTURES_AT_ONCE) as pool:
         return [*pool.map(lambda path: _picture_or_none(path, generation), paths)]
 
 
 def show_failure(error: ServiceError, where: str) -> None:
-    """Show what went wrong and what to do about it, with a way to try again."""
+    """Show what went wrong and what to do, with a button to try again."""
     said, advice = failure_text(error, service_url())
     st.error(f"**{said}** {advice}", icon=":material/error:")
     st.button("Try again", key=f"again-{where}")

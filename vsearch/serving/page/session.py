@@ -6,9 +6,9 @@ NOW, SHARED, TURN, FILTERS, KEPT = "now", "shared", "turn", "filters", "kept"
 
 
 def start() -> Search:
-    """Return the search as it stands.
+    """Return the current search.
 
-    At first, and after the browser's Back, it is what the page's address says.
+    At first, and after the browser's Back, it comes from the page's address.
     """
     opened = NOW not in st.session_state
     if opened or st.session_state[SHARED] not in (None, _address()):
@@ -20,32 +20,32 @@ def start() -> Search:
 
 
 def put(search: Search, keep_photo: bool = True, photo: bytes | None = None) -> None:
-    """Search for this from now on, or for this and another photo; called by buttons."""
+    """Make this the search, maybe with another photo; called by buttons."""
     st.session_state[NOW] = search
-    st.session_state[SHARED] = None  # the address doesn't count before it is written again
+    st.session_state[SHARED] = None  # ignore the address until it is written again
     if not keep_photo:
         st.session_state[TURN] = turn() + 1
         st.session_state[KEPT] = photo
 
 
 def begin_anew() -> None:
-    """Take out examples, photo and filters."""
+    """Remove examples, photo and filters."""
     put(Search(), keep_photo=False)
     st.session_state[FILTERS] = filters() + 1
 
 
 def turn() -> int:
-    """Return a number for the keys of the widgets that hold a photo: another one empties them."""
+    """Return a number for the keys of photo widgets: a new number empties them."""
     return int(st.session_state.get(TURN, 0))
 
 
 def filters() -> int:
-    """Return a number for the keys of the widgets that refine: another one resets them."""
+    """Return a number for the keys of filter widgets: a new number resets them."""
     return int(st.session_state.get(FILTERS, 0))
 
 
 def share(search: Search) -> None:
-    """Keep the search, and write it into the page's address: each change is a step of Back."""
+    """Keep the search, and write it into the page's address: Back undoes each change."""
     url = search.to_url()
     st.session_state[NOW] = search
     st.session_state[SHARED] = url
