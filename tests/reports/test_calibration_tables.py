@@ -33,7 +33,7 @@ def test_the_words_have_the_figures(found):
     assert f"{100 * tested.wrong_refused:.1f} % of those whose best hit is wrong" in text
     error = tested.expected_calibration_error
     assert (
-        "Over the 1,800 hits of the 600 other photos its expected calibration error is "
+        "Over the 1,800 hits of the 600 other photos, its expected calibration error is "
         f"{error:.3f}." in text
     )
 

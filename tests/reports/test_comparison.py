@@ -109,9 +109,9 @@ def test_the_markdown_says_everything(compared):
     text = files["comparison.md"].decode()
     assert "# [new] against version_0" in text
     assert "| model.loss.margin | 0.3 | 0.5 |" in text
-    assert "| parameters trained, a loss's own included | 1,234,567 | - |" in text
-    assert "| bytes a vector in the index | 8,192 | - |" in text
-    assert "| ms a search, index alone (p50) | 0.25 | 0.25 |" in text
+    assert "| trained parameters, with the loss's | 1,234,567 | - |" in text
+    assert "| bytes per vector in the index | 8,192 | - |" in text
+    assert "| ms per search, index alone (p50) | 0.25 | 0.25 |" in text
     assert "- [new] is older than the recording of costs" in text
     assert "MAP@R: 1 labels won, 2 lost, 0 the same; 2 queries won, 2 lost, 2 the same." in text
     assert "- passed: [new]: precision_at_1 +0.0000, may fall by 0.01" in text
@@ -131,7 +131,7 @@ def test_the_terminal_shows_brackets_as_they_are(compared):
     )
     text = out.getvalue()
     assert "6 queries of 3 labels search 6 items." in text
-    assert "p: how easily other queries would have turned its sign" in " ".join(text.split())
+    assert "p: how easily other queries would reverse its sign" in " ".join(text.split())
     for part in (
         "[new] against version_0",
         "metric (micro)",
@@ -196,7 +196,7 @@ def test_a_folder_with_anything_else_is_left_alone(tmp_path):
     (tmp_path / "comparison.md").write_text("old")
     (tmp_path / "thesis.tex").write_text("dear")
     with pytest.raises(
-        ComparisonError, match=r"holds other files \(thesis.tex\): give --out a folder of its own"
+        ComparisonError, match=r"holds other files \(thesis.tex\): name a separate folder with --out"
     ):
         write(tmp_path, {"comparison.md": b"new"})
     assert (tmp_path / "comparison.md").read_text() == "old"

@@ -156,7 +156,7 @@ def test_facts_say_what_was_measured_and_how(report):
         "model": "TinyBackbone, 8-d, epoch 5; seeds: everything 7, split 3, batches None",
         "started from": "random weights",
         "index": "HNSW32, built in 0.12 s",
-        "size": "2.5 MiB on the disk, 3.0 MiB in memory; 2,621 bytes an item",
+        "size": "2.5 MiB on disk, 3.0 MiB in memory; 2,621 bytes per item",
         "index recall": "@1 0.9987, @10 0.9876, @100 0.9765 of what exact search finds",
         "one search, index alone": "p50 0.11 ms, p99 0.22 ms (4 threads)",
         "32 at once": "p50 3.30 ms, p99 4.40 ms",
@@ -190,7 +190,7 @@ def test_what_a_random_split_would_have_claimed_stands_beside_what_is_so(report)
     )
     report = changed(report, "leakage", "queries_with_copies_in_gallery", value=3)
     assert dict(facts(report).rows)["random split"].endswith(
-        "; the copies of 3 are in the gallery even so"
+        "; for 3 it is in this split's gallery too"
     )
     report = changed(report, "leakage", value={})
     assert "random split" not in dict(facts(report).rows)
@@ -241,7 +241,7 @@ def test_expanded_queries_stand_beside_what_they_cost(report):
     found = changed(report, "expansion", value=expansion)
     text = markdown(found)
     assert "`search --expand 10`" in text
-    assert "4.39 ms a search instead of 2.03" in text
+    assert "4.39 ms per search instead of 2.03" in text
     (row,) = rows_of(text.partition("## Query expansion")[2].partition("##")[0], "map_at_r")
     assert row[1:] == [
         "0.700 [0.600, 0.750]",
@@ -268,7 +268,7 @@ def test_views_stand_beside_what_they_cost(report):
     }
     found = changed(report, "views", value=views)
     text = markdown(found)
-    assert "by Flip: 51 photos of the gallery a second" in text
+    assert "by Flip: 51 photos of the gallery per second" in text
     assert "instead of 99 with one view" in text
     (row,) = rows_of(text.partition("## Views")[2].partition("##")[0], "MAP@R")
     assert row[1:] == [

@@ -1,1 +1,1 @@
-"""What an evaluation looks like: tables, pictures, pages. Nothing is measured here."""
+"""Tables, pictures and pages of an evaluation. Nothing is measured here."""

@@ -3,10 +3,10 @@ from vsearch.reports.table import Table
 
 
 def sentences(found: CalibrationReport) -> str:
-    """Say what the calibration promises, and how it did on queries that it has not seen."""
+    """Say what the calibration promises, and how it did on unseen queries."""
     tested = found.measured
     text = (
-        f"Learnt from {found.queries:,} {found.source}, of which {found.right:,} find a right item "
+        f"Learnt from {found.queries:,} {found.source}; {found.right:,} of them find a right item "
         f"first. {found.promise}"
     )
     refused = [
@@ -19,17 +19,17 @@ def sentences(found: CalibrationReport) -> str:
             f" Measured on {tested.queries:,} other photos: {' and '.join(refused)} fall below it."
         )
 
-    text += " A hit's probability is that of its label being right."
+    text += " A hit's probability is that its label is right."
     if tested.expected_calibration_error is not None:
         text += (
-            f" Over the {tested.hits:,} hits of the {tested.queries:,} other photos its expected "
+            f" Over the {tested.hits:,} hits of the {tested.queries:,} other photos, its expected "
             f"calibration error is {tested.expected_calibration_error:.3f}."
         )
     return text
 
 
 def reliability(found: CalibrationReport) -> Table:
-    """Return the probabilities that were said beside what came true."""
+    """Return predicted probabilities beside the measured shares of right hits."""
     rows = [
         [f"{own.hits:,}", f"{own.probability:.3f}", f"{own.right:.3f}"]
         for own in found.measured.bins

@@ -8,15 +8,15 @@ from rich.text import Text
 
 from vsearch.plain_text import on_terminal
 
-EXAMPLES = 3  # findings of a kind that are shown
-IDS = 4  # items of a finding that are named
+EXAMPLES = 3  # findings shown of each kind
+IDS = 4  # items named of each finding
 COMMAND = "    python -m vsearch "
 RUN = "lightning_logs/version_N"
 STOPS_A_FIT = ("missing", "repeated-id")
 
 
 def show(report: dict[str, Any], console: Console | None = None) -> None:
-    """Print the kinds of findings with counts and the worst of each, and what to type next."""
+    """Print the kinds of findings with counts and the worst of each, and the next commands."""
     console = console or Console()
     for line in headline(report):
         console.print(Text(line))
@@ -32,7 +32,7 @@ def show(report: dict[str, Any], console: Console | None = None) -> None:
 
 
 def headline(report: dict[str, Any]) -> list[str]:
-    """Return what was checked, in a line each."""
+    """Return what was checked, as lines."""
     lines = [
         f"{on_terminal(report['catalog'])}: {report['items']:,} items, {report['labels']:,} labels"
     ]
@@ -49,21 +49,21 @@ def headline(report: dict[str, Any]) -> list[str]:
 
 
 def example(finding: dict[str, Any]) -> str:
-    """Return a finding in a line: ids, and what was measured."""
+    """Return a finding as one line: ids and measurements."""
     ids = [on_terminal(item["id"]) for item in finding["items"]]
     more = [f"and {len(ids) - IDS} more"] if len(ids) > IDS else []
     return f"{', '.join([*ids[:IDS], *more])}: {on_terminal(finding['text'])}"
 
 
 def closing(report: dict[str, Any]) -> list[str]:
-    """Return what is well, what wasn't checked, and the next commands."""
+    """Return which kinds were not found, which weren't checked, and the next commands."""
     kinds = report["kinds"]
     check = f"data check {shlex.quote(on_terminal(report['catalog']))}"
     steps = {}
     if report["findings"]:
         steps["the same with pictures"] = f"{check} --html check.html"
     if not kinds["leak"]["checked"]:
-        steps["what leaks between the parts of a run"] = f"{check} --split {RUN}/split.csv"
+        steps["leaks between the parts of a run"] = f"{check} --split {RUN}/split.csv"
     if not kinds["mislabel"]["checked"]:
         steps["likely mislabels, outliers"] = f"{check} --bundle {RUN}/bundle"
     if report["readable"] and not any(kinds[name]["findings"] for name in STOPS_A_FIT):
@@ -79,7 +79,7 @@ def closing(report: dict[str, Any]) -> list[str]:
 
 
 def _fit(report: dict[str, Any]) -> dict[str, str]:
-    """Return the command that fits the catalog, and what it is for."""
+    """Return the command that fits the catalog, and its purpose."""
     name = on_terminal(report["catalog"])
     if (Path(name) / "config.yaml").is_file():  # a run
         given = f"--config {shlex.quote(f'{name}/config.yaml')}"
@@ -90,5 +90,5 @@ def _fit(report: dict[str, Any]) -> dict[str, str]:
 
     if report["kinds"]["leak"]["findings"]:
         split = "--data.split vsearch.data.splits.StratifiedSplit"
-        return {"train, with copies kept together": f"fit {given} {split}"}
+        return {"train, keeping copies together": f"fit {given} {split}"}
     return {"train": f"fit {given}"}

@@ -15,16 +15,16 @@ METRICS = ("precision_at_1", "map_at_r")
 def show_closing(
     report: RunReport, bundle: Path, plugins: Sequence[str] = (), console: Console | None = None
 ) -> None:
-    """Print a panel with the numbers that matter, and the commands to type next, unbroken."""
+    """Print a panel with the most important numbers, and the next commands, without line breaks."""
     console = console or Console()
-    title = "Done" if has_helped(report) else "Training has not helped"
+    title = "Done" if has_helped(report) else "Training didn't help"
     console.print(Panel(Text(numbers(report)), title=title, title_align="left", expand=False))
     for name, command in next_steps(bundle, plugins).items():
         console.print(f"{name + ':':8}{command}", markup=False, highlight=False, soft_wrap=True)
 
 
 def has_helped(report: RunReport) -> bool:
-    """Return whether precision@1 rose in training; True where nobody measured it before."""
+    """Return whether training raised precision@1; True if it wasn't measured before."""
     before = report.metrics.untrained
     if before is None:
         return True
@@ -33,7 +33,7 @@ def has_helped(report: RunReport) -> bool:
 
 
 def numbers(report: RunReport) -> str:
-    """Return what the panel says."""
+    """Return the panel's text."""
     metrics = report.metrics
     lines = []
     for metric in METRICS:
@@ -52,10 +52,10 @@ def numbers(report: RunReport) -> str:
 
 
 def next_steps(bundle: Path, plugins: Sequence[str]) -> dict[str, str]:
-    """Return where the bundle and its report are, and what to type next.
+    """Return the paths of bundle and report, and the next commands.
 
     Args:
-        plugins: modules of the user's that the bundle names classes of.
+        plugins: the user's modules whose classes the bundle names.
     """
     trusting = f" --plugins {','.join(plugins)}" if plugins else ""
     return {

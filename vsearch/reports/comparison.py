@@ -15,7 +15,7 @@ NAMED = 10  # queries won and lost that comparison.json names
 
 @dataclass(frozen=True)
 class RunFacts:
-    """A run: its folder, its network and what it cost."""
+    """A run: its folder, its network and its cost."""
 
     name: str
     folder: str
@@ -25,7 +25,7 @@ class RunFacts:
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting that differs; None where a run doesn't have it."""
+    """A setting that differs; None if a run doesn't have it."""
 
     base: str | None
     value: str | None
@@ -33,7 +33,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Sides:
-    """What the base and the run measured, side by side without a test."""
+    """Values of the base and the run, side by side without a test."""
 
     base: Estimate
     value: Estimate
@@ -41,7 +41,7 @@ class Sides:
 
 @dataclass(frozen=True)
 class Counts:
-    """How many queries got better, worse and neither."""
+    """How many queries got better, worse or stayed the same."""
 
     won: int
     lost: int
@@ -50,15 +50,15 @@ class Counts:
 
 @dataclass(frozen=True)
 class ComparedRun(RunFacts):
-    """A run beside the base: see `Comparison`.
+    """A run compared with the base: see `Comparison`.
 
     Attributes:
         settings: those that differ, by name.
-        axes: by axis and metric, what both measured.
-        labels: by metric, the rows of `Comparison.labels`.
+        axes: both runs' values, by axis and metric.
+        labels: the rows of `Comparison.labels`, by metric.
         queries: by metric.
         won, lost: ids of the queries that got better and worse, the largest change first.
-        picture: the file that shows them.
+        picture: the file that shows these queries.
     """
 
     notes: list[str]
@@ -74,7 +74,7 @@ class ComparedRun(RunFacts):
 
 @dataclass(frozen=True)
 class ComparisonReport:
-    """Runs that are compared with one base on the same queries, and the verdicts of the gates."""
+    """Runs compared with one base on the same queries, and the verdicts of the gates."""
 
     queries: int
     labels: int
@@ -91,7 +91,7 @@ class ComparisonReport:
 
 
 def summary(comparisons: Sequence[Comparison], verdicts: Sequence[Verdict]) -> ComparisonReport:
-    """Sum up comparisons with one base."""
+    """Summarise comparisons with one base."""
     base = comparisons[0].base
     runs = []
     for number, comparison in enumerate(comparisons, start=1):
@@ -141,7 +141,7 @@ def _compared(comparison: Comparison, picture: str) -> ComparedRun:
 
 
 def _changed_settings(base: dict[str, str], run: dict[str, str]) -> dict[str, Setting]:
-    """Return the settings that differ; none where a run kept no settings."""
+    """Return the settings that differ; none if a run kept no settings."""
     if not base or not run:
         return {}
     found = {name: Setting(base.get(name), run.get(name)) for name in sorted({*base, *run})}

@@ -29,18 +29,18 @@ def comparison_files(
 
 
 def refuse_foreign(folder: Path) -> None:
-    """Raise a ComparisonError if a folder to be replaced holds anything but a comparison."""
+    """Raise a ComparisonError if the folder to replace holds anything but a comparison."""
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     if strangers := [name for name in names if not OWN.fullmatch(name)]:
         raise ComparisonError(
-            f"{folder} holds other files ({strangers[0]}): give --out a folder of its own."
+            f"{folder} holds other files ({strangers[0]}): name a separate folder with --out."
         )
     if folder.exists() and not folder.is_dir():
-        raise ComparisonError(f"{folder} is a file: give --out a folder.")
+        raise ComparisonError(f"{folder} is a file: name a folder with --out.")
 
 
 def write(folder: Path, files: dict[str, bytes]) -> None:
-    """Write a comparison's folder whole, in place of an earlier one."""
+    """Write a comparison's folder in one step, replacing an earlier one."""
     refuse_foreign(folder)
     with scratch_folder(folder) as scratch:
         made = scratch / "new"

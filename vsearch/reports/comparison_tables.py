@@ -11,26 +11,26 @@ from vsearch.reports.table import Table, interval
 
 MOST = 5  # labels shown at each end
 COSTS = {
-    "trained_parameters": ("parameters trained, a loss's own included", "{:,.0f}"),
-    "parameters": ("parameters, a loss's own included", "{:,.0f}"),
-    "epoch_s": ("s a training epoch with its validation (median)", "{:,.1f}"),
-    "embed_photos_per_s": ("photos decoded and embedded a second", "{:,.0f}"),
-    "bytes_per_vector": ("bytes a vector in the index", "{:,.0f}"),
-    "search_p50_ms": ("ms a search, index alone (p50)", "{:.2f}"),
+    "trained_parameters": ("trained parameters, with the loss's", "{:,.0f}"),
+    "parameters": ("parameters, with the loss's", "{:,.0f}"),
+    "epoch_s": ("s per epoch with validation (median)", "{:,.1f}"),
+    "embed_photos_per_s": ("photos decoded and embedded per second", "{:,.0f}"),
+    "bytes_per_vector": ("bytes per vector in the index", "{:,.0f}"),
+    "search_p50_ms": ("ms per search, index alone (p50)", "{:.2f}"),
 }
 METHOD = (
     "Differences are run minus base: above 0 is better. 95 % intervals and two-sided p-values by "
     "the paired bootstrap: over all queries for micro (the mean over queries), within labels for "
     "macro (the mean over labels). The p-values are not corrected for the number of metrics and "
-    "runs. They speak of other queries of this kind, not of the same recipe with another seed."
+    "runs. They apply to other queries of this kind, not to the same recipe with another seed."
 )
 IN_A_LINE = (
-    "Difference: run minus base [95 % interval]. p: how easily other queries would have turned its "
-    "sign, not corrected for the number of rows. What other seeds would give, no single run says."
+    "Difference: run minus base [95 % interval]. p: how easily other queries would reverse its "
+    "sign, not corrected for the number of rows. A single run says nothing about other seeds."
 )
 LEGEND = (
-    "The largest changes. The query comes first; green: right label, red: wrong, grey: the photo "
-    "is gone."
+    "The largest changes. The query comes first; green: right label, red: wrong, grey: missing "
+    "photo."
 )
 BRIEF = ("precision_at_1", "ndcg_at_10")  # of the further axes, in the terminal
 
@@ -41,7 +41,7 @@ def markdown(report: ComparisonReport) -> str:
     sections = [f"# {in_markdown(f'{names} against {report.base.name}')}", _scope(report), METHOD]
     if report.gates:
         sections += ["## Gates", "\n".join(f"- {in_markdown(str(gate))}" for gate in report.gates)]
-    sections += ["## Cost", "Times are those of each run's own machine.", costs(report).markdown()]
+    sections += ["## Cost", "Times are from each run's own machine.", costs(report).markdown()]
     for run in report.runs:
         sections += _markdown_run(report.base.name, run)
     return "\n\n".join([*sections, ""])
@@ -60,8 +60,8 @@ def _markdown_run(base: str, run: ComparedRun) -> list[str]:
     if any(run.axes.values()):
         sections += [
             "### Other axes",
-            "An item is right if it has the query's value of the axis. Over queries, each run's "
-            "own 95 % interval: no paired test.",
+            "An item is right if it has the query's value of the axis. Over queries, with each "
+            "run's 95 % interval, without a paired test.",
             axes(base, run).markdown(),
         ]
     for metric, labels in run.labels.items():
@@ -77,7 +77,7 @@ def _markdown_run(base: str, run: ComparedRun) -> list[str]:
 
 
 def scores(base: str, run: ComparedRun, kind: str) -> Table:
-    """Return the metrics of both; `kind` is micro or macro."""
+    """Return both runs' metrics; `kind` is micro or macro."""
     rows = []
     for metric, kinds in run.metrics.items():
         found = kinds[kind]
@@ -98,7 +98,7 @@ def axes(base: str, run: ComparedRun) -> Table:
 
 
 def costs(report: ComparisonReport) -> Table:
-    """Return what each run cost, a column for each."""
+    """Return the runs' costs, one column per run."""
     runs = [report.base, *report.runs]
     rows = []
     for name, (title, form) in COSTS.items():
@@ -108,7 +108,7 @@ def costs(report: ComparisonReport) -> Table:
 
 
 def classes(base: str, name: str, labels: list[dict[Hashable, Any]]) -> Table:
-    """Return the labels that gained most and those that lost most."""
+    """Return the labels that gained most and lost most."""
     most = [label for label in labels if label["change"] > 0][:MOST]
     most += [label for label in labels if label["change"] < 0][-MOST:]
     rows = []
@@ -119,7 +119,7 @@ def classes(base: str, name: str, labels: list[dict[Hashable, Any]]) -> Table:
 
 
 def won(run: ComparedRun, metric: str) -> str:
-    """Say how many labels and queries won and lost by a metric."""
+    """Say how many labels and queries won and lost in a metric."""
     changes = [label["change"] for label in run.labels[metric]]
     better = sum(change > 0 for change in changes)
     worse = sum(change < 0 for change in changes)
@@ -140,7 +140,7 @@ def _scope(report: ComparisonReport) -> str:
 
 
 def show(report: ComparisonReport, console: Console | None = None) -> None:
-    """Print each run's metrics and axes, what was won and lost, the costs and the gates."""
+    """Print each run's metrics and axes, wins and losses, the costs and the gates."""
     console = console or Console(markup=False)
     base = report.base.name
     console.print(f"{_scope(report)}\n{IN_A_LINE}")

@@ -10,9 +10,9 @@ from vsearch.reports.tables import markdown
 
 
 def report_files(report: RunReport, picture: Image.Image | None) -> dict[str, bytes]:
-    """Return report.json, report.md, results.png and maybe frontier.png as contents by name.
+    """Return the contents of report.json, report.md, results.png and maybe frontier.png by name.
 
-    All but report.json may be missing, with a warning, where they can't be made.
+    Files other than report.json are left out, with a warning, if they can't be made.
     """
     files = {"report.json": json.dumps(report.to_json(), indent=2).encode()}
     if picture is not None:

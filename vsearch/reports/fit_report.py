@@ -31,9 +31,9 @@ class TrainingHistory:
     """How the fit went.
 
     Attributes:
-        epochs: what each epoch logged, see `callbacks.epochs.EpochMetrics.rows`.
+        epochs: each epoch's logged metrics, see `callbacks.epochs.EpochMetrics.rows`.
         chosen: the epoch whose weights are kept.
-        epoch_s: median seconds of an epoch; None if no epoch was whole.
+        epoch_s: median seconds per epoch; None if no epoch finished.
     """
 
     epochs: list[dict[str, Any]]
@@ -44,7 +44,7 @@ class TrainingHistory:
 def fit_report(
     evaluation: FinalEvaluation, history: TrainingHistory, network: Network
 ) -> RunReport:
-    """Return what report.json holds."""
+    """Return the content of report.json."""
     data = evaluation.data
     trained = evaluation.trained
     labels_before = None if evaluation.untrained is None else evaluation.untrained.labels
@@ -90,14 +90,14 @@ def fit_files(
     run_folder: Path,
     photos_root: str,
 ) -> dict[str, bytes]:
-    """Return the files that a bundle keeps beside network, index and items, by their names.
+    """Return the files that a bundle keeps beside network, index and items, by name.
 
     Args:
         report: the `fit_report`.
-        evaluation: what it was made of.
-        picture: some searches and what they found, if it could be drawn.
-        run_folder: where config.yaml may lie.
-        photos_root: the folder that paths are to start from.
+        evaluation: the evaluation that it describes.
+        picture: some searches and their hits, if it could be drawn.
+        run_folder: the folder of config.yaml, if there is one.
+        photos_root: the folder that paths start from.
     """
     hits = evaluation.hits
     data = evaluation.data

@@ -8,7 +8,7 @@ from vsearch.evaluation.run_report import Candidate
 from vsearch.reports.intervals import INK, LINE, MARGIN, ticks
 from vsearch.reports.table import interval
 
-WIDTH = 1400  # pixels, as all sizes here
+WIDTH = 1400  # pixels, like all sizes here
 HEIGHT = 900
 DOT = 9
 SIZE = 22
@@ -22,20 +22,20 @@ OTHER = "#64748b"
 OUT = "#dc2626"
 LEGEND = (
     "Up and to the left is better. Green: chosen; red: breaks a budget. "
-    "The line joins those that none beats."
+    "The line joins those that no other beats."
 )
 
 
 def axis_titles(rows: Sequence[Candidate], prefer: str) -> tuple[str, str]:
-    """Return what a frontier's axes show: what is to be little, and what is to be much."""
-    cost = "MiB in memory" if prefer == "memory" else "ms a single search"
+    """Return the titles of a frontier's axes: the cost, and the quality."""
+    cost = "MiB in memory" if prefer == "memory" else "ms per single search"
     if any(row.losses for row in rows):
         return cost, "precision@1 against exact search, with 95 % intervals"
     return cost, "recall@10 of exact search"
 
 
 def frontier(rows: Sequence[Candidate], prefer: str = "time") -> Image.Image:
-    """Draw each candidate's quality over its cost, and the Pareto line."""
+    """Draw each candidate's quality against its cost, and the Pareto line."""
     across, upward = axis_titles(rows, prefer)
     font = ImageFont.load_default(size=SIZE)
     best = sorted((row for row in rows if row.pareto), key=lambda row: row.cost(prefer))
@@ -78,7 +78,7 @@ def frontier(rows: Sequence[Candidate], prefer: str = "time") -> Image.Image:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Return 1, 2 and 5 times powers of ten that cover `low` to `high`; two at least."""
+    """Return at least two of 1, 2 and 5 times powers of ten that cover `low` to `high`."""
     powers = range(int(np.floor(np.log10(low))) - 1, int(np.ceil(np.log10(high))) + 2)
     steps = np.outer(10.0 ** np.array(powers), (1, 2, 5)).ravel().round(12).tolist()
     first = max(number for number, step in enumerate(steps) if step <= low)
@@ -107,7 +107,7 @@ def _axes(
 
 
 def line(row: Candidate) -> str:
-    """Return what a numbered dot is."""
+    """Return the description of a numbered dot."""
     text = f"{row.spec}: {row.recall_at_10:.4f}, {row.single_ms:.3g} ms"
     if not row.losses:
         return text

@@ -11,7 +11,7 @@ from vsearch.data.photos import open_photo
 RIGHT = (22, 163, 74)
 WRONG = (220, 38, 38)
 QUERY = (100, 116, 139)
-CELL = 96  # pixels, as all sizes here
+CELL = 96  # pixels, like all sizes here
 FRAME = 4
 CAPTION = 16
 GAP = 8
@@ -27,7 +27,7 @@ class Shown:
 
 
 def grid(rows: Sequence[Sequence[Shown]]) -> Image.Image:
-    """Draw a row for each query: the query, then its hits, framed green if right, else red."""
+    """Draw a row for each query: the query, then its hits, framed green if right, red if wrong."""
     width = max(len(row) for row in rows) * (CELL + GAP) + 2 * GAP
     sheet = Image.new("RGB", (width, len(rows) * (CELL + CAPTION + GAP) + GAP), "white")
     for line, row in enumerate(rows):
@@ -40,10 +40,10 @@ def grid(rows: Sequence[Sequence[Shown]]) -> Image.Image:
 def example_grid(
     hits: np.ndarray, queries: pd.DataFrame, gallery: pd.DataFrame, n: int = 10, k: int = 8
 ) -> Image.Image:
-    """Draw what `n` queries, of as many labels as there are, have found: `k` hits of each.
+    """Draw `n` queries of as many labels as possible, with `k` hits each.
 
-    The queries are drawn with a fixed seed, not chosen. `hits` are positions in the gallery of each
-    query's best hits, int (q, depth), -1 after the last.
+    The queries are random, with a fixed seed, not selected. `hits` are the gallery positions of
+    each query's best hits, int (q, depth), -1 after the last.
     """
     rows = []
     for position in _spread(queries["label"].to_numpy(), n):
@@ -58,7 +58,7 @@ def example_grid(
 
 
 def _spread(labels: np.ndarray, n: int) -> list[int]:
-    """Return up to `n` positions in seeded random order, each label once before any comes twice."""
+    """Return up to `n` positions in seeded random order; no label repeats before all occurred."""
     order = np.random.default_rng(0).permutation(len(labels))
     turn = pd.Series(labels[order]).groupby(labels[order]).cumcount()
     return [int(position) for position in order[np.argsort(turn, kind="stable")][:n]]
@@ -81,7 +81,7 @@ def _draw(sheet: Image.Image, shown: Shown, left: int, top: int) -> None:
         photo = photo.resize((round(photo.width * scale), round(photo.height * scale)))
     sheet.paste(photo, (left + (CELL - photo.width) // 2, top + (CELL - photo.height) // 2))
     font = ImageFont.load_default(size=11)
-    # one line of what can be drawn, and no longer than could ever fit
+    # one line of printable characters, no longer than can fit
     text = "".join(sign if sign.isprintable() else " " for sign in shown.caption[:CELL])
     while draw.textlength(text, font=font) > CELL and len(text) > 1:
         text = text[:-2] + "…"

@@ -10,23 +10,23 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class IndexSection:
-    """What was measured of the index: a text, and the table under it."""
+    """A measurement of the index: a text, and the table below it."""
 
     text: str
     table: Table
 
 
 def index_facts(index: IndexReport) -> list[list[str]]:
-    """Return pairs of what the index is and how good, for people."""
+    """Return facts and quality of the index, for people, as pairs."""
     latency = index.latency
     chosen = "chosen and built" if index.frontier else "built"
-    size = f"{index.bytes / MIB:,.1f} MiB on the disk"
+    size = f"{index.bytes / MIB:,.1f} MiB on disk"
     if index.memory_bytes is not None:
         size += f", {index.memory_bytes / MIB:,.1f} MiB in memory"
 
     rows = [
         ["index", f"{index.spec}, {chosen} in {index.build_s:.2f} s"],
-        ["size", f"{size}; {index.bytes / index.vectors:,.0f} bytes an item"],
+        ["size", f"{size}; {index.bytes / index.vectors:,.0f} bytes per item"],
         [
             "index recall",
             f"@1 {index.recall_at_1:.4f}, @10 {index.recall_at_10:.4f}, "
@@ -48,16 +48,16 @@ def index_facts(index: IndexReport) -> list[list[str]]:
 
 
 def index_sections(index: IndexReport) -> Iterator[IndexSection]:
-    """Yield a text and a table for each thing that was measured of the index."""
+    """Yield a text and a table for each measurement of the index."""
     same = " This index is exact: there is no difference." if index.exact else ""
     yield IndexSection(
-        "Label quality with exact search, which shows the model alone, and with the index that is "
-        f"served. The difference is what the index costs (paired by query, 95 % intervals).{same}",
+        "Label quality with exact search, which shows the model alone, and with the served index. "
+        f"The difference is the index's loss (paired by query, 95 % intervals).{same}",
         _label_quality(index),
     )
     yield IndexSection(
-        "Milliseconds a call of the index alone, for several queries at once and several threads. "
-        "With few calls, the 99th percentile says little.",
+        "Milliseconds per call of the index alone, for several queries at once and several "
+        "threads. With few calls, the 99th percentile says little.",
         _timings(index),
     )
     if index.frontier:
@@ -103,7 +103,7 @@ def _candidates(candidates: list[Candidate]) -> Table:
         ]
         for row in candidates
     ]
-    measures = ["recall@10", *lost, "ms", "ms a query in batches", "MiB", "trial built in s"]
+    measures = ["recall@10", *lost, "ms", "ms per query in batches", "MiB", "trial built in s"]
     return Table(["index", *measures, "within budget", "Pareto"], rows)
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 WIDTH = 1400
-ROW = 56  # pixels, as all sizes here
+ROW = 56  # pixels, like all sizes here
 MARGIN = 32
 DOT = 9
 SIZE = 24
@@ -16,7 +16,7 @@ LINE = "#cbd5e1"
 
 @dataclass(frozen=True)
 class Interval:
-    """One row of a chart: a dot at the value, a line from low to high."""
+    """A row of a chart: a dot at the value, a line from low to high."""
 
     name: str
     value: float
@@ -26,7 +26,7 @@ class Interval:
 
 
 def chart(title: str, rows: Sequence[Interval]) -> Image.Image:
-    """Draw a dot and an interval for each row, top to bottom, over one axis."""
+    """Draw a dot and an interval for each row, top to bottom, on a common axis."""
     font = ImageFont.load_default(size=SIZE)
     sheet = Image.new("RGB", (WIDTH, 2 * MARGIN + (len(rows) + 2) * ROW), "white")
     draw = ImageDraw.Draw(sheet)
@@ -56,7 +56,7 @@ def chart(title: str, rows: Sequence[Interval]) -> Image.Image:
 
 
 def ticks(low: float, high: float, n: int = 6) -> list[float]:
-    """Return some `n` round values, evenly spaced, that cover `low` to `high`."""
+    """Return about `n` round values, evenly spaced, that cover `low` to `high`."""
     rough = max(high - low, 1e-3) / n
     power = 10 ** np.floor(np.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)

@@ -9,11 +9,11 @@ FIRST = ("query", "rank", "id", "label", "similarity_percent", "probability", "p
 
 
 def text(answers: Iterable[dict[str, Any]], with_metadata: bool = False) -> str:
-    """Return each query and a line for each of its hits, nothing cut off.
+    """Return each query and a line for each of its hits, nothing shortened.
 
     Args:
         answers: as `vsearch search --json` prints them.
-        with_metadata: also name each hit's metadata, at the end of its line.
+        with_metadata: add each hit's metadata at the end of its line.
     """
     lines = []
     for answer in answers:
@@ -23,7 +23,7 @@ def text(answers: Iterable[dict[str, Any]], with_metadata: bool = False) -> str:
         rows = [_cells(hit, judged, with_metadata) for hit in answer["hits"]]
         lines += _aligned([header, *rows]) if rows else ["No hits."]
         if judged:
-            lines.append("similar: the cosine. right: how likely the label is the photo's own.")
+            lines.append("similar: the cosine. right: the probability that the label is right.")
         if answer["good_match"] is False:
             limit = f"{100 * answer['threshold']:.1f} %"
             lines.append(f"No good match: no hit reaches {limit}, the calibrated threshold.")
@@ -33,7 +33,7 @@ def text(answers: Iterable[dict[str, Any]], with_metadata: bool = False) -> str:
 
 
 def csv(answers: Iterable[dict[str, Any]]) -> str:
-    """Return all hits as CSV: the query, what is known of the hit, its metadata."""
+    """Return all hits as CSV: the query, the hit, its metadata."""
     rows = [
         {"query": answer["query"], **hit, **hit["metadata"]}
         for answer in answers
@@ -51,7 +51,7 @@ def csv(answers: Iterable[dict[str, Any]]) -> str:
 
 
 def shown_metadata(hit: dict[str, Any]) -> str:
-    """Return a hit's metadata in words, without what is missing."""
+    """Return a hit's metadata in words, without missing values."""
     known = {name: value for name, value in hit["metadata"].items() if value is not None}
     return ", ".join(f"{name}: {value}" for name, value in known.items())
 

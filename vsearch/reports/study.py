@@ -18,33 +18,33 @@ OTHER = "#64748b"
 CHART = "Black: the baseline; green and red: the verdicts better and worse.\n\n![chart](study.png)"
 READ = (
     "Ranked by the test photos themselves: choosing a cell by them is optimistic. Confirm the "
-    "choice elsewhere: on another split or later photos. What a cell doesn't change was tuned for "
-    "the baseline, if for any: that favours it."
+    "choice on another split or later photos. Settings that a cell doesn't change may have been "
+    "tuned for the baseline, which favours it."
 )
 IN_A_LINE = (
-    "Spread: standard deviation over seeds. p: how easily other queries and other seeds would have "
-    "turned the difference's sign. A verdict needs p below 0.05 after Holm's correction for the "
+    "Spread: standard deviation over seeds. p: how easily other queries and other seeds would "
+    "reverse the difference's sign. A verdict needs p below 0.05 after Holm's correction for the "
     "number of cells, and two seeds."
 )
 METHOD = (
     "Spread: standard deviation over seeds, - for one seed. Difference: each query's mean over "
-    "seeds minus the baseline's, with a 95 % interval and p-value: queries are drawn anew (paired "
+    "seeds minus the baseline's, with a 95 % interval and p-value: queries are resampled (paired "
     "bootstrap), and the standard error over seeds is added with Student's t. So n seeds count as "
-    "n, however many queries there are: two show only what is large, and three are still few. With "
-    "one seed, what another would give is unknown: interval and p are of the queries alone, and "
-    "there is no verdict. Where an interval includes 0, no difference is shown."
+    "n, however many queries there are: two show only large differences, and three are still few. "
+    "One seed says nothing about others: interval and p cover only the queries, and there is no "
+    "verdict. An interval that includes 0 shows no difference."
 )
 COST = {
     "trained_parameters": ("trained parameters", ",.0f"),
     "best_epoch": ("best epoch, from 0", ".1f"),
-    "epoch_s": ("s an epoch", ".1f"),
+    "epoch_s": ("s per epoch", ".1f"),
     "embed_photos_per_s": ("photos embedded/s", ",.0f"),
-    "bytes_per_vector": ("bytes a vector", ",.0f"),
+    "bytes_per_vector": ("bytes per vector", ",.0f"),
 }
 
 
 def study_files(result: dict[str, Any]) -> dict[str, bytes]:
-    """Return study.md, study.json and study.png of what `ranking.rank` found, by name."""
+    """Return study.md, study.json and study.png for a result of `ranking.rank`, by name."""
     files = {
         "study.md": markdown(result).encode(),
         "study.json": json.dumps(result, indent=2).encode(),
@@ -73,7 +73,7 @@ def markdown(result: dict[str, Any]) -> str:
     for title, table in tables(result).items():
         lines += [f"## {title}", table.markdown()]
     lines.append(
-        f"{METHOD} p (Holm) is corrected for the number of cells compared ({compared}), the "
+        f"{METHOD} p (Holm) is corrected for the number of compared cells ({compared}), the "
         "intervals are not."
     )
     if any(cell["estimate"] for cell in cells):
@@ -82,7 +82,7 @@ def markdown(result: dict[str, Any]) -> str:
 
 
 def tables(result: dict[str, Any]) -> dict[str, Table]:
-    """Return each table by its title; cells in the order of `result`."""
+    """Return the tables by title; cells are in the order of `result`."""
     tested = [f"difference from {result['baseline']}", "p", "p (Holm)", "verdict"]
     ranking = ["rank", "cell", "seeds", f"{metric_name(result['rank_by'])} ± spread", *tested]
     metrics = ["cell"]
@@ -100,7 +100,7 @@ def tables(result: dict[str, Any]) -> dict[str, Table]:
 
 
 def show(result: dict[str, Any], console: Console | None = None) -> None:
-    """Print the tables, and how to read them."""
+    """Print the tables and how to read them."""
     console = console or Console(markup=False)
     console.print(f"{_scope(result)}\n{READ}\n{IN_A_LINE}")
     for title, table in tables(result).items():
@@ -108,7 +108,7 @@ def show(result: dict[str, Any], console: Console | None = None) -> None:
 
 
 def verdict(result: dict[str, Any], cell: dict[str, Any]) -> str:
-    """Say how a cell compares with the baseline; better or worse only if other seeds agree."""
+    """Say how a cell compares with the baseline: better or worse only if other seeds agree."""
     if cell["cell"] == result["baseline"]:
         return "baseline"
     found = cell["difference"]
@@ -119,12 +119,12 @@ def verdict(result: dict[str, Any], cell: dict[str, Any]) -> str:
     word = "better" if found["value"] > 0 else "worse"
     if found["holm_p_value"] >= LEVEL:
         return f"{word}, but not after Holm's correction"
-    return word if found["seeds"] > 1 else f"{word} with this seed alone"
+    return word if found["seeds"] > 1 else f"{word} with this seed only"
 
 
 def _scope(result: dict[str, Any]) -> str:
     seeds = ", ".join(map(str, result["seeds"]))
-    best = result["monitor"] or "its own callbacks, maybe by another metric"
+    best = result["monitor"] or "its own callbacks, maybe with another metric"
     text = (
         f"{result['queries']:,} queries, the same for every cell; seeds {seeds}. Best epoch of "
         f"each cell: by {best}."

@@ -31,7 +31,7 @@ from vsearch.evaluation.scoring import Scores
 from vsearch.evaluation.split_data import SplitData
 
 LABELS = ("precision_at_1", "precision_at_10", "cmc_at_10", "map_at_r")
-SKIPPED = 50  # photos that are named; all are in the run's skipped.csv
+SKIPPED = 50  # named photos; all are in the run's skipped.csv
 LIBRARIES = (
     "vsearch",
     "torch",
@@ -45,7 +45,7 @@ LIBRARIES = (
 
 
 def metrics(trained: Scores, untrained: Scores | None) -> Metrics:
-    """Sum up the model's scores, and those of the same backbone before training."""
+    """Summarise the model's scores, and those of the same backbone before training."""
     expected = means(trained.chance, trained.labels)
     return Metrics(
         trained=_estimates(trained),
@@ -67,7 +67,7 @@ def per_class(scores: Scores, label_names: Sequence[str]) -> list[dict[str, Any]
 
 
 def axes(trained: AxesScores, untrained: AxesScores | None) -> dict[str, AxisReport]:
-    """Sum up the scores on the further axes; an axis without an answerable query has no metrics."""
+    """Summarise the other axes' scores; an axis without answerable queries has no metrics."""
     reports = {}
     for name, axis in trained.axes.items():
         before = None if untrained is None else untrained.axes[name].scores
@@ -82,7 +82,7 @@ def axes(trained: AxesScores, untrained: AxesScores | None) -> dict[str, AxisRep
 
 
 def graded(trained: AxesScores, untrained: AxesScores | None) -> GradedReport | None:
-    """Sum up graded relevance; None without axes."""
+    """Summarise graded relevance; None without axes."""
     if not trained.axes:
         return None
     found = trained.graded
@@ -95,11 +95,11 @@ def graded(trained: AxesScores, untrained: AxesScores | None) -> GradedReport | 
 
 
 def label_quality(served: Scores, exact: Scores | None) -> dict[str, LabelQuality]:
-    """Tell the model's errors from the index's: label metrics by exact search and by the index.
+    """Separate the model's errors from the index's: label metrics by exact search and by the index.
 
     Args:
-        served: what the queries got by the index that is served.
-        exact: what the same queries got by exact search; None: the index is exact.
+        served: the queries' scores with the served index.
+        exact: their scores with exact search; None: the index is exact.
     """
     ours = _means(served)
     if exact is None:
@@ -117,7 +117,7 @@ def label_quality(served: Scores, exact: Scores | None) -> dict[str, LabelQualit
 
 
 def views(found: ViewsScores | None) -> ViewsReport | None:
-    """Sum up what views find and cost."""
+    """Summarise the benefit and cost of views."""
     if found is None:
         return None
     one_view = _means(found.one_view)
@@ -141,7 +141,7 @@ def views(found: ViewsScores | None) -> ViewsReport | None:
 
 
 def expansion(found: ExpansionScores | None) -> ExpansionReport | None:
-    """Sum up what expanded queries find and cost."""
+    """Summarise the benefit and cost of expanded queries."""
     if found is None:
         return None
     once = _means(found.once)
@@ -159,7 +159,7 @@ def expansion(found: ExpansionScores | None) -> ExpansionReport | None:
 
 
 def protocol(data: SplitData, scores: Scores) -> Protocol:
-    """Return what was searched with, and in what."""
+    """Return the queries and the gallery of the measurement."""
     parts = data.items["split"].value_counts()
     everything = os.environ.get("PL_GLOBAL_SEED")  # set by Lightning's seed_everything
     return Protocol(
@@ -184,7 +184,7 @@ def protocol(data: SplitData, scores: Scores) -> Protocol:
 
 
 def data_facts(data: SplitData) -> DataReport:
-    """Return what the parts are made of."""
+    """Return the contents of the parts."""
     table = pd.crosstab(data.items["label"], data.items["split"])
     sizes = table.assign(all=table.sum(axis=1)).sort_values("all", ascending=False, kind="stable")
     rows = sizes.rename_axis("label").reset_index().astype({"label": str})
@@ -200,14 +200,16 @@ def data_facts(data: SplitData) -> DataReport:
 
 
 def library_versions() -> dict[str, str]:
-    """Return the versions of the libraries that the numbers rest on."""
+    """Return the versions of the libraries that the numbers depend on."""
     return {name: _version(name) for name in LIBRARIES}
 
 
 def _version(name: str) -> str:
     try:
         return version(name)
-    except PackageNotFoundError:  # a folder of sources: a trained model must not lose its bundle
+    except (
+        PackageNotFoundError
+    ):  # a source folder: a trained model must still get its bundle
         return "not installed"
 
 

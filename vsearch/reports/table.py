@@ -28,7 +28,7 @@ class Table:
         return "\n".join([header, rule, *rows])
 
     def show(self, title: str, console: Console) -> None:
-        """Print the table, or its rows as lists where its words need more room than there is."""
+        """Print the table, or its rows as lists if its words need more room."""
         rows = [[on_terminal(cell) for cell in row] for row in self.rows]
         room = console.width - GAP * (len(self.header) - 1)
         widths = column_widths([*zip(self.header, *rows, strict=True)], room)
@@ -54,14 +54,14 @@ class Table:
 
 
 def column_widths(columns: Sequence[Sequence[str]], room: int) -> list[int] | None:
-    """Return how many characters wide each column may be, the widest ones narrowed.
+    """Return each column's width in characters; the widest columns are narrowed.
 
     Args:
         columns: each column's cells.
-        room: characters that all may take together.
+        room: characters for all columns together.
 
     Returns:
-        None: there is no room for the longest word of each column.
+        None: there isn't enough room for the longest word of each column.
     """
     widths = [max(map(cell_len, cells)) for cells in columns]
     words = [" ".join(cells).split() for cells in columns]

@@ -12,11 +12,11 @@ from vsearch.reports.metric_names import metric_name
 from vsearch.reports.table import Table, interval
 
 MEANS = ("precision_at_1", "precision_at_1_chance", "precision_at_10", "map_at_r", "ndcg_at_10")
-BRIEF = ("precision_at_1", "precision_at_10")  # of the further axes, in the terminal
+BRIEF = ("precision_at_1", "precision_at_10")  # of the other axes, in the terminal
 
 
 def headline(report: RunReport) -> Table:
-    """Return each metric after and before training, and by chance."""
+    """Return each metric after training, before training and by chance."""
     metrics = report.metrics
     sides = {"trained": metrics.trained}
     if metrics.untrained is not None:
@@ -33,7 +33,7 @@ def headline(report: RunReport) -> Table:
 
 
 def views(found: ViewsReport) -> Table:
-    """Return what photos as they are and all their views find."""
+    """Return the metrics of unchanged photos and of all their views."""
     rows = []
     for metric, by in found.labels.items():
         values = map(interval, (by.one_view, by.one_view_queries, by.all_views))
@@ -42,18 +42,18 @@ def views(found: ViewsReport) -> Table:
 
 
 def views_text(found: ViewsReport) -> str:
-    """Return what the table of `views` compares, and what all views cost."""
+    """Say what the table of `views` compares, and what all views cost."""
     return (
-        f"Each photo is embedded as it is and by {', '.join(found.views)}: "
-        f"{found.photos_per_s:,.0f} photos of the gallery a second, decoded and embedded, instead "
-        f"of {found.one_view_photos_per_s:,.0f} with one view. What both find, with the same "
-        "weights and by exact search; queries with one view search the gallery of all views. The "
-        "gain, of all views over one, is paired by query."
+        f"Each photo is embedded unchanged and by {', '.join(found.views)}: "
+        f"{found.photos_per_s:,.0f} photos of the gallery per second, decoded and embedded, "
+        f"instead of {found.one_view_photos_per_s:,.0f} with one view. Both use the same weights "
+        "and exact search; queries with one view search the gallery of all views. The "
+        "gain of all views over one is paired by query."
     )
 
 
 def expansion(found: ExpansionReport) -> Table:
-    """Return what searching once and with expanded queries finds."""
+    """Return the metrics of single searches and of expanded queries."""
     rows = []
     for metric, by in found.labels.items():
         values = map(interval, (by.once, by.expanded))
@@ -62,10 +62,10 @@ def expansion(found: ExpansionReport) -> Table:
 
 
 def expansion_text(found: ExpansionReport) -> str:
-    """Return what the table of `expansion` compares, and what it costs."""
+    """Say what the table of `expansion` compares, and what expansion costs."""
     return (
-        f"`search --expand {found.hits}` searches again with a query that takes in its "
-        f"{found.hits} best hits: {found.expanded_ms:.3g} ms a search instead of "
+        f"`search --expand {found.hits}` searches again with a query that includes its "
+        f"{found.hits} best hits: {found.expanded_ms:.3g} ms per search instead of "
         f"{found.once_ms:.3g}. The gain is paired by query."
     )
 
@@ -87,7 +87,7 @@ def tested(scores: Scores) -> Table:
 
 
 def per_class(report: RunReport) -> Table:
-    """Return how good each label is."""
+    """Return each label's metrics."""
     rows = [
         [row["label"], str(row["queries"]), *(f"{row[name]:.3f}" for name in MEANS)]
         for row in report.per_class
@@ -96,7 +96,7 @@ def per_class(report: RunReport) -> Table:
 
 
 def axes(report: RunReport) -> Table:
-    """Return a row for each further axis and metric, graded relevance last."""
+    """Return a row for each other axis and metric, graded relevance last."""
     rows = []
     for axis, metrics in report.axis_metrics.items():
         rows += [[axis, metric_name(name), *_sides(found)] for name, found in metrics.items()]
@@ -109,7 +109,7 @@ def _sides(found: AxisMetric) -> list[str]:
 
 
 def axis_counts(report: RunReport) -> Table:
-    """Return what each further axis was measured on."""
+    """Return the values and queries of each other axis."""
     rows = []
     for name, axis in report.axes.items():
         counts = (axis.values, axis.queries, axis.missing, axis.unanswerable)
@@ -118,7 +118,7 @@ def axis_counts(report: RunReport) -> Table:
 
 
 def facts(report: RunReport) -> Table:
-    """Return what was measured and how, for people."""
+    """Return what was measured, and how, for people."""
     protocol = report.protocol
     model = report.model
     drawn = " (SYNTHETIC photos, drawn by vsearch)" if protocol.synthetic else ""
@@ -160,9 +160,7 @@ def _leakage(found: NaiveSplitClaims) -> str:
         "photos have an exact copy"
     )
     if found.queries_with_copies_in_gallery:
-        text += (
-            f"; the copies of {found.queries_with_copies_in_gallery:,} are in the gallery even so"
-        )
+        text += f"; for {found.queries_with_copies_in_gallery:,} it is in this split's gallery too"
     return text
 
 
@@ -185,9 +183,9 @@ def markdown(report: RunReport) -> str:
     if report.axes and report.graded is not None:
         sections += [
             "## Other axes",
-            "The same searches, with an item counted as right if it has the query's value of the "
-            "axis (`label_and_...`: and its label); over queries, with 95 % bootstrap intervals. "
-            "Graded: an item counts as much as the share of these in which it equals the query: "
+            "The same searches; an item is right if it has the query's value of the axis "
+            "(`label_and_...`: and its label). Means over queries, 95 % bootstrap intervals. "
+            "Graded: an item counts by the share of these columns in which it equals the query: "
             f"{in_markdown(', '.join(report.graded.attributes))}. A missing value equals nothing.",
             axis_counts(report).markdown(),
             axes(report).markdown(),
@@ -205,7 +203,7 @@ def markdown(report: RunReport) -> str:
 
 
 def brief(report: RunReport) -> Table:
-    """Return `headline` narrow enough for a terminal: intervals for the trained model only."""
+    """Return `headline`, narrowed for a terminal: intervals for the trained model only."""
     metrics = report.metrics
     rows = []
     for metric, found in metrics.trained.items():

@@ -9,13 +9,13 @@ from vsearch.evaluation.comparing.runs import Run
 from vsearch.reports.grid import CELL, GAP, Shown, grid
 
 TITLE = 22  # pixels of a panel's heading
-MISSING = Image.new("RGB", (CELL, CELL), (203, 213, 225))  # stands for a photo that is gone
+MISSING = Image.new("RGB", (CELL, CELL), (203, 213, 225))  # replaces a missing photo
 
 
 def won_lost(comparison: Comparison, n: int = 5, k: int = 5) -> Image.Image | None:
     """Draw the `n` queries that won most and the `n` that lost most; None if no query changed.
 
-    Left is what the base found, right what the run found.
+    The base's hits are on the left, the run's on the right.
     """
     won, lost = comparison.won_and_lost()
     kinds = []

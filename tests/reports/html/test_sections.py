@@ -203,7 +203,7 @@ def test_the_chosen_index_is_marked(findings):
     assert traces["chosen"]["text"] == ["HNSW32"]
     assert traces["breaks a budget"]["text"] == ["PQ8"]
     assert traces["within the budgets"]["text"] == ["Flat", "SQ8"]
-    assert traces["none is better in both"]["x"] == [0.1, 0.5, 4.0]
+    assert traces["no other is better in both"]["x"] == [0.1, 0.5, 4.0]
 
 
 def test_curves_have_gaps_and_not_zeros(findings):

@@ -1,1 +1,1 @@
-"""The report that a run writes about itself, and that of a checked catalog, as HTML."""
+"""The HTML reports of a run and of a checked catalog."""

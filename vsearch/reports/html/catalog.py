@@ -12,7 +12,7 @@ BARS = 120  # labels in the chart
 
 
 def section(findings: Findings, photos: Photos) -> Section:
-    """Return what the run was made of: sizes of parts and labels, copies, skipped photos."""
+    """Return the run's data: sizes of parts and labels, copies, skipped photos."""
     protocol = findings.report.protocol
     data = findings.report.data
     sizes = data.labels if data is not None else _gallery_sizes(findings.items)

@@ -7,14 +7,14 @@ from vsearch.reports.catalog_check_table import headline
 from vsearch.reports.html.photos import Photos
 from vsearch.reports.html.render import render
 
-FINDINGS = 12  # of each kind that are shown
-PHOTOS = 8  # of each finding
+FINDINGS = 12  # shown of each kind
+PHOTOS = 8  # shown of each finding
 SIDE = 96  # pixels
-MOST_BYTES = 8_000_000  # of pictures: the file stays below 10 MB
+MOST_BYTES = 8_000_000  # for pictures: the file stays below 10 MB
 
 
 def catalog_check_html(checked: Checked) -> str:
-    """Return the worst findings of each kind as one HTML file with pictures that loads nothing."""
+    """Return the worst findings of each kind, with pictures, as one self-contained HTML file."""
     whole = report(checked)
     photos = Photos()
     kinds = [

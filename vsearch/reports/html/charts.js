@@ -1,4 +1,4 @@
-// Charts: plotly.js draws them, with the colours of the style sheet: `var:right` is its `--right`.
+// plotly.js draws the charts in the style sheet's colours: `var:right` is `--right`.
 "use strict";
 const FIGURES = JSON.parse(document.getElementById("figures").textContent);
 const DARK = window.matchMedia("(prefers-color-scheme: dark)");

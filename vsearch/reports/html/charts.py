@@ -4,7 +4,7 @@ from typing import Any
 
 from vsearch.reports.html.findings import Figure
 
-# Colours are names that charts.js looks up in the style sheet, once for light and once for dark.
+# charts.js looks up these names of colours in the style sheet, for light and for dark.
 RIGHT = "var:right"
 WRONG = "var:wrong"
 INK = "var:ink"
@@ -17,17 +17,17 @@ LONGEST = 60  # letters of a name in a chart
 
 
 def plain(text: object, longest: int = LONGEST) -> str:
-    """Return a text that plotly.js shows letter by letter."""
+    """Return text that plotly.js shows literally."""
     words = str(text)
     if len(words) > longest:
         words = words[: longest - 1] + "…"
-    return escape(words, quote=False).replace("var:", "var&#58;")  # no colour is meant
+    return escape(words, quote=False).replace("var:", "var&#58;")  # not a colour
 
 
 def figure(
     data: Sequence[dict[str, Any]], x: str, y: str, height: int = 340, **layout: Any
 ) -> Figure:
-    """Return a chart with titles for both axes; `layout` is plotly.js's and overrides these."""
+    """Return a chart with titles for both axes; plotly.js's `layout` overrides them."""
     axes = {}
     for name, title in (("xaxis", x), ("yaxis", y)):
         axes[name] = {"title": {"text": title}, "automargin": True, **layout.pop(name, {})}
@@ -52,13 +52,13 @@ def line(
 
 
 def bar(name: str, colour: str, pattern: str = "", **more: Any) -> dict[str, Any]:
-    """Return bars, hatched with a pattern of plotly.js's."""
+    """Return bars, hatched with a plotly.js pattern."""
     marker = {"color": colour, "pattern": {"shape": pattern, "solidity": 0.35}}
     return {"type": "bar", "name": name, "marker": marker, **more}
 
 
 def upright(x: float, text: str, colour: str, dash: str, **label: Any) -> dict[str, Any]:
-    """Return a line over the whole height at `x`, with a text."""
+    """Return a vertical line over the whole height at `x`, with a text."""
     return {
         "type": "line",
         "x0": x,

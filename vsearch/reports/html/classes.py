@@ -3,11 +3,11 @@ from collections import Counter, defaultdict
 from vsearch.reports.html.findings import Findings, LeftOutError, Section
 from vsearch.reports.html.photos import Photos
 
-MOST = 1000  # rows: nobody reads more, and the file has to stay small
+MOST = 1000  # rows: nobody reads more, and the file must stay small
 
 
 def section(findings: Findings, photos: Photos) -> Section:
-    """Return for each label how many photos, how good, and what it is most often taken for."""
+    """Return each label's number of photos, metrics, and most frequent wrong label."""
     rows = findings.report.per_class
     if not rows:
         raise LeftOutError("No label was measured.")

@@ -16,7 +16,7 @@ SHOWN = 14  # labels of the heat map
 
 @dataclass(frozen=True)
 class Pair:
-    """A label of which `n` queries, a `share` of all, have a best hit of another label."""
+    """A label and another: `n` of its queries, a `share` of them, have a best hit of the other."""
 
     id: str
     label: str
@@ -27,10 +27,10 @@ class Pair:
 
 
 def section(findings: Findings, photos: Photos) -> Section:
-    """Return which label is mistaken for which other, the most frequent first, with examples."""
+    """Return which labels are mistaken for which, the most frequent first, with examples."""
     queries = findings.queries
     if queries["label"].nunique() < 2 and findings.items["label"].nunique() < 2:
-        raise LeftOutError("There is one label only: nothing can be mistaken.")
+        raise LeftOutError("There is only one label: nothing can be mistaken for it.")
 
     best = [found[0] if len(found) else None for found in findings.hit_labels]
     table = pd.DataFrame(
@@ -56,7 +56,7 @@ def section(findings: Findings, photos: Photos) -> Section:
 
 
 def _heat(table: pd.DataFrame, pairs: list[Pair]) -> Figure:
-    """Draw the shares of the labels that are confused most; a cell knows the pair that it opens."""
+    """Draw the shares of the most confused labels; a cell knows the pair that it opens."""
     labels: list[str] = []
     for pair in pairs:
         labels += [name for name in (pair.label, pair.taken) if name not in labels]
@@ -68,7 +68,7 @@ def _heat(table: pd.DataFrame, pairs: list[Pair]) -> Figure:
     names = [f"{number}. {plain(label, 24)}" for number, label in enumerate(labels, start=1)]
     heat = {
         "type": "heatmap",
-        "x": names,  # numbered: never twice the same
+        "x": names,  # numbered, so that none repeats
         "y": names,
         "z": [
             [_percent(counts.get((label, best), 0), asked.get(label)) for best in labels]

@@ -8,9 +8,9 @@ from vsearch.reports.html.findings import Findings, LeftOutError, Section
 from vsearch.reports.html.photos import SMALL, Photos
 from vsearch.reports.html.projection import project
 
-POINTS = 1200  # gallery items that are drawn
-NAMED = 16  # labels with a colour and a shape of their own, those with most points
-AT_LEAST = 3  # points of each label, where there is room
+POINTS = 1200  # drawn gallery items
+NAMED = 16  # labels with their own colour and shape: those with most points
+AT_LEAST = 3  # points of each label, if there is room
 HIDDEN = {
     "showticklabels": False,
     "zeroline": False,
@@ -22,11 +22,11 @@ LEGEND = {"orientation": "h", "x": 0, "y": 0, "yanchor": "top", "font": {"size":
 
 
 def section(findings: Findings, photos: Photos) -> Section:
-    """Return a map of a sample of the gallery: items that the network finds alike lie together."""
+    """Return a map of a sample of the gallery: items similar to the network are near each other."""
     if findings.vectors is None:
-        raise LeftOutError("The gallery's embeddings aren't there.")
+        raise LeftOutError("The gallery's embeddings are missing.")
     if len(findings.items) < 3:
-        raise LeftOutError("A map takes three items.")
+        raise LeftOutError("A map needs at least three items.")
 
     places = stratified(findings.labels, POINTS, AT_LEAST, findings.seed)
     drawn = project(findings.vectors[places], findings.seed)
@@ -58,10 +58,10 @@ def section(findings: Findings, photos: Photos) -> Section:
 
 
 def label_colour_and_shape(rank: int) -> dict[str, Any]:
-    """Return how the points of a label look; `rank` is 0 for the label with most points.
+    """Return the colour and shape of a label's points; `rank` is 0 for the label with most points.
 
-    The colours are those of the style sheet, --series-1 to --series-8. A second round of them comes
-    with other shapes, so that no two labels look alike.
+    Colours come from the style sheet, --series-1 to --series-8. When they repeat, the shapes
+    change, so no two labels look alike.
     """
     turn = rank // len(SERIES)
     return {
@@ -73,7 +73,7 @@ def label_colour_and_shape(rank: int) -> dict[str, Any]:
 
 
 def _trace(points: pd.DataFrame, name: str, marker: dict[str, Any]) -> dict[str, Any]:
-    """Draw the points of a label, or of all others; a point knows its photo, label and id."""
+    """Draw the points of one label, or of all others; a point knows its photo, label and id."""
     return {
         "type": "scatter",
         "mode": "markers",

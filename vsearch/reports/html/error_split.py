@@ -17,7 +17,7 @@ PARTS = (  # of a perfect score: name, attribute of Split, colour, pattern
 
 @dataclass(frozen=True)
 class Split:
-    """What the served index finds, what the model loses and what the index loses; together 1."""
+    """Shares that the served index finds, the model loses and the index loses; their sum is 1."""
 
     served: Estimate
     model: Estimate
@@ -25,18 +25,18 @@ class Split:
 
 
 def section(findings: Findings, photos: Photos) -> Section:
-    """Return how much the model loses, and how much the index loses on top of it."""
+    """Return how much the model loses, and how much more the index loses."""
     labels = findings.report.index.labels
     if not labels:
-        raise LeftOutError("This bundle doesn't tell the model's errors from the index's.")
+        raise LeftOutError("This bundle doesn't separate the model's errors from the index's.")
     rows = {name: split(found) for name, found in labels.items()}
     return Section({"rows": rows, "queries": len(findings.queries)}, {"split": _bars(rows)})
 
 
 def split(found: LabelQuality) -> Split:
-    """Split a metric's distance to 1: exact search lacks what the model loses.
+    """Split a metric's distance to 1: the model loses what exact search lacks.
 
-    The index loses what it finds less than exact search does: below 0 where it finds more.
+    The index loses its difference from exact search: below 0 if it finds more.
     """
     change = found.difference or Estimate(0.0, 0.0, 0.0)
     return Split(found.served, _lacking(1.0, found.exact), _lacking(0.0, change))

@@ -7,14 +7,14 @@ from vsearch.reports.html.photos import Photos
 from vsearch.reports.html.picture_rows import picture_row
 
 ROWS = 5  # of each kind
-METRICS = ("map_at_r", "ndcg_at_10", "precision_at_1")  # the first that the queries have
+METRICS = ("map_at_r", "ndcg_at_10", "precision_at_1")  # uses the first that the queries have
 
 
 def section(findings: Findings, photos: Photos) -> Section:
-    """Return the queries that found most, those in the middle and those that found least."""
+    """Return the best, the median and the worst queries."""
     metric = next((name for name in METRICS if name in findings.queries), None)
     if metric is None:
-        raise LeftOutError("This bundle keeps no metric of its queries.")
+        raise LeftOutError("This bundle has no metrics of single queries.")
 
     values = findings.queries[metric].to_numpy(dtype=float)
     ties = np.random.default_rng(findings.seed).permutation(len(values))
@@ -36,7 +36,7 @@ def section(findings: Findings, photos: Photos) -> Section:
 
 
 def _of_other_labels(places: Iterable[int], labels: np.ndarray) -> list[int]:
-    """Return the first ROWS places of different labels, then, if these are too few, others."""
+    """Return the first ROWS places of different labels, filled up with others if too few."""
     first: dict[str, int] = {}
     skipped: list[int] = []
     for place in map(int, places):

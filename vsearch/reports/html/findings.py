@@ -21,18 +21,18 @@ Figure = dict[str, Any]  # {data, layout}, as plotly.js takes them; see `charts`
 
 
 class LeftOutError(Exception):
-    """A section has nothing to show; the message is the sentence that stands in its place."""
+    """A section has nothing to show; the report shows the message instead."""
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What a report is drawn from; a bundle holds all of it.
+    """The data for a report; a bundle holds all of it.
 
     Attributes:
-        report: what report.json holds.
+        report: the content of report.json.
         queries: see `Run.queries`, maybe with boxes.
         items: the gallery: id, label, path, maybe a box.
-        vectors: the items' embeddings, float32 (n, dim), unit length; None where they aren't kept.
+        vectors: the items' embeddings, float32 (n, dim), unit length; None if they aren't kept.
         calibration: of the bundle's scores, if there is one.
         config: the run's configuration, as YAML.
         fingerprint: the bundle's.
@@ -53,27 +53,27 @@ class Findings:
 
     @cached_property
     def hit_labels(self) -> list[np.ndarray]:
-        """For each query, the labels of its hits, best first."""
+        """Each query's labels of its hits, best first."""
         return [self.labels[np.asarray(hits, dtype=int)] for hits in self.queries["hits"]]
 
     @property
     def seed(self) -> int:
-        """The seed of what is drawn for the report: the run's own, else 0."""
+        """The seed of the report's random choices: the run's, else 0."""
         return int(self.report.protocol.seeds.get("everything") or 0)
 
 
 @dataclass(frozen=True)
 class Section:
-    """One section of a report: what its template shows, and its charts by their names."""
+    """One section of a report: its template's values, and its charts by name."""
 
     values: dict[str, Any]
     figures: dict[str, Figure] = field(default_factory=dict)
 
 
 def read_findings(bundle: Path, photos_root: Path | None = None) -> Findings:
-    """Return what the fit of a bundle found out, whatever items were changed since.
+    """Return the findings of a bundle's fit, whatever items were changed since.
 
-    `photos_root`: the folder that photos lie below now; None: where they lay at the fit.
+    `photos_root`: the folder of the photos now; None: the same as at the fit.
 
     Raises:
         BundleError: a file is missing or damaged; the message says which.
@@ -96,5 +96,5 @@ def read_findings(bundle: Path, photos_root: Path | None = None) -> Findings:
 
 
 def read_config(path: Path) -> str | None:
-    """Return a run's configuration, or None where it kept none."""
+    """Return a run's configuration, or None if it kept none."""
     return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None

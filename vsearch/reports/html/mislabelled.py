@@ -5,16 +5,16 @@ from vsearch.reports.html.photos import Photos
 from vsearch.reports.html.picture_rows import picture_row
 
 FEWEST = 5  # hits that must agree
-MOST = 12  # queries that are shown
+MOST = 12  # shown queries
 DEPTH = 6  # hits of each
 
 
 def section(findings: Findings, photos: Photos) -> Section:
-    """Return the queries all of whose hits agree on one other label: these may be mislabelled."""
+    """Return the queries whose hits all have one other label: they may be mislabelled."""
     found = suspects(findings.queries["label"].to_numpy(), findings.hit_labels)
     if not len(found):
         raise LeftOutError(
-            "No query has all its hits agree on one other label: none looks mislabelled."
+            "No query looks mislabelled: in none do all hits agree on one other label."
         )
     if "scores" in findings.queries:
         scores = findings.queries["scores"].iloc[found]
@@ -24,7 +24,7 @@ def section(findings: Findings, photos: Photos) -> Section:
 
 
 def suspects(labels: np.ndarray, hits: list[np.ndarray]) -> np.ndarray:
-    """Return int (n,): the queries with FEWEST hits or more, all of one label that isn't theirs.
+    """Return the queries, int (n,), with at least FEWEST hits, all of one label that isn't theirs.
 
     `hits` are the labels of each query's hits.
     """

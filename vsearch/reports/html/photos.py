@@ -10,12 +10,12 @@ from vsearch.data.photos import Box
 from vsearch.reports.html.thumbnail import thumbnail
 
 LARGE = 88  # pixels of the longest side in picture rows
-SMALL = 48  # and of the map's points
+SMALL = 48  # and in the map
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A photo file, maybe the box that is cut out of it, and the pixels of its longest side."""
+    """A photo file, maybe a box to cut out, and the pixels of the longest side."""
 
     path: str
     box: Box | None
@@ -23,15 +23,15 @@ class Wanted:
 
 
 class Photos:
-    """The photos that a report shows, each once, in the order in which it asked for them."""
+    """A report's photos, each once, in the order of its requests."""
 
     def __init__(self) -> None:
         self._wanted: dict[str, Wanted] = {}
 
     def want(self, items: pd.DataFrame, position: int, kind: str, side: int = LARGE) -> str:
-        """Ask for the photo of a row of `items`, and return the key by which the report finds it.
+        """Request the photo of a row of `items`; return its key in the report.
 
-        `kind` tells one table from another: `query`, `item`.
+        `kind` names the table: `query`, `item`.
         """
         key = f"{kind}-{position}-{side}"
         if key not in self._wanted:
@@ -40,9 +40,9 @@ class Photos:
         return key
 
     def encoded(self, most_bytes: int) -> dict[str, str]:
-        """Return photos as JPEG data URIs by their keys: the first that `most_bytes` hold.
+        """Return photos as JPEG data URIs by key: the first ones that fit into `most_bytes`.
 
-        A photo that can't be read any more is left out.
+        Photos that can no longer be read are left out.
         """
         found: dict[str, str] = {}
         uris = in_threads(_encoded, self._wanted.values())

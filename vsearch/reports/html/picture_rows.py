@@ -6,7 +6,7 @@ from vsearch.reports.html.photos import Photos
 
 @dataclass(frozen=True)
 class Picture:
-    """One photo of a row: its key among the report's photos, and what is said of it.
+    """One photo of a row: its key among the report's photos, and its text.
 
     `right` says whether a hit has the query's label; `score` is its cosine, if known.
     """
@@ -30,7 +30,7 @@ class PictureRow:
 def picture_row(
     findings: Findings, photos: Photos, position: int, depth: int = 8, note: str = ""
 ) -> PictureRow:
-    """Return the query at `position` with its `depth` best hits, and ask for their photos."""
+    """Return the query at `position` with its `depth` best hits, and request their photos."""
     asked = findings.queries.iloc[position]
     items = findings.items
     found = [int(hit) for hit in asked["hits"][:depth]]

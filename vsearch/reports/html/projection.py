@@ -4,45 +4,45 @@ from dataclasses import dataclass
 import faiss
 import numpy as np
 
-FEWEST = 50  # vectors below which PaCMAP's neighbours are nearly all of them
-DIM = 50  # components that PaCMAP starts from: its time grows with them
+FEWEST = 50  # vectors; with fewer, PaCMAP's neighbours are nearly all of them
+DIM = 50  # components that PaCMAP starts from: more take more time
 
 
 @dataclass(frozen=True)
 class Projection:
-    """Vectors in two dimensions: float64 (n, 2), and what made them so, in a sentence."""
+    """Vectors in two dimensions, float64 (n, 2), and the method, in words."""
 
     points: np.ndarray
     how: str
 
 
 def project(vectors: np.ndarray, seed: int) -> Projection:
-    """Lay float32 (n, dim) vectors out in two dimensions; the same for the same seed.
+    """Project float32 (n, dim) vectors to two dimensions; the same seed gives the same result.
 
     PaCMAP (Wang et al. 2021, "Understanding How Dimension Reduction Tools Work", JMLR 22) if its
-    package is there (the extra `map`) and there are enough vectors, else the first two principal
-    components.
+    package is installed (the extra `map`) and there are enough vectors, else the first two
+    principal components.
     """
     missing = ""
     if len(vectors) >= FEWEST:
         try:
             points = _pacmap(vectors, seed)
-            return Projection(points, "PaCMAP: near points are alike, the axes have no unit")
+            return Projection(points, "PaCMAP: near points are similar, the axes have no unit")
         except ImportError:
             missing = " (PaCMAP shows groups better: install vsearch with the extra `map`)"
     points, kept = principal(vectors)
-    share = f"the first two principal components, which keep {100 * kept:.0f} % of the variance"
+    share = f"the first two principal components, which have {100 * kept:.0f} % of the variance"
     return Projection(points, share + missing)
 
 
 def principal(vectors: np.ndarray, n: int = 2) -> tuple[np.ndarray, float]:
     """Return the first principal components, (m, n) of (m, dim), and their share of the variance.
 
-    Each component's largest entry is positive, so that no machine mirrors the picture.
+    Each component's largest entry is positive, so the picture isn't mirrored on some machines.
     """
     centred = vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64)
     strength, axes = np.linalg.eigh(centred @ centred.T)
-    strength = np.maximum(strength[::-1], 0)  # the strongest first
+    strength = np.maximum(strength[::-1], 0)  # strongest first
     axes = axes[:, ::-1]
     points = np.zeros((len(vectors), n))
     points[:, : len(strength)] = (axes * np.sqrt(strength))[:, :n]
@@ -58,14 +58,14 @@ def _pacmap(vectors: np.ndarray, seed: int) -> np.ndarray:
     talk = logging.getLogger("pacmap")
     threads = faiss.omp_get_max_threads()
     before = talk.level
-    talk.setLevel(logging.ERROR)  # "random state is set": it is meant to be
+    talk.setLevel(logging.ERROR)  # "random state is set": intended
     reduced, _ = principal(vectors, min(DIM, *vectors.shape))
     reduced = reduced.round(5)  # the last digits depend on the number of threads
     try:
         points = pacmap.PaCMAP(random_state=seed).fit_transform(reduced.astype(np.float32))
     finally:
         talk.setLevel(before)
-        faiss.omp_set_num_threads(threads)  # PaCMAP sets it to 1, for everybody
+        faiss.omp_set_num_threads(threads)  # PaCMAP sets it to 1 for the whole process
     if not np.isfinite(points).all():
         raise ValueError("PaCMAP's points aren't finite")
     return np.asarray(points, dtype=np.float64)

@@ -12,7 +12,7 @@ FOLDER = Path(__file__).parent
 
 
 def render(template: str, **values: Any) -> str:
-    """Fill in a template; every value is escaped, unless the template says `| safe`."""
+    """Fill in a template; values are escaped unless the template says `| safe`."""
     return environment().get_template(template).render(**values)
 
 
@@ -38,22 +38,22 @@ def environment() -> Environment:
 
 
 def asset(name: str) -> Markup:
-    """Return a style sheet or script of this package, to stand in the page as it is."""
+    """Return a style sheet or script of this package for the page, unescaped."""
     return Markup((FOLDER / name).read_text(encoding="utf-8"))
 
 
 def plotly_js() -> Markup:
-    """Return plotly.js, 5 MB of JavaScript, as its Python package has it."""
+    """Return plotly.js, 5 MB of JavaScript, from its Python package."""
     from plotly.offline import get_plotlyjs
 
     return Markup(get_plotlyjs())
 
 
 def share(value: float | None, digits: int = 3) -> str:
-    """Return a number of 0..1, or a dash."""
+    """Return a number between 0 and 1, or a dash."""
     return "-" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"  # no -0.000
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """Return a number of 0..1 in percent, or a dash."""
+    """Return a number between 0 and 1 in percent, or a dash."""
     return "-" if value is None else f"{100 * value:.{digits}f} %"

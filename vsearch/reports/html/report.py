@@ -23,30 +23,30 @@ from vsearch.reports.html.photos import Photos
 from vsearch.reports.html.render import render
 
 FILE = "report.html"
-LIMIT = 9_800_000  # bytes that the file stays under
+LIMIT = 9_800_000  # most bytes of the file
 log = logging.getLogger(__name__)
 
 
 def template_alone(findings: Findings, photos: Photos) -> Section:
-    """Return nothing: the template shows what the report has."""
+    """Return nothing: the template shows the report's own values."""
     return Section({})
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A section's title, and what computes the values and charts of its template."""
+    """A section's title, and the function for its template's values and charts."""
 
     title: str
     draw: Callable[[Findings, Photos], Section] = template_alone
 
 
 SECTIONS = {  # by the name of the template
-    "headline": Kind("What it finds"),
-    "error_split": Kind("Whose errors", error_split.section),
+    "headline": Kind("Retrieval quality"),
+    "error_split": Kind("Errors of model and index", error_split.section),
     "extremes": Kind("Best, median and worst queries", extremes.section),
-    "confusion": Kind("What is mistaken for what", confusion.section),
+    "confusion": Kind("Confused labels", confusion.section),
     "classes": Kind("Labels", classes.section),
-    "mislabelled": Kind("Labels to look at", mislabelled.section),
+    "mislabelled": Kind("Labels to check", mislabelled.section),
     "embedding_map": Kind("Map of the embedding", embedding_map.section),
     "scores": Kind("Scores", scores.section),
     "training": Kind("Training", training.section),
@@ -58,7 +58,7 @@ SECTIONS = {  # by the name of the template
 
 @dataclass(frozen=True)
 class Drawn:
-    """A section as HTML and charts, or the reason why it isn't there."""
+    """A section as HTML and charts, or the reason why it is missing."""
 
     name: str
     title: str
@@ -68,10 +68,10 @@ class Drawn:
 
 
 def report_html(findings: Findings, limit: int = LIMIT) -> bytes:
-    """Draw a run's report as one HTML file of at most `limit` bytes that loads nothing.
+    """Draw a run's report as one self-contained HTML file of at most `limit` bytes.
 
-    A section that has nothing to show is a sentence; so is one that can't be drawn, with a warning.
-    Photos take what the rest leaves of `limit`, those of the first sections first.
+    A section with nothing to show becomes a sentence; so does one that can't be drawn, with a
+    warning. Photos fill the rest of `limit`, those of the first sections first.
     """
     photos = Photos()
     sections = [_drawn(name, findings, photos) for name in SECTIONS]
@@ -80,7 +80,7 @@ def report_html(findings: Findings, limit: int = LIMIT) -> bytes:
 
 
 def report_file(findings: Findings) -> dict[str, bytes]:
-    """Return report.html as file content by name; nothing, with a warning, if it can't be drawn."""
+    """Return report.html's content by name; nothing, with a warning, if it can't be drawn."""
     with fails_alone(FILE):
         return {FILE: report_html(findings)}
     return {}
@@ -96,7 +96,7 @@ def _drawn(name: str, findings: Findings, photos: Photos) -> Drawn:
         )
     except LeftOutError as reason:
         return Drawn(name, kind.title, left_out=str(reason))
-    except Exception as error:  # libraries draw it, from anybody's data
+    except Exception as error:  # libraries draw it, from any data
         log.warning("%s: the section %r can't be drawn (%r)", FILE, kind.title, error)
         sentence = f"This section could not be drawn ({type(error).__name__})."
         return Drawn(name, kind.title, left_out=sentence)

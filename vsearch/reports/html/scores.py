@@ -10,10 +10,10 @@ BINS = 40
 
 
 def section(findings: Findings, photos: Photos) -> Section:
-    """Return how the scores of right and wrong hits lie, and the threshold among them."""
+    """Return the distribution of right and wrong hits' scores, and the threshold."""
     queries = findings.queries
     if "scores" not in queries:
-        raise LeftOutError("This bundle keeps no scores of its queries' hits.")
+        raise LeftOutError("This bundle has no scores of its queries' hits.")
     scores = [np.asarray(own, dtype=float) for own in queries["scores"] if len(own)]
     if not scores:
         raise LeftOutError("No query found anything.")

@@ -11,7 +11,7 @@ SIDE = 200  # pixels
 
 
 def search_page(answers: Iterable[dict[str, Any]]) -> str:
-    """Return queries and their hits as one HTML file with pictures that needs no network.
+    """Return queries and their hits, with pictures, as one self-contained HTML file.
 
     Args:
         answers: as `vsearch search --json` prints them.

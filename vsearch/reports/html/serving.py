@@ -10,7 +10,7 @@ from vsearch.reports.index_tables import MIB, index_facts
 CHOSEN = "chosen"
 WITHIN = "within the budgets"
 OUTSIDE = "breaks a budget"
-LOOKS = {  # colour and shape of a kind of candidate
+LOOKS = {  # colour and shape of each kind of candidate
     CHOSEN: (ACCENT, "star"),
     WITHIN: (MUTED, "circle"),
     OUTSIDE: (WRONG, "x"),
@@ -18,7 +18,7 @@ LOOKS = {  # colour and shape of a kind of candidate
 
 
 def section(findings: Findings, photos: Photos) -> Section:
-    """Return what the index is worth: recall against time against bytes, the chosen one marked."""
+    """Return the index's facts, and each candidate's quality against time and bytes."""
     index = findings.report.index
     figures = {"frontier": _frontier(index.frontier, index.prefer)} if index.frontier else {}
     return Section({"facts": index_facts(index), "mib": MIB}, figures)
@@ -30,7 +30,7 @@ def _frontier(candidates: list[Candidate], prefer: str) -> Figure:
         {
             "type": "scatter",
             "mode": "lines",
-            "name": "none is better in both",
+            "name": "no other is better in both",
             "x": [row.cost(prefer) for row in best],
             "y": [row.quality.value for row in best],
             "line": {"color": INK, "width": 1, "dash": "dot"},

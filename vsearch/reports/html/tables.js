@@ -1,4 +1,4 @@
-// Tables of the class `sortable`: a click on a header sorts by its column, another one turns the order round.
+// Tables of the class `sortable`: a click on a header sorts by its column, another click reverses the order.
 "use strict";
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];
@@ -12,7 +12,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
       const rows = [...table.tBodies[0].rows];
       const numbers = rows.some((row) => row.cells[column].dataset.value !== undefined);
       const was = head.getAttribute("aria-sort");
-      const down = was === "none" ? numbers : was === "ascending"; // numbers: the largest first
+      const down = was === "none" ? numbers : was === "ascending"; // numbers: largest first
       const compare = (a, b) => {
         if (!numbers) return a.localeCompare(b);
         return (Number.isNaN(a) ? -Infinity : a) - (Number.isNaN(b) ? -Infinity : b) || 0;

@@ -6,9 +6,9 @@ QUALITY = 74
 
 
 def thumbnail(path: str, box: Box | None, side: int) -> str | None:
-    """Return a photo, or the box that is cut out of it, as a JPEG data URI; None: it can't be read.
+    """Return a photo, or a box cut out of it, as a JPEG data URI; None: it can't be read.
 
-    Its longest side has `side` pixels at most.
+    Its longest side has at most `side` pixels.
     """
     try:
         photo = open_photo(path, box, side=side)

@@ -4,7 +4,7 @@ from vsearch.reports.html.findings import Figure, Findings, LeftOutError, Sectio
 from vsearch.reports.html.photos import Photos
 
 RETRIEVAL = ("val/precision_at_1", "val/map_at_r", "val/cmc_at_10")
-CHARTS = {  # by the places that the template has for them: an axis's title, its metrics
+CHARTS = {  # by place in the template: the axis's title, its metrics
     "losses": ("loss", ("train/loss", "val/loss")),
     "retrieval": ("mean over val photos", RETRIEVAL),
     "geometry": ("share of triplets", ("train/active_triplets",)),
@@ -12,10 +12,10 @@ CHARTS = {  # by the places that the template has for them: an axis's title, its
 
 
 def section(findings: Findings, photos: Photos) -> Section:
-    """Return curves of what each epoch's training and validation measured."""
+    """Return curves of each epoch's training and validation metrics."""
     training = findings.report.training
     if training is None or not training.epochs:
-        raise LeftOutError("This bundle's fit kept no metrics of its epochs.")
+        raise LeftOutError("This bundle has no metrics of its epochs.")
     figures = {}
     for place, (axis, metrics) in CHARTS.items():
         there = [name for name in metrics if _measured(training, name)]
