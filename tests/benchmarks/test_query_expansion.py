@@ -19,7 +19,8 @@ def test_the_command_prints_a_row_for_each_number_of_hits(tmp_path, monkeypatch,
     pq.write_table(table(items, vectors), tmp_path / "e.parquet")
     items.to_csv(tmp_path / "split.csv", index=False)
     files = [str(tmp_path / "e.parquet"), str(tmp_path / "split.csv")]
-    monkeypatch.setattr(sys, "argv", ["query_expansion", *files, "--gallery", gallery, "--hits", "3"])
+    options = ["--gallery", gallery, "--hits", "3"]
+    monkeypatch.setattr(sys, "argv", ["query_expansion", *files, *options])
     query_expansion.main()
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == f"50 val photos search {150 if gallery == 'train' else 50} of {gallery}"
