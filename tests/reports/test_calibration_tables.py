@@ -26,7 +26,7 @@ def reported(made: Calibration, scores: np.ndarray, right: np.ndarray) -> Calibr
 
 def test_the_words_have_the_figures(found):
     text, tested = sentences(found), found.measured
-    assert f"Learnt from 600 val photos, of which {found.right} find a right item first." in text
+    assert f"Learnt from 600 val photos; {found.right} of them find a right item first." in text
     assert "at most 10 % score below" in text
     assert f"{found.threshold:.4f}" in text
     assert f"{100 * tested.right_refused:.1f} % of those whose best hit is right" in text

@@ -196,7 +196,7 @@ def test_a_folder_with_anything_else_is_left_alone(tmp_path):
     (tmp_path / "comparison.md").write_text("old")
     (tmp_path / "thesis.tex").write_text("dear")
     with pytest.raises(
-        ComparisonError, match=r"holds other files \(thesis.tex\): name a separate folder with --out"
+        ComparisonError, match=r"holds other files \(thesis.tex\): name a separate folder"
     ):
         write(tmp_path, {"comparison.md": b"new"})
     assert (tmp_path / "comparison.md").read_text() == "old"

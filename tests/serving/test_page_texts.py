@@ -13,7 +13,7 @@ def problem(status, detail="cut *off*"):
     ("error", "said", "advice"),
     [
         (Unreachable("refused"), "can't be reached", "Is it running at http://shop?"),
-        (TooSlow("slow"), "slow", "smaller photo"),
+        (TooSlow("slow"), "in time", "smaller photo"),
         (Busy(problem(503), 7.2), "busy", "Try again in 7 seconds"),
         (Busy(problem(503), None), "busy", "Try again in a moment"),
         (Unexpected("another"), "not from the service", "`--service URL`"),

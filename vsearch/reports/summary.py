@@ -207,9 +207,7 @@ def library_versions() -> dict[str, str]:
 def _version(name: str) -> str:
     try:
         return version(name)
-    except (
-        PackageNotFoundError
-    ):  # a source folder: a trained model must still get its bundle
+    except PackageNotFoundError:  # a source folder: a trained model must still get its bundle
         return "not installed"
 
 

@@ -188,8 +188,8 @@ def test_what_a_random_split_would_have_claimed_stands_beside_what_is_so(finding
     }
     page = text(replace(findings, report=changed(findings.report, "leakage", value=leakage)))
     for words in (
-        "12 of the photos",
-        "3 of them in the gallery",
+        "12 queries have an exact copy",
+        "3 of them in this split",
         "0.913",
         "0.512",
         "0.871",

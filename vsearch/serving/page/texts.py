@@ -29,7 +29,7 @@ def failure_text(error: ServiceError, url: str) -> tuple[str, str]:
             number = f" (request {problem.request_id})" if problem.request_id else ""
             return said, f"{advice} It says: {plain(str(error))}{number}"
         case Unexpected() | Refused():  # each 404 of the service itself has an id
-            other = f"{url} is something else, or another version of vsearch"
+            other = f"Something else answers at {url}, or another version of vsearch"
             advice = f"{other}: start the page with `--service URL`."
             return "The answer is not from the service.", advice
         case TooSlow():
