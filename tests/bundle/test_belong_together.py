@@ -106,5 +106,5 @@ def opened(bundle):
 
 
 def test_many_threads_are_refused():
-    with pytest.raises(ValueError, match="threads: 1000000 is no number"):
+    with pytest.raises(ValueError, match="threads: 1000000 isn't a number"):
         FaissIndex("Flat", threads=10**6)

@@ -270,7 +270,8 @@ def test_the_index_that_was_asked_for_is_built(colours, tmp_path):
 
 def test_an_index_that_the_gallery_cannot_fill_is_refused_before_training(colours, tmp_path):
     with pytest.raises(
-        ConfigError, match=r"index: factory: IVF64,Flat trains 64 centroids, with 48 vectors"
+        ConfigError,
+        match=r"index: factory: IVF64,Flat trains 64 centroids, but there are 48 training vectors",
     ):
         Run(colours, tmp_path, epochs=1, callback=BuildIndex(FaissIndex("IVF64,Flat")))
     assert not list(tmp_path.rglob("*.ckpt"))

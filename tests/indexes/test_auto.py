@@ -197,5 +197,5 @@ def test_a_sample_is_judged_among_itself(seen):
 
 def test_without_labelled_queries_label_budgets_choose_nothing():
     index = AutoIndex(None, max_label_loss=0.01, candidates=mine("Flat", "SQ8"))
-    with pytest.raises(BudgetError, match="need labelled queries that were never trained on"):
+    with pytest.raises(BudgetError, match="need labelled queries that weren't trained on"):
         index.build(unit(300, 64))

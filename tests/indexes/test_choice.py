@@ -65,7 +65,7 @@ def test_none_within_the_budgets_says_what_is_nearest_and_what_there_is():
         choose([*THREE, row("beaten", 0.9, 3)], Budgets(0.999, max_ms=3.9))
     text = str(refused.value)
     assert "Nearest: HNSW32, which finds 0.9950, not 0.999." in text
-    assert "Flat: recall@10 1.0000, 4 ms a search, 8.0 MiB" in text
+    assert "Flat: recall@10 1.0000, 4 ms per search, 8.0 MiB" in text
     assert "PQ: recall@10 0.9500" in text
     assert "beaten" not in text
     assert [entry["spec"] for entry in refused.value.frontier] == ["Flat", "HNSW32", "PQ", "beaten"]
@@ -197,7 +197,7 @@ def test_what_it_costs_is_said_in_two_sentences():
     text = why(JUDGED, Budgets(None, max_label_loss=0.01, prefer="memory"), 1)
     assert text == (
         "Of 4 candidates, 2 kept within label losses of 0.01, and the smallest is PCA128,SQ8: "
-        "recall@10 0.5000, 1 ms a search, 0.5 MiB. Against exact search it loses precision_at_1 "
+        "recall@10 0.5000, 1 ms per search, 0.5 MiB. Against exact search it loses precision_at_1 "
         "0.0050 [0.0010, 0.0090], precision_at_10 0.0000 [0.0000, 0.0000], axis/colour_at_10 "
         "0.0100 [0.0060, 0.0140]; of 2 that take less memory, the best is PCA64,SQ8, which may "
         "lose 0.0101 of precision_at_1, not 0.01."

@@ -261,36 +261,40 @@ def test_threads_are_put_back():
         (
             "IVF1024,Flat",
             {},
-            r"IVF1024,Flat trains 1,024 centroids, with 300 vectors .*39,936 for good ones"
-            r".*up to 7 ",
+            r"IVF1024,Flat trains 1,024 centroids, but there are 300 training vectors"
+            r".*39,936 for good centroids.*up to 7 ",
         ),
-        ("IVF64,Flat", {"train_sample": 50}, r"64 centroids, with 50 vectors"),
+        ("IVF64,Flat", {"train_sample": 50}, r"64 centroids, but there are 50 training vectors"),
         ("PQ8x10", {}, r"trains 1,024 centroids"),
         (
             "PCA12,Flat",
             {"train_sample": 10},
-            r"12 principal components of vectors of 64 .* with 10 .*: 10 at most",
+            r"12 principal components, but 10 training vectors of 64 .* give at most 10",
         ),
         (
             "PCA80,HNSW8,RFlat",
             {},
-            r"80 principal components of vectors of 64 .* with 300 .*: 64 at most",
+            r"80 principal components, but 300 training vectors of 64 .* give at most 64",
         ),
-        ("OPQ4_16,PQ4x4fs", {"train_sample": 200}, r"trains 256 centroids, with 200 vectors"),
-        ("IVF8,Falt", {}, r"factory: FAISS makes no 'IVF8,Falt' of 64 dimensions"),
-        ("PQ7", {}, r"factory: FAISS makes no 'PQ7' of 64 dimensions"),
-        ("IVF4,Flat", {"search": {"nprobes": 4}}, r"search: IVF4,Flat takes no 'nprobes'"),
-        ("Flat", {"search": {"nprobe": 4}}, r"search: Flat takes no 'nprobe'"),
-        ("LSH", {}, r"LSH counts bits that differ \(IndexLSH\)"),
-        ("ITQ32,LSH", {}, r"ITQ32,LSH counts bits that differ"),
-        ("IVF4,ITQ,SH", {}, r"IVF4,ITQ,SH counts bits that differ"),
+        (
+            "OPQ4_16,PQ4x4fs",
+            {"train_sample": 200},
+            r"trains 256 centroids, but there are 200 training vectors",
+        ),
+        ("IVF8,Falt", {}, r"factory: FAISS can't make 'IVF8,Falt' for 64 dimensions"),
+        ("PQ7", {}, r"factory: FAISS can't make 'PQ7' for 64 dimensions"),
+        ("IVF4,Flat", {"search": {"nprobes": 4}}, r"search: IVF4,Flat doesn't take 'nprobes'"),
+        ("Flat", {"search": {"nprobe": 4}}, r"search: Flat doesn't take 'nprobe'"),
+        ("LSH", {}, r"LSH counts different bits \(IndexLSH\)"),
+        ("ITQ32,LSH", {}, r"ITQ32,LSH counts different bits"),
+        ("IVF4,ITQ,SH", {}, r"IVF4,ITQ,SH counts different bits"),
         (
             "IDMap,Flat",
             {},
             r"factory: FAISS can't fill IDMap,Flat: add does not make sense with IndexIDMap",
         ),
         ("IDMap2,Flat", {}, r"factory: FAISS can't fill IDMap2,Flat: add does not"),
-        ("no such kind", {}, r"of 64 dimensions: could not parse index string no such kind$"),
+        ("no such kind", {}, r"for 64 dimensions: could not parse index string no such kind$"),
     ],
 )
 def test_what_cannot_be_built_says_why(factory, settings, message):
@@ -300,7 +304,7 @@ def test_what_cannot_be_built_says_why(factory, settings, message):
 
 @pytest.mark.parametrize("factory", ["LSH", "ITQ32,LSH"])
 def test_distances_that_are_no_l2_are_refused_before_training(factory):
-    with pytest.raises(ValueError, match="no cosine follows"):
+    with pytest.raises(ValueError, match="gives no cosine"):
         FaissIndex(factory).check(1000, 64)
 
 
@@ -362,7 +366,7 @@ def test_an_empty_index_says_so():
 
 def test_a_kind_that_cannot_decode_says_so():
     with pytest.raises(
-        ValueError, match=r"Flat can't give its vectors back: reverse transform not implemented$"
+        ValueError, match=r"Flat can't return its vectors: reverse transform not implemented$"
     ):
         built(unit(400), "ITQ32,IVF8,Flat").vectors(np.array([0]))
 

@@ -92,7 +92,7 @@ def test_shards_joined_on_the_disk_answer_as_one_index_wherever_they_are_moved(t
     "factory", ["HNSW8", "IVF8,PQ4x4fs", "IVF8,PQ4x2,RFlat", "IMI2x2,Flat", "PQ4x4fs", "NSG8"]
 )
 def test_kinds_that_can_not_be_joined_are_refused(factory):
-    with pytest.raises(ValueError, match=r"can't be joined\. Those of IVF"):
+    with pytest.raises(ValueError, match=r"can't be joined\. Only IVF"):
         check_mergeable(faiss.index_factory(16, factory), factory)
 
 

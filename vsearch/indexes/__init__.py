@@ -1,1 +1,1 @@
-"""What finds the nearest embeddings: FAISS, exact search, vector stores."""
+"""Find the nearest embeddings: FAISS, exact search, vector stores."""

@@ -28,10 +28,10 @@ from vsearch.indexes.trial import ROUNDS, Trial, build_all, measure
 FILE = "auto.json"
 SAMPLE = 50_000
 HELD_OUT = 500
-FEWEST = 10  # vectors below which there is nothing to try
+FEWEST = 10  # vectors; with fewer there is nothing to try
 NO_JUDGE = (
-    "max_label_loss and max_axis_loss need labelled queries that were never trained on: a fit's "
-    "validation photos, where they search the served gallery. Set min_recall instead."
+    "max_label_loss and max_axis_loss need labelled queries that weren't trained on: a fit's "
+    "validation photos, if they search the served gallery. Set min_recall instead."
 )
 logger = logging.getLogger(__name__)
 
@@ -41,27 +41,27 @@ class AutoIndex(Index):
 
     Up to 500 vectors are held out as queries. Candidates are built from the others, or from 50,000
     of them; the best one is then built from all vectors. With more than 50,000, times and bytes are
-    estimated for all (`trial.growth`), and recall is the sample's, a little higher than with all:
-    the fit's report measures the index that is served.
+    estimated for all (`trial.growth`), and recall is the sample's, a little higher than for all:
+    the fit's report measures the served index.
 
-    Label budgets count what users lose: a `judge` has queries that were never trained on, which are
-    searched instead. A fit sets it to its validation photos.
+    Label budgets limit what users lose: a `judge` has queries that weren't trained on, which are
+    then searched instead. A fit sets it to its validation photos.
 
-    An opened index is built again as what was chosen.
+    A rebuilt index keeps the opened index's choice.
 
     Times differ between runs. Medians of interleaved rounds, and the simpler candidate in a tie of
-    10 %, keep the choice from flipping; what `describe` calls `pin` fixes it, in the place of
-    AutoIndex in the config. The trial holds all candidates in memory at once: for 50,000 vectors of
-    2,048 dimensions some 2.5 GB.
+    10 %, keep the choice stable; to fix it, replace AutoIndex in the config by `pin` of `describe`.
+    The trial holds all candidates in memory at once: about 2.5 GB for 50,000 vectors of 2,048
+    dimensions.
 
     Args:
-        min_recall: share (0..1) of the exact 10 best that must be found; None: labels alone decide.
-        max_ms: milliseconds that a single search may take.
-        max_mib: MiB that the index may take.
-        max_label_loss: how much label precision@1 and @10 (0..1) may fall against exact search, by
+        min_recall: share (0..1) of the exact 10 best to find; None: only labels decide.
+        max_ms: most milliseconds for a single search.
+        max_mib: most MiB for the index.
+        max_label_loss: how much label precision@1 and @10 (0..1) may fall below exact search, by
             the upper end of the 95 % interval, paired by query.
-        max_axis_loss: likewise each axis's share among the 10 best.
-        prefer: what is best within the budgets: the least time, or the least memory.
+        max_axis_loss: likewise for each axis's share among the 10 best.
+        prefer: what to minimise within the budgets: time or memory.
         candidates: what to try, simplest first; None: what suits the number of vectors.
         sample: vectors in a trial.
         seed: of the sample and of k-means.
@@ -93,7 +93,7 @@ class AutoIndex(Index):
 
     @property
     def spec(self) -> str:  # type: ignore[override]
-        """What was chosen."""
+        """The chosen index."""
         return "auto" if self.chosen is None else f"auto: {self.chosen.spec}"
 
     @property
@@ -105,7 +105,7 @@ class AutoIndex(Index):
         """Try the candidates, and index the vectors with the best.
 
         Raises:
-            BudgetError: no candidate is within the budgets, or nothing judges label losses.
+            BudgetError: no candidate meets the budgets, or no judge can measure label losses.
         """
         n, dim = embeddings.shape
         if self._opened and self.chosen is not None:
@@ -127,7 +127,7 @@ class AutoIndex(Index):
         else:
             offered = [given(index) for index in self.candidates]
         if n < FEWEST:
-            reason = f"{n} vectors are too few to try anything. The simplest was taken."
+            reason = f"{n} vectors are too few for a trial. The simplest candidate was chosen."
             self._build(offered[0], offered[0].settings[0], embeddings)
             self._remember(reason, [], vectors=0, queries=0)
             return
@@ -162,7 +162,7 @@ class AutoIndex(Index):
         return self._built().vectors(positions)
 
     def save(self, folder: Path) -> list[str]:
-        """Write the chosen index's files, and auto.json: its class, and how it was chosen."""
+        """Write the chosen index's files, and auto.json with its class and how it was chosen."""
         chosen = self._built()
         names = chosen.save(folder)
         entry = {
@@ -175,7 +175,7 @@ class AutoIndex(Index):
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Open the chosen index, and what was known of the choice."""
+        """Open the chosen index, with the record of the choice."""
         try:
             entry = json.loads((folder / FILE).read_text())
             kind = find(entry.pop("class_path"), Index)
@@ -183,7 +183,7 @@ class AutoIndex(Index):
             entry.pop("candidates", None)  # of older bundles
             opened = cls(**entry)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{FILE} is no choice of an index: {error}") from error
+            raise ValueError(f"{FILE} doesn't hold a choice of an index: {error}") from error
         opened.chosen = kind.open(folder)
         opened.found = found
         opened._opened = True
@@ -193,7 +193,7 @@ class AutoIndex(Index):
         return 0 if self.chosen is None else len(self.chosen)
 
     def describe(self) -> dict[str, Any]:
-        """Return the chosen index's own description, how to pin it, and how it was chosen."""
+        """Return the chosen index's description, how to pin it, and how it was chosen."""
         if self.chosen is None:
             return super().describe()
         return {
@@ -245,7 +245,7 @@ def _try(
 
 
 def _pin(index: Index) -> dict[str, Any]:
-    """Return what a config names the chosen index by."""
+    """Return the config entry of the chosen index."""
     entry: dict[str, Any] = {"class_path": class_path(type(index))}
     if isinstance(index, FaissIndex):
         entry["init_args"] = {"factory": index.factory, "search": index.search_parameters}

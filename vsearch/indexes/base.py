@@ -8,17 +8,17 @@ from vsearch.errors import VsearchError
 
 
 class IndexUnavailable(VsearchError, OSError):
-    """A vector store can't be asked now: not reachable, refuses the password, takes too long."""
+    """A vector store is unavailable: unreachable, refuses the password, or too slow."""
 
 
 class Index(ABC):
     """Nearest-neighbour search over unit vectors. Plugin base: one subclass, one file.
 
-    A vector's position is its row: rows are numbered from 0 in the order in which they came, and
-    close up when some are removed, as those of a table do.
+    A vector's position is its row: rows are numbered from 0 in the order of adding, and close up
+    when some are removed, like rows of a table.
 
     Attributes:
-        spec: what the index is, in the words of its library, as reports and manifests show it.
+        spec: the index in its library's words, for reports and manifests.
     """
 
     spec: str
@@ -29,14 +29,14 @@ class Index(ABC):
         return False
 
     def check(self, n: int, dim: int) -> None:  # noqa: B027  (most kinds take any)
-        """Refuse, before anything is trained, n vectors of `dim` dimensions that `build` would.
+        """Refuse n vectors of `dim` dimensions, before training, if `build` would.
 
         Raises:
             ValueError: says what doesn't fit, and what would.
         """
 
     def bind(self, fingerprint: str) -> None:  # noqa: B027  (a bundle binds its own files)
-        """Say whose vectors these are, before they are built, and once an index was opened.
+        """Set the vectors' model, before building and after opening.
 
         Raises:
             ValueError: the index holds vectors of another model; the message has both fingerprints.
@@ -44,15 +44,15 @@ class Index(ABC):
 
     @abstractmethod
     def build(self, embeddings: np.ndarray) -> None:
-        """Index float32 (n, dim) unit vectors, in the place of what was there."""
+        """Index float32 (n, dim) unit vectors, replacing earlier ones."""
 
     @abstractmethod
     def add(self, embeddings: np.ndarray) -> None:
-        """Append float32 (m, dim) unit vectors; nothing is trained anew."""
+        """Append float32 (m, dim) unit vectors without training again."""
 
     @abstractmethod
     def remove(self, positions: np.ndarray) -> None:
-        """Take out the vectors at int (m,) positions; the others close up in their order."""
+        """Remove the vectors at int (m,) positions; the others close up in order."""
 
     @abstractmethod
     def search(
@@ -61,14 +61,14 @@ class Index(ABC):
         """Search with unit vectors (q, dim).
 
         Returns scores (cosines, float32 (q, k), best first) and positions (int64 (q, k)).
-        `allowed`, bool (n,), says which positions may be found; None: all. `k` is lowered to the
-        number of vectors that may be found. Without `allowed`, a place that the index can't fill
-        has position -1 and score -1; with it, every place is filled.
+        `allowed`, bool (n,), says which positions may be found; None: all. `k` is lowered to their
+        number. Without `allowed`, places that the index can't fill have position -1 and score -1;
+        with it, every place is filled.
         """
 
     @abstractmethod
     def vectors(self, positions: np.ndarray) -> np.ndarray:
-        """Return float32 (m, dim): the vectors at int (m,) positions, as the index keeps them."""
+        """Return the vectors at int (m,) positions as the index keeps them, float32 (m, dim)."""
 
     @abstractmethod
     def save(self, folder: Path) -> list[str]:
@@ -80,7 +80,7 @@ class Index(ABC):
         """Open what `save` wrote, settings included.
 
         Raises:
-            ValueError: the files are no index of this kind.
+            ValueError: the files aren't an index of this kind.
         """
 
     @abstractmethod
@@ -88,7 +88,7 @@ class Index(ABC):
         """Return the number of vectors."""
 
     def describe(self) -> dict[str, Any]:
-        """Return plain JSON values for people: what it is and how it is searched."""
+        """Return plain JSON values for people: what it is and how it searches."""
         return {"spec": self.spec, "vectors": len(self)}
 
 
@@ -96,7 +96,7 @@ def as_unit_vectors(embeddings: np.ndarray) -> np.ndarray:
     """Return vectors as C-contiguous float32 (n, dim), n at least 1.
 
     Raises:
-        ValueError: there are none, or they are not of unit length.
+        ValueError: there are none, or they aren't of unit length.
     """
     vectors = np.ascontiguousarray(embeddings, dtype=np.float32)
     norms = np.linalg.norm(vectors, axis=-1)

@@ -8,10 +8,10 @@ from vsearch.indexes.exact import ExactIndex
 from vsearch.indexes.faiss import FaissIndex
 from vsearch.indexes.faiss_kinds import ENOUGH
 
-FEW = 1_000  # vectors below which nothing is gained by searching fewer of them
+FEW = 1_000  # vectors; with fewer, searching only some saves nothing
 IVF_FROM = 10_000
 IVF_TO = 1_000_000
-NARROW = 32  # dimensions below which product quantization has nothing to split
+NARROW = 32  # dimensions; below, product quantization has nothing to split
 COMPONENTS = 128  # that a graph walks on, where vectors are much longer
 CODED = (384, 256, 128, 64)  # components that are kept, in 8 or 4 bits, where labels decide
 # As in hnswlib; with FAISS's own 40 a graph finds less, of a million vectors however long it is
@@ -31,7 +31,7 @@ class Candidate:
 
 
 def given(index: Index) -> Candidate:
-    """Return the user's own index as a candidate."""
+    """Return the user's index as a candidate."""
     return Candidate(lambda n: deepcopy(index))
 
 
@@ -43,14 +43,14 @@ def candidates(
     threads: int | None = None,
     judged: bool = False,
 ) -> list[Candidate]:
-    """Return what may suit n vectors of `dim` dimensions, the simpler and more exact first.
+    """Return candidates for n vectors of `dim` dimensions, simpler and more exact ones first.
 
     At every size: exact search, codes of 8 and 16 bits, HNSW (Malkov & Yashunin 2016) of whole
     vectors and of 8-bit components, and 4-bit codes in registers (André et al. 2015).
-    Inverted lists (Jégou et al. 2011) up to a million vectors. Where labels decide (`judged`), also
+    Inverted lists (Jégou et al. 2011) up to a million vectors. If labels decide (`judged`), also
     codes of first principal components, which miss many of the exact hits, and a graph of them.
 
-    Kinds that `trained_on` vectors, those in the trial, can't train are left out.
+    Kinds that need more than `trained_on` vectors, those in the trial, are left out.
     """
 
     def faiss(factory: str | Callable[[int], str], **parameter: tuple[float, ...]) -> Candidate:
@@ -88,7 +88,7 @@ def candidates(
 def lists(n: int) -> int:
     """Return how many inverted lists suit n vectors: 4 sqrt(n) as a power of two, as FAISS advises.
 
-    They are so few that each centroid has enough vectors to be trained on.
+    That is few enough to leave each centroid enough training vectors.
     """
     wanted = min(4 * n**0.5, n / ENOUGH)
     return max(1, 1 << (int(wanted).bit_length() - 1)) if wanted >= 1 else 1

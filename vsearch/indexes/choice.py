@@ -15,7 +15,7 @@ AXIS = "axis/"
 
 @dataclass(frozen=True)
 class Loss:
-    """By how much a metric (0..1) falls against exact search, and the ends of its 95 % interval."""
+    """A metric's (0..1) loss against exact search, and the ends of its 95 % interval."""
 
     value: float
     low: float
@@ -29,24 +29,24 @@ Losses = dict[str, Loss]  # by metric: the label's, and those of other axes as A
 
 
 class Judge(Protocol):
-    """Has queries that were never trained on, and knows what is to be found with them."""
+    """Has queries that weren't trained on, and knows their right hits."""
 
     @property
     def queries(self) -> np.ndarray:
         """The queries' embeddings, float32 (q, dim)."""
 
     def among(self, rows: np.ndarray) -> Callable[[Index], Losses]:
-        """Return what judges indexes that hold these rows of the gallery, in this order."""
+        """Return a judge of indexes that hold these gallery rows, in this order."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What a candidate showed; times are medians."""
+    """A candidate's measurements; times are medians."""
 
     spec: str
     recall_at_10: float  # share (0..1) of the exact 10 best
     single_ms: float  # of a search for one query
-    batch_ms: float  # a query, when many are asked at once
+    batch_ms: float  # per query, with many at once
     disk_bytes: int
     memory_bytes: int  # once opened
     build_s: float  # of the trial's index
@@ -54,27 +54,27 @@ class Measured:
 
     @property
     def memory_mib(self) -> float:
-        """What it takes once opened."""
+        """Memory once opened."""
         return self.memory_bytes / 2**20
 
     def __str__(self) -> str:
         return (
-            f"{self.spec}: recall@10 {self.recall_at_10:.4f}, {self.single_ms:.3g} ms a search, "
+            f"{self.spec}: recall@10 {self.recall_at_10:.4f}, {self.single_ms:.3g} ms per search, "
             f"{self.memory_mib:,.1f} MiB"
         )
 
 
 @dataclass(frozen=True)
 class Budgets:
-    """What an index must find and may take, and what is wanted within these limits.
+    """What an index must find and may take, and what to minimise within these limits.
 
     Attributes:
         min_recall: recall@10.
-        max_ms: milliseconds a search.
+        max_ms: milliseconds per search.
         max_mib: MiB in memory.
         max_label_loss: of label precision@1 and @10, by the upper ends of their intervals.
         max_axis_loss: likewise of each axis's share among the ten best.
-        prefer: the least of what is best.
+        prefer: what to minimise: time or memory.
     """
 
     min_recall: float | None = 0.99
@@ -86,11 +86,11 @@ class Budgets:
 
     def __post_init__(self) -> None:
         if self.min_recall is not None and not 0 <= self.min_recall <= 1:
-            raise ValueError(f"min_recall: {self.min_recall} is no share from 0 to 1")
+            raise ValueError(f"min_recall: {self.min_recall} isn't a share from 0 to 1")
         if self.min_recall is None and not self.judged:
-            raise ValueError("min_recall: null leaves open what must be found: set max_label_loss")
+            raise ValueError("min_recall: null needs another limit on losses: set max_label_loss")
         if self.prefer not in MEANT:
-            raise ValueError(f"prefer: {self.prefer!r} is neither time nor memory")
+            raise ValueError(f"prefer: {self.prefer!r} is neither `time` nor `memory`")
         for name in ("max_ms", "max_mib", "max_label_loss", "max_axis_loss"):
             limit = getattr(self, name)
             if limit is not None and limit <= 0:
@@ -102,16 +102,16 @@ class Budgets:
         return self.max_label_loss is not None or self.max_axis_loss is not None
 
     def cost(self, row: Measured) -> float:
-        """Return what is to be little."""
+        """Return what to minimise."""
         return row.memory_bytes if self.prefer == "memory" else row.single_ms
 
     def quality(self, row: Measured) -> float:
-        """Return what is to be much: minus what precision@1 loses, or else recall@10."""
+        """Return what to maximise: minus the loss of precision@1, or else recall@10."""
         lost = row.losses.get("precision_at_1")
         return row.recall_at_10 if lost is None else -lost.value
 
     def excess(self, row: Measured) -> dict[str, float]:
-        """Return each budget that a candidate breaks, in words: by which share of the budget."""
+        """Return each broken budget, in words, with the excess as a share of the budget."""
         broken = {}
         if self.min_recall is not None and row.recall_at_10 < self.min_recall:
             words = f"finds {row.recall_at_10:.4f}, not {self.min_recall:g}"
@@ -141,7 +141,7 @@ class Budgets:
 
 
 class BudgetError(VsearchError):
-    """No candidate is within the budgets; `frontier`: what all showed, as `table` returns it."""
+    """No candidate is within the budgets; `frontier`: all measurements, as `table` returns them."""
 
     def __init__(self, message: str, frontier: list[dict[str, Any]]) -> None:
         super().__init__(message)
@@ -151,11 +151,11 @@ class BudgetError(VsearchError):
 def choose(rows: Sequence[Measured], budgets: Budgets) -> int:
     """Return the position of the best candidate within the budgets.
 
-    It is the first, and so the simplest, of those that take at most `TIE` times the least time for
-    single queries, or the least memory, as the budgets prefer.
+    It is the first, and so the simplest, that takes at most `TIE` times the least time for single
+    queries, or the least memory, as the budgets prefer.
 
     Raises:
-        BudgetError: none is within the budgets; names the nearest and the Pareto line.
+        BudgetError: none is within the budgets; the message names the nearest and the Pareto line.
     """
     within = [number for number, row in enumerate(rows) if not budgets.excess(row)]
     if within:

@@ -21,18 +21,18 @@ from vsearch.indexes.faiss import FaissIndex
 from vsearch.indexes.prefix_bound import Codes, Prefix, farthest, principal_axes, turned
 
 FILE = "prefix.npz"
-ARRAYS = ("basis", "low", "codes")  # that a level has in it
+ARRAYS = ("basis", "low", "codes")  # of a level in the file
 COMPONENTS = (32, 64, 96, 128, 192, 256, 384, 512)  # tried at build time
-SCATTERED = 4  # how much longer it takes to read what lies here and there
+SCATTERED = 4  # how much longer scattered reads take
 BATCHES = (1, 8, 32, 128)  # tried at build time, against plain Flat
 ROUNDS = 5
-SAMPLE = 8192  # vectors that the principal axes are computed from
-TRIALS = 32  # searches that choose
+SAMPLE = 8192  # vectors to compute the principal axes from
+TRIALS = 32  # searches that decide
 TRIAL_K = 11  # the first hit of an indexed vector is itself, so 11 for the tenth
-FEW = 2_000  # vectors below which nothing is gained
-FIRST = 8  # vectors, beside k, that seem nearest and are compared to limit the others
-TOGETHER = 32  # queries that one pass over the codes serves
-SEVERAL = 8  # queries from which on a pass over the finest codes takes less than their choice
+FEW = 2_000  # vectors; with fewer, a prefix saves nothing
+FIRST = 8  # vectors, besides k, that seem nearest; comparing them limits the others
+TOGETHER = 32  # queries per pass over the codes
+SEVERAL = 8  # queries from which one pass over the finest codes is quicker than levels
 NEVER = float("inf")
 logger = logging.getLogger(__name__)
 
@@ -40,25 +40,26 @@ logger = logging.getLogger(__name__)
 class ExactIndex(Index):
     """The same hits as FAISS's IndexFlatL2, up to ties within rounding, for a fraction of the work.
 
-    First principal components in 8 bits say how far a vector is from a query at least, rounding
-    included (`prefix_bound`). Those that seem nearest are compared in full: the k-th smallest of
-    their distances is a limit, and every vector that can be as near is compared too. Single queries
-    are answered by levels: few components of all vectors, more of those that are left. Where that
-    doesn't pay, the index is plain Flat.
+    First principal components in 8 bits give a lower bound on a vector's distance from a query,
+    rounding included (`prefix_bound`). The vectors that seem nearest are compared in full; the k-th
+    smallest of their distances is a limit, and every vector that can be as near is compared too.
+    Single queries use levels: few components of all vectors, then more of the remaining ones. If
+    that doesn't pay, the index is plain Flat.
 
     Args:
-        components: of the finest level; 0: plain Flat; None: what should read the fewest bytes for
-            a sample of the vectors. From which batch size on plain Flat is faster is tried.
-        threads: of FAISS, ONNX Runtime and NumPy's BLAS; None: as many as they would take.
+        components: of the finest level; 0: plain Flat; None: the number that should read the fewest
+            bytes for a sample of the vectors. A trial finds the batch size from which plain Flat is
+            faster.
+        threads: of FAISS, ONNX Runtime and NumPy's BLAS; None: their defaults.
     """
 
     exact = True
-    _levels: list[Prefix]  # the coarsest first
+    _levels: list[Prefix]  # coarsest first
 
     def __init__(self, components: int | None = None, threads: int | None = None) -> None:
         if components is not None and components < 0:
             raise ValueError(
-                f"components: {components} is no number; 0: plain Flat; null: try some."
+                f"components: {components} is below 0. Set 0 for plain Flat, null to try some."
             )
         self.components = components
         self.threads = threads
@@ -67,7 +68,7 @@ class ExactIndex(Index):
 
     @property
     def spec(self) -> str:  # type: ignore[override]
-        """What the index is."""
+        """The index in words."""
         chosen = self._chosen_components
         return f"Flat, exact by a prefix of {chosen} components" if chosen else "Flat"
 
@@ -77,7 +78,7 @@ class ExactIndex(Index):
         self._build_levels()
 
     def add(self, embeddings: np.ndarray) -> None:
-        """Append vectors, projected on the axes that there are."""
+        """Append vectors, projected on the existing axes."""
         self._flat.add(embeddings)
         vectors = np.asarray(embeddings, dtype=np.float32)
         with self._blas_threads():
@@ -112,7 +113,7 @@ class ExactIndex(Index):
         return self._flat.vectors(positions)
 
     def save(self, folder: Path) -> list[str]:
-        """Write index.faiss, a flat index of plain FAISS, and prefix.npz, which follows from it."""
+        """Write index.faiss, a flat index of plain FAISS, and prefix.npz, computed from it."""
         names = self._flat.save(folder)
         arrays: dict[str, Any] = {}
         for number, level in enumerate(self._levels):
@@ -129,7 +130,7 @@ class ExactIndex(Index):
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Open what `save` wrote; without its prefix file, the prefix is made anew."""
+        """Open what `save` wrote; without a prefix file, the prefix is computed again."""
         opened = cls()
         opened._flat = FaissIndex.open(folder, mmap=True)  # a search reads few of the vectors
         opened.threads = opened._flat.threads
@@ -141,14 +142,14 @@ class ExactIndex(Index):
         try:
             opened._read_levels(folder / FILE)
         except (KeyError, TypeError, ValueError, BadZipFile, EOFError) as error:
-            raise ValueError(f"{FILE} is not the prefix of index.faiss: {error}") from error
+            raise ValueError(f"{FILE} isn't the prefix of index.faiss: {error}") from error
         return opened
 
     def __len__(self) -> int:
         return len(self._flat)
 
     def describe(self) -> dict[str, Any]:
-        """Return what was chosen."""
+        """Return the choice."""
         return {
             **super().describe(),
             "components": self._chosen_components,
@@ -158,7 +159,7 @@ class ExactIndex(Index):
     def _left_of_each(
         self, queries: np.ndarray, k: int, among: np.ndarray | None
     ) -> Iterator[np.ndarray]:
-        """Yield for each query the positions (m,), rising, of the vectors to compare in full."""
+        """Yield for each query the rising positions (m,) of the vectors to compare in full."""
         levels = self._levels if len(queries) < SEVERAL else self._levels[-1:]
         for start in range(0, len(queries), TOGETHER):
             part = queries[start : start + TOGETHER]
@@ -176,14 +177,14 @@ class ExactIndex(Index):
         nearness: np.ndarray,
         positions: np.ndarray | None,
     ) -> np.ndarray:
-        """Return the positions (m,), rising, of the vectors that no level puts aside.
+        """Return the rising positions (m,) of the vectors that no level rules out.
 
         Args:
             query: float32 (dim,).
             k: hits; at most as many as there are positions.
-            levels: the coarsest first.
-            code: the query's, by the first level.
-            nearness: of all vectors, by the first level, int32 (n,).
+            levels: coarsest first.
+            code: the query's in the first level.
+            nearness: of all vectors in the first level, int32 (n,).
             positions: rising int64 (m,), of the vectors that may be found; None: all.
         """
         if positions is not None:
@@ -194,7 +195,7 @@ class ExactIndex(Index):
                 code = level.asked(query[None])
                 nearness = level.nearness(code, positions, self.threads)[0]
 
-            # The k-th of those that seem nearest is no nearer than the k-th of all
+            # the k-th best of any vectors is no nearer than the k-th best of all
             first = _largest(nearness, k + FIRST)
             distances_l2sq = self._distances(query, _at(first, positions))
             limit = min(limit, float(np.partition(distances_l2sq, k - 1)[k - 1]))
@@ -205,9 +206,9 @@ class ExactIndex(Index):
         return positions
 
     def _distances(self, query: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        """Return squared L2 distances to (m,) positions, rounded as IndexFlatL2 does."""
+        """Return squared L2 distances to (m,) positions, rounded like IndexFlatL2's."""
         distances_l2sq = np.empty(len(positions), dtype=np.float32)
-        if len(positions):  # FAISS refuses none
+        if len(positions):  # FAISS refuses an empty array
             faiss.downcast_index(self._flat.built).compute_distance_subset(
                 1,
                 faiss.swig_ptr(query),
@@ -226,7 +227,7 @@ class ExactIndex(Index):
         self._flat_from = NEVER  # the batch size from which plain Flat is faster
 
     def _build_levels(self) -> None:
-        """Choose how many components, and code the flat index's vectors."""
+        """Choose the number of components, and code the flat index's vectors."""
         self._forget_levels()
         vectors = self._flat_vectors()
         n, dim = vectors.shape
@@ -235,17 +236,19 @@ class ExactIndex(Index):
         else:
             tried = [p for p in COMPONENTS if 2 * p <= dim]
         if self.components == 0 or (self.components is None and n < FEW) or not tried:
-            logger.info("ExactIndex: plain Flat, of %d vectors of %d dimensions.", n, dim)
+            logger.info("ExactIndex: plain Flat, %d vectors of %d dimensions.", n, dim)
             return
 
         drawn = np.random.default_rng(0).permutation(n)
-        queries = vectors[drawn[-TRIALS:]]  # of a large gallery, the axes don't know them
+        queries = vectors[
+            drawn[-TRIALS:]
+        ]  # in a large gallery, the axes weren't computed from them
         with self._blas_threads():
             bases = self._cheapest(tried, vectors[np.sort(drawn[:SAMPLE])], queries)
             self._levels = [Prefix.of(vectors, basis) for basis in bases]
             self._flat_from = self._find_crossing(queries) if n >= FEW else NEVER
         if self.components is None and self._flat_from == 1:
-            logger.warning("ExactIndex: no prefix prunes enough to pay: plain Flat.")
+            logger.warning("ExactIndex: no prefix prunes enough to help: plain Flat.")
             self._forget_levels()
         logger.info("ExactIndex: %s.", self.spec)
 
@@ -254,8 +257,8 @@ class ExactIndex(Index):
     ) -> list[np.ndarray]:
         """Return the axes of the levels with which a single search should read the fewest bytes.
 
-        How many vectors a level leaves is seen from a sample (m, dim), with the distances at which
-        queries (q, dim) have their tenth hit among all.
+        A sample (m, dim), and the distances of the tenth hits that queries (q, dim) have among all
+        vectors, show how many vectors a level leaves.
         """
         n = len(self)
         dim = sample.shape[1]
@@ -290,9 +293,9 @@ class ExactIndex(Index):
         return NEVER
 
     def _read_levels(self, path: Path) -> None:
-        """Take the prefix from its file, if some of its codes fit the flat index's vectors.
+        """Read the prefix from its file, if some of its codes fit the flat index's vectors.
 
-        A file of another form has it made anew.
+        If the file has another format, the prefix is computed again.
         """
         with np.load(path) as stored:
             settings = json.loads(str(stored["settings"]))
@@ -321,7 +324,7 @@ class ExactIndex(Index):
         self._levels = levels
 
     def _flat_vectors(self) -> np.ndarray:
-        """Return the flat index's own vectors, not a copy."""
+        """Return the flat index's vectors without a copy."""
         index = faiss.downcast_index(self._flat.built)
         numbers = faiss.rev_swig_ptr(index.get_xb(), index.ntotal * index.d)
         return numbers.reshape(index.ntotal, index.d)

@@ -13,10 +13,10 @@ def search_among(vectors: np.ndarray, positions: np.ndarray, queries: np.ndarray
 
     Args:
         vectors: float32 (m, dim).
-        positions: int (m,), where each stands in the index; rising, so that of equal scores the
-            first position wins.
+        positions: int (m,), the vectors' positions in the index; rising, so that the first one wins
+            among equal scores.
         queries: float32 (q, dim).
-        k: hits a query; lowered to m.
+        k: hits per query; lowered to m.
     """
     scores = np.clip(queries @ vectors.T, -1, 1)
     order = _best_first(scores)[:, :k]
@@ -26,7 +26,7 @@ def search_among(vectors: np.ndarray, positions: np.ndarray, queries: np.ndarray
 def search_in_pieces(
     vectors: Callable[[np.ndarray], np.ndarray], positions: np.ndarray, queries: np.ndarray, k: int
 ) -> Hits:
-    """Do what `search_among` does, with `vectors` called for PIECE positions at a time."""
+    """Like `search_among`, but call `vectors` for PIECE positions at a time."""
     best = search_among(vectors(positions[:PIECE]), positions[:PIECE], queries, k)
     for start in range(PIECE, len(positions), PIECE):
         piece = positions[start : start + PIECE]

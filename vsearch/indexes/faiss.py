@@ -28,7 +28,7 @@ SETTINGS = "index.json"
 # kept whole: about where HNSW32 takes as long (2,048-d)
 FEW = 200
 FEW_WHOLE = 1000
-SEVERAL = 8  # queries from which on a matrix product pays for bringing the vectors together
+SEVERAL = 8  # queries from which a matrix product makes up for gathering the vectors
 MOST_THREADS = 1024
 
 
@@ -43,13 +43,13 @@ class FaissIndex(Index):
             (https://github.com/facebookresearch/faiss/wiki/The-index-factory): `Flat`,
             `IVF1024,Flat`, `OPQ64_256,IVF1024,PQ64`, `HNSW32`, `PQ256x4fs,RFlat`, `SQ8`, ...
         search: parameters by the names of FAISS's ParameterSpace: nprobe, efSearch, k_factor_rf,
-            ...; efConstruction (FAISS's own: 40) counts when vectors are added to a graph.
-        train_sample: how many vectors, drawn at random, to train on; None: all (FAISS itself draws
-            up to 256 a centroid).
+            ...; efConstruction (FAISS's default: 40) applies when vectors are added to a graph.
+        train_sample: number of random vectors to train on; None: all (FAISS itself draws up to 256
+            per centroid).
         seed: of that sample and of k-means.
-        threads: None: as many as OpenMP would take.
-        mmap: leave flat vectors and inverted lists of an opened index on the disk until a search
-            reads them. Adding and removing bring the whole index into memory.
+        threads: None: OpenMP's default.
+        mmap: leave flat vectors and inverted lists of an opened index on disk until a search reads
+            them. Adding and removing load the whole index into memory.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class FaissIndex(Index):
         self.train_sample = train_sample
         self.seed = seed
         if threads is not None and not 1 <= threads <= MOST_THREADS:
-            raise ValueError(f"threads: {threads} is no number from 1 to {MOST_THREADS:,}.")
+            raise ValueError(f"threads: {threads} isn't a number from 1 to {MOST_THREADS:,}.")
         self.threads = threads
         self.mmap = mmap
         self._index: faiss.Index | None = None
@@ -80,7 +80,7 @@ class FaissIndex(Index):
 
     @property
     def exact(self) -> bool:
-        """Whether every whole vector is compared."""
+        """Whether every vector is compared in full."""
         return self.factory == "Flat"
 
     @property
@@ -91,13 +91,13 @@ class FaissIndex(Index):
         return self._index
 
     def check(self, n: int, dim: int) -> None:
-        """Refuse what FAISS doesn't know, and fewer vectors than centroids."""
+        """Refuse what FAISS doesn't know, and too few vectors for the centroids."""
         index = self._made(dim)
         if not index.is_trained:
             check_enough(index, self.factory, n, self.train_sample)
 
     def build(self, embeddings: np.ndarray) -> None:
-        """Train where the kind needs it, and index the vectors."""
+        """Train if the kind needs it, and index the vectors."""
         vectors = as_unit_vectors(embeddings)
         with self._filling():
             index = self._trained(vectors)
@@ -106,23 +106,23 @@ class FaissIndex(Index):
         self._mapped = False
 
     def train(self, embeddings: np.ndarray) -> None:
-        """Train on float32 (m, dim) unit vectors, and hold none yet."""
+        """Train on float32 (m, dim) unit vectors without adding them."""
         with self._filling():
             self._index = self._trained(as_unit_vectors(embeddings))
             self._mapped = False
 
     def sample(self, n: int) -> np.ndarray:
-        """Return int (m,), rising: the positions that `build` trains on, of n vectors."""
+        """Return the rising positions, int (m,), of n vectors that `build` trains on."""
         if self.train_sample is None or self.train_sample >= n:
             return np.arange(n)
         return np.sort(np.random.default_rng(self.seed).permutation(n)[: self.train_sample])
 
     def join(self, shards: Sequence[Path], lists: Path) -> None:
-        """Hold what shards hold, in order, that `train` and `add` made of the same beginning.
+        """Hold the contents of shards, in order; all were filled from the same trained index.
 
         Args:
-            shards: the folders that they were saved in, one at least.
-            lists: a file that inverted lists are merged into, if this index is to be mapped.
+            shards: the folders that they were saved in, at least one.
+            lists: a file to merge inverted lists into, if this index is mapped.
         """
         files = [folder / FILE for folder in shards]
         try:
@@ -134,10 +134,9 @@ class FaissIndex(Index):
         self._mapped = on_disk(index) is not None
 
     def add(self, embeddings: np.ndarray, first: int | None = None) -> None:
-        """Append float32 (m, dim) unit vectors, coded with what was trained.
+        """Append float32 (m, dim) unit vectors without training again.
 
-        In a shard with inverted lists, `first` is the position that the first one is to have once
-        the shard is joined.
+        In a shard with inverted lists, `first` is the first vector's position in the joined index.
         """
         with self._filling():
             index = self._changeable()
@@ -148,17 +147,17 @@ class FaissIndex(Index):
                 index.add_with_ids(vectors, np.arange(first, first + len(vectors)))
 
     def remove(self, positions: np.ndarray) -> None:
-        """Take out vectors, or refuse it if FAISS takes nothing out of this kind."""
+        """Remove vectors, or refuse if FAISS can't remove from this kind."""
         with self._threads():
             remove(self._changeable(), np.unique(positions).astype(np.int64))
 
     def search(self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None) -> Hits:
         """See `Index`.
 
-        When few are `allowed`, each of them is compared; else the index is searched with FAISS's
-        selector and farther than without one, or, for kinds that have none, for more hits. For
-        queries that this leaves places unfilled, or whose walk through a graph meets few of the
-        allowed ones, each is compared after all. Kinds that keep codes compare what they decode.
+        If few are `allowed`, each of them is compared. Otherwise the index is searched with FAISS's
+        selector and farther than without one, or, for kinds without a selector, for more hits. If
+        a query still has unfilled places, or its walk through a graph meets few allowed vectors,
+        each allowed one is compared after all. Kinds that keep codes compare decoded vectors.
         """
         asked = np.ascontiguousarray(queries, dtype=np.float32)
         with self._threads():
@@ -167,7 +166,7 @@ class FaissIndex(Index):
             return self._search_allowed(asked, min(k, int(allowed.sum())), allowed)
 
     def set(self, **parameters: float) -> None:
-        """Change parameters for searching, by FAISS's own names."""
+        """Change search parameters, by FAISS's names."""
         self._set(self.built, parameters)
         self.search_parameters = {**self.search_parameters, **parameters}
 
@@ -177,17 +176,15 @@ class FaissIndex(Index):
         return {name: getattr(self, name) for name in names} | {"search": self.search_parameters}
 
     def vectors(self, positions: np.ndarray) -> np.ndarray:
-        """Return vectors, decoded where the kind keeps codes; some kinds can't give them back."""
+        """Return vectors, decoded if the kind keeps codes; some kinds can't return them."""
         try:
             return as_stored(self.built, np.asarray(positions, dtype=np.int64))
         except RuntimeError as error:
-            raise ValueError(
-                f"{self.factory} can't give its vectors back: {reason(error)}"
-            ) from error
+            raise ValueError(f"{self.factory} can't return its vectors: {reason(error)}") from error
 
     def save(self, folder: Path) -> list[str]:
-        """Write index.faiss of plain FAISS, index.json, and lists that are on the disk."""
-        # FAISS's own writing can end well on a full disk; Python's can't
+        """Write index.faiss of plain FAISS, index.json, and lists that are on disk."""
+        # on a full disk, FAISS's own writing may report success; Python's can't
         with (folder / FILE).open("wb") as file:
             faiss.write_index(self.built, faiss.PyCallbackIOWriter(file.write))
         (folder / SETTINGS).write_text(json.dumps(self.settings()))
@@ -199,7 +196,7 @@ class FaissIndex(Index):
 
     @classmethod
     def open(cls, folder: Path, mmap: bool | None = None) -> Self:
-        """See `Index`; `mmap` takes the setting's place for what is opened now."""
+        """See `Index`; `mmap` overrides the saved setting."""
         try:
             opened = cls(**json.loads((folder / SETTINGS).read_text()))
             mapped = opened.mmap if mmap is None else mmap
@@ -223,7 +220,7 @@ class FaissIndex(Index):
             index = faiss.index_factory(dim, self.factory, faiss.METRIC_L2)
         except RuntimeError as error:
             raise ValueError(
-                f"factory: FAISS makes no {self.factory!r} of {dim} dimensions: {reason(error)}"
+                f"factory: FAISS can't make {self.factory!r} for {dim} dimensions: {reason(error)}"
             ) from error
         check_l2(index, self.factory)
         set_seed(index, self.seed)
@@ -236,7 +233,7 @@ class FaissIndex(Index):
                 faiss.ParameterSpace().set_index_parameter(index, name, value)
             except RuntimeError as error:
                 raise ValueError(
-                    f"search: {self.factory} takes no {name!r}: {reason(error)}"
+                    f"search: {self.factory} doesn't take {name!r}: {reason(error)}"
                 ) from error
 
     def _trained(self, vectors: np.ndarray) -> faiss.Index:

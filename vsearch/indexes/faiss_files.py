@@ -11,17 +11,17 @@ from faiss.contrib.ondisk import merge_ondisk
 from vsearch.indexes.faiss_kinds import inverted, nested
 
 LIMIT = Lock()  # FAISS has one limit for the whole process
-LISTS = "index.ivfdata"  # inverted lists that FAISS merged on the disk
+LISTS = "index.ivfdata"  # inverted lists that FAISS merged on disk
 
 
 def read(path: Path, mmap: bool = False) -> faiss.Index:
-    """Read an index; with `mmap`, flat vectors and inverted lists stay on the disk until a search.
+    """Read an index; with `mmap`, flat vectors and inverted lists stay on disk until a search.
 
-    Lists in a file of their own always stay there. They are opened here, since FAISS 1.15 looks for
+    Lists in a separate file always stay there. They are opened here, since FAISS 1.15 looks for
     them from the current folder, and ends the process if IO_FLAG_MMAP is set too.
 
     Raises:
-        RuntimeError: it is no index, or would take far more memory than its file does.
+        RuntimeError: it isn't an index, or would take far more memory than its file.
     """
     lists_path = path.with_name(LISTS)
     if lists_path.exists():
@@ -39,7 +39,7 @@ def read(path: Path, mmap: bool = False) -> faiss.Index:
 
 
 def in_memory(index: faiss.Index) -> faiss.Index:
-    """Return a mapped index as one that can be changed: else FAISS ends the process."""
+    """Return a mapped index as a changeable one: FAISS would end the process on a change."""
     holder = inverted(index)
     lists = on_disk(index)
     if holder is not None and lists is not None:
@@ -51,14 +51,14 @@ def in_memory(index: faiss.Index) -> faiss.Index:
 
 
 def on_disk(index: faiss.Index) -> faiss.OnDiskInvertedLists | None:
-    """Return an index's inverted lists, if they are in a file of their own."""
+    """Return an index's inverted lists, if they are in a separate file."""
     holder = inverted(index)
     lists = None if holder is None else faiss.downcast_InvertedLists(holder.invlists)
     return lists if isinstance(lists, faiss.OnDiskInvertedLists) else None
 
 
 def copy_lists(lists: faiss.OnDiskInvertedLists, folder: Path) -> None:
-    """Link the file of lists into a folder, or copy it where that can't be."""
+    """Link the file of lists into a folder, or copy it if linking fails."""
     try:
         os.link(lists.filename, folder / LISTS)
     except OSError:
@@ -66,17 +66,17 @@ def copy_lists(lists: faiss.OnDiskInvertedLists, folder: Path) -> None:
 
 
 def merged(shards: Sequence[Path], lists: Path | None = None) -> faiss.Index:
-    """Return an index of what several files have that were trained together, in their order.
+    """Return one index with the contents of several files, in order, that were trained together.
 
     Inverted lists must have been filled with their final positions: FAISS 1.15 would shift those of
-    the second shard by its own length, not by that of the first.
+    the second shard by its own length, not by the first shard's.
 
     Args:
-        shards: the files; read one by one, so that the result alone must fit in memory.
-        lists: a file to be made, that inverted lists are merged into; None: in memory.
+        shards: the files; read one by one, so that only the result must fit in memory.
+        lists: a new file to merge inverted lists into; None: in memory.
 
     Raises:
-        RuntimeError: one is no index, or they are of different kinds.
+        RuntimeError: one isn't an index, or they are of different kinds.
     """
     index = read(shards[0])
     if lists is not None and inverted(index) is not None:
@@ -86,13 +86,13 @@ def merged(shards: Sequence[Path], lists: Path | None = None) -> faiss.Index:
     for path in shards[1:]:
         shard = read(path)
         index.check_compatible_for_merge(shard)
-        index.merge_from(shard, 0)  # nothing is added to positions
+        index.merge_from(shard, 0)  # adds 0 to the positions
     return index
 
 
 @contextmanager
 def _limited(n_bytes: int) -> Iterator[None]:
-    """Let FAISS allocate at most that for one vector, or a MiB, while it reads."""
+    """Limit FAISS's allocation for one vector while it reads; 1 MiB is always allowed."""
     with LIMIT:
         before = faiss.get_deserialization_vector_byte_limit()
         faiss.set_deserialization_vector_byte_limit(max(1 << 20, n_bytes))
@@ -103,7 +103,7 @@ def _limited(n_bytes: int) -> Iterator[None]:
 
 
 def _mended(index: faiss.Index) -> faiss.Index:
-    """Set a pointer that FAISS 1.15 doesn't write, without which decoding crashes."""
+    """Set a pointer that FAISS 1.15 doesn't save; without it, decoding crashes."""
     for one in nested(index):
         if isinstance(one, faiss.IndexIVFPQFastScan):
             one.fine_quantizer = one.pq
@@ -116,5 +116,5 @@ def _copied(lists: faiss.OnDiskInvertedLists) -> faiss.InvertedLists:
         size = lists.list_size(number)
         if size:
             made.add_entries(number, size, lists.get_ids(number), lists.get_codes(number))
-    made.this.disown()  # the index's own from here on
+    made.this.disown()  # from here on the index owns it
     return made

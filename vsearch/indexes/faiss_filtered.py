@@ -3,14 +3,14 @@ from math import ceil
 import faiss
 import numpy as np
 
-# Squared L2 distances and positions, each (q, k), as FAISS gives them
+# Squared L2 distances and positions, each (q, k), as FAISS returns them
 Found = tuple[np.ndarray, np.ndarray]
 # times efSearch: a walk among 2,048-d photos that met as many allowed ones found what others find
 ENOUGH = 2
 
 
 def whole(index: faiss.Index) -> faiss.IndexFlat | None:
-    """Return the vectors that an index keeps whole (a graph's, those compared again), if any."""
+    """Return the vectors that an index keeps in full (a graph's, those compared again), if any."""
     index = faiss.downcast_index(index)
     for kept in (index, getattr(index, "storage", None), getattr(index, "refine_index", None)):
         flat = None if kept is None else faiss.downcast_index(kept)
@@ -26,13 +26,13 @@ def among(vectors: faiss.IndexFlat, queries: np.ndarray, k: int, positions: np.n
 
 
 def restricted(index: faiss.Index, queries: np.ndarray, k: int, allowed: np.ndarray) -> Found:
-    """Search among the allowed vectors; a last position of -1 says that some may be missed.
+    """Search among the allowed vectors; a last position of -1 says that some may be missing.
 
-    With FAISS's selector, and as many times farther (efSearch, nprobe) as there are vectors to an
-    allowed one: about as many allowed ones are met so as without a filter. Where a walk through a
-    graph meets fewer than ENOUGH times what it keeps without a filter (efSearch), the allowed ones
-    lie elsewhere, and it may have missed some. Kinds that have no selector are asked for more hits,
-    and those that aren't allowed are dropped.
+    It uses FAISS's selector, and searches as many times farther (efSearch, nprobe) as there are
+    vectors per allowed one, to meet about as many allowed ones as without a filter. If a walk
+    through a graph meets fewer than ENOUGH times what it keeps without a filter (efSearch), the
+    allowed ones lie elsewhere, and it may have missed some. Kinds without a selector are asked for
+    more hits, and the ones that aren't allowed are dropped.
     """
     n_allowed = int(allowed.sum())
     selector = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
@@ -41,7 +41,7 @@ def restricted(index: faiss.Index, queries: np.ndarray, k: int, allowed: np.ndar
         farther = len(allowed) / max(1, n_allowed)
         parameters = _parameters(index, selector, k, farther, k / met)
         distances, positions = _search(index, queries, met, parameters)
-    except RuntimeError:  # this kind takes no selector, or no parameters
+    except RuntimeError:  # this kind has no selector or no parameters
         return _overfetched(index, queries, k, allowed)
     positions[positions[:, -1] < 0, k - 1] = -1
     return distances[:, :k], positions[:, :k]
@@ -50,8 +50,8 @@ def restricted(index: faiss.Index, queries: np.ndarray, k: int, allowed: np.ndar
 def _search(
     index: faiss.Index, queries: np.ndarray, k: int, parameters: faiss.SearchParameters
 ) -> Found:
-    # pytorch-metric-learning imports faiss.contrib.torch_utils, which puts a `search` without
-    # params in its place
+    # pytorch-metric-learning imports faiss.contrib.torch_utils, which replaces it by a `search`
+    # without params
     return getattr(index, "search_numpy", index.search)(queries, k, params=parameters)
 
 
@@ -59,13 +59,13 @@ def _overfetched(index: faiss.Index, queries: np.ndarray, k: int, allowed: np.nd
     share = max(float(allowed.mean()), 1e-9)
     distances, positions = index.search(queries, min(index.ntotal, int(2 * k / share) + 1))
     counts = (positions >= 0) & allowed[positions]
-    order = np.argsort(~counts, axis=1, kind="stable")[:, :k]  # those that count first
+    order = np.argsort(~counts, axis=1, kind="stable")[:, :k]  # allowed ones first
     found = np.take_along_axis(np.where(counts, positions, -1), order, axis=1)
     return np.take_along_axis(distances, order, axis=1), found
 
 
 def _kept(index: faiss.Index) -> int:
-    """Return how many vectors a walk through a graph keeps without a filter; other kinds: 0."""
+    """Return how many vectors a graph's walk keeps without a filter; 0 for other kinds."""
     index = faiss.downcast_index(index)
     if isinstance(index, faiss.IndexPreTransform):
         return _kept(index.index)
@@ -79,7 +79,7 @@ def _parameters(
 ) -> faiss.SearchParameters:
     """Return an index's settings for one search, `farther` and with a selector.
 
-    `share`: of the hits asked for, how many count; the others aren't compared again.
+    `share`: of the requested hits, the share that counts; the others aren't compared again.
     """
     index = faiss.downcast_index(index)
     if isinstance(index, faiss.IndexPreTransform):

@@ -5,9 +5,9 @@ import numpy as np
 
 from vsearch.indexes.prefix_bound import principal_axes
 
-# Vectors a centroid below which FAISS warns (faiss/Clustering.h, min_points_per_centroid)
+# vectors per centroid below which FAISS warns (faiss/Clustering.h, min_points_per_centroid)
 ENOUGH = 39
-COMPONENTS_FROM = 20_000  # vectors, at most, that principal components are computed from
+COMPONENTS_FROM = 20_000  # most vectors to compute principal components from
 
 
 def nested(index: faiss.Index) -> Iterator[faiss.Index]:
@@ -26,7 +26,7 @@ def inverted(index: faiss.Index) -> faiss.IndexIVF | None:
 
 
 def reason(error: Exception) -> str:
-    """Return what FAISS says, without the C++ function and source file that it says it from."""
+    """Return FAISS's message without the C++ function and source file."""
     return str(error).rpartition(": ")[2] if isinstance(error, RuntimeError) else str(error)
 
 
@@ -39,10 +39,10 @@ def set_seed(index: faiss.Index, seed: int) -> None:
 
 
 def train_components(index: faiss.Index, vectors: np.ndarray) -> None:
-    """Train a first PCA on vectors (n, dim), so that FAISS doesn't.
+    """Train a leading PCA on vectors (n, dim) instead of FAISS.
 
-    FAISS computes all axes, a minute for 2,048 dimensions, and keeps them: 16 MiB of which 64
-    components need 0.5. Its kinds with a rotation or whitening are left to it.
+    FAISS computes all axes, which takes a minute for 2,048 dimensions, and keeps them in 16 MiB, of
+    which 64 components need 0.5. FAISS itself trains PCA with a rotation or whitening.
     """
     step = next(_transforms(index), None)
     if not isinstance(step, faiss.PCAMatrix) or step.eigen_power or step.random_rotation:
@@ -57,7 +57,7 @@ def train_components(index: faiss.Index, vectors: np.ndarray) -> None:
 
 
 def as_stored(index: faiss.Index, positions: np.ndarray) -> np.ndarray:
-    """Return float32 (m, dim): the vectors at positions, decoded where codes are kept."""
+    """Return the vectors at positions, float32 (m, dim), decoded if the index keeps codes."""
     lists = inverted(index)
     if lists is not None and lists.direct_map.type == faiss.DirectMap.NoMap:
         lists.make_direct_map()
@@ -65,12 +65,12 @@ def as_stored(index: faiss.Index, positions: np.ndarray) -> np.ndarray:
 
 
 def check_l2(index: faiss.Index, factory: str) -> None:
-    """Refuse kinds whose distances are no squared L2."""
+    """Refuse kinds whose distances aren't squared L2."""
     for one in nested(index):
         if isinstance(one, faiss.IndexLSH | faiss.IndexIVFSpectralHash):
             raise ValueError(
-                f"factory: {factory} counts bits that differ ({type(one).__name__}), and no "
-                "cosine follows from that. RaBitQ takes as little memory: a bit a dimension."
+                f"factory: {factory} counts different bits ({type(one).__name__}), which gives no "
+                "cosine. RaBitQ takes as little memory: one bit per dimension."
             )
 
 
@@ -80,26 +80,26 @@ def check_enough(index: faiss.Index, factory: str, n: int, train_sample: int | N
     for step in _transforms(index):
         if isinstance(step, faiss.PCAMatrix) and step.d_out > min(have, step.d_in):
             raise ValueError(
-                f"factory: {factory} wants {step.d_out:,} principal components of vectors of "
-                f"{step.d_in:,} dimensions, with {have:,} vectors to train on: "
-                f"{min(have, step.d_in):,} at most."
+                f"factory: {factory} needs {step.d_out:,} principal components, but {have:,} "
+                f"training vectors of {step.d_in:,} dimensions give at most "
+                f"{min(have, step.d_in):,}."
             )
 
     wanted = max(_centroids(one) for one in nested(index))
     if any(isinstance(step, faiss.OPQMatrix) for step in _transforms(index)):
-        wanted = max(256, wanted)  # FAISS learns a rotation with codes of 8 bits in any case
+        wanted = max(256, wanted)  # FAISS always learns a rotation with 8-bit codes
     if have < wanted:
         raise ValueError(
-            f"factory: {factory} trains {wanted:,} centroids, with {have:,} vectors to train on. "
-            f"It takes {wanted:,} at least and {ENOUGH * wanted:,} for good ones; with {have:,} "
-            f"vectors, up to {max(1, have // ENOUGH):,} centroids are well trained."
+            f"factory: {factory} trains {wanted:,} centroids, but there are {have:,} training "
+            f"vectors. It needs at least {wanted:,}, and {ENOUGH * wanted:,} for good centroids; "
+            f"{have:,} vectors can train up to {max(1, have // ENOUGH):,} centroids well."
         )
 
 
 def check_mergeable(index: faiss.Index, factory: str) -> None:
-    """Refuse kinds whose shards FAISS 1.15 can't join, or joins to something else.
+    """Refuse kinds whose shards FAISS 1.15 can't join, or joins wrongly.
 
-    It ends the process where inverted lists hold packed codes (x4fs), and finds other hits with a
+    It ends the process if inverted lists hold packed codes (x4fs), and finds other hits with a
     multi-index.
     """
     inner = faiss.downcast_index(index)
@@ -114,9 +114,9 @@ def check_mergeable(index: faiss.Index, factory: str) -> None:
         mergeable = isinstance(inner, faiss.IndexFlatCodes)
     if not mergeable:
         raise ValueError(
-            f"factory: shards of {factory} can't be joined. Those of IVF with Flat, SQ, PQ or "
-            "RaBitQ can, of these alone, and with OPQ or PCA before: IVF1024,PQ64. Graphs (HNSW), "
-            "packed codes (x4fs), a refinement (RFlat) and IMI can't."
+            f"factory: shards of {factory} can't be joined. Only IVF with Flat, SQ, PQ or RaBitQ "
+            "can be, also after OPQ or PCA: IVF1024,PQ64. Graphs (HNSW), packed codes (x4fs), a "
+            "refinement (RFlat) and IMI can't."
         )
 
 

@@ -3,23 +3,23 @@ import numpy as np
 
 from vsearch.indexes.faiss_kinds import nested
 
-# FAISS links an NSG graph no second time, and loses codes of what stays in the other
+# FAISS can't link an NSG graph a second time, and loses remaining vectors' codes in the other
 NO_REMOVAL = (faiss.IndexNSG, faiss.IndexIVFRaBitQFastScan)
 
 
 def remove(index: faiss.Index, positions: np.ndarray) -> None:
-    """Take out the vectors at sorted positions; the others close up.
+    """Remove the vectors at sorted positions; the others close up.
 
-    Codes close up by themselves, inverted lists are renumbered, and graphs, which have no removal,
-    are linked anew.
+    Codes close up by themselves, inverted lists are renumbered, and graphs, which don't support
+    removal, are linked again.
 
     Raises:
-        ValueError: this kind can't do it; the index is as it was.
+        ValueError: this kind can't do it; the index is unchanged.
     """
     for one in nested(index):
         if isinstance(one, NO_REMOVAL):
             raise ValueError(
-                f"FAISS takes nothing out of an {type(one).__name__}. Build it anew without them."
+                f"FAISS can't remove vectors from {type(one).__name__}. Rebuild it without them."
             )
     _remove(index, positions)
 
@@ -51,7 +51,7 @@ def _remove_from_lists(index: faiss.IndexIVF, positions: np.ndarray, kept: np.nd
     n = index.ntotal
     lists = faiss.downcast_InvertedLists(index.invlists)
     index.set_direct_map_type(faiss.DirectMap.NoMap)
-    # as IndexIVF removes; IndexIVFPQR refuses
+    # like IndexIVF's removal, which IndexIVFPQR refuses
     index.direct_map.remove_ids(faiss.IDSelectorBatch(positions), lists)
     if isinstance(index, faiss.IndexIVFPQR):
         codes = faiss.vector_to_array(index.refine_codes).reshape(n, -1)
@@ -69,7 +69,7 @@ def _remove_from_lists(index: faiss.IndexIVF, positions: np.ndarray, kept: np.nd
 
 
 def _clear(packer: faiss.CodePacker, codes: object, n: int) -> None:
-    """Zero what is left behind n packed codes: FAISS 1.15 adds new codes to those bits."""
+    """Zero the bits behind n packed codes: FAISS 1.15 adds new codes to them."""
     full, rest = divmod(n, packer.nvec)
     if rest:
         nothing = np.zeros(packer.code_size, dtype=np.uint8)

@@ -16,15 +16,15 @@ MODEL = (
 def products(codes: np.ndarray, queries: np.ndarray, threads: int | None = None) -> np.ndarray:
     """Return exact products int32 (n, m) of uint8 (n, p) codes and int8 (p, m) queries.
 
-    ONNX Runtime uses what the processor has for them (VNNI, AMX). Where it has neither, it adds two
-    products in 16 bits: queries from -64 to 63 leave room for these.
+    ONNX Runtime uses the processor's instructions for them (VNNI, AMX). Without these, it adds two
+    products in 16 bits, for which queries from -64 to 63 leave room.
     """
     return _session(threads).run(None, {"c": codes, "q": queries})[0]
 
 
 @cache
 def _session(threads: int | None) -> Any:
-    import onnxruntime  # it takes most of a second
+    import onnxruntime  # importing takes most of a second
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or faiss.omp_get_max_threads()

@@ -22,35 +22,35 @@ if TYPE_CHECKING:
 FORM = "milvus://host:19530/collection"
 DEFAULTS = {"IVF_FLAT": {"nlist": 1024}, "HNSW": {"M": 16, "efConstruction": 200}}
 MOST_DIM = 32_768
-TOKEN = "MILVUS_TOKEN"  # of the environment: user:password, or an API key
+TOKEN = "MILVUS_TOKEN"  # in the environment: user:password, or an API key
 PREFIX = "vsearch."  # of the collection's properties
 STEP_S = 0.1
 FETCHED = 1000  # vectors that fit into a reply
-TOO_OFTEN = 8  # a rate limit, of flushes one in ten seconds
-BUILD_S = 3600.0  # that Milvus may take to index what a build has sent; it goes on by itself
+TOO_OFTEN = 8  # error code of a rate limit: one flush in ten seconds
+BUILD_S = 3600.0  # for Milvus to index a build's vectors; afterwards it continues by itself
 
 
 class MilvusIndex(VectorStoreIndex):
     """Vectors in a collection of Milvus, 2.3 or later. Needs the extra: uv sync --extra milvus
 
     Args:
-        url: `milvus://host:19530/collection`, by TLS unless the host is this machine or
-            `?secure=false` says otherwise; `?db=name` for another database than the default.
-            MILVUS_TOKEN (`user:password`) or the URL have user and password; they are never
+        url: `milvus://host:19530/collection`, with TLS unless the host is this machine or
+            `?secure=false` turns it off; `?db=name` for a database other than the default. User
+            and password come from MILVUS_TOKEN (`user:password`) or the URL, and are never
             written. `milvus:///folder/file.db/collection` is milvus-lite, which runs in this
-            process: for trying things out.
+            process, for trying things out.
         kind: `FLAT` compares every vector, `IVF_FLAT` those of the nearest lists, `HNSW` walks a
             graph.
         construction: of IVF_FLAT: `nlist`; of HNSW: `M`, `efConstruction`.
         searching: of IVF_FLAT: `nprobe`; of HNSW: `ef`.
-        timeout_s: that a call may take.
-        replicas: how many query nodes hold each row: with 2, searches go on when one dies.
-        consistency: `Bounded`: a search may miss what was written in the last seconds, which no
-            index in force has: `save` waits until it is seen. `Strong` makes each search wait.
+        timeout_s: limit for a call.
+        replicas: how many query nodes hold each row: with 2, searches continue when one dies.
+        consistency: `Bounded`: a search may miss rows of the last seconds. A current index has
+            none: `save` waits until its rows are visible. `Strong` makes each search wait.
     """
 
     store = "Milvus"
-    kinds: ClassVar = {  # what Milvus 2.3 to 3 share
+    kinds: ClassVar = {  # common to Milvus 2.3 to 3
         "FLAT": StoreKind(),
         "IVF_FLAT": StoreKind(("nlist",), ("nprobe",)),
         "HNSW": StoreKind(("M", "efConstruction"), ("ef",)),
@@ -75,14 +75,14 @@ class MilvusIndex(VectorStoreIndex):
         return MilvusCollection(url, self)
 
     def check(self, n: int, dim: int) -> None:
-        """Refuse more dimensions than Milvus takes, and a collection that is there already."""
+        """Refuse more dimensions than Milvus takes, and an existing collection."""
         if dim > MOST_DIM:
-            raise ValueError(f"Milvus takes {MOST_DIM:,} dimensions at most, not {dim:,}")
+            raise ValueError(f"Milvus takes at most {MOST_DIM:,} dimensions, not {dim:,}")
         super().check(n, dim)
 
 
 class MilvusCollection(Collection):
-    """A collection of (serial, embedding); its properties say whose it is."""
+    """A collection of (serial, embedding); its properties name its owner."""
 
     most_listed = 10_000
     most_hits = 16_384
@@ -99,7 +99,7 @@ class MilvusCollection(Collection):
         self._name = where.name
         self._index = index
         self._timeout_s = index.timeout_s
-        self._patient_s = 60 + index.timeout_s  # for what writes
+        self._patient_s = 60 + index.timeout_s  # for writes
 
         secure = where.options.get("secure", str(needs_tls(where.host))).lower() == "true"
         self._place = f"http{'s' * secure}://{where.host}" if where.host else where.place
@@ -114,7 +114,7 @@ class MilvusCollection(Collection):
             if not self._client.has_collection(self._name, timeout=self._timeout_s):
                 return None
             found = self._client.describe_collection(self._name, timeout=self._timeout_s)
-            if self._client.list_indexes(self._name):  # none: its making was cut off
+            if self._client.list_indexes(self._name):  # none: its creation was interrupted
                 self._load()
         properties = found.get("properties", {})
         return {
@@ -124,7 +124,7 @@ class MilvusCollection(Collection):
         }
 
     def create(self, dim: int, meta: Mapping[str, str]) -> None:
-        """Make the collection; the first `upsert` makes its index, and loads it."""
+        """Create the collection; the first `upsert` creates its index, and loads it."""
         from pymilvus import DataType
 
         with self._explained():
@@ -140,7 +140,7 @@ class MilvusCollection(Collection):
             )
 
     def upsert(self, serials: np.ndarray, vectors: np.ndarray) -> None:
-        """Write rows; Milvus has them in its log when this returns."""
+        """Write rows; they are in Milvus's log when this returns."""
         self._make_index()
         rows = [
             {"serial": serial, "embedding": vector}
@@ -150,18 +150,18 @@ class MilvusCollection(Collection):
             self._client.upsert(self._name, rows, timeout=self._patient_s)
 
     def settle(self, first: int, last: int) -> None:
-        """Wait until what was written is sealed, indexed and seen by searches."""
+        """Wait until the written rows are sealed, indexed and visible to searches."""
         from pymilvus.exceptions import MilvusException
 
         with self._explained():
             try:
                 self._client.flush(self._name, timeout=self._patient_s)
             except MilvusException as error:
-                if error.code != TOO_OFTEN:  # it seals what it has by itself, later
+                if error.code != TOO_OFTEN:  # it seals the rows by itself later
                     raise
         written = Where(((first, last),))
-        self._wait(lambda: self.count(written) > last - first, 60, "shows what was written")
-        self._wait(self._indexed, BUILD_S, "has indexed what was written")
+        self._wait(lambda: self.count(written) > last - first, 60, "shown the written rows")
+        self._wait(self._indexed, BUILD_S, "indexed the written rows")
 
     def find(self, queries: np.ndarray, k: int, where: Where) -> tuple[np.ndarray, np.ndarray]:
         """Search all queries in one call."""
@@ -216,7 +216,7 @@ class MilvusCollection(Collection):
         return np.sort(np.array(found, dtype=np.int64))
 
     def delete(self, serials: np.ndarray) -> None:
-        """Delete rows; Milvus frees their place when it compacts."""
+        """Delete rows; Milvus frees their space when it compacts."""
         condition = _condition(Where(listed=serials))
         with self._explained():
             self._client.delete(self._name, filter=condition, timeout=self._patient_s)
@@ -230,7 +230,7 @@ class MilvusCollection(Collection):
     def _client(self) -> "MilvusClient":
         from pymilvus import MilvusClient
 
-        # It logs each error at length, and raises it too
+        # it raises each error, and also logs it at length
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
         return MilvusClient(
             self._place,
@@ -279,9 +279,7 @@ class MilvusCollection(Collection):
         end = time.monotonic() + most_s
         while not done():
             if time.monotonic() > end:
-                raise IndexUnavailable(
-                    f"{self.url}: after {most_s:g} s it is not so that Milvus {what}"
-                )
+                raise IndexUnavailable(f"{self.url}: after {most_s:g} s Milvus hasn't {what}")
             time.sleep(STEP_S)
 
     @contextmanager
@@ -300,7 +298,7 @@ class MilvusCollection(Collection):
             raise IndexUnavailable(f"{self.url}: {said}") from error
         except RpcError as error:
             raise IndexUnavailable(
-                f"{self.url}: the connection to Milvus broke off ({type(error).__name__})"
+                f"{self.url}: the connection to Milvus was lost ({type(error).__name__})"
             ) from error
 
 

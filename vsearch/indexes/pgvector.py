@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 FORM = "postgresql://host:5432/database/table"
-VECTOR_DIM = 2_000  # that a graph takes as `vector`
-HALF_DIM = 4_000  # that a graph takes as `halfvec`
-MOST_DIM = 16_000  # that a table takes
-MOST_EF = 1_000  # of hnsw.ef_search: more hits are found by comparing every vector
+VECTOR_DIM = 2_000  # limit of a graph of `vector`
+HALF_DIM = 4_000  # limit of a graph of `halfvec`
+MOST_DIM = 16_000  # limit of a table
+MOST_EF = 1_000  # of hnsw.ef_search: for more hits, every vector is compared
 COMMENT = "vsearch "
 COMMENT_OF = "SELECT obj_description(oid, 'pg_class') FROM pg_class WHERE oid = to_regclass(%s)"
 HNSW_OF = (
@@ -30,18 +30,18 @@ HNSW_OF = (
 class PgvectorIndex(VectorStoreIndex):
     """Vectors in a table of PostgreSQL with pgvector. Needs the extra: uv sync --extra pgvector
 
-    Scores and vectors are exact. Above 2,000 dimensions, which pgvector's index of float32 doesn't
-    take, HNSW compares `halfvec`, and the best are compared again in float32.
+    Scores and vectors are exact. pgvector's float32 index takes up to 2,000 dimensions; above, HNSW
+    compares `halfvec`, and the best are compared again in float32.
 
     Args:
         url: `postgresql://host:5432/database/table`; the table may be `schema.table`, and options
             of libpq may follow. TLS is required unless the host is this machine, or
-            `?sslmode=disable` or PGSSLMODE says otherwise. PGUSER, PGPASSWORD, ~/.pgpass or the
-            URL have user and password; they are never written.
+            `?sslmode=disable` or PGSSLMODE says otherwise. User and password come from PGUSER,
+            PGPASSWORD, ~/.pgpass or the URL, and are never written.
         kind: `exact` compares every vector, `HNSW` walks a graph.
         construction: of HNSW: `m`, `ef_construction`.
         searching: of HNSW: `ef_search`, up to 1,000.
-        timeout_s: that connecting and a search may take.
+        timeout_s: limit for connecting and for a search.
     """
 
     store = "pgvector"
@@ -66,19 +66,19 @@ class PgvectorIndex(VectorStoreIndex):
         return Table(url, graph, self.searching.get("ef_search", 40), self.timeout_s)
 
     def check(self, n: int, dim: int) -> None:
-        """Refuse more dimensions than pgvector takes, and a table that is there already."""
+        """Refuse more dimensions than pgvector takes, and an existing table."""
         most = MOST_DIM if self.exact else HALF_DIM
         if dim > most:
             raise ValueError(
-                f"kind: pgvector's {self.kind} takes {most:,} dimensions at most, not {dim:,}"
+                f"kind: pgvector's {self.kind} takes at most {most:,} dimensions, not {dim:,}"
             )
         super().check(n, dim)
 
 
 class Table(Collection):
-    """A table of (serial, embedding); its comment says whose it is. Each write is one transaction.
+    """A table of (serial, embedding); its comment names its owner. Each write is one transaction.
 
-    `graph`: settings to make an HNSW graph with; None: every vector is compared.
+    `graph`: settings of the HNSW graph; None: every vector is compared.
     """
 
     most_listed = 1_000_000
@@ -109,7 +109,7 @@ class Table(Collection):
         return json.loads(text.removeprefix(COMMENT)) if text.startswith(COMMENT) else {}
 
     def create(self, dim: int, meta: Mapping[str, str]) -> None:
-        """Make the table, and the extension where it isn't there."""
+        """Create the table, and the extension if it is missing."""
 
         def make(it: "Connection") -> None:
             embedding = f"embedding vector({int(dim)}) NOT NULL"
@@ -118,7 +118,7 @@ class Table(Collection):
             it.execute(f"COMMENT ON TABLE {self._quoted} IS '{comment}'")
 
         self._server.run(_make_extension)
-        self._server.close()  # what was open doesn't know the extension's types
+        self._server.close()  # open connections don't know the extension's types
         self._server.run_patiently(make)
 
     def upsert(self, serials: np.ndarray, vectors: np.ndarray) -> None:
@@ -135,7 +135,7 @@ class Table(Collection):
         self._server.run_patiently(put)
 
     def settle(self, first: int, last: int) -> None:
-        """Make the graph, if one is wanted and isn't there, and count the rows."""
+        """Create the graph, if it is wanted and missing, and update the table's statistics."""
         create_graph = None if self._graph is None else self._create_graph(self._graph)
 
         def make(it: "Connection") -> None:
@@ -146,7 +146,7 @@ class Table(Collection):
         self._server.run_patiently(make)
 
     def find(self, queries: np.ndarray, k: int, where: Where) -> tuple[np.ndarray, np.ndarray]:
-        """Search one query after the other."""
+        """Search for one query after the other."""
         condition, values = _condition(where)
         walked = self._graph is not None and k <= MOST_EF
         rows = f"SELECT serial, embedding FROM {self._quoted} WHERE {condition}"
@@ -213,12 +213,12 @@ class Table(Collection):
 
     @property
     def _column(self) -> str:
-        """What the graph is made of."""
+        """The graph's column or expression."""
         return f"(embedding{self._cast})" if self._cast else "embedding"
 
     @cached_property
     def _cast(self) -> str:
-        """What a graph's vectors and its queries are cast to, if they are too long for it."""
+        """The type that vectors and queries are cast to, if they are too long for the graph."""
         dim = int((self.meta() or {}).get("dim", 0))
         return f"::halfvec({dim})" if dim > VECTOR_DIM else ""
 

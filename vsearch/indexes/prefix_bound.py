@@ -14,7 +14,7 @@ Products of integers have no rounding, so that
 but for rounding own(x) down, by which a vector can only seem nearer. w.c(x) - own(x) is what the
 code calls a vector's nearness.
 
-What rounding can do (n operations of unit roundoff u: g_n(u) = n u / (1 - n u); Higham, Accuracy
+The effect of rounding (n operations of unit roundoff u: g_n(u) = n u / (1 - n u); Higham, Accuracy
 and Stability of Numerical Algorithms, ch. 3; true for any order of summation, and with FMA; u =
 2^-24 in float32, in which queries are projected, and 2^-53 in float64, as for vectors):
 
@@ -36,7 +36,7 @@ import numpy as np
 
 from vsearch.indexes.integer_products import products
 
-CHUNK = 4096  # vectors that are in float64 at a time
+CHUNK = 4096  # vectors in float64 at a time
 BLOCK = 262_144  # products at a time: they stay in a cache
 MORE = 2.0**-40  # than a few thousand operations in float64 are off
 TINY = 1e-30  # more than underflow can take away
@@ -55,7 +55,7 @@ class Codes:
 
 @dataclass(frozen=True)
 class Prefix:
-    """The vectors' codes, and what it takes to make those of queries."""
+    """The vectors' codes, and the grid and axes that code queries."""
 
     basis: np.ndarray  # float32 (dim, p), orthonormal columns
     low: np.ndarray  # float64 (p,)
@@ -65,7 +65,7 @@ class Prefix:
 
     @classmethod
     def of(cls, vectors: np.ndarray, basis: np.ndarray) -> Self:
-        """Code float32 (n, dim) vectors on float32 (dim, p) axes, by a grid that holds them all."""
+        """Code float32 (n, dim) vectors on float32 (dim, p) axes, with a grid that covers all."""
         low = np.full(basis.shape[1], np.inf)
         high = -low
         for _, y in _projected(vectors, basis):
@@ -77,7 +77,7 @@ class Prefix:
 
     @property
     def components(self) -> int:
-        """How many axes there are."""
+        """The number of axes."""
         return self.basis.shape[1]
 
     @cached_property
@@ -91,7 +91,7 @@ class Prefix:
 
     @cached_property
     def reach(self) -> float:
-        """The largest numbers of the grid, as the length of a vector of these."""
+        """The length of a vector of the grid's largest numbers."""
         return float(np.linalg.norm(self.low) + 256 * self.step * self.components**0.5)
 
     @cached_property
@@ -100,7 +100,7 @@ class Prefix:
         return departure(self.basis)
 
     def appended(self, vectors: np.ndarray) -> Self:
-        """Return the prefix with float32 (m, dim) vectors behind, on the same axes and grid."""
+        """Return the prefix with float32 (m, dim) vectors appended, on the same axes and grid."""
         codes = np.empty((len(vectors), self.components), dtype=np.uint8)
         error = self.error
         for here, y in _projected(vectors, self.basis):
@@ -121,7 +121,7 @@ class Prefix:
     def nearness(
         self, queries: Codes, at: np.ndarray | None = None, threads: int | None = None
     ) -> np.ndarray:
-        """Return that of the vectors at int (m,) positions, or of all, to queries: int32 (q, m)."""
+        """Return the nearness, int32 (q, m), of all vectors or those at int (m,) positions."""
         w = (queries.numbers / 2 - 64).astype(np.int8).T
         if at is not None:
             return products(self.codes.take(at, axis=0), w, threads).T - self.own[at]
@@ -141,7 +141,7 @@ class Prefix:
         return np.maximum(least, np.iinfo(np.int32).min).astype(np.int32)
 
     def _coded(self, vectors: np.ndarray, y: np.ndarray, multiple: int, u: float) -> Codes:
-        """Return codes of vectors (m, dim) that have projections y (m, p) of unit roundoff u."""
+        """Return codes of vectors (m, dim) with projections y (m, p) of unit roundoff u."""
         numbers = np.rint((y - self.low) / (multiple * self.step))
         numbers = multiple * np.clip(numbers, 0, 256 // multiple - 1)
         errors = np.linalg.norm(y - self.low - self.step * numbers, axis=1)
@@ -154,8 +154,7 @@ class Prefix:
 def farthest(distance_l2sq: float, dim: int) -> float:
     """Return the largest L2 distance of (dim,) vectors whose computed square is no larger.
 
-    A float32 sum of squared differences is off by g_{dim+2}(2^-24) of itself at most, whatever its
-    order.
+    A float32 sum of squared differences is off by at most g_{dim+2}(2^-24) of itself, in any order.
     """
     return (1 + MORE) * (distance_l2sq / (1 - gamma(dim + 4, 2.0**-24)) + TINY) ** 0.5
 
@@ -192,12 +191,12 @@ def departure(basis: np.ndarray) -> float:
 
 
 def gamma(n: int, u: float) -> float:
-    """Return g_n(u): by which share n roundings can change a result."""
+    """Return g_n(u): the share by which n roundings can change a result."""
     return n * u / (1 - n * u)
 
 
 def _projected(vectors: np.ndarray, basis: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield chunks of float32 (n, dim) vectors: where they are, and float64 (m, p) projections."""
+    """Yield chunks of float32 (n, dim) vectors: their slice, and float64 (m, p) projections."""
     wide = basis.astype(np.float64)
     for start in range(0, len(vectors), CHUNK):
         here = slice(start, start + CHUNK)

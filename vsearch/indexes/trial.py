@@ -16,7 +16,7 @@ from vsearch.indexes.choice import Losses, Measured
 
 K = 10
 ROUNDS = 5
-SINGLES = 10  # single searches in a round that count
+SINGLES = 10  # counted single searches in a round
 BATCH = 64
 Clock = Callable[[], float]
 logger = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def build_all(
         try:
             index.build(vectors)
         except ValueError as error:
-            refused.append(f"{index.spec} is no candidate: {error}")
+            refused.append(f"{index.spec} can't be a candidate: {error}")
             logger.warning("AutoIndex: %s", refused[-1])
         else:
             build_s = time.perf_counter() - start
@@ -79,10 +79,10 @@ def measure(
 ) -> list[Measured]:
     """Measure with held-out queries (q, dim) on the vectors (m, dim) that the indexes hold.
 
-    Times are medians over rounds in which all take their turn, so that what slows the machine down
-    slows all. From m vectors to the wanted n, bytes grow with n, and times as `growth` says. Memory
-    is that of the files, which FAISS reads as they are. `done` is called after each round; `judge`
-    says what users lose by an index.
+    Times are medians over rounds in which all take turns, so that other work on the machine slows
+    all of them. From m vectors to the wanted n, bytes grow with n, and times as `growth` says.
+    Memory is the files' size, since FAISS reads them as they are. `done` is called after each
+    round; `judge` says what users lose with an index.
     """
     exact = queries @ vectors.T
     limits = kth_best(exact, K)
@@ -91,7 +91,7 @@ def measure(
     losses = []
     for trial in trials:
         recalls.append(found_share(trial.search(queries), exact, limits))
-        # before another trial of this index sets it otherwise
+        # before another trial of this index changes its settings
         specs.append(trial.index.spec)
         losses.append(judge(trial.index) if judge else {})
 
@@ -128,9 +128,9 @@ def in_turn(
     clock: Clock = time.perf_counter,
     done: Callable[[], None] = lambda: None,
 ) -> list[float]:
-    """Time lists of calls, `rounds` times in turn; return each list's median seconds a call.
+    """Time lists of calls, `rounds` times in turn; return each list's median seconds per call.
 
-    Of several calls, the first of each round doesn't count: the caches hold other data.
+    In a list of several, each round's first call doesn't count: the caches hold other data.
     """
     seconds: list[list[float]] = [[] for _ in calls]
     for _ in range(rounds):
@@ -146,7 +146,7 @@ def in_turn(
 
 
 def growth(spec: str) -> float:
-    """Return the power of n that a search's time grows with."""
+    """Return the power of n with which a search's time grows."""
     if "HNSW" in spec:
         return 0.0  # a walk through a graph takes log n
     return 0.5 if "IVF" in spec else 1.0  # there are 4 sqrt(n) lists
@@ -159,10 +159,10 @@ def kth_best(exact: np.ndarray, k: int) -> np.ndarray:
 
 
 def found_share(positions: np.ndarray, exact: np.ndarray, limits: np.ndarray) -> float:
-    """Return the share (0..1) of hits that reach the exact k-th best: ties don't matter.
+    """Return the share (0..1) of hits that reach the exact k-th best, so ties don't matter.
 
     Args:
-        positions: int (q, k), -1 where a place is empty.
+        positions: int (q, k), -1 for empty places.
         exact: float (q, n), all cosines.
         limits: float (q,), the k-th best of each query.
     """
@@ -171,6 +171,6 @@ def found_share(positions: np.ndarray, exact: np.ndarray, limits: np.ndarray) ->
 
 
 def stored_bytes(index: Index) -> int:
-    """Return what the index takes on the disk."""
+    """Return the index's bytes on disk."""
     with TemporaryDirectory() as folder:
         return sum((Path(folder) / name).stat().st_size for name in index.save(Path(folder)))

@@ -18,12 +18,12 @@ from vsearch.indexes.stores.serials import Where, first_serial
 
 FILE = "collection.json"
 SERIALS = "serials.npy"
-ANSWER = 200_000  # hits that one call may ask for, all queries together
+ANSWER = 200_000  # most hits per call, over all queries
 
 
 @dataclass(frozen=True)
 class StoreKind:
-    """The settings of a vector store's kind of index, when it is made and when searched."""
+    """The settings of a vector store's kind of index, for creating and for searching it."""
 
     construction: tuple[str, ...] = ()
     searching: tuple[str, ...] = ()
@@ -31,38 +31,38 @@ class StoreKind:
 
 @dataclass(frozen=True)
 class Filling:
-    """How far writing the vectors of an index has come."""
+    """The progress of writing an index's vectors."""
 
     owner: str
     first: int  # serial of the first row
-    done: int = 0  # rows that the vector store keeps
+    done: int = 0  # rows in the vector store
 
 
 class VectorStoreIndex(Index):
     """An index whose vectors are in a vector store, each in a row with a serial.
 
     This class knows which rows count, and in which order: `save` writes the map from positions to
-    serials. A row is never changed and its serial never used twice, so a saved index stays what it
-    was, whatever is written later. `add` and `remove` work in memory; only `build` and `save` write
-    to the store, and only `vacuum` deletes there. A collection belongs to one bundle and one model;
+    serials. Rows never change and serials are never reused, so a saved index stays the same,
+    whatever is written later. `add` and `remove` work in memory; only `build` and `save` write to
+    the store, and only `vacuum` deletes there. A collection belongs to one bundle and one model;
     both are checked before anything is written or served.
 
-    A subclass keeps each argument of its constructor as an attribute of the same name, `url`
-    without its secrets.
+    A subclass keeps each constructor argument as an attribute of the same name, `url` without its
+    secrets.
 
     Args:
-        url: of the collection, secrets included.
+        url: of the collection, with secrets.
         kind: one of `kinds`.
-        construction: that kind's settings when it is made.
-        searching: that kind's settings when it is searched.
-        timeout_s: that a call may take.
+        construction: the kind's settings for creating it.
+        searching: the kind's settings for searching.
+        timeout_s: limit for a call.
     """
 
     store: ClassVar[str]
     kinds: ClassVar[Mapping[str, StoreKind]]
     exact_kind: ClassVar[str]  # that compares every vector
     _stored: StoredRows
-    _added: np.ndarray  # not in the store yet
+    _added: np.ndarray  # not yet in the store
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class VectorStoreIndex(Index):
         timeout_s: float,
     ) -> None:
         if kind not in self.kinds:
-            raise ValueError(f"kind: {kind!r} is none of {', '.join(self.kinds)}")
+            raise ValueError(f"kind: {kind!r} isn't one of {', '.join(self.kinds)}")
         self.kind = kind
         self.construction = dict(construction or {})
         self.searching = dict(searching or {})
@@ -84,7 +84,7 @@ class VectorStoreIndex(Index):
             if unknown:
                 there = ", ".join(known) or "none"
                 raise ValueError(
-                    f"{setting}: {kind} has no {', '.join(map(repr, unknown))}; there are: {there}"
+                    f"{setting}: {kind} has no {', '.join(map(repr, unknown))}; it has {there}"
                 )
         settings = {**self.construction, **self.searching}
         told = [f"{name}={value}" for name, value in settings.items()]
@@ -99,7 +99,7 @@ class VectorStoreIndex(Index):
 
     @abstractmethod
     def _collection(self, url: str) -> Collection:
-        """Return the collection at a URL; it need not be there yet."""
+        """Return the collection at a URL; it need not exist yet."""
 
     @property
     def exact(self) -> bool:
@@ -117,16 +117,16 @@ class VectorStoreIndex(Index):
         self._fingerprint = fingerprint
 
     def check(self, n: int, dim: int) -> None:
-        """Refuse a collection that is there already."""
+        """Refuse an existing collection."""
         if self.collection.meta() is not None:
             raise ValueError(taken(self.url))
 
     def build(self, embeddings: np.ndarray) -> None:
-        """Write float32 (n, dim) unit vectors to a new collection, or as new rows to the own.
+        """Write float32 (n, dim) unit vectors to a new collection, or as new rows to its own.
 
         Raises:
-            ValueError: no model was named, or the collection is another's.
-            IndexUnavailable: the vector store can't be asked, or refuses them.
+            ValueError: no model was named, or the collection belongs to another bundle.
+            IndexUnavailable: the vector store is unavailable, or refuses them.
         """
         vectors = as_unit_vectors(embeddings)
         self.fill(vectors.__getitem__, *vectors.shape)
@@ -143,10 +143,10 @@ class VectorStoreIndex(Index):
 
         Args:
             vectors: int (m,) positions -> float32 (m, dim), called for each batch.
-            n: how many there are.
-            dim: of them.
-            so_far: where an earlier call was cut off.
-            note: called after each batch with how far it came.
+            n: number of vectors.
+            dim: their dimension.
+            so_far: the progress of an interrupted call.
+            note: called after each batch with the progress.
         """
         if not self._fingerprint:
             raise ValueError(f"{self.url}: no model was named: call `bind` with a fingerprint.")
@@ -155,7 +155,7 @@ class VectorStoreIndex(Index):
         meta = self.collection.meta()
         if meta is not None:
             self._owned(dim).check(meta, self.url)
-        note(filling)  # before the collection is made, so that a later call knows it for its own
+        note(filling)  # before the collection is created, so that a later call recognises it
 
         if meta is None:
             self.collection.create(dim, self._owned(dim).meta())
@@ -178,7 +178,7 @@ class VectorStoreIndex(Index):
         self._added = np.concatenate([self._added, vectors])
 
     def remove(self, positions: np.ndarray) -> None:
-        """Take out vectors; the store keeps them for who opened the index before."""
+        """Remove vectors; the store keeps them for readers that opened the index before."""
         gone = np.unique(positions).astype(np.int64)
         if len(gone) and not 0 <= gone[0] <= gone[-1] < len(self):
             raise ValueError(
@@ -189,11 +189,11 @@ class VectorStoreIndex(Index):
         self._added = np.delete(self._added, gone[gone >= stored] - stored, axis=0)
 
     def search(self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None) -> Hits:
-        """See `Index`, and `StoredRows.search` for what the vector store is asked.
+        """See `Index`, and `StoredRows.search` for the requests to the vector store.
 
         Raises:
-            ValueError: queries are not finite, or of another dim.
-            IndexUnavailable: the vector store can't be asked.
+            ValueError: queries aren't finite, or have another dim.
+            IndexUnavailable: the vector store is unavailable.
         """
         asked = self._checked(queries)
         stored = self._stored
@@ -224,7 +224,7 @@ class VectorStoreIndex(Index):
         return result
 
     def save(self, folder: Path) -> list[str]:
-        """Write what was added to the vector store, and into two files where it all is."""
+        """Write added vectors to the vector store, and two files that say where all are."""
         if len(self._added):
             self._store_added()
         entry = {
@@ -245,9 +245,9 @@ class VectorStoreIndex(Index):
         """Open what `save` wrote.
 
         Raises:
-            ValueError: the files are no such index, or the collection is missing, another's, or
-                lacks rows.
-            IndexUnavailable: the vector store can't be asked.
+            ValueError: the files aren't such an index, or the collection is missing, belongs to
+                another bundle, or lacks rows.
+            IndexUnavailable: the vector store is unavailable.
         """
         try:
             entry = _read(folder)
@@ -257,13 +257,13 @@ class VectorStoreIndex(Index):
             opened._fingerprint = entry["fingerprint"]
             opened._keep(np.load(folder / SERIALS), entry["dim"])
         except (json.JSONDecodeError, KeyError, TypeError, FileNotFoundError) as error:
-            raise ValueError(f"{FILE} and {SERIALS} are no such index: {error}") from error
+            raise ValueError(f"{FILE} and {SERIALS} aren't such an index: {error}") from error
         opened._check_owner()
         opened._check_rows()
         return opened
 
     def vacuum(self, folders: Sequence[Path]) -> int:
-        """Delete rows that neither this index nor one saved in a folder needs; return how many."""
+        """Delete rows that neither this index nor one saved in `folders` needs; return how many."""
         self._check_owner()
         kept = [self._stored.serials]
         for folder in folders:
@@ -288,7 +288,7 @@ class VectorStoreIndex(Index):
 
     def _store_added(self) -> None:
         self._check_owner()
-        if self._filling is None:  # else an earlier try failed: the same rows are written again
+        if self._filling is None:  # otherwise a failed try's rows are written again
             self._filling = Filling(self._owner, self._next_serial())
         n = len(self._added)
         self._write(self._added.__getitem__, n, self._dim, self._filling)
@@ -317,8 +317,8 @@ class VectorStoreIndex(Index):
         if missing:
             raise ValueError(
                 f"{self.url} lacks {missing:,} of this index's {len(self._stored):,} rows. Were "
-                "they deleted, or is it an older backup? `index rollback` or the vector store's "
-                "own backup may have them."
+                "they deleted, or is it an older backup? Try `index rollback` or the vector "
+                "store's own backup."
             )
 
     def _check_owner(self) -> None:

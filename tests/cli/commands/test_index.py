@@ -308,7 +308,10 @@ def test_only_the_last_generations_are_kept(made, capsys):
     ("words", "message"),
     [
         (["--index", "nowhere.Index"], "can't be imported"),
-        (["--index", FLAT, "--init-args", '{"factory": "Nonsense"}'], "FAISS makes no 'Nonsense'"),
+        (
+            ["--index", FLAT, "--init-args", '{"factory": "Nonsense"}'],
+            "FAISS can't make 'Nonsense'",
+        ),
         (["--index", FLAT, "--init-args", '{"frobnicate": 1}'], "frobnicate"),
         (["--index", FLAT, "--init-args", '{"factory": "IVF1000,Flat"}'], "1,000 centroids"),
     ],

@@ -175,7 +175,7 @@ def test_what_can_not_be_built_is_refused_before_any_work(made, capsys, tmp_path
     assert "shards of HNSW8 can't be joined" in ending(
         capsys, made, settings='{"factory": "HNSW8"}'
     )
-    assert "IVF512,Flat trains 512 centroids, with 349 vectors" in ending(
+    assert "IVF512,Flat trains 512 centroids, but there are 349 training vectors" in ending(
         capsys, made, settings='{"factory": "IVF512,Flat"}'
     )
     assert "--share needs --step add" in ending(capsys, made, "--share", "0/2")

@@ -1,1 +1,1 @@
-"""What indexes in vector stores are made of: collections, their rows, URLs, connections."""
+"""The pieces of indexes in vector stores: collections, their rows, URLs, connections."""

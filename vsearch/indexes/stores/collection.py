@@ -14,22 +14,22 @@ class Owner:
     """The bundle and the model that a collection belongs to; kept beside its rows."""
 
     fingerprint: str
-    owner: str  # drawn at random when a bundle's collection is made
+    owner: str  # random, set when a bundle's collection is created
     dim: int
 
     def meta(self) -> dict[str, str]:
-        """Return what the vector store keeps."""
+        """Return the values that the vector store keeps."""
         return {"format": str(FORMAT), **{name: str(value) for name, value in asdict(self).items()}}
 
     def check(self, meta: dict[str, str] | None, url: str) -> None:
-        """Compare with what the collection at a URL keeps (None: there is none).
+        """Compare with the values of the collection at a URL (None: no collection).
 
         Raises:
             ValueError: says what differs, with both fingerprints.
         """
         if meta is None:
             raise ValueError(
-                f"{url} is not there (any more). Is it the right server, database and name?"
+                f"{url} doesn't exist, or no longer. Are server, database and name right?"
             )
         if meta.get("format") != str(FORMAT):
             raise ValueError(f"{url} was not made by this version of vsearch. Name another one.")
@@ -42,51 +42,51 @@ class Owner:
 
 
 def another_model(url: str, theirs: str, ours: str) -> str:
-    """Return what is wrong with another model's collection."""
+    """Return the message about another model's collection."""
     return f"{url} holds vectors of another model: fingerprint {theirs}, this one's is {ours}."
 
 
 def taken(url: str) -> str:
-    """Return what is wrong with another bundle's collection."""
+    """Return the message about another bundle's collection."""
     return (
-        f"{url} is there already, for another bundle or an earlier copy. Name another one, or "
-        "delete that one there."
+        f"{url} exists already, for another bundle or an earlier copy. Name another one, or "
+        "delete this one in the store."
     )
 
 
 class Collection(ABC):
-    """A collection or table in a vector store: what VectorStoreIndex asks of it.
+    """A collection or table in a vector store, as VectorStoreIndex uses it.
 
-    A row has a serial, int64, and a vector, float32 (dim,), of unit length. A call that the store
-    can't answer now raises IndexUnavailable; what is wrong with the collection itself, ValueError.
+    A row has a serial, int64, and a vector, float32 (dim,), of unit length. A call raises
+    IndexUnavailable if the store can't answer now, ValueError if the collection itself is wrong.
     """
 
     url: str  # without secrets
-    secret: bool  # whether the URL that was given had a user, a password or a token
+    secret: bool  # whether the given URL had a user, a password or a token
     most_listed: int  # serials that a condition may list or hide
-    most_hits: int  # that a search may ask for
+    most_hits: int  # per search
 
     @abstractmethod
     def meta(self) -> dict[str, str] | None:
-        """Return what `create` was given; None: no such collection; empty: not made by vsearch."""
+        """Return `create`'s `meta`; None: no such collection; empty: not made by vsearch."""
 
     @abstractmethod
     def create(self, dim: int, meta: Mapping[str, str]) -> None:
-        """Make the collection, empty."""
+        """Create an empty collection."""
 
     @abstractmethod
     def upsert(self, serials: np.ndarray, vectors: np.ndarray) -> None:
-        """Write rows, int64 (m,) and float32 (m, dim), durably; over those of equal serials."""
+        """Write rows, int64 (m,) and float32 (m, dim), durably, replacing equal serials."""
 
     @abstractmethod
     def settle(self, first: int, last: int) -> None:
-        """Have what was written, serials `first` to `last`, indexed and visible to every search."""
+        """Make written rows, serials `first` to `last`, indexed and visible to every search."""
 
     @abstractmethod
     def find(self, queries: np.ndarray, k: int, where: Where) -> tuple[np.ndarray, np.ndarray]:
         """Return scores (cosines, float32 (q, k), best first) and serials (int64 (q, k)).
 
-        Both are -1 where a place is unfilled.
+        Both are -1 in unfilled places.
         """
 
     @abstractmethod
@@ -99,15 +99,15 @@ class Collection(ABC):
 
     @abstractmethod
     def count(self, where: Where) -> int:
-        """Return how many rows fulfil a condition."""
+        """Return how many rows meet a condition."""
 
     @abstractmethod
     def serials(self) -> np.ndarray:
-        """Return all rows' serials, int64 (n,), rising."""
+        """Return all rows' rising serials, int64 (n,)."""
 
     @abstractmethod
     def delete(self, serials: np.ndarray) -> None:
-        """Delete the rows of int64 (m,) serials; unknown ones are no error."""
+        """Delete the rows of int64 (m,) serials; ignore unknown ones."""
 
     @abstractmethod
     def drop(self) -> None:

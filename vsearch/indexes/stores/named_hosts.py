@@ -4,9 +4,9 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
-STORE_HOSTS = "VSEARCH_STORE_HOSTS"  # of the environment: processes that are started know it too
+STORE_HOSTS = "VSEARCH_STORE_HOSTS"  # in the environment, so that started processes have it too
 PLAIN = "/plain"  # after a host: without TLS
-# All that a bundle may ask of libpq and of Milvus; others read files or name another server.
+# The only options a bundle may set for libpq and Milvus; others read files or name a server.
 OPTIONS = {
     "application_name",
     "channel_binding",
@@ -26,7 +26,7 @@ WITHOUT_TLS = {"sslmode": ("disable", "allow", "prefer"), "secure": ("false",)}
 
 
 def name_hosts(hosts: Iterable[str]) -> None:
-    """Let bundles use the vector stores at these hosts, as the user says: `host[:port][/plain]`."""
+    """Let bundles use the vector stores at the user's hosts: `host[:port][/plain]`."""
     new = [*_named(), *hosts]
     if new:
         os.environ[STORE_HOSTS] = ",".join(dict.fromkeys(new))
@@ -35,10 +35,10 @@ def name_hosts(hosts: Iterable[str]) -> None:
 def check_stored_url(url: str) -> None:
     """Check a URL that a bundle names: the user must have named its host too.
 
-    Whoever is connected to gets a password, if only to check it, and may have forged the bundle.
+    The server gets a password, if only to check it, and its owner may have forged the bundle.
 
     Raises:
-        ValueError: another host, or no TLS; says what to give.
+        ValueError: another host, or no TLS; the message names the option to add.
     """
     parts = urlsplit(url)
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -50,20 +50,20 @@ def check_stored_url(url: str) -> None:
         hosts = {"localhost"}  # libpq's own socket
     plain = any(options.get(name, "").lower() in weak for name, weak in WITHOUT_TLS.items())
     for host in sorted(hosts):
-        if host.startswith("/") and not _has_password():  # a socket, which asks for nothing
+        if host.startswith("/") and not _has_password():  # a socket, without a password
             continue
         known = _named() | {os.environ.get("PGHOST", "")} if parts.scheme != "milvus" else _named()
         asked = f"{host}{PLAIN}" if plain and not is_local(host) else host
         if not known & _ways_to_name(asked):
             raise ValueError(
-                f"{url}: a bundle's own word isn't enough to connect to a server, and to send it "
-                f"a password. If you know and trust it, add `--store-hosts {asked}` to the command "
-                f"(the service has it too, and the variable {STORE_HOSTS})."
+                f"{url}: vsearch doesn't connect to a server, and send it a password, only because "
+                f"a bundle names it. If you know and trust it, add `--store-hosts {asked}` to the "
+                f"command (also to `serve`), or set {STORE_HOSTS}."
             )
 
 
 def needs_tls(host: str) -> bool:
-    """Tell whether what is sent to a host, maybe with its port, must be encrypted."""
+    """Tell whether connections to a host, maybe with its port, must be encrypted."""
     return not is_local(host) and not _named() & _ways_to_name(f"{host}{PLAIN}")
 
 
@@ -84,7 +84,7 @@ def _named() -> set[str]:
 
 
 def _ways_to_name(host: str) -> set[str]:
-    """Return a host with its port and without; one that may be plain may be encrypted too."""
+    """Return a host with and without its port; a host allowed without TLS may also use TLS."""
     plain = PLAIN if host.endswith(PLAIN) else ""
     whole = host.removesuffix(plain).lower()
     name = whole if whole.startswith("/") else (urlsplit(f"//{whole}").hostname or whole)

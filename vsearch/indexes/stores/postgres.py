@@ -18,7 +18,7 @@ T = TypeVar("T")
 class Connections:
     """Connections to a PostgreSQL database with pgvector, kept for the next call of any thread.
 
-    Connecting and a search may take `timeout_s`; writing and counting have no limit. `settings` are
+    `timeout_s` limits connecting and a search; writing and counting have no limit. `settings` are
     pgvector's, for every connection.
     """
 
@@ -39,7 +39,7 @@ class Connections:
         self._idle: list[Connection] = []
 
     def run(self, call: Callable[["Connection"], T]) -> T:
-        """Return what a call with a connection returns; tried again if a kept one had ended."""
+        """Return a call's result; try again if a kept connection had ended."""
         with self._explained():
             import psycopg
 
@@ -53,7 +53,7 @@ class Connections:
                 return self._with_connection(call)
 
     def run_patiently(self, call: Callable[["Connection"], T]) -> T:
-        """Return what a call in one transaction returns, however long it takes."""
+        """Return the result of a call in one transaction, however long it takes."""
 
         def in_transaction(connection: "Connection") -> T:
             with connection.transaction():
@@ -63,7 +63,7 @@ class Connections:
         return self.run(in_transaction)
 
     def close(self) -> None:
-        """Close the connections that are kept."""
+        """Close the kept connections."""
         while self._idle:
             self._idle.pop().close()
 
@@ -110,6 +110,6 @@ class Connections:
             ) from error
         except psycopg.Error as error:
             said = re.sub(r"\s+", " ", str(error)).strip(" .")
-            if not error.sqlstate:  # it was never reached
+            if not error.sqlstate:  # the server wasn't reached
                 said += ". Is PostgreSQL running there, and are PGUSER and PGPASSWORD right?"
             raise IndexUnavailable(f"{self._shown}: {said}") from error

@@ -24,7 +24,7 @@ class StoredRows:
         return len(self.serials)
 
     def without(self, positions: np.ndarray) -> "StoredRows":
-        """Return these without the rows at int64 (m,) positions."""
+        """Return the rows except those at int64 (m,) positions."""
         return StoredRows(self.collection, np.delete(self.serials, positions), self.dim)
 
     def vectors(self, positions: np.ndarray) -> np.ndarray:
@@ -42,8 +42,8 @@ class StoredRows:
     def search(self, queries: np.ndarray, k: int, allowed: np.ndarray | None) -> Hits:
         """Return the k best hits of float32 (q, dim) queries among the rows that bool (n,) marks.
 
-        The vector store is told which serials count. Where these are too many, it is asked for more
-        hits, and if they don't suffice, piece by piece. Behind a filter, a query with places left
+        The request names the serials that count. If they are too many, it asks for more hits, and
+        if these don't suffice, it asks piece by piece. With a filter, a query with unfilled places
         is compared with each vector.
         """
         places = np.arange(len(self)) if allowed is None else np.flatnonzero(allowed)
@@ -75,7 +75,7 @@ class StoredRows:
         return where(serials, self.collection.most_listed)
 
     def _search_untold(self, queries: np.ndarray, k: int, serials: np.ndarray) -> Hits:
-        """Search among more serials than the vector store can be told at once."""
+        """Search among more serials than one request can name."""
         more = min(self.collection.most_hits, 2 * k * len(self) // len(serials) + 1)
         scores, positions = self._found(queries, more, hull(serials), serials)
         scores = scores[:, :k]
@@ -92,7 +92,7 @@ class StoredRows:
         return scores, positions
 
     def _found(self, queries: np.ndarray, k: int, condition: Where, serials: np.ndarray) -> Hits:
-        """Return the rows found under a condition as positions; drop those not among `serials`."""
+        """Return the positions of rows that meet a condition; drop those not in `serials`."""
         scores, found = self.collection.find(queries, k, condition)
         place = np.minimum(np.searchsorted(serials, found), len(serials) - 1)
         positions = np.where(serials[place] == found, np.searchsorted(self.serials, found), -1)
@@ -105,7 +105,7 @@ def batch_rows(dim: int) -> int:
 
 
 def best(found: list[Hits], k: int) -> Hits:
-    """Return the k best of several answers; of equal scores the first position wins.
+    """Return the k best of several answers; among equal scores the first position wins.
 
     Unfilled places are -1.
     """

@@ -3,14 +3,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-# Serials that a millisecond stands for: int64 lasts until 2248. A larger write runs ahead.
+# Serials per millisecond: int64 lasts until 2248. A larger write runs ahead of the clock.
 ROWS = 1 << 20
-RANGES = 32  # that a condition may have
+RANGES = 32  # most in a condition
 
 
 @dataclass(frozen=True)
 class Where:
-    """A condition on rows: within one of the ranges and not `hidden`, or `listed`, if not None."""
+    """A condition on rows: in one of the ranges and not `hidden`, or in `listed` if not None."""
 
     ranges: tuple[tuple[int, int], ...] = ()  # first and last serial of each, rising
     hidden: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -18,17 +18,17 @@ class Where:
 
 
 def first_serial(after: int) -> int:
-    """Return the first of a new block of serials: of this millisecond, and above `after`.
+    """Return the first of a new block of serials: from this millisecond, and above `after`.
 
-    So no serial is given twice, whatever was deleted.
+    So no serial is used twice, whatever was deleted.
     """
     return max(int(time.time() * 1000) * ROWS, after + 1)
 
 
 def where(serials: np.ndarray, limit: int) -> Where | None:
-    """Return the shorter condition that exactly these serials fulfil; None: both are too long.
+    """Return the shorter condition that exactly these serials meet; None: both are too long.
 
-    `serials`: int64 (m,), rising, 1 at least; `limit`: how many a condition may list or hide.
+    `serials`: int64 (m,), rising, at least 1; `limit`: how many a condition may list or hide.
     """
     cuts = _cuts(serials)
     ranges = _ranges(serials, cuts)
@@ -39,12 +39,12 @@ def where(serials: np.ndarray, limit: int) -> Where | None:
 
 
 def hull(serials: np.ndarray) -> Where:
-    """Return a condition that int64 (m,) rising serials fulfil, and others between them."""
+    """Return a condition that int64 (m,) rising serials meet, and others between them."""
     return Where(_ranges(serials, _cuts(serials)))
 
 
 def _cuts(serials: np.ndarray) -> np.ndarray:
-    """Return after which places new ranges begin: where most serials are missing."""
+    """Return the places after which new ranges begin: where most serials are missing."""
     gaps = np.diff(serials) - 1
     wide = np.flatnonzero(gaps > 0)
     widest = np.argsort(gaps[wide], kind="stable")[::-1][: RANGES - 1]

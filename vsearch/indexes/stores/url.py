@@ -9,35 +9,35 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}(\.[A-Za-z_][A-Za-z0-9_]{0,62})?"
 
 @dataclass(frozen=True)
 class CollectionUrl:
-    """A collection's URL, taken apart."""
+    """A collection's URL, in parts."""
 
     shown: str  # without secrets
     host: str  # with its port; empty: a file or a socket
-    place: str  # what comes before the name: a database, a local file
+    place: str  # before the name: a database, a local file
     name: str
-    options: dict[str, str]  # secrets too
+    options: dict[str, str]  # with secrets
     user: str | None
     password: str | None
-    secret: bool  # whether there is more in the URL than is shown
+    secret: bool  # whether the URL has more than is shown
 
 
 def read_url(url: str, scheme: str, form: str) -> CollectionUrl:
-    """Take `scheme://[user[:password]@]host[:port]/[place/]collection[?options]` apart.
+    """Parse `scheme://[user[:password]@]host[:port]/[place/]collection[?options]`.
 
     Raises:
-        ValueError: the URL doesn't look so; says what `form` it should have, and not the URL, which
-            may hold a password.
+        ValueError: the URL has another form; the message has `form` but not the URL, which may hold
+            a password.
     """
     try:
         parts = urlsplit(url)
-        _ = parts.port  # raises where it is no number
+        _ = parts.port  # raises if it isn't a number
     except ValueError as error:
-        raise ValueError(f"url: this is no URL ({error}). It should look like {form}") from None
+        raise ValueError(f"url: this isn't a URL ({error}). It should look like {form}") from None
     place, _, name = parts.path.rpartition("/")
     if parts.scheme != scheme or parts.fragment or not NAME.fullmatch(name):
         raise ValueError(
             f"url: it should look like {form}; the last part, {name!r} here, names the collection: "
-            "letters, digits and _, not beginning with a digit."
+            "letters, digits and _, not starting with a digit."
         )
 
     host = parts.netloc.rpartition("@")[2]
