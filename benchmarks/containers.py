@@ -1,13 +1,13 @@
-"""Builds the images, starts what compose.yaml says, asks it what a user would, breaks it, and takes
-it down.
+"""Build the images, start the services of compose.yaml, use them as a user would, break them, and
+take them down.
 
     python -m benchmarks.containers [BUNDLE PHOTOS]
 
-BUNDLE and PHOTOS: of a demo fit, by default the smallest one, made for it. It takes a Docker engine
-of this machine (DOCKER_HOST) with compose, and ports 8080, 9090 and 5432 of 127.0.0.1. The images
-that Dockerfile and compose.yaml name are pulled where they aren't there; any images with these
-names will do. Without PostgreSQL's, the rest is tried. Exit status: 1 if something failed, 77 if
-the images can't be had.
+BUNDLE and PHOTOS come from a demo fit; by default the smallest one is made. Needs a Docker engine
+on this machine (DOCKER_HOST) with compose, and ports 8080, 9090 and 5432 of 127.0.0.1. Missing
+images that Dockerfile and compose.yaml name are pulled; any images with these names will do.
+Without PostgreSQL's image, the rest is tested. Exit status: 1 if something failed, 77 if the images
+aren't available.
 """
 
 import argparse

@@ -1,12 +1,12 @@
-"""What a catalog of a size takes: hours to embed and to index, memory, disk, machines, searches a
-second.
+"""What a catalog of a given size needs: hours to embed and to index, memory, disk, machines,
+searches per second.
 
     python -m benchmarks.cost_model [--photos-per-s 121] [--dim 2048] [--memory-gib 256] [--cores
     16]
 
-Everything follows from a few measured figures, in KINDS with where they come from, and from how a
-kind of index grows. Give your own photos a second and core (`python -m benchmarks.embedding`), and
-look at the ratios.
+Everything follows from a few measured figures, in KINDS with their source, and from how a kind of
+index grows. Give your own photos per second and core (`python -m benchmarks.embedding`), and look
+at the ratios.
 """
 
 import argparse

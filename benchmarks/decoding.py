@@ -1,10 +1,10 @@
-"""What decoding large JPEGs at a reduced size saves.
+"""How much time decoding large JPEGs at a reduced size saves.
 
     python -m benchmarks.decoding fashion/images [--photos 40] [--rounds 5] [--size 224]
 
 Enlarges photos to several sides (noise keeps the files as large as a camera's), and turns them into
-the network's input as vsearch does, the same without reduced-size decoding, and with torchvision's
-decoder; in turn, on one thread. Prints the median CPU milliseconds a photo, and by how much the
+the network's input in turn, on one thread: as vsearch does, the same without reduced-size decoding,
+and with torchvision's decoder. Prints the median CPU milliseconds per photo, and by how much the
 pixels of the first two differ.
 """
 

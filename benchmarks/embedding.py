@@ -1,15 +1,15 @@
-"""Photos a second from JPEG files to embeddings: vsearch beside what people write, on the same
+"""Photos per second from JPEG files to embeddings: vsearch against common scripts, on the same
 photos, in turn.
 
     python -m benchmarks.embedding PHOTO_FOLDER BUNDLE [--photos 1024] [--rounds 3]
 
-BUNDLE is a run's with a ResNet-50; its weights are used by all. PHOTO_FOLDER holds .jpg files. The
-contenders:
+BUNDLE is a run's with a ResNet-50; all contenders use its weights. PHOTO_FOLDER holds .jpg files.
+The contenders:
 
     loop      a DataLoader with two workers, PIL, float32: what tutorials show
     timm      timm's ResNet-50 without classifier and timm's own transform, the same DataLoader
     torch     vsearch, PyTorch; bfloat16 where the CPU has it
-    onnx, openvino   vsearch with the bundle's exports (`vsearch export`), where there are any
+    onnx, openvino   vsearch with the bundle's exports (`vsearch export`), if there are any
 
 Prints medians of the rounds, ratios, the lowest cosine with the first contender that crops as
 vsearch does (`torch` in float32), and how much of the time is decoding.

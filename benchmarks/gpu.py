@@ -1,5 +1,5 @@
-"""What a GPU does in a training step: photos a second, how much of the time it is busy, and what
-bounds it.
+"""How a GPU spends a training step: photos per second, the share of time it is busy, and what
+limits it.
 
     python -m benchmarks.gpu WEIGHTS.pth [--sizes 96,224] [--batches 64,256] [--variants
         eager,compile,graphs] [--steps 30]
@@ -10,9 +10,9 @@ a fit runs it; `compile`, the network through torch.compile; `graphs`, with mode
 (CUDA graphs).
 
 Two ceilings are measured first: a large bfloat16 matrix product, and a large copy, counting bytes
-read and written. Of a step, the operations are PyTorch's count, the bytes those of each operation's
-inputs and outputs, as if none stayed in the cache: an upper bound. `busy` is the share of the time
-in which a kernel runs, by PyTorch's profiler. Times are medians of single steps by CUDA's events.
+read and written. A step's operations are PyTorch's count; its bytes are the inputs and outputs of
+each operation, as if none stayed in the cache: an upper bound. `busy` is the share of the time in
+which a kernel runs, from PyTorch's profiler. Times are medians of single steps, from CUDA's events.
 """
 
 import argparse

@@ -1,11 +1,11 @@
-"""How large and how dense the code is, at several commits, side by side.
+"""Size and density of the code at several commits, side by side.
 
     python -m benchmarks.house [COMMIT ...]
 
-Of `vsearch/` and `callbacks/`, as git has them: modules that lie in no room, files, characters
-without white space, characters in a line (without indentation; blank lines don't count), the share
-of lines over 100 characters, functions of more than 50 lines, comprehensions in 1,000 lines, and
-lines of tests for one of code.
+Counts in `vsearch/` and `callbacks/`, as git has them: modules outside rooms, files, characters
+without white space, characters per line (without indentation and blank lines), the share of lines
+over 100 characters, functions of more than 50 lines, comprehensions per 1,000 lines, and lines of
+tests per line of code.
 """
 
 import ast

@@ -1,4 +1,4 @@
-"""What every kind of index promises as a table: kind by case.
+"""The contract of every kind of index, as a table: kind by case.
 
 uv run --group dev python -m benchmarks.index_contract
 

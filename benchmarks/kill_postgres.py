@@ -1,10 +1,10 @@
-"""Ends PostgreSQL with SIGKILL while vectors are written, and looks for what it had acknowledged.
+"""Kill PostgreSQL (SIGKILL) while vectors are written, and check what it had acknowledged.
 
 uv run --group dev python -m benchmarks.kill_postgres
 
-A writer sends batches of new vectors; after each acknowledged one it notes the serials. All of
+A writer sends batches of new vectors, and notes the serials of each acknowledged one. All of
 PostgreSQL's processes are killed at a random moment, PostgreSQL is started again, and every noted
-row is fetched and compared. Rows of a batch that was not acknowledged must be all there or none.
+row is fetched and compared. A batch that was not acknowledged must be there in full or not at all.
 """
 
 import argparse

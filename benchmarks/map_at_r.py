@@ -1,10 +1,10 @@
-"""Exact MAP@R over a gallery larger than memory: how long, and how much memory it takes.
+"""Time and memory of exact MAP@R over a gallery larger than memory.
 
     python -m benchmarks.map_at_r [--vectors 1000000] [--dim 2048] [--queries 500] [--labels 1000]
 
-Writes synthetic vectors (one cluster a label) in float16 to a temporary folder: 4 GB for a million
-of 2,048 dimensions. Scores them as `vsearch` scores a run, through StreamedIndex, and prints MAP@R,
-seconds, and the peak of resident memory without what the page cache keeps of the file.
+Writes synthetic vectors (one cluster per label) in float16 to a temporary folder: 4 GB for a
+million of 2,048 dimensions. Scores them as `vsearch` scores a run, through StreamedIndex, and
+prints MAP@R, seconds, and the peak of resident memory without the file's page cache.
 """
 
 import argparse

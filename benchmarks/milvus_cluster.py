@@ -4,9 +4,9 @@ apt-get install etcd-server
 uv venv .milvus && uv pip install --python .milvus milvus==2.3.5 confluent-kafka
 uv run --group dev python -m benchmarks.milvus_cluster --python .milvus/bin/python
 
-A cluster of 8 processes of the binary in PyPI's package `milvus`, Debian's etcd and the mock broker
-of confluent-kafka, in a network of their own that has nothing but the loopback (`unshare -n`, which
-needs root). Takes 2 GB of memory.
+The cluster has 8 processes of the binary in PyPI's package `milvus`, Debian's etcd and the mock
+broker of confluent-kafka, in a separate network with only the loopback (`unshare -n`, which needs
+root). Takes 2 GB of memory.
 """
 
 import argparse

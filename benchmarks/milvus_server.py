@@ -1,12 +1,11 @@
-"""Starts a real Milvus for a command, without Docker: the server of PyPI's package `milvus`
-(2.3.5).
+"""Start a real Milvus for a command, without Docker: the server of PyPI's package `milvus` (2.3.5).
 
 uv venv .milvus && uv pip install --python .milvus milvus==2.3.5 python benchmarks/milvus_server.py
 .milvus/bin/python uv run --no-sync python -m benchmarks.index_contract
 
-The server and the command run in a network of their own that has nothing but the loopback (`unshare
--n`, which needs root), since this old server takes no password and is only for tests. The command
-finds it by TEST_MILVUS. Takes 1 GB of memory and half a minute to start.
+The server and the command run in a separate network with only the loopback (`unshare -n`, which
+needs root), since this old server has no password and is only for tests. The command finds it
+through TEST_MILVUS. Takes 1 GB of memory and half a minute to start.
 """
 
 import os

@@ -1,12 +1,12 @@
-"""The quickest training that one file of PyTorch and pytorch-metric-learning can be: photos decoded
-once into an array, bfloat16 where the CPU has it, channels-last, the frozen stages without
-autograd, fused AdamW.
+"""The quickest training in one file of PyTorch and pytorch-metric-learning: photos decoded once
+into an array, bfloat16 if the CPU has it, channels-last, frozen stages without autograd, fused
+AdamW.
 
     python benchmarks/plain_best.py IMAGES SPLIT.csv WEIGHTS.pth OUT.npz [--size 96] [--epochs 3]
 
 SPLIT.csv is a run's split.csv (id, label, split). Prints a JSON line for each epoch, validation
-included, and writes the embeddings of test and train photos. The first epoch's time has the
-decoding in it.
+included, and writes the embeddings of test and train photos. The first epoch's time includes
+decoding.
 """
 
 import argparse

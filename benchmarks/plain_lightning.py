@@ -1,4 +1,4 @@
-"""The training that a tutorial would write: Lightning, pytorch-metric-learning, PIL, float32.
+"""Training as in a tutorial: Lightning, pytorch-metric-learning, PIL, float32.
 
     python benchmarks/plain_lightning.py IMAGES SPLIT.csv WEIGHTS.pth OUT.npz [--size 96] [--epochs
     3]

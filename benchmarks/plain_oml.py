@@ -1,12 +1,11 @@
-"""The same training with open-metric-learning, by its own classes, as its documentation writes the
-loop.
+"""The same training with open-metric-learning's own classes, in the loop of its documentation.
 
     uv run --isolated --no-project --with open-metric-learning --with omegaconf python
         benchmarks/plain_oml.py IMAGES SPLIT.csv WEIGHTS.pth OUT.npz [--size 96] [--epochs 3]
 
 SPLIT.csv is a run's split.csv (id, label, split). Prints a JSON line for each epoch, validation
-included, and writes the embeddings of test and train photos. Its sampler's epoch is each label
-once: it is begun again until an epoch has as many batches as the others'.
+included, and writes the embeddings of test and train photos. Its sampler's epoch has each label
+once: it is repeated until an epoch has as many batches as the others'.
 """
 
 import argparse

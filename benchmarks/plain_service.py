@@ -1,5 +1,5 @@
-"""A photo search as tutorials write it: FastAPI, torchvision, FAISS, all in the handler; the
-benchmark's yardstick.
+"""A photo search as in tutorials: FastAPI, torchvision, FAISS, all in the handler; the benchmark's
+reference.
 """
 
 import io

@@ -1,9 +1,9 @@
-"""What `--expand` finds, and what it costs: label metrics, and milliseconds of single searches.
+"""Benefit and cost of `--expand`: label metrics, and milliseconds of single searches.
 
     python -m benchmarks.query_expansion EMBEDDINGS.parquet SPLIT.csv [--part val]
         [--gallery train] [--hits 1,3,10]
 
-EMBEDDINGS.parquet is what `python -m vsearch predict` writes, SPLIT.csv lies in the run's folder.
+`python -m vsearch predict` writes EMBEDDINGS.parquet; SPLIT.csv is in the run's folder.
 Photos of one part search another with IndexFlatL2, or each other if both are the same: a gallery
 that was not trained on. Choose a number of hits on val; measure once on test. 0 hits: no expansion.
 """

@@ -1,15 +1,15 @@
-"""Photos a second and latency of each runtime on a bundle's photos, in turn, with what each changes
-in the results.
+"""Photos per second and latency of each runtime on a bundle's photos, in turn, and how each changes
+the results.
 
     python -m benchmarks.runtimes BUNDLE [--threads 2] [--rounds 15] [--batch 32] [--processor-time]
 
-The runtimes: PyTorch in float32 and bfloat16, and the bundle's exports (`vsearch export`), OpenVINO
-in both too. In each round each runtime embeds one photo and one batch; medians. Photos are decoded
-before. Cosines and the overlap of the ten best items, through the bundle's own index, are those of
-the run's test photos (or items) beside PyTorch in float32.
+The runtimes are PyTorch in float32 and bfloat16, and the bundle's exports (`vsearch export`),
+OpenVINO also in both. In each round each runtime embeds one photo and one batch, decoded before;
+the table has medians. Cosines and the overlap of the ten best items in the bundle's index compare
+the run's test photos (or items) with PyTorch in float32.
 
-On a machine that does other work too, PyTorch's threads wait for one another: `--threads 1
---processor-time` counts the seconds that the process was given.
+On a busy machine, PyTorch's threads wait for one another: `--threads 1 --processor-time` counts the
+process's CPU seconds.
 """
 
 import argparse

@@ -4,8 +4,8 @@ turn.
     python -m benchmarks.search EMBEDDINGS.parquet [--queries 500] [--threads 1] [--rounds 5]
     [--only hnsw,exact] python -m benchmarks.search --synthetic 1000000 [--dim 2048]
 
-EMBEDDINGS.parquet is what `python -m vsearch predict` writes. Queries are drawn from it and held
-out of the index. Peers that aren't installed are left out: `uv run --with hnswlib --with usearch
+`python -m vsearch predict` writes EMBEDDINGS.parquet. Queries are drawn from it and held out of the
+index. Peers that aren't installed are left out: `uv run --with hnswlib --with usearch
 --with scann --with annoy --with lancedb --with chromadb --with qdrant-edge-py python -m
 benchmarks.search ...` has them all.
 
@@ -15,7 +15,7 @@ real ones are.
 
 For each variant: recall@10 (hits whose exact score reaches the exact tenth), the median over rounds
 of the median milliseconds of a single search, and of a batch of all queries, per query; times are
-ratios to IndexFlatL2's of the same round. Bytes a vector are those of the files.
+ratios to IndexFlatL2's of the same round. Bytes per vector are those of the files.
 """
 
 import argparse

@@ -1,13 +1,13 @@
-"""Search behind filters that let through more or less: recall@10 and milliseconds of single
+"""Search with filters that allow more or fewer items: recall@10 and milliseconds of single
 searches, one thread.
 
     python -m benchmarks.search_filtered EMBEDDINGS.parquet [--factory HNSW32] [--search
     efSearch=64,...]
 
-EMBEDDINGS.parquet is what `python -m vsearch predict` writes; 500 rows are held out as queries. For
-each share one filter marks items at random, and one whole labels, drawn until they have about that
-share: those lie together, so that most queries come from elsewhere, which is the harder case. The
-first row is without a filter.
+`python -m vsearch predict` writes EMBEDDINGS.parquet; 500 rows are held out as queries. For each
+share, one filter marks random items, and one marks whole labels, drawn until they have about that
+share: these lie together, and most queries come from elsewhere, which is the harder case. The first
+row has no filter.
 """
 
 import argparse

@@ -1,13 +1,12 @@
-"""What users lose by a smaller index: label precision beside index recall and bytes.
+"""What users lose with a smaller index: label precision, index recall and bytes.
 
     python -m benchmarks.search_labels EMBEDDINGS.parquet RUN/split.csv --items fashion/styles.csv
     --axes baseColour [--part test] [--only 'PCA64,SQ8;PCA128,SQ8']
 
-EMBEDDINGS.parquet is what `python -m vsearch predict` writes, split.csv the run's: its train part
-is searched with the photos of `--part`, whose labels and axes are what is to be found. Bytes an
-item are those of the files over the number of items, with the projection, the codebooks and the
-lists, and what a new process holds once it has opened them. "lost" is exact search's precision
-minus the index's, with its 95 % interval, paired by query.
+`python -m vsearch predict` writes EMBEDDINGS.parquet; split.csv is the run's. The photos of
+`--part` search its train part; right items have their labels and axes. Bytes per item are those of
+the files, with projection, codebooks and lists, and of a new process that has opened them. "lost"
+is exact search's precision minus the index's, with its 95 % interval, paired by query.
 """
 
 import argparse

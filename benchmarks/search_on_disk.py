@@ -1,5 +1,4 @@
-"""Search by codes in memory, and compare the best hits again by whole vectors that lie on the disk
-only.
+"""Search codes in memory, and compare the best hits again with whole vectors that are only on disk.
 
     python -m benchmarks.search_on_disk EMBEDDINGS.parquet [--factory PQ512x4fs,RFlat] [--k_factor
     2,3,4,10]
@@ -7,9 +6,9 @@ only.
 The index is saved and opened with its files mapped, as `mmap: true` does. Prints, for each
 k_factor_rf, recall@10 and milliseconds with one thread: of single searches (medians) and of a batch
 of all queries, per query, with all vectors in the page cache; and of single searches with all
-vectors put out of memory before each (Linux' MADV_PAGEOUT), so that those compared again come from
-the disk. Then IndexFlatL2's, and the bytes a vector: of the files, and of them without the vectors,
-which is what must stay in memory.
+vectors evicted from memory before each (Linux' MADV_PAGEOUT), so that those compared again come
+from disk. Then IndexFlatL2's, and the bytes per vector: of the files, and of the files without the
+vectors, which must stay in memory.
 """
 
 import argparse

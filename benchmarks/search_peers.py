@@ -3,7 +3,7 @@ unit vectors.
 
 A peer is a function of (gallery float32 (n, dim), folder, threads) that builds and returns its
 variants: name -> function of (queries float32 (q, dim), k) that returns positions (q, k). It saves
-itself in the folder, so that its bytes are known. What isn't installed is left out of the table.
+itself in the folder, to measure its bytes. The table leaves out peers that aren't installed.
 """
 
 from collections.abc import Callable

@@ -2,10 +2,10 @@
 
     python -m benchmarks.serve_cases BUNDLE [--cases 2000]
 
-Cases that fit the description and cases that don't, in about equal shares for each route, by
-schemathesis, in one process; routes that can't make as many leave theirs to the others. Every other
-upload has a photo that can be read. Refusals on purpose (503 of a full queue, 501 of a network that
-can't explain) are counted, and are no failure.
+schemathesis makes cases that fit the description and cases that don't, in about equal shares for
+each route, in one process; routes that can't make as many leave theirs to the others. Every other
+upload has a readable photo. Deliberate refusals (503 of a full queue, 501 of a network that can't
+explain) are counted, and aren't failures.
 """
 
 import argparse

@@ -1,16 +1,15 @@
-"""Requests a second and latencies of the service under load, beside a plain FastAPI handler, in one
-run.
+"""Requests per second and latencies of the service under load, and of a plain FastAPI handler, in
+one run.
 
     python -m benchmarks.serve_load BUNDLE PHOTO [PHOTO ...] [--clients 1 8 64] [--seconds 5]
         [--rounds 3] [--threads 1]
 
-Each server runs alone in a process of its own at a loopback port, with as many threads of PyTorch's
-as it would take or as `--threads` says (on a busy machine two threads that wait for each other are
-slower than one); they take turns in each round. Clients are threads of this process, each with one
-connection, sending the next photo when the answer is there. The plain handler (`plain_service.py`)
-is what tutorials show: decode, embed and search in an `async def`. vsearch runs as it comes (the
-bundle's quickest runtime, photos in batches, bfloat16 where the CPU has it), and without batches
-or bfloat16.
+Each server runs alone in a separate process at a loopback port, with PyTorch's default number of
+threads or `--threads` (on a busy machine two threads that wait for each other are slower than one);
+they take turns in each round. Clients are threads of this process, each with one connection,
+sending the next photo when the answer arrives. The plain handler (`plain_service.py`) is as in
+tutorials: decode, embed and search in an `async def`. vsearch runs with its defaults (the bundle's
+quickest runtime, photos in batches, bfloat16 if the CPU has it), and without batches or bfloat16.
 """
 
 import argparse

@@ -4,10 +4,10 @@ fail.
     python -m benchmarks.serve_soak BUNDLE PHOTO [PHOTO ...] [--minutes 10] [--clients 4] [--flags
     "--max-batch 8"]
 
-Each client searches by photo and by two examples, and asks for a hit's thumbnail and for what is
-like it. Memory is the resident set of the service's process, from Linux's /proc: its median over
-the second minute and the last. Ends with status 1 where an answer is not 200 or memory grew by 5 %
-or more.
+Each client searches by photo and by two examples, and asks for a hit's thumbnail and for similar
+items. Memory is the resident set of the service's process, from Linux's /proc: its median over the
+second minute and the last. Ends with status 1 if an answer is not 200 or memory grew by 5 % or
+more.
 """
 
 import argparse

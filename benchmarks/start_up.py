@@ -1,13 +1,13 @@
-"""How quickly and in how much memory a photo is searched from the shell and a service gets ready,
-beside another checkout, in one run.
+"""Time and memory of a search from the shell and of a service's start, in several checkouts, in one
+run.
 
     python -m benchmarks.start_up CHECKOUT:BUNDLE [CHECKOUT:BUNDLE ...] --photos PHOTO [PHOTO ...]
         [--rounds 5] [--clients 8] [--seconds 10]
 
 Each checkout needs its own `.venv` and a bundle that it can open; `.:BUNDLE` is this one. They take
-turns in each round, each command in a process of its own, with warm files. Memory is the process's
-own highest (search) and that once the service has answered (service), both resident. The service
-runs as it comes. The last column is the service's answers a second to as many clients as asked for.
+turns in each round, each command in a separate process, with warm files. Memory is resident: the
+process's peak (search), or once the service has answered (service). The service runs with its
+defaults. The last column is the service's answers per second to `--clients` clients.
 """
 
 import argparse

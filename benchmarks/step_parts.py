@@ -1,12 +1,12 @@
-"""Say where a training step's time goes, and how far each part is from what the machine can do.
+"""Show where a training step's time goes, and how far each part is from the machine's limit.
 
     python -m benchmarks.step_parts CATALOG_FOLDER WEIGHTS.pth [--size 96] [--rounds 9] [--float32]
       [--convolutions] [--compile]
 
 CATALOG_FOLDER holds images/ with .jpg files. A step has 64 photos, ResNet-50 with conv1 to layer3
-frozen, batch-hard triplets, as in configs/triplet.yaml. The floor of a part is its multiplications
-and additions over the most that this machine did in one large matrix product of the same precision,
-measured in the same run. Medians of rounds in which the parts take turns.
+frozen, batch-hard triplets, as in configs/triplet.yaml. A part's floor is its multiplications and
+additions, divided by this machine's rate in one large matrix product of the same precision in the
+same run. Medians of rounds in which the parts take turns.
 """
 
 import argparse

@@ -11,13 +11,13 @@ CHUNK_BYTES = 256 << 20  # of float32 vectors held at once
 
 
 class StreamedIndex(Index):
-    """Exact search that reads its vectors from the disk, piece by piece, for galleries larger than
+    """Exact search that reads its vectors from disk, piece by piece, for galleries larger than
     memory.
 
-    The k best of each piece are merged by FAISS's ResultHeap. A search reads the whole file once,
-    however many queries it has: made for measuring with all queries at once, not for serving one.
-    Vectors are kept in float16, which moves a coordinate by less than 0.05 %, and brought back to
-    unit length when they are read.
+    FAISS's ResultHeap merges the k best of each piece. A search reads the whole file once, however
+    many queries it has: good for measuring with all queries at once, not for serving one. Vectors
+    are kept in float16, which moves a coordinate by less than 0.05 %, and are normalised again when
+    they are read.
     """
 
     spec = "exact, streamed from float16"

@@ -1,23 +1,23 @@
-"""Time whole epochs of vsearch and of what people would write instead, on the same photos, in turn.
+"""Time whole epochs of vsearch and of scripts in its place, on the same photos, in turn.
 
     python -m benchmarks.training CATALOG_FOLDER SPLIT.csv WEIGHTS.pth [--items 8000] [--epochs 3]
         [--rounds 2] [--size 96] [--only tutorial,oml,best,vsearch,cached]
 
 CATALOG_FOLDER holds styles.csv and images/ (Fashion Product Images), SPLIT.csv is a run's
-split.csv, of which --items photos are drawn, label by label. Contenders, each a process of its own
-with the threads that the machine has:
+split.csv, of which --items photos are drawn, label by label. Contenders, each in a separate process
+with all of the machine's threads:
 
     tutorial  benchmarks/plain_lightning.py: Lightning, pytorch-metric-learning, PIL, float32
-    oml       benchmarks/plain_oml.py: open-metric-learning, in an environment of its own
+    oml       benchmarks/plain_oml.py: open-metric-learning, in its own environment
     best      benchmarks/plain_best.py: photos in one array, bfloat16, channels-last,
               frozen stages without autograd
     vsearch   triplet.yaml and finetune.yaml, with the scripts' constant learning rate
               and way to average triplets
     cached    the same with extras/trunk_cache.yaml, and an empty cache
 
-An epoch is training and validation; the first has what is prepared once. Prints seconds, ratios,
-and how well the last epoch's embeddings of test photos find train photos (precision@1 and MAP@R by
-exact search).
+An epoch is training and validation; the first includes one-time preparation. Prints seconds,
+ratios, and how well the last epoch's embeddings of test photos find train photos (precision@1 and
+MAP@R by exact search).
 """
 
 import argparse

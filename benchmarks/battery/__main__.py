@@ -1,15 +1,15 @@
-"""Kills, damages, attacks and reloads; nothing of it may lose anything, answer wrongly, or end the
+"""Kill, damage, attack and reload: none of it may lose data, give wrong answers, or end the
 service.
 
     python -m benchmarks.battery [--seconds 300 | --tries N] [--only kills,damage,hostile,reloads]
         [--seed N]
 
-It fits a small bundle of its own. kills: `index add` and `index remove` are killed at random
-moments; the bundle must verify, with every acknowledged change. damage: one file of the bundle is
-damaged; `search`, `compare` and `report` must refuse it or answer as before. hostile: a service
-gets requests and photos that mean no good; none may be answered with a 5xx (503 with Retry-After
-may be), and good uploads are answered between them. reloads: a service opens its bundle again and
-again while it changes and answers uploads. Exit status: 1 if there is any fault.
+It first fits a small bundle. kills: `index add` and `index remove` are killed at random moments;
+the bundle must verify, with every acknowledged change. damage: one file of the bundle is damaged;
+`search`, `compare` and `report` must refuse it or answer as before. hostile: a service gets hostile
+requests and photos; it must never answer 5xx (except 503 with Retry-After), and must answer good
+uploads between them. reloads: a service repeatedly opens its changing bundle again, and answers
+uploads. Exit status: 1 if there is any fault.
 """
 
 import argparse
@@ -36,7 +36,7 @@ KINDS = ("reloads", "hostile", "kills", "damage")  # those that may end by thems
 
 @dataclass
 class Result:
-    """What came of the tries of one kind."""
+    """The results of one kind's tries."""
 
     outcomes: collections.Counter[str] = field(default_factory=collections.Counter)
     faults: list[str] = field(default_factory=list)
@@ -79,7 +79,7 @@ def kinds(text: str) -> list[str]:
 
 
 def try_all(ground: Ground, given: argparse.Namespace) -> dict[str, Result]:
-    """Try each kind in its share of the time that is left, or as often as is wanted."""
+    """Try each kind for its share of the remaining time, or as often as requested."""
     end = time.monotonic() + given.seconds
     results = {name: Result() for name in given.only}
     columns = (

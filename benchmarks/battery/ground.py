@@ -17,7 +17,7 @@ FIT += "Project(Path(sys.argv[1])).run('fit')"
 
 @dataclass(frozen=True)
 class Tried:
-    """What came of one try; `fault`: in one line, what is wrong and how it comes about again."""
+    """The result of one try; `fault`: in one line, what is wrong and how to reproduce it."""
 
     outcome: str
     fault: str | None = None

@@ -69,7 +69,7 @@ def upload(client: httpx.Client, photo: bytes) -> str | None:
 
 
 def changed(bundle: Path, number: int, rng: np.random.Generator) -> int:
-    """Build the index anew, or replace an item by a new one; return how many items there are."""
+    """Rebuild the index, or replace an item by a new one; return the number of items."""
     with writing(bundle):
         live = open_live(bundle)
         if number % REBUILT == 0:
