@@ -73,7 +73,7 @@ WISHES: dict[str, list[str]] = {
     "x": ["1"],
     "nothing": ["1"],
 }
-BODIES = {
+BODIES: dict[str, object] = {
     "a list": [],
     "a text": "positive",
     "null": None,

@@ -383,8 +383,8 @@ def test_swap_without_test_photos_holds_items_out(made, capsys):
 
 def test_an_index_is_named_by_a_config(made, capsys):
     config = Path(__file__).parents[3] / "configs" / "index" / "hnsw.yaml"
-    assert "Generation 1: 30 items, HNSW32" in index(capsys, "build", made, "--config", config)
-    assert open_bundle(made).index.describe()["search"] == {"efSearch": 64}
+    assert "Generation 1: 30 items, HNSW16" in index(capsys, "build", made, "--config", config)
+    assert open_bundle(made).index.describe()["search"] == {"efConstruction": 200, "efSearch": 64}
     assert "Generation 2: 30 items, Flat" in index(
         capsys, "swap", made, "--config", config.with_name("flat.yaml")
     )
