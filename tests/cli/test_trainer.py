@@ -230,7 +230,8 @@ def test_a_losss_size_by_hand_is_said_to_be_unused(project):
         "1",
     ]
     with pytest.warns(
-        UserWarning, match=r"^model\.loss\.init_args\.num_classes: 3 isn't used.*: 4\.$"
+        UserWarning,
+        match=r"^model\.loss\.init_args\.num_classes: 3 isn't used; vsearch sets it to 4\.$",
     ):
         project.run("fit", *words, "--model.loss.init_args.embedding_size", "8")
 

@@ -242,7 +242,7 @@ def test_expanded_queries_stand_beside_what_they_cost(report):
     text = markdown(found)
     assert "`search --expand 10`" in text
     assert "4.39 ms per search instead of 2.03" in text
-    (row,) = rows_of(text.partition("## Query expansion")[2].partition("##")[0], "map_at_r")
+    (row,) = rows_of(text.partition("## Query expansion")[2].partition("##")[0], "MAP@R")
     assert row[1:] == [
         "0.700 [0.600, 0.750]",
         "0.720 [0.620, 0.770]",

@@ -57,7 +57,7 @@ def expansion(found: ExpansionReport) -> Table:
     rows = []
     for metric, by in found.labels.items():
         values = map(interval, (by.once, by.expanded))
-        rows.append([metric, *values, interval(by.gain, "+.3f")])
+        rows.append([metric_name(metric), *values, interval(by.gain, "+.3f")])
     return Table(["metric", "searched once", f"--expand {found.hits}", "gain"], rows)
 
 

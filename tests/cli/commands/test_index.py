@@ -74,9 +74,9 @@ def test_a_dry_run_says_what_would_change_and_writes_nothing(made, capsys):
     before = {path: path.read_bytes() for path in made.rglob("*") if path.is_file()}
     table = csv(made, range(28, 35))
     told = index(capsys, "add", made, "--table", table, "--dry-run")
-    assert "Added 5 items, replaced 2; left out 0" in told
+    assert "Would add 5 items, replace 2; left out 0" in told
     assert "Nothing was written" in told
-    assert "Removed 2 items" in index(capsys, "remove", made, "p2", "p3", "--dry-run")
+    assert "Would remove 2 items" in index(capsys, "remove", made, "p2", "p3", "--dry-run")
     assert "1 of 2 ids are not" in ending(capsys, "remove", made, "p2", "p99", "--dry-run")
     (made / ".lock").unlink()  # of whoever may write
     assert {path: path.read_bytes() for path in made.rglob("*") if path.is_file()} == before

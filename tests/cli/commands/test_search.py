@@ -96,6 +96,10 @@ def test_the_page_has_the_query_and_its_hits_as_pictures(made, tmp_path, capsys)
     assert text.count('<img src="data:image/jpeg;base64,') == 4
     assert "[new] shoe" in text
     assert "http" not in text.split("</style>")[1]
+    with pytest.raises(SystemExit) as ended:
+        main(["search", str(made), photo(made, 0), "--html", str(tmp_path / "none" / "found.html")])
+    assert ended.value.code == 2
+    assert "there is no folder" in capsys.readouterr().err
 
 
 def test_json_has_what_a_program_needs(made, capsys):

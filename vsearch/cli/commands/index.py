@@ -145,8 +145,10 @@ def add(args: argparse.Namespace) -> None:
             print(f"Embedded with {new.runtime}.")
         _list(new.left_out)
         done = edit.add(live, new.items, new.embeddings, args.dry_run)
+        added, replaced = ("Would add", "replace") if args.dry_run else ("Added", "replaced")
         print(
-            f"Added {done.added:,} items, replaced {done.replaced:,}; left out {new.n_left_out:,}."
+            f"{added} {done.added:,} items, {replaced} {done.replaced:,}; "
+            f"left out {new.n_left_out:,}."
         )
         _settle(done.live, args)
 
@@ -167,7 +169,8 @@ def remove(args: argparse.Namespace) -> None:
             ids += _met(live, args.where)
         done = edit.remove(live, ids, args.ignore_missing, args.dry_run)
         missing = f"; {done.missing:,} ids were not found" if done.missing else ""
-        print(f"Removed {done.removed:,} items{missing}.")
+        verb = "Would remove" if args.dry_run else "Removed"
+        print(f"{verb} {done.removed:,} items{missing}.")
         _settle(done.live, args)
 
 

@@ -104,6 +104,8 @@ def run(args: argparse.Namespace) -> None:
     for photo in args.photos or []:
         if not is_url(photo) and not Path(photo).exists():  # before the network is loaded
             raise VsearchError(f"{photo}: no such photo")
+    if args.html and not args.html.parent.is_dir():
+        raise VsearchError(f"--html {args.html}: there is no folder {args.html.parent}")
     bundle = open_bundle(args.bundle, photos_root=args.photos_root)
     calibrated = calibration.read(args.bundle, bundle.manifest)
     if args.one_view and bundle.runtime.use_one_view():
