@@ -40,6 +40,17 @@ def test_help_lists_every_command_with_a_line(capsys):
         ), command
 
 
+@pytest.mark.parametrize("words", [["index"], ["data", "check"], ["compare"], ["search"]])
+def test_help_keeps_paragraphs_and_fits_80_columns(words, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main([*words, "--help"])
+    text = capsys.readouterr().out
+    assert max(len(line) for line in text.splitlines()) <= 80
+    description = text.partition("\n\n")[2].partition("\npositional arguments:")[0]
+    assert "\n\n" in description.strip()
+
+
 @pytest.mark.parametrize(
     ("epoch", "told"),
     [

@@ -5,6 +5,7 @@ import difflib
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pkgutil import iter_modules
@@ -106,8 +107,22 @@ def _nearest(word: str, names: Iterable[str]) -> str:
     return f". Did you mean {alike[0]}?" if alike else ""
 
 
+class _Paragraphs(argparse.HelpFormatter):
+    """Fills each paragraph of a description by itself, and leaves those with indented lines."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        filled = []
+        for paragraph in text.strip().split("\n\n"):
+            is_table = "\n  " in paragraph
+            filled.append(paragraph if is_table else textwrap.fill(paragraph, width))
+        return textwrap.indent("\n\n".join(filled), indent)
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser, of the program or a command, that suggests the closest option."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{"formatter_class": _Paragraphs, **settings})
 
     def parse_known_args(self, *given: Any) -> tuple[argparse.Namespace, list[str]]:  # type: ignore[override]
         """Return the arguments, and the trainer's settings, which only some commands pass on."""

@@ -10,10 +10,10 @@ With --expand N a query includes its N best hits, nearer ones with more weight, 
 That finds more items like the first hits, in about twice the time; if these are wrong, it finds
 more wrong ones. --where and --min-score apply to both searches; scores come from the second.
 
---where takes conditions on the items' columns, joined by and, or, not and brackets:
-  gender = Women and price < 30     = != < <= > >=; < <= > >= compare numbers only
-  baseColour in (Red, "Navy Blue")  quote values with spaces, brackets, commas or operators
-  season is missing                 a missing value meets no other condition, nor its opposite
+--where takes conditions on columns, joined by and, or, not and brackets:
+  gender = Women and price < 30     = != < <= > >=; the last four: numbers
+  baseColour in (Red, "Navy Blue")  quote spaces, brackets, commas, operators
+  season is missing                 a missing value meets no other condition
 """
 
 import argparse
@@ -39,8 +39,6 @@ WISHES = ("k", "where", "min_score", "group_by", "expand")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    # keeps the lines of the text above
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add_bundle(parser)
     photos = parser.add_argument(
         "photos", nargs="+", metavar="PHOTO", help="photo files to search with"
