@@ -310,7 +310,7 @@ def test_the_indexs_errors_are_told_from_the_models(colours, tmp_path):
         )
     assert index["labels"]["map_at_r"]["difference"]["high"] < 0
     assert index["recall_at_1"] == index["recall_at_10"] == 0
-    assert "| map_at_r |" in (made.bundle / "report.md").read_text()
+    assert "| MAP@R |" in (made.bundle / "report.md").read_text()
 
 
 def test_a_choice_is_explained_and_served(colours, tmp_path):
