@@ -19,9 +19,8 @@ import pandas as pd
 
 from vsearch.evaluation.axes import attributes
 from vsearch.evaluation.index_quality import SMALL, resident_bytes
-from vsearch.evaluation.label_judge import LabelJudge, falls
+from vsearch.evaluation.label_judge import LabelJudge, lost
 from vsearch.evaluation.scoring import Embedded, exact_index, top_hits
-from vsearch.indexes.choice import Losses
 from vsearch.indexes.faiss import FaissIndex
 from vsearch.indexes.trial import stored_bytes
 from vsearch.models.adaptations.lda import LDA
@@ -102,10 +101,7 @@ def row(
     common = [np.isin(own, best).mean() for own, best in zip(hits, exact, strict=True)]
 
     found = judge.shares(hits, every)
-    best = judge.shares(exact, every)
-    losses: Losses = {}
-    for name, values in found.items():
-        losses.update(falls(values, best[name]))
+    losses = lost(found, judge.shares(exact, every))
     cells = [f"`{index.spec}`", *[f"{size / n:,.0f}" for size in sizes]]
     cells += [f"{4 * n * judge.queries.shape[1] / sizes[0]:.0f}x", f"{build_s:.0f}"]
     cells.append(f"{np.mean(common):.3f}")

@@ -44,11 +44,7 @@ class LabelJudge:
 
         def losses(index: Index) -> Losses:
             hits = exact if index.exact else top_hits(index, self.asked, gallery)
-            found = self.shares(hits, rows)
-            lost: Losses = {}
-            for name, values in found.items():
-                lost.update(falls(values, best[name]))
-            return lost
+            return lost(self.shares(hits, rows), best)
 
         return losses
 
@@ -81,6 +77,14 @@ def shares(
     if name != LABEL:
         return {f"{AXIS}{name}_at_{DEPTH}": ten}
     return {"precision_at_1": right[:, 0].astype(float), f"precision_at_{DEPTH}": ten}
+
+
+def lost(found: dict[str, dict[str, np.ndarray]], best: dict[str, dict[str, np.ndarray]]) -> Losses:
+    """Return by how much each metric of each `LabelJudge.shares` falls below the best ones."""
+    losses: Losses = {}
+    for name, values in found.items():
+        losses.update(falls(values, best[name]))
+    return losses
 
 
 def falls(found: dict[str, np.ndarray], kept: dict[str, np.ndarray]) -> Losses:

@@ -9,7 +9,8 @@ from vsearch.indexes.base import Index
 
 # Times the least time or memory, within which the simpler candidate is taken: noise must not decide
 TIE = 1.10
-MEANT = {"time": "fastest", "memory": "smallest"}
+MOST = {"time": "fastest", "memory": "smallest"}
+MORE = {"time": "faster", "memory": "smaller"}
 AXIS = "axis/"
 
 
@@ -89,7 +90,7 @@ class Budgets:
             raise ValueError(f"min_recall: {self.min_recall} isn't a share from 0 to 1")
         if self.min_recall is None and not self.judged:
             raise ValueError("min_recall: null needs another limit on losses: set max_label_loss")
-        if self.prefer not in MEANT:
+        if self.prefer not in MOST:
             raise ValueError(f"prefer: {self.prefer!r} is neither `time` nor `memory`")
         for name in ("max_ms", "max_mib", "max_label_loss", "max_axis_loss"):
             limit = getattr(self, name)
@@ -200,7 +201,7 @@ def why(rows: Sequence[Measured], budgets: Budgets, chosen: int) -> str:
     """Say in two sentences what was chosen, and what it costs or what nothing better took."""
     row = rows[chosen]
     within = sum(not budgets.excess(other) for other in rows)
-    best = MEANT[budgets.prefer]
+    best = MOST[budgets.prefer]
     kept = f"Of {len(rows)} candidates, {within} kept within {_limits(budgets)}, and"
 
     better = [other for other in rows if budgets.cost(other) < budgets.cost(row)]
@@ -213,7 +214,7 @@ def why(rows: Sequence[Measured], budgets: Budgets, chosen: int) -> str:
         rest = f"a tie with {tied[0]}"
     elif not better:
         kept = f"{kept} the {best} is {row}."
-        rest = f"nothing measured was {best.replace('est', 'er')}"
+        rest = f"nothing measured was {MORE[budgets.prefer]}"
     else:
         kept = f"{kept} the {best} is {row}."
         nearest = max(better, key=budgets.quality)

@@ -240,9 +240,8 @@ class ExactIndex(Index):
             return
 
         drawn = np.random.default_rng(0).permutation(n)
-        queries = vectors[
-            drawn[-TRIALS:]
-        ]  # in a large gallery, the axes weren't computed from them
+        # In a large gallery, the axes weren't computed from these
+        queries = vectors[drawn[-TRIALS:]]
         with self._blas_threads():
             bases = self._cheapest(tried, vectors[np.sort(drawn[:SAMPLE])], queries)
             self._levels = [Prefix.of(vectors, basis) for basis in bases]
