@@ -89,6 +89,7 @@ def ours(
     from vsearch.indexes.base import Index
     from vsearch.indexes.exact import ExactIndex
     from vsearch.indexes.faiss import FaissIndex
+    from vsearch.indexes.trial import stored_bytes
 
     lists = round(4 * len(gallery) ** 0.5 / 10) * 10
     walks: list[dict[str, float]] = [
@@ -136,25 +137,20 @@ def ours(
         build_s = time.perf_counter() - start
         if isinstance(index, FaissIndex):
             index.threads = threads
-        size = _stored(index) / len(gallery)
+        size = stored_bytes(index) / len(gallery)
         for settings in searches:
             text = ", ".join(f"{key}={value:g}" for key, value in settings.items())
             text = text or index.spec.removeprefix("auto: ")
             yield Variant(name, text, _asking(index, settings), build_s, size)
 
 
-def _asking(index: object, settings: dict[str, float]) -> Search:
+def _asking(index: Any, settings: dict[str, float]) -> Search:
     def search(queries: np.ndarray, k: int) -> np.ndarray:
-        if settings and not settings.items() <= index.search_parameters.items():  # type: ignore[attr-defined]
-            index.set(**settings)  # type: ignore[attr-defined]
-        return index.search(queries, k)[1]  # type: ignore[attr-defined]
+        if settings and not settings.items() <= index.search_parameters.items():
+            index.set(**settings)
+        return index.search(queries, k)[1]
 
     return search
-
-
-def _stored(index: object) -> int:
-    with tempfile.TemporaryDirectory() as folder:
-        return sum((Path(folder) / name).stat().st_size for name in index.save(Path(folder)))  # type: ignore[attr-defined]
 
 
 def peers(

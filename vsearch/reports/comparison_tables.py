@@ -88,12 +88,14 @@ def scores(base: str, run: ComparedRun, kind: str) -> Table:
     return Table([f"metric ({kind})", base, run.name, "difference", "p"], rows)
 
 
-def axes(base: str, run: ComparedRun) -> Table:
-    """Return both runs' values on the further axes side by side."""
+def axes(base: str, run: ComparedRun, brief: bool = False) -> Table:
+    """Return both runs' values on the further axes side by side, or those that are `brief`."""
     rows = []
     for axis, metrics in run.axes.items():
         for metric, found in metrics.items():
-            rows.append([axis, metric_name(metric), interval(found.base), interval(found.value)])
+            if not brief or metric in (*BRIEF, JOINT.format(axis)):
+                values = [interval(found.base), interval(found.value)]
+                rows.append([axis, metric_name(metric), *values])
     return Table(["axis", "metric", base, run.name], rows)
 
 
@@ -147,13 +149,9 @@ def show(report: ComparisonReport, console: Console | None = None) -> None:
     for run in report.runs:
         for kind in ("micro", "macro"):
             scores(base, run, kind).show(f"{run.name} against {base}", console)
-        both = axes(base, run)
-        brief = []
-        for row in both.rows:
-            if row[1] in map(metric_name, (*BRIEF, JOINT.format(row[0]))):
-                brief.append(row)
-        if brief:
-            Table(both.header, brief).show("Other axes, over queries", console)
+        both = axes(base, run, brief=True)
+        if both.rows:
+            both.show("Other axes, over queries", console)
         for metric in run.queries:
             console.print(won(run, metric))
         for note in run.notes:

@@ -95,11 +95,13 @@ def per_class(report: RunReport) -> Table:
     return Table(["label", "queries", *map(metric_name, MEANS)], rows)
 
 
-def axes(report: RunReport) -> Table:
-    """Return a row for each other axis and metric, graded relevance last."""
+def axes(report: RunReport, brief: bool = False) -> Table:
+    """Return a row for each other axis and metric, or the `brief` ones; graded relevance last."""
     rows = []
     for axis, metrics in report.axis_metrics.items():
-        rows += [[axis, metric_name(name), *_sides(found)] for name, found in metrics.items()]
+        for name, found in metrics.items():
+            if not brief or axis == "(graded)" or name in (*BRIEF, JOINT.format(axis)):
+                rows.append([axis, metric_name(name), *_sides(found)])
     return Table(["axis", "metric", "trained", "untrained", "chance"], rows)
 
 
@@ -218,13 +220,7 @@ def brief(report: RunReport) -> Table:
 
 def brief_axes(report: RunReport) -> Table:
     """Return the rows of `axes` that a terminal shows."""
-    table = axes(report)
-    rows = []
-    for row in table.rows:
-        shown = map(metric_name, (*BRIEF, JOINT.format(row[0])))
-        if row[0] == "(graded)" or row[1] in shown:
-            rows.append(row)
-    return Table(table.header, rows)
+    return axes(report, brief=True)
 
 
 def show(report: RunReport, console: Console | None = None) -> None:
