@@ -9,13 +9,11 @@ that was not trained on. Choose a number of hits on val; measure once on test. 0
 """
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-import pyarrow.parquet as pq
 
+from benchmarks.run_embeddings import read
 from vsearch.evaluation.expansion import expand_queries, search_ms
 from vsearch.evaluation.metrics import means
 from vsearch.evaluation.scoring import Embedded, exact_index, score
@@ -23,17 +21,6 @@ from vsearch.indexes.faiss import FaissIndex
 
 SINGLES = 100
 SHOWN = ("precision_at_1", "precision_at_10", "map_at_r")
-
-
-def read(embeddings: Path, split: Path, parts: Sequence[str]) -> list[Embedded]:
-    """Return the photos of each part."""
-    table = pq.read_table(embeddings)
-    vectors = np.array(table["embedding"].to_pylist(), dtype=np.float32)
-    labels = np.unique(table["label"].to_pylist(), return_inverse=True)[1]
-    items = Embedded(vectors, labels, np.arange(len(labels)))
-    known = pd.read_csv(split, dtype=str).set_index("id")["split"]
-    part_of = known.reindex(table["id"].to_pylist()).to_numpy()
-    return [items.take(np.flatnonzero(part_of == part)) for part in parts]
 
 
 def row(index: FaissIndex, queries: Embedded, gallery: Embedded, n_hits: int) -> str:
@@ -57,7 +44,9 @@ def main() -> None:
     parser.add_argument("--gallery", default="train")
     parser.add_argument("--hits", default="1,3,5,10,20")
     args = parser.parse_args()
-    queries, gallery = read(args.embeddings, args.split, (args.part, args.gallery))
+    found = read(args.embeddings, args.split)
+    queries = found.part(args.part)
+    gallery = found.part(args.gallery)
     index = exact_index(gallery)
     index.threads = 1
     print(f"{len(queries):,} {args.part} photos search {len(gallery):,} of {args.gallery}\n")

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks.run_embeddings import read
 from vsearch.evaluation.axes import attributes
 from vsearch.evaluation.index_quality import SMALL, resident_bytes
 from vsearch.evaluation.label_judge import LabelJudge, lost
@@ -47,20 +48,14 @@ BEHIND_LDA = "LDA:"  # before a factory string
 
 def load(args: argparse.Namespace) -> LabelJudge:
     """Return the items, queries and what is to be found, from the files of a run."""
-    items = pd.read_parquet(args.embeddings).astype({"id": str})
-    split = pd.read_csv(args.split, dtype=str).set_index("id")["split"]
-    items["split"] = items["id"].map(split)
+    run = read(args.embeddings, args.split)
+    items = run.items
     if args.items:
         known = pd.read_csv(args.items, dtype=str, on_bad_lines="skip").set_index("id")
         items = items.join(known[args.axes], on="id")
-    parts = {name: items[items["split"] == name] for name in ("train", args.part)}
-    labels = pd.factorize(items["label"])[0]
-    sides: dict[str, Embedded] = {}
-    for name, part in parts.items():
-        vectors = np.stack(part["embedding"].to_list())
-        sides[name] = Embedded(vectors, labels[part.index], part.index.to_numpy())
-    wanted = attributes(parts[args.part], parts["train"], args.axes)
-    return LabelJudge(sides[args.part], sides["train"], wanted)
+    queries = items.iloc[run.rows(args.part)]
+    wanted = attributes(queries, items.iloc[run.rows("train")], args.axes)
+    return LabelJudge(run.part(args.part), run.part("train"), wanted)
 
 
 @dataclass(frozen=True)
