@@ -195,6 +195,10 @@ class BuildIndex(Callback):
         module = metric_learner(trainer.lightning_module)
         data = evaluation.data
         content = report.to_json()
+        manifest = {name: content[name] for name in IN_MANIFEST}
+        grouped = catalog_data(trainer)
+        if grouped.group is not None:
+            manifest["products"] = {"group": grouped.group, "fuse": grouped.fuse}
         picture = None
         with fails_alone("the picture of search results"):
             picture = example_grid(evaluation.hits.positions, data.queries, data.gallery)
@@ -204,7 +208,7 @@ class BuildIndex(Callback):
             module.embedder,
             built.index,
             data.gallery.drop(columns="label_code"),
-            {name: content[name] for name in IN_MANIFEST},
+            manifest,
             fit_files(report, evaluation, picture, self.folder.parent, photos_root),
             evaluation.gallery,
             photos_root,

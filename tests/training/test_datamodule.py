@@ -405,6 +405,42 @@ def test_a_catalog_without_metadata_says_so(colours, tmp_path):
     assert module(bare, tmp_path).axes == []
 
 
+def with_products(catalog) -> Changed:
+    """Two photos each; the last two photos of the catalog are of no product."""
+    products = [f"p{n // 2}" for n in range(len(catalog.read()) - 2)]
+    return Changed(catalog, lambda items: items.assign(product=[*products, None, " "]))
+
+
+def test_a_products_photos_stay_in_one_part(colours, tmp_path, caplog):
+    data = module(with_products(colours), tmp_path, group="product")
+    assert (data.items.groupby("product")["split"].nunique() == 1).all()
+    assert "products" not in caplog.text
+    own = module(with_products(colours), tmp_path, split=StratifiedSplit(group="id"), group="label")
+    assert own.split.group == "id"
+
+
+def test_a_product_in_several_parts_is_said(colours, tmp_path, caplog):
+    def parts(items: pd.DataFrame) -> pd.DataFrame:
+        return items.assign(fold=(["train"] * 11 + ["val"] * 4 + ["test"] * 5) * 4)
+
+    folds = Changed(with_products(colours), parts)
+    module(folds, tmp_path, split=ColumnSplit("fold"), group="product")
+    said = "`data.group: product`: 8 products lie in several parts, e.g. 'red-10' (train) and"
+    assert said in caplog.text
+    caplog.clear()
+    module(folds, tmp_path, split=ColumnSplit("fold"), group="label")
+    assert "products" not in caplog.text
+
+
+@pytest.mark.parametrize("group", ["produkt", "id", "path"])
+def test_a_column_that_names_no_products_stops_before_photos_are_read(colours, tmp_path, group):
+    break_photos(colours, colours.read()["id"])
+    with pytest.raises(
+        CatalogError, match=rf"`data.group`: '{group}' isn't .*\['label', 'shelf'\] of Colour"
+    ):
+        module(colours, tmp_path, group=group)
+
+
 def test_axes_that_are_trained_on_are_measured_too(colours, tmp_path):
     coloured = Changed(colours, lambda items: items.assign(colour=items["label"]))
     data = module(coloured, tmp_path, axes=["shelf"], trained_on=("colour", "shelf"))

@@ -16,7 +16,7 @@ from vsearch.data.catalogs.base import Catalog, CatalogError, is_blank
 from vsearch.data.io.locks import one_at_a_time
 from vsearch.data.photos import Preprocessing
 from vsearch.data.reading import Items, check_axes, read
-from vsearch.data.splits import Split, SplitError, StratifiedSplit, write_split
+from vsearch.data.splits import FractionSplit, Split, SplitError, StratifiedSplit, write_split
 from vsearch.data.views import View
 from vsearch.models.backbones.cut import Cut
 from vsearch.plain_text import in_spreadsheet
@@ -68,6 +68,10 @@ class CatalogDataModule(LightningDataModule):
         seed: decides batches and augmentation.
         axes: metadata columns that the report measures in addition to the label and to the columns
             in `model.axis_losses`.
+        group: the column, such as a product id, whose equal values are photos of one product. Hits
+            of a search are then products, and a split that is drawn keeps each in one part unless
+            it has another `group`. A photo without a value is a product. Null: each photo is one.
+        fuse: a product's score: that of its `best` photo, or the `mean` over all of its photos.
         trunk_cache: compute the output of the frozen stages once for each photo, and keep it on
             disk. Batches of a fit then hold maps (B, C, h, w) instead of photos.
     """
@@ -90,6 +94,8 @@ class CatalogDataModule(LightningDataModule):
         on_bad_image: Literal["skip", "error"] = "error",
         seed: int = 0,
         axes: list[str] | None = None,
+        group: str | None = None,
+        fuse: Literal["best", "mean"] = "best",
         trunk_cache: TrunkCache | None = None,
     ) -> None:
         super().__init__()
@@ -103,6 +109,8 @@ class CatalogDataModule(LightningDataModule):
             )
         self.catalog = catalog
         self.split = split or StratifiedSplit()
+        if isinstance(self.split, FractionSplit) and group != "label":
+            self.split.group = self.split.group or group
         self.classes_per_batch = classes_per_batch
         self.photos_per_class = photos_per_class
         self.sampler = sampler or PKPlan()
@@ -114,6 +122,8 @@ class CatalogDataModule(LightningDataModule):
         self.on_bad_image = on_bad_image
         self.seed = seed
         self.axes = axes or []
+        self.group = group
+        self.fuse = fuse
         self.trunk_cache = trunk_cache
         self.skipped = pd.DataFrame()
         self._chooses_workers = num_workers is None
@@ -207,7 +217,7 @@ class CatalogDataModule(LightningDataModule):
 
     def _read(self) -> Items:
         self.prepare_data()
-        return read(self.catalog, self.split, self.axes, self.on_bad_image)
+        return read(self.catalog, self.split, self.axes, self.on_bad_image, self.group)
 
     def _take(self, found: Items) -> None:
         self.items = found.items
