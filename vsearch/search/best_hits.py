@@ -32,7 +32,7 @@ def best(
     Raises:
         ValueError: `k` or `min_score` is out of its range.
     """
-    _check(k, min_score)
+    check(k, min_score)
     if allowed is None and (k is None or groups is not None):
         allowed = np.ones(len(index), dtype=bool)  # so that the index returns k real hits
     most = len(index) if allowed is None else int(np.count_nonzero(allowed))
@@ -51,7 +51,8 @@ def best(
     return found
 
 
-def _check(k: int | None, min_score: float | None) -> None:
+def check(k: int | None, min_score: float | None) -> None:
+    """Raise a ValueError if `k` or `min_score` is out of its range."""
     if k is not None and k < 1:
         raise ValueError(f"k is {k}: it must be 1 or more, or None for all hits")
     if min_score is not None and not -1 <= min_score <= 1:

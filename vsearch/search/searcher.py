@@ -13,8 +13,9 @@ from vsearch.data.photos import read_square
 from vsearch.indexes.base import Index
 from vsearch.models.runtimes.base import Runtime
 from vsearch.search.best_hits import Hits, best
-from vsearch.search.filters.columns import Table
+from vsearch.search.filters.columns import Column, Table
 from vsearch.search.filters.grammar import parse
+from vsearch.search.mean_hits import best_means
 from vsearch.search.query_by_example import ExampleError, combine
 from vsearch.search.query_expansion import expanded, kept_vectors
 
@@ -28,14 +29,17 @@ class Searcher:
     All searches take the same options: `k`, the number of hits (None: all); `where`, a filter on
     the items (see vsearch/search/filters/grammar.py); `min_score`, the lowest cosine that counts,
     -1..1; `group_by`, a column: of items with equal values only the best is found, and items
-    without a value are not grouped; and `expand`: the number of best hits that are mixed into a
-    query before it searches again (0: none; see `query_expansion`). `where` and `min_score` apply
-    to both searches; the scores are those of the second.
+    without a value are not grouped; `each_photo`: without `group_by`, don't group by the product
+    either, if the manifest names its column; and `expand`: the number of best hits that are mixed
+    into a query before it searches again (0: none; see `query_expansion`). `where` and `min_score`
+    apply to both searches; the scores are those of the second.
 
     Attributes:
         index: position i is row i of `items`.
         items: id, path, label, metadata.
-        manifest: what the bundle is, and its measured quality.
+        manifest: what the bundle is, and its measured quality. `products` names the column, as
+            `group`, whose equal values are photos of one product, and says how to `fuse` them: the
+            score of a product is that of its `best` photo, or the `mean` over its photos.
         hidden: columns of `items` that filters and grouping can't use.
     """
 
@@ -58,19 +62,23 @@ class Searcher:
         min_score: float | None = None,
         group_by: str | None = None,
         expand: int = 0,
+        each_photo: bool = False,
     ) -> list[pa.Table]:
         """Return each photo's best items: `rank`, `score` (cosine), then the columns of `items`.
 
-        Metadata named rank or score becomes `rank_original` or `score_original`.
+        Grouped hits also have their `group_size`, the number of items with their value. Metadata
+        with such a name gets another: `rank_original`.
 
         Raises:
             PhotoError: a photo can't be used.
             FilterError: `where` can't be parsed, or it or `group_by` doesn't fit the items.
-            ExampleError: the index can't give back the vectors that `expand` needs.
+            ExampleError: the index can't give back the vectors that `expand` and means need.
             ValueError: `k`, `min_score` or `expand` is out of its range.
         """
         allowed = self.allowed(where)
-        return self.search_embeddings(self.embed(photos), k, allowed, min_score, group_by, expand)
+        return self.search_embeddings(
+            self.embed(photos), k, allowed, min_score, group_by, expand, each_photo
+        )
 
     def search_examples(
         self,
@@ -82,11 +90,12 @@ class Searcher:
         group_by: str | None = None,
         weight: float = 0.5,
         expand: int = 0,
+        each_photo: bool = False,
     ) -> pa.Table:
         """Return what `search` does for one query made of examples: near some, away from others.
 
-        An example is an item's id or a photo; the hits leave out items that are examples. See
-        `query_by_example.combine`.
+        An example is an item's id or a photo; the hits leave out items that are examples, see
+        `leave_out`. See also `query_by_example.combine`.
 
         Raises:
             ExampleError: one is neither an id nor a file, or they leave no direction to search in.
@@ -97,10 +106,10 @@ class Searcher:
         vectors = self._vectors((*positive, *negative), named)
         query = combine(vectors[: len(positive)], vectors[len(positive) :], weight)
         own = [position for position in named if position is not None]
-        if own:
-            allowed = np.ones(len(self.items), dtype=bool) if allowed is None else allowed
-            allowed[own] = False
-        return self.search_embeddings(query[None], k, allowed, min_score, group_by, expand)[0]
+        allowed = self.leave_out(own, allowed, each_photo)
+        return self.search_embeddings(
+            query[None], k, allowed, min_score, group_by, expand, each_photo
+        )[0]
 
     def search_embeddings(
         self,
@@ -110,10 +119,12 @@ class Searcher:
         min_score: float | None = None,
         group_by: str | None = None,
         expand: int = 0,
+        each_photo: bool = False,
     ) -> list[pa.Table]:
         """Return what `search` does for unit vectors, float32 (n, dim), among `allowed` items."""
-        found = self.find(queries, k, allowed, min_score, group_by, expand)
-        return [self._hits(*hits) for hits in found]
+        found = self.find(queries, k, allowed, min_score, group_by, expand, each_photo)
+        column = self._grouping(group_by, each_photo)
+        return [self._hits(*hits, column) for hits in found]
 
     def find(
         self,
@@ -123,14 +134,54 @@ class Searcher:
         min_score: float | None = None,
         group_by: str | None = None,
         expand: int = 0,
+        each_photo: bool = False,
     ) -> list[Hits]:
         """Return what `search_embeddings` does as scores and rows of `items`, without tables."""
         if expand < 0:
             raise ValueError(f"expand is {expand}: it must be 0, for none, or a number of hits")
         if expand:
             queries = self._expanded(queries, expand, allowed, min_score)
-        groups = None if group_by is None else self._table.column(group_by).codes
+        column = self._grouping(group_by, each_photo)
+        groups = None if column is None else column.codes
+        if groups is not None and self.uses_means(group_by, each_photo):
+            return best_means(self.index, self.kept_vectors, queries, k, groups, allowed, min_score)
         return best(self.index, queries, k, allowed, min_score, groups)
+
+    def uses_means(self, group_by: str | None, each_photo: bool) -> bool:
+        """Return whether a hit's score is the mean over its product's photos, not its own."""
+        products = self.manifest.get("products", {})
+        by_product = not each_photo if group_by is None else group_by == products.get("group")
+        return by_product and self._products is not None and products["fuse"] == "mean"
+
+    def group_sizes(
+        self, positions: np.ndarray, group_by: str | None, each_photo: bool
+    ) -> np.ndarray | None:
+        """Return how many items are in the groups of those at int (n,) positions; None: no groups.
+
+        An item without a value is alone.
+        """
+        column = self._grouping(group_by, each_photo)
+        return None if column is None else column.sizes[positions]
+
+    def product(self, position: int) -> np.ndarray:
+        """Return the rising positions, int (n,), of the photos of an item's product."""
+        own = np.array([position])
+        return own if self._products is None else np.flatnonzero(self._products.same(own))
+
+    def leave_out(
+        self, positions: Sequence[int], allowed: np.ndarray | None, each_photo: bool
+    ) -> np.ndarray | None:
+        """Return which items may be found if these may not, and their products neither.
+
+        `each_photo`: other photos of their products may.
+        """
+        if not len(positions):
+            return allowed
+        left = np.ones(len(self.items), dtype=bool) if allowed is None else allowed.copy()
+        left[positions] = False
+        if self._products is not None and not each_photo:
+            left &= ~self._products.same(np.array(positions))
+        return left
 
     def _expanded(
         self,
@@ -155,7 +206,10 @@ class Searcher:
         try:
             return kept_vectors(self.index, positions)
         except ValueError as error:
-            needed = "ids as examples and expanded queries need the items' vectors"
+            needed = (
+                "ids as examples, expanded queries and means over a product's photos need the "
+                "items' vectors"
+            )
             raise ExampleError(f"{needed}; photos alone don't: {error}") from error
 
     def allowed(self, where: str | None) -> np.ndarray | None:
@@ -176,6 +230,18 @@ class Searcher:
     def _table(self) -> Table:
         names = [name for name in self.items.column_names if name not in self.hidden]
         return Table(self.items.select(names))
+
+    @cached_property
+    def _products(self) -> Column | None:
+        """The column of the products; None: each photo is one."""
+        name = self.manifest.get("products", {}).get("group")
+        return Column(self.items[name]) if name in self.items.column_names else None
+
+    def _grouping(self, group_by: str | None, each_photo: bool) -> Column | None:
+        """Return the column that groups hits; None: they aren't grouped."""
+        if group_by is not None:
+            return self._table.column(group_by)
+        return None if each_photo else self._products
 
     def _position(self, example: Photo) -> int | None:
         """Return the position of the item with this id; None: a photo."""
@@ -202,8 +268,11 @@ class Searcher:
             )
         return vectors
 
-    def _hits(self, scores: np.ndarray, positions: np.ndarray) -> pa.Table:
+    def _hits(self, scores: np.ndarray, positions: np.ndarray, grouping: Column | None) -> pa.Table:
         names = [RENAMED.get(name, name) for name in self.items.column_names]
         hits = self.items.take(pa.array(positions)).rename_columns(names)
         hits = hits.add_column(0, "rank", pa.array(np.arange(1, len(hits) + 1)))
-        return hits.add_column(1, "score", pa.array(scores.astype(float)))
+        hits = hits.add_column(1, "score", pa.array(scores.astype(float)))
+        if grouping is None:
+            return hits
+        return hits.append_column("group_size", pa.array(grouping.sizes[positions]))

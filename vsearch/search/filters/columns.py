@@ -1,5 +1,6 @@
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -63,6 +64,21 @@ class Column:
     def having(self, marked: np.ndarray) -> np.ndarray:
         """Return bool (n,): which items have one of the distinct values that bool (m,) marks."""
         return np.append(marked, False)[self.codes]
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """How many items have each item's value, int (n,); 1 for those without a value."""
+        counts = np.bincount(self.codes[self.codes >= 0], minlength=len(self.texts))
+        return np.append(counts, 1)[self.codes]
+
+    def same(self, positions: np.ndarray) -> np.ndarray:
+        """Return bool (n,): which items have the value of one at int (m,) positions, or are it."""
+        codes = self.codes[positions]
+        marked = np.zeros(len(self.texts), dtype=bool)
+        marked[codes[codes >= 0]] = True
+        found = self.having(marked)
+        found[positions] = True
+        return found
 
     def known(self) -> list[str]:
         """Return the distinct values that aren't blank, sorted."""
