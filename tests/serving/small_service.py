@@ -42,6 +42,7 @@ def served_bundle(
     boxes: list | None = None,
     backbone: Backbone | None = None,
     columns: dict[str, list] | None = None,
+    products: dict[str, str] | None = None,
     **extra: bytes,
 ) -> Path:
     """A bundle of n pictures: ids p0 .., each tenth with a slash; labels, price, colour (may miss)
@@ -66,9 +67,9 @@ def served_bundle(
         items[["x_1", "y_1", "x_2", "y_2"]] = pd.DataFrame(boxes, dtype=float)
     embedder, index = Embedder(backbone or TinyBackbone()).eval(), FaissIndex("Flat")
     index.build(embed_photos(TorchRuntime(embedder), items).embeddings)
-    write_bundle(
-        folder, embedder, index, items, {}, {f"{name}.json": data for name, data in extra.items()}
-    )
+    manifest = {} if products is None else {"products": products}
+    files = {f"{name}.json": data for name, data in extra.items()}
+    write_bundle(folder, embedder, index, items, manifest, files)
     return folder
 
 

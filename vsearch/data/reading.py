@@ -94,7 +94,7 @@ def _check_group(items: pd.DataFrame, group: str, catalog: str) -> None:
 
 
 def _metadata(items: pd.DataFrame) -> list[str]:
-    return [column for column in items if column not in (*REQUIRED, *BOX)]
+    return [column for column in items.columns if column not in (*REQUIRED, *BOX)]
 
 
 def _skipped(bad: pd.DataFrame, on_bad_image: Literal["skip", "error"]) -> pd.DataFrame:

@@ -19,11 +19,15 @@ def text(answers: Iterable[dict[str, Any]], with_metadata: bool = False) -> str:
     for answer in answers:
         lines.append(answer["query"])
         judged = any(hit["probability"] is not None for hit in answer["hits"])
-        header = ["rank", "similar", *(["right"] if judged else []), "label", "id", "path"]
+        grouped = any(hit.get("group_size") for hit in answer["hits"])
+        header = ["rank", "similar", *(["right"] if judged else [])]
+        header += [*(["photos"] if grouped else []), "label", "id", "path"]
         rows = [_cells(hit, judged, with_metadata) for hit in answer["hits"]]
         lines += _aligned([header, *rows]) if rows else ["No hits."]
         if judged:
             lines.append("similar: the cosine. right: the probability that the label is right.")
+        if grouped:
+            lines.append("photos: how many the hit's product, or other group, has.")
         if answer["good_match"] is False:
             limit = f"{100 * answer['threshold']:.1f} %"
             lines.append(f"No good match: no hit reaches {limit}, the calibrated threshold.")
@@ -40,6 +44,8 @@ def csv(answers: Iterable[dict[str, Any]]) -> str:
         for hit in answer["hits"]
     ]
     metadata = {name for row in rows for name in row["metadata"]}
+    if any(row.get("group_size") for row in rows):
+        metadata.add("group_size")
     file = StringIO()
     writer = csv_files.DictWriter(
         file, [*FIRST, *sorted(metadata - {*FIRST})], extrasaction="ignore"
@@ -60,6 +66,8 @@ def _cells(hit: dict[str, Any], judged: bool, with_metadata: bool) -> list[str]:
     cells = [str(hit["rank"]), f"{hit['similarity_percent']:.1f} %"]
     if judged:
         cells.append(f"{100 * hit['probability']:.0f} %")
+    if hit.get("group_size"):
+        cells.append(str(hit["group_size"]))
     cells += [hit["label"], hit["id"], hit["path"]]
     if with_metadata:
         cells.append(shown_metadata(hit))

@@ -21,6 +21,10 @@ Expand = Annotated[
         "10; scores are then those of the second search.",
     ),
 ]
+EachPhoto = Annotated[
+    bool,
+    Field(description="Return photos, not products, where the bundle knows a product's photos."),
+]
 ItemId = Annotated[str, Field(min_length=1, max_length=512)]
 
 
@@ -68,6 +72,7 @@ class SearchOptions(Message):
     min_score: Score | None = None
     group_by: Annotated[str, Field(max_length=200)] | None = None
     expand: Expand = 0
+    each_photo: EachPhoto = False
 
 
 class SearchRequest(SearchOptions):
@@ -93,6 +98,7 @@ class Hit(Message):
     `probability` is that of its label being right, calibrated when the model was fit; null where it
     was not, and for what it was not calibrated with: items' ids, a region of a photo, a filter. It
     holds for whole photos (or the embedding of one) that are no item's, among all items.
+    `group_size`: how many photos its product, or other group, has; null where hits aren't grouped.
     """
 
     rank: int
@@ -103,6 +109,7 @@ class Hit(Message):
     probability: float | None
     metadata: dict[str, Any]
     thumbnail_url: str | None
+    group_size: int | None = None
 
 
 class Took(Message):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from product_bundle import product_bundle
 from refusals import refusal
 from test_bundle import write
 
@@ -124,6 +125,7 @@ def test_json_has_what_a_program_needs(made, capsys):
             "similarity_percent",
             "metadata",
             "probability",
+            "group_size",
         }
         assert hit["rank"] == rank
         assert hit["similarity_percent"] == pytest.approx(100 * hit["score"], abs=0.051)
@@ -421,3 +423,26 @@ def test_of_several_examples_behind_a_filter_and_without_a_calibration_nothing_i
 def test_a_damaged_calibration_ends_with_its_name(calibrated, capsys):
     (calibrated / FILE).write_text("{}")
     assert FILE in refusal(capsys, "search", calibrated, photo(calibrated, 0))
+
+
+def test_products_have_their_number_of_photos(tmp_path, capsys):
+    bundle = product_bundle(tmp_path / "bundle")
+    main(["search", str(bundle), photo(bundle, 4), "-k", "2"])
+    text = capsys.readouterr().out
+    header, first, _ = lines(text)
+    assert header == ["rank", "similar", "photos", "label", "id", "path"]
+    assert first[:5] == ["1", "100.0 %", "3", "l1", "p4"]
+    assert "photos: how many the hit's product, or other group, has." in text
+
+    (answer,) = asked(capsys, bundle, photo(bundle, 4), "-k", "all")
+    assert len(answer["hits"]) == 6
+    assert answer["hits"][0]["group_size"] == 3
+    (answer,) = asked(capsys, bundle, photo(bundle, 4), "-k", "all", "--each-photo")
+    assert len(answer["hits"]) == 12
+    assert answer["hits"][0]["group_size"] is None
+
+    main(["search", str(bundle), photo(bundle, 4), "--csv"])
+    row = next(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert (row["id"], row["group_size"]) == ("p4", "3")
+    both = ["--each-photo", "--group-by", "label"]
+    assert "not allowed with" in refusal(capsys, "search", bundle, photo(bundle, 4), *both)

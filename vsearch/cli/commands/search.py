@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from vsearch.evaluation.calibration import Calibration
     from vsearch.search.searcher import Searcher
 
-WISHES = ("k", "where", "min_score", "group_by", "expand")
+WISHES = ("k", "where", "min_score", "group_by", "expand", "each_photo")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,8 +59,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("--unlike", "less like this"),
     ):
         parser.add_argument(flag, nargs="+", action="extend", metavar="ID|PHOTO", help=line)
-    parser.add_argument(
-        "--group-by", metavar="COLUMN", help="of items with the same value, show only the best"
+    groups = parser.add_mutually_exclusive_group()
+    groups.add_argument(
+        "--group-by",
+        metavar="COLUMN",
+        help="of items with the same value, show only the best (default: the data.group of the "
+        "fit, or none)",
+    )
+    groups.add_argument(
+        "--each-photo", action="store_true", help="don't group photos by the fit's data.group"
     )
     parser.add_argument(
         "--expand",
@@ -151,7 +158,8 @@ def _answers(bundle: "Searcher", args: argparse.Namespace) -> list[dict[str, Any
         one_photo = False
     else:
         found = list(zip(photos, bundle.search(photos, **wishes), strict=True))
-        one_photo = args.where is None and not args.expand
+        means = bundle.uses_means(args.group_by, args.each_photo)
+        one_photo = args.where is None and not args.expand and not means
     synthetic = bool(bundle.manifest.get("protocol", {}).get("synthetic"))
     return [
         {"query": query, "synthetic": synthetic, "one_photo": one_photo, "hits": _hits(table)}
@@ -178,6 +186,7 @@ def _hits(table: "pa.Table") -> list[dict[str, Any]]:
     hits = []
     for row in plain_rows(table, np.arange(len(table))):
         hit = {name: row.pop(name) for name in ("rank", "id", "label", "score", "path")}
+        hit["group_size"] = row.pop("group_size", None)
         row.pop("split", None)
         hits.append({**hit, "similarity_percent": round(100 * hit["score"], 1), "metadata": row})
     return hits

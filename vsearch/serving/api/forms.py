@@ -6,7 +6,7 @@ from fastapi import Depends, File, Form, UploadFile
 from starlette.exceptions import HTTPException
 
 from vsearch.serving.api.manual_examples import WHERE
-from vsearch.serving.messages import Expand, K, Region, Score, SearchOptions
+from vsearch.serving.messages import EachPhoto, Expand, K, Region, Score, SearchOptions
 
 FILE = "JPEG, PNG, WebP, GIF or BMP; its first bytes count, not its name."
 LEFT = "Left of the region, pixels of the upright photo."
@@ -44,6 +44,7 @@ async def search_options(
         str | None, Form(max_length=200, description=GROUP_BY, examples=EMPTY)
     ] = None,
     expand: Annotated[Expand, Form(examples=[0])] = 0,
+    each_photo: Annotated[EachPhoto, Form(examples=[False])] = False,
 ) -> SearchOptions:
     """Return the options of all searches."""
     return SearchOptions(
@@ -52,6 +53,7 @@ async def search_options(
         min_score=min_score,
         group_by=group_by or None,
         expand=expand,
+        each_photo=each_photo,
     )
 
 

@@ -15,7 +15,15 @@ from vsearch.serving.api.manual_examples import (
 from vsearch.serving.api.photos import thumbnail
 from vsearch.serving.api.replies import items_at
 from vsearch.serving.api.steps import RequestSteps, Steps
-from vsearch.serving.messages import MAX_K, Expand, Item, ItemsReply, SearchOptions, SearchReply
+from vsearch.serving.messages import (
+    MAX_K,
+    EachPhoto,
+    Expand,
+    Item,
+    ItemsReply,
+    SearchOptions,
+    SearchReply,
+)
 
 router = APIRouter(prefix="/v1", tags=["items"])
 Id = Annotated[
@@ -47,8 +55,9 @@ async def similar(
     min_score: Annotated[float | None, Query(ge=-1, le=1)] = None,
     group_by: Annotated[str | None, Query(max_length=200)] = None,
     expand: Annotated[Expand, Query()] = 0,
+    each_photo: Annotated[EachPhoto, Query()] = False,
 ) -> SearchReply:
-    """Find the items that look most like an item, without the item itself."""
+    """Find the items that look most like an item, without the item or its product."""
     row = steps.position(id)
     query = await steps.service.searching.run(steps.bundle.searcher.kept_vectors, [row])
     options = SearchOptions(
@@ -57,8 +66,20 @@ async def similar(
         min_score=min_score,
         group_by=group_by or None,
         expand=expand,
+        each_photo=each_photo,
     )
     return await steps.search(query, options, [row], calibrated=False)
+
+
+@router.get("/items/{id:path}/product", responses=shown(ITEMS_REPLY))
+async def product(
+    steps: RequestSteps, id: Id, limit: Annotated[int, Query(ge=1, le=MAX_K)] = 10
+) -> ItemsReply:
+    """Return the photos of an item's product, the item included, and their number."""
+    row = steps.position(id)
+    rows = await steps.service.searching.run(steps.bundle.searcher.product, row)
+    items = items_at(steps.bundle, steps.root_path, rows[:limit].tolist())
+    return ItemsReply(items=items, total=len(rows))
 
 
 @router.get("/items/{id:path}/image", response_class=Response, responses=AS_JPEG)

@@ -26,8 +26,11 @@ def search_reply(
     if calibration is not None:
         probabilities = calibration.probability(scores).tolist()
     hits: list[Hit] = []
-    for row, score, probability in zip(
-        plain_rows(bundle.searcher.items, found[1]), scores.tolist(), probabilities, strict=True
+    found_sizes = bundle.searcher.group_sizes(found[1], options.group_by, options.each_photo)
+    sizes = [None] * len(scores) if found_sizes is None else found_sizes.tolist()
+    rows = plain_rows(bundle.searcher.items, found[1])
+    for row, score, probability, size in zip(
+        rows, scores.tolist(), probabilities, sizes, strict=True
     ):
         hit = Hit(
             rank=len(hits) + 1,
@@ -38,6 +41,7 @@ def search_reply(
             probability=probability,
             metadata=_metadata(row),
             thumbnail_url=_image_url(row, root_path),
+            group_size=size,
         )
         hits.append(hit)
 

@@ -68,7 +68,7 @@ class Steps:
         calibrated: bool = True,
     ) -> SearchReply:
         """Return the items nearest to a unit vector, float32 (1, dim), except those in rows
-        `leave_out`.
+        `leave_out`, see `Searcher.leave_out`.
 
         `calibrated`: the query is a new, whole photo, as in the calibration.
         """
@@ -125,14 +125,19 @@ class Steps:
     ) -> SearchReply:
         searcher = self.bundle.searcher
         allowed = searcher.allowed(options.where)
-        if leave_out:
-            allowed = np.ones(len(searcher.items), dtype=bool) if allowed is None else allowed
-            allowed[leave_out] = False
+        allowed = searcher.leave_out(leave_out, allowed, options.each_photo)
         (hits,) = searcher.find(
-            query, options.k, allowed, options.min_score, options.group_by, options.expand
+            query,
+            options.k,
+            allowed,
+            options.min_score,
+            options.group_by,
+            options.expand,
+            options.each_photo,
         )
-        # the calibration was made with whole photos among all items
-        calibrated = calibrated and options.where is None and not options.expand
+        # the calibration was made with whole photos among all items, and their own scores
+        means = searcher.uses_means(options.group_by, options.each_photo)
+        calibrated = calibrated and options.where is None and not options.expand and not means
         return search_reply(self.bundle, self.root_path, hits, options, self.took, calibrated)
 
     @contextmanager

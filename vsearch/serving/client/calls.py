@@ -32,6 +32,7 @@ class SearchOptions(TypedDict, total=False):
     min_score: float | None
     group_by: str | None
     expand: int
+    each_photo: bool
 
 
 @dataclass(frozen=True)
@@ -102,9 +103,15 @@ def batch(searches: Sequence[SearchRequest]) -> Call[BatchReply]:
 
 
 def similar(item: str, **options: Unpack[SearchOptions]) -> Call[SearchReply]:
-    """Return the items that look most like an item, without the item."""
+    """Return the items that look most like an item, without the item or its product."""
     path = f"{item_path(item)}/similar"
     return Call("GET", path, SearchReply.model_validate_json, _given(options))
+
+
+def product(item: str, limit: int = 10) -> Call[ItemsReply]:
+    """Return the photos of an item's product, the item included, and their number."""
+    path = f"{item_path(item)}/product"
+    return Call("GET", path, ItemsReply.model_validate_json, {"limit": limit})
 
 
 def item(item: str) -> Call[Item]:

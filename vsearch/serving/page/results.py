@@ -85,7 +85,8 @@ def _show_hit(hit: Hit, data: bytes | None) -> None:
     else:
         st.caption(NO_PHOTO)
     st.markdown(f"**{hit.similarity_percent:.1f} %** {plain(hit.label)}")
-    for line in (likely(hit.probability), ", ".join(_known(hit))):
+    photos = f"{hit.group_size} photos" if (hit.group_size or 1) > 1 else ""
+    for line in (likely(hit.probability), photos, ", ".join(_known(hit))):
         if line:
             st.caption(line)
 
