@@ -99,6 +99,12 @@ class BuildIndex(Callback):
         """Refuse an index that the gallery can't fill, before hours of training."""
         data = catalog_data(trainer)
         dim = metric_learner(pl_module).embedder.dim
+        if self.adaptation is not None and metric_learner(pl_module).backbone.words is not None:
+            raise ConfigError(
+                "adaptation",
+                "it leads to another space than the texts', so words would find nothing. Remove "
+                "it, or set `text: false` of the backbone.",
+            )
         if self.adaptation is not None:
             labels = data.part("train")["label"].nunique()
             dim = self.adaptation.width(dim, labels)

@@ -16,7 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from small_bundle import fitted, photo
+from tiny_words import text_bundle
 
+from vsearch.bundle.opening import open_bundle
 from vsearch.cli.main import main
 from vsearch.data.views import Flip
 
@@ -30,6 +32,8 @@ WITHOUT = (
     "models/runtimes/onnx.py",
     "models/runtimes/openvino.py",
     "models/score_maps.py",
+    "models/text/encoder.py",
+    "models/text/tokenizer.py",
 )
 FILES = sorted((ROOT / "vsearch").rglob("*.py"))
 
@@ -110,6 +114,22 @@ def test_examples_and_filters_work_without_pytorch_and_pandas(bundle):
     hits = json.loads(done.stdout)[0]["hits"]
     assert hits
     assert all(hit["metadata"]["price"] < 9 for hit in hits)
+
+
+@pytest.fixture(scope="module")
+def text_bundle_with_export(tmp_path_factory) -> Path:
+    pytest.importorskip("transformers")
+    folder = text_bundle(tmp_path_factory.mktemp("words") / "bundle")
+    main(["export", str(folder), "--format", "onnx"])
+    return folder
+
+
+def test_words_are_searched_with_without_pytorch_and_the_networks_library(text_bundle_with_export):
+    words = ["search", text_bundle_with_export, "--text", "a red dress", "--json"]
+    done = walled(words, TRAINING | {"pandas", "transformers", "open_clip"})
+    (answer,) = json.loads(done.stdout)
+    expected = open_bundle(text_bundle_with_export).search_examples([], text="a red dress")
+    assert [hit["id"] for hit in answer["hits"]] == expected["id"].to_pylist()
 
 
 def test_an_index_is_changed_without_pytorch(bundle, tmp_path):

@@ -240,9 +240,7 @@ def test_the_numbers_are_those_of_the_test_command(run):
 def test_the_manifest_says_what_the_bundle_is_and_how_good(run):
     manifest = run.json("manifest.json")
     preprocessing = Preprocessing(**manifest["preprocessing"])
-    assert manifest["fingerprint"] == fingerprint(
-        manifest["sha256"]["model.safetensors"], preprocessing, 8
-    )
+    assert manifest["fingerprint"] == fingerprint(manifest["sha256"], preprocessing, 8)
     protocol = manifest["protocol"]
     assert protocol["catalog"] == "ColourCatalog"
     assert (protocol["items"], protocol["labels"], protocol["parts"]) == (

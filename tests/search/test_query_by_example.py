@@ -59,3 +59,29 @@ def test_a_weight_is_that_many_copies():
     copies = combine(positive[[0, 0, 0, 1]], negative[[0, 1, 1]])
     assert weighted == pytest.approx(copies, abs=1e-6)
     assert not np.allclose(weighted, combine(positive, negative), atol=1e-3)
+
+
+@pytest.mark.parametrize("weight", [0, 0.3, 0.5, 1])
+def test_a_text_is_mixed_into_the_query_of_the_examples(weight):
+    positive, negative = unit(2), unit(1, seed=1)
+    text = unit(1, seed=2)[0]
+    examples = combine(positive, negative)
+    sums = [(1 - weight) * float(examples[i]) + weight * float(text[i]) for i in range(6)]
+    length = sum(value**2 for value in sums) ** 0.5
+    mixed = combine(positive, negative, text=text, text_weight=weight)
+    assert mixed == pytest.approx([value / length for value in sums], abs=1e-6)
+    assert mixed.dtype == np.float32
+
+
+def test_without_positive_examples_the_text_is_the_only_one():
+    text, negative = unit(1)[0], unit(1, seed=1)
+    assert combine(NONE, NONE, text=text) == pytest.approx(text, abs=1e-6)
+    away = combine(NONE, negative, text=text, text_weight=0.1)
+    assert away == pytest.approx(combine(text[None], negative), abs=1e-6)
+
+
+def test_a_text_is_refused_with_a_wrong_weight_or_if_it_cancels_the_query():
+    with pytest.raises(ExampleError, match=r"the text's weight is 1\.5: it must be 0 to 1"):
+        combine(unit(1), NONE, text=unit(1)[0], text_weight=1.5)
+    with pytest.raises(ExampleError, match="cancel each other out"):
+        combine(unit(1), NONE, text=-unit(1)[0])

@@ -1,3 +1,4 @@
+from functools import partial
 from pathlib import Path
 
 from vsearch.bundle.exports.choice import (
@@ -9,6 +10,7 @@ from vsearch.bundle.exports.choice import (
 )
 from vsearch.bundle.generations.live import Live, open_live
 from vsearch.bundle.network import check_fingerprint, check_network
+from vsearch.bundle.text import open_text
 from vsearch.data.io.remembered_hashes import sha256_once
 from vsearch.models.runtimes.base import Runtime
 from vsearch.search.searcher import Searcher
@@ -59,4 +61,5 @@ def _searcher(live: Live, runtime: Runtime) -> Searcher:
         "index": live.manifest["index"],
         "generation": live.state.generation,
     }
-    return Searcher(runtime, live.index, live.items, manifest)
+    words = partial(open_text, live.bundle, live.fitted) if "text" in live.fitted else None
+    return Searcher(runtime, live.index, live.items, manifest, open_text=words)

@@ -1,5 +1,5 @@
-import hashlib
 import json
+from hashlib import sha256 as sha256_of
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from vsearch.bundle import canaries
 from vsearch.bundle.generations.files import CURRENT, ITEMS, MANIFEST, VECTORS, measured
-from vsearch.bundle.generations.manifest import SCHEMA, WEIGHTS
+from vsearch.bundle.generations.manifest import SCHEMA, TEXT_WEIGHTS, TOKENIZER, WEIGHTS
 from vsearch.bundle.generations.promote import described as index_described
 from vsearch.bundle.generations.promote import keeps, write_vectors
 from vsearch.bundle.generations.state import State, state_bytes
@@ -26,10 +26,23 @@ if TYPE_CHECKING:
 
 def fingerprint_of(embedder: "Embedder") -> str:
     """Return the `fingerprint` of a bundle of this network."""
+    from vsearch.models.stored_embedder import described
+
+    digests = {name: sha256_of(data).hexdigest() for name, data in network_files(embedder).items()}
+    text = described(embedder).get("text")
+    return fingerprint(digests, embedder.preprocessing, embedder.dim, text)
+
+
+def network_files(embedder: "Embedder") -> dict[str, bytes]:
+    """Return a network's weights, and if it has a text tower that one's, and its tokenizer."""
     from vsearch.models.stored_embedder import weights_of
 
-    weights = hashlib.sha256(weights_of(embedder)).hexdigest()
-    return fingerprint(weights, embedder.preprocessing, embedder.dim)
+    files = {WEIGHTS: weights_of(embedder)}
+    words = embedder.backbone.words
+    if words is not None:
+        files[TEXT_WEIGHTS] = weights_of(words.tower)
+        files[TOKENIZER] = words.tokenizer.file.encode()
+    return files
 
 
 def write_bundle(
@@ -56,7 +69,7 @@ def write_bundle(
     """
     # a caller with a network has already loaded PyTorch
     from vsearch.models.runtimes.torch import TorchRuntime
-    from vsearch.models.stored_embedder import described, weights_of
+    from vsearch.models.stored_embedder import described
 
     if folder.exists():
         raise BundleError(
@@ -70,7 +83,7 @@ def write_bundle(
             table["path"].to_pylist() if "path" in table.column_names else []
         )
     stored = table_bytes(table, photos_root)
-    contents = {WEIGHTS: weights_of(embedder), ITEMS: stored, **extra}
+    contents = {**network_files(embedder), ITEMS: stored, **extra}
     drawn = canaries.draw(table, TorchRuntime(embedder.eval()))
     if drawn is not None:
         contents[canaries.FILE] = drawn
@@ -79,7 +92,9 @@ def write_bundle(
         made.mkdir()
         for name, data in contents.items():
             (made / name).write_bytes(data)
-        bound = fingerprint(sha256(made / WEIGHTS), embedder.preprocessing, embedder.dim)
+        network = described(embedder)
+        digests = measured(made)["sha256"]
+        bound = fingerprint(digests, embedder.preprocessing, embedder.dim, network.get("text"))
         index.bind(bound)
         files = index.save(made)
         if embeddings is not None and not keeps(index, embeddings.__getitem__):
@@ -87,7 +102,7 @@ def write_bundle(
         manifest = {
             "schema": SCHEMA,
             "fingerprint": bound,
-            **described(embedder),
+            **network,
             "normalisation": "l2",
             "metric": "cosine",
             "photos_root": photos_root,

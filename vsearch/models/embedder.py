@@ -25,6 +25,11 @@ class Embedder(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.head = head
+        if head is not None and backbone.words is not None:
+            raise ValueError(
+                "head: it leads to another space than the texts', so words would find nothing. "
+                "Set `head: null`, or `text: false` of the backbone."
+            )
         if head is not None:
             head.attach(backbone.dim)
 

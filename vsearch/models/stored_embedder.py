@@ -11,6 +11,8 @@ from vsearch.models.backbones.restored import restored
 from vsearch.models.embedder import Embedder
 from vsearch.models.heads.base import Head
 from vsearch.models.positions import can_split
+from vsearch.models.text.tokenizer import Tokenizer
+from vsearch.models.text.towers import TextTower, Words
 
 
 def restored_embedder(manifest: dict[str, Any], weights: Path) -> Embedder:
@@ -31,6 +33,19 @@ def restored_embedder(manifest: dict[str, Any], weights: Path) -> Embedder:
     return embedder.eval()
 
 
+def restored_words(manifest: dict[str, Any], weights: Path, tokenizer: Tokenizer) -> Words:
+    """Return the text tower that a manifest describes, with its weights, on the CPU.
+
+    Args:
+        manifest: includes the values of `described`.
+        weights: a file with the bytes of `weights_of`.
+    """
+    with restored(None, weights.stat().st_size // 2):
+        tower: TextTower = build(manifest["text"]["tower"], TextTower)
+    tower.load_state_dict(load_file(weights))
+    return Words(tower, tokenizer)
+
+
 def _without_weights(described: dict[str, Any]) -> dict[str, Any]:
     """Remove named weights: for those of a stranger's manifest, a download would start."""
     arguments = described.get("init_args", {})
@@ -38,18 +53,23 @@ def _without_weights(described: dict[str, Any]) -> dict[str, Any]:
     return {**described, "init_args": {**arguments, **none}}
 
 
-def weights_of(embedder: Embedder) -> bytes:
+def weights_of(network: nn.Module) -> bytes:
     """Return a network's weights as a safetensors file."""
-    return save({name: tensor.contiguous() for name, tensor in embedder.state_dict().items()})
+    return save({name: tensor.contiguous() for name, tensor in network.state_dict().items()})
 
 
 def described(embedder: Embedder) -> dict[str, Any]:
     """Return how to build a network again, and whether its scores split over positions, as JSON."""
     backbone = embedder.backbone
+    words = backbone.words
+    text = None
+    if words is not None:
+        text = {"tower": describe(words.tower), "cleaning": words.tokenizer.cleaning}
     return {
         "backbone": {**backbone.spec(), "origin": backbone.origin},
         "head": None if embedder.head is None else describe(embedder.head),
         "preprocessing": embedder.preprocessing.to_json(),
         "dim": embedder.dim,
         "explains": can_split(embedder),
+        **({} if text is None else {"text": text}),
     }

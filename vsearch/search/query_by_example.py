@@ -2,6 +2,7 @@ import numpy as np
 
 from vsearch.errors import VsearchError
 
+TEXT_WEIGHT = 0.5
 TINY = 1e-4  # a sum of unit vectors shorter than this has a direction of rounding errors
 
 
@@ -15,6 +16,8 @@ def combine(
     weight: float = 0.5,
     positive_weights: np.ndarray | None = None,
     negative_weights: np.ndarray | None = None,
+    text: np.ndarray | None = None,
+    text_weight: float = TEXT_WEIGHT,
 ) -> np.ndarray:
     """Return one query, float32 (dim,) of unit length, near some examples and away from others.
 
@@ -27,10 +30,23 @@ def combine(
         weight: of the negative examples relative to the positive ones, 0 or more.
         positive_weights: (p,), above 0, for a weighted mean; None: all equal.
         negative_weights: (m,), the same for the negative ones.
+        text: float32 (dim,), unit length, mixed into the query of the examples; without positive
+            ones it is the only one. None: no text.
+        text_weight: of the text in the mixture, 0..1. With 0.5 it is the sum of both, the baseline
+            "image + text" of Saito et al., "Pic2Word", 2023.
 
     Raises:
-        ExampleError: there is no positive example, or they cancel each other out.
+        ExampleError: there is no positive example, a weight is out of its range, or the examples
+            cancel each other out.
     """
+    if not 0 <= text_weight <= 1:
+        raise ExampleError(f"the text's weight is {text_weight:g}: it must be 0 to 1")
+    if text is not None and len(positive):
+        examples = combine(positive, negative, weight, positive_weights, negative_weights)
+        mixed = (1 - text_weight) * examples.astype(np.float64) + text_weight * text
+        return _to_unit_length(mixed)
+    if text is not None:
+        positive = text[None]
     if len(positive) == 0:
         raise ExampleError("at least one positive example is needed")
     if not 0 <= weight < np.inf:
@@ -38,6 +54,10 @@ def combine(
     query = np.average(positive.astype(np.float64), axis=0, weights=positive_weights)
     if len(negative):
         query -= weight * np.average(negative.astype(np.float64), axis=0, weights=negative_weights)
+    return _to_unit_length(query)
+
+
+def _to_unit_length(query: np.ndarray) -> np.ndarray:
     length = np.linalg.norm(query)
     if length < TINY:
         raise ExampleError("the examples cancel each other out: no direction is left to search in")

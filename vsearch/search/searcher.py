@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,11 +12,12 @@ from vsearch.data.items import RENAMED
 from vsearch.data.photos import read_square
 from vsearch.indexes.base import Index
 from vsearch.models.runtimes.base import Runtime
+from vsearch.models.text.encoder import TextEncoder
 from vsearch.search.best_hits import Hits, best
 from vsearch.search.filters.columns import Column, Table
 from vsearch.search.filters.grammar import parse
 from vsearch.search.mean_hits import best_means
-from vsearch.search.query_by_example import ExampleError, combine
+from vsearch.search.query_by_example import TEXT_WEIGHT, ExampleError, combine
 from vsearch.search.query_expansion import expanded, kept_vectors
 
 Photo = str | Path | bytes
@@ -41,6 +42,7 @@ class Searcher:
             `group`, whose equal values are photos of one product, and says how to `fuse` them: the
             score of a product is that of its `best` photo, or the `mean` over its photos.
         hidden: columns of `items` that filters and grouping can't use.
+        open_text: opens the network's text tower; None: it has none.
     """
 
     runtime: Runtime
@@ -48,11 +50,31 @@ class Searcher:
     items: pa.Table
     manifest: dict[str, Any]
     hidden: tuple[str, ...] = ()
+    open_text: Callable[[], TextEncoder] | None = None
 
     def embed(self, photos: Sequence[Photo]) -> np.ndarray:
         """Return unit vectors, float32 (n, dim), of photos given by path or by their bytes."""
         squares = [read_square(photo, self.runtime.preprocessing) for photo in photos]
         return self.runtime.embed(np.stack(squares))
+
+    def embed_text(self, text: str) -> np.ndarray:
+        """Return a text's unit vector, float32 (dim,); the tower is opened for the first one.
+
+        Raises:
+            ExampleError: the network has no text tower.
+        """
+        if self._text is None:
+            network = self.manifest["backbone"]["class_path"].rpartition(".")[2]
+            raise ExampleError(
+                f"this bundle has no text tower ({network}), so words can't be searched with: "
+                "use a photo or an item's id, or fit OpenCLIPBackbone or TransformersBackbone with "
+                "`text: true`"
+            )
+        return self._text.embed([text])[0]
+
+    @cached_property
+    def _text(self) -> TextEncoder | None:
+        return None if self.open_text is None else self.open_text()
 
     def search(
         self,
@@ -63,22 +85,32 @@ class Searcher:
         group_by: str | None = None,
         expand: int = 0,
         each_photo: bool = False,
+        text: str | None = None,
+        text_weight: float = TEXT_WEIGHT,
     ) -> list[pa.Table]:
         """Return each photo's best items: `rank`, `score` (cosine), then the columns of `items`.
 
         Grouped hits also have their `group_size`, the number of items with their value. Metadata
-        with such a name gets another: `rank_original`.
+        with such a name gets another: `rank_original`. A `text` is mixed into each query, see
+        `query_by_example.combine`.
 
         Raises:
             PhotoError: a photo can't be used.
             FilterError: `where` can't be parsed, or it or `group_by` doesn't fit the items.
-            ExampleError: the index can't give back the vectors that `expand` and means need.
+            ExampleError: the index can't give back the vectors that `expand` and means need, or the
+                network has no text tower.
             ValueError: `k`, `min_score` or `expand` is out of its range.
         """
         allowed = self.allowed(where)
-        return self.search_embeddings(
-            self.embed(photos), k, allowed, min_score, group_by, expand, each_photo
-        )
+        queries = self.embed(photos)
+        if text is not None:
+            words = self.embed_text(text)
+            none = queries[:0]
+            mixed = [
+                combine(photo[None], none, text=words, text_weight=text_weight) for photo in queries
+            ]
+            queries = np.stack(mixed)
+        return self.search_embeddings(queries, k, allowed, min_score, group_by, expand, each_photo)
 
     def search_examples(
         self,
@@ -91,11 +123,14 @@ class Searcher:
         weight: float = 0.5,
         expand: int = 0,
         each_photo: bool = False,
+        text: str | None = None,
+        text_weight: float = TEXT_WEIGHT,
     ) -> pa.Table:
         """Return what `search` does for one query made of examples: near some, away from others.
 
         An example is an item's id or a photo; the hits leave out items that are examples, see
-        `leave_out`. See also `query_by_example.combine`.
+        `leave_out`. A `text` is mixed in, or is the only positive example. See
+        `query_by_example.combine`.
 
         Raises:
             ExampleError: one is neither an id nor a file, or they leave no direction to search in.
@@ -104,7 +139,13 @@ class Searcher:
         allowed = self.allowed(where)
         named = [self._position(example) for example in (*positive, *negative)]
         vectors = self._vectors((*positive, *negative), named)
-        query = combine(vectors[: len(positive)], vectors[len(positive) :], weight)
+        query = combine(
+            vectors[: len(positive)],
+            vectors[len(positive) :],
+            weight,
+            text=None if text is None else self.embed_text(text),
+            text_weight=text_weight,
+        )
         own = [position for position in named if position is not None]
         allowed = self.leave_out(own, allowed, each_photo)
         return self.search_embeddings(

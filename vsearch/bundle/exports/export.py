@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 
 from vsearch.bundle.exports.manifest import LINEAGE, PRECISION, SCHEMA, Export, folder_of, read
 from vsearch.bundle.exports.photos import held
-from vsearch.bundle.exports.proof import Bounds, embedded, prove
+from vsearch.bundle.exports.proof import Bounds, embedded, prove, prove_text
 from vsearch.bundle.generations.files import measured
 from vsearch.bundle.generations.live import Live, open_live
 from vsearch.bundle.generations.manifest import explained, model_of
-from vsearch.bundle.network import checked_embedder
+from vsearch.bundle.network import checked_embedder, checked_words
 from vsearch.data.io.atomic import make_folder
 from vsearch.errors import BundleError
 from vsearch.models.runtimes.base import METADATA, Name
 from vsearch.models.runtimes.onnx import OnnxRuntime
 from vsearch.models.runtimes.openvino import OpenvinoRuntime
+from vsearch.models.text.encoder import OnnxText
 
 if TYPE_CHECKING:
     from vsearch.models.embedder import Embedder
@@ -66,7 +67,7 @@ def export(bundle: Path, wanted: Wanted) -> Export:
 
 def _fill(made: Path, live: Live, embedder: "Embedder", wanted: Wanted) -> None:
     # PyTorch is imported only here, so that other uses of this file don't load it
-    from vsearch.models.runtimes.onnx_export import to_onnx, to_openvino
+    from vsearch.models.runtimes.onnx_export import text_to_onnx, to_onnx, to_openvino
     from vsearch.models.runtimes.torch import TorchRuntime
 
     photos = held(live, embedder.preprocessing, wanted.photos)
@@ -86,6 +87,11 @@ def _fill(made: Path, live: Live, embedder: "Embedder", wanted: Wanted) -> None:
     after = embedded(kind(made), photos)
     labels = live.items["label"].to_numpy()
     proof = prove(before, after, photos, live.index, labels, wanted.bounds)
+    if "text" in live.fitted:
+        words = checked_words(live.bundle, live.fitted)
+        text_to_onnx(words, made)
+        exported = OnnxText(made, words.tokenizer)
+        proof["text"] = prove_text(words, exported, sorted(set(labels)), wanted.bounds)
     written = {
         "schema": SCHEMA,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ from vsearch.bundle.generations.swap_trial import Queries, hits, overlap, precis
 from vsearch.errors import Failed
 from vsearch.indexes.base import Index
 from vsearch.models.runtimes.base import Runtime
+from vsearch.models.text.encoder import TEMPLATE, TextEncoder
 
 BATCH = 32
 
@@ -83,3 +85,21 @@ def prove(
             f"the export's embeddings differ from PyTorch's: {'; '.join(missed)} ({held.origin})."
         )
     return proof
+
+
+def prove_text(
+    before: TextEncoder, after: TextEncoder, labels: Sequence[str], bounds: Bounds
+) -> dict[str, Any]:
+    """Compare embeddings of some labels' names by PyTorch and by an exported text tower.
+
+    Raises:
+        Failed: they differ too much.
+    """
+    texts = [TEMPLATE.format(label) for label in labels[:BATCH]]
+    lowest = float((before.embed(texts) * after.embed(texts)).sum(axis=1).min())
+    if not lowest >= bounds.lowest_cosine:  # NaN is bad too
+        raise Failed(
+            f"the export's embeddings of texts differ from PyTorch's: lowest_cosine {lowest:.6f}, "
+            f"{bounds.lowest_cosine:g} is needed."
+        )
+    return {"texts": len(texts), "lowest_cosine": lowest}

@@ -20,6 +20,8 @@ NEW_PATHS = (
 )
 MOST_DIM = 1 << 16  # of an embedding
 WEIGHTS = "model.safetensors"
+TEXT_WEIGHTS = "text.safetensors"
+TOKENIZER = "tokenizer.json"
 BINDING = ("preprocessing", "dim", "normalisation", "metric")
 
 

@@ -6,6 +6,9 @@ weight, and items named by id are left out of the hits. For a single photo, with
 --expand, each hit has the probability that its label is right, and the output says "no good match"
 if nothing reaches the threshold that the fit calibrated (see report.md).
 
+--text searches with words, alone or mixed into each query: a photo and "in red". It needs a network
+with a text tower: open_clip or transformers, fitted with `text: true`.
+
 With --expand N a query includes its N best hits, nearer ones with more weight, and searches again.
 That finds more items like the first hits, in about twice the time; if these are wrong, it finds
 more wrong ones. --where and --min-score apply to both searches; scores come from the second.
@@ -23,7 +26,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vsearch.cli.arguments import add_bundle, add_photos_root, positive
+from vsearch.cli.arguments import add_bundle, add_photos_root, number, positive
 from vsearch.data.io.object_stores import is_url
 from vsearch.errors import VsearchError
 from vsearch.plain_text import on_terminal
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
     from vsearch.evaluation.calibration import Calibration
     from vsearch.search.searcher import Searcher
 
-WISHES = ("k", "where", "min_score", "group_by", "expand", "each_photo")
+WISHES = ("k", "where", "min_score", "group_by", "expand", "each_photo", "text", "text_weight")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,6 +62,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("--unlike", "less like this"),
     ):
         parser.add_argument(flag, nargs="+", action="extend", metavar="ID|PHOTO", help=line)
+    parser.add_argument("--text", metavar="WORDS", help='find this: "red summer dress"')
+    parser.add_argument(
+        "--text-weight",
+        type=_share,
+        default=0.5,
+        metavar="W",
+        help="of the text beside photos and examples, 0..1 (default: 0.5, both alike)",
+    )
     groups = parser.add_mutually_exclusive_group()
     groups.add_argument(
         "--group-by",
@@ -101,8 +112,11 @@ def run(args: argparse.Namespace) -> None:
     from vsearch.evaluation import calibration
     from vsearch.reports import search_results
 
-    if not (args.photos or args.like or args.unlike):
-        raise VsearchError("nothing to search with: name a PHOTO, or an item's id with --like")
+    if not (args.photos or args.like or args.unlike or args.text):
+        raise VsearchError(
+            "nothing to search with: name a PHOTO, or an item's id with --like, or words with "
+            "--text"
+        )
     if args.min_score is not None and not -1 <= args.min_score <= 1:
         raise VsearchError(f"--min-score {args.min_score:g}: scores are cosines, -1..1")
 
@@ -151,15 +165,17 @@ def _answers(bundle: "Searcher", args: argparse.Namespace) -> list[dict[str, Any
     like = args.like or []
     unlike = args.unlike or []
     wishes = {name: getattr(args, name) for name in WISHES}
-    if like or unlike:
-        query = ", ".join([*photos, *like, *(f"not {example}" for example in unlike)])
+    words = [f'"{args.text}"'] if args.text else []
+    if like or unlike or not photos:
+        query = ", ".join([*photos, *like, *(f"not {example}" for example in unlike), *words])
         examples = [*map(Path, photos), *like]
         found = [(query, bundle.search_examples(examples, unlike, **wishes))]
         one_photo = False
     else:
-        found = list(zip(photos, bundle.search(photos, **wishes), strict=True))
+        queries = [", ".join([photo, *words]) for photo in photos]
+        found = list(zip(queries, bundle.search(photos, **wishes), strict=True))
         means = bundle.uses_means(args.group_by, args.each_photo)
-        one_photo = args.where is None and not args.expand and not means
+        one_photo = args.where is None and not args.expand and not means and not words
     synthetic = bool(bundle.manifest.get("protocol", {}).get("synthetic"))
     return [
         {"query": query, "synthetic": synthetic, "one_photo": one_photo, "hits": _hits(table)}
@@ -190,6 +206,13 @@ def _hits(table: "pa.Table") -> list[dict[str, Any]]:
         row.pop("split", None)
         hits.append({**hit, "similarity_percent": round(100 * hit["score"], 1), "metadata": row})
     return hits
+
+
+def _share(text: str) -> float:
+    value = number(text)
+    if value > 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return value
 
 
 def _number_of_hits(text: str) -> int | None:

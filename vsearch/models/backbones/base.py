@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from vsearch.class_paths import describe
 from vsearch.data.photos import Preprocessing
 from vsearch.models.freezing import find, hold_frozen, stages
+from vsearch.models.text.towers import Words
 
 
 class Backbone(nn.Module, ABC):
@@ -21,6 +22,8 @@ class Backbone(nn.Module, ABC):
         origin: where the initial weights come from, as reports show it; "random" if drawn.
         wanted: the origin that was unavailable, so that `origin` is "random"; else empty.
         removed: name and number of parameters of the removed classifier, if known.
+        words: the text tower that belongs to the network, if it is kept. A restored backbone has
+            none: a bundle opens it separately.
     """
 
     dim: int
@@ -28,6 +31,7 @@ class Backbone(nn.Module, ABC):
     origin: str
     wanted: str = ""
     removed: tuple[str, int] | None = None
+    words: Words | None = None
 
     @abstractmethod
     def forward(self, photos: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from vsearch.data.photos import Preprocessing
 from vsearch.models.backbones.downloads import NOT_FETCHED, give_up_when_silent
 from vsearch.models.backbones.inputs import require_whole_patches, side
 from vsearch.models.backbones.pretrained import PretrainedBackbone
+from vsearch.models.backbones.restored import is_restoring
 from vsearch.models.backbones.weights import (
     Origin,
     Unavailable,
@@ -19,6 +20,8 @@ from vsearch.models.backbones.weights import (
     load,
     read,
 )
+from vsearch.models.text.library_tokenizers import of_open_clip
+from vsearch.models.text.towers import OpenCLIPText, Words
 from vsearch.optional_packages import require
 
 # A text tower, which is thrown away.
@@ -41,6 +44,8 @@ class OpenCLIPBackbone(PretrainedBackbone):
             made for. Position embeddings are interpolated.
         weights_unavailable: what to do when the weights can't be downloaded: `error`, or `scratch`
             for random weights and a warning.
+        text: also keep the text tower, frozen, so that people can search with words. It takes as
+            much space as the image tower, and more the image tower is trained, the less it fits.
 
     Raises:
         ImportError: open_clip isn't installed.
@@ -53,6 +58,7 @@ class OpenCLIPBackbone(PretrainedBackbone):
         freeze: list[str] = [],  # noqa: B006 (never changed; a list is what YAML gives)
         image_size: int | None = None,
         weights_unavailable: Unavailable = "error",
+        text: bool = False,
     ) -> None:
         super().__init__()
         library = require("open_clip", "open-clip")
@@ -70,6 +76,9 @@ class OpenCLIPBackbone(PretrainedBackbone):
         self.model = tower
         self.preprocessing = _preprocessing(library, name, weights, size)
         self._complete(name, freeze, weights_unavailable)
+        self.text = text
+        if text and not is_restoring():
+            self.words = _words(library, name, config, state, self.origin)
 
     def forward(self, photos: Tensor) -> Tensor:
         """Return features, float (B, dim), of normalised photos, float (B, 3, H, W)."""
@@ -125,11 +134,30 @@ def _tower(library: Any, name: str, config: dict[str, Any], size: int) -> Any:
 
 def _image_part(state: dict[str, Any]) -> dict[str, Any]:
     """Return the image tower's tensors from those of a whole model."""
-    prefix = "visual."
-    image = {
+    return _part(state, "visual.") or state
+
+
+def _part(state: dict[str, Any], prefix: str) -> dict[str, Any]:
+    return {
         name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
     }
-    return image or state
+
+
+def _words(
+    library: Any, name: str, config: dict[str, Any], state: dict[str, Any] | None, origin: str
+) -> Words:
+    """Return the text tower with its weights from those of a whole model, and its tokenizer."""
+    settings = config["text_cfg"]
+    if "hf_model_name" in settings:
+        raise ValueError(
+            f"text: the text tower of {name} is another library's ({settings['hf_model_name']}), "
+            "which isn't supported. Choose a model without `hf_model_name` in its configuration."
+        )
+    tower = OpenCLIPText(config["embed_dim"], settings, config.get("quick_gelu", False))
+    if state is not None:
+        whole = library.model.convert_to_custom_text_state_dict(state)
+        load(tower.model, _part(whole, "text."), origin, f"the text tower of {name}")
+    return Words(tower, of_open_clip(library.get_tokenizer(name)))
 
 
 def _interpolated(tower: nn.Module, state: dict[str, Any]) -> dict[str, Any]:

@@ -87,6 +87,11 @@ def restored(dim: int | None, weights: int = MANY) -> Iterator[None]:
         _restoring.reset(begun)
 
 
+def is_restoring() -> bool:
+    """Return whether a stored network is being built again."""
+    return _restoring.get()
+
+
 def known_dim() -> int | None:
     """Return the number of features inside `restored`, if known."""
     return _known.get()

@@ -10,6 +10,7 @@ from vsearch.data.photos import Preprocessing
 from vsearch.models.backbones.downloads import hub_files
 from vsearch.models.backbones.inputs import require_whole_patches, side
 from vsearch.models.backbones.pretrained import PretrainedBackbone
+from vsearch.models.backbones.restored import is_restoring
 from vsearch.models.backbones.weights import (
     UNREADABLE,
     Origin,
@@ -17,9 +18,12 @@ from vsearch.models.backbones.weights import (
     go_without,
     unreadable,
 )
+from vsearch.models.text.library_tokenizers import of_transformers
+from vsearch.models.text.towers import TransformersText, Words
 from vsearch.optional_packages import require
 
 INTERPOLATION = {2: "bilinear", 3: "bicubic"}  # Pillow's numbers
+FAMILIES = {"clip": "CLIP", "siglip": "Siglip"}  # whose text tower can be kept
 IMAGENET = {
     "image_mean": (0.485, 0.456, 0.406),
     "image_std": (0.229, 0.224, 0.225),
@@ -46,6 +50,8 @@ class TransformersBackbone(PretrainedBackbone):
             can't be downloaded either.
         config: the network's configuration; null reads it from `name`. A bundle stores it, so it
             doesn't need the Hub.
+        text: also keep the text tower of CLIP or SigLIP, frozen, so that people can search with
+            words. CLIP's features are then those of its projection, the space of its texts.
 
     Raises:
         ImportError: transformers isn't installed.
@@ -59,6 +65,7 @@ class TransformersBackbone(PretrainedBackbone):
         image_size: int | None = None,
         weights_unavailable: Unavailable = "error",
         config: dict[str, Any] | None = None,
+        text: bool = False,
     ) -> None:
         super().__init__()
         library = require("transformers", "transformers")
@@ -67,16 +74,29 @@ class TransformersBackbone(PretrainedBackbone):
                 f"weights: {weights!r} is neither DEFAULT nor null. Name the weights' folder in "
                 "`name`."
             )
-        settings = _settings(library, name, config)
-        self.model, recipe, origin = _initial(library, name, settings, weights, weights_unavailable)
+        whole = _settings(library, name, config)
+        settings = getattr(whole, "vision_config", whole)
+        if text and whole.model_type not in FAMILIES:
+            raise ValueError(
+                f"text: {name} is a {whole.model_type} network; only the text towers of CLIP and "
+                "SigLIP can be kept."
+            )
+        wanted = whole if text else settings
+        network, recipe, origin = _initial(library, name, wanted, weights, weights_unavailable)
         self.origin, self.wanted = origin
+        self.model = network
+        if text:
+            self.model = _image_tower(network)
+            if not is_restoring():
+                self.words = _words(library, name, network)
+        self.text = text
         size = side(image_size, _size(recipe) or settings.image_size)
         if isinstance(getattr(settings, "patch_size", None), int):
             require_whole_patches(name, size, settings.patch_size)
         self.preprocessing = Preprocessing(
             size, recipe["image_mean"], recipe["image_std"], INTERPOLATION[recipe["resample"]]
         )
-        self.config = _plain(settings)
+        self.config = _plain(wanted)
         self.options = {}
         if "interpolate_pos_encoding" in inspect.signature(self.model.forward).parameters:
             self.options["interpolate_pos_encoding"] = True
@@ -86,13 +106,15 @@ class TransformersBackbone(PretrainedBackbone):
         """Return features, float (B, dim), of normalised photos, float (B, 3, H, W)."""
         output = self.model(pixel_values=photos, **self.options)
         pooled = getattr(output, "pooler_output", None)
-        return output.last_hidden_state[:, 0] if pooled is None else pooled.flatten(1)
+        features = output.last_hidden_state[:, 0] if pooled is None else pooled.flatten(1)
+        projection = getattr(self.model, "visual_projection", None)
+        return features if projection is None else projection(features)
 
 
 def _settings(library: Any, name: str, config: dict[str, Any] | None) -> Any:
-    """Return the configuration of the network, or of the image tower if it has several."""
+    """Return the configuration of the network, of all its towers."""
     try:
-        whole = (
+        return (
             library.AutoConfig.from_pretrained(name, trust_remote_code=False)
             if config is None
             else library.AutoConfig.for_model(**config)
@@ -102,7 +124,40 @@ def _settings(library: Any, name: str, config: dict[str, Any] | None) -> Any:
             f"name: the architecture of {name} can't be read ({str(error).splitlines()[0]}). Fetch "
             "the model's folder on another machine, and name that folder."
         ) from error
-    return getattr(whole, "vision_config", whole)
+
+
+def _image_tower(network: Any) -> nn.Module:
+    """Return the image tower of a whole CLIP or SigLIP, with the projection that CLIP has."""
+    tower: nn.Module = network.vision_model
+    if hasattr(network, "visual_projection"):
+        tower.visual_projection = network.visual_projection
+    return tower
+
+
+def _words(library: Any, name: str, network: Any) -> Words:
+    """Return the text tower of a whole CLIP or SigLIP, and its tokenizer."""
+    settings = network.config.text_config
+    projection = getattr(network, "text_projection", None)
+    family = FAMILIES[network.config.model_type]
+    tower = TransformersText(
+        family, _plain(settings), None if projection is None else projection.out_features
+    )
+    tower.text_model.load_state_dict(network.text_model.state_dict())
+    if projection is not None:
+        tower.text_projection.load_state_dict(projection.state_dict())
+    try:
+        tokenizer = library.AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    except (OSError, ValueError, ImportError) as error:
+        raise ValueError(
+            f"text: the tokenizer of {name} can't be read: {str(error).splitlines()[0]}"
+        ) from error
+    known = len(tokenizer)
+    if not 0.9 * settings.vocab_size <= known <= settings.vocab_size:
+        raise ValueError(
+            f"text: the tokenizer of {name} knows {known:,} tokens, the text tower "
+            f"{settings.vocab_size:,}. Are the tokenizer's files in the folder?"
+        )
+    return Words(tower, of_transformers(tokenizer, settings.max_position_embeddings))
 
 
 def _initial(
@@ -141,7 +196,7 @@ def _network(library: Any, name: str, settings: Any) -> nn.Module:
         model = library.AutoModel.from_config(settings, trust_remote_code=False)
     except ValueError as error:
         raise ValueError(f"name: {name} can't be built: {str(error).splitlines()[0]}") from error
-    if model.main_input_name != "pixel_values":
+    if model.main_input_name != "pixel_values" and settings.model_type not in FAMILIES:
         raise ValueError(f"name: {name} isn't an image network: it takes {model.main_input_name}.")
     return model.float()
 

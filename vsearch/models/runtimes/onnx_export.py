@@ -12,6 +12,9 @@ from vsearch.models.embedder import Embedder
 from vsearch.models.normalising import normalise
 from vsearch.models.positions import can_split, of_maps
 from vsearch.models.runtimes.base import FILES, INPUT, OUTPUT, POSITIONS
+from vsearch.models.text.encoder import FILE as TEXT_FILE
+from vsearch.models.text.encoder import INPUT as TEXT_INPUT
+from vsearch.models.text.towers import Words
 from vsearch.optional_packages import require
 
 ROWS = 2  # photos to trace with; with a single one the exporter would fix the batch size
@@ -50,14 +53,32 @@ def to_onnx(embedder: Embedder, folder: Path, metadata: dict[str, Any]) -> Path:
     network = FromSquares(embedder).eval()
     size = embedder.preprocessing.size
     squares = torch.zeros((ROWS, 3, size, size), dtype=torch.uint8)
+    _write(network, squares, path, INPUT, network.outputs, metadata)
+    return path
+
+
+def text_to_onnx(words: Words, folder: Path) -> None:
+    """Write a text tower as ONNX for batches of any size."""
+    tokens = torch.from_numpy(words.tokenizer(["a"] * ROWS))
+    _write(words.tower, tokens, folder / TEXT_FILE, TEXT_INPUT, [OUTPUT], {})
+
+
+def _write(
+    network: nn.Module,
+    example: Tensor,
+    path: Path,
+    input_name: str,
+    output_names: list[str],
+    metadata: dict[str, Any],
+) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's deprecation warnings
         torch.onnx.export(
             network,
-            (squares,),
+            (example,),
             path,
-            input_names=[INPUT],
-            output_names=network.outputs,
+            input_names=[input_name],
+            output_names=output_names,
             dynamo=True,
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             external_data=False,
@@ -72,7 +93,6 @@ def to_onnx(embedder: Embedder, folder: Path, metadata: dict[str, Any]) -> Path:
     onnx.save(made, path, save_as_external_data=True, location=weights.name)
     if weights.exists():
         shutil.copymode(path, weights)  # onnx makes it readable only for its owner
-    return path
 
 
 def to_openvino(file: Path, folder: Path, metadata: dict[str, Any]) -> None:
