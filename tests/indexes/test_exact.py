@@ -1,5 +1,3 @@
-import json
-
 import faiss
 import numpy as np
 import pytest
@@ -116,11 +114,11 @@ def test_by_hand():
 
 def test_only_what_the_bound_leaves_is_compared(monkeypatch):
     vectors, seen = low_rank(2000, 64), []
-    index, compare = built(vectors, 4), ExactIndex._distances
+    index, compare = built(vectors, 4), ExactIndex._nearest
     monkeypatch.setattr(
         ExactIndex,
-        "_distances",
-        lambda self, query, at: seen.append(len(at)) or compare(self, query, at),
+        "_nearest",
+        lambda self, query, k, at: seen.append(len(at)) or compare(self, query, k, at),
     )
     same_hits(index, vectors, low_rank(1, 64, seed=1), 10)
     assert sum(seen) < 1000
@@ -230,22 +228,6 @@ def test_an_opened_index_is_built_anew_as_a_new_one(components, monkeypatch, tmp
     assert opened.describe() == built(vectors, components).describe()
     assert opened.describe()["components"] == components or components is None
     assert opened.describe()["plain_flat_from_batch"] == 8
-
-
-def test_a_prefix_of_an_older_form_is_made_anew(tmp_path):
-    vectors = clustered(300, 32)
-    built(vectors).save(tmp_path)
-    settings = {"wanted": 4, "components": 4, "flat_from": float("inf"), "compared": 0.1}
-    with (tmp_path / "prefix.npz").open("wb") as file:
-        np.savez(
-            file,
-            settings=np.array(json.dumps(settings)),
-            basis=np.eye(32)[:, :4],
-            rows=np.zeros((6, 300), np.float32),
-        )
-    opened = ExactIndex.open(tmp_path)
-    assert opened.describe() == built(vectors).describe()
-    same_hits(opened, vectors, vectors[:5], 10)
 
 
 @pytest.mark.parametrize("make", [unit, clustered, low_rank, near_copies, copies, constant])

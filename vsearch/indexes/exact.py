@@ -18,6 +18,7 @@ import threadpoolctl
 from vsearch.indexes.base import Index
 from vsearch.indexes.exhaustive import Hits
 from vsearch.indexes.faiss import FaissIndex
+from vsearch.indexes.faiss_filtered import Found, among
 from vsearch.indexes.prefix_bound import Codes, Prefix, farthest, principal_axes, turned
 
 FILE = "prefix.npz"
@@ -97,16 +98,13 @@ class ExactIndex(Index):
         if plain or not np.isfinite(asked).all():
             return self._flat.search(asked, k, allowed)
 
-        among = None if allowed is None or allowed.all() else np.flatnonzero(allowed)
-        scores = np.empty((len(asked), k), np.float32)
+        may_be_found = None if allowed is None or allowed.all() else np.flatnonzero(allowed)
+        distances_l2sq = np.empty((len(asked), k), np.float32)
         positions = np.empty((len(asked), k), np.int64)
         with self._blas_threads():
-            for row, left in enumerate(self._left_of_each(asked, k, among)):
-                distances_l2sq = self._distances(asked[row], left)
-                best = np.argsort(distances_l2sq, kind="stable")[:k]
-                scores[row] = np.clip(1 - distances_l2sq[best] / 2, -1, 1)
-                positions[row] = left[best]
-        return scores, positions
+            for row, left in enumerate(self._left_of_each(asked, k, may_be_found)):
+                distances_l2sq[row], positions[row] = self._nearest(asked[row], k, left)
+        return np.clip(1 - distances_l2sq / 2, -1, 1), positions
 
     def vectors(self, positions: np.ndarray) -> np.ndarray:
         """Return vectors as they were given."""
@@ -120,7 +118,6 @@ class ExactIndex(Index):
             arrays |= {f"{name}_{number}": getattr(level, name) for name in ARRAYS}
         settings = {
             "wanted": self.components,
-            "components": self._chosen_components,
             "flat_from": self._flat_from,
             "levels": [{"step": level.step, "error": level.error} for level in self._levels],
         }
@@ -134,7 +131,7 @@ class ExactIndex(Index):
         opened = cls()
         opened._flat = FaissIndex.open(folder, mmap=True)  # a search reads few of the vectors
         opened.threads = opened._flat.threads
-        if not isinstance(faiss.downcast_index(opened._flat.built), faiss.IndexFlat):
+        if not isinstance(opened._whole, faiss.IndexFlat):
             raise ValueError(f"not an exact index: {opened._flat.spec}")
         if not (folder / FILE).is_file():
             opened._build_levels()
@@ -157,7 +154,7 @@ class ExactIndex(Index):
         }
 
     def _left_of_each(
-        self, queries: np.ndarray, k: int, among: np.ndarray | None
+        self, queries: np.ndarray, k: int, positions: np.ndarray | None
     ) -> Iterator[np.ndarray]:
         """Yield for each query the rising positions (m,) of the vectors to compare in full."""
         levels = self._levels if len(queries) < SEVERAL else self._levels[-1:]
@@ -166,7 +163,7 @@ class ExactIndex(Index):
             codes = levels[0].asked(part)
             nearness = levels[0].nearness(codes, threads=self.threads)
             for row, query in enumerate(part):
-                yield self._left(query, k, levels, codes[row], nearness[row], among)
+                yield self._left(query, k, levels, codes[row], nearness[row], positions)
 
     def _left(
         self,
@@ -197,26 +194,22 @@ class ExactIndex(Index):
 
             # the k-th best of any vectors is no nearer than the k-th best of all
             first = _largest(nearness, k + FIRST)
-            distances_l2sq = self._distances(query, _at(first, positions))
-            limit = min(limit, float(np.partition(distances_l2sq, k - 1)[k - 1]))
+            distances_l2sq, _ = self._nearest(query, k, _at(first, positions))
+            limit = min(limit, float(distances_l2sq[-1]))
             needed = level.needed(code, farthest(limit, len(query)))[0]
             positions = _at(np.flatnonzero(nearness >= needed), positions)
 
         assert positions is not None
         return positions
 
-    def _distances(self, query: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        """Return squared L2 distances to (m,) positions, rounded like IndexFlatL2's."""
-        distances_l2sq = np.empty(len(positions), dtype=np.float32)
-        if len(positions):  # FAISS refuses an empty array
-            faiss.downcast_index(self._flat.built).compute_distance_subset(
-                1,
-                faiss.swig_ptr(query),
-                len(positions),
-                faiss.swig_ptr(distances_l2sq),
-                faiss.swig_ptr(positions),
-            )
-        return distances_l2sq
+    def _nearest(self, query: np.ndarray, k: int, positions: np.ndarray) -> Found:
+        """Return the k nearest of rising (m,) positions, rounded like IndexFlatL2's."""
+        distances_l2sq, nearest = among(self._whole, query[None], k, positions)
+        return distances_l2sq[0], nearest[0]
+
+    @property
+    def _whole(self) -> faiss.IndexFlat:
+        return faiss.downcast_index(self._flat.built)
 
     @property
     def _chosen_components(self) -> int:
@@ -292,19 +285,11 @@ class ExactIndex(Index):
         return NEVER
 
     def _read_levels(self, path: Path) -> None:
-        """Read the prefix from its file, if some of its codes fit the flat index's vectors.
-
-        If the file has another format, the prefix is computed again.
-        """
+        """Read the prefix from its file, if some of its codes fit the flat index's vectors."""
         with np.load(path) as stored:
             settings = json.loads(str(stored["settings"]))
-            self.components = settings.get("wanted")
-            if settings["components"] and "levels" not in settings:
-                self._build_levels()
-                return
+            self.components = settings["wanted"]
             self._flat_from = settings["flat_from"]
-            if not settings["components"]:
-                return
             levels = []
             for number, level in enumerate(settings["levels"]):
                 arrays = [stored[f"{name}_{number}"] for name in ARRAYS]
@@ -324,7 +309,7 @@ class ExactIndex(Index):
 
     def _flat_vectors(self) -> np.ndarray:
         """Return the flat index's vectors without a copy."""
-        index = faiss.downcast_index(self._flat.built)
+        index = self._whole
         numbers = faiss.rev_swig_ptr(index.get_xb(), index.ntotal * index.d)
         return numbers.reshape(index.ntotal, index.d)
 

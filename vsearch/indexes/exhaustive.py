@@ -19,7 +19,7 @@ def search_among(vectors: np.ndarray, positions: np.ndarray, queries: np.ndarray
         k: hits per query; lowered to m.
     """
     scores = np.clip(queries @ vectors.T, -1, 1)
-    order = _best_first(scores)[:, :k]
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(scores, order, axis=1), positions[order]
 
 
@@ -27,15 +27,25 @@ def search_in_pieces(
     vectors: Callable[[np.ndarray], np.ndarray], positions: np.ndarray, queries: np.ndarray, k: int
 ) -> Hits:
     """Like `search_among`, but call `vectors` for PIECE positions at a time."""
-    best = search_among(vectors(positions[:PIECE]), positions[:PIECE], queries, k)
+    k = min(k, len(positions))
+    found = search_among(vectors(positions[:PIECE]), positions[:PIECE], queries, k)
     for start in range(PIECE, len(positions), PIECE):
         piece = positions[start : start + PIECE]
-        more = search_among(vectors(piece), piece, queries, k)
-        scores, found = (np.concatenate(pair, axis=1) for pair in zip(best, more, strict=True))
-        order = _best_first(scores)[:, :k]
-        best = np.take_along_axis(scores, order, axis=1), np.take_along_axis(found, order, axis=1)
-    return best
+        found = best([found, search_among(vectors(piece), piece, queries, k)], k)
+    return found
 
 
-def _best_first(scores: np.ndarray) -> np.ndarray:
-    return np.argsort(-scores, axis=1, kind="stable")
+def best(found: list[Hits], k: int) -> Hits:
+    """Return the k best of several answers; among equal scores the first position wins.
+
+    Unfilled places are -1.
+    """
+    scores, positions = (np.concatenate(pair, axis=1) for pair in zip(*found, strict=True))
+    unfilled = positions < 0
+    order = np.lexsort((positions, np.where(unfilled, np.inf, -scores)), axis=1)[:, :k]
+    scores = np.where(unfilled, -1, scores).astype(np.float32)
+    scores = np.take_along_axis(scores, order, axis=1)
+    positions = np.take_along_axis(positions, order, axis=1)
+
+    places = ((0, 0), (0, k - positions.shape[1]))
+    return np.pad(scores, places, constant_values=-1), np.pad(positions, places, constant_values=-1)

@@ -43,7 +43,10 @@ def in_memory(index: faiss.Index) -> faiss.Index:
     holder = inverted(index)
     lists = on_disk(index)
     if holder is not None and lists is not None:
-        holder.replace_invlists(_copied(lists), True)
+        copied = faiss.ArrayInvertedLists(lists.nlist, lists.code_size)
+        lists.copy_subset_to(copied, lists.SUBSET_TYPE_ID_RANGE, 0, index.ntotal)
+        holder.replace_invlists(copied, True)
+        copied.this.disown()  # from here on the index owns it
         return index
     data = faiss.serialize_index(index)
     with _limited(2 * data.nbytes):
@@ -108,13 +111,3 @@ def _mended(index: faiss.Index) -> faiss.Index:
         if isinstance(one, faiss.IndexIVFPQFastScan):
             one.fine_quantizer = one.pq
     return index
-
-
-def _copied(lists: faiss.OnDiskInvertedLists) -> faiss.InvertedLists:
-    made = faiss.ArrayInvertedLists(lists.nlist, lists.code_size)
-    for number in range(lists.nlist):
-        size = lists.list_size(number)
-        if size:
-            made.add_entries(number, size, lists.get_ids(number), lists.get_codes(number))
-    made.this.disown()  # from here on the index owns it
-    return made

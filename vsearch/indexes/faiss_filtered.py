@@ -91,8 +91,6 @@ def _parameters(
         return faiss.IndexRefineSearchParameters(k_factor=k_factor, base_index_params=inner)
     if isinstance(index, faiss.IndexIVF):
         nprobe = min(index.nlist, ceil(index.nprobe * farther))
-        if isinstance(index, faiss.IndexIVFPQ):
-            return faiss.IVFPQSearchParameters(sel=selector, nprobe=nprobe)
         return faiss.SearchParametersIVF(sel=selector, nprobe=nprobe)
     if isinstance(index, faiss.IndexHNSW):
         ef = min(index.ntotal, ceil(max(index.hnsw.efSearch, k) * farther))

@@ -1,5 +1,4 @@
 import logging
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,12 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from vsearch.errors import one_line
 from vsearch.indexes.base import IndexUnavailable
 from vsearch.indexes.stores.collection import Collection
 from vsearch.indexes.stores.named_hosts import needs_tls
 from vsearch.indexes.stores.serials import Where
 from vsearch.indexes.stores.url import read_url
 from vsearch.indexes.vector_store import StoreKind, VectorStoreIndex
+from vsearch.optional_packages import require
 
 if TYPE_CHECKING:
     from pymilvus import MilvusClient
@@ -25,7 +26,7 @@ MOST_DIM = 32_768
 TOKEN = "MILVUS_TOKEN"  # in the environment: user:password, or an API key
 PREFIX = "vsearch."  # of the collection's properties
 STEP_S = 0.1
-FETCHED = 1000  # vectors that fit into a reply
+ANSWER = 200_000  # most hits per call, over all queries
 TOO_OFTEN = 8  # error code of a rate limit: one flush in ten seconds
 BUILD_S = 3600.0  # for Milvus to index a build's vectors; afterwards it continues by itself
 
@@ -55,7 +56,6 @@ class MilvusIndex(VectorStoreIndex):
         "IVF_FLAT": StoreKind(("nlist",), ("nprobe",)),
         "HNSW": StoreKind(("M", "efConstruction"), ("ef",)),
     }
-    exact_kind = "FLAT"
 
     def __init__(
         self,
@@ -106,7 +106,6 @@ class MilvusCollection(Collection):
         user = ":".join(filter(None, [where.user, where.password]))
         self._token = user or where.options.get("token", "")
         self._database = where.options.get("db", "")
-        self._index_made = False
 
     def meta(self) -> dict[str, str] | None:
         """See `Collection`."""
@@ -164,36 +163,34 @@ class MilvusCollection(Collection):
         self._wait(self._indexed, BUILD_S, "indexed the written rows")
 
     def find(self, queries: np.ndarray, k: int, where: Where) -> tuple[np.ndarray, np.ndarray]:
-        """Search all queries in one call."""
+        """Search for as many queries in one call as Milvus allows."""
         settings = dict(self._index.searching)
         if self._index.kind == "HNSW":
             settings["ef"] = max(k, settings.get("ef", 64))  # Milvus refuses less than k
-        with self._explained():
-            found = self._client.search(
-                self._name,
-                data=list(queries),
-                filter=_condition(where),
-                limit=k,
-                output_fields=["serial"],
-                search_params={"metric_type": "IP", "params": settings},
-                consistency_level=self._index.consistency,
-                timeout=self._timeout_s,
-            )
         scores = np.full((len(queries), k), -1, np.float32)
         serials = np.full((len(queries), k), -1, np.int64)
-        for row, hits in enumerate(found):
-            serials[row, : len(hits)] = [hit["serial"] for hit in hits]
-            scores[row, : len(hits)] = [hit["distance"] for hit in hits]
+        step = max(1, ANSWER // k)
+        for start in range(0, len(queries), step):
+            with self._explained():
+                found = self._client.search(
+                    self._name,
+                    data=list(queries[start : start + step]),
+                    filter=_condition(where),
+                    limit=k,
+                    output_fields=["serial"],
+                    search_params={"metric_type": "IP", "params": settings},
+                    consistency_level=self._index.consistency,
+                    timeout=self._timeout_s,
+                )
+            for row, hits in enumerate(found, start):
+                serials[row, : len(hits)] = [hit["serial"] for hit in hits]
+                scores[row, : len(hits)] = [hit["distance"] for hit in hits]
         return scores, serials
 
     def fetch(self, serials: np.ndarray) -> np.ndarray:
         """See `Collection`."""
-        found = {}
-        for start in range(0, len(serials), FETCHED):
-            wanted = Where(listed=serials[start : start + FETCHED])
-            for row in self._query(wanted, ["serial", "embedding"]):
-                found[row["serial"]] = row["embedding"]
-        return self.in_order(found, serials)
+        rows = self._query(Where(listed=serials), ["serial", "embedding"])
+        return self.in_order({row["serial"]: row["embedding"] for row in rows}, serials)
 
     def count(self, where: Where) -> int:
         """See `Collection`."""
@@ -240,8 +237,6 @@ class MilvusCollection(Collection):
         )
 
     def _make_index(self) -> None:
-        if self._index_made:
-            return
         with self._explained():
             if not self._client.list_indexes(self._name):
                 index = self._client.prepare_index_params()
@@ -251,7 +246,6 @@ class MilvusCollection(Collection):
                 )
                 self._client.create_index(self._name, index, timeout=self._timeout_s)
             self._load()
-        self._index_made = True
 
     def _load(self) -> None:
         state = self._client.get_load_state(self._name, timeout=self._timeout_s).get("state")
@@ -284,15 +278,12 @@ class MilvusCollection(Collection):
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        try:
-            from grpc import RpcError
-            from pymilvus.exceptions import MilvusException
-        except ImportError as error:
-            raise ValueError("Milvus needs the extra milvus: uv sync --extra milvus") from error
+        MilvusException = require("pymilvus", "milvus").MilvusException
+        RpcError = require("grpc", "milvus").RpcError
         try:
             yield
         except MilvusException as error:
-            said = re.sub(r"\s+", " ", str(error.message)).strip(" .") + "."
+            said = one_line(error.message).strip(" .") + "."
             if error.code in (1, 2, 5):
                 said += f" Is Milvus running there, and is {TOKEN} right?"
             raise IndexUnavailable(f"{self.url}: {said}") from error

@@ -38,7 +38,7 @@ class PgvectorIndex(VectorStoreIndex):
             of libpq may follow. TLS is required unless the host is this machine, or
             `?sslmode=disable` or PGSSLMODE says otherwise. User and password come from PGUSER,
             PGPASSWORD, ~/.pgpass or the URL, and are never written.
-        kind: `exact` compares every vector, `HNSW` walks a graph.
+        kind: `exact`, the default, compares every vector; `HNSW` walks a graph.
         construction: of HNSW: `m`, `ef_construction`.
         searching: of HNSW: `ef_search`, up to 1,000.
         timeout_s: limit for connecting and for a search.
@@ -49,17 +49,6 @@ class PgvectorIndex(VectorStoreIndex):
         "exact": StoreKind(),
         "HNSW": StoreKind(("m", "ef_construction"), ("ef_search",)),
     }
-    exact_kind = "exact"
-
-    def __init__(
-        self,
-        url: str,
-        kind: str = "exact",
-        construction: dict[str, int] | None = None,
-        searching: dict[str, int] | None = None,
-        timeout_s: float = 10,
-    ) -> None:
-        super().__init__(url, kind, construction, searching, timeout_s)
 
     def _collection(self, url: str) -> "Table":
         graph = None if self.exact else self.construction
@@ -117,7 +106,7 @@ class Table(Collection):
             comment = (COMMENT + json.dumps(dict(meta))).replace("'", "''")
             it.execute(f"COMMENT ON TABLE {self._quoted} IS '{comment}'")
 
-        self._server.run(_make_extension)
+        self._server.run(lambda it: it.execute("CREATE EXTENSION IF NOT EXISTS vector"))
         self._server.close()  # open connections don't know the extension's types
         self._server.run_patiently(make)
 
@@ -221,11 +210,6 @@ class Table(Collection):
         """The type that vectors and queries are cast to, if they are too long for the graph."""
         dim = int((self.meta() or {}).get("dim", 0))
         return f"::halfvec({dim})" if dim > VECTOR_DIM else ""
-
-
-def _make_extension(it: "Connection") -> None:
-    if not it.execute("SELECT 1 FROM pg_type WHERE typname = 'vector'").fetchone():
-        it.execute("CREATE EXTENSION IF NOT EXISTS vector")
 
 
 def _condition(where: Where) -> tuple[str, list[Any]]:

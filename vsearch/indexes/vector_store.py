@@ -10,15 +10,14 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from vsearch.indexes.base import Index, as_unit_vectors
-from vsearch.indexes.exhaustive import Hits, search_among
+from vsearch.indexes.exhaustive import Hits, best, search_among
 from vsearch.indexes.stores.collection import FORMAT, Collection, Owner, another_model, taken
 from vsearch.indexes.stores.named_hosts import check_stored_url
-from vsearch.indexes.stores.rows import BATCH_ROWS, StoredRows, batch_rows, best
+from vsearch.indexes.stores.rows import BATCH_ROWS, StoredRows, batch_rows
 from vsearch.indexes.stores.serials import Where, first_serial
 
 FILE = "collection.json"
 SERIALS = "serials.npy"
-ANSWER = 200_000  # most hits per call, over all queries
 
 
 @dataclass(frozen=True)
@@ -52,43 +51,43 @@ class VectorStoreIndex(Index):
 
     Args:
         url: of the collection, with secrets.
-        kind: one of `kinds`.
+        kind: one of `kinds`; None: the exact one.
         construction: the kind's settings for creating it.
         searching: the kind's settings for searching.
         timeout_s: limit for a call.
     """
 
     store: ClassVar[str]
-    kinds: ClassVar[Mapping[str, StoreKind]]
-    exact_kind: ClassVar[str]  # that compares every vector
+    kinds: ClassVar[Mapping[str, StoreKind]]  # the first compares every vector
     _stored: StoredRows
     _added: np.ndarray  # not yet in the store
 
     def __init__(
         self,
         url: str,
-        kind: str,
-        construction: Mapping[str, int] | None,
-        searching: Mapping[str, int] | None,
-        timeout_s: float,
+        kind: str | None = None,
+        construction: dict[str, int] | None = None,
+        searching: dict[str, int] | None = None,
+        timeout_s: float = 10,
     ) -> None:
-        if kind not in self.kinds:
+        self._exact_kind = next(iter(self.kinds))
+        self.kind = kind or self._exact_kind
+        if self.kind not in self.kinds:
             raise ValueError(f"kind: {kind!r} isn't one of {', '.join(self.kinds)}")
-        self.kind = kind
         self.construction = dict(construction or {})
         self.searching = dict(searching or {})
         self.timeout_s = timeout_s
         for setting in ("construction", "searching"):
-            known = getattr(self.kinds[kind], setting)
+            known = getattr(self.kinds[self.kind], setting)
             unknown = sorted(set(getattr(self, setting)) - set(known))
             if unknown:
                 there = ", ".join(known) or "none"
                 raise ValueError(
-                    f"{setting}: {kind} has no {', '.join(map(repr, unknown))}; it has {there}"
+                    f"{setting}: {self.kind} has no {', '.join(map(repr, unknown))}; it has {there}"
                 )
         settings = {**self.construction, **self.searching}
         told = [f"{name}={value}" for name, value in settings.items()]
-        self.spec = ", ".join([f"{self.store} {kind}", *told])
+        self.spec = ", ".join([f"{self.store} {self.kind}", *told])
 
         self.collection = self._collection(url)
         self.url = self.collection.url
@@ -104,7 +103,7 @@ class VectorStoreIndex(Index):
     @property
     def exact(self) -> bool:
         """Whether every vector is compared."""
-        return self.kind == self.exact_kind
+        return self.kind == self._exact_kind
 
     def settings(self) -> dict[str, Any]:
         """Return the constructor's arguments, as plain JSON values without secrets."""
@@ -198,13 +197,7 @@ class VectorStoreIndex(Index):
         asked = self._checked(queries)
         stored = self._stored
         k = max(0, min(k, len(self) if allowed is None else int(allowed.sum())))
-        in_store = None if allowed is None else allowed[: len(stored)]
-        step = max(1, ANSWER // max(1, k))
-        answers = [
-            stored.search(asked[start : start + step], k, in_store)
-            for start in range(0, max(1, len(asked)), step)
-        ]
-        scores, positions = (np.concatenate(each) for each in zip(*answers, strict=True))
+        in_store = stored.search(asked, k, None if allowed is None else allowed[: len(stored)])
 
         added = self._added
         places = np.arange(len(added))
@@ -212,7 +205,7 @@ class VectorStoreIndex(Index):
             places = np.flatnonzero(allowed[len(stored) :])
             added = added[places]
         in_memory = search_among(added, len(stored) + places, asked, k)
-        return best([(scores, positions), in_memory], k)
+        return best([in_store, in_memory], k)
 
     def vectors(self, positions: np.ndarray) -> np.ndarray:
         """Return vectors as they were given."""

@@ -1,13 +1,14 @@
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode
 
+from vsearch.errors import one_line
 from vsearch.indexes.base import IndexUnavailable
 from vsearch.indexes.stores.named_hosts import needs_tls
 from vsearch.indexes.stores.url import CollectionUrl
+from vsearch.optional_packages import require
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -40,9 +41,7 @@ class Connections:
 
     def run(self, call: Callable[["Connection"], T]) -> T:
         """Return a call's result; try again if a kept connection had ended."""
-        with self._explained():
-            import psycopg
-
+        with self._explained() as psycopg:
             kept = bool(self._idle)
             try:
                 return self._with_connection(call)
@@ -95,21 +94,16 @@ class Connections:
         return connection
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explained(self) -> Iterator[Any]:
+        psycopg = require("psycopg", "pgvector")
         try:
-            import psycopg
-        except ImportError as error:
-            raise ValueError(
-                "PostgreSQL needs the extra pgvector: uv sync --extra pgvector"
-            ) from error
-        try:
-            yield
+            yield psycopg
         except psycopg.errors.QueryCanceled as error:
             raise IndexUnavailable(
                 f"{self._shown}: no answer within {self._timeout_s:g} s (timeout_s)"
             ) from error
         except psycopg.Error as error:
-            said = re.sub(r"\s+", " ", str(error)).strip(" .")
+            said = one_line(error).strip(" .")
             if not error.sqlstate:  # the server wasn't reached
                 said += ". Is PostgreSQL running there, and are PGUSER and PGPASSWORD right?"
             raise IndexUnavailable(f"{self._shown}: {said}") from error

@@ -3,7 +3,7 @@ from functools import cached_property
 
 import numpy as np
 
-from vsearch.indexes.exhaustive import Hits, search_in_pieces
+from vsearch.indexes.exhaustive import Hits, best, search_in_pieces
 from vsearch.indexes.stores.collection import Collection
 from vsearch.indexes.stores.serials import Where, hull, where
 
@@ -102,19 +102,3 @@ class StoredRows:
 def batch_rows(dim: int) -> int:
     """Return how many vectors to send or fetch at once."""
     return max(1, min(BATCH_ROWS, BATCH_BYTES // (4 * max(1, dim))))
-
-
-def best(found: list[Hits], k: int) -> Hits:
-    """Return the k best of several answers; among equal scores the first position wins.
-
-    Unfilled places are -1.
-    """
-    scores, positions = (np.concatenate(pair, axis=1) for pair in zip(*found, strict=True))
-    unfilled = positions < 0
-    order = np.lexsort((positions, np.where(unfilled, np.inf, -scores)), axis=1)[:, :k]
-    scores = np.where(unfilled, -1, scores).astype(np.float32)
-    scores = np.take_along_axis(scores, order, axis=1)
-    positions = np.take_along_axis(positions, order, axis=1)
-
-    places = ((0, 0), (0, k - positions.shape[1]))
-    return np.pad(scores, places, constant_values=-1), np.pad(positions, places, constant_values=-1)
