@@ -114,7 +114,9 @@ class BuildIndex(Callback):
                     "unit length: the items of a label have no order. Fit without it."
                 )
         try:
-            self.index.check(len(data.gallery("test")), dim)
+            per_item = len(metric_learner(pl_module).embedder.preprocessing.regions)
+            n_vectors = per_item * len(data.gallery("test"))
+            self.index.check(n_vectors, dim)
         except (ValueError, IndexUnavailable) as error:
             raise ConfigError("index", str(error)) from error
 
@@ -171,7 +173,7 @@ class BuildIndex(Callback):
                 evaluator.adapt(module.embedder, self.adaptation)
             photos = evaluator.embed_test_photos(module.embedder, "best epoch")
             fingerprint = fingerprint_of(module.embedder)
-            vectors = photos.gallery.embeddings
+            vectors = evaluator.embed_regions(module.embedder, photos.gallery)
             judge = evaluator.judge(module.embedder, photos)
             built = final_evaluator.build_index(self.index, vectors, fingerprint, judge)
             evaluation = evaluator.evaluate(
@@ -216,7 +218,7 @@ class BuildIndex(Callback):
             data.gallery.drop(columns="label_code"),
             manifest,
             fit_files(report, evaluation, picture, self.folder.parent, photos_root),
-            evaluation.gallery,
+            built.vectors,
             photos_root,
         )
         with fails_alone("the report in TensorBoard"):

@@ -10,7 +10,14 @@ from vsearch.errors import VsearchError
 PLAIN = (str, int, float, bool, type(None))
 NOT_IN_CONFIGS = ("builtins", "torch", "torch.nn.parameter")  # modules of classes: sets, tensors
 # What a bundle may name. Importing other modules runs their code, and a stranger may have made it.
-OWN = ("vsearch.data.views", "vsearch.models", "vsearch.indexes", "torch.nn", "torchvision.ops")
+OWN = (
+    "vsearch.data.views",
+    "vsearch.data.regions",
+    "vsearch.models",
+    "vsearch.indexes",
+    "torch.nn",
+    "torchvision.ops",
+)
 PLUGINS = "VSEARCH_PLUGINS"  # in the environment, so that started processes have it too
 
 

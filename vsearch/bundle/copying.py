@@ -1,4 +1,5 @@
 import json
+import math
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ import numpy as np
 from rich.progress import Progress
 
 from vsearch.bundle.generations.files import CURRENT, ITEMS, MANIFEST, VECTORS, measured
-from vsearch.bundle.generations.live import Live
+from vsearch.bundle.generations.live import Live, vector_shape
 from vsearch.bundle.generations.manifest import explained, folder_of
 from vsearch.bundle.generations.promote import described, promote
 from vsearch.bundle.generations.state import State, state_bytes
@@ -23,6 +24,7 @@ from vsearch.data.items import table_bytes
 from vsearch.errors import BundleError
 from vsearch.indexes.base import Index
 from vsearch.indexes.exact import ExactIndex
+from vsearch.indexes.regions import for_shape, without_regions
 from vsearch.indexes.stores.serials import first_serial
 from vsearch.indexes.vector_store import Filling, VectorStoreIndex
 
@@ -66,9 +68,10 @@ def move(live: Live, index: VectorStoreIndex, queries: int, check: Check) -> Sta
     """
     with _progress(len(live.items), "Writing vectors") as done:
         _fill(live, index, done)
-    found = _compare(live, index, queries)
+    made = for_shape(index, vector_shape(live.fitted))
+    found = _compare(live, made, queries)
     check(found)
-    state = promote(live, index, live.vectors, "copy", extra={"shadow": asdict(found)})
+    state = promote(live, made, live.all_vectors, "copy", extra={"shadow": asdict(found)})
     (live.bundle / FILE).unlink()
     return state
 
@@ -85,7 +88,7 @@ def copy_to(live: Live, folder: Path, queries: int, check: Check) -> Index:
     begun = folder.with_name(f".{folder.name}-copying")
     with _progress(len(live.items), "Fetching vectors") as done:
         vectors = _fetch(live, begun, done)
-    index = ExactIndex()
+    index = for_shape(ExactIndex(), vectors.shape[1:])
     with explained(folder, "building the index"):
         index.build(vectors)
     check(_compare(live, index, queries))
@@ -99,14 +102,15 @@ def vacuum(live: Live) -> int:
 
     Needs `writer_lock.writing`.
     """
-    if not isinstance(live.index, VectorStoreIndex):
+    index = without_regions(live.index)
+    if not isinstance(index, VectorStoreIndex):
         raise BundleError(
             f"{live.bundle}: its index is in the bundle's files: there is nothing to vacuum."
         )
     states = kept_states(live.bundle, live.state)
     folders = [folder_of(live.bundle, state.generation) for state in states]
     with explained(live.bundle, "deleting rows"):
-        return live.index.vacuum(folders)
+        return index.vacuum(folders)
 
 
 def _fill(live: Live, index: VectorStoreIndex, done: Done) -> None:
@@ -131,15 +135,23 @@ def _fill(live: Live, index: VectorStoreIndex, done: Done) -> None:
         replace_file(path, json.dumps(entries).encode())
         done(filling.done)
 
+    dim = live.fitted["dim"]
+    per_item = math.prod(vector_shape(live.fitted)) // dim
+
+    def vectors(rows: np.ndarray) -> np.ndarray:
+        items, own = np.unique(rows // per_item, return_inverse=True)
+        return live.all_vectors(items).reshape(len(items), per_item, dim)[own, rows % per_item]
+
     with explained(live.bundle, "copying the vectors"):
         index.bind(live.fitted["fingerprint"])
-        index.fill(live.vectors, len(live.items), live.fitted["dim"], so_far, note)
+        index.fill(vectors, per_item * len(live.items), dim, so_far, note)
 
 
 def _fetch(live: Live, folder: Path, done: Done) -> np.ndarray:
-    """Return the live vectors, float32 (n, dim), using a file of an interrupted call."""
+    """Return `Live.all_vectors` of all items, using a file of an interrupted call."""
     n = len(live.items)
-    dim = live.fitted["dim"]
+    shape = vector_shape(live.fitted)
+    size = 4 * math.prod(shape)
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / FETCHED
     mark = folder / FILE
@@ -148,14 +160,14 @@ def _fetch(live: Live, folder: Path, done: Done) -> np.ndarray:
         file.unlink(missing_ok=True)
         mark.write_text(of)
     with file.open("ab") as vectors:
-        begun = vectors.tell() // (4 * dim)
-        vectors.truncate(4 * dim * begun)
+        begun = vectors.tell() // size
+        vectors.truncate(size * begun)
         for start in range(begun, n, BLOCK):
             done(start)
             with explained(live.bundle, "reading the vectors"):
-                vectors.write(live.vectors(np.arange(start, min(start + BLOCK, n))).tobytes())
+                vectors.write(live.all_vectors(np.arange(start, min(start + BLOCK, n))).tobytes())
     done(n)
-    return np.memmap(file, np.float32, "r", shape=(n, dim))
+    return np.memmap(file, np.float32, "r", shape=(n, *shape))
 
 
 def _compare(live: Live, index: Index, queries: int) -> Shadow:

@@ -20,6 +20,7 @@ from vsearch.data.catalogs.table import TableCatalog
 from vsearch.data.decoding import in_threads
 from vsearch.data.items import as_table, boxes
 from vsearch.data.photos import Box, PhotoError, Preprocessing, read_square
+from vsearch.data.regions import Region
 from vsearch.errors import BundleError
 from vsearch.models.runtimes.base import Runtime
 
@@ -32,7 +33,8 @@ class NewItems:
     """Items that can be added to a bundle, and those that had to be left out.
 
     Attributes:
-        embeddings: float32 (len(items), dim), unit length.
+        embeddings: float32 (len(items), dim), or with regions (len(items), per_item, dim), unit
+            length.
         left_out: a line for each unusable photo, and one for all missing photos.
         n_left_out: how many items these lines are about.
         runtime: the runtime that embedded them, if they were embedded now.
@@ -82,7 +84,7 @@ def new_items(
         return read_embeddings(embeddings, items)
     assert items is not None
     chosen = choose(live.bundle, live.fitted, runtime)
-    found = embed_photos(chosen.runtime, items)
+    found = embed_for_index(chosen.runtime, items)
     return replace(
         found,
         left_out=[*left_out, *found.left_out],
@@ -99,15 +101,20 @@ def checked(items: pd.DataFrame, source: str) -> pd.DataFrame:
 
 
 def embed_photos(
-    runtime: Runtime, items: "pa.Table | pd.DataFrame", title: str = "Embedding"
+    runtime: Runtime,
+    items: "pa.Table | pd.DataFrame",
+    title: str = "Embedding",
+    region: Region | None = None,
 ) -> NewItems:
-    """Embed items' photos, with a progress bar; those that can't be read are left out."""
+    """Embed items' photos, or a region of each, with a progress bar; those that can't be read are
+    left out.
+    """
     items = as_table(items)
     sources = list(zip(items["path"].to_pylist(), boxes(items), strict=True))
     good: list[int] = []
     vectors = [np.empty((0, runtime.dim), dtype=np.float32)]
     left_out = []
-    read = partial(_read, runtime.preprocessing)
+    read = partial(_read, runtime.preprocessing, region)
     for start in track(range(0, len(items), CHUNK), title, disable=len(items) <= BATCH):
         # all cores decode, then all compute: both at once would be slower
         squares = []
@@ -122,9 +129,30 @@ def embed_photos(
     return NewItems(items.take(pa.array(good, pa.int64())), np.concatenate(vectors), left_out)
 
 
-def _read(preprocessing: Preprocessing, source: tuple[str, Box | None]) -> Photo:
+def embed_for_index(runtime: Runtime, items: "pa.Table | pd.DataFrame") -> NewItems:
+    """Embed items' photos, and the regions that the index holds of each, as `embed_photos` does.
+
+    With regions the embeddings are float32 (n, per_item, dim), the whole photo's first.
+    """
+    found = embed_photos(runtime, items)
+    _, *regions = runtime.preprocessing.regions
+    if not regions:
+        return found
+    vectors = [found.embeddings]
+    for number, region in enumerate(regions, start=1):
+        title = f"Embedding region {number} of {len(regions)}"
+        again = embed_photos(runtime, found.items, title, region)
+        if again.left_out:
+            raise PhotoError(f"A photo has changed meanwhile: {again.left_out[0]}")
+        vectors.append(again.embeddings)
+    return replace(found, embeddings=np.stack(vectors, axis=1))
+
+
+def _read(
+    preprocessing: Preprocessing, region: Region | None, source: tuple[str, Box | None]
+) -> Photo:
     try:
-        return Photo(read_square(source[0], preprocessing, source[1]))
+        return Photo(read_square(source[0], preprocessing, source[1], region))
     except PhotoError as error:
         return Photo(None, error=str(error))
 

@@ -34,7 +34,8 @@ def trial_queries(live: Live, vectors: np.ndarray, n: int) -> tuple[Queries, str
             text = f"{len(own):,} of the run's test photos; {len(found.left_out):,} can't be read"
             return Queries(found.embeddings, found.items["label"].to_numpy(), own), text
     rows = drawn(len(vectors), n)
-    held_out = Queries(vectors[rows], live.items["label"].to_numpy()[rows], rows)
+    whole = vectors if vectors.ndim == 2 else vectors[:, 0]
+    held_out = Queries(whole[rows], live.items["label"].to_numpy()[rows], rows)
     return held_out, f"{len(rows):,} of the items, held out: the bundle has no test photos"
 
 

@@ -62,8 +62,9 @@ def write_bundle(
         items: one row per vector of the index.
         manifest: entries to add to those that this function fills in.
         extra: further files by name (report, pictures).
-        embeddings: the items', float32 (n, dim). If given, and if the index keeps only codes, they
-            are stored as float16, so that another index can be built from them.
+        embeddings: the items', float32 (n, dim), or with regions (n, per_item, dim). If given, and
+            if the index keeps only codes, they are stored as float16, so that another index can be
+            built from them.
         photos_root: the folder that the items' paths are relative to, which the bundle remembers;
             None: the one that holds all their photos.
     """
@@ -98,7 +99,7 @@ def write_bundle(
         index.bind(bound)
         files = index.save(made)
         if embeddings is not None and not keeps(index, embeddings.__getitem__):
-            write_vectors(made / VECTORS, len(index), embedder.dim, embeddings.__getitem__)
+            write_vectors(made / VECTORS, len(index), embeddings.shape[1:], embeddings.__getitem__)
         manifest = {
             "schema": SCHEMA,
             "fingerprint": bound,

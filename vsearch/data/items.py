@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 REQUIRED = ("id", "path", "label")
 BOX = ("x_1", "y_1", "x_2", "y_2")
-# hits have these columns, too
-RENAMED = {name: f"{name}_original" for name in ("rank", "score", "group_size")}
+# What metadata of these names is called in hits that have such columns too
+RENAMED = {
+    name: f"{name}_original" for name in ("rank", "score", "group_size", "region", "query_region")
+}
 # Text that reads as a number; `007`, and more digits than a float64 holds, are codes
 NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,15})?")
 

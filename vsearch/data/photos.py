@@ -14,6 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError, features
 from vsearch.class_paths import build, describe
 from vsearch.data.decoding_work import TooMuchWork, check_exif, check_work
 from vsearch.data.io.object_stores import PlaceError, open_file
+from vsearch.data.regions import Region, Regions, pixels
 from vsearch.data.views import View
 from vsearch.errors import VsearchError
 
@@ -63,6 +64,7 @@ class Preprocessing:
         interpolation: `bilinear` or `bicubic`, as Pillow does them (antialiased).
         fill: red, green and blue, 0..255, of the padding and behind transparency.
         views: views that are embedded in addition to the square; or their `describe` values.
+        index_views: parts of a photo that an index also holds, as embeddings of their own.
     """
 
     size: int
@@ -71,6 +73,7 @@ class Preprocessing:
     interpolation: str = "bilinear"
     fill: Colour = WHITE
     views: tuple[View, ...] = ()
+    index_views: Regions | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", tuple(map(float, self.mean)))
@@ -78,6 +81,8 @@ class Preprocessing:
         object.__setattr__(self, "fill", tuple(self.fill))
         views = [build(view, View) if isinstance(view, dict) else view for view in self.views]
         object.__setattr__(self, "views", tuple(views))
+        if isinstance(self.index_views, dict):
+            object.__setattr__(self, "index_views", build(self.index_views, Regions))
         has_size = type(self.size) is int and 0 < self.size <= MOST_SIDE
         has_mean = len(self.mean) == 3 and all(map(math.isfinite, self.mean))
         has_std = len(self.std) == 3 and all(0 < s < math.inf for s in self.std)
@@ -91,11 +96,20 @@ class Preprocessing:
         has_views = all(isinstance(view, View) for view in views)
         self._require(has_views, "views", "a list of views")
 
+    @property
+    def regions(self) -> tuple[Region | None, ...]:
+        """What an index holds of each photo: None, for the whole, and the parts."""
+        return (None,) if self.index_views is None else (None, *self.index_views.boxes)
+
     def to_json(self) -> dict[str, Any]:
-        """Return its arguments as JSON values, without `views` if it has none, as in old files."""
+        """Return its arguments as JSON values, without missing views, as in old files."""
         found = asdict(self)
-        del found["views"]
-        return {**found, "views": [*map(describe, self.views)]} if self.views else found
+        del found["views"], found["index_views"]
+        if self.views:
+            found["views"] = [*map(describe, self.views)]
+        if self.index_views is not None:
+            found["index_views"] = describe(self.index_views)
+        return found
 
     def _require(self, holds: bool, field: str, wanted: str) -> None:
         if not holds:
@@ -148,14 +162,22 @@ def open_photo(
 
 
 def read_square(
-    source: str | Path | bytes, preprocessing: Preprocessing, box: Box | None = None
+    source: str | Path | bytes,
+    preprocessing: Preprocessing,
+    box: Box | None = None,
+    region: Region | None = None,
 ) -> np.ndarray:
-    """Return a photo, or the part in its `box`, as `to_square` does.
+    """Return a photo, or the part in its `box`, or a `region` of these, as `to_square` does.
 
     Raises:
         PhotoError: see `open_photo`.
     """
-    photo = open_photo(source, box, preprocessing.fill, side=preprocessing.size)
+    side = preprocessing.size
+    if region is not None:
+        side = math.ceil(side / min(region[2] - region[0], region[3] - region[1]))
+    photo = open_photo(source, box, preprocessing.fill, side=side)
+    if region is not None:
+        photo = photo.crop(pixels(region, *photo.size))
     return to_square(photo, preprocessing)
 
 

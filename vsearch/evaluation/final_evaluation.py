@@ -83,6 +83,21 @@ class ViewsScores:
 
 
 @dataclass(frozen=True)
+class RegionScores:
+    """Quality of a gallery of whole photos, and of one with their parts, by exact search.
+
+    Attributes:
+        per_item: vectors an item, the whole photo's included.
+        whole: scores with whole photos.
+        regions: scores with their parts too.
+    """
+
+    per_item: int
+    whole: Scores
+    regions: Scores
+
+
+@dataclass(frozen=True)
 class FinalEvaluation:
     """The quality of the best epoch's model, and of the index of its gallery.
 
@@ -92,12 +107,13 @@ class FinalEvaluation:
         exact: the same by exact search; None if the index itself is exact.
         untrained: the backbone's scores before training, by exact search; None if not measured.
         hits: the hits of each test query in the index.
-        gallery: vectors of the gallery, float32 (n, dim).
+        gallery: vectors of the gallery's whole photos, float32 (n, dim).
         fingerprint: of the network.
         index: see `evaluation.index_quality.quality`.
         calibration: what the scores mean.
         naive_split: what a random split would have claimed, if copies make a difference.
         views: quality and cost of the views; None without any.
+        regions: quality and cost of the parts that the index holds; None without any.
         expansion: quality and cost of `search --expand`; None if the index can't give back vectors.
         photos_per_s: gallery photos decoded and embedded per second; None with a trunk cache, since
             nothing is decoded then.
@@ -114,5 +130,6 @@ class FinalEvaluation:
     calibration: MeasuredCalibration
     naive_split: NaiveSplitClaims | None
     views: ViewsScores | None
+    regions: RegionScores | None
     expansion: ExpansionScores | None
     photos_per_s: float | None

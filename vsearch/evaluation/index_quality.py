@@ -14,6 +14,7 @@ import threadpoolctl
 
 from vsearch.indexes.auto import AutoIndex
 from vsearch.indexes.base import Index
+from vsearch.indexes.regions import without_regions
 from vsearch.indexes.trial import found_share, kth_best, stored_bytes
 
 KS = (1, 10, 100)
@@ -60,6 +61,7 @@ def quality(
 
 
 def _choice(index: Index) -> dict[str, Any]:
+    index = without_regions(index)
     if not isinstance(index, AutoIndex):
         return {}
     return {**index.found, "prefer": index.budgets.prefer}
@@ -74,17 +76,28 @@ def index_recalls(
 ) -> dict[int, float]:
     """Return for each k the share (0..1) of the exact k best that a search for k finds.
 
-    A hit counts if its exact score reaches the exact k-th best, so ties don't matter.
+    `gallery`: (n, dim), or with regions (n, per_item, dim). A hit counts if its exact score reaches
+    the exact k-th best, so ties don't matter.
     """
     asked = queries[np.random.default_rng(0).permutation(len(queries))[:sample]]
-    pieces = min(len(asked), 1 + len(asked) * len(gallery) // CHUNK)
+    n_vectors = gallery.size // gallery.shape[-1]
+    pieces = min(len(asked), 1 + len(asked) * n_vectors // CHUNK)
     found = dict.fromkeys(ks, 0.0)
     for piece in np.array_split(asked, pieces):
-        exact = piece @ gallery.T
+        exact = _cosines(piece, gallery)
         for k in ks:
             _, positions = index.search(piece, min(k, len(gallery)))
             found[k] += len(piece) * found_share(positions, exact, kth_best(exact, k))
     return {k: share / len(asked) for k, share in found.items()}
+
+
+def _cosines(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+    """Return each item's cosine (q, n) with queries (q, dim); that of its best vector."""
+    if gallery.ndim == 2:
+        return queries @ gallery.T
+    n, per_item, dim = gallery.shape
+    found = queries @ gallery.reshape(n * per_item, dim).T
+    return found.reshape(len(queries), n, per_item).max(axis=2)
 
 
 def latency(

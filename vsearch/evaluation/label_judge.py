@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,6 +32,17 @@ class LabelJudge:
     def queries(self) -> np.ndarray:
         """The queries' embeddings, float32 (q, dim)."""
         return self.asked.embeddings
+
+    def by_vector(self, vectors: np.ndarray) -> "LabelJudge":
+        """Return a judge of indexes whose rows are all vectors of the items, (n, per_item, dim)."""
+        per_item = vectors.shape[1]
+        gallery = Embedded(
+            vectors.reshape(-1, vectors.shape[2]),
+            np.repeat(self.gallery.labels, per_item),
+            np.repeat(self.gallery.keys, per_item),
+        )
+        known = replace(self.known, gallery=np.repeat(self.known.gallery, per_item, axis=0))
+        return LabelJudge(self.asked, gallery, known)
 
     def among(self, rows: np.ndarray) -> Callable[[Index], Losses]:
         """Return what judges indexes that hold these rows of the gallery, in this order.

@@ -184,6 +184,23 @@ class ViewsReport:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RegionQuality:
+    """A label metric of whole photos and of all their parts; `gain` is paired by query."""
+
+    whole: Estimate
+    regions: Estimate
+    gain: Difference
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegionReport:
+    """Quality of an index of photos' parts: see `evaluation.final_evaluation.RegionScores`."""
+
+    per_item: int
+    labels: dict[str, RegionQuality]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExpansionQuality:
     """A label metric without and with expanded queries; `gain` is paired by query."""
 
@@ -345,6 +362,7 @@ class RunReport:
     index: IndexReport
     cost: Cost | None = None
     views: ViewsReport | None = None
+    regions: RegionReport | None = None
     expansion: ExpansionReport | None = None
     metrics: Metrics
     per_class: list[dict[str, Any]]

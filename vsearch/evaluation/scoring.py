@@ -6,6 +6,7 @@ import numpy as np
 from vsearch.evaluation.metrics import DEPTH, chance, per_query
 from vsearch.indexes.base import Index
 from vsearch.indexes.faiss import FaissIndex
+from vsearch.indexes.regions import for_shape
 
 CHUNK = 4_000_000  # hits held at once: 4 M x (8 + 4 bytes) = 48 MB, whatever the catalog's size
 
@@ -87,9 +88,18 @@ def score(index: Index, queries: Embedded, gallery: Embedded) -> Scores:
     )
 
 
-def score_exactly(queries: Embedded, gallery: Embedded) -> Scores:
-    """Score every query by exact search, which measures the model without its index."""
-    return score(exact_index(gallery), queries, gallery)
+def score_exactly(
+    queries: Embedded, gallery: Embedded, vectors: np.ndarray | None = None
+) -> Scores:
+    """Score every query by exact search, which measures the model without its index.
+
+    `vectors`: of the gallery, (n, dim) or with regions (n, per_item, dim); None: its embeddings.
+    """
+    if vectors is None:
+        vectors = gallery.embeddings
+    index = for_shape(FaissIndex(), vectors.shape[1:])
+    index.build(vectors)
+    return score(index, queries, gallery)
 
 
 def exact_index(gallery: Embedded) -> FaissIndex:

@@ -71,6 +71,7 @@ def fit_report(
             bytes_per_vector=evaluation.index["bytes"] / evaluation.index["vectors"],
         ),
         views=summary.views(evaluation.views),
+        regions=summary.regions(evaluation.regions),
         expansion=summary.expansion(evaluation.expansion),
         metrics=summary.metrics(trained.labels, labels_before),
         per_class=summary.per_class(trained.labels, data.label_names),

@@ -9,7 +9,7 @@ import pandas as pd
 from vsearch.evaluation.axes import AxesScores
 from vsearch.evaluation.comparing.paired_bootstrap import Difference, paired_bootstrap
 from vsearch.evaluation.expansion import ExpansionScores
-from vsearch.evaluation.final_evaluation import ViewsScores
+from vsearch.evaluation.final_evaluation import RegionScores, ViewsScores
 from vsearch.evaluation.metrics import Estimate, means, summarise
 from vsearch.evaluation.run_report import (
     AxisMetric,
@@ -23,6 +23,8 @@ from vsearch.evaluation.run_report import (
     LabelQuality,
     Metrics,
     Protocol,
+    RegionQuality,
+    RegionReport,
     SkippedPhoto,
     ViewsQuality,
     ViewsReport,
@@ -137,6 +139,22 @@ def views(found: ViewsScores | None) -> ViewsReport | None:
         },
         photos_per_s=found.photos_per_s,
         one_view_photos_per_s=found.one_view_photos_per_s,
+    )
+
+
+def regions(found: RegionScores | None) -> RegionReport | None:
+    """Summarise the benefit of parts of photos in the index."""
+    if found is None:
+        return None
+    whole = _means(found.whole)
+    with_regions = _means(found.regions)
+    gains = _gains(found.regions, found.whole)
+    return RegionReport(
+        per_item=found.per_item,
+        labels={
+            name: RegionQuality(whole=whole[name], regions=with_regions[name], gain=gains[name])
+            for name in LABELS
+        },
     )
 
 

@@ -3,7 +3,13 @@ from rich.console import Console
 from vsearch.evaluation.axes import JOINT
 from vsearch.evaluation.metrics import means, summarise
 from vsearch.evaluation.naive_split import NaiveSplitClaims
-from vsearch.evaluation.run_report import AxisMetric, ExpansionReport, RunReport, ViewsReport
+from vsearch.evaluation.run_report import (
+    AxisMetric,
+    ExpansionReport,
+    RegionReport,
+    RunReport,
+    ViewsReport,
+)
 from vsearch.evaluation.scoring import Scores
 from vsearch.plain_text import in_markdown
 from vsearch.reports.calibration_tables import reliability, sentences
@@ -49,6 +55,24 @@ def views_text(found: ViewsReport) -> str:
         f"instead of {found.one_view_photos_per_s:,.0f} with one view. Both use the same weights "
         "and exact search; queries with one view search the gallery of all views. The "
         "gain of all views over one is paired by query."
+    )
+
+
+def regions(found: RegionReport) -> Table:
+    """Return the metrics of whole photos and of all their parts."""
+    rows = []
+    for metric, by in found.labels.items():
+        values = map(interval, (by.whole, by.regions))
+        rows.append([metric_name(metric), *values, interval(by.gain, "+.3f")])
+    return Table(["metric", "whole photos", "with parts", "gain"], rows)
+
+
+def regions_text(found: RegionReport) -> str:
+    """Say what the table of `regions` compares, and what parts cost."""
+    return (
+        f"The index holds {found.per_item} vectors an item: of the whole photo, and of "
+        f"{found.per_item - 1} parts. Queries are whole photos; both columns are exact search. The "
+        "gain is paired by query."
     )
 
 
@@ -179,6 +203,9 @@ def markdown(report: RunReport) -> str:
     ]
     if report.views is not None:
         sections += ["## Views", views_text(report.views), views(report.views).markdown()]
+    if report.regions is not None:
+        table = regions(report.regions)
+        sections += ["## Parts of photos", regions_text(report.regions), table.markdown()]
     if report.expansion is not None:
         table = expansion(report.expansion)
         sections += ["## Query expansion", expansion_text(report.expansion), table.markdown()]
@@ -230,5 +257,7 @@ def show(report: RunReport, console: Console | None = None) -> None:
     brief(report).show("Retrieval", console)
     if report.views is not None:
         views(report.views).show(views_text(report.views), console)
+    if report.regions is not None:
+        regions(report.regions).show(regions_text(report.regions), console)
     if report.axes:
         brief_axes(report).show("Other axes", console)

@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import numpy as np
 
 from vsearch.indexes.base import Index
@@ -49,6 +51,18 @@ def best(
         pending = pending[~(enough | ended)] if reach < most else pending[:0]
         reach *= 2
     return found
+
+
+def merged(found: Sequence[Hits], k: int | None, groups: np.ndarray | None = None) -> Hits:
+    """Return the best hits of several queries for one thing; an item counts by its best score.
+
+    `found` has up to `k` hits of each query; `k` and `groups` as for `best`.
+    """
+    scores = np.concatenate([own for own, _ in found])
+    positions = np.concatenate([own for _, own in found])
+    order = np.argsort(-scores, kind="stable")
+    order = order[_firsts(positions[order])]
+    return _left(scores[order], positions[order], k, None, groups)
 
 
 def check(k: int | None, min_score: float | None) -> None:

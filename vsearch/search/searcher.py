@@ -10,17 +10,21 @@ import pyarrow.compute as pc
 
 from vsearch.data.items import RENAMED
 from vsearch.data.photos import read_square
+from vsearch.data.regions import Region
 from vsearch.indexes.base import Index
+from vsearch.indexes.regions import all_vectors
 from vsearch.models.runtimes.base import Runtime
 from vsearch.models.text.encoder import TextEncoder
-from vsearch.search.best_hits import Hits, best
+from vsearch.search.best_hits import Hits, best, merged
 from vsearch.search.filters.columns import Column, Table
 from vsearch.search.filters.grammar import parse
+from vsearch.search.matched_parts import PARTS, MatchedParts, matched_parts
 from vsearch.search.mean_hits import best_means
 from vsearch.search.query_by_example import TEXT_WEIGHT, ExampleError, combine
 from vsearch.search.query_expansion import expanded, kept_vectors
 
 Photo = str | Path | bytes
+SIDES = pa.list_(pa.float64())  # left, top, right, bottom
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,23 @@ class Searcher:
         squares = [read_square(photo, self.runtime.preprocessing) for photo in photos]
         return self.runtime.embed(np.stack(squares))
 
+    def embed_parts(self, photos: Sequence[Photo]) -> np.ndarray:
+        """Return unit vectors, float32 (n, p, dim), of photos and of their `query_regions`."""
+        vectors = []
+        for photo in photos:
+            squares = [
+                read_square(photo, self.runtime.preprocessing, region=region)
+                for region in self.query_regions
+            ]
+            vectors.append(self.runtime.embed(np.stack(squares)))
+        return np.stack(vectors)
+
+    @property
+    def query_regions(self) -> tuple[Region | None, ...]:
+        """What `parts` searches with: None, for the whole photo, and its parts."""
+        own = self.runtime.preprocessing.regions
+        return own if len(own) > 1 else (None, *PARTS.boxes)
+
     def embed_text(self, text: str) -> np.ndarray:
         """Return a text's unit vector, float32 (dim,); the tower is opened for the first one.
 
@@ -87,11 +108,17 @@ class Searcher:
         each_photo: bool = False,
         text: str | None = None,
         text_weight: float = TEXT_WEIGHT,
+        parts: bool = False,
     ) -> list[pa.Table]:
         """Return each photo's best items: `rank`, `score` (cosine), then the columns of `items`.
 
-        Grouped hits also have their `group_size`, the number of items with their value. Metadata
-        with such a name gets another: `rank_original`. A `text` is mixed into each query, see
+        Grouped hits also have their `group_size`, the number of items with their value. If the
+        index holds parts of the items' photos, `region` says which one matched: left, top, right
+        and bottom as shares of the photo; missing for the whole one. Metadata with such a name gets
+        another: `rank_original`.
+
+        With `parts`, parts of each photo are searched with too, and an item counts by the one that
+        it matches best, which `query_region` says. A `text` is mixed into each query, see
         `query_by_example.combine`.
 
         Raises:
@@ -102,14 +129,15 @@ class Searcher:
             ValueError: `k`, `min_score` or `expand` is out of its range.
         """
         allowed = self.allowed(where)
-        queries = self.embed(photos)
+        queries = self.embed_parts(photos) if parts else self.embed(photos)
         if text is not None:
             words = self.embed_text(text)
-            none = queries[:0]
+            each = queries.reshape(-1, queries.shape[-1])
+            none = each[:0]
             mixed = [
-                combine(photo[None], none, text=words, text_weight=text_weight) for photo in queries
+                combine(photo[None], none, text=words, text_weight=text_weight) for photo in each
             ]
-            queries = np.stack(mixed)
+            queries = np.reshape(mixed, queries.shape)
         return self.search_embeddings(queries, k, allowed, min_score, group_by, expand, each_photo)
 
     def search_examples(
@@ -162,10 +190,14 @@ class Searcher:
         expand: int = 0,
         each_photo: bool = False,
     ) -> list[pa.Table]:
-        """Return what `search` does for unit vectors, float32 (n, dim), among `allowed` items."""
+        """Return what `search` does for unit vectors, float32 (n, dim), or of photos and their
+        parts (n, p, dim), among `allowed` items.
+        """
         found = self.find(queries, k, allowed, min_score, group_by, expand, each_photo)
         column = self._grouping(group_by, each_photo)
-        return [self._hits(*hits, column) for hits in found]
+        return [
+            self._hits(query, *hits, column) for query, hits in zip(queries, found, strict=True)
+        ]
 
     def find(
         self,
@@ -178,12 +210,18 @@ class Searcher:
         each_photo: bool = False,
     ) -> list[Hits]:
         """Return what `search_embeddings` does as scores and rows of `items`, without tables."""
+        column = self._grouping(group_by, each_photo)
+        groups = None if column is None else column.codes
+        if queries.ndim == 3:
+            each = [
+                self.find(parts, k, allowed, min_score, group_by, expand, each_photo)
+                for parts in queries
+            ]
+            return [merged(found, k, groups) for found in each]
         if expand < 0:
             raise ValueError(f"expand is {expand}: it must be 0, for none, or a number of hits")
         if expand:
             queries = self._expanded(queries, expand, allowed, min_score)
-        column = self._grouping(group_by, each_photo)
-        groups = None if column is None else column.codes
         if groups is not None and self.uses_means(group_by, each_photo):
             return best_means(self.index, self.kept_vectors, queries, k, groups, allowed, min_score)
         return best(self.index, queries, k, allowed, min_score, groups)
@@ -309,11 +347,39 @@ class Searcher:
             )
         return vectors
 
-    def _hits(self, scores: np.ndarray, positions: np.ndarray, grouping: Column | None) -> pa.Table:
-        names = [RENAMED.get(name, name) for name in self.items.column_names]
+    def matched_parts(self, query: np.ndarray, positions: np.ndarray) -> list[MatchedParts]:
+        """Return which parts of a query, float32 (dim,) or (p, dim), and of its hits are alike.
+
+        Only whole photos if there are no others, or if the index can't give vectors back.
+        """
+        own = self.runtime.preprocessing.regions
+        if query.ndim == 1 and len(own) == 1:
+            return [MatchedParts()] * len(positions)
+        try:
+            vectors = all_vectors(self.index, positions)
+        except ValueError:
+            return [MatchedParts()] * len(positions)
+        regions: tuple[Region | None, ...] = (None,) if query.ndim == 1 else self.query_regions
+        dim = query.shape[-1]
+        vectors = vectors.reshape(len(positions), -1, dim)
+        return matched_parts(query.reshape(-1, dim), vectors, regions, own)
+
+    def _hits(
+        self,
+        query: np.ndarray,
+        scores: np.ndarray,
+        positions: np.ndarray,
+        grouping: Column | None,
+    ) -> pa.Table:
+        parts = self.matched_parts(query, positions)
+        found = {"rank": np.arange(1, len(positions) + 1), "score": scores.astype(float)}
+        added = {name: pa.array(values) for name, values in found.items()}
+        if len(self.runtime.preprocessing.regions) > 1:
+            added["region"] = pa.array([part.item for part in parts], SIDES)
+        if query.ndim == 2:
+            added["query_region"] = pa.array([part.query for part in parts], SIDES)
+        if grouping is not None:
+            added["group_size"] = pa.array(grouping.sizes[positions])
+        names = [RENAMED[name] if name in added else name for name in self.items.column_names]
         hits = self.items.take(pa.array(positions)).rename_columns(names)
-        hits = hits.add_column(0, "rank", pa.array(np.arange(1, len(hits) + 1)))
-        hits = hits.add_column(1, "score", pa.array(scores.astype(float)))
-        if grouping is None:
-            return hits
-        return hits.append_column("group_size", pa.array(grouping.sizes[positions]))
+        return pa.table(added | dict(zip(names, hits.columns, strict=True)))

@@ -16,6 +16,7 @@ from vsearch.data.catalogs.base import Catalog, CatalogError, is_blank
 from vsearch.data.io.locks import one_at_a_time
 from vsearch.data.photos import Preprocessing
 from vsearch.data.reading import Items, check_axes, read
+from vsearch.data.regions import Region, Regions
 from vsearch.data.splits import FractionSplit, Split, SplitError, StratifiedSplit, write_split
 from vsearch.data.views import View
 from vsearch.models.backbones.cut import Cut
@@ -60,6 +61,8 @@ class CatalogDataModule(LightningDataModule):
             S), 0..1, and augment each photo independently, as kornia's do.
         eval_views: views of each photo that are embedded in addition to it after training: the
             index and its queries are means over all of them. Validation uses no views.
+        index_views: parts of each photo whose embeddings the index holds beside that of the whole
+            photo, so that a product is found in a part. Queries are whole photos.
         eval_batch_size: photos embedded at a time outside training, on each device.
         num_workers: processes that decode photos; 0 decodes in the main process, with a thread per
             core. Null chooses: 2 if a CPU trains, most of the cores if a GPU does.
@@ -89,6 +92,7 @@ class CatalogDataModule(LightningDataModule):
         augment: list[nn.Module] | None = None,
         batch_augment: list[nn.Module] | None = None,
         eval_views: list[View] | None = None,
+        index_views: Regions | None = None,
         eval_batch_size: int = 64,
         num_workers: int | None = 0,
         on_bad_image: Literal["skip", "error"] = "error",
@@ -117,6 +121,7 @@ class CatalogDataModule(LightningDataModule):
         self.augment = nn.Sequential(*augment) if augment else None
         self.batch_augment = nn.Sequential(*batch_augment) if batch_augment else None
         self.eval_views = tuple(eval_views or ())
+        self.index_views = index_views
         self.eval_batch_size = eval_batch_size
         self.num_workers = loaders.workers() if num_workers is None else num_workers
         self.on_bad_image = on_bad_image
@@ -155,7 +160,9 @@ class CatalogDataModule(LightningDataModule):
         model = cast(MetricLearner, trainer.lightning_module)
         model.protocol = self.validation_protocol()
         self.axes = [*dict.fromkeys([*self.axes, *model.axis_losses.weights])]
-        self._preprocessing = replace(model.backbone.preprocessing, views=self.eval_views)
+        self._preprocessing = replace(
+            model.backbone.preprocessing, views=self.eval_views, index_views=self.index_views
+        )
         model.backbone.preprocessing = self._preprocessing
         self._cut = None
         if self.trunk_cache is not None and trainer.state.fn == TrainerFn.FITTING:
@@ -310,10 +317,10 @@ class CatalogDataModule(LightningDataModule):
         settings = batches or {"batch_size": self.eval_batch_size}
         return self._loader(items, augmented=False, **settings)
 
-    def photo_loader(self, items: pd.DataFrame) -> DataLoader:
-        """Return what `loader` does, with photos even in a fit with a trunk cache."""
+    def photo_loader(self, items: pd.DataFrame, region: Region | None = None) -> DataLoader:
+        """Return what `loader` does, with photos, or a part of each, even with a trunk cache."""
         assert self._preprocessing is not None
-        photos = PhotoDataset(items, self._preprocessing)
+        photos = PhotoDataset(items, self._preprocessing, region=region)
         return loaders.loader(photos, self.num_workers, batch_size=self.eval_batch_size)
 
     def train_dataloader(self) -> DataLoader:

@@ -10,6 +10,7 @@ from torch.utils.data import Dataset, get_worker_info
 from vsearch.data.decoding import in_threads
 from vsearch.data.items import boxes
 from vsearch.data.photos import Preprocessing, read_square
+from vsearch.data.regions import Region
 
 Sample = tuple[Tensor, int, int]
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -21,11 +22,16 @@ class PhotoDataset(Dataset[Sample]):
 
     `Embedder.embed_photos` normalises them on the device, which copies a quarter of the bytes.
     Index with a position, or with (position, seed) to augment the photo with that seed. A
-    DataLoader gets whole batches and needs `as_it_is` as its `collate_fn`.
+    DataLoader gets whole batches and needs `as_it_is` as its `collate_fn`. `region`: the part of
+    each photo to take; None: all of it.
     """
 
     def __init__(
-        self, items: pd.DataFrame, preprocessing: Preprocessing, augment: nn.Module | None = None
+        self,
+        items: pd.DataFrame,
+        preprocessing: Preprocessing,
+        augment: nn.Module | None = None,
+        region: Region | None = None,
     ) -> None:
         self.paths = items["path"].tolist()
         self.boxes = boxes(items)
@@ -33,6 +39,7 @@ class PhotoDataset(Dataset[Sample]):
         self.rows = torch.tensor(items.index.to_numpy())
         self.preprocessing = preprocessing
         self.augment = augment
+        self.region = region
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -57,7 +64,8 @@ class PhotoDataset(Dataset[Sample]):
         return torch.stack(squares), self.labels[positions], self.rows[positions]
 
     def _square(self, position: int) -> np.ndarray:
-        return read_square(self.paths[position], self.preprocessing, self.boxes[position])
+        path = self.paths[position]
+        return read_square(path, self.preprocessing, self.boxes[position], self.region)
 
 
 def as_it_is(batch: Any) -> Any:

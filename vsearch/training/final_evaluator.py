@@ -18,6 +18,7 @@ from vsearch.evaluation.final_evaluation import (
     MeasuredCalibration,
     Network,
     NetworkScores,
+    RegionScores,
     ViewsScores,
 )
 from vsearch.evaluation.index_quality import quality
@@ -29,6 +30,7 @@ from vsearch.indexes.auto import AutoIndex
 from vsearch.indexes.base import Index
 from vsearch.indexes.choice import BudgetError
 from vsearch.indexes.exact import ExactIndex
+from vsearch.indexes.regions import for_shape
 from vsearch.models.adaptations.base import Adaptation
 from vsearch.models.backbones.base import Backbone
 from vsearch.models.embedder import Embedder
@@ -53,12 +55,14 @@ class BuiltIndex:
 
     Attributes:
         index: the wanted index, or exact search if nothing met its budgets.
+        vectors: what it holds: float32 (n, dim), or with regions (n, per_item, dim).
         fingerprint: of the network whose vectors it holds.
         build_s: seconds that building took.
         budget_error: the missed budgets, if exact search replaced the index.
     """
 
     index: Index
+    vectors: np.ndarray
     fingerprint: str
     build_s: float
     budget_error: BudgetError | None = None
@@ -90,14 +94,18 @@ def build_index(
 ) -> BuiltIndex:
     """Index vectors, float32 (n, dim), of the network with this fingerprint.
 
-    An AutoIndex with label budgets asks the `judge`.
+    With regions they are (n, per_item, dim), and the index becomes a RegionIndex. An AutoIndex with
+    label budgets asks the `judge`.
 
     If an AutoIndex finds nothing within its budgets, exact search is built, so that the trained
     model isn't lost.
     """
-    index.bind(fingerprint)
     if isinstance(index, AutoIndex):
         index.judge = judge
+        if judge is not None and vectors.ndim == 3:
+            index.judge = judge.by_vector(vectors)
+    index = for_shape(index, vectors.shape[1:])
+    index.bind(fingerprint)
     start = time.perf_counter()
     try:
         index.build(vectors)
@@ -106,10 +114,10 @@ def build_index(
             f"BuildIndex: {error}\n"
             "Exact search is used instead: loosen a budget to get another index."
         )
-        exact = ExactIndex()
+        exact = for_shape(ExactIndex(), vectors.shape[1:])
         exact.build(vectors)
-        return BuiltIndex(exact, fingerprint, time.perf_counter() - start, error)
-    return BuiltIndex(index, fingerprint, time.perf_counter() - start)
+        return BuiltIndex(exact, vectors, fingerprint, time.perf_counter() - start, error)
+    return BuiltIndex(index, vectors, fingerprint, time.perf_counter() - start)
 
 
 class FinalEvaluator:
@@ -141,6 +149,24 @@ class FinalEvaluator:
         start = time.perf_counter()
         gallery = self._embed(embedder, self.data.gallery("test"), f"gallery ({title})", one_view)
         return TestPhotos(queries, gallery, len(gallery) / (time.perf_counter() - start))
+
+    def embed_regions(self, embedder: Embedder, gallery: Embedded) -> np.ndarray:
+        """Return what the index is to hold of the gallery: its embeddings, float32 (n, dim), or
+        with `data.index_views` also those of the regions, (n, per_item, dim), the whole photo's
+        first.
+        """
+        _, *regions = embedder.preprocessing.regions
+        if not regions:
+            return gallery.embeddings
+        vectors = [gallery.embeddings]
+        embedder.eval().to(self.device)
+        for number, region in enumerate(regions, start=1):
+            loader = self.data.photo_loader(self.data.gallery("test"), region)
+            title = f"Embedding region {number} of {len(regions)}"
+            found = embed_loader(embedder.embed_views, loader, self.device, title)
+            vectors.append(found.embeddings)
+        embedder.cpu()
+        return np.stack(vectors, axis=1)
 
     def judge(self, embedder: Embedder, photos: TestPhotos) -> LabelJudge | None:
         """Return what judges indexes of the gallery in `photos` by val photos.
@@ -180,7 +206,15 @@ class FinalEvaluator:
         gallery = photos.gallery
         trained = scoring.score(built.index, queries, gallery)
         hits = Hits(*scoring.scored_hits(built.index, queries, gallery))
-        exact = None if built.index.exact else scoring.score_exactly(queries, gallery)
+        exact = None
+        if not built.index.exact:
+            exact = scoring.score_exactly(queries, gallery, built.vectors)
+        with_parts = exact or trained
+        whole = with_parts
+        regions = None
+        if built.vectors.ndim == 3:
+            whole = scoring.score_exactly(queries, gallery)
+            regions = RegionScores(built.vectors.shape[1], whole, with_parts)
         before = None if untrained is None else untrained.labels
         data = self._split_data()
         return FinalEvaluation(
@@ -194,7 +228,8 @@ class FinalEvaluator:
             index=_index_quality(built, photos),
             calibration=self._calibrate(photos, built.index, error_rate, judge),
             naive_split=naive_split.claims_of_a_naive_split(data, trained, before),
-            views=self._score_views(embedder, photos, exact or trained),
+            views=self._score_views(embedder, photos, whole),
+            regions=regions,
             expansion=score_expansion(built.index, queries, gallery, trained),
             photos_per_s=None if self._embeds_maps else photos.photos_per_s,
         )
@@ -293,9 +328,7 @@ class FinalEvaluator:
 
 
 def _index_quality(built: BuiltIndex, photos: TestPhotos) -> dict[str, Any]:
-    found = quality(
-        built.index, photos.queries.embeddings, photos.gallery.embeddings, built.build_s
-    )
+    found = quality(built.index, photos.queries.embeddings, built.vectors, built.build_s)
     if built.budget_error is None:
         return found
     reason = str(built.budget_error).splitlines()[0].partition(" Nothing")[0]

@@ -23,7 +23,8 @@ class Edit:
 
     Attributes:
         items: id, path, label, metadata.
-        embeddings: the items' embeddings, float32 (len(items), dim), unit length.
+        embeddings: the items' embeddings, float32 (len(items), dim), or with regions (len(items),
+            per_item, dim), unit length.
     """
 
     removed: list[str]
@@ -38,7 +39,7 @@ class PendingChanges:
     Attributes:
         removed: int (r,), ascending: removed positions of the generation.
         items: rows that follow the remaining ones.
-        embeddings: their embeddings, float32 (len(items), dim).
+        embeddings: their embeddings, as an Edit's.
     """
 
     removed: np.ndarray
@@ -59,8 +60,10 @@ class PendingChanges:
         return joined(items.take(pa.array(self.kept(len(items)))), self.items)
 
 
-def add_up(ids: list[str], dim: int, edits: Iterable[Edit]) -> PendingChanges:
+def add_up(ids: list[str], shape: tuple[int, ...], edits: Iterable[Edit]) -> PendingChanges:
     """Add up changes on top of a generation's items; an item added and removed again cancels out.
+
+    `shape`: of an item's embeddings, see `live.vector_shape`.
 
     Raises:
         BundleError: a change removes an id that doesn't exist, or adds one that does.
@@ -69,7 +72,7 @@ def add_up(ids: list[str], dim: int, edits: Iterable[Edit]) -> PendingChanges:
     removed: list[int] = []
     came: dict[str, int] = {}  # id to row, of all rows that were ever added
     tables = [NO_ITEMS]
-    embeddings = [np.empty((0, dim), dtype=np.float32)]
+    embeddings = [np.empty((0, *shape), dtype=np.float32)]
     rows = 0
     for edit in edits:
         for id in edit.removed:

@@ -5,7 +5,7 @@ import numpy as np
 import pyarrow as pa
 
 from vsearch.bundle.generations.changes import NO_ITEMS, Edit, write_change
-from vsearch.bundle.generations.live import Live, open_state
+from vsearch.bundle.generations.live import Live, open_state, vector_shape
 from vsearch.bundle.generations.state import State, write_state
 from vsearch.bundle.generations.table_columns import conform
 from vsearch.data.items import alike_ids, repeated_ids
@@ -33,7 +33,8 @@ def add(live: Live, items: pa.Table, embeddings: np.ndarray, dry_run: bool = Fal
 
     Args:
         items: id (text, unique), path, label, metadata.
-        embeddings: their embeddings, (len(items), dim), unit length.
+        embeddings: their embeddings, (len(items), dim), or with regions (len(items), per_item,
+            dim), unit length.
         dry_run: write nothing; check everything, and make the change in memory.
 
     Raises:
@@ -73,7 +74,8 @@ def remove(
     if len(removed) == len(live.items):
         raise BundleError("that would remove every item; one must stay. Nothing was removed.")
     if removed:
-        edit = Edit(removed, NO_ITEMS, np.empty((0, live.fitted["dim"]), dtype=np.float32))
+        none = np.empty((0, *vector_shape(live.fitted)), dtype=np.float32)
+        edit = Edit(removed, NO_ITEMS, none)
         live = _commit(live, edit, f"remove: {len(removed):,} items", dry_run)
     return Edited(live, removed=len(removed), missing=len(missing))
 
@@ -91,13 +93,11 @@ def _commit(live: Live, edit: Edit, what: str, dry_run: bool) -> Live:
 
 
 def _check(live: Live, items: pa.Table, embeddings: np.ndarray) -> None:
-    dim = live.fitted["dim"]
     if not len(items):
         raise BundleError("there are no items to add.")
-    if embeddings.shape != (len(items), dim):
-        raise BundleError(
-            f"{len(items)} items of dim {dim} are needed; the embeddings are {embeddings.shape}."
-        )
+    needed = (len(items), *vector_shape(live.fitted))
+    if embeddings.shape != needed:
+        raise BundleError(f"embeddings of {needed} are needed; these are {embeddings.shape}.")
     if repeated := repeated_ids(items):
         raise BundleError(f"ids are repeated: {_first(repeated)}. Give every item a unique id.")
     if alike := alike_ids(items, live.items):
@@ -105,8 +105,8 @@ def _check(live: Live, items: pa.Table, embeddings: np.ndarray) -> None:
             "ids differ from others only in white space around them or in Unicode form: "
             f"{_first(alike)}. Write each item's id in one way."
         )
-    lengths = np.linalg.norm(embeddings.astype(np.float64), axis=1)
-    bad = ~(np.abs(lengths - 1) < UNIT)  # NaN is bad too
+    lengths = np.linalg.norm(embeddings.astype(np.float64), axis=-1).reshape(len(items), -1)
+    bad = ~(np.abs(lengths - 1) < UNIT).all(axis=1)  # NaN is bad too
     if bad.any():
         raise BundleError(
             f"{bad.sum()} embeddings are not of unit length, e.g. that of "

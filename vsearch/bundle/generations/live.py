@@ -20,8 +20,10 @@ from vsearch.bundle.generations.state import State, read_state
 from vsearch.class_paths import find
 from vsearch.data.io.atomic import sha256
 from vsearch.data.items import read_table
+from vsearch.data.photos import Preprocessing
 from vsearch.errors import BundleError
 from vsearch.indexes.base import Index
+from vsearch.indexes.regions import all_vectors
 
 TINY = 1e-12
 TRIES = 5  # of a reader, if writers delete what it is about to read
@@ -78,9 +80,15 @@ class Live:
     def vectors(self, positions: np.ndarray) -> np.ndarray:
         """Return the items' vectors, float32 (m, dim), unit length, as exactly as they are stored.
 
-        Those of changes are exact; the others are from vectors.npy (float16) or from the index.
+        Those of changes are exact; the others are from vectors.npy (float16) or from the index. Of
+        several vectors an item, it is the whole photo's.
         """
-        result = np.empty((len(positions), self.fitted["dim"]), dtype=np.float32)
+        found = self.all_vectors(positions)
+        return found if found.ndim == 2 else found[:, 0]
+
+    def all_vectors(self, positions: np.ndarray) -> np.ndarray:
+        """Return what `vectors` does; float32 (m, per_item, dim) if items have several vectors."""
+        result = np.empty((len(positions), *vector_shape(self.fitted)), dtype=np.float32)
         old = positions < self.from_generation
         if old.any():
             result[old] = self._old_vectors(positions[old])
@@ -93,13 +101,14 @@ class Live:
             stored = np.load(self.folder / VECTORS, mmap_mode="r")
             vectors = stored[kept[positions]].astype(np.float32)
         else:
-            vectors = self.index.vectors(positions)
-        if vectors.shape[1] != self.fitted["dim"]:
+            vectors = all_vectors(self.index, positions)
+        shape = vector_shape(self.fitted)
+        if vectors.shape[1:] != shape:
             raise BundleError(
-                f"{self.folder}: the vectors have {vectors.shape[1]} values, not the manifest's "
-                f"{self.fitted['dim']}."
+                f"{self.folder}: an item's vectors have the shape {vectors.shape[1:]}; the "
+                f"manifest's have {shape}."
             )
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
         return vectors / np.maximum(lengths, TINY)  # codes also lose the length
 
 
@@ -152,7 +161,8 @@ def open_state(
                 f"{folder}: the index holds {len(index)} vectors, {ITEMS} {len(items)} items."
             )
         written = [read_change(bundle, change, root) for change in state.changes]
-        pending = add_up(items["id"].to_pylist(), fitted["dim"], [*written, *new])
+        shape = vector_shape(fitted)
+        pending = add_up(items["id"].to_pylist(), shape, [*written, *new])
         items = pending.applied(items)
     with explained(bundle, "making the changes in the index"):
         if len(pending.removed):
@@ -160,6 +170,12 @@ def open_state(
         if len(pending.items):
             index.add(pending.embeddings)
     return Live(bundle, state, history, fitted, manifest, index, items, pending)
+
+
+def vector_shape(fitted: dict[str, Any]) -> tuple[int, ...]:
+    """Return the shape of an item's vectors: (dim,), or with regions (per_item, dim)."""
+    per_item = len(Preprocessing(**fitted["preprocessing"]).regions)
+    return (fitted["dim"],) if per_item == 1 else (per_item, fitted["dim"])
 
 
 def manifests(bundle: Path, state: State) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -16,7 +16,7 @@ from vsearch.bundle.generations.files import (
     VECTORS,
     measured,
 )
-from vsearch.bundle.generations.live import Live
+from vsearch.bundle.generations.live import Live, vector_shape
 from vsearch.bundle.generations.manifest import GENERATION_SCHEMA, folder_of, model_of
 from vsearch.bundle.generations.state import State, now, state_bytes, write_state
 from vsearch.bundle.samples import evenly
@@ -24,8 +24,10 @@ from vsearch.class_paths import class_path
 from vsearch.data.io.atomic import MAKING, make_folder, next_number, sha256
 from vsearch.data.items import table_bytes
 from vsearch.indexes.base import Index
+from vsearch.indexes.regions import all_vectors
 
-Vectors = Callable[[np.ndarray], np.ndarray]  # int (m,) positions -> float32 (m, dim)
+# int (m,) positions -> float32 (m, dim), or with regions (m, per_item, dim)
+Vectors = Callable[[np.ndarray], np.ndarray]
 SAMPLE = 256
 EXACT = 1e-6
 BLOCK = 1 << 16
@@ -99,14 +101,15 @@ def keeps(index: Index, vectors: Vectors) -> bool:
     """Check on an even sample whether an index gives its vectors back unchanged."""
     positions = evenly(len(index), SAMPLE)
     try:
-        return np.allclose(index.vectors(positions), vectors(positions), rtol=0, atol=EXACT)
+        kept = all_vectors(index, positions)
+        return np.allclose(kept, vectors(positions), rtol=0, atol=EXACT)
     except ValueError:
         return False
 
 
-def write_vectors(path: Path, n: int, dim: int, vectors: Vectors) -> None:
-    """Write `n` vectors as float16 (n, dim), with only one block in memory at a time."""
-    header = {"descr": "<f2", "fortran_order": False, "shape": (n, dim)}
+def write_vectors(path: Path, n: int, shape: tuple[int, ...], vectors: Vectors) -> None:
+    """Write n items' vectors, each of this shape, as float16; one block at a time is in memory."""
+    header = {"descr": "<f2", "fortran_order": False, "shape": (n, *shape)}
     with path.open("wb") as file:
         np.lib.format.write_array_header_2_0(file, header)
         for start in range(0, n, BLOCK):
@@ -118,7 +121,7 @@ def _fill(made: Path, live: Live, index: Index, vectors: Vectors, entries: dict[
     (made / ITEMS).write_bytes(table_bytes(live.items, live.photos_root))
     (made / PREVIOUS).write_bytes(state_bytes(live.state, live.history))
     if not keeps(index, vectors):
-        write_vectors(made / VECTORS, len(index), live.fitted["dim"], vectors)
+        write_vectors(made / VECTORS, len(index), vector_shape(live.fitted), vectors)
     manifest = {**entries, "index": described(index, files), **measured(made)}
     (made / MANIFEST).write_text(json.dumps(manifest, indent=2))
 

@@ -53,7 +53,7 @@ def fold(live: Live) -> State:
     """Write the changes into a new generation of the same index, without training it again."""
     if not live.state.changes:
         raise BundleError("there are no changes to fold.")
-    return promote(live, live.index, live.vectors, "fold", drift(live))
+    return promote(live, live.index, live.all_vectors, "fold", drift(live))
 
 
 def rebuild(live: Live, index: Index, reason: str) -> State:
@@ -63,13 +63,13 @@ def rebuild(live: Live, index: Index, reason: str) -> State:
 
 
 def build(live: Live, index: Index) -> np.ndarray:
-    """Build an index of the live items' vectors; return the vectors, float32 (n, dim).
+    """Build an index of the live items' vectors; return them, see `Live.all_vectors`.
 
     Raises:
         BundleError: the vectors aren't stored, or the index refuses them.
     """
     with explained(live.bundle, "reading the vectors"):
-        vectors = live.vectors(np.arange(len(live.items)))
+        vectors = live.all_vectors(np.arange(len(live.items)))
     with explained(live.bundle, "building the index"):
         index.bind(live.fitted["fingerprint"])
         index.build(vectors)

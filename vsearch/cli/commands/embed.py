@@ -77,13 +77,20 @@ def _embed(args: argparse.Namespace) -> None:
     from vsearch.bundle.bulk.network import decide
     from vsearch.bundle.bulk.plan import Network, begin, start
     from vsearch.bundle.bulk.writer import Writer, forget_errors
+    from vsearch.bundle.generations.live import vector_shape
     from vsearch.bundle.generations.manifest import model_of, read_fitted
     from vsearch.cli.catalog_argument import read_source
 
     source = read_source(catalog_of(args))
     if args.actors and args.executor != "ray":
         raise VsearchError("--actors needs --executor ray.")
-    model = model_of(read_fitted(args.bundle))
+    fitted = read_fitted(args.bundle)
+    if len(vector_shape(fitted)) > 1:
+        raise VsearchError(
+            f"{args.bundle}: its index holds parts of photos, and `embed` embeds whole photos "
+            "only. Add photos by `index add`."
+        )
+    model = model_of(fitted)
     items = source.items
     begun = begin(args.out, model, items, source.name, args.part_size)
     kept = Network(**begun.manifest["network"]) if begun else None

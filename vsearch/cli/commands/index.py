@@ -216,10 +216,12 @@ def optimize(args: argparse.Namespace) -> None:
 
 def build(args: argparse.Namespace) -> None:
     """Build another index of all live items and make it the current one."""
+    from vsearch.bundle.generations.live import vector_shape
     from vsearch.bundle.generations.rebuild import rebuild
+    from vsearch.indexes.regions import for_shape
 
     with _rebuilding(args.bundle) as live:
-        index = index_of(args)
+        index = for_shape(index_of(args), vector_shape(live.fitted))
         _say(rebuild(live, index, "build"), index)
 
 
@@ -227,13 +229,15 @@ def swap(args: argparse.Namespace) -> None:
     """Build another index, and make it the current one if it answers the same queries as well."""
     from dataclasses import asdict
 
+    from vsearch.bundle.generations.live import vector_shape
     from vsearch.bundle.generations.promote import promote
     from vsearch.bundle.generations.rebuild import build as build_index
     from vsearch.bundle.generations.swap_trial import shadow
     from vsearch.bundle.trial_queries import trial_queries
+    from vsearch.indexes.regions import for_shape
 
     with _rebuilding(args.bundle) as live:
-        index = index_of(args)
+        index = for_shape(index_of(args), vector_shape(live.fitted))
         vectors = build_index(live, index)
         queries, what = trial_queries(live, vectors, args.queries)
         print(f"Queries: {what}")

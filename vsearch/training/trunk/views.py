@@ -19,7 +19,7 @@ def trunk_key(cut: Cut, preprocessing: Preprocessing, precision: str) -> str:
 
     `precision` is the trunk's precision, by the trainer's name.
     """
-    plain = replace(preprocessing, views=())  # maps are of photos without views
+    plain = replace(preprocessing, views=(), index_views=None)  # maps are of plain photos
     known = [FORMAT, list(cut.names), str(cut.trunk), plain.to_json(), precision]
     found = hashlib.sha256(json.dumps(known).encode())
     for name, value in cut.trunk.state_dict().items():
