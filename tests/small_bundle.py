@@ -10,11 +10,13 @@ from tiny import TinyBackbone
 from vsearch.bundle.bulk.plan import Network, start
 from vsearch.bundle.bulk.writer import Writer
 from vsearch.bundle.generations.manifest import model_of, read_fitted
-from vsearch.bundle.new_items import embed_photos
+from vsearch.bundle.new_items import embed_for_index
 from vsearch.bundle.writing import write_bundle
 from vsearch.data.embedding_parts import Parts
+from vsearch.data.regions import Regions
 from vsearch.data.views import View
 from vsearch.indexes.faiss import FaissIndex
+from vsearch.indexes.regions import for_shape
 from vsearch.models.embedder import Embedder
 from vsearch.models.runtimes.torch import TorchRuntime
 
@@ -41,12 +43,16 @@ def fitted(
     stored: bool = True,
     seed: int = 0,
     views: tuple[View, ...] = (),
+    index_views: Regions | None = None,
     **extra: bytes,
 ) -> Path:
     torch.manual_seed(seed)
     embedder, items = Embedder(TinyBackbone()).eval(), table(folder.parent / "photos", range(n))
-    embedder.backbone.preprocessing = replace(embedder.preprocessing, views=views)
-    index, vectors = FaissIndex(factory), embed_photos(TorchRuntime(embedder), items).embeddings
+    embedder.backbone.preprocessing = replace(
+        embedder.preprocessing, views=views, index_views=index_views
+    )
+    vectors = embed_for_index(TorchRuntime(embedder), items).embeddings
+    index = for_shape(FaissIndex(factory), vectors.shape[1:])
     index.build(vectors)
     kept = vectors if stored else None
     files = {f"{name}.parquet": data for name, data in extra.items()}
