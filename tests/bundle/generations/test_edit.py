@@ -66,10 +66,10 @@ def test_any_order_of_changes_comes_to_what_a_plain_table_comes_to(tmp_path, fac
 def test_what_comes_and_goes_leaves_nothing():
     one = Edit(["p0"], rows(5, 2), unit(2))
     two = Edit(["p5"], rows(0, 1), unit(1, 3))
-    came = add_up(rows(0, 3)["id"].to_pylist(), DIM, [one, two])
+    came = add_up(rows(0, 3)["id"].to_pylist(), (DIM,), [one, two])
     assert (came.removed.tolist(), came.items["id"].to_pylist()) == ([0], ["p6", "p0"])
     assert np.array_equal(came.embeddings, [unit(2)[1], unit(1, 3)[0]])
-    none = add_up(rows(0, 3)["id"].to_pylist(), DIM, [])
+    none = add_up(rows(0, 3)["id"].to_pylist(), (DIM,), [])
     assert (len(none), none.embeddings.shape) == (0, (0, DIM))
     assert none.applied(rows(0, 3)).equals(rows(0, 3))
 
@@ -81,14 +81,14 @@ def test_changes_that_do_not_fit_are_refused(change):
     with pytest.raises(
         BundleError, match=r"removes id 'p9', which doesn't|adds id 'p1', which already"
     ):
-        add_up(rows(0, 3)["id"].to_pylist(), DIM, [change])
+        add_up(rows(0, 3)["id"].to_pylist(), (DIM,), [change])
 
 
 @pytest.mark.parametrize(
     ("items", "vectors", "message"),
     [
-        (rows(50, 2), unit(3), "2 items of dim 8"),
-        (rows(50, 2), unit(2)[:, :4], "2 items of dim 8"),
+        (rows(50, 2), unit(3), r"embeddings of \(2, 8\)"),
+        (rows(50, 2), unit(2)[:, :4], r"embeddings of \(2, 8\)"),
         (rows(50, 0), unit(0), "no items"),
         (pa.concat_tables([rows(50, 1), rows(50, 1)]), unit(2), "repeated: 'p50'"),
         (named("p1 "), unit(1), r"white space around them.*: 'p1 '\."),
