@@ -13,6 +13,7 @@ from vsearch.bundle.generations.live import open_live
 from vsearch.bundle.opening import open_bundle
 from vsearch.data.photos import read_square
 from vsearch.data.regions import Grid
+from vsearch.data.splits import SplitError
 from vsearch.evaluation.run_report import RunReport
 from vsearch.indexes.auto import AutoIndex
 from vsearch.indexes.base import Index
@@ -61,3 +62,8 @@ def test_budgets_that_nothing_meets_leave_exact_search_of_parts(colours, tmp_pat
         report = fit(colours, tmp_path, AutoIndex(max_mib=1e-6))
     assert report.index.why.startswith("Exact search")
     assert open_bundle(tmp_path / "bundle").index.spec.endswith("5 vectors an item")
+
+
+def test_means_over_photos_and_parts_of_photos_are_refused(colours):
+    with pytest.raises(SplitError, match="compares whole photos"):
+        data_of(colours, index_views=Grid(2), fuse="mean")

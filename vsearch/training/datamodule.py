@@ -111,6 +111,11 @@ class CatalogDataModule(LightningDataModule):
                 "`data.batch_augment` has no effect on maps in `data.trunk_cache`: set one of them "
                 "to null."
             )
+        if index_views is not None and fuse == "mean":
+            raise SplitError(
+                "`data.fuse: mean` compares whole photos, and `data.index_views` parts of them: "
+                "set fuse to `best`, or index_views to null."
+            )
         self.catalog = catalog
         self.split = split or StratifiedSplit()
         if isinstance(self.split, FractionSplit) and group != "label":
