@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -151,18 +153,33 @@ def test_an_index_is_changed_without_pytorch(bundle, tmp_path):
 
 
 def test_the_service_answers_without_pytorch_and_pandas(bundle):
+    with serving(bundle, TRAINING | {"pandas"}) as url:
+        body = photo(bundle.parent / "photos", 3).read_bytes()
+        assert uploaded(f"{url}/v1/search/upload", body)["hits"][0]["id"] == "p3"
+
+
+def test_the_service_takes_words_without_pytorch(text_bundle_with_export):
+    with serving(text_bundle_with_export, TRAINING | {"transformers", "open_clip"}) as url:
+        body = json.dumps({"text": "a red dress"}).encode()
+        kind = {"Content-Type": "application/json"}
+        asked = urllib.request.Request(f"{url}/v1/search", body, kind)
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            assert len(json.load(answer)["hits"]) == 10
+
+
+@contextmanager
+def serving(bundle: Path, without: set[str]) -> Iterator[str]:
     pytest.importorskip("fastapi")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     words = ["serve", bundle, "--host", "127.0.0.1", "--port", port, "--runtime", "onnx"]
-    command = [sys.executable, "-c", WALLED, ",".join(TRAINING | {"pandas"}), *map(str, words)]
+    command = [sys.executable, "-c", WALLED, ",".join(without), *map(str, words)]
     service = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ)
     url = f"http://127.0.0.1:{port}"
     try:
         wait_until_ready(service, f"{url}/readyz")
-        body = photo(bundle.parent / "photos", 3).read_bytes()
-        assert uploaded(f"{url}/v1/search/upload", body)["hits"][0]["id"] == "p3"
+        yield url
     finally:
         service.send_signal(signal.SIGTERM)
         service.wait(30)

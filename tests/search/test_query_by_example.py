@@ -78,6 +78,8 @@ def test_without_positive_examples_the_text_is_the_only_one():
     assert combine(NONE, NONE, text=text) == pytest.approx(text, abs=1e-6)
     away = combine(NONE, negative, text=text, text_weight=0.1)
     assert away == pytest.approx(combine(text[None], negative), abs=1e-6)
+    none = combine(NONE, NONE, positive_weights=np.array([]), text=text)
+    assert none == pytest.approx(text, abs=1e-6)
 
 
 def test_a_text_is_refused_with_a_wrong_weight_or_if_it_cancels_the_query():

@@ -47,6 +47,7 @@ def combine(
         return _to_unit_length(mixed)
     if text is not None:
         positive = text[None]
+        positive_weights = None
     if len(positive) == 0:
         raise ExampleError("at least one positive example is needed")
     if not 0 <= weight < np.inf:

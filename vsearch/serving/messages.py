@@ -25,6 +25,12 @@ EachPhoto = Annotated[
     bool,
     Field(description="Return photos, not products, where the bundle knows a product's photos."),
 ]
+Text = Annotated[
+    str, Field(min_length=1, max_length=1000, description="Words, where `/v1/info` offers `text`.")
+]
+TextWeight = Annotated[
+    float, Field(ge=0, le=1, description="Share of the text beside a photo or examples.")
+]
 ItemId = Annotated[str, Field(min_length=1, max_length=512)]
 
 
@@ -75,10 +81,18 @@ class SearchOptions(Message):
     each_photo: EachPhoto = False
 
 
-class SearchRequest(SearchOptions):
-    """Item ids as examples, an embedding of the same model, or both.
+class TextOptions(SearchOptions):
+    """What searches take that a text can be mixed into."""
 
-    The embedding counts as a positive example of weight 1.
+    text: Text | None = None
+    text_weight: TextWeight = 0.5
+
+
+class SearchRequest(TextOptions):
+    """Item ids as examples, an embedding of the same model, a text, or several of these.
+
+    The embedding counts as a positive example of weight 1. The text is mixed into the query of the
+    positive and negative examples; without positive ones it takes their place.
     """
 
     positive: Annotated[list[Example], Field(max_length=100, fail_fast=True)] = []
@@ -96,8 +110,8 @@ class Hit(Message):
     """An item that was found.
 
     `probability` is that of its label being right, calibrated when the model was fit; null where it
-    was not, and for what it was not calibrated with: items' ids, a region of a photo, a filter. It
-    holds for whole photos (or the embedding of one) that are no item's, among all items.
+    was not, and for what it was not calibrated with: items' ids, a text, a region of a photo, a
+    filter. It holds for whole photos (or the embedding of one) that are no item's, among all items.
     `group_size`: how many photos its product, or other group, has; null where hits aren't grouped.
     """
 
@@ -202,7 +216,7 @@ class Info(Message):
     """The bundle that is served: model, index, counts, measured quality.
 
     `runtime` embeds uploads, in `precision`, which also says why. `places`: rows and columns of the
-    heatmaps of `/v1/explain`; null where the model `explains` nothing.
+    heatmaps of `/v1/explain`; null where the model `explains` nothing. `text`: searches take texts.
     """
 
     fingerprint: str
@@ -219,6 +233,7 @@ class Info(Message):
     synthetic: bool
     explains: bool
     places: tuple[int, int] | None = None
+    text: bool = False
     versions: dict[str, str]
 
 

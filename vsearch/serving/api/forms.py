@@ -5,8 +5,18 @@ from typing import Annotated, Any
 from fastapi import Depends, File, Form, UploadFile
 from starlette.exceptions import HTTPException
 
+from vsearch.search.query_by_example import TEXT_WEIGHT
 from vsearch.serving.api.manual_examples import WHERE
-from vsearch.serving.messages import EachPhoto, Expand, K, Region, Score, SearchOptions
+from vsearch.serving.messages import (
+    EachPhoto,
+    Expand,
+    K,
+    Region,
+    Score,
+    Text,
+    TextOptions,
+    TextWeight,
+)
 
 FILE = "JPEG, PNG, WebP, GIF or BMP; its first bytes count, not its name."
 LEFT = "Left of the region, pixels of the upright photo."
@@ -45,18 +55,23 @@ async def search_options(
     ] = None,
     expand: Annotated[Expand, Form(examples=[0])] = 0,
     each_photo: Annotated[EachPhoto, Form(examples=[False])] = False,
-) -> SearchOptions:
-    """Return the options of all searches."""
-    return SearchOptions(
+    text: Annotated[Text | None, Form(examples=EMPTY)] = None,
+    text_weight: Annotated[TextWeight, Form(examples=[TEXT_WEIGHT])] = TEXT_WEIGHT,
+) -> TextOptions:
+    """Return the options of a search by photo, text, or both."""
+    return TextOptions(
         k=k,
         where=where or None,
         min_score=min_score,
         group_by=group_by or None,
         expand=expand,
         each_photo=each_photo,
+        text=text or None,
+        text_weight=text_weight,
     )
 
 
 PhotoFile = Annotated[UploadFile, File(description=FILE)]
+PhotoOrNone = Annotated[UploadFile | None, File(description=FILE)]
 PhotoRegion = Annotated[Region | None, Depends(region)]
-FormOptions = Annotated[SearchOptions, Depends(search_options)]
+FormOptions = Annotated[TextOptions, Depends(search_options)]

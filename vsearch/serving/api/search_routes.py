@@ -3,7 +3,8 @@ from typing import Annotated
 from fastapi import APIRouter, Body
 from starlette.exceptions import HTTPException
 
-from vsearch.serving.api.forms import FormOptions, PhotoFile, PhotoRegion
+from vsearch.search.query_by_example import combine
+from vsearch.serving.api.forms import FormOptions, PhotoFile, PhotoOrNone, PhotoRegion
 from vsearch.serving.api.manual_examples import (
     BATCH,
     BATCH_REPLY,
@@ -27,27 +28,39 @@ router = APIRouter(prefix="/v1", tags=["search"])
 
 @router.post("/search/upload", responses=shown(SEARCH_REPLY))
 async def search_by_photo(
-    photo: PhotoFile, region: PhotoRegion, options: FormOptions, steps: RequestSteps
+    region: PhotoRegion, options: FormOptions, steps: RequestSteps, photo: PhotoOrNone = None
 ) -> SearchReply:
     """Find the items that look most like a photo, or like its region `x`, `y`, `w`, `h`.
+
+    A `text` is mixed into the query, or is the query where no photo is sent.
 
     `curl -F photo=@shoe.jpg -F k=5 --form-string 'where=colour = red'
     http://127.0.0.1:8000/v1/search/upload`
     """
     await steps.check(options)
-    query = await steps.embed(await photo.read(), region)
-    return await steps.search(query, options, calibrated=region is None)
+    if photo is None and (options.text is None or region is not None):
+        raise HTTPException(422, "Send a photo, or a text without a region.")
+    query = steps.nothing
+    if photo is not None:
+        query = await steps.embed(await photo.read(), region)
+    calibrated = region is None
+    if options.text is not None:
+        words = await steps.embed_text(options.text)
+        query = combine(query, steps.nothing, text=words, text_weight=options.text_weight)[None]
+        calibrated = False
+    return await steps.search(query, options, calibrated=calibrated)
 
 
 @router.post("/search", responses=shown(SEARCH_REPLY))
 async def search(
     wanted: Annotated[SearchRequest, Body(openapi_examples=SEARCHES)], steps: RequestSteps
 ) -> SearchReply:
-    """Find items by examples or by an embedding.
+    """Find items by examples, by an embedding or by a text.
 
     Examples are ids of items: the hits are like the `positive` ones and unlike the `negative` ones,
     which count half (Rocchio 1971); each may have a weight. The hits leave examples out. An
-    `embedding` must be of the served model (see the fingerprint header); it is normalised.
+    `embedding` must be of the served model (see the fingerprint header); it is normalised. A
+    `text` is mixed into the query, or is the only positive example.
     """
     return await steps.search_examples(wanted)
 

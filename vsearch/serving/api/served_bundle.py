@@ -165,6 +165,8 @@ def open_checked(
         facets=facets(searcher.items),
     )
     _ = bundle.places  # computed now, so that no request waits for it
+    if searcher.open_text is not None:
+        searcher.embed_text("a")  # opened now, for the same reason
     unique = len(bundle.positions) == len(searcher.items)
     checked = [
         f"files: lengths and SHA-256; fingerprint: {bundle.fingerprint}; generation "

@@ -68,6 +68,7 @@ def describe(bundle: ServedBundle) -> Info:
         synthetic=bool(manifest.get("protocol", {}).get("synthetic")),
         explains=bundle.explains,
         places=bundle.places,
+        text=searcher.open_text is not None,
         versions=manifest.get("model", {}).get("libraries", {}),
     )
 

@@ -60,6 +60,16 @@ class Steps:
             vector = await self.service.batcher.embed(self.bundle.runtime, photo.square)
         return vector[None]
 
+    @property
+    def nothing(self) -> np.ndarray:
+        """No vectors, float32 (0, dim)."""
+        return np.zeros((0, self.bundle.runtime.dim), dtype=np.float32)
+
+    async def embed_text(self, text: str) -> np.ndarray:
+        """Return a text's unit vector, float32 (dim,), or raise an ExampleError."""
+        with self._timed("embed"):
+            return await self.service.searching.run(self.bundle.searcher.embed_text, text)
+
     async def search(
         self,
         query: np.ndarray,
@@ -80,20 +90,20 @@ class Steps:
         return reply
 
     async def search_examples(self, wanted: SearchRequest) -> SearchReply:
-        """Search by ids, by an embedding, or by both."""
-        if wanted.embedding is None and not wanted.positive:
-            needed = "Send positive examples or an embedding; negative ones alone aren't enough."
-            raise HTTPException(422, needed)
-        dim = self.bundle.runtime.dim
-        given = np.zeros((0, dim), dtype=np.float32)
+        """Search by ids, by an embedding, by a text, or by several of these."""
+        if wanted.embedding is None and not wanted.positive and wanted.text is None:
+            needed = "Send positive examples or an embedding, or a text"
+            raise HTTPException(422, f"{needed}; negative ones alone aren't enough.")
+        given = self.nothing
         if wanted.embedding is not None:
-            given = unit_vector(wanted.embedding, dim)
+            given = unit_vector(wanted.embedding, self.bundle.runtime.dim)
         near = [self.position(example.id) for example in wanted.positive]
         far = [self.position(example.id) for example in wanted.negative]
-        if not near and not far:
+        words = None if wanted.text is None else await self.embed_text(wanted.text)
+        if not near and not far and words is None:
             return await self.search(given, wanted)
 
-        query = await self.service.searching.run(self._combined, wanted, near, far, given)
+        query = await self.service.searching.run(self._combined, wanted, near, far, given, words)
         return await self.search(query, wanted, near + far, calibrated=False)
 
     def _see(self, data: bytes, region: Region | None) -> SeenPhoto:
@@ -102,9 +112,16 @@ class Steps:
             return decode(data, wanted, region, self.service.settings.max_pixels, reserve)
 
     def _combined(
-        self, wanted: SearchRequest, near: list[int], far: list[int], given: np.ndarray
+        self,
+        wanted: SearchRequest,
+        near: list[int],
+        far: list[int],
+        given: np.ndarray,
+        words: np.ndarray | None,
     ) -> np.ndarray:
-        vectors = self.bundle.searcher.kept_vectors(near + far)
+        vectors = self.nothing
+        if near or far:
+            vectors = self.bundle.searcher.kept_vectors(near + far)
         positive = np.concatenate([given, vectors[: len(near)]])
         weights = [1.0] * len(given) + [example.weight for example in wanted.positive]
         against = [example.weight for example in wanted.negative]
@@ -113,6 +130,8 @@ class Steps:
             vectors[len(near) :],
             positive_weights=np.array(weights),
             negative_weights=np.array(against) if against else None,
+            text=words,
+            text_weight=wanted.text_weight,
         )
         return query[None]
 

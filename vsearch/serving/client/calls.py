@@ -35,6 +35,13 @@ class SearchOptions(TypedDict, total=False):
     each_photo: bool
 
 
+class TextOptions(SearchOptions, total=False):
+    """Options of searches that a text can be mixed into; see `messages.TextOptions`."""
+
+    text: str | None
+    text_weight: float
+
+
 @dataclass(frozen=True)
 class Call(Generic[Reply]):
     """One request, and the reader of its answer.
@@ -63,9 +70,9 @@ class Call(Generic[Reply]):
 
 
 def search_photo(
-    photo: bytes, region: Region | None = None, **options: Unpack[SearchOptions]
+    photo: bytes, region: Region | None = None, **options: Unpack[TextOptions]
 ) -> Call[SearchReply]:
-    """Return the items that look most like a photo, or like its `region`."""
+    """Return the items that look most like a photo, or like its `region`, perhaps with a `text`."""
     form = _given({**_sides(region), **options})
     read = SearchReply.model_validate_json
     return Call("POST", "/v1/search/upload", read, photo=photo, form=form)
@@ -75,11 +82,11 @@ def search(
     positive: Ids = (),
     negative: Ids = (),
     embedding: Sequence[float] | None = None,
-    **options: Unpack[SearchOptions],
+    **options: Unpack[TextOptions],
 ) -> Call[SearchReply]:
     """Return the items near the positive examples and away from the negative ones.
 
-    An embedding counts as a positive example.
+    An embedding counts as a positive example. `search(text="red dress")` searches with words alone.
     """
     try:
         request = SearchRequest(

@@ -39,9 +39,9 @@ def explain(hit: Hit, search: Search, photo: Photo | None) -> None:
         f"**{100 * reply.score:.1f} % similar.** The score is the sum over "
         f"{len(rows)} x {len(rows[0])} parts of each photo: {_colours(bounds)}"
     )
-    if len(search.like) + len(search.unlike) + bool(photo) > 1:
+    if len(search.like) + len(search.unlike) + bool(photo) + bool(search.text) > 1:
         st.caption(
-            f"{plain(name)} alone is compared here. With all examples of this search, the result "
+            f"{plain(name)} alone is compared here. With everything in this search, the result "
             f"is {hit.similarity_percent:.1f} % similar."
         )
 

@@ -19,10 +19,10 @@ from vsearch.serving.page.pictures import (
     picture,
     region_of,
 )
-from vsearch.serving.page.search import Search
+from vsearch.serving.page.search import LONGEST_TEXT, Search
 from vsearch.serving.page.sending import made_sendable
 from vsearch.serving.page.service import pictures, service
-from vsearch.serving.page.session import KEPT, put, turn
+from vsearch.serving.page.session import KEPT, filters, put, turn
 from vsearch.serving.page.texts import plain
 
 SENDABLE, BOX = "sendable", "box"  # in the session
@@ -63,6 +63,15 @@ def choose_photo(search: Search) -> bytes | None:
     return _sendable(given)
 
 
+def choose_text(search: Search) -> Search:
+    """Draw a box for words; return the search with its content."""
+    title = "Words"
+    hint = "red summer dress"
+    key = f"text{turn()}.{filters()}"
+    given = st.text_input(title, search.text, LONGEST_TEXT, key=key, placeholder=hint)
+    return replace(search, text=given.strip())
+
+
 def choose_region(data: bytes) -> Photo:
     """Draw sliders for the part of the photo to search with; return both."""
     shown = picture(data)
@@ -100,7 +109,7 @@ def tile(key: str | None = None) -> Any:
 def random_item(search: Search, served: Info) -> Search:
     """Return a search for items like a random one; filters stay."""
     drawn = service().items(offset=random.randrange(served.items), limit=1).items
-    return replace(search, like=tuple(item.id for item in drawn), unlike=())
+    return replace(search, like=tuple(item.id for item in drawn), unlike=(), text="")
 
 
 def _show_example(search: Search, item: str, data: bytes | None) -> None:

@@ -1,12 +1,20 @@
 """The page, which Streamlit runs. It talks only to the service, over HTTP."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import streamlit as st
 
 from vsearch.serving.client.failures import ServiceError
 from vsearch.serving.messages import Info, SearchReply
-from vsearch.serving.page.inputs import Photo, choose_photo, choose_region, random_item, show_inputs
+from vsearch.serving.page.inputs import (
+    Photo,
+    choose_photo,
+    choose_region,
+    choose_text,
+    random_item,
+    show_inputs,
+)
 from vsearch.serving.page.item import show_item
 from vsearch.serving.page.pictures import icon
 from vsearch.serving.page.quality import show_quality
@@ -52,10 +60,11 @@ def _query(search: Search, served: Info) -> tuple[Search, Photo | None]:
     """Draw the query and its settings; return their current state."""
     with st.container(key="source"):
         data = choose_photo(search)
+        search = choose_text(search) if served.text else replace(search, text="")
     with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
         if st.button("Random item", icon=":material/shuffle:"):
             _random(search, served)
-        begun = data is not None or search.like or search.unlike
+        begun = data is not None or search.like or search.unlike or search.text
         if begun and st.button("Start over", key="start-over", icon=":material/restart_alt:"):
             begin_anew()
             st.rerun()
@@ -75,8 +84,8 @@ def _show_found(search: Search, photo: Photo | None, served: Info, open_tab: boo
     if search.item and open_tab:
         show_item(search, served)
         return
-    if photo is None and not search.like:
-        begin = "Add a photo, or begin with a random item."
+    if photo is None and not search.like and not search.text:
+        begin = f"Add a photo{' or words' if served.text else ''}, or begin with a random item."
         st.info(f"Search {served.items:,} items. {begin}")
         return
     if not open_tab:  # everything above is drawn anyway, or Streamlit forgets it

@@ -21,7 +21,8 @@ class Recent:
     @property
     def query(self) -> tuple[object, ...]:
         """The query without its filters."""
-        return self.search.like, self.search.unlike, self.photo and self.photo.data
+        search = self.search
+        return search.like, search.unlike, search.text, self.photo and self.photo.data
 
 
 def remember(search: Search, photo: Photo | None) -> None:

@@ -23,13 +23,16 @@ ADDRESS_HOLDS_FILTERS = (
 )
 UNKNOWN = (
     "Probabilities of labels were measured for whole photos among all items; they are unknown for "
-    "a part of a photo, for examples and with filters."
+    "a part of a photo, for words, for examples and with filters."
 )
 
 
 def show_results(reply: SearchReply, search: Search, photo: Photo | None, served: Info) -> None:
     """Draw the hits as a grid, or say why there are none."""
-    found = f"{len(reply.hits)} results by similarity" if reply.hits else "Nothing found"
+    found = "Nothing found"
+    if reply.hits:
+        asked = f"for {plain(search.in_words(photo is not None))}" if search.text else ""
+        found = f"{len(reply.hits)} results {asked or 'by similarity'}"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{found}**", width="content")
         with st.popover("Link", icon=":material/link:", type="tertiary"):
@@ -93,7 +96,7 @@ def _show_hit(hit: Hit, data: bytes | None) -> None:
 
 def _show_buttons(hit: Hit, search: Search, photo: Photo | None, explains: bool) -> None:
     _example_button("More like", ":material/thumb_up:", hit, search.more(hit.id))
-    if search.like or photo:  # unwanted items alone don't say what is wanted
+    if search.like or photo or search.text:  # unwanted items alone don't say what is wanted
         _example_button("Less like", ":material/thumb_down:", hit, search.less(hit.id))
     st.button(
         f"Details {hit.rank}",

@@ -6,6 +6,7 @@ DEFAULT_K, MOST_K = 12, 60  # hits on a page
 EXPAND = 10  # hits that move an expanded query
 IN, LOW, HIGH = "in.", "from.", "to."  # prefixes of a column's name in the URL
 MOST_EXAMPLES = 20
+LONGEST_TEXT = 1000
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,7 @@ class Search:
     Attributes:
         like: ids of items as examples of what to find.
         unlike: ids of items as examples of what not to find.
+        text: words; empty: none.
         k: number of hits, 1 to MOST_K.
         min_percent: lowest similarity in percent, 0 to 100; 0: any.
         among: the values that an item may have in a column; other columns may have any.
@@ -25,6 +27,7 @@ class Search:
 
     like: tuple[str, ...] = ()
     unlike: tuple[str, ...] = ()
+    text: str = ""
     k: int = DEFAULT_K
     min_percent: int = 0
     among: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -50,6 +53,7 @@ class Search:
         return cls(
             like=like,
             unlike=tuple(item for item in _ids(params.get("unlike", [])) if item not in like),
+            text=(params.get("text") or [""])[-1].strip()[:LONGEST_TEXT],
             k=_whole(params.get("k"), DEFAULT_K, 1, MOST_K),
             min_percent=_whole(params.get("min"), 0, 0, 100),
             among=among,
@@ -66,6 +70,8 @@ class Search:
         for column, (low, high) in self.between.items():
             found[LOW + column] = [f"{low:.12g}"]
             found[HIGH + column] = [f"{high:.12g}"]
+        if self.text:
+            found["text"] = [self.text]
         if self.k != DEFAULT_K:
             found["k"] = [str(self.k)]
         if self.min_percent:
@@ -96,7 +102,8 @@ class Search:
         """Return the query in words."""
         likes = [f"like {item}" for item in self.like]
         unlikes = [f"unlike {item}" for item in self.unlike]
-        return ", ".join([*(["your photo"] if with_photo else []), *likes, *unlikes])
+        words = [f'"{self.text}"'] if self.text else []
+        return ", ".join([*(["your photo"] if with_photo else []), *words, *likes, *unlikes])
 
     @property
     def where(self) -> str | None:
@@ -115,7 +122,8 @@ class Search:
         """Arguments for the client's searches."""
         min_score = self.min_percent / 100 if self.min_percent else None
         expand = EXPAND if self.expand else 0
-        return {"k": self.k, "where": self.where, "min_score": min_score, "expand": expand}
+        found = {"k": self.k, "where": self.where, "min_score": min_score, "expand": expand}
+        return {**found, "text": self.text} if self.text else found
 
 
 def _ids(given: list[str]) -> tuple[str, ...]:
