@@ -14,6 +14,7 @@ from vsearch.indexes.exact import ExactIndex
 from vsearch.indexes.faiss import FaissIndex
 from vsearch.indexes.milvus import MilvusIndex
 from vsearch.indexes.pgvector import PgvectorIndex
+from vsearch.indexes.prefix_bound import Prefix, principal_axes, turned
 from vsearch.indexes.vector_store import VectorStoreIndex
 
 MODEL = "a" * 64  # a fingerprint
@@ -56,6 +57,32 @@ def name() -> str:
     return f"t{os.getpid()}_{next(NUMBERS)}"
 
 
+class CodedIndex(ExactIndex):
+    """Codes its vectors however few they are, on a given number of axes and a quarter of it."""
+
+    def __init__(self, components: int = 4, threads: int | None = None) -> None:
+        self._finest = components
+        super().__init__(threads)
+
+    def _build_levels(self) -> None:
+        self._forget_levels()
+        vectors = self._flat_vectors()
+        finest = min(self._finest, vectors.shape[1])
+        axes = principal_axes(vectors, finest)
+        for components in sorted({max(1, finest // 4), finest}):
+            self._levels.append(Prefix.of(vectors, turned(axes[:, :components])))
+
+
+def drop(index: VectorStoreIndex) -> None:
+    """Delete an index's collection."""
+    collection = index.collection
+    if isinstance(index, PgvectorIndex):
+        gone = f"DROP TABLE IF EXISTS {collection._quoted}"
+        collection._server.run_patiently(lambda it: it.execute(gone))
+    else:
+        collection._client.drop_collection(collection._name)
+
+
 class IndexMaker:
     """Makes indexes of one kind, each in a collection of its own."""
 
@@ -78,7 +105,7 @@ class IndexMaker:
 
     def clean(self) -> None:
         while self._made:
-            self._made.pop().collection.drop()
+            drop(self._made.pop())
 
 
 def index_maker(kind: str, urls: dict[str, str]) -> IndexMaker:
@@ -88,7 +115,7 @@ def index_maker(kind: str, urls: dict[str, str]) -> IndexMaker:
             kind, lambda: FaissIndex(faiss[kind], {"efSearch": 64} if "hnsw" in kind else None)
         )
     if kind == "faiss-exact":
-        return IndexMaker(kind, lambda: ExactIndex(components=4))
+        return IndexMaker(kind, CodedIndex)
     if kind.startswith("pgvector"):
         graph = kind == "pgvector-hnsw"  # PostgreSQL would compare every vector of so small a table
         form, walk = (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from indexes.index_makers import name
+from indexes.index_makers import drop, name
 from refusals import refusal
 from small_service import encoded, picture, served_bundle
 
@@ -236,7 +236,7 @@ def test_a_collection_that_is_gone_or_lacks_rows_is_told_at_opening(made, url, c
     opened = open_live(made).index
     opened.collection.delete(opened.collection.serials()[:3])
     assert "lacks 3 of this index's 30 rows" in refusal(capsys, "index", "describe", made)
-    opened.collection.drop()
+    drop(opened)
     assert re.search(r"doesn.t exist, or no longer", refusal(capsys, "index", "describe", made))
     index(capsys, "rollback", made)  # to the bundle's own files
     assert open_live(made).state.generation == 0

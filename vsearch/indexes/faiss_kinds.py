@@ -7,6 +7,7 @@ from vsearch.indexes.prefix_bound import principal_axes
 
 # vectors per centroid below which FAISS warns (faiss/Clustering.h, min_points_per_centroid)
 ENOUGH = 39
+WRONGLY_JOINED = (faiss.IndexIVFFastScan, faiss.IndexIVFPQR, faiss.MultiIndexQuantizer)
 COMPONENTS_FROM = 20_000  # most vectors to compute principal components from
 
 
@@ -102,17 +103,9 @@ def check_mergeable(index: faiss.Index, factory: str) -> None:
     It ends the process if inverted lists hold packed codes (x4fs), and finds other hits with a
     multi-index.
     """
-    inner = faiss.downcast_index(index)
-    while isinstance(inner, faiss.IndexPreTransform):
-        inner = faiss.downcast_index(inner.index)
-    if isinstance(inner, faiss.IndexIVF):
-        quantizer = faiss.downcast_index(inner.quantizer)
-        mergeable = not isinstance(
-            inner, faiss.IndexIVFFastScan | faiss.IndexIVFPQR
-        ) and not isinstance(quantizer, faiss.MultiIndexQuantizer)
-    else:
-        mergeable = isinstance(inner, faiss.IndexFlatCodes)
-    if not mergeable:
+    inner = next(one for one in nested(index) if not isinstance(one, faiss.IndexPreTransform))
+    wrong = any(isinstance(one, WRONGLY_JOINED) for one in nested(index))
+    if wrong or not isinstance(inner, faiss.IndexIVF | faiss.IndexFlatCodes):
         raise ValueError(
             f"factory: shards of {factory} can't be joined. Only IVF with Flat, SQ, PQ or RaBitQ "
             "can be, also after OPQ or PCA: IVF1024,PQ64. Graphs (HNSW), packed codes (x4fs), a "

@@ -3,8 +3,13 @@ import numpy as np
 
 from vsearch.indexes.faiss_kinds import nested
 
-# FAISS can't link an NSG graph a second time, and loses remaining vectors' codes in the other
-NO_REMOVAL = (faiss.IndexNSG, faiss.IndexIVFRaBitQFastScan)
+# FAISS can't link an NSG graph a second time, and loses or keeps wrong codes in the others
+NO_REMOVAL = (
+    faiss.IndexNSG,
+    faiss.IndexIVFPQR,
+    faiss.IndexRaBitQFastScan,
+    faiss.IndexIVFRaBitQFastScan,
+)
 
 
 def remove(index: faiss.Index, positions: np.ndarray) -> None:
@@ -38,8 +43,7 @@ def _remove(index: faiss.Index, positions: np.ndarray) -> None:
         index.remove_ids(positions)
     elif isinstance(index, faiss.IndexFastScan):
         index.remove_ids(positions)
-        if not isinstance(index, faiss.IndexRaBitQFastScan):  # it writes codes, others add bits
-            _clear(index.get_CodePacker(), index.codes.get(), len(kept))
+        _clear(index.get_CodePacker(), index.codes.get(), len(kept))
     else:
         stay = index.reconstruct_batch(kept)
         index.reset()
@@ -51,11 +55,7 @@ def _remove_from_lists(index: faiss.IndexIVF, positions: np.ndarray, kept: np.nd
     n = index.ntotal
     lists = faiss.downcast_InvertedLists(index.invlists)
     index.set_direct_map_type(faiss.DirectMap.NoMap)
-    # like IndexIVF's removal, which IndexIVFPQR refuses
-    index.direct_map.remove_ids(faiss.IDSelectorBatch(positions), lists)
-    if isinstance(index, faiss.IndexIVFPQR):
-        codes = faiss.vector_to_array(index.refine_codes).reshape(n, -1)
-        faiss.copy_array_to_vector(codes[kept].ravel(), index.refine_codes)
+    index.remove_ids(positions)
 
     new_ids = np.full(n, -1, dtype=np.int64)
     new_ids[kept] = np.arange(len(kept))

@@ -218,11 +218,6 @@ class MilvusCollection(Collection):
         with self._explained():
             self._client.delete(self._name, filter=condition, timeout=self._patient_s)
 
-    def drop(self) -> None:
-        """See `Collection`."""
-        with self._explained():
-            self._client.drop_collection(self._name, timeout=self._timeout_s)
-
     @cached_property
     def _client(self) -> "MilvusClient":
         from pymilvus import MilvusClient

@@ -190,10 +190,6 @@ class Table(Collection):
         these = f"DELETE FROM {self._quoted} WHERE serial = ANY(%s)"
         self._server.run_patiently(lambda it: it.execute(these, [serials.tolist()]))
 
-    def drop(self) -> None:
-        """See `Collection`."""
-        self._server.run_patiently(lambda it: it.execute(f"DROP TABLE IF EXISTS {self._quoted}"))
-
     def _create_graph(self, settings: Mapping[str, int]) -> str:
         kind = "halfvec" if self._cast else "vector"
         told = ", ".join(f"{name} = {int(value)}" for name, value in settings.items())

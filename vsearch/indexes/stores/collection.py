@@ -109,10 +109,6 @@ class Collection(ABC):
     def delete(self, serials: np.ndarray) -> None:
         """Delete the rows of int64 (m,) serials; ignore unknown ones."""
 
-    @abstractmethod
-    def drop(self) -> None:
-        """Delete the collection."""
-
     def in_order(self, found: Mapping[int, np.ndarray], serials: np.ndarray) -> np.ndarray:
         """Return the vectors that `fetch` found, float32 (m, dim)."""
         lost = [serial for serial in serials.tolist() if serial not in found]
