@@ -1,11 +1,11 @@
 import json
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
-from itertools import combinations_with_replacement
+from itertools import combinations, pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any, Self
@@ -256,14 +256,14 @@ class ExactIndex(Index):
             seen = level.nearness(codes, threads=self.threads)
             left[p] = n * float((seen >= level.needed(codes, distances)[:, None]).mean())
 
-        def bytes_read(levels: Iterable[int]) -> float:
-            coarse, fine = levels
-            projecting = 4 * dim * (fine if coarse == fine else coarse + fine)
-            chosen = 0 if coarse == fine else left[coarse] * fine
-            return n * coarse + projecting + SCATTERED * (chosen + left[fine] * 4 * dim)
+        def bytes_read(levels: tuple[int, ...]) -> float:
+            projecting = 4 * dim * sum(levels)
+            further_codes = sum(left[coarse] * fine for coarse, fine in pairwise(levels))
+            vectors = left[levels[-1]] * 4 * dim
+            return n * levels[0] + projecting + SCATTERED * (further_codes + vectors)
 
-        pairs = combinations_with_replacement(tried, 2)
-        return [bases[p] for p in sorted(set(min(pairs, key=bytes_read)))]
+        choices = [*combinations(tried, 1), *combinations(tried, 2)]
+        return [bases[p] for p in min(choices, key=bytes_read)]
 
     def _find_crossing(self, queries: np.ndarray) -> float:
         """Return the batch size from which plain Flat is faster."""

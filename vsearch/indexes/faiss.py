@@ -12,7 +12,6 @@ from vsearch.indexes.exhaustive import Hits, search_in_pieces
 from vsearch.indexes.faiss_files import LISTS, copy_lists, in_memory, merged, on_disk, read
 from vsearch.indexes.faiss_filtered import Found, among, restricted, whole
 from vsearch.indexes.faiss_kinds import (
-    as_stored,
     check_enough,
     check_l2,
     inverted,
@@ -178,7 +177,10 @@ class FaissIndex(Index):
     def vectors(self, positions: np.ndarray) -> np.ndarray:
         """Return vectors, decoded if the kind keeps codes; some kinds can't return them."""
         try:
-            return as_stored(self.built, np.asarray(positions, dtype=np.int64))
+            lists = inverted(self.built)
+            if lists is not None:
+                lists.make_direct_map()  # the first time
+            return self.built.reconstruct_batch(np.asarray(positions, dtype=np.int64))
         except RuntimeError as error:
             raise ValueError(f"{self.factory} can't return its vectors: {reason(error)}") from error
 

@@ -57,14 +57,6 @@ def train_components(index: faiss.Index, vectors: np.ndarray) -> None:
     step.set_is_orthonormal()
 
 
-def as_stored(index: faiss.Index, positions: np.ndarray) -> np.ndarray:
-    """Return the vectors at positions, float32 (m, dim), decoded if the index keeps codes."""
-    lists = inverted(index)
-    if lists is not None and lists.direct_map.type == faiss.DirectMap.NoMap:
-        lists.make_direct_map()
-    return index.reconstruct_batch(positions)
-
-
 def check_l2(index: faiss.Index, factory: str) -> None:
     """Refuse kinds whose distances aren't squared L2."""
     for one in nested(index):

@@ -51,8 +51,7 @@ class PgvectorIndex(VectorStoreIndex):
     }
 
     def _collection(self, url: str) -> "Table":
-        graph = None if self.exact else self.construction
-        return Table(url, graph, self.searching.get("ef_search", 40), self.timeout_s)
+        return Table(url, self)
 
     def check(self, n: int, dim: int) -> None:
         """Refuse more dimensions than pgvector takes, and an existing table."""
@@ -65,17 +64,12 @@ class PgvectorIndex(VectorStoreIndex):
 
 
 class Table(Collection):
-    """A table of (serial, embedding); its comment names its owner. Each write is one transaction.
-
-    `graph`: settings of the HNSW graph; None: every vector is compared.
-    """
+    """A table of (serial, embedding); its comment names its owner. A write is one transaction."""
 
     most_listed = 1_000_000
     most_hits = 1_000_000_000
 
-    def __init__(
-        self, url: str, graph: Mapping[str, int] | None, ef_search: int, timeout_s: float
-    ) -> None:
+    def __init__(self, url: str, index: PgvectorIndex) -> None:
         where = read_url(url, "postgresql", FORM)
         if not where.place.strip("/"):
             raise ValueError(
@@ -83,10 +77,10 @@ class Table(Collection):
             )
         self.url = where.shown
         self.secret = where.secret
-        self._graph = graph
-        self._ef = int(ef_search)
+        self._index = index
+        self._ef = int(index.searching.get("ef_search", 40))
         settings = {"hnsw.ef_search": self._ef, "hnsw.iterative_scan": "relaxed_order"}
-        self._server = Connections(where, timeout_s, settings)
+        self._server = Connections(where, index.timeout_s, settings)
         self._quoted = '"' + where.name.replace(".", '"."') + '"'
 
     def meta(self) -> dict[str, str] | None:
@@ -125,7 +119,7 @@ class Table(Collection):
 
     def settle(self, first: int, last: int) -> None:
         """Create the graph, if it is wanted and missing, and update the table's statistics."""
-        create_graph = None if self._graph is None else self._create_graph(self._graph)
+        create_graph = None if self._index.exact else self._create_graph()
 
         def make(it: "Connection") -> None:
             if create_graph and not it.execute(HNSW_OF, [self._quoted]).fetchone():
@@ -137,7 +131,7 @@ class Table(Collection):
     def find(self, queries: np.ndarray, k: int, where: Where) -> tuple[np.ndarray, np.ndarray]:
         """Search for one query after the other."""
         condition, values = _condition(where)
-        walked = self._graph is not None and k <= MOST_EF
+        walked = not self._index.exact and k <= MOST_EF
         rows = f"SELECT serial, embedding FROM {self._quoted} WHERE {condition}"
         if walked:
             candidates = k if self._cast == "" else min(2 * k, MOST_EF)
@@ -190,9 +184,11 @@ class Table(Collection):
         these = f"DELETE FROM {self._quoted} WHERE serial = ANY(%s)"
         self._server.run_patiently(lambda it: it.execute(these, [serials.tolist()]))
 
-    def _create_graph(self, settings: Mapping[str, int]) -> str:
+    def _create_graph(self) -> str:
         kind = "halfvec" if self._cast else "vector"
-        told = ", ".join(f"{name} = {int(value)}" for name, value in settings.items())
+        told = ", ".join(
+            f"{name} = {int(value)}" for name, value in self._index.construction.items()
+        )
         made = f"CREATE INDEX ON {self._quoted} USING hnsw ({self._column} {kind}_ip_ops)"
         return f"{made} WITH ({told})" if told else made
 

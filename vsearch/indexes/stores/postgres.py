@@ -36,7 +36,7 @@ class Connections:
         self._url = f"postgresql://{url.host}/{quote(url.place.strip('/'))}?{query}"
         self._shown = url.shown
         self._timeout_s = timeout_s
-        self._settings = settings
+        self._settings = {"statement_timeout": round(1000 * timeout_s), **settings}
         self._idle: list[Connection] = []
 
     def run(self, call: Callable[["Connection"], T]) -> T:
@@ -85,11 +85,9 @@ class Connections:
 
         wait_s = max(2, round(self._timeout_s))
         connection = psycopg.connect(self._url, autocommit=True, connect_timeout=wait_s)
-        settings: dict[str, object] = {"statement_timeout": round(1000 * self._timeout_s)}
         if connection.execute("SELECT 1 FROM pg_type WHERE typname = 'vector'").fetchone():
             register_vector(connection)
-            settings |= self._settings
-        for name, value in settings.items():
+        for name, value in self._settings.items():
             connection.execute("SELECT set_config(%s, %s, false)", [name, str(value)])
         return connection
 
