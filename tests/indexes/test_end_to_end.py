@@ -209,7 +209,7 @@ def test_a_copy_to_a_folder_goes_on_where_it_was(made, capsys, monkeypatch, tmp_
         fetched.extend([len(positions)] if len(positions) == 4 or fetched[3:] else [])
         return self.index.vectors(positions)
 
-    monkeypatch.setattr("vsearch.bundle.generations.live.Live.vectors", vectors)
+    monkeypatch.setattr("vsearch.bundle.generations.live.Live.all_vectors", vectors)
     assert "away" in refusal(capsys, "index", "copy", made, tmp_path / "back")
     assert (tmp_path / ".back-copying" / "vectors.f32").stat().st_size == 3 * 4 * 4 * 8
     fetched.append(0)
