@@ -48,6 +48,12 @@ class Grid(Regions):
         return tuple((left, top, left + share, top + share) for top in starts for left in starts)
 
 
+def in_words(region: Region) -> str:
+    """Return a region in percent: across x down, each from and to."""
+    left, top, right, bottom = (f"{100 * side:.0f}" for side in region)
+    return f"{left}-{right} % x {top}-{bottom} %"
+
+
 def pixels(region: Region, width: int, height: int) -> tuple[int, int, int, int]:
     """Return a region of a photo in whole pixels: left, top, right, bottom; at least one pixel."""
     left = min(floor(region[0] * width), width - 1)

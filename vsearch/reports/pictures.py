@@ -1,6 +1,8 @@
 from io import BytesIO
 
-from PIL import Image
+from PIL import Image, ImageDraw
+
+from vsearch.data.regions import Region, pixels
 
 
 def png(picture: Image.Image) -> bytes:
@@ -8,3 +10,15 @@ def png(picture: Image.Image) -> bytes:
     data = BytesIO()
     picture.save(data, "PNG")
     return data.getvalue()
+
+
+def framed(picture: Image.Image, region: Region) -> Image.Image:
+    """Return an RGB picture with a frame around a region: white and black, to be seen on any."""
+    found = picture.copy()
+    pen = ImageDraw.Draw(found)
+    left, top, right, bottom = pixels(region, *picture.size)
+    for inset, colour in enumerate(("white", "white", "black", "black")):
+        if right - left > 2 * inset and bottom - top > 2 * inset:
+            corners = (left + inset, top + inset, right - 1 - inset, bottom - 1 - inset)
+            pen.rectangle(corners, outline=colour)
+    return found

@@ -3,8 +3,11 @@ from collections.abc import Iterable, Sequence
 from io import StringIO
 from typing import Any
 
+from vsearch.data.items import RENAMED
+from vsearch.data.regions import in_words
 from vsearch.plain_text import in_spreadsheet, on_terminal
 
+PARTS = {"region": "part", "query_region": "of query"}  # of photos, and their titles
 FIRST = ("query", "rank", "id", "label", "similarity_percent", "probability", "path")
 
 
@@ -20,14 +23,20 @@ def text(answers: Iterable[dict[str, Any]], with_metadata: bool = False) -> str:
         lines.append(answer["query"])
         judged = any(hit["probability"] is not None for hit in answer["hits"])
         grouped = any(hit.get("group_size") for hit in answer["hits"])
+        parts = [name for name in PARTS if any(hit.get(name) for hit in answer["hits"])]
         header = ["rank", "similar", *(["right"] if judged else [])]
-        header += [*(["photos"] if grouped else []), "label", "id", "path"]
-        rows = [_cells(hit, judged, with_metadata) for hit in answer["hits"]]
+        header += ["photos"] if grouped else []
+        header += [*(PARTS[name] for name in parts), "label", "id", "path"]
+        rows = [_cells(hit, judged, parts, with_metadata) for hit in answer["hits"]]
         lines += _aligned([header, *rows]) if rows else ["No hits."]
         if judged:
             lines.append("similar: the cosine. right: the probability that the label is right.")
         if grouped:
             lines.append("photos: how many the hit's product, or other group, has.")
+        if parts:
+            lines.append(
+                "part: which one of the hit's photo, or of the query's, matched; across x down."
+            )
         if answer["good_match"] is False:
             limit = f"{100 * answer['threshold']:.1f} %"
             lines.append(f"No good match: no hit reaches {limit}, the calibrated threshold.")
@@ -38,14 +47,16 @@ def text(answers: Iterable[dict[str, Any]], with_metadata: bool = False) -> str:
 
 def csv(answers: Iterable[dict[str, Any]]) -> str:
     """Return all hits as CSV: the query, the hit, its metadata."""
-    rows = [
-        {"query": answer["query"], **hit, **hit["metadata"]}
-        for answer in answers
-        for hit in answer["hits"]
-    ]
-    metadata = {name for row in rows for name in row["metadata"]}
-    if any(row.get("group_size") for row in rows):
-        metadata.add("group_size")
+    rows = []
+    metadata = set()
+    for answer in answers:
+        for hit in answer["hits"]:
+            own = _beside(hit)
+            metadata |= set(own)
+            rows.append({"query": answer["query"], **hit, **own})
+    for name in ("group_size", *PARTS):
+        if any(row.get(name) for row in rows):
+            metadata.add(name)
     file = StringIO()
     writer = csv_files.DictWriter(
         file, [*FIRST, *sorted(metadata - {*FIRST})], extrasaction="ignore"
@@ -62,12 +73,24 @@ def shown_metadata(hit: dict[str, Any]) -> str:
     return ", ".join(f"{name}: {value}" for name, value in known.items())
 
 
-def _cells(hit: dict[str, Any], judged: bool, with_metadata: bool) -> list[str]:
+def _beside(hit: dict[str, Any]) -> dict[str, Any]:
+    """Return a hit's metadata, renamed where the hit says something of that name itself."""
+    metadata = {}
+    for name, value in hit["metadata"].items():
+        taken = hit.get(name) is not None
+        metadata[RENAMED.get(name, name) if taken else name] = value
+    return metadata
+
+
+def _cells(
+    hit: dict[str, Any], judged: bool, parts: Sequence[str], with_metadata: bool
+) -> list[str]:
     cells = [str(hit["rank"]), f"{hit['similarity_percent']:.1f} %"]
     if judged:
         cells.append(f"{100 * hit['probability']:.0f} %")
     if hit.get("group_size"):
         cells.append(str(hit["group_size"]))
+    cells += [in_words(hit[name]) if hit[name] else "whole" for name in parts]
     cells += [hit["label"], hit["id"], hit["path"]]
     if with_metadata:
         cells.append(shown_metadata(hit))

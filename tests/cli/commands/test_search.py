@@ -10,11 +10,13 @@ import pytest
 from PIL import Image
 from product_bundle import product_bundle
 from refusals import refusal
+from small_bundle import fitted
 from test_bundle import write
 
 from vsearch.bundle.opening import open_bundle
 from vsearch.bundle.writing import write_bundle
 from vsearch.cli.main import main
+from vsearch.data.regions import Grid
 from vsearch.evaluation.calibration import FILE, Calibration, file_bytes
 
 METADATA = {
@@ -126,6 +128,8 @@ def test_json_has_what_a_program_needs(made, capsys):
             "metadata",
             "probability",
             "group_size",
+            "region",
+            "query_region",
         }
         assert hit["rank"] == rank
         assert hit["similarity_percent"] == pytest.approx(100 * hit["score"], abs=0.051)
@@ -446,3 +450,64 @@ def test_products_have_their_number_of_photos(tmp_path, capsys):
     assert (row["id"], row["group_size"]) == ("p4", "3")
     both = ["--each-photo", "--group-by", "label"]
     assert "not allowed with" in refusal(capsys, "search", bundle, photo(bundle, 4), *both)
+
+
+def test_a_hit_says_which_part_of_its_photo_matched(tmp_path, capsys):
+    bundle = fitted(tmp_path / "bundle", n=6, index_views=Grid(2))
+    with Image.open(photo(bundle, 4)) as whole:
+        whole.crop((7, 10, 14, 20)).save(tmp_path / "part.png")
+    page = tmp_path / "found.html"
+    main(["search", str(bundle), str(tmp_path / "part.png"), "--html", str(page)])
+    text = capsys.readouterr().out
+    header, first, *_ = lines(text)
+    assert header == ["rank", "similar", "part", "label", "id", "path"]
+    assert (first[2], first[4]) == ("50-100 % x 50-100 %", "p4")
+    assert "part: which one of the hit's photo" in text
+    assert "100.0 % similar, part 50-100 % x 50-100 %" in page.read_text()
+
+    (answer,) = asked(capsys, bundle, tmp_path / "part.png")
+    assert answer["hits"][0]["region"] == [0.5, 0.5, 1, 1]
+    assert answer["hits"][0]["query_region"] is None
+    assert answer["hits"][0]["metadata"] == {"price": 4}
+    main(["search", str(bundle), str(tmp_path / "part.png"), "--csv"])
+    row = next(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert json.loads(row["region"]) == [0.5, 0.5, 1, 1]
+    assert "query_region" not in row
+
+
+def test_a_whole_photo_matches_a_whole_photo(tmp_path, capsys):
+    bundle = fitted(tmp_path / "bundle", n=6, index_views=Grid(2))
+    main(["search", str(bundle), photo(bundle, 4)])
+    _, first, *_ = lines(capsys.readouterr().out)
+    assert (first[2], first[4]) == ("whole", "p4")
+
+
+def test_parts_of_a_photo_are_searched_with_too(calibrated, capsys):
+    pair = Image.new("RGB", (60, 20), "white")
+    pair.paste(Image.open(photo(calibrated, 1)), (0, 0))
+    pair.save(calibrated.parent / "pair.png")
+    words = [calibrated, calibrated.parent / "pair.png", "--parts"]
+    (answer,) = asked(capsys, *words)
+    (hits,) = open_bundle(calibrated).search([words[1]], parts=True)
+    assert [hit["id"] for hit in answer["hits"]] == hits["id"].to_pylist()
+    regions = [hit["query_region"] for hit in answer["hits"]]
+    assert regions == hits["query_region"].to_pylist()
+    assert any(regions)
+    assert (answer["good_match"], answer["threshold"]) == (None, None)
+    assert {hit["probability"] for hit in answer["hits"]} == {None}
+    main(["search", *map(str, words)])
+    header, *_ = lines(capsys.readouterr().out)
+    assert header == ["rank", "similar", "of query", "label", "id", "path"]
+
+
+@pytest.mark.parametrize("words", [["--like", "0"], ["--text", "red"]])
+def test_parts_of_nothing_are_refused(made, words, capsys):
+    assert refusal(capsys, "search", made, *words, "--parts").startswith("--parts needs a PHOTO")
+
+
+def test_metadata_called_region_stays_metadata_where_no_part_is_told(tmp_path, capsys):
+    write(tmp_path / "bundle", region=list("uvwxyz"))
+    (answer,) = asked(capsys, tmp_path / "bundle", tmp_path / "photos" / "1.png", "-k", "1")
+    (hit,) = answer["hits"]
+    assert hit["region"] is None
+    assert hit["metadata"] == {"region": "v"}

@@ -6,6 +6,9 @@ weight, and items named by id are left out of the hits. For a single photo, with
 --expand, each hit has the probability that its label is right, and the output says "no good match"
 if nothing reaches the threshold that the fit calibrated (see report.md).
 
+--parts searches with each photo and with parts of it, for photos of several products: an item
+counts by the part that it matches best. Such hits have no probabilities.
+
 --text searches with words, alone or mixed into each query: a photo and "in red". It needs a network
 with a text tower: open_clip or transformers, fitted with `text: true`.
 
@@ -62,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("--unlike", "less like this"),
     ):
         parser.add_argument(flag, nargs="+", action="extend", metavar="ID|PHOTO", help=line)
+    parser.add_argument("--parts", action="store_true", help="search with parts of each PHOTO, too")
     parser.add_argument("--text", metavar="WORDS", help='find this: "red summer dress"')
     parser.add_argument(
         "--text-weight",
@@ -117,6 +121,8 @@ def run(args: argparse.Namespace) -> None:
             "nothing to search with: name a PHOTO, or an item's id with --like, or words with "
             "--text"
         )
+    if args.parts and (args.like or args.unlike or not args.photos):
+        raise VsearchError("--parts needs a PHOTO, and doesn't go with --like and --unlike")
     if args.min_score is not None and not -1 <= args.min_score <= 1:
         raise VsearchError(f"--min-score {args.min_score:g}: scores are cosines, -1..1")
 
@@ -173,9 +179,10 @@ def _answers(bundle: "Searcher", args: argparse.Namespace) -> list[dict[str, Any
         one_photo = False
     else:
         queries = [", ".join([photo, *words]) for photo in photos]
-        found = list(zip(queries, bundle.search(photos, **wishes), strict=True))
+        tables = bundle.search(photos, **wishes, parts=args.parts)
+        found = list(zip(queries, tables, strict=True))
         means = bundle.uses_means(args.group_by, args.each_photo)
-        one_photo = args.where is None and not args.expand and not means and not words
+        one_photo = not (args.where is not None or args.expand or means or words or args.parts)
     synthetic = bool(bundle.manifest.get("protocol", {}).get("synthetic"))
     return [
         {"query": query, "synthetic": synthetic, "one_photo": one_photo, "hits": _hits(table)}
@@ -199,10 +206,13 @@ def _hits(table: "pa.Table") -> list[dict[str, Any]]:
 
     from vsearch.data.items import plain_rows
 
+    # columns of the hits themselves come first; later ones of such names are metadata
+    own = table.column_names[: table.column_names.index("id")]
     hits = []
     for row in plain_rows(table, np.arange(len(table))):
         hit = {name: row.pop(name) for name in ("rank", "id", "label", "score", "path")}
-        hit["group_size"] = row.pop("group_size", None)
+        for name in ("group_size", "region", "query_region"):
+            hit[name] = row.pop(name) if name in own else None
         row.pop("split", None)
         hits.append({**hit, "similarity_percent": round(100 * hit["score"], 1), "metadata": row})
     return hits

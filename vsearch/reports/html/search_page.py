@@ -3,9 +3,10 @@ from typing import Any
 
 from vsearch.data.items import BOX
 from vsearch.data.photos import Box
+from vsearch.data.regions import in_words
 from vsearch.reports.html.render import render
 from vsearch.reports.html.thumbnail import thumbnail
-from vsearch.reports.search_results import shown_metadata
+from vsearch.reports.search_results import PARTS, shown_metadata
 
 SIDE = 200  # pixels
 
@@ -25,7 +26,12 @@ def search_page(answers: Iterable[dict[str, Any]]) -> str:
             "hits": [
                 {
                     **hit,
-                    "picture": thumbnail(hit["path"], _box(hit["metadata"]), SIDE),
+                    "picture": thumbnail(hit["path"], _box(hit["metadata"]), SIDE, hit["region"]),
+                    "parts": [
+                        f"{title} {in_words(hit[name])}"
+                        for name, title in PARTS.items()
+                        if hit[name]
+                    ],
                     "details": shown_metadata(hit),
                 }
                 for hit in answer["hits"]
