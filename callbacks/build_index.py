@@ -204,9 +204,8 @@ class BuildIndex(Callback):
         data = evaluation.data
         content = report.to_json()
         manifest = {name: content[name] for name in IN_MANIFEST}
-        grouped = catalog_data(trainer)
-        if grouped.group is not None:
-            manifest["products"] = {"group": grouped.group, "fuse": grouped.fuse}
+        if data.group is not None:
+            manifest["products"] = {"group": data.group, "fuse": data.fuse}
         picture = None
         with fails_alone("the picture of search results"):
             picture = example_grid(evaluation.hits.positions, data.queries, data.gallery)

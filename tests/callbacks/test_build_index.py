@@ -360,6 +360,47 @@ def test_without_a_baseline_nothing_is_said_of_the_untrained(colours, tmp_path):
     assert set(made.json("report.json")["metrics"]) == {"trained", "chance"}
 
 
+class ProductCatalog(ColourCatalog):
+    """Two photos of each product; `alone`: all photos have a product of their own."""
+
+    def __init__(self, folder: str, alone: bool = False) -> None:
+        super().__init__(folder)
+        self.alone = alone
+
+    def read(self) -> pd.DataFrame:
+        items = super().read()
+        return items.assign(product=[f"p{n if self.alone else n // 2}" for n in range(len(items))])
+
+
+def test_products_are_measured_searched_and_told(drawing, colours, tmp_path, capsys):
+    catalog = ProductCatalog(str(colours.folder))
+    made = Run(catalog, tmp_path, epochs=1, group="product", fuse="mean")
+    assert made.json("manifest.json")["products"] == {"group": "product", "fuse": "mean"}
+    found = made.json("report.json")["products"]
+    assert (found["queries"], found["alone"], found["products"]) == (16, 0, 32)
+    first = found["metrics"]["precision_at_1"]
+    assert first["best"]["untrained"] is not None
+    assert first["mean"]["chance"] == pytest.approx(1 / 32)
+    text = (made.bundle / "report.md").read_text()
+    assert "## Products" in text
+    assert "Products. Each of 16 test photos" in (made.bundle / "report.html").read_text()
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "Another photo of the same product (product) is found first for" in shown
+
+    (hits,) = open_bundle(made.bundle).search([catalog.items()["path"][0]], None)
+    assert hits["group_size"].to_pylist() == [2] * 24
+
+
+def test_photos_that_are_alone_say_that_products_are_not_measured(colours, tmp_path, capsys):
+    catalog = ProductCatalog(str(colours.folder), alone=True)
+    made = Run(catalog, tmp_path, epochs=1, group="product")
+    found = made.json("report.json")["products"]
+    assert (found["queries"], found["alone"], found["metrics"]) == (0, 16, {})
+    said = "no test photo has another photo of its product"
+    assert said in (made.bundle / "report.md").read_text()
+    assert "isn't measured" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("baseline", [True, False])
 def test_other_axes_are_searched_through_the_same_index(colours, tmp_path, baseline):
     made = Run(colours, tmp_path, epochs=1, callback=BuildIndex(baseline=baseline), axes=["shelf"])

@@ -1,7 +1,7 @@
 from io import StringIO
 
 import pytest
-from made_up_report import CHANGE, changed, estimate, without
+from made_up_report import CHANGE, beside, changed, estimate, without
 from rich.console import Console
 
 from vsearch.reports.html.render import render
@@ -16,6 +16,8 @@ from vsearch.reports.tables import (
     headline,
     markdown,
     per_class,
+    products,
+    products_sentence,
     show,
 )
 
@@ -280,3 +282,31 @@ def test_views_stand_beside_what_they_cost(report):
     page = render("headline.html", report=found, run=None, plots={})
     assert "instead of 99 with one view" in page
     assert "0.720" in page
+
+
+def test_products_are_found_by_best_and_by_mean(report):
+    assert "## Products" not in markdown(report)
+    metric = {"best": beside(0.8), "mean": beside(0.7), "gain": CHANGE}
+    value = {"group": "sku", "fuse": "best", "products": 1234, "queries": 50, "alone": 6}
+    found = changed(report, "products", value={**value, "metrics": {"precision_at_1": metric}})
+    assert products(found.products).rows == [
+        [
+            "precision@1",
+            "0.800 [0.700, 0.850]",
+            "0.400",
+            "0.700 [0.600, 0.750]",
+            "0.300",
+            "-0.010 [-0.020, +0.000]",
+            "0.250",
+        ]
+    ]
+    assert products_sentence(found.products) == (
+        "Another photo of the same product (sku) is found first for 80.0 % of 50 test photos by a "
+        "product's best photo, for 70.0 % by the mean (data.fuse: best)."
+    )
+    text = markdown(found)
+    assert "its product (equal sku), one of 1,234." in text
+    assert rows_of(text.partition("## Products")[2].partition("##")[0], "precision@1")
+    assert "6 test photos without another photo" in render(
+        "headline.html", report=found, run=None, plots={}
+    )

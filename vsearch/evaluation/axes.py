@@ -57,7 +57,7 @@ def attributes(queries: pd.DataFrame, gallery: pd.DataFrame, axes: Sequence[str]
     """Read the label and the `axes` of both sides. NaN, None and blank text are missing values."""
     names = ("label", *axes)
     both = pd.concat([queries[list(names)], gallery[list(names)]], ignore_index=True)
-    codes = np.stack([_codes(both[name]) for name in names], axis=1)
+    codes = np.stack([codes_of(both[name]) for name in names], axis=1)
     return Attributes(names, codes[: len(queries)], codes[len(queries) :])
 
 
@@ -87,7 +87,8 @@ def score_axes(
     return AxesScores(axes, _graded(hits, queries, gallery, known))
 
 
-def _codes(column: pd.Series) -> np.ndarray:
+def codes_of(column: pd.Series) -> np.ndarray:
+    """Return codes of a column's values, int (n,); -1 for NaN, None and blank text."""
     return pd.factorize(column.astype(str).mask(is_blank(column)))[0]
 
 

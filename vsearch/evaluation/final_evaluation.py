@@ -7,6 +7,7 @@ from vsearch.evaluation.axes import AxesScores
 from vsearch.evaluation.calibration import Calibration
 from vsearch.evaluation.expansion import ExpansionScores
 from vsearch.evaluation.naive_split import NaiveSplitClaims
+from vsearch.evaluation.products import ProductScores
 from vsearch.evaluation.scoring import Scores
 from vsearch.evaluation.split_data import SplitData
 
@@ -34,10 +35,11 @@ class Network:
 
 @dataclass(frozen=True)
 class NetworkScores:
-    """How well a network's embeddings find the label, and further axes."""
+    """How well a network's embeddings find the label, further axes, and products if known."""
 
     labels: Scores
     axes: AxesScores
+    products: ProductScores | None = None
 
 
 @dataclass(frozen=True)

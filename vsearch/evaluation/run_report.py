@@ -283,6 +283,36 @@ class GradedReport:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProductMetric:
+    """A metric of products by best photo and by mean; `gain` of the mean is paired by query."""
+
+    best: AxisMetric
+    mean: AxisMetric
+    gain: Difference
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProductsReport:
+    """How well photos find their product by its other photos: see `evaluation.products`.
+
+    Attributes:
+        group: the column of the products.
+        fuse: how a search scores them: `best` or `mean`.
+        products: how many were searched.
+        queries: photos that searched.
+        alone: photos that didn't, since their product has no other photo.
+        metrics: by name; empty if no photo searched.
+    """
+
+    group: str
+    fuse: str
+    products: int
+    queries: int
+    alone: int
+    metrics: dict[str, ProductMetric]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReliabilityBin:
     """Hits with nearly the same probability: its mean, and the share of right hits."""
 
@@ -368,6 +398,7 @@ class RunReport:
     per_class: list[dict[str, Any]]
     axes: dict[str, AxisReport] = field(default_factory=dict)
     graded: GradedReport | None = None
+    products: ProductsReport | None = None
     calibration: CalibrationReport | None = None
     leakage: NaiveSplitClaims | None = None
     training: TrainingReport | None = None

@@ -75,7 +75,7 @@ def score(index: Index, queries: Embedded, gallery: Embedded) -> Scores:
     depth = int(max(DEPTH, n_relevant.max()))
     reach = depth + int(excluded.max())
     scored = []
-    for chunk in _chunks(len(asked), reach):
+    for chunk in chunks(len(asked), reach):
         _, hits = _hits(index, asked.take(chunk), gallery, reach)
         right = relevant(hits[:, :depth], asked.labels[chunk], gallery.labels)
         scored.append(per_query(right, n_relevant[chunk]))
@@ -125,7 +125,7 @@ def scored_hits(
     reach = depth + int(_count(gallery.keys[:, None], queries.keys[:, None]).max())
     scores = []
     positions = []
-    for chunk in _chunks(len(queries), reach):
+    for chunk in chunks(len(queries), reach):
         chunk_scores, chunk_positions = _hits(index, queries.take(chunk), gallery, reach)
         scores.append(chunk_scores[:, :depth].copy())
         positions.append(chunk_positions[:, :depth].copy())
@@ -157,7 +157,7 @@ def half(keys: np.ndarray, seed: int) -> np.ndarray:
     return drawn[place]
 
 
-def _chunks(n: int, width: int) -> Iterator[np.ndarray]:
+def chunks(n: int, width: int) -> Iterator[np.ndarray]:
     """Split the positions 0..n - 1 into tables of `width` columns and at most CHUNK cells."""
     size = max(1, CHUNK // width)
     return (np.arange(start, min(start + size, n)) for start in range(0, n, size))

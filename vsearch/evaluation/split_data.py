@@ -20,6 +20,8 @@ class SplitData:
         gallery: the items that were searched.
         measured_on: the part that searched.
         batch_seed: the seed of the batches.
+        group: the column of the products; None: each photo is one.
+        fuse: a product's score: that of its `best` photo, or the `mean` over its photos.
     """
 
     catalog: Catalog
@@ -32,3 +34,5 @@ class SplitData:
     gallery: pd.DataFrame
     measured_on: str
     batch_seed: int | None
+    group: str | None = None
+    fuse: str = "best"

@@ -8,6 +8,7 @@ from rich.text import Text
 from vsearch.evaluation.run_report import RunReport
 from vsearch.reports.metric_names import metric_name
 from vsearch.reports.table import interval
+from vsearch.reports.tables import products_sentence
 
 METRICS = ("precision_at_1", "map_at_r")
 
@@ -46,6 +47,8 @@ def numbers(report: RunReport) -> str:
         value = interval(metrics.trained[metric].micro)
         lines.append(f"{metric_name(metric)} {value} ({before}{chance})")
 
+    if report.products is not None:
+        lines.append(products_sentence(report.products))
     index = report.index
     lines.append(f"index: {index.spec}, recall@10 {index.recall_at_10:.4f} of exact search")
     return "\n".join(lines)

@@ -49,6 +49,7 @@ def fit_report(
     trained = evaluation.trained
     labels_before = None if evaluation.untrained is None else evaluation.untrained.labels
     axes_before = None if evaluation.untrained is None else evaluation.untrained.axes
+    products_before = None if evaluation.untrained is None else evaluation.untrained.products
     quality = summary.label_quality(trained.labels, evaluation.exact)
     calibrated = evaluation.calibration
     scores = {**calibrated.calibration.describe(), "measured": calibrated.quality}
@@ -77,6 +78,7 @@ def fit_report(
         per_class=summary.per_class(trained.labels, data.label_names),
         axes=summary.axes(trained.axes, axes_before),
         graded=summary.graded(trained.axes, axes_before),
+        products=summary.products(data, trained.products, products_before),
         calibration=from_json(CalibrationReport, scores),
         leakage=evaluation.naive_split,
         training=TrainingReport(epochs=history.epochs, chosen=history.chosen),

@@ -11,6 +11,7 @@ from vsearch.evaluation.comparing.paired_bootstrap import Difference, paired_boo
 from vsearch.evaluation.expansion import ExpansionScores
 from vsearch.evaluation.final_evaluation import RegionScores, ViewsScores
 from vsearch.evaluation.metrics import Estimate, means, summarise
+from vsearch.evaluation.products import ProductScores
 from vsearch.evaluation.run_report import (
     AxisMetric,
     AxisReport,
@@ -22,6 +23,8 @@ from vsearch.evaluation.run_report import (
     GradedReport,
     LabelQuality,
     Metrics,
+    ProductMetric,
+    ProductsReport,
     Protocol,
     RegionQuality,
     RegionReport,
@@ -93,6 +96,27 @@ def graded(trained: AxesScores, untrained: AxesScores | None) -> GradedReport | 
         queries=len(found.labels),
         unanswerable=found.unanswerable,
         **_beside(found, None if untrained is None else untrained.graded),
+    )
+
+
+def products(
+    data: SplitData, trained: ProductScores | None, untrained: ProductScores | None
+) -> ProductsReport | None:
+    """Summarise how products are found; None if the catalog has none."""
+    if trained is None or data.group is None:
+        return None
+    best = _beside(trained.best, None if untrained is None else untrained.best)
+    mean = _beside(trained.mean, None if untrained is None else untrained.mean)
+    gains = _gains(trained.mean, trained.best, tuple(best)) if best else {}
+    return ProductsReport(
+        group=data.group,
+        fuse=data.fuse,
+        products=trained.products,
+        queries=len(trained.best.labels),
+        alone=trained.best.unanswerable,
+        metrics={
+            name: ProductMetric(best=best[name], mean=mean[name], gain=gains[name]) for name in best
+        },
     )
 
 
@@ -250,15 +274,15 @@ def _beside(trained: Scores, untrained: Scores | None) -> dict[str, AxisMetric]:
     }
 
 
-def _label_values(scores: Scores) -> dict[str, np.ndarray]:
-    return {name: scores.model[name] for name in LABELS}
+def _values(scores: Scores, names: Sequence[str] = LABELS) -> dict[str, np.ndarray]:
+    return {name: scores.model[name] for name in names}
 
 
 def _means(scores: Scores) -> dict[str, Estimate]:
-    found = summarise(_label_values(scores), scores.labels)
+    found = summarise(_values(scores), scores.labels)
     return {name: by["micro"] for name, by in found.items()}
 
 
-def _gains(scores: Scores, base: Scores) -> dict[str, Difference]:
-    found = paired_bootstrap(_label_values(scores), _label_values(base), scores.labels)
+def _gains(scores: Scores, base: Scores, names: Sequence[str] = LABELS) -> dict[str, Difference]:
+    found = paired_bootstrap(_values(scores, names), _values(base, names), scores.labels)
     return {name: by["micro"] for name, by in found.items()}

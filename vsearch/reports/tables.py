@@ -6,6 +6,7 @@ from vsearch.evaluation.naive_split import NaiveSplitClaims
 from vsearch.evaluation.run_report import (
     AxisMetric,
     ExpansionReport,
+    ProductsReport,
     RegionReport,
     RunReport,
     ViewsReport,
@@ -91,6 +92,48 @@ def expansion_text(found: ExpansionReport) -> str:
         f"`search --expand {found.hits}` searches again with a query that includes its "
         f"{found.hits} best hits: {found.expanded_ms:.3g} ms per search instead of "
         f"{found.once_ms:.3g}. The gain is paired by query."
+    )
+
+
+def products(found: ProductsReport) -> Table:
+    """Return how well products are found by their best photo and by the mean over their photos."""
+    rows = []
+    for metric, by in found.metrics.items():
+        row = [metric_name(metric)]
+        for one in (by.best, by.mean):
+            row += _sides(one)[:2]
+        rows.append([*row, interval(by.gain, "+.3f"), f"{by.best.chance:.3f}"])
+    header = ["metric", "best", "untrained", "mean", "untrained", "gain of mean", "chance"]
+    return Table(header, rows)
+
+
+def products_sentence(found: ProductsReport) -> str:
+    """Say how often photos find their product first, or why that isn't measured."""
+    if not found.metrics:
+        return (
+            f"Finding products ({found.group}) isn't measured: no test photo has another photo of "
+            "its product."
+        )
+    first = found.metrics["precision_at_1"]
+    return (
+        f"Another photo of the same product ({found.group}) is found first for "
+        f"{100 * first.best.trained.value:.1f} % of {found.queries:,} test photos by a product's "
+        f"best photo, for {100 * first.mean.trained.value:.1f} % by the mean (data.fuse: "
+        f"{found.fuse})."
+    )
+
+
+def products_text(found: ProductsReport) -> str:
+    """Say what the table of `products` compares."""
+    if not found.metrics:
+        return products_sentence(found)
+    return (
+        f"Each of {found.queries:,} test photos searches all other photos of the test part and the "
+        f"gallery, by exact search, for its product (equal {found.group}), one of "
+        f"{found.products:,}. A product counts once, by its best photo or by the mean over its "
+        f"photos; searches use the {found.fuse}. {found.alone:,} test photos without another photo "
+        "of their product are left out. One product is right, so MAP@R equals precision@1. The "
+        "gain of the mean is paired by query."
     )
 
 
@@ -219,6 +262,11 @@ def markdown(report: RunReport) -> str:
             axis_counts(report).markdown(),
             axes(report).markdown(),
         ]
+
+    if report.products is not None:
+        sections += ["## Products", in_markdown(products_text(report.products))]
+        if report.products.metrics:
+            sections.append(products(report.products).markdown())
 
     sections.append("## Index")
     for section in index_sections(report.index):

@@ -23,6 +23,7 @@ from vsearch.evaluation.final_evaluation import (
 )
 from vsearch.evaluation.index_quality import quality
 from vsearch.evaluation.label_judge import LabelJudge
+from vsearch.evaluation.products import ProductScores, score_products
 from vsearch.evaluation.reliability import measured
 from vsearch.evaluation.scoring import Embedded, Scores
 from vsearch.evaluation.split_data import SplitData
@@ -187,7 +188,7 @@ class FinalEvaluator:
         index = scoring.exact_index(photos.gallery)
         hits = scoring.top_hits(index, photos.queries, photos.gallery)
         labels = scoring.score(index, photos.queries, photos.gallery)
-        return NetworkScores(labels, self._score_axes(hits, photos))
+        return NetworkScores(labels, self._score_axes(hits, photos), self._score_products(photos))
 
     def evaluate(
         self,
@@ -219,7 +220,9 @@ class FinalEvaluator:
         data = self._split_data()
         return FinalEvaluation(
             data=data,
-            trained=NetworkScores(trained, self._score_axes(hits.positions, photos)),
+            trained=NetworkScores(
+                trained, self._score_axes(hits.positions, photos), self._score_products(photos)
+            ),
             exact=exact,
             untrained=untrained,
             hits=hits,
@@ -277,6 +280,13 @@ class FinalEvaluator:
         known = attributes(data.queries("test"), data.gallery("test"), data.axes)
         return score_axes(hits, photos.queries, photos.gallery, known)
 
+    def _score_products(self, photos: TestPhotos) -> ProductScores | None:
+        data = self.data
+        if data.group is None:
+            return None
+        items = (data.queries("test"), data.gallery("test"))
+        return score_products(photos.queries, photos.gallery, *items, data.group)
+
     def _calibrate(
         self, photos: TestPhotos, index: Index, error_rate: float, judge: LabelJudge | None
     ) -> MeasuredCalibration:
@@ -324,6 +334,8 @@ class FinalEvaluator:
             gallery=data.gallery("test"),
             measured_on=str(data.part("test")["split"].iloc[0]),
             batch_seed=data.seed,
+            group=data.group,
+            fuse=data.fuse,
         )
 
 

@@ -6,7 +6,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from vsearch.reports.metric_names import metric_name
-from vsearch.reports.tables import expansion_text, regions_text, views_text
+from vsearch.reports.tables import expansion_text, products_text, regions_text, views_text
 
 FOLDER = Path(__file__).parent
 
@@ -34,6 +34,7 @@ def environment() -> Environment:
         views_text=views_text,
         regions_text=regions_text,
         expansion_text=expansion_text,
+        products_text=products_text,
     )
     return made
 
