@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -77,6 +78,19 @@ def test_a_damaged_file_is_refused(name, copied):
     shutil.rmtree(copied / "exports")
     with pytest.raises(BundleError, match=f"{name} is damaged"):
         open_text(copied, read_fitted(copied))
+
+
+def test_without_export_and_pytorch_it_says_what_is_missing(copied, monkeypatch):
+    shutil.rmtree(copied / "exports")
+    monkeypatch.setitem(sys.modules, "vsearch.models.stored_embedder", None)
+    with pytest.raises(BundleError, match=r"texts need PyTorch .*, or an export .*vsearch export"):
+        open_text(copied, read_fitted(copied))
+
+
+def test_without_the_extra_it_says_what_to_install(bundle, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    with pytest.raises(BundleError, match=r"tokenizers can't be imported.*--extra text"):
+        open_text(bundle, read_fitted(bundle))
 
 
 def test_an_export_is_proven_with_texts_too(bundle):

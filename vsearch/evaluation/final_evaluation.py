@@ -35,11 +35,17 @@ class Network:
 
 @dataclass(frozen=True)
 class NetworkScores:
-    """How well a network's embeddings find the label, further axes, and products if known."""
+    """How well a network's embeddings find the label, further axes, and products if known.
+
+    Attributes:
+        words: what labels' names find, a text for each label, by exact search; None: the network
+            has no text tower.
+    """
 
     labels: Scores
     axes: AxesScores
     products: ProductScores | None = None
+    words: Scores | None = None
 
 
 @dataclass(frozen=True)

@@ -254,6 +254,23 @@ class AxisMetric:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WordsReport:
+    """What labels' names find as texts, by exact search.
+
+    Attributes:
+        template: a text, with `{label}` in place of the label.
+        queries: the labels that were asked for.
+        precision_at_10: over labels.
+        gain: after training compared with before, paired by label; None: not measured before.
+    """
+
+    template: str
+    queries: int
+    precision_at_10: AxisMetric
+    gain: Difference | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class AxisReport:
     """A further axis: a metadata column that decides whether hits are right.
 
@@ -394,6 +411,7 @@ class RunReport:
     views: ViewsReport | None = None
     regions: RegionReport | None = None
     expansion: ExpansionReport | None = None
+    words: WordsReport | None = None
     metrics: Metrics
     per_class: list[dict[str, Any]]
     axes: dict[str, AxisReport] = field(default_factory=dict)

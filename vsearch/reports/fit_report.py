@@ -50,6 +50,7 @@ def fit_report(
     labels_before = None if evaluation.untrained is None else evaluation.untrained.labels
     axes_before = None if evaluation.untrained is None else evaluation.untrained.axes
     products_before = None if evaluation.untrained is None else evaluation.untrained.products
+    words_before = None if evaluation.untrained is None else evaluation.untrained.words
     quality = summary.label_quality(trained.labels, evaluation.exact)
     calibrated = evaluation.calibration
     scores = {**calibrated.calibration.describe(), "measured": calibrated.quality}
@@ -74,6 +75,7 @@ def fit_report(
         views=summary.views(evaluation.views),
         regions=summary.regions(evaluation.regions),
         expansion=summary.expansion(evaluation.expansion),
+        words=summary.words(trained.words, words_before),
         metrics=summary.metrics(trained.labels, labels_before),
         per_class=summary.per_class(trained.labels, data.label_names),
         axes=summary.axes(trained.axes, axes_before),

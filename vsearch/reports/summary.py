@@ -31,9 +31,11 @@ from vsearch.evaluation.run_report import (
     SkippedPhoto,
     ViewsQuality,
     ViewsReport,
+    WordsReport,
 )
 from vsearch.evaluation.scoring import Scores
 from vsearch.evaluation.split_data import SplitData
+from vsearch.models.text.encoder import TEMPLATE
 
 LABELS = ("precision_at_1", "precision_at_10", "cmc_at_10", "map_at_r")
 SKIPPED = 50  # named photos; all are in the run's skipped.csv
@@ -197,6 +199,19 @@ def expansion(found: ExpansionScores | None) -> ExpansionReport | None:
         },
         once_ms=found.once_ms,
         expanded_ms=found.expanded_ms,
+    )
+
+
+def words(trained: Scores | None, untrained: Scores | None) -> WordsReport | None:
+    """Summarise what labels' names find as texts; None without a text tower."""
+    if trained is None:
+        return None
+    metric = "precision_at_10"
+    return WordsReport(
+        template=TEMPLATE.format("{label}"),
+        queries=len(trained.labels),
+        precision_at_10=_beside(trained, untrained)[metric],
+        gain=None if untrained is None else _gains(trained, untrained)[metric],
     )
 
 

@@ -1,4 +1,5 @@
 from rich.console import Console
+from rich.text import Text
 
 from vsearch.evaluation.axes import JOINT
 from vsearch.evaluation.metrics import means, summarise
@@ -10,6 +11,7 @@ from vsearch.evaluation.run_report import (
     RegionReport,
     RunReport,
     ViewsReport,
+    WordsReport,
 )
 from vsearch.evaluation.scoring import Scores
 from vsearch.plain_text import in_markdown
@@ -137,6 +139,25 @@ def products_text(found: ProductsReport) -> str:
     )
 
 
+def words_text(found: WordsReport) -> str:
+    """Say how well labels' names find photos, and what training has changed."""
+    metric = found.precision_at_10
+    said = (
+        f'Words: "{found.template}", asked for each of {found.queries:,} labels, finds '
+        f"precision@10 {interval(metric.trained)}; chance {metric.chance:.3f}."
+    )
+    if metric.untrained is None or found.gain is None:
+        return f"{said} Before training it was not measured."
+    gain = found.gain
+    change = "has changed nothing"
+    if gain.value:
+        change = f"has made it {'better' if gain.value > 0 else 'worse'}"
+        if gain.low <= 0 <= gain.high:
+            change += ", perhaps by chance"
+    before = f"{metric.untrained.value:.3f} before, gain {interval(gain, '+.3f')}"
+    return f"{said} Training {change}: {before}."
+
+
 def tested(scores: Scores) -> Table:
     """Return each metric with its intervals, and by chance."""
     found = summarise(scores.model, scores.labels)
@@ -252,6 +273,8 @@ def markdown(report: RunReport) -> str:
     if report.expansion is not None:
         table = expansion(report.expansion)
         sections += ["## Query expansion", expansion_text(report.expansion), table.markdown()]
+    if report.words is not None:
+        sections += ["## Words", in_markdown(words_text(report.words))]
     if report.axes and report.graded is not None:
         sections += [
             "## Other axes",
@@ -307,5 +330,7 @@ def show(report: RunReport, console: Console | None = None) -> None:
         views(report.views).show(views_text(report.views), console)
     if report.regions is not None:
         regions(report.regions).show(regions_text(report.regions), console)
+    if report.words is not None:
+        console.print(Text(f"{words_text(report.words)}\n"))
     if report.axes:
         brief_axes(report).show("Other axes", console)

@@ -36,6 +36,7 @@ from vsearch.models.adaptations.base import Adaptation
 from vsearch.models.backbones.base import Backbone
 from vsearch.models.embedder import Embedder
 from vsearch.models.heads.adapted import AdaptedHead
+from vsearch.models.text.encoder import TEMPLATE
 from vsearch.training.datamodule import CatalogDataModule
 from vsearch.training.embedding_loop import embed_loader
 from vsearch.training.module import MetricLearner
@@ -188,7 +189,12 @@ class FinalEvaluator:
         index = scoring.exact_index(photos.gallery)
         hits = scoring.top_hits(index, photos.queries, photos.gallery)
         labels = scoring.score(index, photos.queries, photos.gallery)
-        return NetworkScores(labels, self._score_axes(hits, photos), self._score_products(photos))
+        return NetworkScores(
+            labels,
+            self._score_axes(hits, photos),
+            self._score_products(photos),
+            self._score_words(backbone, photos.gallery),
+        )
 
     def evaluate(
         self,
@@ -221,7 +227,10 @@ class FinalEvaluator:
         return FinalEvaluation(
             data=data,
             trained=NetworkScores(
-                trained, self._score_axes(hits.positions, photos), self._score_products(photos)
+                trained,
+                self._score_axes(hits.positions, photos),
+                self._score_products(photos),
+                self._score_words(embedder.backbone, gallery),
             ),
             exact=exact,
             untrained=untrained,
@@ -286,6 +295,19 @@ class FinalEvaluator:
             return None
         items = (data.queries("test"), data.gallery("test"))
         return score_products(photos.queries, photos.gallery, *items, data.group)
+
+    def _score_words(self, backbone: Backbone, gallery: Embedded) -> Scores | None:
+        """Score the gallery's labels as texts; None without a text tower."""
+        words = backbone.words
+        if words is None:
+            return None
+        codes = np.unique(gallery.labels)
+        texts = [TEMPLATE.format(self.data.label_names[code]) for code in codes]
+        words.tower.to(self.device)
+        vectors = words.embed(texts)
+        words.tower.cpu()
+        no_photo = np.full(len(codes), -1)
+        return scoring.score_exactly(Embedded(vectors, codes, no_photo), gallery)
 
     def _calibrate(
         self, photos: TestPhotos, index: Index, error_rate: float, judge: LabelJudge | None

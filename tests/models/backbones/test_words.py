@@ -52,6 +52,8 @@ def folders(tmp_path_factory):
     )
     remote = {**MODEL["text_cfg"], "hf_model_name": "xlm-roberta-base"}
     (root / "tiny-words-remote.json").write_text(json.dumps({**MODEL, "text_cfg": remote}))
+    unread = {**MODEL["text_cfg"], "hf_tokenizer_name": "nobody/nothing"}
+    (root / "tiny-words-unread.json").write_text(json.dumps({**MODEL, "text_cfg": unread}))
     open_clip.add_model_config(root)
     clip_folder(root / "clip")
     siglip_folder(root / "siglip")
@@ -164,6 +166,11 @@ def test_other_text_towers_are_refused(folders, tmp_path):
     transformers.ViTConfig(hidden_size=32, num_attention_heads=2).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r"text: .* is a vit network; only .*CLIP and SigLIP"):
         TransformersBackbone(str(tmp_path), None, text=True)
+
+
+def test_a_tokenizer_that_cant_be_downloaded_is_told_of(folders, hub_offline):
+    with pytest.raises(ValueError, match="text: the tokenizer of tiny-words-unread can't be read"):
+        OpenCLIPBackbone("tiny-words-unread", None, text=True)
 
 
 def test_a_folder_without_tokenizer_is_refused(folders, tmp_path):

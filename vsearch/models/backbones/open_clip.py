@@ -20,7 +20,7 @@ from vsearch.models.backbones.weights import (
     load,
     read,
 )
-from vsearch.models.text.library_tokenizers import of_open_clip
+from vsearch.models.text.library_tokenizers import of_open_clip, reading_tokenizer
 from vsearch.models.text.towers import OpenCLIPText, Words
 from vsearch.optional_packages import require
 
@@ -157,7 +157,9 @@ def _words(
     if state is not None:
         whole = library.model.convert_to_custom_text_state_dict(state)
         load(tower.model, _part(whole, "text."), origin, f"the text tower of {name}")
-    return Words(tower, of_open_clip(library.get_tokenizer(name)))
+    with reading_tokenizer(name):
+        tokenizer = library.get_tokenizer(name)
+    return Words(tower, of_open_clip(tokenizer))
 
 
 def _interpolated(tower: nn.Module, state: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from vsearch.models.backbones.weights import (
     go_without,
     unreadable,
 )
-from vsearch.models.text.library_tokenizers import of_transformers
+from vsearch.models.text.library_tokenizers import of_transformers, reading_tokenizer
 from vsearch.models.text.towers import TransformersText, Words
 from vsearch.optional_packages import require
 
@@ -145,12 +145,8 @@ def _words(library: Any, name: str, network: Any) -> Words:
     tower.text_model.load_state_dict(network.text_model.state_dict())
     if projection is not None:
         tower.text_projection.load_state_dict(projection.state_dict())
-    try:
+    with reading_tokenizer(name):
         tokenizer = library.AutoTokenizer.from_pretrained(name, trust_remote_code=False)
-    except (OSError, ValueError, ImportError) as error:
-        raise ValueError(
-            f"text: the tokenizer of {name} can't be read: {str(error).splitlines()[0]}"
-        ) from error
     known = len(tokenizer)
     if not 0.9 * settings.vocab_size <= known <= settings.vocab_size:
         raise ValueError(

@@ -1,5 +1,7 @@
 """Tokenizers of open_clip and transformers as a `Tokenizer`, which needs neither of them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from vsearch.models.text.tokenizer import Cleaning, Tokenizer
@@ -12,6 +14,17 @@ CLEANINGS: dict[str, Cleaning] = {
     "_clean_lower": "lower",
     "_clean_canonicalize": "canonicalize",
 }
+
+
+@contextmanager
+def reading_tokenizer(name: str) -> Iterator[None]:
+    """Turn a library's errors into a ValueError that names the model."""
+    try:
+        yield
+    except (OSError, ValueError, ImportError) as error:
+        raise ValueError(
+            f"text: the tokenizer of {name} can't be read: {str(error).splitlines()[0]}"
+        ) from error
 
 
 def of_open_clip(tokenizer: Any) -> Tokenizer:

@@ -6,7 +6,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from vsearch.reports.metric_names import metric_name
-from vsearch.reports.tables import expansion_text, products_text, regions_text, views_text
+from vsearch.reports.tables import (
+    expansion_text,
+    products_text,
+    regions_text,
+    views_text,
+    words_text,
+)
 
 FOLDER = Path(__file__).parent
 
@@ -35,6 +41,7 @@ def environment() -> Environment:
         regions_text=regions_text,
         expansion_text=expansion_text,
         products_text=products_text,
+        words_text=words_text,
     )
     return made
 
