@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,11 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from tiny import TinyBackbone
 
-from vsearch.bundle.new_items import embed_photos
+from vsearch.bundle.new_items import embed_for_index
 from vsearch.bundle.writing import write_bundle
+from vsearch.data.regions import Regions
 from vsearch.indexes.faiss import FaissIndex
+from vsearch.indexes.regions import for_shape
 from vsearch.models.backbones.base import Backbone
 from vsearch.models.embedder import Embedder
 from vsearch.models.runtimes.torch import TorchRuntime
@@ -43,6 +46,7 @@ def served_bundle(
     backbone: Backbone | None = None,
     columns: dict[str, list] | None = None,
     products: dict[str, str] | None = None,
+    index_views: Regions | None = None,
     **extra: bytes,
 ) -> Path:
     """A bundle of n pictures: ids p0 .., each tenth with a slash; labels, price, colour (may miss)
@@ -65,8 +69,12 @@ def served_bundle(
     items = items if columns is None else pd.DataFrame({"path": items["path"], **columns})
     if boxes is not None:
         items[["x_1", "y_1", "x_2", "y_2"]] = pd.DataFrame(boxes, dtype=float)
-    embedder, index = Embedder(backbone or TinyBackbone()).eval(), FaissIndex("Flat")
-    index.build(embed_photos(TorchRuntime(embedder), items).embeddings)
+    embedder = Embedder(backbone or TinyBackbone()).eval()
+    own = replace(embedder.preprocessing, index_views=index_views)
+    embedder.backbone.preprocessing = own
+    vectors = embed_for_index(TorchRuntime(embedder), items).embeddings
+    index = for_shape(FaissIndex("Flat"), vectors.shape[1:])
+    index.build(vectors)
     manifest = {} if products is None else {"products": products}
     files = {f"{name}.json": data for name, data in extra.items()}
     write_bundle(folder, embedder, index, items, manifest, files)

@@ -172,10 +172,21 @@ def read_square(
     Raises:
         PhotoError: see `open_photo`.
     """
-    side = preprocessing.size
-    if region is not None:
-        side = math.ceil(side / min(region[2] - region[0], region[3] - region[1]))
-    photo = open_photo(source, box, preprocessing.fill, side=side)
+    photo = open_photo(source, box, preprocessing.fill, side=side_for(region, preprocessing))
+    return region_square(photo, region, preprocessing)
+
+
+def side_for(region: Region | None, preprocessing: Preprocessing) -> int:
+    """Return `open_photo`'s `side` for a region that fills the network's square."""
+    if region is None:
+        return preprocessing.size
+    return math.ceil(preprocessing.size / min(region[2] - region[0], region[3] - region[1]))
+
+
+def region_square(
+    photo: Image.Image, region: Region | None, preprocessing: Preprocessing
+) -> np.ndarray:
+    """Return a region of a photo, or all of it, as `to_square` does."""
     if region is not None:
         photo = photo.crop(pixels(region, *photo.size))
     return to_square(photo, preprocessing)

@@ -58,6 +58,14 @@ def combine(
     return _to_unit_length(query)
 
 
+def with_text(queries: np.ndarray, text: np.ndarray, weight: float = TEXT_WEIGHT) -> np.ndarray:
+    """Return queries, float32 (..., dim), with a text mixed into each as `combine` does."""
+    each = queries.reshape(-1, queries.shape[-1])
+    none = each[:0]
+    mixed = [combine(one[None], none, text=text, text_weight=weight) for one in each]
+    return np.reshape(mixed, queries.shape)
+
+
 def _to_unit_length(query: np.ndarray) -> np.ndarray:
     length = np.linalg.norm(query)
     if length < TINY:

@@ -20,7 +20,7 @@ from vsearch.search.filters.columns import Column, Table
 from vsearch.search.filters.grammar import parse
 from vsearch.search.matched_parts import PARTS, MatchedParts, matched_parts
 from vsearch.search.mean_hits import best_means
-from vsearch.search.query_by_example import TEXT_WEIGHT, ExampleError, combine
+from vsearch.search.query_by_example import TEXT_WEIGHT, ExampleError, combine, with_text
 from vsearch.search.query_expansion import expanded, kept_vectors
 
 Photo = str | Path | bytes
@@ -131,13 +131,7 @@ class Searcher:
         allowed = self.allowed(where)
         queries = self.embed_parts(photos) if parts else self.embed(photos)
         if text is not None:
-            words = self.embed_text(text)
-            each = queries.reshape(-1, queries.shape[-1])
-            none = each[:0]
-            mixed = [
-                combine(photo[None], none, text=words, text_weight=text_weight) for photo in each
-            ]
-            queries = np.reshape(mixed, queries.shape)
+            queries = with_text(queries, self.embed_text(text), text_weight)
         return self.search_embeddings(queries, k, allowed, min_score, group_by, expand, each_photo)
 
     def search_examples(

@@ -31,6 +31,11 @@ Text = Annotated[
 TextWeight = Annotated[
     float, Field(ge=0, le=1, description="Share of the text beside a photo or examples.")
 ]
+Parts = Annotated[
+    bool,
+    Field(description="Search with parts of the photo, too; an item counts by its best match."),
+]
+Shares = tuple[float, float, float, float]  # of a photo's sides: left, top, right, bottom, 0..1
 ItemId = Annotated[str, Field(min_length=1, max_length=512)]
 
 
@@ -88,6 +93,12 @@ class TextOptions(SearchOptions):
     text_weight: TextWeight = 0.5
 
 
+class PhotoOptions(TextOptions):
+    """What searches with a photo take."""
+
+    parts: Parts = False
+
+
 class SearchRequest(TextOptions):
     """Item ids as examples, an embedding of the same model, a text, or several of these.
 
@@ -110,9 +121,12 @@ class Hit(Message):
     """An item that was found.
 
     `probability` is that of its label being right, calibrated when the model was fit; null where it
-    was not, and for what it was not calibrated with: items' ids, a text, a region of a photo, a
+    was not, and for what it was not calibrated with: items' ids, a text, a part of a photo, a
     filter. It holds for whole photos (or the embedding of one) that are no item's, among all items.
     `group_size`: how many photos its product, or other group, has; null where hits aren't grouped.
+    `region`: the part of its photo that matched, where the index holds parts; `query_region`: the
+    part of the photo, or region, that was sent, with `parts`; both are left, top, right and bottom
+    in shares of the sides, and null for all of it.
     """
 
     rank: int
@@ -124,6 +138,8 @@ class Hit(Message):
     metadata: dict[str, Any]
     thumbnail_url: str | None
     group_size: int | None = None
+    region: Shares | None = None
+    query_region: Shares | None = None
 
 
 class Took(Message):

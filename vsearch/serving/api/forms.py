@@ -11,10 +11,11 @@ from vsearch.serving.messages import (
     EachPhoto,
     Expand,
     K,
+    Parts,
+    PhotoOptions,
     Region,
     Score,
     Text,
-    TextOptions,
     TextWeight,
 )
 
@@ -57,9 +58,10 @@ async def search_options(
     each_photo: Annotated[EachPhoto, Form(examples=[False])] = False,
     text: Annotated[Text | None, Form(examples=EMPTY)] = None,
     text_weight: Annotated[TextWeight, Form(examples=[TEXT_WEIGHT])] = TEXT_WEIGHT,
-) -> TextOptions:
+    parts: Annotated[Parts, Form(examples=[False])] = False,
+) -> PhotoOptions:
     """Return the options of a search by photo, text, or both."""
-    return TextOptions(
+    return PhotoOptions(
         k=k,
         where=where or None,
         min_score=min_score,
@@ -68,10 +70,11 @@ async def search_options(
         each_photo=each_photo,
         text=text or None,
         text_weight=text_weight,
+        parts=parts,
     )
 
 
 PhotoFile = Annotated[UploadFile, File(description=FILE)]
 PhotoOrNone = Annotated[UploadFile | None, File(description=FILE)]
 PhotoRegion = Annotated[Region | None, Depends(region)]
-FormOptions = Annotated[TextOptions, Depends(search_options)]
+FormOptions = Annotated[PhotoOptions, Depends(search_options)]

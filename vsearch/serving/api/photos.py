@@ -1,4 +1,5 @@
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -12,10 +13,13 @@ from vsearch.data.photos import (
     Preprocessing,
     Reserve,
     open_photo,
+    region_square,
+    side_for,
     small_jpeg,
     to_square,
     unlimited,
 )
+from vsearch.data.regions import Region as Shares
 from vsearch.serving.messages import Region
 
 KINDS = "JPEG, PNG, WebP, GIF or BMP"
@@ -60,14 +64,29 @@ def decode(
     """
     # a region is in pixels of the whole photo, so it must be decoded at full size
     side = preprocessing.size if region is None else None
-    try:
-        photo = open_photo(data, None, preprocessing.fill, max_pixels, side, reserve=reserve)
-    except PhotoError as error:
-        if isinstance(error.__cause__, UnidentifiedImageError):
-            damaged = "it begins like a photo, but is damaged. Find an intact copy."
-            raise PhotoError(damaged) from error
-        raise
+    photo = _open(data, preprocessing, max_pixels, side, reserve)
     return see(photo, preprocessing, region)
+
+
+def decode_parts(
+    data: bytes,
+    preprocessing: Preprocessing,
+    region: Region | None,
+    parts: Sequence[Shares | None],
+    max_pixels: int,
+    reserve: Reserve = unlimited,
+) -> list[np.ndarray]:
+    """Return parts of an uploaded photo, or of a `region` of it, each uint8 (3, size, size).
+
+    The photo is decoded once, otherwise as for `decode`.
+    """
+    side = None
+    if region is None:
+        side = max(side_for(part, preprocessing) for part in parts)
+    photo = _open(data, preprocessing, max_pixels, side, reserve)
+    if region is not None:
+        photo = photo.crop(_touched(region, photo).box)
+    return [region_square(photo, part, preprocessing) for part in parts]
 
 
 def see(
@@ -98,6 +117,18 @@ def thumbnail(
     """Return an item's photo (cut to its box) as a JPEG whose sides are at most `size` pixels."""
     photo = open_photo(source, box, max_pixels=max_pixels, side=size, reserve=reserve)
     return small_jpeg(photo, size, quality=85)
+
+
+def _open(
+    data: bytes, preprocessing: Preprocessing, max_pixels: int, side: int | None, reserve: Reserve
+) -> Image.Image:
+    try:
+        return open_photo(data, None, preprocessing.fill, max_pixels, side, reserve=reserve)
+    except PhotoError as error:
+        if isinstance(error.__cause__, UnidentifiedImageError):
+            damaged = "it begins like a photo, but is damaged. Find an intact copy."
+            raise PhotoError(damaged) from error
+        raise
 
 
 def _touched(region: Region, photo: Image.Image) -> Region:

@@ -1,4 +1,4 @@
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from vsearch.data.items import plain_rows
 from vsearch.search.best_hits import Hits
+from vsearch.search.matched_parts import MatchedParts
 from vsearch.serving.api.facets import HIDDEN
 from vsearch.serving.api.served_bundle import ServedBundle
 from vsearch.serving.messages import Hit, Item, SearchOptions, SearchReply, Took
@@ -15,6 +16,7 @@ def search_reply(
     bundle: ServedBundle,
     root_path: str,
     found: Hits,
+    parts: Sequence[MatchedParts],
     options: SearchOptions,
     took: Took,
     calibrated: bool,
@@ -29,8 +31,8 @@ def search_reply(
     found_sizes = bundle.searcher.group_sizes(found[1], options.group_by, options.each_photo)
     sizes = [None] * len(scores) if found_sizes is None else found_sizes.tolist()
     rows = plain_rows(bundle.searcher.items, found[1])
-    for row, score, probability, size in zip(
-        rows, scores.tolist(), probabilities, sizes, strict=True
+    for row, score, probability, size, part in zip(
+        rows, scores.tolist(), probabilities, sizes, parts, strict=True
     ):
         hit = Hit(
             rank=len(hits) + 1,
@@ -42,6 +44,8 @@ def search_reply(
             metadata=_metadata(row),
             thumbnail_url=_image_url(row, root_path),
             group_size=size,
+            region=part.item,
+            query_region=part.query,
         )
         hits.append(hit)
 

@@ -3,7 +3,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body
 from starlette.exceptions import HTTPException
 
-from vsearch.search.query_by_example import combine
+from vsearch.search.query_by_example import with_text
 from vsearch.serving.api.forms import FormOptions, PhotoFile, PhotoOrNone, PhotoRegion
 from vsearch.serving.api.manual_examples import (
     BATCH,
@@ -32,22 +32,25 @@ async def search_by_photo(
 ) -> SearchReply:
     """Find the items that look most like a photo, or like its region `x`, `y`, `w`, `h`.
 
-    A `text` is mixed into the query, or is the query where no photo is sent.
+    A `text` is mixed into the query, or is the query where no photo is sent. With `parts`, parts of
+    the photo or region are searched with too.
 
     `curl -F photo=@shoe.jpg -F k=5 --form-string 'where=colour = red'
     http://127.0.0.1:8000/v1/search/upload`
     """
     await steps.check(options)
-    if photo is None and (options.text is None or region is not None):
-        raise HTTPException(422, "Send a photo, or a text without a region.")
-    query = steps.nothing
-    if photo is not None:
-        query = await steps.embed(await photo.read(), region)
-    calibrated = region is None
+    if photo is None:
+        if options.text is None or region is not None or options.parts:
+            raise HTTPException(422, "Send a photo, or a text without a region and parts.")
+        words = await steps.embed_text(options.text)
+        return await steps.search(words[None], options, calibrated=False)
+
+    embed = steps.embed_parts if options.parts else steps.embed
+    query = await embed(await photo.read(), region)
     if options.text is not None:
         words = await steps.embed_text(options.text)
-        query = combine(query, steps.nothing, text=words, text_weight=options.text_weight)[None]
-        calibrated = False
+        query = with_text(query, words, options.text_weight)
+    calibrated = region is None and options.text is None and not options.parts
     return await steps.search(query, options, calibrated=calibrated)
 
 

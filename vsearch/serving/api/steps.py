@@ -1,4 +1,5 @@
 import time
+from asyncio import gather
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated
@@ -8,7 +9,7 @@ from fastapi import Depends, Request
 from starlette.exceptions import HTTPException
 
 from vsearch.search.query_by_example import combine
-from vsearch.serving.api.photos import SeenPhoto, check_kind, decode
+from vsearch.serving.api.photos import SeenPhoto, check_kind, decode, decode_parts
 from vsearch.serving.api.replies import search_reply
 from vsearch.serving.api.served_bundle import ServedBundle
 from vsearch.serving.api.service import Service
@@ -60,6 +61,16 @@ class Steps:
             vector = await self.service.batcher.embed(self.bundle.runtime, photo.square)
         return vector[None]
 
+    async def embed_parts(self, data: bytes, region: Region | None) -> np.ndarray:
+        """Return unit vectors, float32 (1, p, dim), of an uploaded photo and of its parts."""
+        check_kind(data)
+        with self._timed("decode"):
+            squares = await self.service.decoding.run(self._see_parts, data, region)
+        with self._timed("embed"):
+            embed = self.service.batcher.embed
+            vectors = await gather(*[embed(self.bundle.runtime, square) for square in squares])
+        return np.stack(vectors)[None]
+
     @property
     def nothing(self) -> np.ndarray:
         """No vectors, float32 (0, dim)."""
@@ -77,8 +88,8 @@ class Steps:
         leave_out: Sequence[int] = (),
         calibrated: bool = True,
     ) -> SearchReply:
-        """Return the items nearest to a unit vector, float32 (1, dim), except those in rows
-        `leave_out`, see `Searcher.leave_out`.
+        """Return the items nearest to a unit vector, float32 (1, dim), or to a photo and its parts,
+        (1, p, dim), except those in rows `leave_out`, see `Searcher.leave_out`.
 
         `calibrated`: the query is a new, whole photo, as in the calibration.
         """
@@ -110,6 +121,13 @@ class Steps:
         wanted = self.bundle.runtime.preprocessing
         with self.service.budget.shared(self.end) as reserve:
             return decode(data, wanted, region, self.service.settings.max_pixels, reserve)
+
+    def _see_parts(self, data: bytes, region: Region | None) -> list[np.ndarray]:
+        wanted = self.bundle.runtime.preprocessing
+        parts = self.bundle.searcher.query_regions
+        with self.service.budget.shared(self.end) as reserve:
+            most = self.service.settings.max_pixels
+            return decode_parts(data, wanted, region, parts, most, reserve)
 
     def _combined(
         self,
@@ -157,7 +175,10 @@ class Steps:
         # the calibration was made with whole photos among all items, and their own scores
         means = searcher.uses_means(options.group_by, options.each_photo)
         calibrated = calibrated and options.where is None and not options.expand and not means
-        return search_reply(self.bundle, self.root_path, hits, options, self.took, calibrated)
+        parts = searcher.matched_parts(query[0], hits[1])
+        return search_reply(
+            self.bundle, self.root_path, hits, parts, options, self.took, calibrated
+        )
 
     @contextmanager
     def _timed(self, step: str) -> Iterator[None]:

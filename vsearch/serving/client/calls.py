@@ -42,6 +42,12 @@ class TextOptions(SearchOptions, total=False):
     text_weight: float
 
 
+class PhotoOptions(TextOptions, total=False):
+    """Options of searches with a photo; see `messages.PhotoOptions`."""
+
+    parts: bool
+
+
 @dataclass(frozen=True)
 class Call(Generic[Reply]):
     """One request, and the reader of its answer.
@@ -70,9 +76,12 @@ class Call(Generic[Reply]):
 
 
 def search_photo(
-    photo: bytes, region: Region | None = None, **options: Unpack[TextOptions]
+    photo: bytes, region: Region | None = None, **options: Unpack[PhotoOptions]
 ) -> Call[SearchReply]:
-    """Return the items that look most like a photo, or like its `region`, perhaps with a `text`."""
+    """Return the items that look most like a photo, or like its `region`, perhaps with a `text`.
+
+    With `parts`, parts of the photo or region are searched with too.
+    """
     form = _given({**_sides(region), **options})
     read = SearchReply.model_validate_json
     return Call("POST", "/v1/search/upload", read, photo=photo, form=form)
