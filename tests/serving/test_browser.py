@@ -8,6 +8,8 @@ import pytest
 from PIL import Image
 from small_service import encoded, picture, served_bundle
 
+from vsearch.data.regions import Grid
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no chromium here: apt-get install chromium (.ci/run does)"
@@ -28,9 +30,12 @@ window.sizes = [];
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
-    """A service, whose bodies are at most 100 kB, and its page, which takes 12 MB."""
+    """A service, whose bodies are at most 100 kB, and its page, which takes 12 MB.
+
+    Its index holds quarters of photos, too.
+    """
     service = pages.service(
-        served_bundle(tmp_path_factory.mktemp("shop") / "bundle"),
+        served_bundle(tmp_path_factory.mktemp("shop") / "bundle", index_views=Grid(2)),
         pages.free_port(),
         "--max-body-bytes",
         "100000",
@@ -224,6 +229,24 @@ def test_a_part_of_the_photo_is_taken_with_a_finger(shop, browser):
     down = tab.get_by_role("slider", name="From top to bottom")
     assert int(down.nth(0).input_value()) <= 4
     assert int(down.nth(1).input_value()) >= 96
+
+
+def test_parts_of_the_photo_are_searched_with_and_matched_parts_are_framed(shop, browser):
+    quarter = picture(3).crop((7, 10, 14, 20))
+    pair = Image.new("RGB", (14, 20), "white")
+    pair.paste(quarter, (7, 10))
+    in_part = re.compile(r"^Result 1: l0, 100 % similar in its part 50-100 % x 50-100 %$")
+    tab = opened(browser, shop[1].url)
+    give(tab, "pair.png", encoded(pair))
+    shows(tab, "12 results")
+    assert tab.get_by_role("img", name=in_part).count() == 0
+    tab.get_by_text("Search with parts of the photo, too").click()
+    tab.get_by_role("img", name=in_part).wait_for()
+    assert tab.get_by_role("switch", name="Search with parts of the photo, too").is_checked()
+
+    tab.get_by_role("button", name="Less like 2", exact=True).click()
+    tab.wait_for_url(re.compile(r"unlike=p\d+"))
+    assert tab.get_by_role("switch", name="Search with parts of the photo, too").is_disabled()
 
 
 PASTE = """data => {

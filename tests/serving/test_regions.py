@@ -1,6 +1,7 @@
 """Parts of photos: in the API, the client and the page."""
 
 import asyncio
+import csv
 import json
 from io import BytesIO
 
@@ -9,14 +10,17 @@ import numpy as np
 import pytest
 from PIL import Image
 from small_service import encoded, listening, picture, served_bundle, upload
+from streamlit.testing.v1 import AppTest
 
 from vsearch.bundle.opening import open_bundle
+from vsearch.cli.commands.ui import PAGE
 from vsearch.data.photos import Preprocessing
 from vsearch.data.regions import Grid
 from vsearch.evaluation.calibration import Calibration, file_bytes
 from vsearch.serving.api.photos import decode, decode_parts
 from vsearch.serving.client.client import AsyncClient, Client
 from vsearch.serving.messages import Region
+from vsearch.serving.page import service as page_service
 
 GRID = Grid(2)
 LOWER_RIGHT = [0.5, 0.5, 1, 1]
@@ -173,3 +177,61 @@ def test_the_clients_ask_for_parts(folder, api):
 
         assert asyncio.run(ask()).hits == found.hits
     assert told(json.loads(found.model_dump_json())["hits"]) == wanted
+
+
+@pytest.fixture
+def page(folder, monkeypatch):
+    with listening(folder) as url:
+        monkeypatch.setenv("VSEARCH_SERVICE", url)
+        for cached in (page_service.service, page_service.info, page_service._picture):
+            cached.clear()
+        yield AppTest.from_file(str(PAGE), default_timeout=20)
+
+
+def shown(page: AppTest) -> list[str]:
+    """Return the hits' ids."""
+    assert not page.exception
+    assert not page.error
+    keys = [button.key or "" for button in page.button]
+    return [key.removeprefix("details-") for key in keys if key.startswith("details-")]
+
+
+@pytest.fixture
+def alts(monkeypatch) -> list[str]:
+    """The texts of all pictures that the page shows."""
+    found: list[str] = []
+    monkeypatch.setattr("streamlit.image", lambda *given, alt, **named: found.append(alt))
+    return found
+
+
+def test_the_page_frames_the_part_that_matched(page, alts, monkeypatch):
+    tables = []
+    monkeypatch.setattr(
+        "streamlit.download_button", lambda label, data, *given, **more: tables.append(data)
+    )
+    page.run().file_uploader[0].upload("part.png", encoded(part_of(4)), "image/png").run()
+    assert shown(page)[0] == "p4"
+    (first,) = [alt for alt in alts if alt.startswith("Result 1:")]
+    assert first.endswith("% similar in its part 50-100 % x 50-100 %")
+    row = next(csv.DictReader(tables[-1].splitlines()))
+    assert (row["id"], json.loads(row["region"])) == ("p4", LOWER_RIGHT)
+
+
+def test_the_page_searches_with_parts_of_the_photo(page, searcher):
+    data = encoded(pair())
+    page.run().file_uploader[0].upload("pair.png", data, "image/png").run()
+    assert shown(page) == searcher.search([data], 12)[0]["id"].to_pylist()
+    page.toggle(key="parts").set_value(True).run()
+    assert shown(page) == searcher.search([data], 12, parts=True)[0]["id"].to_pylist()
+    page.button(key="less-p3").click().run()
+    assert page.toggle(key="parts").disabled
+    assert len(shown(page)) == 11
+
+
+def test_an_items_page_frames_the_parts_of_similar_items(page, alts, api):
+    similar = hits(api.get("/v1/items/p4/similar?k=11"))
+    page.query_params["item"] = "p4"
+    page.run()
+    framed = {alt.split(":")[0] for alt in alts if "in its part" in alt}
+    assert framed == {f"Result {hit['rank']}" for hit in similar if hit["region"]}
+    assert framed

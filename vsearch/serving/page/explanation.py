@@ -44,6 +44,11 @@ def explain(hit: Hit, search: Search, photo: Photo | None) -> None:
             f"{plain(name)} alone is compared here. With everything in this search, the result "
             f"is {hit.similarity_percent:.1f} % similar."
         )
+    elif hit.region or hit.query_region:
+        st.caption(
+            "Whole photos are compared here. The parts that matched are "
+            f"{hit.similarity_percent:.1f} % similar."
+        )
 
 
 def _item_photo(item: str) -> bytes:

@@ -37,11 +37,13 @@ class Photo:
     Attributes:
         picture: for showing; None: the page can't show it.
         region: the part to search with; None: all.
+        parts: whether to search with its parts, too, without examples.
     """
 
     data: bytes
     picture: Picture | None
     region: Region | None
+    parts: bool = False
 
 
 def choose_photo(search: Search) -> bytes | None:
@@ -72,18 +74,31 @@ def choose_text(search: Search) -> Search:
     return replace(search, text=given.strip())
 
 
-def choose_region(data: bytes) -> Photo:
-    """Draw sliders for the part of the photo to search with; return both."""
+def choose_region(data: bytes, search: Search) -> Photo:
+    """Draw sliders for the part of the photo to search with, and a switch for its own parts."""
     shown = picture(data)
+    region = None
     if shown is None:
         st.info("This photo can't be shown here, but you can still search with it.")
-        return Photo(data, None, None)
+    else:
+        region = _choose_box(shown)
+    parts = st.toggle(
+        "Search with parts of the photo, too",
+        key="parts",
+        disabled=bool(search.like or search.unlike),
+        help="For photos of several products: a result counts by the part that it matches best; "
+        "not beside examples",
+    )
+    return Photo(data, shown, region, parts)
+
+
+def _choose_box(shown: Picture) -> Region | None:
     with st.expander("Search with a part of the photo", icon=":material/crop:"):
         st.vega_lite_chart(box_chart(shown), width="content", key=BOX, on_select=_take_box)
         st.caption("Drag a box over the part, or set its edges:")
         across = _ends("From left to right", ACROSS)
         down = _ends("From top to bottom", DOWN)
-    return Photo(data, shown, region_of(shown, _wide(across), _wide(down)))
+    return region_of(shown, _wide(across), _wide(down))
 
 
 def show_inputs(search: Search, photo: Photo | None, served: Info) -> None:

@@ -72,7 +72,7 @@ def _query(search: Search, served: Info) -> tuple[Search, Photo | None]:
         st.toggle("Change", key="change")  # on phones: look.css
     inputs = st.container()  # drawn once the settings below are known
     with st.container(key="refine", gap="small"):
-        photo = None if data is None else choose_region(data)
+        photo = None if data is None else choose_region(data, search)
         search = refine(search, served.facets)
     with inputs:
         show_inputs(search, photo, served)
@@ -114,7 +114,7 @@ def _ask(search: Search, photo: Photo | None) -> SearchReply:
     if photo is None:
         return service().search(search.like, search.unlike, **search.options)
     if not (search.like or search.unlike):
-        return service().search_photo(photo.data, photo.region, **search.options)
+        return service().search_photo(photo.data, photo.region, parts=photo.parts, **search.options)
     embedding = service().embed(photo.data, photo.region).embedding
     return service().search(search.like, search.unlike, embedding, **search.options)
 

@@ -1,10 +1,14 @@
 from collections.abc import Sequence
 from dataclasses import replace
+from io import BytesIO
 from typing import Any
 from urllib.parse import urlencode
 
 import streamlit as st
+from PIL import Image
 
+from vsearch.data.regions import in_words
+from vsearch.reports.pictures import framed
 from vsearch.reports.search_results import csv
 from vsearch.serving.messages import Hit, Info, SearchReply
 from vsearch.serving.page.explanation import explain
@@ -84,7 +88,11 @@ def columns(results: int) -> int:
 def _show_hit(hit: Hit, data: bytes | None) -> None:
     if data:
         alt = f"Result {hit.rank}: {hit.label}, {hit.similarity_percent:.0f} % similar"
-        st.image(data, width="stretch", alt=alt)
+        if hit.region is None:
+            st.image(data, width="stretch", alt=alt)
+        else:
+            picture = framed(Image.open(BytesIO(data)), hit.region)
+            st.image(picture, width="stretch", alt=f"{alt} in its part {in_words(hit.region)}")
     else:
         st.caption(NO_PHOTO)
     st.markdown(f"**{hit.similarity_percent:.1f} %** {plain(hit.label)}")
@@ -126,7 +134,7 @@ def _link(search: Search) -> str:
 
 def _csv(reply: SearchReply, search: Search, photo: Photo | None) -> str:
     query = search.in_words(photo is not None)
-    return csv([{"query": query, "hits": [hit.model_dump() for hit in reply.hits]}])
+    return csv([{"query": query, "hits": [hit.model_dump(mode="json") for hit in reply.hits]}])
 
 
 def _example_button(title: str, icon: str, hit: Hit, search: Search) -> None:
