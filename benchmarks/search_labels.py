@@ -24,7 +24,9 @@ from vsearch.evaluation.label_judge import LabelJudge, lost
 from vsearch.evaluation.scoring import Embedded, exact_index, top_hits
 from vsearch.indexes.faiss import FaissIndex
 from vsearch.indexes.trial import stored_bytes
+from vsearch.models.adaptations.base import Adaptation
 from vsearch.models.adaptations.lda import LDA
+from vsearch.models.adaptations.pca import PCA
 
 # Factory strings, and what they are searched with
 STORED = (
@@ -35,15 +37,26 @@ STORED = (
     "PCA256,SQ4",
     "PCA128,SQ8",
     "PCA128,SQ4",
-    "PCA128,PQ128x4fs",
     "PCA64,SQ8",
     "PCA32,SQ8",
-    "LDA:Flat",
-    "LDA:SQ8",
-    "LDA:SQ4",
+    "lda:Flat",
+    "lda:SQ8",
+    "lda:SQ4",
+    "pca128:SQ8",
+    "pca128:SQ4",
+    "pca160:Flat",
+    "pca160:SQ4",
+    "pca256:Flat",
+    "pca256:SQ4",
     "IVF710,PQ64 nprobe=10",
 )
-BEHIND_LDA = "LDA:"  # before a factory string
+# Before a factory string: what the embeddings are projected by, fitted to the items
+ADAPTATIONS: dict[str, Adaptation] = {
+    "lda": LDA(),
+    "pca128": PCA(128),
+    "pca160": PCA(160),
+    "pca256": PCA(256),
+}
 
 
 def load(args: argparse.Namespace) -> LabelJudge:
@@ -67,9 +80,9 @@ class Space:
     bytes: int = 0
 
 
-def adapted(judge: LabelJudge) -> Space:
-    """Return the embeddings behind LDA, fitted to the items (`configs/extras/lda.yaml`)."""
-    layer = LDA().fit(judge.gallery.embeddings, judge.gallery.labels)
+def adapted(judge: LabelJudge, adaptation: Adaptation) -> Space:
+    """Return the embeddings behind an adaptation that is fitted to the items."""
+    layer = adaptation.fit(judge.gallery.embeddings, judge.gallery.labels)
 
     def mapped(side: Embedded) -> Embedded:
         vectors = side.embeddings @ layer.weight.numpy().T + layer.bias.numpy()
@@ -133,13 +146,14 @@ def main() -> None:
     print("| " + " | ".join(header) + " |\n" + "| --- " * len(header) + "|")
     exact = top_hits(exact_index(judge.gallery), judge.asked, judge.gallery)
     texts = args.only.split(";") if args.only else STORED
-    plain = Space(judge.asked, judge.gallery)
-    lda = adapted(judge) if any(text.startswith(BEHIND_LDA) for text in texts) else plain
+    spaces = {"": Space(judge.asked, judge.gallery)}
     for text in texts:
-        behind = text.startswith(BEHIND_LDA)
-        factory, search = asked(text.removeprefix(BEHIND_LDA))
-        cells = row(judge, exact, lda if behind else plain, factory, search)
-        print(f"| {'LDA, ' if behind else ''}" + " | ".join(cells) + " |", flush=True)
+        name, _, rest = text.rpartition(":")
+        if name not in spaces:
+            spaces[name] = adapted(judge, ADAPTATIONS[name])
+        factory, search = asked(rest)
+        cells = row(judge, exact, spaces[name], factory, search)
+        print(f"| {f'{name}, ' if name else ''}" + " | ".join(cells) + " |", flush=True)
 
 
 if __name__ == "__main__":

@@ -77,6 +77,7 @@ def candidates(
     for refine in ("RFlat", "Refine(SQ8)"):
         found.append(faiss(f"PQ{codes}x4fs,{refine}", k_factor_rf=K_FACTOR))
     if judged:
+        found.append(faiss("SQ4"))
         for kept in CODED:
             if kept < dim:
                 found += [faiss(f"PCA{kept},SQ8"), faiss(f"PCA{kept},SQ4")]
