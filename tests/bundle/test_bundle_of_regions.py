@@ -12,6 +12,7 @@ from small_bundle import fitted, photo
 from vsearch.bundle.generations.live import open_live
 from vsearch.bundle.opening import open_bundle
 from vsearch.cli.main import main
+from vsearch.data.catalogs.demo import DemoCatalog
 from vsearch.data.photos import read_square
 from vsearch.data.regions import Grid
 from vsearch.search.searcher import Searcher
@@ -105,6 +106,14 @@ def test_items_are_added_replaced_and_removed_with_their_parts(bundle, tmp_path,
     assert hits["region"][0].as_py() == [0.5, 0.5, 1.0, 1.0]
     row = searcher.items["path"].to_pylist().index(str(new))
     np.testing.assert_allclose(all_vectors(bundle)[row], vectors_of(searcher, new), atol=1e-5)
+
+
+def test_the_demos_photos_of_two_products_are_added(bundle, tmp_path, capsys):
+    DemoCatalog(str(tmp_path / "demo"), 4, 2, 32, pairs=2).prepare()
+    main(["index", "add", str(bundle), "--table", str(tmp_path / "demo" / "pairs.csv")])
+    (hits,) = open_bundle(bundle).search([tmp_path / "demo" / "pairs" / "pair-00001.jpg"], k=1)
+    assert hits["id"].to_pylist() == ["pair-00001"]
+    assert hits["right"][0].as_py() != hits["label"][0].as_py()
 
 
 @pytest.mark.parametrize("how", ["optimize", "build", "swap"])

@@ -10,7 +10,9 @@ def test_a_frame_is_drawn_inside_a_region():
     changed = np.argwhere((found != np.asarray(grey)).any(axis=2))
     assert changed.min(axis=0).tolist() == [0, 20]
     assert changed.max(axis=0).tolist() == [9, 39]
-    assert (found[4:6, 24:36] == 128).all()
+    assert (found[2:8, 22:38] == 128).all()
+    assert found[0, 20].tolist() == [255, 255, 255]
+    assert found[1, 21].tolist() == [0, 0, 0]
 
 
 def test_a_region_of_a_pixel_is_covered():

@@ -17,8 +17,9 @@ def framed(picture: Image.Image, region: Region) -> Image.Image:
     found = picture.copy()
     pen = ImageDraw.Draw(found)
     left, top, right, bottom = pixels(region, *picture.size)
-    for inset, colour in enumerate(("white", "white", "black", "black")):
+    width = max(1, max(picture.size) // 100)
+    for inset in range(2 * width):
         if right - left > 2 * inset and bottom - top > 2 * inset:
             corners = (left + inset, top + inset, right - 1 - inset, bottom - 1 - inset)
-            pen.rectangle(corners, outline=colour)
+            pen.rectangle(corners, outline="white" if inset < width else "black")
     return found

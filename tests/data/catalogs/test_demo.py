@@ -238,6 +238,18 @@ def test_colour_pattern_and_gender_do_not_depend_on_the_label() -> None:
         assert all(row == rows[0] for row in rows)
 
 
+def test_a_pair_shows_two_products_on_one_background() -> None:
+    grey = Image.new("RGB", (64, 64), "grey")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo, "background", lambda frame, rng: grey.resize((frame, frame)))
+        patch.setattr(demo, "lit", lambda photo, rng: photo)
+        photo = np.asarray(demo.draw_pair("t-shirt", "boot", 64, rng(1))).astype(int)
+    drawn = np.abs(photo - 128).max(axis=2) > 20
+    assert photo.shape == (64, 64, 3)
+    for half in (drawn[:, :32], drawn[:, 32:]):
+        assert 0.03 < half.mean() < 0.5
+
+
 # the catalog
 
 
@@ -330,6 +342,26 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
 
+def test_pairs_have_a_table_of_their_own_and_leave_the_items_alone(tmp_path: Path) -> None:
+    small(tmp_path / "plain").prepare()
+    with_pairs = small(tmp_path / "pairs", n_labels=2, pairs=3)
+    with_pairs.prepare()
+    for name in ("items.csv", "photos/demo-00002.jpg"):
+        assert (tmp_path / "pairs" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
+    assert len(with_pairs.items()) == len(small(tmp_path / "pairs").items()) == 4
+    assert not (tmp_path / "plain/pairs.csv").exists()
+
+    table = pd.read_csv(tmp_path / "pairs/pairs.csv")
+    assert table["id"].tolist() == ["pair-00000", "pair-00001", "pair-00002"]
+    assert (table["label"] != table["right"]).all()
+    assert set(table["label"]) | set(table["right"]) == set(list(SHAPES)[:2])
+    for path in table["path"]:
+        with Image.open(tmp_path / "pairs" / path) as photo:
+            assert photo.size == (32, 32)
+    with pytest.raises(CatalogError, match="pairs is None, not 3"):
+        small(tmp_path / "plain", pairs=3).prepare()
+
+
 def test_an_interrupted_run_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = iter(range(3))
 
@@ -357,6 +389,7 @@ def test_reading_before_drawing_says_what_to_do(tmp_path: Path) -> None:
         ({"n_items": 31, "n_labels": 16}, "n_items is 31; 16 labels need 32 or more"),
         ({"photo_size": 31}, "photo_size is 31"),
         ({"seed": -1}, "seed is -1"),
+        ({"pairs": -1}, "pairs is -1"),
     ],
 )
 def test_settings_out_of_range(tmp_path: Path, settings: dict[str, int], message: str) -> None:

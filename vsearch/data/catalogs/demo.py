@@ -39,6 +39,9 @@ class DemoCatalog(Catalog):
         n_labels: number of product types, 2 to 16; their sizes follow `long_tail`.
         photo_size: width and height of a photo, at least 32 pixels.
         seed: 0 or more.
+        pairs: number of photos of two products side by side, to try parts of photos with. They are
+            no items of this catalog, so that no split makes them queries: their own table is
+            `pairs.csv`, with the left product's `label` and the `right` one's, for `index add`.
 
     Raises:
         CatalogError: a setting is out of range.
@@ -53,6 +56,7 @@ class DemoCatalog(Catalog):
         n_labels: int = 16,
         photo_size: int = 80,
         seed: int = 0,
+        pairs: int = 0,
     ) -> None:
         if not 2 <= n_labels <= len(SHAPES):
             raise CatalogError(f"DemoCatalog: n_labels is {n_labels}; set it to 2..{len(SHAPES)}.")
@@ -64,9 +68,13 @@ class DemoCatalog(Catalog):
             raise CatalogError(
                 f"DemoCatalog: photo_size is {photo_size}, seed is {seed}; set >= 32 and >= 0."
             )
+        if pairs < 0:
+            raise CatalogError(f"DemoCatalog: pairs is {pairs}; set it to 0 or more.")
         self.folder = Path(folder)
         sizes = {"n_items": n_items, "n_labels": n_labels, "photo_size": photo_size}
         self.settings = {"version": DRAWING_VERSION, **sizes, "seed": seed}
+        if pairs:  # without them, a folder drawn with some holds the same items
+            self.settings["pairs"] = pairs
 
     def prepare(self) -> None:
         """Draw the photos and the table, unless the folder holds them already.
@@ -129,9 +137,25 @@ class DemoCatalog(Catalog):
             rows.append({"id": f"demo-{index:05d}", **row})
             photo.save(folder / "photos" / f"{rows[-1]['id']}.jpg", quality=90)
         pd.DataFrame(rows).to_csv(folder / "items.csv", index=False)
+        if "pairs" in self.settings:
+            self._draw_pairs(folder)
         (folder / "README.txt").write_text(README)
         (folder / "demo.json").write_text(json.dumps(self.settings, indent=2) + "\n")
         return folder
+
+    def _draw_pairs(self, folder: Path) -> None:
+        (folder / "pairs").mkdir()
+        labels = list(SHAPES)[: self.settings["n_labels"]]
+        rows = []
+        for index in range(self.settings["pairs"]):
+            rng = np.random.default_rng([self.settings["seed"], index, 2])
+            left, right = (str(label) for label in rng.choice(labels, 2, replace=False))
+            item = f"pair-{index:05d}"
+            path = f"pairs/{item}.jpg"
+            photo = draw_pair(left, right, self.settings["photo_size"], rng)
+            photo.save(folder / path, quality=90)
+            rows.append({"id": item, "path": path, "label": left, "right": right})
+        pd.DataFrame(rows).to_csv(folder / "pairs.csv", index=False)
 
 
 def long_tail(n_items: int, n_labels: int, ratio: float = 20) -> list[int]:
@@ -160,6 +184,20 @@ def draw_item(label: str, size: int, rng: RNG) -> tuple[dict[str, str], Image.Im
     colour, pattern, gender = (str(rng.choice(choices)) for choices in values)
     photo = photograph(draw_product(label, colour, pattern, rng), size, rng)
     return {"label": label, "colour": colour, "pattern": pattern, "gender": gender}, photo
+
+
+def draw_pair(left: str, right: str, size: int, rng: RNG) -> Image.Image:
+    """Return an RGB photo of two products, each half as large as in a photo of its own."""
+    frame = 2 * size  # as for `photograph`
+    half = size
+    scene = background(frame, rng)
+    for label, start in ((left, 0), (right, half)):
+        colour, pattern = (str(rng.choice(choices)) for choices in (list(COLOURS), PATTERNS))
+        posed = draw_product(label, colour, pattern, rng).transform(
+            (half, half), Image.Transform.PERSPECTIVE, pose(half, rng), Image.Resampling.BILINEAR
+        )
+        scene.paste(posed, (start, int(rng.integers(half))), posed)
+    return lit(scene.resize((size, size), Image.Resampling.LANCZOS), rng)
 
 
 def photograph(product: Image.Image, size: int, rng: RNG) -> Image.Image:
