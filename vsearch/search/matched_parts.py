@@ -5,8 +5,8 @@ import numpy as np
 
 from vsearch.data.regions import Grid, Region
 
-# Of a query, if the bundle's index has no regions of its own
-PARTS = Grid(side=2, share=0.65)
+# Of a query: of four grids, these windows found most (docs/benchmarks-search.md)
+PARTS = Grid(side=3, share=0.65)
 
 
 @dataclass(frozen=True)
