@@ -23,8 +23,8 @@ def seen(monkeypatch) -> list[dict]:
     calls: list[dict] = []
     measure = auto.measure
 
-    def fake(tried, vectors, queries, n, judge, done):
-        rows = measure(tried, vectors, queries, n, judge, done)
+    def fake(tried, vectors, queries, n, judge):
+        rows = measure(tried, vectors, queries, n, judge)
         calls.append({"vectors": vectors, "queries": queries, "n": n})
         return [
             Measured(**{**vars(row), "single_ms": 10 * 0.8**number})

@@ -194,11 +194,12 @@ def test_where_nothing_can_be_pruned_it_is_plain_flat_and_says_so(monkeypatch, c
 
 
 def flat_is_faster(monkeypatch, from_batch: int) -> None:
-    monkeypatch.setattr(
-        exact,
-        "_search_ms",
-        lambda index, queries: 2 - (isinstance(index, FaissIndex) and len(queries) >= from_batch),
-    )
+    def timed(calls, rounds):
+        _, plain = calls
+        (batch, _) = plain[0].args
+        return [2, 1 if len(batch) >= from_batch else 3]
+
+    monkeypatch.setattr(exact, "in_turn", timed)
 
 
 def test_levels_follow_from_how_many_vectors_they_leave(monkeypatch):

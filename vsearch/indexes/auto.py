@@ -1,29 +1,18 @@
 import json
 import logging
-from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-from rich.progress import Progress
 
 from vsearch.class_paths import class_path, find
 from vsearch.indexes.base import Index
 from vsearch.indexes.candidates import Candidate, candidates, given
-from vsearch.indexes.choice import (
-    BudgetError,
-    Budgets,
-    Judge,
-    Losses,
-    Measured,
-    choose,
-    table,
-    why,
-)
+from vsearch.indexes.choice import BudgetError, Budgets, Judge, choose, table, why
 from vsearch.indexes.exhaustive import Hits
 from vsearch.indexes.faiss import FaissIndex
-from vsearch.indexes.trial import ROUNDS, Trial, build_all, measure
+from vsearch.indexes.trial import build_all, measure
 
 FILE = "auto.json"
 SAMPLE = 50_000
@@ -129,21 +118,23 @@ class AutoIndex(Index):
         if n < FEWEST:
             reason = f"{n} vectors are too few for a trial. The simplest candidate was chosen."
             self._build(offered[0], offered[0].settings[0], embeddings)
-            self._remember(reason, [], vectors=0, queries=0)
+            self.found = {"why": reason, "frontier": [], "trial": {"vectors": 0, "queries": 0}}
             return
 
         vectors = embeddings[rows]
-        losses = judge.among(rows) if judge else None
-        trials, shown = _try(offered, vectors, queries, n, losses)
+        trials = build_all(offered, vectors)
+        shown = measure(trials, vectors, queries, n, judge.among(rows) if judge else None)
         best = choose(shown, self.budgets)
         chosen = trials[best]
         del trials, vectors  # before the largest index is built
         self._build(chosen.candidate, chosen.setting, embeddings)
-        reason = why(shown, self.budgets, best)
-        frontier = table(shown, self.budgets, best)
         searched = len(judge.queries) if judge else len(queries)
-        self._remember(reason, frontier, vectors=len(rows), queries=searched)
-        logger.info("AutoIndex: %s", reason)
+        self.found = {
+            "why": why(shown, self.budgets, best),
+            "frontier": table(shown, self.budgets, best),
+            "trial": {"vectors": len(rows), "queries": searched},
+        }
+        logger.info("AutoIndex: %s", self.found["why"])
 
     def add(self, embeddings: np.ndarray) -> None:
         """See `Index`."""
@@ -165,11 +156,7 @@ class AutoIndex(Index):
         """Write the chosen index's files, and auto.json with its class and how it was chosen."""
         chosen = self._built()
         names = chosen.save(folder)
-        entry = {
-            "class_path": class_path(type(chosen)),
-            **self._settings(),
-            **self.found,
-        }
+        entry = {"class_path": class_path(type(chosen)), **self._record()}
         (folder / FILE).write_text(json.dumps(entry, indent=1))
         return [*names, FILE]
 
@@ -200,13 +187,14 @@ class AutoIndex(Index):
             **self.chosen.describe(),
             "spec": self.spec,
             "pin": _pin(self.chosen),
-            **self._settings(),
-            **self.found,
+            **self._record(),
         }
 
-    def _settings(self) -> dict[str, Any]:
+    def _record(self) -> dict[str, Any]:
+        """Return the settings, and how the index was chosen."""
         names = ("sample", "seed", "threads")
-        return asdict(self.budgets) | {name: getattr(self, name) for name in names}
+        others = {name: getattr(self, name) for name in names}
+        return {**asdict(self.budgets), **others, **self.found}
 
     def _build(
         self, candidate: Candidate, setting: dict[str, float], embeddings: np.ndarray
@@ -217,31 +205,10 @@ class AutoIndex(Index):
             index.set(**setting)  # type: ignore[attr-defined]
         self.chosen = index
 
-    def _remember(
-        self, reason: str, frontier: list[dict[str, Any]], vectors: int, queries: int
-    ) -> None:
-        trial = {"vectors": vectors, "queries": queries}
-        self.found = {"why": reason, "frontier": frontier, "trial": trial}
-
     def _built(self) -> Index:
         if self.chosen is None:
             raise ValueError("the index is empty: build it first")
         return self.chosen
-
-
-def _try(
-    offered: Sequence[Candidate],
-    vectors: np.ndarray,
-    queries: np.ndarray,
-    n: int,
-    judge: Callable[[Index], Losses] | None,
-) -> tuple[list[Trial], list[Measured]]:
-    with Progress() as progress:
-        building = progress.add_task(f"Building {len(offered)} indexes to try", total=len(offered))
-        trials = build_all(offered, vectors, lambda: progress.advance(building))
-        measuring = progress.add_task(f"Measuring {len(trials)} candidates", total=2 * ROUNDS)
-        rows = measure(trials, vectors, queries, n, judge, lambda: progress.advance(measuring))
-    return trials, rows
 
 
 def _pin(index: Index) -> dict[str, Any]:

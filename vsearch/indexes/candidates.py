@@ -91,8 +91,8 @@ def lists(n: int) -> int:
 
     That is few enough to leave each centroid enough training vectors.
     """
-    wanted = min(4 * n**0.5, n / ENOUGH)
-    return max(1, 1 << (int(wanted).bit_length() - 1)) if wanted >= 1 else 1
+    most = max(1, int(min(4 * n**0.5, n / ENOUGH)))
+    return 1 << (most.bit_length() - 1)
 
 
 def divisor(dim: int, most: int) -> int:

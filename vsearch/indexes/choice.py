@@ -67,16 +67,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Budgets:
-    """What an index must find and may take, and what to minimise within these limits.
-
-    Attributes:
-        min_recall: recall@10.
-        max_ms: milliseconds per search.
-        max_mib: MiB in memory.
-        max_label_loss: of label precision@1 and @10, by the upper ends of their intervals.
-        max_axis_loss: likewise of each axis's share among the ten best.
-        prefer: what to minimise: time or memory.
-    """
+    """What an index must find and may take, and what to minimise: see `AutoIndex`'s arguments."""
 
     min_recall: float | None = 0.99
     max_ms: float | None = None
@@ -128,16 +119,14 @@ class Budgets:
             if limit is None:
                 continue
             of_axes = name == "max_axis_loss"
-            losses = {
-                key: loss for key, loss in row.losses.items() if key.startswith(AXIS) == of_axes
-            }
-            if not losses:
+            metrics = [metric for metric in row.losses if metric.startswith(AXIS) == of_axes]
+            if not metrics:
                 broken[f"no query judges by {name}"] = float("inf")
                 continue
-            metric = max(losses, key=lambda key: losses[key].high)
-            high = losses[metric].high
+            worst = max(metrics, key=lambda metric: row.losses[metric].high)
+            high = row.losses[worst].high
             if high > limit:
-                broken[f"may lose {high:.4f} of {metric}, not {limit:g}"] = high / limit - 1
+                broken[f"may lose {high:.4f} of {worst}, not {limit:g}"] = high / limit - 1
         return broken
 
 
@@ -202,27 +191,26 @@ def why(rows: Sequence[Measured], budgets: Budgets, chosen: int) -> str:
     row = rows[chosen]
     within = sum(not budgets.excess(other) for other in rows)
     best = MOST[budgets.prefer]
-    kept = f"Of {len(rows)} candidates, {within} kept within {_limits(budgets)}, and"
-
     better = [other for other in rows if budgets.cost(other) < budgets.cost(row)]
     better.sort(key=budgets.cost)
     tied = [other for other in better if not budgets.excess(other)]
     lost = [f"{metric} {loss}" for metric, loss in row.losses.items()]
     cost = f"Against exact search it loses {', '.join(lost)}" if lost else ""
+    chosen_as = f"the {best}"
     if tied:
-        kept = f"{kept} within 10 % of the {best} the simplest is {row}."
+        chosen_as = f"within 10 % of the {best} the simplest"
         rest = f"a tie with {tied[0]}"
     elif not better:
-        kept = f"{kept} the {best} is {row}."
         rest = f"nothing measured was {MORE[budgets.prefer]}"
     else:
-        kept = f"{kept} the {best} is {row}."
         nearest = max(better, key=budgets.quality)
         rest = (
             f"of {len(better)} that take less {budgets.prefer}, the best is {nearest.spec}, which "
             f"{' and '.join(budgets.excess(nearest))}"
         )
-    return f"{kept} {cost}; {rest}." if cost else f"{kept} {rest[0].upper()}{rest[1:]}."
+    kept = f"Of {len(rows)} candidates, {within} kept within {_limits(budgets)}"
+    said = f"{cost}; {rest}" if cost else f"{rest[0].upper()}{rest[1:]}"
+    return f"{kept}, and {chosen_as} is {row}. {said}."
 
 
 def _limits(budgets: Budgets) -> str:

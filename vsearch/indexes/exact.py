@@ -1,13 +1,11 @@
 import json
 import logging
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from itertools import combinations, pairwise
 from pathlib import Path
-from statistics import median
 from typing import Any, Self
 from zipfile import BadZipFile
 
@@ -20,6 +18,7 @@ from vsearch.indexes.exhaustive import Hits
 from vsearch.indexes.faiss import FaissIndex
 from vsearch.indexes.faiss_filtered import Found, among
 from vsearch.indexes.prefix_bound import Codes, Prefix, farthest, principal_axes, turned
+from vsearch.indexes.timing import in_turn
 
 FILE = "prefix.npz"
 ARRAYS = ("basis", "low", "codes")  # of a level in the file
@@ -269,8 +268,10 @@ class ExactIndex(Index):
         """Return the batch size from which plain Flat is faster."""
         for size in BATCHES:
             batches = np.resize(queries, (ROUNDS, size, queries.shape[1]))
-            with_prefix_ms = median(_search_ms(self, batch) for batch in batches)
-            if median(_search_ms(self._flat, batch) for batch in batches) < with_prefix_ms:
+            with_prefix = [partial(self.search, batch, TRIAL_K) for batch in batches]
+            plain = [partial(self._flat.search, batch, TRIAL_K) for batch in batches]
+            with_prefix_s, plain_s = in_turn([with_prefix, plain], range(1))
+            if plain_s < with_prefix_s:
                 return size
         return NEVER
 
@@ -326,9 +327,3 @@ def _largest(numbers: np.ndarray, k: int) -> np.ndarray:
     if place <= 0:
         return np.arange(len(numbers))
     return np.flatnonzero(numbers >= np.partition(numbers, place)[place])[:k]
-
-
-def _search_ms(index: Index, queries: np.ndarray) -> float:
-    start = time.perf_counter()
-    index.search(queries, TRIAL_K)
-    return 1000 * (time.perf_counter() - start)

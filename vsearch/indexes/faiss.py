@@ -91,9 +91,7 @@ class FaissIndex(Index):
 
     def check(self, n: int, dim: int) -> None:
         """Refuse what FAISS doesn't know, and too few vectors for the centroids."""
-        index = self._made(dim)
-        if not index.is_trained:
-            check_enough(index, self.factory, n, self.train_sample)
+        self._made(n, dim)
 
     def build(self, embeddings: np.ndarray) -> None:
         """Train if the kind needs it, and index the vectors."""
@@ -217,7 +215,8 @@ class FaissIndex(Index):
         """See `Index`."""
         return {**super().describe(), "factory": self.factory, "search": self.search_parameters}
 
-    def _made(self, dim: int) -> faiss.Index:
+    def _made(self, n: int, dim: int) -> faiss.Index:
+        """Return a new index for n vectors, or refuse as `check` does."""
         try:
             index = faiss.index_factory(dim, self.factory, faiss.METRIC_L2)
         except RuntimeError as error:
@@ -227,6 +226,7 @@ class FaissIndex(Index):
         check_l2(index, self.factory)
         set_seed(index, self.seed)
         self._set(index, self.search_parameters)
+        check_enough(index, self.factory, n, self.train_sample)
         return index
 
     def _set(self, index: faiss.Index, parameters: dict[str, float]) -> None:
@@ -239,9 +239,8 @@ class FaissIndex(Index):
                 ) from error
 
     def _trained(self, vectors: np.ndarray) -> faiss.Index:
-        index = self._made(vectors.shape[1])
+        index = self._made(*vectors.shape)
         if not index.is_trained:
-            check_enough(index, self.factory, len(vectors), self.train_sample)
             sample = self.sample(len(vectors))
             trained_on = vectors[sample] if len(sample) < len(vectors) else vectors
             train_components(index, trained_on)

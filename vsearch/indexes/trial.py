@@ -4,21 +4,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
+from rich.progress import track
 
 from vsearch.indexes.base import Index
 from vsearch.indexes.candidates import Candidate
 from vsearch.indexes.choice import Losses, Measured
+from vsearch.indexes.timing import Clock, in_turn
 
 K = 10
 ROUNDS = 5
 SINGLES = 10  # counted single searches in a round
 BATCH = 64
-Clock = Callable[[], float]
 logger = logging.getLogger(__name__)
 
 
@@ -39,17 +38,14 @@ class Trial:
         return self.index.search(queries, K)[1]
 
 
-def build_all(
-    candidates: Sequence[Candidate], vectors: np.ndarray, built: Callable[[], None] = lambda: None
-) -> list[Trial]:
+def build_all(candidates: Sequence[Candidate], vectors: np.ndarray) -> list[Trial]:
     """Build each candidate's index of vectors (m, dim) once; return it with each of its settings.
 
-    A candidate that can't be built is left out, and logged; a ValueError if none can be. `built` is
-    called after each.
+    A candidate that can't be built is left out, and logged; a ValueError if none can be.
     """
     trials = []
     refused = []
-    for candidate in candidates:
+    for candidate in track(candidates, f"Building {len(candidates)} indexes to try"):
         index = candidate.make(len(vectors))
         start = time.perf_counter()
         try:
@@ -62,7 +58,6 @@ def build_all(
             size = stored_bytes(index)
             for setting in candidate.settings:
                 trials.append(Trial(candidate, setting, index, build_s, size))
-        built()
     if not trials:
         raise ValueError("; ".join(refused))
     return trials
@@ -74,75 +69,43 @@ def measure(
     queries: np.ndarray,
     n: int,
     judge: Callable[[Index], Losses] | None = None,
-    done: Callable[[], None] = lambda: None,
     clock: Clock = time.perf_counter,
 ) -> list[Measured]:
     """Measure with held-out queries (q, dim) on the vectors (m, dim) that the indexes hold.
 
     Times are medians over rounds in which all take turns, so that other work on the machine slows
     all of them. From m vectors to the wanted n, bytes grow with n, and times as `growth` says.
-    Memory is the files' size, since FAISS reads them as they are. `done` is called after each
-    round; `judge` says what users lose with an index.
+    Memory is the files' size, since FAISS reads them as they are. `judge` says what users lose with
+    an index.
     """
-    exact = queries @ vectors.T
-    limits = kth_best(exact, K)
-    recalls = []
-    specs = []
-    losses = []
-    for trial in trials:
-        recalls.append(found_share(trial.search(queries), exact, limits))
-        # before another trial of this index changes its settings
-        specs.append(trial.index.spec)
-        losses.append(judge(trial.index) if judge else {})
-
     alone = queries[: SINGLES + 1, None]
     batch = np.resize(queries, (BATCH, queries.shape[1]))
-    single_calls = [[partial(trial.search, query) for query in alone] for trial in trials]
-    batch_calls = [[partial(trial.search, batch)] for trial in trials]
-    single_s = in_turn(single_calls, ROUNDS, clock, done)
-    batch_s = in_turn(batch_calls, ROUNDS, clock, done)
+    singles = [[partial(trial.search, query) for query in alone] for trial in trials]
+    batches = [[partial(trial.search, batch)] for trial in trials]
+    rounds = track(range(ROUNDS), f"Measuring {len(trials)} candidates")
+    seconds = in_turn([*singles, *batches], rounds, clock)
 
+    exact = queries @ vectors.T
+    limits = kth_best(exact, K)
     share = n / len(vectors)
     rows = []
     for number, trial in enumerate(trials):
-        spec = specs[number]
+        found = trial.search(queries)
+        spec = trial.index.spec  # with this trial's settings
         ms = 1000 * share ** growth(spec)
         size = round(trial.bytes * share)
         row = Measured(
             spec=spec,
-            recall_at_10=recalls[number],
-            single_ms=ms * single_s[number],
-            batch_ms=ms * batch_s[number] / BATCH,
+            recall_at_10=found_share(found, exact, limits),
+            single_ms=ms * seconds[number],
+            batch_ms=ms * seconds[len(trials) + number] / BATCH,
             disk_bytes=size,
             memory_bytes=size,
             build_s=trial.build_s,
-            losses=losses[number],
+            losses=judge(trial.index) if judge else {},
         )
         rows.append(row)
     return rows
-
-
-def in_turn(
-    calls: Sequence[Sequence[Callable[[], Any]]],
-    rounds: int,
-    clock: Clock = time.perf_counter,
-    done: Callable[[], None] = lambda: None,
-) -> list[float]:
-    """Time lists of calls, `rounds` times in turn; return each list's median seconds per call.
-
-    In a list of several, each round's first call doesn't count: the caches hold other data.
-    """
-    seconds: list[list[float]] = [[] for _ in calls]
-    for _ in range(rounds):
-        for own, found in zip(calls, seconds, strict=True):
-            times = []
-            for call in own:
-                start = clock()
-                call()
-                times.append(clock() - start)
-            found += times[1:] or times
-        done()
-    return [median(found) for found in seconds]
 
 
 def growth(spec: str) -> float:
