@@ -55,7 +55,7 @@ class Shards:
         """Train the index on a sample of all embeddings, unless it is already trained."""
         if (self.work / TRAINED).is_dir():
             return
-        index = FaissIndex(**settings(self.index))
+        index = FaissIndex(**self.index.settings())
         index.train(self.parts.vectors(index.sample(int(self.parts.starts[-1]))))
         self.work.mkdir(parents=True, exist_ok=True)
         make_folder(self.work / TRAINED, index.save)
@@ -102,7 +102,7 @@ class Shards:
             shutil.rmtree(self.work / MORE, ignore_errors=True)
             make_folder(self.work / MORE, last.save)
             places.append(self.work / MORE)
-        index = FaissIndex(**settings(self.index))
+        index = FaissIndex(**self.index.settings())
         (self.work / LISTS).unlink(missing_ok=True)
         index.join(places, self.work / LISTS)
         return index
@@ -128,24 +128,18 @@ def plan(parts: Parts, index: FaissIndex, n: int) -> Shards:
     if index.train_sample is None and not empty.is_trained:
         ivf = faiss.try_extract_index_ivf(empty)
         lists = 0 if ivf is None else int(ivf.nlist)
-        index = FaissIndex(**{**settings(index), "train_sample": PER_CENTROID * max(256, lists)})
+        index = FaissIndex(**{**index.settings(), "train_sample": PER_CENTROID * max(256, lists)})
     index.check(total, parts.dim)
     n = max(1, min(n, len(parts)))
     files = [parts.file(number).stat() for number in range(len(parts))]
     what = [
-        settings(index),
+        index.settings(),
         n,
         parts.manifest,
         [[file.st_size, file.st_mtime_ns] for file in files],
     ]
     digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
     return Shards(parts, index, n, parts.folder / WORK / digest)
-
-
-def settings(index: FaissIndex) -> dict:
-    """Return the arguments that make an index like this one."""
-    names = ("factory", "train_sample", "seed", "threads", "mmap")
-    return {**{name: getattr(index, name) for name in names}, "search": index.search_parameters}
 
 
 def make_shard(work: Path, folder: Path, parts: Parts, run: range, threads: int) -> None:
