@@ -5,8 +5,8 @@ import pytest
 from made_up_report import candidate
 from PIL import ImageColor
 
-from vsearch.evaluation.metrics import Estimate
 from vsearch.evaluation.run_report import Candidate
+from vsearch.indexes.choice import Loss
 from vsearch.reports.frontier import CHOSEN, OTHER, OUT, axis_titles, frontier, line, log_ticks
 
 
@@ -69,7 +69,7 @@ def test_ticks_of_time(low, high, wanted):
 
 
 def judged(spec: str, loss: float, mib: float, **said: bool) -> Candidate:
-    lost = {"precision_at_1": Estimate(loss, loss - 0.002, loss + 0.002)}
+    lost = {"precision_at_1": Loss(loss, loss - 0.002, loss + 0.002)}
     return replace(row(spec, 0.5, 1.0, **said), losses=lost, memory_bytes=round(mib * 2**20))
 
 

@@ -3,8 +3,9 @@ from dataclasses import astuple, replace
 import numpy as np
 import pytest
 
-from vsearch.evaluation.metrics import Estimate, per_query
+from vsearch.evaluation.metrics import per_query
 from vsearch.evaluation.scoring import Scores
+from vsearch.indexes.choice import Loss
 from vsearch.reports.index_tables import index_facts, index_sections
 from vsearch.reports.summary import label_quality
 
@@ -93,8 +94,8 @@ def test_facts_of_a_choice(with_frontier):
 
 def test_what_is_lost_stands_beside_recall(with_frontier):
     lost = {
-        "precision_at_1": Estimate(0.006, 0.001, 0.011),
-        "axis/colour_at_10": Estimate(0.02, 0.01, 0.03),
+        "precision_at_1": Loss(0.006, 0.001, 0.011),
+        "axis/colour_at_10": Loss(0.02, 0.01, 0.03),
     }
     rows = [replace(row, losses=lost) for row in with_frontier.index.frontier]
     *_, tried = index_sections(replace(with_frontier.index, frontier=rows))

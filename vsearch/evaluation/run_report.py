@@ -10,6 +10,7 @@ from vsearch.data.io.json_dataclasses import from_json, to_json
 from vsearch.evaluation.comparing.paired_bootstrap import Difference
 from vsearch.evaluation.metrics import Estimate
 from vsearch.evaluation.naive_split import NaiveSplitClaims
+from vsearch.indexes.choice import Measured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,20 +81,12 @@ class Latency:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """An index that was tried; `losses`: by how much metrics fall against exact search."""
+class Candidate(Measured):
+    """An index that was tried, and how it fared; `losses`: against exact search."""
 
-    spec: str
-    recall_at_10: float
-    single_ms: float
-    batch_ms: float
-    disk_bytes: int
-    memory_bytes: int
-    build_s: float
     within_budget: bool
     pareto: bool
     chosen: bool
-    losses: dict[str, Estimate] = field(default_factory=dict)
 
     @property
     def quality(self) -> Estimate:
@@ -105,7 +98,7 @@ class Candidate:
 
     def cost(self, prefer: str) -> float:
         """Return milliseconds of a single search, or MiB in memory."""
-        return self.memory_bytes / 2**20 if prefer == "memory" else self.single_ms
+        return self.memory_mib if prefer == "memory" else self.single_ms
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from vsearch.evaluation.comparing.paired_bootstrap import Difference
 from vsearch.evaluation.metrics import Estimate
+from vsearch.indexes.choice import Loss
 from vsearch.plain_text import in_markdown, on_terminal
 
 GAP = 2  # spaces between columns
@@ -78,6 +79,6 @@ def _markdown_row(cells: list[str]) -> str:
     return "| " + " | ".join(map(in_markdown, cells)) + " |"
 
 
-def interval(found: Estimate | Difference, form: str = ".3f") -> str:
+def interval(found: Estimate | Difference | Loss, form: str = ".3f") -> str:
     """Return a value and the ends of its 95 % interval."""
     return f"{found.value:{form}} [{found.low:{form}}, {found.high:{form}}]"
