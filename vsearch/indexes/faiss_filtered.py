@@ -3,6 +3,8 @@ from math import ceil
 import faiss
 import numpy as np
 
+from vsearch.indexes.faiss_kinds import inverted, nested
+
 # Squared L2 distances and positions, each (q, k), as FAISS returns them
 Found = tuple[np.ndarray, np.ndarray]
 # times efSearch: a walk among 2,048-d photos that met as many allowed ones found what others find
@@ -66,12 +68,10 @@ def _overfetched(index: faiss.Index, queries: np.ndarray, k: int, allowed: np.nd
 
 def _kept(index: faiss.Index) -> int:
     """Return how many vectors a graph's walk keeps without a filter; 0 for other kinds."""
-    index = faiss.downcast_index(index)
-    if isinstance(index, faiss.IndexPreTransform):
-        return _kept(index.index)
-    if isinstance(index, faiss.IndexRefine):
-        return _kept(index.base_index)
-    return index.hnsw.efSearch if isinstance(index, faiss.IndexHNSW) else 0
+    if inverted(index) is not None:  # a graph of its centroids isn't one of vectors
+        return 0
+    graphs = (one for one in nested(index) if isinstance(one, faiss.IndexHNSW))
+    return next((graph.hnsw.efSearch for graph in graphs), 0)
 
 
 def _parameters(
