@@ -11,7 +11,7 @@ import pytest
 
 from vsearch.indexes.milvus import MilvusIndex
 from vsearch.indexes.pgvector import PgvectorIndex
-from vsearch.indexes.stores.named_hosts import check_stored_url, name_hosts, needs_tls
+from vsearch.named_hosts import check_stored_url, name_hosts, needs_tls
 
 TLS = "sslmode=disable"
 

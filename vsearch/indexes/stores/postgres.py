@@ -6,8 +6,8 @@ from urllib.parse import quote, urlencode
 
 from vsearch.errors import one_line
 from vsearch.indexes.base import IndexUnavailable
-from vsearch.indexes.stores.named_hosts import needs_tls
 from vsearch.indexes.stores.url import CollectionUrl
+from vsearch.named_hosts import needs_tls
 from vsearch.optional_packages import require
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from pydantic_settings import SettingsError
 
 from vsearch.class_paths import trust
 from vsearch.errors import BundleError, VsearchError
-from vsearch.indexes.stores.named_hosts import name_hosts
+from vsearch.named_hosts import name_hosts
 from vsearch.plain_text import on_terminal
 from vsearch.serving.api.app import create_app
 from vsearch.serving.api.logs import log_to_stderr
