@@ -59,8 +59,11 @@ def siglip_folder(folder: Path) -> Path:
     return _saved(folder, transformers.SiglipModel(config), tokenizer)
 
 
-def text_bundle(folder: Path, n: int = 12) -> Path:
-    """A bundle of n pictures, labels l0, l1, l2, whose network is a CLIP with its text tower."""
+def text_bundle(folder: Path, n: int = 12, of_products: bool = False) -> Path:
+    """A bundle of n pictures, labels l0, l1, l2, whose network is a CLIP with its text tower.
+
+    `of_products`: a hit is a product, s0, s1 ..., of two pictures.
+    """
     torch.manual_seed(0)
     backbone = TransformersBackbone(str(clip_folder(folder.parent / "clip")), text=True)
     photos = folder.parent / "photos"
@@ -73,7 +76,11 @@ def text_bundle(folder: Path, n: int = 12) -> Path:
     embedder = Embedder(backbone).eval()
     index = FaissIndex("Flat")
     index.build(embed_photos(TorchRuntime(embedder), items).embeddings)
-    write_bundle(folder, embedder, index, items, {}, {})
+    manifest = {}
+    if of_products:
+        items["product"] = [f"s{number // 2}" for number in range(n)]
+        manifest = {"products": {"group": "product", "fuse": "best"}}
+    write_bundle(folder, embedder, index, items, manifest, {})
     return folder
 
 

@@ -1,12 +1,16 @@
 import base64
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pages
 import pytest
 from PIL import Image
 from small_service import encoded, picture, served_bundle
+from tiny_words import text_bundle
 
 from vsearch.data.regions import Grid
 
@@ -34,12 +38,24 @@ def shop(tmp_path_factory):
 
     Its index holds quarters of photos, too.
     """
-    service = pages.service(
-        served_bundle(tmp_path_factory.mktemp("shop") / "bundle", index_views=Grid(2)),
-        pages.free_port(),
-        "--max-body-bytes",
-        "100000",
-    )
+    bundle = served_bundle(tmp_path_factory.mktemp("shop") / "bundle", index_views=Grid(2))
+    with running(bundle, "--max-body-bytes", "100000") as processes:
+        yield processes
+
+
+@pytest.fixture(scope="module")
+def shop_of_words(tmp_path_factory):
+    """A service of products that words find, and its page."""
+    pytest.importorskip("transformers", reason="needs the extra transformers")
+    folder = tmp_path_factory.mktemp("words") / "bundle"
+    with running(text_bundle(folder, of_products=True)) as processes:
+        yield processes
+
+
+@contextmanager
+def running(bundle: Path, *words: str) -> Iterator[tuple[Any, Any]]:
+    """Start a service of the bundle, with these words behind its command, and its page."""
+    service = pages.service(bundle, pages.free_port(), *words)
     page = pages.page(service.url, "--max-upload-mb", "12")
     try:
         for process in (service, page):
@@ -266,6 +282,19 @@ DROP = """([data, place]) => {
         if (!event.defaultPrevented) throw "the browser would open the photo in place of the page";
     }
 }"""
+
+
+def test_words_find_products_and_an_item_shows_its_other_photos(shop_of_words, browser):
+    tab = opened(browser, shop_of_words[1].url)
+    words = tab.get_by_role("textbox", name=re.compile("words", re.IGNORECASE))
+    words.fill("red dress")
+    words.press("Enter")
+    shows(tab, '6 results for "red dress"')
+    tab.wait_for_url(re.compile(r"text=red"))
+    shows(tab, "2 photos")
+    tab.get_by_role("button", name="Details 1", exact=True).click()
+    shows(tab, "More photos of this product")
+    tab.close()
 
 
 def test_a_photo_is_pasted(shop, browser):
