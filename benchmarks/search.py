@@ -95,7 +95,7 @@ def ours(
     walks: list[dict[str, float]] = [
         {"efSearch": ef} for ef in (16, 24, 32, 48, 64, 96, 128, 256, 512)
     ]
-    refined = [{**walk, "k_factor_rf": factor} for walk in walks for factor in (3, 6, 10)]
+    refined = [{**walk, "k_factor_rf": factor} for walk in walks for factor in (3, 4, 6, 10)]
     scans: list[dict[str, float]] = [{"k_factor_rf": factor} for factor in (2, 4, 10, 30, 100)]
     factories: dict[str, list[dict[str, float]]] = {
         "Flat": [{}],
