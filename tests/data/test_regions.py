@@ -26,7 +26,7 @@ def test_larger_windows_overlap_and_reach_both_ends():
     np.testing.assert_allclose(boxes[-1], [0.5, 0.5, 1, 1])
 
 
-@pytest.mark.parametrize(("side", "share"), [(1, None), (2, 0.4), (2, 1.0), (3, -1)])
+@pytest.mark.parametrize(("side", "share"), [(1, None), (9, None), (2, 0.4), (2, 1.0), (3, -1)])
 def test_grids_that_cover_nothing_or_all_are_refused(side, share):
     with pytest.raises(ValueError, match=r"side|share"):
         Grid(side, share)

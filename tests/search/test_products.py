@@ -116,3 +116,10 @@ def test_means_need_the_vectors(tmp_path, monkeypatch):
     with pytest.raises(ExampleError, match="means over a product's photos need the items' vectors"):
         bundle.search_embeddings(query)
     assert len(bundle.search_embeddings(query, None, each_photo=True)[0]) == 12
+
+
+def test_means_with_parts_of_the_query_name_no_part(tmp_path):
+    searcher = open_bundle(product_bundle(tmp_path / "bundle", "mean"))
+    (hits,) = searcher.search([searcher.items["path"][4].as_py()], k=12, parts=True)
+    assert "query_region" not in hits.column_names
+    assert "region" not in hits.column_names

@@ -67,3 +67,8 @@ def test_budgets_that_nothing_meets_leave_exact_search_of_parts(colours, tmp_pat
 def test_means_over_photos_and_parts_of_photos_are_refused(colours):
     with pytest.raises(SplitError, match="compares whole photos"):
         data_of(colours, index_views=Grid(2), fuse="mean")
+
+
+def test_means_without_products_are_refused(colours):
+    with pytest.raises(SplitError, match=r"name the column of them in `data\.group`"):
+        data_of(colours, fuse="mean")

@@ -5,6 +5,9 @@ from math import ceil, floor
 Region = tuple[float, float, float, float]
 
 
+MOST_SIDE = 8  # windows in each direction: 64 more vectors an item, and as many passes
+
+
 class Regions(ABC):
     """Parts of a photo that get embeddings of their own, beside that of the whole photo.
 
@@ -24,14 +27,14 @@ class Grid(Regions):
     """Windows in a square grid, as in Patchify (https://arxiv.org/abs/2512.12610).
 
     Args:
-        side: windows in each direction, 2 or more: `side * side` windows.
+        side: windows in each direction, 2 to 8: `side * side` windows.
         share: a window's width and height as a share (0..1) of the photo's. Null: 1 / side, so that
             windows don't overlap. With more they do, and cut fewer products in two.
     """
 
     def __init__(self, side: int = 2, share: float | None = None) -> None:
-        if side < 2:
-            raise ValueError(f"side: {side} is too few: a grid has 2 windows or more a side.")
+        if not 2 <= side <= MOST_SIDE:
+            raise ValueError(f"side: {side} isn't a number of windows from 2 to {MOST_SIDE}.")
         if share is not None and not 1 / side <= share < 1:
             raise ValueError(
                 f"share: windows of {share:g} of the photo don't cover it: set it to "

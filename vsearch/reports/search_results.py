@@ -35,7 +35,8 @@ def text(answers: Iterable[dict[str, Any]], with_metadata: bool = False) -> str:
             lines.append("photos: how many the hit's product, or other group, has.")
         if parts:
             lines.append(
-                "part: which one of the hit's photo, or of the query's, matched; across x down."
+                "part: of the hit's photo that matched; of query: of yours; in percent, across x "
+                "down."
             )
         if answer["good_match"] is False:
             limit = f"{100 * answer['threshold']:.1f} %"

@@ -189,6 +189,8 @@ class Searcher:
         """
         found = self.find(queries, k, allowed, min_score, group_by, expand, each_photo)
         column = self._grouping(group_by, each_photo)
+        if self.uses_means(group_by, each_photo):
+            queries = queries.reshape(len(queries), -1, self.runtime.dim)[:, 0]  # no part is best
         return [
             self._hits(query, *hits, column) for query, hits in zip(queries, found, strict=True)
         ]

@@ -116,6 +116,10 @@ class CatalogDataModule(LightningDataModule):
                 "`data.fuse: mean` compares whole photos, and `data.index_views` parts of them: "
                 "set fuse to `best`, or index_views to null."
             )
+        if fuse == "mean" and group is None:
+            raise SplitError(
+                "`data.fuse: mean` needs products: name the column of them in `data.group`."
+            )
         self.catalog = catalog
         self.split = split or StratifiedSplit()
         if isinstance(self.split, FractionSplit) and group != "label":

@@ -2,9 +2,9 @@
 
 Opens the bundle of a run and searches it, once for each photo. With --like or --unlike, all photos
 and ids make one query: photos and --like count in favour, --unlike counts against at half the
-weight, and items named by id are left out of the hits. For a single photo, without --where or
---expand, each hit has the probability that its label is right, and the output says "no good match"
-if nothing reaches the threshold that the fit calibrated (see report.md).
+weight, and items named by id are left out of the hits. For a single photo, without --where,
+--expand or --text, each hit has the probability that its label is right, and the output says "no
+good match" if nothing reaches the threshold that the fit calibrated (see report.md).
 
 --parts searches with each photo and with parts of it, for photos of several products: an item
 counts by the part that it matches best. Such hits have no probabilities.
@@ -66,7 +66,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ):
         parser.add_argument(flag, nargs="+", action="extend", metavar="ID|PHOTO", help=line)
     parser.add_argument("--parts", action="store_true", help="search with parts of each PHOTO, too")
-    parser.add_argument("--text", metavar="WORDS", help='find this: "red summer dress"')
+    parser.add_argument(
+        "--text", type=_words, metavar="WORDS", help='find this: "red summer dress"'
+    )
     parser.add_argument(
         "--text-weight",
         type=_share,
@@ -223,6 +225,12 @@ def _share(text: str) -> float:
     if value > 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
     return value
+
+
+def _words(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it has no words")
+    return text
 
 
 def _number_of_hits(text: str) -> int | None:

@@ -8,6 +8,7 @@ import numpy as np
 from fastapi import Depends, Request
 from starlette.exceptions import HTTPException
 
+from vsearch.search.matched_parts import MatchedParts
 from vsearch.search.query_by_example import combine
 from vsearch.serving.api.photos import SeenPhoto, check_kind, decode, decode_parts
 from vsearch.serving.api.replies import search_reply
@@ -175,7 +176,9 @@ class Steps:
         # the calibration was made with whole photos among all items, and their own scores
         means = searcher.uses_means(options.group_by, options.each_photo)
         calibrated = calibrated and options.where is None and not options.expand and not means
-        parts = searcher.matched_parts(query[0], hits[1])
+        parts = [MatchedParts()] * len(hits[1])
+        if not means:  # of a mean, no part is the one that matched
+            parts = searcher.matched_parts(query[0], hits[1])
         return search_reply(
             self.bundle, self.root_path, hits, parts, options, self.took, calibrated
         )
