@@ -462,7 +462,7 @@ def test_a_hit_says_which_part_of_its_photo_matched(tmp_path, capsys):
     header, first, *_ = lines(text)
     assert header == ["rank", "similar", "part", "label", "id", "path"]
     assert (first[2], first[4]) == ("50-100 % x 50-100 %", "p4")
-    assert "part: which one of the hit's photo" in text
+    assert "part: of the hit's photo that matched" in text
     assert "100.0 % similar, part 50-100 % x 50-100 %" in page.read_text()
 
     (answer,) = asked(capsys, bundle, tmp_path / "part.png")
