@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 # other.
 ROOMS = [
     {"errors"},
-    {"class_paths", "named_hosts", "optional_packages", "plain_text"},
+    {"class_paths", "optional_packages", "plain_text"},
     {"data"},
     {"models", "indexes"},
     {"search"},

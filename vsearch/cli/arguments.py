@@ -53,7 +53,7 @@ def trust_named(args: argparse.Namespace) -> None:
 
         trust(args.plugins)
     if getattr(args, "store_hosts", None):
-        from vsearch.named_hosts import name_hosts
+        from vsearch.data.io.named_hosts import name_hosts
 
         name_hosts(args.store_hosts)
 

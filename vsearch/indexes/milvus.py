@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from vsearch.data.io.named_hosts import needs_tls
 from vsearch.errors import one_line
 from vsearch.indexes.base import IndexUnavailable
 from vsearch.indexes.stores.collection import Collection
 from vsearch.indexes.stores.serials import Where
 from vsearch.indexes.stores.url import read_url
 from vsearch.indexes.vector_store import StoreKind, VectorStoreIndex
-from vsearch.named_hosts import needs_tls
 from vsearch.optional_packages import require
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from vsearch.data.io.named_hosts import check_stored_url
 from vsearch.indexes.base import Index, as_unit_vectors
 from vsearch.indexes.exhaustive import Hits, best, search_among
 from vsearch.indexes.stores.collection import FORMAT, Collection, Owner, another_model, taken
 from vsearch.indexes.stores.rows import BATCH_ROWS, StoredRows, batch_rows
 from vsearch.indexes.stores.serials import Where, first_serial
-from vsearch.named_hosts import check_stored_url
 
 FILE = "collection.json"
 SERIALS = "serials.npy"

@@ -4,10 +4,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode
 
+from vsearch.data.io.named_hosts import needs_tls
 from vsearch.errors import one_line
 from vsearch.indexes.base import IndexUnavailable
 from vsearch.indexes.stores.url import CollectionUrl
-from vsearch.named_hosts import needs_tls
 from vsearch.optional_packages import require
 
 if TYPE_CHECKING:

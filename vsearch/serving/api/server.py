@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from vsearch.class_paths import trust
+from vsearch.data.io.named_hosts import name_hosts
 from vsearch.errors import BundleError, VsearchError
-from vsearch.named_hosts import name_hosts
 from vsearch.plain_text import on_terminal
 from vsearch.serving.api.app import create_app
 from vsearch.serving.api.logs import log_to_stderr

@@ -9,9 +9,9 @@ from threading import Thread
 import numpy as np
 import pytest
 
+from vsearch.data.io.named_hosts import check_stored_url, name_hosts, needs_tls
 from vsearch.indexes.milvus import MilvusIndex
 from vsearch.indexes.pgvector import PgvectorIndex
-from vsearch.named_hosts import check_stored_url, name_hosts, needs_tls
 
 TLS = "sslmode=disable"
 
