@@ -35,9 +35,9 @@ def long(n: int, dim: int, seed: int = 0) -> np.ndarray:
 
 
 def lowest(prefix: Prefix, codes: Codes) -> np.ndarray:
-    """The L2 distances that the codes allow for, at least (q, n): by loops, in whole numbers."""
+    """The L2 distances that the codes allow for, at least (q, n): by loops, without rounding."""
     bounds = np.empty((len(codes.numbers), len(prefix.codes)))
-    for q, query in enumerate(codes.numbers.astype(int).tolist()):
+    for q, query in enumerate(codes.numbers.tolist()):
         for n, vector in enumerate(prefix.codes.tolist()):
             square = sum((a - b) ** 2 for a, b in zip(query, vector, strict=True))
             bounds[q, n] = prefix.step * square**0.5 - codes.errors[q] - prefix.error
@@ -50,13 +50,14 @@ def true(queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     return np.linalg.norm(wide, axis=2)
 
 
+@pytest.mark.parametrize("finely", [True, False])
 @pytest.mark.parametrize("make", [unit, low_rank, near_copies, long])
 @pytest.mark.parametrize(("dim", "p"), [(2, 1), (16, 4), (16, 16), (300, 32), (2048, 64)])
-def test_no_vector_seems_farther_than_it_is(make, dim, p):
+def test_no_vector_seems_farther_than_it_is(make, dim, p, finely):
     vectors = make(60, dim)
     queries = np.concatenate([make(5, dim, seed=1), vectors[:5], -vectors[:5], 2 * vectors[:2]])
     prefix = Prefix.of(vectors, turned(principal_axes(vectors, p)))
-    codes = prefix.asked(queries)
+    codes = prefix.asked(queries, finely)
     distances = true(queries, vectors)
     assert (lowest(prefix, codes) <= distances).all()
 
@@ -103,15 +104,17 @@ def test_by_hand():
     assert prefix.step == 1
     assert prefix.codes.tolist() == [[0, 0], [255, 0], [0, 10], [85, 20]]
     assert prefix.error < 1e-6
-    codes = prefix.asked(np.array([[100, 22.5, 0]], np.float32))
-    assert codes.numbers.tolist() == [[100, 22]]
-    assert codes.errors[0] == pytest.approx(0.5, abs=1e-3)
-    squares = 100**2 + 22**2 - 4 * prefix.nearness(codes)[0]
-    wanted = [100**2 + 22**2, 155**2 + 22**2, 100**2 + 12**2, 15**2 + 2**2]  # the last is 229
-    assert (squares <= wanted).all()
-    assert (squares > np.array(wanted) - 4).all()
-    assert (prefix.nearness(codes)[0] >= prefix.needed(codes, 15.0)).tolist() == [0, 0, 0, 1]
-    assert (prefix.nearness(codes)[0] >= prefix.needed(codes, 14.0)).sum() == 0
+    query = np.array([[100, 22.51, 0]], np.float32)
+    for finely, second, error in ((False, 22, 0.51), (True, 22.515625, 0.005625)):
+        codes = prefix.asked(query, finely)
+        assert codes.numbers.tolist() == [[100, second]]
+        assert codes.errors[0] == pytest.approx(error, abs=1e-3)
+        nearness = prefix.nearness(codes)[0]
+        squares = 100**2 + second**2 - nearness / 32
+        to_others = [100**2 + second**2, 155**2 + second**2, 100**2 + (second - 10) ** 2]
+        assert squares.tolist() == [*to_others, 15**2 + (second - 20) ** 2]  # 15.2, or 15.1
+        assert (nearness >= prefix.needed(codes, np.array([15.25]))).tolist() == [0, 0, 0, 1]
+        assert (nearness >= prefix.needed(codes, np.array([14.5]))).sum() == 0
 
 
 def test_what_lies_outside_the_grid_is_coded_at_its_edge():
@@ -119,8 +122,8 @@ def test_what_lies_outside_the_grid_is_coded_at_its_edge():
     prefix = Prefix.of(vectors, turned(principal_axes(vectors, 4)))
     far = 3 * unit(5, 8, seed=1)
     codes = prefix.asked(far)
-    assert codes.numbers.min() >= 0
-    assert codes.numbers.max() <= 254
+    assert codes.numbers.min() == 0
+    assert codes.numbers.max() == 254
     assert codes.errors.min() > 10 * prefix.error
     assert (lowest(prefix, codes) <= true(far, vectors)).all()
     grown = prefix.appended(far)
@@ -180,6 +183,18 @@ def test_turned_axes_span_the_same_space():
 
 @pytest.mark.parametrize("square", [0.0, 0.25, 1.0])
 def test_computed_distances_are_widened_by_their_rounding(square):
-    distance = farthest(square, 2048)
-    assert square**0.5 * (1 + 0.49 * gamma(2050, 2.0**-24)) < distance
-    assert distance == pytest.approx(square**0.5, rel=2050 * 2.0**-24)
+    off = gamma(2050, 2.0**-24)
+    distance = farthest(np.array([square]), 2048)
+    nearest = square * (1 + off) / (1 - off)  # of the same vector, if computed again
+    assert distance >= (nearest / (1 - off)) ** 0.5
+    assert distance == pytest.approx(square**0.5, rel=4 * 2050 * 2.0**-24)
+
+
+def test_products_fit_32_bits():
+    edge = np.array([[-1.0] * 512, [1.0] * 512], np.float32)
+    prefix = Prefix.of(edge, np.eye(512, dtype=np.float32))
+    nearness = prefix.nearness(prefix.asked(edge))
+    distances = prefix.step * np.sqrt(
+        np.square(prefix.asked(edge).numbers).sum(1)[:, None] - nearness / 32
+    )
+    assert np.allclose(distances, true(edge, edge), atol=0.2)

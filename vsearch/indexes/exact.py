@@ -17,7 +17,7 @@ from vsearch.indexes.base import Index
 from vsearch.indexes.exhaustive import Hits
 from vsearch.indexes.faiss import FaissIndex
 from vsearch.indexes.faiss_filtered import Found, among
-from vsearch.indexes.prefix_bound import Codes, Prefix, farthest, principal_axes, turned
+from vsearch.indexes.prefix_bound import Prefix, farthest, principal_axes, turned
 from vsearch.indexes.timing import in_turn
 
 FILE = "prefix.npz"
@@ -149,51 +149,47 @@ class ExactIndex(Index):
     def _left_of_each(
         self, queries: np.ndarray, k: int, positions: np.ndarray | None
     ) -> Iterator[np.ndarray]:
-        """Yield for each query the rising positions (m,) of the vectors to compare in full."""
-        levels = self._levels if len(queries) < SEVERAL else self._levels[-1:]
-        for start in range(0, len(queries), TOGETHER):
-            part = queries[start : start + TOGETHER]
-            codes = levels[0].asked(part)
-            nearness = levels[0].nearness(codes, threads=self.threads)
-            for row, query in enumerate(part):
-                yield self._left(query, k, levels, codes[row], nearness[row], positions)
-
-    def _left(
-        self,
-        query: np.ndarray,
-        k: int,
-        levels: Sequence[Prefix],
-        code: Codes,
-        nearness: np.ndarray,
-        positions: np.ndarray | None,
-    ) -> np.ndarray:
-        """Return the rising positions (m,) of the vectors that no level rules out.
+        """Yield for each query the rising positions (m,) of the vectors that no level rules out.
 
         Args:
-            query: float32 (dim,).
+            queries: float32 (q, dim).
             k: hits; at most as many as there are positions.
-            levels: coarsest first.
-            code: the query's in the first level.
-            nearness: of all vectors in the first level, int32 (n,).
             positions: rising int64 (m,), of the vectors that may be found; None: all.
         """
-        if positions is not None:
-            nearness = nearness[positions]
-        limit = np.inf
-        for level in levels:
-            if level is not levels[0]:
-                code = level.asked(query[None])
-                nearness = level.nearness(code, positions, self.threads)[0]
+        coarsest, *finer = self._levels if len(queries) < SEVERAL else self._levels[-1:]
+        for start in range(0, len(queries), TOGETHER):
+            part = queries[start : start + TOGETHER]
+            codes = coarsest.asked(part, finely=False)
+            seen = [*coarsest.nearness(codes, positions, self.threads)]
+            limits = self._kth_of_first(part, k, seen, [positions] * len(part))
+            left = _within(coarsest.needed(codes, limits), seen, [positions] * len(part))
+            for level in finer:
+                codes = level.asked(part)
+                each = enumerate(left)
+                seen = [level.nearness(codes[row], at, self.threads)[0] for row, at in each]
+                limits = np.minimum(limits, self._kth_of_first(part, k, seen, left))
+                left = _within(level.needed(codes, limits), seen, left)
+            yield from left
 
-            # the k-th best of any vectors is no nearer than the k-th best of all
-            first = _largest(nearness, k + FIRST)
-            distances_l2sq, _ = self._nearest(query, k, _at(first, positions))
-            limit = min(limit, float(distances_l2sq[-1]))
-            needed = level.needed(code, farthest(limit, len(query)))[0]
-            positions = _at(np.flatnonzero(nearness >= needed), positions)
+    def _kth_of_first(
+        self,
+        queries: np.ndarray,
+        k: int,
+        seen: Sequence[np.ndarray],
+        left: Sequence[np.ndarray | None],
+    ) -> np.ndarray:
+        """Return L2 distances (q,) that the k nearest are within.
 
-        assert positions is not None
-        return positions
+        The k-th best of the vectors that seem nearest is no nearer than the k-th best of all.
+        """
+        several = min(k + FIRST, *map(len, seen))
+        each = zip(seen, left, strict=True)
+        first = np.array([_at(_largest(near, several), at) for near, at in each])
+        distances_l2sq = np.empty(first.shape, dtype=np.float32)
+        asked, found, at = map(faiss.swig_ptr, (queries, distances_l2sq, first))
+        self._whole.compute_distance_subset(len(queries), asked, several, found, at)
+        kth_l2sq = np.partition(distances_l2sq, k - 1, axis=1)[:, k - 1]
+        return farthest(kth_l2sq.astype(np.float64), queries.shape[1])
 
     def _nearest(self, query: np.ndarray, k: int, positions: np.ndarray) -> Found:
         """Return the k nearest of rising (m,) positions, rounded like IndexFlatL2's."""
@@ -305,7 +301,8 @@ class ExactIndex(Index):
 
     @contextmanager
     def _blas_threads(self) -> Iterator[None]:
-        if self.threads is None:
+        libraries = _blas().lib_controllers
+        if self.threads is None or all(one.num_threads == self.threads for one in libraries):
             yield
             return
         with _blas().limit(limits=self.threads):
@@ -315,6 +312,14 @@ class ExactIndex(Index):
 @cache
 def _blas() -> threadpoolctl.ThreadpoolController:
     return threadpoolctl.ThreadpoolController().select(user_api="blas")
+
+
+def _within(
+    needed: np.ndarray, seen: Sequence[np.ndarray], left: Sequence[np.ndarray | None]
+) -> list[np.ndarray]:
+    """Return the positions (m,), of those left to each query, that seem as near as needed."""
+    of_each = zip(needed, seen, left, strict=True)
+    return [_at(np.flatnonzero(near >= least), at) for least, near, at in of_each]
 
 
 def _at(chosen: np.ndarray, positions: np.ndarray | None) -> np.ndarray:

@@ -6,13 +6,12 @@ triangle inequality,
 
     step |c(q) - c(x)| <= |q - x| + t(q) + t(x).
 
-Codes of vectors are from 0 to 255. Those of queries are even: 2 w + 128, with w from -64 to 63.
-Products of integers have no rounding, so that
+Codes of vectors are whole numbers from 0 to 255. Those of queries are finer, 128 + w / 64, with
+w = 128 a + b and a and b from -64 to 63. Products of integers have no rounding, so that
 
-    |c(q) - c(x)|^2 = |c(q)|^2 - 4 (w.c(x) - own(x)),   own(x) = (|c(x)|^2 - 256 sum(c(x))) / 4,
+    |c(q) - c(x)|^2 = |c(q)|^2 - (w.c(x) - own(x)) / 32,   own(x) = 32 (|c(x)|^2 - 256 sum(c(x))).
 
-but for rounding own(x) down, by which a vector can only seem nearer. w.c(x) - own(x) is what the
-code calls a vector's nearness.
+w.c(x) - own(x) is what the code calls a vector's nearness; up to 800 components it fits 32 bits.
 
 The effect of rounding (n operations of unit roundoff u: g_n(u) = n u / (1 - n u); Higham, Accuracy
 and Stability of Numerical Algorithms, ch. 3; true for any order of summation, and with FMA; u =
@@ -46,7 +45,7 @@ TINY = 1e-30  # more than underflow can take away
 class Codes:
     """Codes of vectors or queries."""
 
-    numbers: np.ndarray  # whole float64 (m, p)
+    numbers: np.ndarray  # float64 (m, p)
     errors: np.ndarray  # t, float64 (m,)
 
     def __getitem__(self, row: int) -> "Codes":
@@ -82,11 +81,11 @@ class Prefix:
 
     @cached_property
     def own(self) -> np.ndarray:
-        """own(x), rounded down: int32 (n,)."""
+        """own(x): int32 (n,)."""
         own = np.empty(len(self.codes), dtype=np.int32)
         for start in range(0, len(own), CHUNK):
             codes = self.codes[start : start + CHUNK].astype(np.int32)
-            own[start : start + CHUNK] = (codes * (codes - 256)).sum(axis=1) >> 2
+            own[start : start + CHUNK] = (codes * (codes - 256)).sum(axis=1) << 5
         return own
 
     @cached_property
@@ -104,7 +103,8 @@ class Prefix:
         codes = np.empty((len(vectors), self.components), dtype=np.uint8)
         error = self.error
         for here, y in _projected(vectors, self.basis):
-            made = self._coded(vectors[here], y, 1, 2.0**-53)
+            steps = (y - self.low) / self.step
+            made = self._coded(vectors[here], steps, np.clip(np.rint(steps), 0, 255), 2.0**-53)
             codes[here] = made.numbers
             error = max(error, float(made.errors.max()))
         return replace(self, codes=np.concatenate([self.codes, codes]), error=error)
@@ -113,50 +113,74 @@ class Prefix:
         """Return the prefix without the vectors at int (m,) positions."""
         return replace(self, codes=np.delete(self.codes, positions, axis=0))
 
-    def asked(self, queries: np.ndarray) -> Codes:
-        """Return the codes of float32 (q, dim) queries."""
+    def asked(self, queries: np.ndarray, finely: bool = True) -> Codes:
+        """Return the codes of float32 (q, dim) queries; with b = 0 if not `finely`."""
         y = (queries @ self.basis).astype(np.float64)
-        return self._coded(queries, y, 2, 2.0**-24)
+        steps = (y - self.low) / self.step
+        per_step = 64 if finely else 0.5
+        w = np.rint((steps - 128) * per_step)
+        numbers = 128 + np.clip(w / per_step, -128, 126)
+        return self._coded(queries, steps, numbers, 2.0**-24)
 
     def nearness(
         self, queries: Codes, at: np.ndarray | None = None, threads: int | None = None
     ) -> np.ndarray:
         """Return the nearness, int32 (q, m), of all vectors or those at int (m,) positions."""
-        w = (queries.numbers / 2 - 64).astype(np.int8).T
-        if at is not None:
-            return products(self.codes.take(at, axis=0), w, threads).T - self.own[at]
-        found = np.empty((len(queries.numbers), len(self.codes)), dtype=np.int32)
+        w = (64 * (queries.numbers - 128)).astype(np.int32).T
+        a = (w + 64) >> 7
+        b = w - (a << 7)
+        parts = (np.concatenate([a, b], axis=1) if b.any() else a).astype(np.int8)
+        codes = self.codes if at is None else self.codes.take(at, axis=0)
+        own = self.own if at is None else self.own[at]
+        found = np.empty((len(queries.numbers), len(codes)), dtype=np.int32)
         size = BLOCK // len(found)
-        for start in range(0, len(self.codes), size):
+        for start in range(0, len(codes), size):
             here = slice(start, start + size)
-            of_these = products(self.codes[here], w, threads)
-            np.subtract(of_these.T, self.own[here], out=found[:, here])
+            _joined(products(codes[here], parts, threads), own[here], found[:, here])
         return found
 
-    def needed(self, queries: Codes, distances: np.ndarray | float) -> np.ndarray:
+    def needed(self, queries: Codes, distances: np.ndarray) -> np.ndarray:
         """Return the least nearness, int32 (q,), of vectors within L2 distances (q,) of queries."""
         apart = (distances + queries.errors + self.error) / self.step
         squares = np.square(queries.numbers).sum(axis=1)  # exact
-        least = (squares - (1 + MORE) * apart**2) / 4 - 1
+        least = 32 * (squares - (1 + MORE) * apart**2) - 1
         return np.maximum(least, np.iinfo(np.int32).min).astype(np.int32)
 
-    def _coded(self, vectors: np.ndarray, y: np.ndarray, multiple: int, u: float) -> Codes:
-        """Return codes of vectors (m, dim) with projections y (m, p) of unit roundoff u."""
-        numbers = np.rint((y - self.low) / (multiple * self.step))
-        numbers = multiple * np.clip(numbers, 0, 256 // multiple - 1)
-        errors = np.linalg.norm(y - self.low - self.step * numbers, axis=1)
+    def _coded(
+        self, vectors: np.ndarray, steps: np.ndarray, numbers: np.ndarray, u: float
+    ) -> Codes:
+        """Return codes (m, p) of vectors (m, dim).
+
+        Args:
+            vectors: float32.
+            steps: their projections (m, p) of unit roundoff u, in steps from low.
+            numbers: what stands for these.
+            u: float32's or float64's.
+        """
+        errors = self.step * np.linalg.norm(steps - numbers, axis=1)
         dim, p = self.basis.shape
         eta = p**0.5 * (1 + self.departure) * gamma(dim, u) + self.departure
         lengths = 1.01 * np.linalg.norm(vectors, axis=1)
         return Codes(numbers, errors + eta * lengths + MORE * (lengths + self.reach))
 
 
-def farthest(distance_l2sq: float, dim: int) -> float:
-    """Return the largest L2 distance of (dim,) vectors whose computed square is no larger.
+def _joined(parts: np.ndarray, own: np.ndarray, out: np.ndarray) -> None:
+    """Write the nearness (q, m) from products int32 (m, q or 2 q) with a, and b, of all queries."""
+    q = len(out)
+    np.left_shift(parts[:, :q].T, 7, out=out)
+    if parts.shape[1] > q:
+        out += parts[:, q:].T
+    out -= own
 
-    A float32 sum of squared differences is off by at most g_{dim+2}(2^-24) of itself, in any order.
+
+def farthest(distances_l2sq: np.ndarray, dim: int) -> np.ndarray:
+    """Return the largest L2 distances (q,) of (dim,) vectors that may seem as near as these.
+
+    A float32 sum of squared differences is off by at most g_{dim+2}(2^-24) of itself, in any order:
+    these squares (q,), the same ones computed again, and those of other vectors.
     """
-    return (1 + MORE) * (distance_l2sq / (1 - gamma(dim + 4, 2.0**-24)) + TINY) ** 0.5
+    off = gamma(dim + 4, 2.0**-24)
+    return (1 + MORE) * (distances_l2sq * (1 + off) / (1 - off) ** 2 + TINY) ** 0.5
 
 
 def principal_axes(sample: np.ndarray, components: int) -> np.ndarray:
