@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from indexes.test_faiss import unit
@@ -5,6 +7,7 @@ from indexes.test_faiss import unit
 from vsearch.indexes import auto
 from vsearch.indexes.auto import AutoIndex
 from vsearch.indexes.base import Index
+from vsearch.indexes.candidates import Candidate
 from vsearch.indexes.choice import BudgetError, Loss, Measured
 from vsearch.indexes.faiss import FaissIndex
 
@@ -55,6 +58,27 @@ def test_a_large_gallery_is_tried_on_a_sample(seen):
     index = built(unit(300, 16), candidates=mine("Flat"), sample=50)
     assert (len(seen[0]["vectors"]), seen[0]["n"], len(index)) == (50, 300, 300)
     assert index.describe()["trial"] == {"vectors": 50, "queries": 60}
+
+
+def test_a_setting_that_finds_enough_of_a_sample_is_chosen_again_for_all(monkeypatch):
+    vectors = unit(6_000, 32)
+    rows = [
+        Measured(f"HNSW8, efSearch={ef}", recall, ef / 100, 1, 1, 1, 1)
+        for ef, recall in ((4, 0.4), (8, 0.9), (16, 0.95), (512, 1.0))
+    ]
+    settings = tuple({"efSearch": float(ef)} for ef in (4, 8, 16, 512))
+    offered = [Candidate(lambda n: FaissIndex("HNSW8"), settings)]
+    monkeypatch.setattr(auto, "candidates", lambda *others: offered)
+    monkeypatch.setattr(auto, "measure", lambda *others: rows)
+    index = built(vectors, min_recall=0.9, sample=500)
+    assert index.chosen.search_parameters == {"efSearch": 512}
+    assert re.search(
+        r"Of all vectors, HNSW8, efSearch=512 finds (0\.9\d+|1\.0000)\.$", index.found["why"]
+    )
+
+    quick = built(vectors, min_recall=0.9, max_ms=0.1, sample=500)
+    assert quick.chosen.search_parameters == {"efSearch": 8}
+    assert re.search(r"Of all vectors, HNSW8, efSearch=8 finds 0\.[1-8]", quick.found["why"])
 
 
 def test_the_fastest_that_finds_enough_is_kept(seen):

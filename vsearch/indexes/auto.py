@@ -9,10 +9,10 @@ import numpy as np
 from vsearch.class_paths import class_path, find
 from vsearch.indexes.base import Index
 from vsearch.indexes.candidates import Candidate, candidates, given
-from vsearch.indexes.choice import BudgetError, Budgets, Judge, choose, table, why
+from vsearch.indexes.choice import BudgetError, Budgets, Judge, Measured, choose, table, why
 from vsearch.indexes.exhaustive import Hits
 from vsearch.indexes.faiss import FaissIndex
-from vsearch.indexes.trial import build_all, measure
+from vsearch.indexes.trial import Reference, Trial, build_all, measure
 
 FILE = "auto.json"
 SAMPLE = 50_000
@@ -30,8 +30,9 @@ class AutoIndex(Index):
 
     Up to 500 vectors are held out as queries. Candidates are built from the others, or from 50,000
     of them; the best one is then built from all vectors. With more than 50,000, times and bytes are
-    estimated for all (`trial.growth`), and recall is the sample's, a little higher than for all:
-    the fit's report measures the served index.
+    estimated for all (`trial.growth`), and recall is the sample's, which is higher than that of
+    all. So the same queries then search all vectors, and the quickest setting of the best one that
+    still finds `min_recall` is taken.
 
     Label budgets limit what users lose: a `judge` has queries that weren't trained on, which are
     then searched instead. A fit sets it to its validation photos.
@@ -104,8 +105,10 @@ class AutoIndex(Index):
         if self.budgets.judged and judge is None:
             raise BudgetError(NO_JUDGE, [])
         order = np.random.default_rng(self.seed).permutation(n)
+        held = None
         if judge is None:
-            queries = embeddings[order[: min(HELD_OUT, n // 5)]]
+            held = order[: min(HELD_OUT, n // 5)]
+            queries = embeddings[held]
             order = order[len(queries) :]
         else:
             asked = np.random.default_rng(self.seed).permutation(len(judge.queries))
@@ -126,11 +129,15 @@ class AutoIndex(Index):
         shown = measure(trials, vectors, queries, n, judge.among(rows) if judge else None)
         best = choose(shown, self.budgets)
         chosen = trials[best]
+        settings = self._slower(trials, shown, best)
         del trials, vectors  # before the largest index is built
         self._build(chosen.candidate, chosen.setting, embeddings)
+        reason = why(shown, self.budgets, best)
+        if len(rows) < len(order) and not self.exact:
+            reason += self._set_for_all(settings, Reference(embeddings, queries, held))
         searched = len(judge.queries) if judge else len(queries)
         self.found = {
-            "why": why(shown, self.budgets, best),
+            "why": reason,
             "frontier": table(shown, self.budgets, best),
             "trial": {"vectors": len(rows), "queries": searched},
         }
@@ -204,6 +211,39 @@ class AutoIndex(Index):
         if setting:
             index.set(**setting)  # type: ignore[attr-defined]
         self.chosen = index
+
+    def _slower(
+        self, trials: list[Trial], shown: list[Measured], best: int
+    ) -> list[dict[str, float]]:
+        """Return the chosen candidate's settings, from the chosen one to the slowest allowed."""
+        most_ms = self.budgets.max_ms or np.inf
+        numbers = [
+            number
+            for number, (trial, row) in enumerate(zip(trials, shown, strict=True))
+            if trial.index is trials[best].index
+            and shown[best].single_ms < row.single_ms <= most_ms
+        ]
+        numbers.sort(key=lambda number: shown[number].single_ms)
+        return [trials[number].setting for number in (best, *numbers)]
+
+    def _set_for_all(self, settings: list[dict[str, float]], reference: Reference) -> str:
+        """Choose a setting again, for all vectors, and return what it finds in words.
+
+        With the same setting, an index of more vectors finds fewer of the ten best. The quickest of
+        the settings that finds enough is taken; or else, the one that finds most.
+        """
+        index = self._built()
+        recalls = []
+        for setting in settings:
+            if setting:
+                index.set(**setting)  # type: ignore[attr-defined]
+            recalls.append(reference.recall_at_10(index))
+            if self.budgets.min_recall is None or recalls[-1] >= self.budgets.min_recall:
+                break
+        most = int(np.argmax(recalls))
+        if settings[most]:
+            index.set(**settings[most])  # type: ignore[attr-defined]
+        return f" Of all vectors, {index.spec} finds {recalls[most]:.4f}."
 
     def _built(self) -> Index:
         if self.chosen is None:
