@@ -12,7 +12,7 @@ FEW = 1_000  # vectors; with fewer, searching only some saves nothing
 IVF_FROM = 10_000
 IVF_TO = 1_000_000
 NARROW = 32  # dimensions; below, product quantization has nothing to split
-COMPONENTS = 128  # that a graph walks on, where vectors are much longer
+COMPONENTS = 128  # that graphs and lists hold, where vectors are much longer
 CODED = (384, 256, 128, 64)  # components that are kept, in 8 or 4 bits, where labels decide
 # As in hnswlib; with FAISS's own 40 a graph finds less, of a million vectors however long it is
 # searched
@@ -47,16 +47,17 @@ def candidates(
 
     At every size: exact search, codes of 8 and 16 bits, HNSW (Malkov & Yashunin 2016) of whole
     vectors and of 8-bit components, and 4-bit codes in registers (André et al. 2015).
-    Inverted lists (Jégou et al. 2011) up to a million vectors. If labels decide (`judged`), also
+    Inverted lists (Jégou et al. 2011) up to a million vectors, of 8-bit components where vectors
+    are long. If labels decide (`judged`), also
     codes of first principal components, which miss many of the exact hits, and a graph of them.
 
     Kinds that need more than `trained_on` vectors, those in the trial, are left out.
     """
 
-    def faiss(factory: str | Callable[[int], str], **parameter: tuple[float, ...]) -> Candidate:
+    def faiss(factory: str, **parameter: tuple[float, ...]) -> Candidate:
         def make(size: int) -> Index:
-            text = factory if isinstance(factory, str) else factory(size)
             search = THOROUGH if "efSearch" in parameter else None
+            text = factory.format(lists(size))  # {}: how many lists
             return FaissIndex(text, search, seed=seed, threads=threads)
 
         each = product(*parameter.values())
@@ -65,10 +66,14 @@ def candidates(
     found = [Candidate(lambda size: ExactIndex(threads=threads)), faiss("SQfp16"), faiss("SQ8")]
     if n < FEW or trained_on < FEW:
         return found
-    if IVF_FROM <= n <= IVF_TO:
-        found.append(faiss(lambda size: f"IVF{lists(size)},Flat", nprobe=NPROBE))
+    long = dim >= 2 * COMPONENTS  # else comparing components costs nearly as much
+    if IVF_FROM <= n <= IVF_TO and long:
+        in_lists = f"PCA{COMPONENTS},IVF{{}},SQ8,RFlat"
+        found.append(faiss(in_lists, nprobe=NPROBE, k_factor_rf=(3, 6)))
+    elif IVF_FROM <= n <= IVF_TO:
+        found.append(faiss("IVF{},Flat", nprobe=NPROBE))
     found.append(faiss("HNSW16", efSearch=EF))
-    if dim > 2 * COMPONENTS:  # else a walk costs nearly as much
+    if long:
         graph = f"PCA{COMPONENTS},HNSW16_SQ8,RFlat"
         found.append(faiss(graph, efSearch=EF, k_factor_rf=(3, 6, 10)))
     if dim < NARROW:
