@@ -48,8 +48,8 @@ def candidates(
     At every size: exact search, codes of 8 and 16 bits, HNSW (Malkov & Yashunin 2016) of whole
     vectors and of 8-bit components, and 4-bit codes in registers (André et al. 2015).
     Inverted lists (Jégou et al. 2011) up to a million vectors, of 8-bit components where vectors
-    are long. If labels decide (`judged`), also
-    codes of first principal components, which miss many of the exact hits, and a graph of them.
+    are long. If labels decide (`judged`), also codes of first principal components, which miss many
+    of the exact hits, and a graph of them.
 
     Kinds that need more than `trained_on` vectors, those in the trial, are left out.
     """

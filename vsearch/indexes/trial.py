@@ -153,7 +153,8 @@ class Reference:
         """The K-th best cosines (q,)."""
         k = min(self.k, len(self.vectors))
         best = np.full((len(self.queries), k), -np.inf, dtype=np.float32)
-        for start in range(0, len(self.vectors), PIECE):
+        starts = range(0, len(self.vectors), PIECE)
+        for start in track(starts, f"Comparing {len(self.queries)} queries with all vectors"):
             piece = self.queries @ self.vectors[start : start + PIECE].T
             best = np.partition(np.concatenate([best, piece], axis=1), -k, axis=1)[:, -k:]
         return best.min(axis=1)
