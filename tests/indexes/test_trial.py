@@ -121,7 +121,6 @@ def test_candidates_follow_the_size():
         assert (
             ("PQ256x4fs,RFlat" in found)
             == ("PCA128,HNSW16_SQ8,RFlat, efConstruction=200" in found)
-            == ("HNSW16, efConstruction=200" in found)
             == (n >= 1000)
         )
         assert any("IVF" in spec for spec in found) == (10_000 <= n <= 1_000_000)
@@ -129,10 +128,16 @@ def test_candidates_follow_the_size():
 
 
 @pytest.mark.parametrize(
-    ("dim", "kind"), [(255, "IVF512,Flat"), (256, "PCA128,IVF512,SQ8,RFlat"), (64, "IVF512,Flat")]
+    ("dim", "kinds"),
+    [
+        (64, ["IVF512,Flat", "HNSW16"]),
+        (255, ["IVF512,Flat", "HNSW16"]),
+        (256, ["PCA128,IVF512,SQ8,RFlat", "PCA128,HNSW16_SQ8,RFlat"]),
+    ],
 )
-def test_lists_hold_components_where_vectors_are_long(dim, kind):
-    assert [spec for spec in specs(20_000, dim) if "IVF" in spec] == [kind]
+def test_lists_and_graphs_hold_components_where_vectors_are_long(dim, kinds):
+    found = [spec.removesuffix(", efConstruction=200") for spec in specs(20_000, dim)]
+    assert [spec for spec in found if "IVF" in spec or "HNSW" in spec] == kinds
 
 
 def test_where_labels_decide_fewer_components_are_tried():

@@ -45,11 +45,11 @@ def candidates(
 ) -> list[Candidate]:
     """Return candidates for n vectors of `dim` dimensions, simpler and more exact ones first.
 
-    At every size: exact search, codes of 8 and 16 bits, HNSW (Malkov & Yashunin 2016) of whole
-    vectors and of 8-bit components, and 4-bit codes in registers (André et al. 2015).
-    Inverted lists (Jégou et al. 2011) up to a million vectors, of 8-bit components where vectors
-    are long. If labels decide (`judged`), also codes of first principal components, which miss many
-    of the exact hits, and a graph of them.
+    At every size: exact search, codes of 8 and 16 bits, HNSW (Malkov & Yashunin 2016), and 4-bit
+    codes in registers (André et al. 2015). Inverted lists (Jégou et al. 2011) up to a million
+    vectors. Where vectors are long, graphs and lists have their first principal components in 8
+    bits, and compare the best in full. If labels decide (`judged`), also codes of components, which
+    miss many of the exact hits, and a graph of them.
 
     Kinds that need more than `trained_on` vectors, those in the trial, are left out.
     """
@@ -66,16 +66,16 @@ def candidates(
     found = [Candidate(lambda size: ExactIndex(threads=threads)), faiss("SQfp16"), faiss("SQ8")]
     if n < FEW or trained_on < FEW:
         return found
-    long = dim >= 2 * COMPONENTS  # else comparing components costs nearly as much
-    if IVF_FROM <= n <= IVF_TO and long:
-        in_lists = f"PCA{COMPONENTS},IVF{{}},SQ8,RFlat"
-        found.append(faiss(in_lists, nprobe=NPROBE, k_factor_rf=(3, 6)))
-    elif IVF_FROM <= n <= IVF_TO:
-        found.append(faiss("IVF{},Flat", nprobe=NPROBE))
-    found.append(faiss("HNSW16", efSearch=EF))
-    if long:
-        graph = f"PCA{COMPONENTS},HNSW16_SQ8,RFlat"
-        found.append(faiss(graph, efSearch=EF, k_factor_rf=(3, 6, 10)))
+    if dim < 2 * COMPONENTS:  # comparing components costs nearly as much
+        in_lists = faiss("IVF{},Flat", nprobe=NPROBE)
+        graph = faiss("HNSW16", efSearch=EF)
+    else:
+        in_lists = faiss(f"PCA{COMPONENTS},IVF{{}},SQ8,RFlat", nprobe=NPROBE, k_factor_rf=(3, 6))
+        walked = f"PCA{COMPONENTS},HNSW16_SQ8,RFlat"
+        graph = faiss(walked, efSearch=EF, k_factor_rf=(3, 6, 10))
+    if IVF_FROM <= n <= IVF_TO:
+        found.append(in_lists)
+    found.append(graph)
     if dim < NARROW:
         return found
     codes = divisor(dim, dim // 8)
