@@ -16,6 +16,7 @@ LOSSLESS = [
     "IVF8,Flat",
     "HNSW16,Flat,RFlat",
     "PCA32,HNSW16_SQ8,RFlat",
+    "PCA32,IVF8,SQ8,RFlat",
     "PQ16x4fs,RFlat",
     "IVF8,PQ16x4fs,RFlat",
 ]
