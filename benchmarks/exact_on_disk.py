@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.memory import kib
 from benchmarks.search import K, synthetic
 from vsearch.indexes.exact import ExactIndex
 from vsearch.indexes.faiss import FaissIndex
@@ -50,16 +51,11 @@ def search(folder: Path) -> None:
         found.append(index.search(query[None], K)[1][0])
         times.append(1000 * (time.perf_counter() - start))
     print(f"single search: median {np.median(times):.1f} ms, slowest {max(times):.1f} ms")
-    print(f"resident memory: {resident('VmRSS'):.2f} GiB, {resident('RssAnon'):.2f} its own")
+    resident, own = (kib(name) / 2**20 for name in ("VmRSS", "RssAnon"))
+    print(f"resident memory: {resident:.2f} GiB, {own:.2f} its own")
     wanted = FaissIndex.open(folder, mmap=True).search(queries, K)[1]
     others = (np.array(found) != wanted).sum()
     print(f"hits that IndexFlatL2 doesn't have in this place: {others} of {wanted.size}")
-
-
-def resident(name: str) -> float:
-    """Return a figure of this process's memory in GiB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 2**20
 
 
 def main() -> None:

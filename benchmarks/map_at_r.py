@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.memory import kib
 from benchmarks.streamed import StreamedIndex
 from vsearch.evaluation.scoring import Embedded, score
 
@@ -44,11 +45,7 @@ class Memory(threading.Thread):
     def run(self) -> None:
         """Look twenty times a second."""
         while not self.done.wait(0.05):
-            lines = Path("/proc/self/status").read_text().splitlines()
-            self.peak_kib = max(
-                self.peak_kib,
-                *(int(line.split()[1]) for line in lines if line.startswith("RssAnon")),
-            )
+            self.peak_kib = max(self.peak_kib, kib("RssAnon"))
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import httpx
 
+from benchmarks.memory import kib
 from benchmarks.serve_load import load
 
 TRIES = 600  # of a service to get ready, a tenth of a second apart
@@ -79,7 +80,7 @@ def served(side: Side, photos: list[bytes], clients: int, seconds: float) -> Ser
         wait_until_ready(process, url)
         ready_s = time.perf_counter() - start
         httpx.post(f"{url}/v1/search/upload", files={"photo": ("a", photos[0])}, timeout=60)
-        resident = resident_megabytes(process.pid)
+        resident = kib("VmRSS", process.pid) / 1024
         took, whole, failed = load(url, photos, clients, seconds)
         if failed:
             raise SystemExit(f"{side.checkout}: {failed} requests failed")
@@ -101,14 +102,6 @@ def wait_until_ready(process: subprocess.Popen[bytes], url: str) -> None:
             pass
         time.sleep(0.1)
     raise SystemExit("a service never got ready")
-
-
-def resident_megabytes(process_id: int) -> float:
-    """Return what a process has in memory."""
-    for line in Path(f"/proc/{process_id}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    raise ValueError(f"process {process_id} has no memory")
 
 
 def main() -> None:

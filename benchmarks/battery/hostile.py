@@ -1,4 +1,3 @@
-import re
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +8,7 @@ import httpx
 import numpy as np
 
 from benchmarks.battery.ground import Ground, Tried
+from benchmarks.memory import kib
 from benchmarks.serve_load import running
 from tests.adversarial.requests import KEY, hostile, hostile_uploads
 from tests.serving.process import read
@@ -82,7 +82,7 @@ def harmed(url: str, pid: int, photo: Path, right: float) -> str | None:
         return f"a good upload fails: {error!r}"
     if abs(found - right) > 1e-4:
         return f"the best score of a good upload is {found}, not {right}"
-    if (most := most_mib(pid)) > MOST_MIB:
+    if (most := kib("VmHWM", pid) / 1024) > MOST_MIB:
         return f"the service's memory was {most:.0f} MiB"
     return None
 
@@ -93,12 +93,6 @@ def best_score(url: str, photo: Path) -> float:
     headers = {"X-API-Key": KEY}
     reply = httpx.post(f"{url}/v1/search/upload", files=files, headers=headers, timeout=60)
     return float(reply.raise_for_status().json()["hits"][0]["score"])
-
-
-def most_mib(pid: int) -> float:
-    """Return the most memory that a process has had, in MiB."""
-    (kib,) = re.findall(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
-    return int(kib) / 1024
 
 
 def again(name: str) -> str:

@@ -12,7 +12,7 @@ from vsearch.indexes.candidates import Candidate, candidates, given
 from vsearch.indexes.choice import BudgetError, Budgets, Judge, Measured, choose, table, why
 from vsearch.indexes.exhaustive import Hits
 from vsearch.indexes.faiss import FaissIndex
-from vsearch.indexes.trial import Reference, Trial, build_all, measure
+from vsearch.indexes.trial import Reference, Trial, build_all, give, measure
 
 FILE = "auto.json"
 SAMPLE = 50_000
@@ -208,8 +208,7 @@ class AutoIndex(Index):
     ) -> None:
         index = candidate.make(len(embeddings))
         index.build(embeddings)
-        if setting:
-            index.set(**setting)  # type: ignore[attr-defined]
+        give(index, setting)
         self.chosen = index
 
     def _slower(
@@ -217,14 +216,13 @@ class AutoIndex(Index):
     ) -> list[dict[str, float]]:
         """Return the chosen candidate's settings, from the chosen one to the slowest allowed."""
         most_ms = self.budgets.max_ms or np.inf
-        numbers = [
-            number
-            for number, (trial, row) in enumerate(zip(trials, shown, strict=True))
-            if trial.index is trials[best].index
-            and shown[best].single_ms < row.single_ms <= most_ms
+        chosen = trials[best].index
+        slower = [
+            (row.single_ms, number)
+            for number, row in enumerate(shown)
+            if trials[number].index is chosen and shown[best].single_ms < row.single_ms <= most_ms
         ]
-        numbers.sort(key=lambda number: shown[number].single_ms)
-        return [trials[number].setting for number in (best, *numbers)]
+        return [trials[number].setting for _, number in [(0, best), *sorted(slower)]]
 
     def _set_for_all(self, settings: list[dict[str, float]], reference: Reference) -> str:
         """Choose a setting again, for all vectors, and return what it finds in words.
@@ -235,14 +233,12 @@ class AutoIndex(Index):
         index = self._built()
         recalls = []
         for setting in settings:
-            if setting:
-                index.set(**setting)  # type: ignore[attr-defined]
+            give(index, setting)
             recalls.append(reference.recall_at_10(index))
             if self.budgets.min_recall is None or recalls[-1] >= self.budgets.min_recall:
                 break
         most = int(np.argmax(recalls))
-        if settings[most]:
-            index.set(**settings[most])  # type: ignore[attr-defined]
+        give(index, settings[most])
         return f" Of all vectors, {index.spec} finds {recalls[most]:.4f}."
 
     def _built(self) -> Index:

@@ -156,20 +156,24 @@ class ExactIndex(Index):
             k: hits; at most as many as there are positions.
             positions: rising int64 (m,), of the vectors that may be found; None: all.
         """
-        coarsest, *finer = self._levels if len(queries) < SEVERAL else self._levels[-1:]
+        levels = self._levels if len(queries) < SEVERAL else self._levels[-1:]
         for start in range(0, len(queries), TOGETHER):
             part = queries[start : start + TOGETHER]
-            codes = coarsest.asked(part, finely=False)
-            seen = [*coarsest.nearness(codes, positions, self.threads)]
-            limits = self._kth_of_first(part, k, seen, [positions] * len(part))
-            left = _within(coarsest.needed(codes, limits), seen, [positions] * len(part))
-            for level in finer:
-                codes = level.asked(part)
-                each = enumerate(left)
-                seen = [level.nearness(codes[row], at, self.threads)[0] for row, at in each]
+            limits = np.full(len(part), np.inf)
+            left: list[np.ndarray | None] = [positions] * len(part)
+            for level in levels:
+                codes = level.asked(part, finely=level is not levels[0])
+                if level is levels[0]:
+                    seen = [*level.nearness(codes, positions, self.threads)]
+                else:
+                    each = enumerate(left)
+                    seen = [level.nearness(codes[row], at, self.threads)[0] for row, at in each]
                 limits = np.minimum(limits, self._kth_of_first(part, k, seen, left))
-                left = _within(level.needed(codes, limits), seen, left)
-            yield from left
+                of_each = zip(level.needed(codes, limits), seen, left, strict=True)
+                left = [_at(np.flatnonzero(near >= least), at) for least, near, at in of_each]
+            for at in left:
+                assert at is not None
+                yield at
 
     def _kth_of_first(
         self,
@@ -301,8 +305,9 @@ class ExactIndex(Index):
 
     @contextmanager
     def _blas_threads(self) -> Iterator[None]:
-        libraries = _blas().lib_controllers
-        if self.threads is None or all(one.num_threads == self.threads for one in libraries):
+        if self.threads is None or all(
+            library.num_threads == self.threads for library in _blas().lib_controllers
+        ):
             yield
             return
         with _blas().limit(limits=self.threads):
@@ -312,14 +317,6 @@ class ExactIndex(Index):
 @cache
 def _blas() -> threadpoolctl.ThreadpoolController:
     return threadpoolctl.ThreadpoolController().select(user_api="blas")
-
-
-def _within(
-    needed: np.ndarray, seen: Sequence[np.ndarray], left: Sequence[np.ndarray | None]
-) -> list[np.ndarray]:
-    """Return the positions (m,), of those left to each query, that seem as near as needed."""
-    of_each = zip(needed, seen, left, strict=True)
-    return [_at(np.flatnonzero(near >= least), at) for least, near, at in of_each]
 
 
 def _at(chosen: np.ndarray, positions: np.ndarray | None) -> np.ndarray:

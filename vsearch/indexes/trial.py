@@ -34,9 +34,14 @@ class Trial:
 
     def search(self, queries: np.ndarray) -> np.ndarray:
         """Return the positions (q, K) of the best hits."""
-        if self.setting:
-            self.index.set(**self.setting)  # type: ignore[attr-defined]
+        give(self.index, self.setting)
         return self.index.search(queries, K)[1]
+
+
+def give(index: Index, setting: dict[str, float]) -> None:
+    """Give an index its candidate's setting; one without settings has nothing to take."""
+    if setting:
+        index.set(**setting)  # type: ignore[attr-defined]
 
 
 def build_all(candidates: Sequence[Candidate], vectors: np.ndarray) -> list[Trial]:
@@ -133,8 +138,13 @@ def found_share(positions: np.ndarray, exact: np.ndarray, limits: np.ndarray) ->
         exact: float (q, n), all cosines.
         limits: float (q,), the k-th best of each query.
     """
-    reached = np.take_along_axis(exact, np.maximum(positions, 0), axis=1) >= limits[:, None] - 1e-5
-    return float((reached & (positions >= 0)).mean())
+    cosines = np.take_along_axis(exact, np.maximum(positions, 0), axis=1)
+    return float(right(positions, cosines, limits).mean())
+
+
+def right(positions: np.ndarray, cosines: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """Return which hits (q, k) reach the exact k-th best (q,), with the hits' exact cosines."""
+    return (cosines >= limits[:, None] - 1e-5) & (positions >= 0)
 
 
 @dataclass(frozen=True)
@@ -168,10 +178,10 @@ class Reference:
         """Return the share (0..1) of the exact K best that an index of the vectors finds."""
         positions = index.search(self.queries, self.k)[1]
         cosines = np.einsum("qd,qkd->qk", self.queries, self.vectors[positions])
-        right = (positions >= 0) & (cosines >= self.limits[:, None] - 1e-5)
+        counted = right(positions, cosines, self.limits)
         if self.own is not None:
-            right &= positions != self.own[:, None]
-        return float(np.minimum(right.sum(axis=1), K).mean() / K)
+            counted &= positions != self.own[:, None]
+        return float(np.minimum(counted.sum(axis=1), K).mean() / K)
 
 
 def stored_bytes(index: Index) -> int:
