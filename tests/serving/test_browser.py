@@ -2,7 +2,7 @@ import base64
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -100,15 +100,16 @@ def shows(tab, text: str) -> None:
 
 
 def only_red(tab) -> None:
+    from playwright.sync_api import TimeoutError as NotInTime
+
     lists(tab, "blue")
     colour = tab.get_by_role("combobox", name="Colour")
     red = tab.get_by_role("option", name="red (13)")
-    for _ in range(6):  # the list closes when the column moves below it
+    for _ in range(6):  # the list closes when the column moves below it, also just before the click
         colour.click()
-        tab.wait_for_timeout(500)
-        if red.is_visible():
+        with suppress(NotInTime):
+            red.click(timeout=3_000)
             break
-    red.click()
     tab.keyboard.press("Escape")
     tab.wait_for_url(re.compile(r"in\.colour=red"))
     lists(tab, "red")
