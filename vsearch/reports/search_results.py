@@ -8,6 +8,7 @@ from vsearch.data.regions import in_words
 from vsearch.plain_text import in_spreadsheet, on_terminal
 
 PARTS = {"region": "part", "query_region": "of query"}  # of photos, and their titles
+MEANT = {"region": "of the hit's photo that matched", "query_region": "of yours"}
 FIRST = ("query", "rank", "id", "label", "similarity_percent", "probability", "path")
 
 
@@ -35,8 +36,8 @@ def text(answers: Iterable[dict[str, Any]], with_metadata: bool = False) -> str:
             lines.append("photos: how many the hit's product, or other group, has.")
         if parts:
             lines.append(
-                "part: of the hit's photo that matched; of query: of yours; in percent, across x "
-                "down."
+                "; ".join(f"{PARTS[name]}: {MEANT[name]}" for name in parts)
+                + "; in percent, across x down."
             )
         if answer["good_match"] is False:
             limit = f"{100 * answer['threshold']:.1f} %"
@@ -48,20 +49,17 @@ def text(answers: Iterable[dict[str, Any]], with_metadata: bool = False) -> str:
 
 def csv(answers: Iterable[dict[str, Any]]) -> str:
     """Return all hits as CSV: the query, the hit, its metadata."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     metadata = set()
     for answer in answers:
         for hit in answer["hits"]:
             own = _beside(hit)
             metadata |= set(own)
             rows.append({"query": answer["query"], **hit, **own})
-    for name in ("group_size", *PARTS):
-        if any(row.get(name) for row in rows):
-            metadata.add(name)
+    told = [name for name in ("group_size", *PARTS) if any(row.get(name) for row in rows)]
+    columns = [*FIRST, *told, *sorted(metadata - {*FIRST, *told})]
     file = StringIO()
-    writer = csv_files.DictWriter(
-        file, [*FIRST, *sorted(metadata - {*FIRST})], extrasaction="ignore"
-    )
+    writer = csv_files.DictWriter(file, columns, extrasaction="ignore")
     writer.writeheader()
     for row in rows:
         writer.writerow({name: in_spreadsheet(value) for name, value in row.items()})

@@ -462,7 +462,7 @@ def test_a_hit_says_which_part_of_its_photo_matched(tmp_path, capsys):
     header, first, *_ = lines(text)
     assert header == ["rank", "similar", "part", "label", "id", "path"]
     assert (first[2], first[4]) == ("50-100 % x 50-100 %", "p4")
-    assert "part: of the hit's photo that matched" in text
+    assert "\npart: of the hit's photo that matched; in percent, across x down." in text
     assert "100.0 % similar, part 50-100 % x 50-100 %" in page.read_text()
 
     (answer,) = asked(capsys, bundle, tmp_path / "part.png")
@@ -472,6 +472,7 @@ def test_a_hit_says_which_part_of_its_photo_matched(tmp_path, capsys):
     main(["search", str(bundle), str(tmp_path / "part.png"), "--csv"])
     row = next(csv.DictReader(capsys.readouterr().out.splitlines()))
     assert json.loads(row["region"]) == [0.5, 0.5, 1, 1]
+    assert [*row][-3:] == ["path", "region", "price"]
     assert "query_region" not in row
 
 
@@ -496,8 +497,10 @@ def test_parts_of_a_photo_are_searched_with_too(calibrated, capsys):
     assert (answer["good_match"], answer["threshold"]) == (None, None)
     assert {hit["probability"] for hit in answer["hits"]} == {None}
     main(["search", *map(str, words)])
-    header, *_ = lines(capsys.readouterr().out)
+    text = capsys.readouterr().out
+    header, *_ = lines(text)
     assert header == ["rank", "similar", "of query", "label", "id", "path"]
+    assert "\nof query: of yours; in percent, across x down." in text
 
 
 @pytest.mark.parametrize("words", [["--like", "0"], ["--text", "red"]])

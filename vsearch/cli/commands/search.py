@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from vsearch.evaluation.calibration import Calibration
     from vsearch.search.searcher import Searcher
 
-WISHES = ("k", "where", "min_score", "group_by", "expand", "each_photo", "text", "text_weight")
+WISHES = ("k", "where", "min_score", "group_by", "expand", "each_photo", "text")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,7 +72,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--text-weight",
         type=_share,
-        default=0.5,
         metavar="W",
         help="of the text beside photos and examples, 0..1 (default: 0.5, both alike)",
     )
@@ -125,6 +124,8 @@ def run(args: argparse.Namespace) -> None:
         )
     if args.parts and (args.like or args.unlike or not args.photos):
         raise VsearchError("--parts needs a PHOTO, and doesn't go with --like and --unlike")
+    if args.text_weight is not None and not args.text:
+        raise VsearchError("--text-weight is the weight of --text: name words there")
     if args.min_score is not None and not -1 <= args.min_score <= 1:
         raise VsearchError(f"--min-score {args.min_score:g}: scores are cosines, -1..1")
 
@@ -173,6 +174,8 @@ def _answers(bundle: "Searcher", args: argparse.Namespace) -> list[dict[str, Any
     like = args.like or []
     unlike = args.unlike or []
     wishes = {name: getattr(args, name) for name in WISHES}
+    if args.text_weight is not None:
+        wishes["text_weight"] = args.text_weight
     words = [f'"{args.text}"'] if args.text else []
     if like or unlike or not photos:
         query = ", ".join([*photos, *like, *(f"not {example}" for example in unlike), *words])
