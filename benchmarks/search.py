@@ -113,7 +113,7 @@ def ours(
         "PCA128,HNSW16_SQ8,RFlat": refined,
         "PQ256x4fs,RFlat": scans,
         f"IVF{lists},Flat": [{"nprobe": probes} for probes in (1, 4, 10, 50)],
-        f"PCA128,IVF{lists},SQ8,RFlat": refined_lists,
+        f"PCA128,IVF{lists},SQ8_direct,RFlat": refined_lists,
         f"IVF{lists},PQ64": [{"nprobe": 10}],
         f"OPQ64_256,IVF{lists},PQ64": [{"nprobe": 10}],
         "SQ8": [{}],

@@ -17,6 +17,7 @@ LOSSLESS = [
     "HNSW16,Flat,RFlat",
     "PCA32,HNSW16_SQ8,RFlat",
     "PCA32,IVF8,SQ8,RFlat",
+    "PCA32,IVF8,SQ8_direct,RFlat",
     "PQ16x4fs,RFlat",
     "IVF8,PQ16x4fs,RFlat",
 ]
@@ -385,6 +386,60 @@ def test_components_take_no_more_than_they_need(factory, tmp_path):
     assert saved <= len(faiss.serialize_index(whole)) - all_axes
     assert_same_hits(FaissIndex.open(tmp_path).search(gallery, 5), index.search(gallery, 5))
     assert len(index.vectors(np.array([4]))) == 1
+
+
+NO_BYTES = [
+    "SQ8_direct",
+    "HNSW8_SQ8_direct",
+    "PCA16,SQ8_direct",
+    "IVF4,SQ8_direct,RFlat",
+    "PCAR16,SQ8_direct,RFlat",
+    "PCAW16,SQ8_direct,RFlat",
+    "PCA16,SQ8_direct_signed,RFlat",
+]
+BYTES = ["PCA16,SQ8_direct,RFlat", "PCA16,IVF4,SQ8_direct,RFlat", "PCA16,HNSW8_SQ8_direct,RFlat"]
+
+
+@pytest.mark.parametrize("factory", BYTES)
+def test_components_as_bytes_find_what_8_bit_codes_find(factory, tmp_path):
+    rng = np.random.default_rng(0)
+    flat = rng.standard_normal((600, 12)) @ unit(12, 64) + 3 * unit(1, 64, 2)
+    vectors = flat + 0.05 * rng.standard_normal((600, 64))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    gallery, queries = vectors[:500], vectors[500:]
+    search = {"k_factor_rf": 3} | ({"nprobe": 4} if "IVF" in factory else {})
+    index = built(gallery, factory, search=search)
+    coded = built(gallery, factory.replace("_direct", ""), search=search)
+    _, exact = built(gallery, "Flat").search(queries, 10)
+
+    def recall(found: FaissIndex) -> float:
+        _, positions = found.search(queries, 10)
+        return np.mean([np.isin(*pair).mean() for pair in zip(positions, exact, strict=True)])
+
+    assert recall(index) > max(0.9, recall(coded) - 0.02)
+    index.save(tmp_path)
+    distances, positions = faiss.read_index(str(tmp_path / "index.faiss")).search(queries, 5)
+    assert_same_hits(index.search(queries, 5), (1 - distances / 2, positions))
+
+
+@pytest.mark.parametrize("factory", BYTES)
+def test_no_unit_vector_has_a_component_outside_the_bytes(factory):
+    index = built(unit(500, 32), factory, search={"nprobe": 4} if "IVF" in factory else None)
+    base = faiss.downcast_index(index.built.base_index)
+    step = faiss.downcast_VectorTransform(base.chain.at(0))
+    axes = faiss.vector_to_array(step.A).reshape(16, 32) / 127
+    far = np.concatenate([axes, -axes]).astype(np.float32)
+    for numbers in (step.apply(far), step.apply(-far)):
+        assert numbers.min() >= 0.99
+        assert numbers.max() <= 255.01
+    index.add(far)
+    assert index.search(far, 1)[1][:, 0].tolist() == list(range(500, 532))
+
+
+@pytest.mark.parametrize("factory", NO_BYTES)
+def test_bytes_of_numbers_that_are_none_are_refused(factory):
+    with pytest.raises(ValueError, match=r"components as bytes, which need PCA before and RFlat"):
+        built(unit(500, 32), factory)
 
 
 def test_components_are_those_of_faiss():

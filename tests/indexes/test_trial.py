@@ -132,7 +132,7 @@ def test_candidates_follow_the_size():
     [
         (64, ["IVF512,Flat", "HNSW16"]),
         (255, ["IVF512,Flat", "HNSW16"]),
-        (256, ["PCA128,IVF512,SQ8,RFlat", "PCA128,HNSW16_SQ8,RFlat"]),
+        (256, ["PCA128,IVF512,SQ8_direct,RFlat", "PCA128,HNSW16_SQ8,RFlat"]),
     ],
 )
 def test_lists_and_graphs_hold_components_where_vectors_are_long(dim, kinds):

@@ -48,8 +48,9 @@ def candidates(
     At every size: exact search, codes of 8 and 16 bits, HNSW (Malkov & Yashunin 2016), and 4-bit
     codes in registers (André et al. 2015). Inverted lists (Jégou et al. 2011) up to a million
     vectors. Where vectors are long, graphs and lists have their first principal components in 8
-    bits, and compare the best in full. If labels decide (`judged`), also codes of components, which
-    miss many of the exact hits, and a graph of them.
+    bits (lists: as bytes, which are compared faster), and compare the best in full. If labels
+    decide (`judged`), also codes of components, which miss many of the exact hits, and a graph of
+    them.
 
     Kinds that need more than `trained_on` vectors, those in the trial, are left out.
     """
@@ -70,7 +71,9 @@ def candidates(
         in_lists = faiss("IVF{},Flat", nprobe=NPROBE)
         graph = faiss("HNSW16", efSearch=EF)
     else:
-        in_lists = faiss(f"PCA{COMPONENTS},IVF{{}},SQ8,RFlat", nprobe=NPROBE, k_factor_rf=(3, 6))
+        in_lists = faiss(
+            f"PCA{COMPONENTS},IVF{{}},SQ8_direct,RFlat", nprobe=NPROBE, k_factor_rf=(3, 6)
+        )
         walked = f"PCA{COMPONENTS},HNSW16_SQ8,RFlat"
         graph = faiss(walked, efSearch=EF, k_factor_rf=(3, 6, 10))
     if IVF_FROM <= n <= IVF_TO:

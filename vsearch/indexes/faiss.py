@@ -15,6 +15,7 @@ from vsearch.indexes.faiss_kinds import (
     check_enough,
     check_l2,
     inverted,
+    prepare_bytes,
     reason,
     set_seed,
     train_components,
@@ -224,6 +225,7 @@ class FaissIndex(Index):
                 f"factory: FAISS can't make {self.factory!r} for {dim} dimensions: {reason(error)}"
             ) from error
         check_l2(index, self.factory)
+        prepare_bytes(index, self.factory)
         set_seed(index, self.seed)
         self._set(index, self.search_parameters)
         check_enough(index, self.factory, n, self.train_sample)

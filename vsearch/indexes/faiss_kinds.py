@@ -3,12 +3,13 @@ from collections.abc import Iterator
 import faiss
 import numpy as np
 
-from vsearch.indexes.prefix_bound import principal_axes
+from vsearch.indexes.prefix_bound import principal_axes, turned
 
 # vectors per centroid below which FAISS warns (faiss/Clustering.h, min_points_per_centroid)
 ENOUGH = 39
 WRONGLY_JOINED = (faiss.IndexIVFFastScan, faiss.IndexIVFPQR, faiss.MultiIndexQuantizer)
 COMPONENTS_FROM = 20_000  # most vectors to compute principal components from
+BYTES = (faiss.ScalarQuantizer.QT_8bit_direct, faiss.ScalarQuantizer.QT_8bit_direct_signed)
 
 
 def nested(index: faiss.Index) -> Iterator[faiss.Index]:
@@ -44,17 +45,45 @@ def train_components(index: faiss.Index, vectors: np.ndarray) -> None:
 
     FAISS computes all axes, which takes a minute for 2,048 dimensions, and keeps them in 16 MiB, of
     which 64 components need 0.5. FAISS itself trains PCA with a rotation or whitening.
+
+    SQ8_direct keeps numbers as bytes. A unit vector's components are from -1 to 1, so 128 + 127
+    times each is one. Turned axes spread vectors alike, which uses more of the bytes.
     """
-    step = next(_transforms(index), None)
-    if not isinstance(step, faiss.PCAMatrix) or step.eigen_power or step.random_rotation:
+    step = _pca(index)
+    if step is None:
         return
     sample = vectors[:: 1 + len(vectors) // COMPONENTS_FROM]
     mean = sample.mean(axis=0)
-    axes = principal_axes(sample - mean, step.d_out).T.astype(np.float32)
-    faiss.copy_array_to_vector(axes.ravel(), step.A)
-    faiss.copy_array_to_vector(-axes @ mean, step.b)
+    axes = principal_axes(sample - mean, step.d_out)
+    if keeps_bytes(index):
+        axes = 127 * turned(axes)
+        offset = np.full(step.d_out, 128)
+    else:
+        offset = -mean @ axes
+    faiss.copy_array_to_vector(axes.T.astype(np.float32).ravel(), step.A)
+    faiss.copy_array_to_vector(offset.astype(np.float32), step.b)
     step.is_trained = True
     step.set_is_orthonormal()
+
+
+def keeps_bytes(index: faiss.Index) -> bool:
+    """Whether an index keeps numbers from 0 to 255 as they are."""
+    return any(hasattr(one, "sq") and one.sq.qtype in BYTES for one in nested(index))
+
+
+def prepare_bytes(index: faiss.Index, factory: str) -> None:
+    """Let lists keep bytes themselves instead of differences, or refuse what wouldn't get bytes."""
+    if not keeps_bytes(index):
+        return
+    refined = isinstance(faiss.downcast_index(index), faiss.IndexRefine)
+    if _pca(index) is None or not refined or "signed" in factory:
+        raise ValueError(
+            f"factory: {factory}: SQ8_direct keeps components as bytes, which need PCA before and "
+            "RFlat after them: PCA128,IVF1024,SQ8_direct,RFlat. Or take SQ8."
+        )
+    lists = inverted(index)
+    if lists is not None:
+        lists.by_residual = False
 
 
 def check_l2(index: faiss.Index, factory: str) -> None:
@@ -103,6 +132,13 @@ def check_mergeable(index: faiss.Index, factory: str) -> None:
             "can be, also after OPQ or PCA: IVF1024,PQ64. Graphs (HNSW), packed codes (x4fs), a "
             "refinement (RFlat) and IMI can't."
         )
+
+
+def _pca(index: faiss.Index) -> faiss.PCAMatrix | None:
+    """Return a leading PCA without rotation or whitening, if there is one."""
+    step = next(_transforms(index), None)
+    plain = isinstance(step, faiss.PCAMatrix) and not (step.eigen_power or step.random_rotation)
+    return step if plain else None
 
 
 def _centroids(index: faiss.Index) -> int:
