@@ -99,8 +99,8 @@ def ours(
     scans: list[dict[str, float]] = [{"k_factor_rf": factor} for factor in (2, 4, 10, 30, 100)]
     refined_lists: list[dict[str, float]] = [
         {"nprobe": probes, "k_factor_rf": factor}
-        for probes in (2, 4, 10, 20, 50)
-        for factor in (3, 6)
+        for probes in (2, 3, 4, 6, 10, 20, 50)
+        for factor in (3, 4, 6)
     ]
     factories: dict[str, list[dict[str, float]]] = {
         "Flat": [{}],
@@ -113,6 +113,7 @@ def ours(
         "PCA128,HNSW16_SQ8,RFlat": refined,
         "PQ256x4fs,RFlat": scans,
         f"IVF{lists},Flat": [{"nprobe": probes} for probes in (1, 4, 10, 50)],
+        f"PCA128,IVF{lists},SQ8,RFlat": refined_lists,
         f"PCA128,IVF{lists},SQ8_direct,RFlat": refined_lists,
         f"IVF{lists},PQ64": [{"nprobe": 10}],
         f"OPQ64_256,IVF{lists},PQ64": [{"nprobe": 10}],

@@ -9,6 +9,7 @@ from indexes.hits import assert_same_hits, best_of_all
 
 from vsearch.indexes import faiss as faiss_index
 from vsearch.indexes.faiss import FaissIndex
+from vsearch.indexes.faiss_kinds import inverted
 
 LOSSLESS = [
     "Flat",
@@ -249,6 +250,12 @@ def test_same_seed_same_index_another_seed_another(tmp_path):
 
 def test_a_sample_to_train_on():
     assert len(built(unit(500), "IVF8,Flat", train_sample=100)) == 500
+
+
+def test_lists_are_trained_on_64_vectors_each():
+    lists = inverted(built(unit(400), "PCA16,IVF4,PQ4,RFlat").built)
+    assert lists.cp.max_points_per_centroid == 64
+    assert lists.pq.cp.max_points_per_centroid == 256
 
 
 def test_threads_are_put_back():

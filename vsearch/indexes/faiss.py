@@ -17,7 +17,7 @@ from vsearch.indexes.faiss_kinds import (
     inverted,
     prepare_bytes,
     reason,
-    set_seed,
+    set_k_means,
     train_components,
 )
 from vsearch.indexes.faiss_removal import remove
@@ -44,8 +44,8 @@ class FaissIndex(Index):
             `IVF1024,Flat`, `OPQ64_256,IVF1024,PQ64`, `HNSW32`, `PQ256x4fs,RFlat`, `SQ8`, ...
         search: parameters by the names of FAISS's ParameterSpace: nprobe, efSearch, k_factor_rf,
             ...; efConstruction (FAISS's default: 40) applies when vectors are added to a graph.
-        train_sample: number of random vectors to train on; None: all (FAISS itself draws up to 256
-            per centroid).
+        train_sample: number of random vectors to train on; None: all, of which k-means draws up to
+            64 for an inverted list, and 256 for another centroid.
         seed: of that sample and of k-means.
         threads: None: OpenMP's default.
         mmap: leave flat vectors and inverted lists of an opened index on disk until a search reads
@@ -226,7 +226,7 @@ class FaissIndex(Index):
             ) from error
         check_l2(index, self.factory)
         prepare_bytes(index, self.factory)
-        set_seed(index, self.seed)
+        set_k_means(index, self.seed)
         self._set(index, self.search_parameters)
         check_enough(index, self.factory, n, self.train_sample)
         return index

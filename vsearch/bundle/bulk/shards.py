@@ -18,10 +18,10 @@ from vsearch.data.io.atomic import make_folder
 from vsearch.errors import BundleError
 from vsearch.indexes.faiss import FaissIndex
 from vsearch.indexes.faiss_files import LISTS
-from vsearch.indexes.faiss_kinds import check_mergeable
+from vsearch.indexes.faiss_kinds import PER_LIST, check_mergeable
 
 TRAINED, MORE, WORK = "trained", "more", "shards"
-PER_CENTROID = 256  # vectors; FAISS uses no more
+CODEBOOKS = 256 * 256  # vectors for codes; FAISS uses no more
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Shards:
 def plan(parts: Parts, index: FaissIndex, n: int) -> Shards:
     """Plan an index of complete parts in at most `n` shards.
 
-    An index without a `train_sample` gets one: FAISS uses 256 vectors per centroid, and more would
+    An index without a `train_sample` gets one: k-means uses 64 vectors for a list, and more would
     only take memory.
 
     Raises:
@@ -128,7 +128,7 @@ def plan(parts: Parts, index: FaissIndex, n: int) -> Shards:
     if index.train_sample is None and not empty.is_trained:
         ivf = faiss.try_extract_index_ivf(empty)
         lists = 0 if ivf is None else int(ivf.nlist)
-        index = FaissIndex(**{**index.settings(), "train_sample": PER_CENTROID * max(256, lists)})
+        index = FaissIndex(**{**index.settings(), "train_sample": max(PER_LIST * lists, CODEBOOKS)})
     index.check(total, parts.dim)
     n = max(1, min(n, len(parts)))
     files = [parts.file(number).stat() for number in range(len(parts))]
