@@ -1,7 +1,7 @@
 """What users lose with a smaller index: label precision, index recall and bytes.
 
     python -m benchmarks.search_labels EMBEDDINGS.parquet RUN/split.csv --items fashion/styles.csv
-    --axes baseColour [--part test] [--only 'PCA64,SQ8;PCA128,SQ8']
+    --axes baseColour [--part test] [--only 'PCA64,SQ8;pca128:SQ8;first64:Flat']
 
 `python -m vsearch predict` writes EMBEDDINGS.parquet; split.csv is the run's. The photos of
 `--part` search its train part; right items have their labels and axes. Bytes per item are those of
@@ -16,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
+from torch import nn
 
 from benchmarks.run_embeddings import read
 from vsearch.evaluation.axes import attributes
@@ -50,12 +52,31 @@ STORED = (
     "pca256:SQ4",
     "IVF710,PQ64 nprobe=10",
 )
+
+
+class First(Adaptation):
+    """The first values of an embedding, which MatryoshkaLoss trains as an embedding."""
+
+    def __init__(self, dim: int) -> None:
+        self.dim = dim
+
+    def width(self, dim: int, n_labels: int) -> int:
+        """See `Adaptation`."""
+        return self.dim
+
+    def fit(self, embeddings: np.ndarray, labels: np.ndarray) -> nn.Linear:
+        """See `Adaptation`."""
+        layer = nn.Linear(embeddings.shape[1], self.dim).requires_grad_(False)
+        layer.weight.copy_(torch.eye(*layer.weight.shape))
+        layer.bias.zero_()
+        return layer
+
+
 # Before a factory string: what the embeddings are projected by, fitted to the items
 ADAPTATIONS: dict[str, Adaptation] = {
     "lda": LDA(),
-    "pca128": PCA(128),
-    "pca160": PCA(160),
-    "pca256": PCA(256),
+    **{f"pca{dim}": PCA(dim) for dim in (32, 64, 128, 160, 256)},
+    **{f"first{dim}": First(dim) for dim in (32, 64, 128)},
 }
 
 
