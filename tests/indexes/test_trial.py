@@ -5,16 +5,14 @@ import pytest
 from indexes.test_faiss import built, unit
 
 from vsearch.indexes import candidates as candidates_module
-from vsearch.indexes import trial
 from vsearch.indexes.candidates import Candidate, candidates, divisor, given, lists
 from vsearch.indexes.exact import ExactIndex
 from vsearch.indexes.faiss import FaissIndex
 from vsearch.indexes.trial import (
     Reference,
     build_all,
-    found_share,
+    give,
     growth,
-    kth_best,
     measure,
     stored_bytes,
 )
@@ -24,19 +22,24 @@ def test_recall_against_a_loop():
     gallery, queries = unit(60, 8), unit(7, 8, seed=1)
     positions = np.random.default_rng(0).permuted(np.tile(np.arange(60), (7, 1)), axis=1)[:, :10]
     positions[:, 9] = -1
-    exact = queries @ gallery.T
+
+    class Drawn(FaissIndex):
+        def search(self, queries, k, allowed=None):
+            return np.zeros(positions.shape, np.float32), positions
+
     hits = 0
     for query, found in zip(queries, positions, strict=True):
         best = sorted(range(60), key=lambda i: -float(query @ gallery[i]))[:10]
         hits += sum(position in best for position in found.tolist())
-    assert found_share(positions, exact, kth_best(exact, 10)) == pytest.approx(hits / 70)
+    assert Reference(gallery, queries, None).recall_at_10(Drawn()) == pytest.approx(hits / 70)
 
 
 def test_recall_of_fewer_than_ten_vectors():
     gallery, queries = unit(4), unit(3, seed=1)
-    exact = queries @ gallery.T
-    assert kth_best(exact, 10).tolist() == exact.min(axis=1).tolist()
-    assert found_share(built(gallery).search(queries, 10)[1], exact, kth_best(exact, 10)) == 1
+    reference = Reference(gallery, queries, None)
+    assert reference.limits == pytest.approx((queries @ gallery.T).min(axis=1))
+    assert reference.recall_at_10(built(gallery)) == 1
+    assert Reference(gallery, gallery[:3], np.arange(3)).recall_at_10(built(gallery)) == 1
 
 
 def test_one_index_is_built_for_all_its_settings_and_searched_with_each():
@@ -72,8 +75,7 @@ def test_how_times_grow(spec, power):
 
 
 @pytest.mark.parametrize("among", [True, False])
-def test_recall_of_all_is_that_of_a_loop(among, monkeypatch):
-    monkeypatch.setattr(trial, "PIECE", 70)
+def test_recall_of_all_is_that_of_a_loop(among):
     vectors = unit(300, 16)
     own = np.array([5, 99, 200]) if among else None
     queries = unit(3, 16, seed=1) if own is None else vectors[own]
@@ -157,7 +159,8 @@ def test_every_candidate_can_be_built_and_takes_its_settings(n, dim, monkeypatch
     tried = build_all(offered, vectors)
     assert len({id(one.index) for one in tried}) == len(offered)
     for one in tried:
-        assert one.search(vectors[:3]).shape == (3, 10)
+        give(one.index, one.setting)
+        assert one.index.search(vectors[:3], 10)[1].shape == (3, 10)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import threadpoolctl
 from vsearch.indexes.auto import AutoIndex
 from vsearch.indexes.base import Index
 from vsearch.indexes.regions import without_regions
-from vsearch.indexes.trial import found_share, kth_best, stored_bytes
+from vsearch.indexes.trial import right, stored_bytes
 
 KS = (1, 10, 100)
 BATCHES = (1, 32, 256)
@@ -86,8 +86,11 @@ def index_recalls(
     for piece in np.array_split(asked, pieces):
         exact = _cosines(piece, gallery)
         for k in ks:
-            _, positions = index.search(piece, min(k, len(gallery)))
-            found[k] += len(piece) * found_share(positions, exact, kth_best(exact, k))
+            wanted = min(k, len(gallery))
+            limits = np.partition(exact, -wanted, axis=1)[:, -wanted]
+            _, positions = index.search(piece, wanted)
+            cosines = np.take_along_axis(exact, np.maximum(positions, 0), axis=1)
+            found[k] += right(positions, cosines, limits).mean(axis=1).sum()
     return {k: share / len(asked) for k, share in found.items()}
 
 

@@ -6,13 +6,13 @@ from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import faiss
 import numpy as np
 from rich.progress import track
 
 from vsearch.indexes.base import Index
 from vsearch.indexes.candidates import Candidate
 from vsearch.indexes.choice import Losses, Measured
-from vsearch.indexes.exhaustive import PIECE
 from vsearch.indexes.timing import Clock, in_turn
 
 K = 10
@@ -32,10 +32,10 @@ class Trial:
     build_s: float
     bytes: int
 
-    def search(self, queries: np.ndarray) -> np.ndarray:
-        """Return the positions (q, K) of the best hits."""
+    def search(self, queries: np.ndarray) -> None:
+        """Search for the K best hits."""
         give(self.index, self.setting)
-        return self.index.search(queries, K)[1]
+        self.index.search(queries, K)
 
 
 def give(index: Index, setting: dict[str, float]) -> None:
@@ -91,18 +91,17 @@ def measure(
     rounds = track(range(ROUNDS), f"Measuring {len(trials)} candidates")
     seconds = in_turn([*singles, *batches], rounds, clock)
 
-    exact = queries @ vectors.T
-    limits = kth_best(exact, K)
+    reference = Reference(vectors, queries, None)
     share = n / len(vectors)
     rows = []
     for number, trial in enumerate(trials):
-        found = trial.search(queries)
-        spec = trial.index.spec  # with this trial's settings
+        give(trial.index, trial.setting)
+        spec = trial.index.spec
         ms = 1000 * share ** growth(spec)
         size = round(trial.bytes * share)
         row = Measured(
             spec=spec,
-            recall_at_10=found_share(found, exact, limits),
+            recall_at_10=reference.recall_at_10(trial.index),
             single_ms=ms * seconds[number],
             batch_ms=ms * seconds[len(trials) + number] / BATCH,
             disk_bytes=size,
@@ -124,26 +123,14 @@ def growth(spec: str) -> float:
     return 0.4 if "IVF" in spec else 1.0
 
 
-def kth_best(exact: np.ndarray, k: int) -> np.ndarray:
-    """Return each query's k-th best (q,) of all its cosines (q, n); k is lowered to n."""
-    k = min(k, exact.shape[1])
-    return np.partition(exact, -k, axis=1)[:, -k]
-
-
-def found_share(positions: np.ndarray, exact: np.ndarray, limits: np.ndarray) -> float:
-    """Return the share (0..1) of hits that reach the exact k-th best, so ties don't matter.
+def right(positions: np.ndarray, cosines: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """Return which hits (q, k) reach the exact k-th best, bool (q, k), so ties don't matter.
 
     Args:
         positions: int (q, k), -1 for empty places.
-        exact: float (q, n), all cosines.
+        cosines: float (q, k), the hits' exact ones.
         limits: float (q,), the k-th best of each query.
     """
-    cosines = np.take_along_axis(exact, np.maximum(positions, 0), axis=1)
-    return float(right(positions, cosines, limits).mean())
-
-
-def right(positions: np.ndarray, cosines: np.ndarray, limits: np.ndarray) -> np.ndarray:
-    """Return which hits (q, k) reach the exact k-th best (q,), with the hits' exact cosines."""
     return (cosines >= limits[:, None] - 1e-5) & (positions >= 0)
 
 
@@ -161,27 +148,25 @@ class Reference:
     @cached_property
     def limits(self) -> np.ndarray:
         """The K-th best cosines (q,)."""
-        k = min(self.k, len(self.vectors))
-        best = np.full((len(self.queries), k), -np.inf, dtype=np.float32)
-        starts = range(0, len(self.vectors), PIECE)
-        for start in track(starts, f"Comparing {len(self.queries)} queries with all vectors"):
-            piece = self.queries @ self.vectors[start : start + PIECE].T
-            best = np.partition(np.concatenate([best, piece], axis=1), -k, axis=1)[:, -k:]
-        return best.min(axis=1)
+        logger.info("Comparing %d queries with all vectors.", len(self.queries))
+        cosines, _ = faiss.knn(self.queries, self.vectors, self.k, faiss.METRIC_INNER_PRODUCT)
+        return cosines[:, -1]
 
     @property
     def k(self) -> int:
         """How many hits to ask for: a query that is one of the vectors is its own first hit."""
-        return K if self.own is None else K + 1
+        return min(K if self.own is None else K + 1, len(self.vectors))
 
     def recall_at_10(self, index: Index) -> float:
         """Return the share (0..1) of the exact K best that an index of the vectors finds."""
         positions = index.search(self.queries, self.k)[1]
         cosines = np.einsum("qd,qkd->qk", self.queries, self.vectors[positions])
         counted = right(positions, cosines, self.limits)
+        wanted = self.k
         if self.own is not None:
             counted &= positions != self.own[:, None]
-        return float(np.minimum(counted.sum(axis=1), K).mean() / K)
+            wanted -= 1
+        return float(np.minimum(counted.sum(axis=1), wanted).mean() / wanted)
 
 
 def stored_bytes(index: Index) -> int:
