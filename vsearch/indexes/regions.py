@@ -58,30 +58,19 @@ class RegionIndex(Index):
         self.index.remove(self._rows(positions))
 
     def search(self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None) -> Hits:
-        """See `Index`.
-
-        Among the best k * per_item vectors are those of at least k items.
-        """
+        """See `Index`; the best k * per_item vectors are those of at least k items."""
         k = min(k, len(self) if allowed is None else int(allowed.sum()))
         rows_allowed = None if allowed is None else np.repeat(allowed, self.per_item)
         scores, rows = self.index.search(queries, k * self.per_item, rows_allowed)
         items = np.where(rows < 0, -1, rows // self.per_item)
-        first = _firsts(items) & (items >= 0)
-        order = np.argsort(~first, axis=1, kind="stable")[:, :k]
-        is_hit = np.take_along_axis(first, order, axis=1)
-        best = np.where(is_hit, np.take_along_axis(scores, order, axis=1), -1)
-        return best.astype(np.float32), np.where(
-            is_hit, np.take_along_axis(items, order, axis=1), -1
-        )
+        items[~_firsts(items)] = -1
+        scores = np.where(items < 0, np.float32(-1), scores)
+        order = np.argsort(items < 0, axis=1, kind="stable")[:, :k]
+        return np.take_along_axis(scores, order, axis=1), np.take_along_axis(items, order, axis=1)
 
     def vectors(self, positions: np.ndarray) -> np.ndarray:
         """Return the whole photos' vectors, float32 (m, dim). See `Index`."""
         return self.index.vectors(np.asarray(positions, dtype=np.int64) * self.per_item)
-
-    def all_vectors(self, positions: np.ndarray) -> np.ndarray:
-        """Return all vectors of the items at int (m,) positions, float32 (m, per_item, dim)."""
-        found = self.index.vectors(self._rows(positions))
-        return found.reshape(len(positions), self.per_item, found.shape[1])
 
     def save(self, folder: Path) -> list[str]:
         """Write the inner index's files, and regions.json with its class."""
@@ -120,6 +109,7 @@ class RegionIndex(Index):
         return embeddings.reshape(-1, embeddings.shape[2])
 
     def _rows(self, positions: np.ndarray) -> np.ndarray:
+        """Return the inner index's positions of all vectors of the items at int (m,) positions."""
         first = np.asarray(positions, dtype=np.int64)[:, None] * self.per_item
         return (first + np.arange(self.per_item)).ravel()
 
@@ -136,9 +126,10 @@ def without_regions(index: Index) -> Index:
 
 def all_vectors(index: Index, positions: np.ndarray) -> np.ndarray:
     """Return all vectors of the items at int (m,) positions: (m, dim) or (m, per_item, dim)."""
-    if isinstance(index, RegionIndex):
-        return index.all_vectors(positions)
-    return index.vectors(positions)
+    if not isinstance(index, RegionIndex):
+        return index.vectors(positions)
+    found = index.index.vectors(index._rows(positions))
+    return found.reshape(len(positions), index.per_item, found.shape[1])
 
 
 def _firsts(items: np.ndarray) -> np.ndarray:
