@@ -116,11 +116,11 @@ def test_by_hand():
 def test_only_what_the_bound_leaves_is_compared(monkeypatch):
     *_, query = every = low_rank(2001, 64)
     vectors, seen = every[:2000], []
-    index, compare = built(vectors, 4), ExactIndex._nearest
+    index, compare = built(vectors, 4), exact.among
     monkeypatch.setattr(
-        ExactIndex,
-        "_nearest",
-        lambda self, query, k, at: seen.append(len(at)) or compare(self, query, k, at),
+        exact,
+        "among",
+        lambda whole, query, k, at: seen.append(len(at)) or compare(whole, query, k, at),
     )
     same_hits(index, vectors, query[None], 10)
     assert 10 <= sum(seen) < 1000

@@ -1,7 +1,7 @@
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import cache, partial
 from itertools import combinations, pairwise
@@ -16,7 +16,7 @@ import threadpoolctl
 from vsearch.indexes.base import Index
 from vsearch.indexes.exhaustive import Hits
 from vsearch.indexes.faiss import FaissIndex
-from vsearch.indexes.faiss_filtered import Found, among
+from vsearch.indexes.faiss_filtered import among
 from vsearch.indexes.prefix_bound import Prefix, farthest, principal_axes, turned
 from vsearch.indexes.timing import in_turn
 
@@ -97,7 +97,8 @@ class ExactIndex(Index):
         positions = np.empty((len(asked), k), np.int64)
         with self._blas_threads():
             for row, left in enumerate(self._left_of_each(asked, k, may_be_found)):
-                distances_l2sq[row], positions[row] = self._nearest(asked[row], k, left)
+                found = among(self._whole, asked[row, None], k, left)  # rounds like IndexFlatL2
+                distances_l2sq[row], positions[row] = found
         return np.clip(1 - distances_l2sq / 2, -1, 1), positions
 
     def vectors(self, positions: np.ndarray) -> np.ndarray:
@@ -162,8 +163,9 @@ class ExactIndex(Index):
             limits = np.full(len(part), np.inf)
             left: list[np.ndarray | None] = [positions] * len(part)
             for level in levels:
-                codes = level.asked(part, finely=level is not levels[0])
-                if level is levels[0]:
+                coarsest = level is levels[0]
+                codes = level.asked(part, finely=not coarsest)
+                if coarsest:
                     seen = [*level.nearness(codes, positions, self.threads)]
                 else:
                     each = enumerate(left)
@@ -194,11 +196,6 @@ class ExactIndex(Index):
         self._whole.compute_distance_subset(len(queries), asked, several, found, at)
         kth_l2sq = np.partition(distances_l2sq, k - 1, axis=1)[:, k - 1]
         return farthest(kth_l2sq.astype(np.float64), queries.shape[1])
-
-    def _nearest(self, query: np.ndarray, k: int, positions: np.ndarray) -> Found:
-        """Return the k nearest of rising (m,) positions, rounded like IndexFlatL2's."""
-        distances_l2sq, nearest = among(self._whole, query[None], k, positions)
-        return distances_l2sq[0], nearest[0]
 
     @property
     def _whole(self) -> faiss.IndexFlat:
@@ -303,15 +300,12 @@ class ExactIndex(Index):
         numbers = faiss.rev_swig_ptr(index.get_xb(), index.ntotal * index.d)
         return numbers.reshape(index.ntotal, index.d)
 
-    @contextmanager
-    def _blas_threads(self) -> Iterator[None]:
+    def _blas_threads(self) -> AbstractContextManager[Any]:
         if self.threads is None or all(
             library.num_threads == self.threads for library in _blas().lib_controllers
         ):
-            yield
-            return
-        with _blas().limit(limits=self.threads):
-            yield
+            return nullcontext()
+        return _blas().limit(limits=self.threads)
 
 
 @cache

@@ -132,11 +132,17 @@ class Prefix:
         parts = (np.concatenate([a, b], axis=1) if b.any() else a).astype(np.int8)
         codes = self.codes if at is None else self.codes.take(at, axis=0)
         own = self.own if at is None else self.own[at]
-        found = np.empty((len(queries.numbers), len(codes)), dtype=np.int32)
-        size = BLOCK // len(found)
+        q = len(queries.numbers)
+        found = np.empty((q, len(codes)), dtype=np.int32)
+        size = BLOCK // q
         for start in range(0, len(codes), size):
             here = slice(start, start + size)
-            _joined(products(codes[here], parts, threads), own[here], found[:, here])
+            out = found[:, here]
+            of_parts = products(codes[here], parts, threads)
+            np.left_shift(of_parts[:, :q].T, 7, out=out)
+            if of_parts.shape[1] > q:
+                out += of_parts[:, q:].T
+            out -= own[here]
         return found
 
     def needed(self, queries: Codes, distances: np.ndarray) -> np.ndarray:
@@ -162,15 +168,6 @@ class Prefix:
         eta = p**0.5 * (1 + self.departure) * gamma(dim, u) + self.departure
         lengths = 1.01 * np.linalg.norm(vectors, axis=1)
         return Codes(numbers, errors + eta * lengths + MORE * (lengths + self.reach))
-
-
-def _joined(parts: np.ndarray, own: np.ndarray, out: np.ndarray) -> None:
-    """Write the nearness (q, m) from products int32 (m, q or 2 q) with a, and b, of all queries."""
-    q = len(out)
-    np.left_shift(parts[:, :q].T, 7, out=out)
-    if parts.shape[1] > q:
-        out += parts[:, q:].T
-    out -= own
 
 
 def farthest(distances_l2sq: np.ndarray, dim: int) -> np.ndarray:
