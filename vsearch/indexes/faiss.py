@@ -14,6 +14,7 @@ from vsearch.indexes.faiss_filtered import Found, among, restricted, whole
 from vsearch.indexes.faiss_kinds import (
     check_enough,
     check_l2,
+    explained,
     inverted,
     prepare_bytes,
     reason,
@@ -123,10 +124,8 @@ class FaissIndex(Index):
             lists: a file to merge inverted lists into, if this index is mapped.
         """
         files = [folder / FILE for folder in shards]
-        try:
+        with explained(f"{self.factory}: shards can't be joined"):
             index = merged(files, lists if self.mmap else None)
-        except RuntimeError as error:
-            raise ValueError(f"{self.factory}: shards can't be joined: {reason(error)}") from error
         self._set(index, self.search_parameters)
         self._index = index
         self._mapped = on_disk(index) is not None
@@ -175,13 +174,11 @@ class FaissIndex(Index):
 
     def vectors(self, positions: np.ndarray) -> np.ndarray:
         """Return vectors, decoded if the kind keeps codes; some kinds can't return them."""
-        try:
+        with explained(f"{self.factory} can't return its vectors"):
             lists = inverted(self.built)
             if lists is not None:
                 lists.make_direct_map()  # the first time
             return self.built.reconstruct_batch(np.asarray(positions, dtype=np.int64))
-        except RuntimeError as error:
-            raise ValueError(f"{self.factory} can't return its vectors: {reason(error)}") from error
 
     def save(self, folder: Path) -> list[str]:
         """Write index.faiss of plain FAISS, index.json, and lists that are on disk."""
@@ -218,12 +215,8 @@ class FaissIndex(Index):
 
     def _made(self, n: int, dim: int) -> faiss.Index:
         """Return a new index for n vectors, or refuse as `check` does."""
-        try:
+        with explained(f"factory: FAISS can't make {self.factory!r} for {dim} dimensions"):
             index = faiss.index_factory(dim, self.factory, faiss.METRIC_L2)
-        except RuntimeError as error:
-            raise ValueError(
-                f"factory: FAISS can't make {self.factory!r} for {dim} dimensions: {reason(error)}"
-            ) from error
         check_l2(index, self.factory)
         prepare_bytes(index, self.factory)
         set_k_means(index, self.seed)
@@ -233,12 +226,8 @@ class FaissIndex(Index):
 
     def _set(self, index: faiss.Index, parameters: dict[str, float]) -> None:
         for name, value in parameters.items():
-            try:
+            with explained(f"search: {self.factory} doesn't take {name!r}"):
                 faiss.ParameterSpace().set_index_parameter(index, name, value)
-            except RuntimeError as error:
-                raise ValueError(
-                    f"search: {self.factory} doesn't take {name!r}: {reason(error)}"
-                ) from error
 
     def _trained(self, vectors: np.ndarray) -> faiss.Index:
         index = self._made(*vectors.shape)
@@ -280,13 +269,8 @@ class FaissIndex(Index):
 
     @contextmanager
     def _filling(self) -> Iterator[None]:
-        try:
-            with self._threads():
-                yield
-        except RuntimeError as error:
-            raise ValueError(
-                f"factory: FAISS can't fill {self.factory}: {reason(error)}"
-            ) from error
+        with explained(f"factory: FAISS can't fill {self.factory}"), self._threads():
+            yield
 
     @contextmanager
     def _threads(self) -> Iterator[None]:

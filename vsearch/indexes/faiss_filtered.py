@@ -28,7 +28,7 @@ def among(vectors: faiss.IndexFlat, queries: np.ndarray, k: int, positions: np.n
 
 
 def restricted(index: faiss.Index, queries: np.ndarray, k: int, allowed: np.ndarray) -> Found:
-    """Search among the allowed vectors; a last position of -1 says that some may be missing.
+    """Search among k or more allowed vectors; a last position of -1 says that some may be missing.
 
     It uses FAISS's selector, and searches as many times farther (efSearch, nprobe) as there are
     vectors per allowed one, to meet about as many allowed ones as without a filter. If a walk
@@ -37,14 +37,14 @@ def restricted(index: faiss.Index, queries: np.ndarray, k: int, allowed: np.ndar
     more hits, and the ones that aren't allowed are dropped.
     """
     n_allowed = int(allowed.sum())
+    farther = len(allowed) / n_allowed
     selector = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
     met = min(max(k, ENOUGH * _kept(index)), n_allowed)
     try:
-        farther = len(allowed) / max(1, n_allowed)
         parameters = _parameters(index, selector, k, farther, k / met)
         distances, positions = _search(index, queries, met, parameters)
     except RuntimeError:  # this kind has no selector or no parameters
-        return _overfetched(index, queries, k, allowed)
+        return _overfetched(index, queries, k, allowed, farther)
     positions[positions[:, -1] < 0, k - 1] = -1
     return distances[:, :k], positions[:, :k]
 
@@ -57,9 +57,10 @@ def _search(
     return getattr(index, "search_numpy", index.search)(queries, k, params=parameters)
 
 
-def _overfetched(index: faiss.Index, queries: np.ndarray, k: int, allowed: np.ndarray) -> Found:
-    share = max(float(allowed.mean()), 1e-9)
-    distances, positions = index.search(queries, min(index.ntotal, int(2 * k / share) + 1))
+def _overfetched(
+    index: faiss.Index, queries: np.ndarray, k: int, allowed: np.ndarray, farther: float
+) -> Found:
+    distances, positions = index.search(queries, min(index.ntotal, int(2 * k * farther) + 1))
     counts = (positions >= 0) & allowed[positions]
     order = np.argsort(~counts, axis=1, kind="stable")[:, :k]  # allowed ones first
     found = np.take_along_axis(np.where(counts, positions, -1), order, axis=1)

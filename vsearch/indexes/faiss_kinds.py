@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import faiss
 import numpy as np
@@ -33,6 +34,15 @@ def inverted(index: faiss.Index) -> faiss.IndexIVF | None:
 def reason(error: Exception) -> str:
     """Return FAISS's message without the C++ function and source file."""
     return str(error).rpartition(": ")[2] if isinstance(error, RuntimeError) else str(error)
+
+
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Raise FAISS's errors as a ValueError that says what failed."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise ValueError(f"{what}: {reason(error)}") from error
 
 
 def set_k_means(index: faiss.Index, seed: int) -> None:
@@ -106,11 +116,11 @@ def check_enough(index: faiss.Index, factory: str, n: int, train_sample: int | N
     """Refuse to train more centroids or principal components than n vectors can train."""
     have = min(n, train_sample or n)
     for step in _transforms(index):
-        if isinstance(step, faiss.PCAMatrix) and step.d_out > min(have, step.d_in):
+        most = min(have, step.d_in)
+        if isinstance(step, faiss.PCAMatrix) and step.d_out > most:
             raise ValueError(
                 f"factory: {factory} needs {step.d_out:,} principal components, but {have:,} "
-                f"training vectors of {step.d_in:,} dimensions give at most "
-                f"{min(have, step.d_in):,}."
+                f"training vectors of {step.d_in:,} dimensions give at most {most:,}."
             )
 
     wanted = max(_centroids(one) for one in nested(index))

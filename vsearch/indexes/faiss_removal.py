@@ -52,18 +52,15 @@ def _remove(index: faiss.Index, positions: np.ndarray) -> None:
 
 
 def _remove_from_lists(index: faiss.IndexIVF, positions: np.ndarray, kept: np.ndarray) -> None:
-    n = index.ntotal
     lists = faiss.downcast_InvertedLists(index.invlists)
     index.set_direct_map_type(faiss.DirectMap.NoMap)
     index.remove_ids(positions)
 
-    new_ids = np.full(n, -1, dtype=np.int64)
-    new_ids[kept] = np.arange(len(kept))
     for number in range(index.nlist):
         size = lists.list_size(number)
         if size:
             ids = faiss.rev_swig_ptr(lists.get_ids(number), size)
-            ids[:] = new_ids[ids]
+            ids[:] = np.searchsorted(kept, ids)
             if isinstance(index, faiss.IndexIVFFastScan):
                 _clear(index.get_CodePacker(), lists.get_codes(number), size)
 
