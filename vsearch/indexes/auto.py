@@ -107,9 +107,8 @@ class AutoIndex(Index):
         order = np.random.default_rng(self.seed).permutation(n)
         held = None
         if judge is None:
-            held = order[: min(HELD_OUT, n // 5)]
+            held, order = np.split(order, [min(HELD_OUT, n // 5)])
             queries = embeddings[held]
-            order = order[len(queries) :]
         else:
             asked = np.random.default_rng(self.seed).permutation(len(judge.queries))
             queries = judge.queries[asked[:HELD_OUT]]
@@ -141,7 +140,7 @@ class AutoIndex(Index):
             "frontier": table(shown, self.budgets, best),
             "trial": {"vectors": len(rows), "queries": searched},
         }
-        logger.info("AutoIndex: %s", self.found["why"])
+        logger.info("AutoIndex: %s", reason)
 
     def add(self, embeddings: np.ndarray) -> None:
         """See `Index`."""
@@ -188,19 +187,17 @@ class AutoIndex(Index):
 
     def describe(self) -> dict[str, Any]:
         """Return the chosen index's description, how to pin it, and how it was chosen."""
-        if self.chosen is None:
+        chosen = self.chosen
+        if chosen is None:
             return super().describe()
-        return {
-            **self.chosen.describe(),
-            "spec": self.spec,
-            "pin": _pin(self.chosen),
-            **self._record(),
-        }
+        pin: dict[str, Any] = {"class_path": class_path(type(chosen))}
+        if isinstance(chosen, FaissIndex):
+            pin["init_args"] = {"factory": chosen.factory, "search": chosen.search_parameters}
+        return {**chosen.describe(), "spec": self.spec, "pin": pin, **self._record()}
 
     def _record(self) -> dict[str, Any]:
         """Return the settings, and how the index was chosen."""
-        names = ("sample", "seed", "threads")
-        others = {name: getattr(self, name) for name in names}
+        others = {"sample": self.sample, "seed": self.seed, "threads": self.threads}
         return {**asdict(self.budgets), **others, **self.found}
 
     def _build(
@@ -216,13 +213,11 @@ class AutoIndex(Index):
     ) -> list[dict[str, float]]:
         """Return the chosen candidate's settings, from the chosen one to the slowest allowed."""
         most_ms = self.budgets.max_ms or np.inf
-        chosen = trials[best].index
-        slower = [
-            (row.single_ms, number)
-            for number, row in enumerate(shown)
-            if trials[number].index is chosen and shown[best].single_ms < row.single_ms <= most_ms
-        ]
-        return [trials[number].setting for _, number in [(0, best), *sorted(slower)]]
+        taken = [row.single_ms for row in shown]
+        own = [number for number, trial in enumerate(trials) if trial.index is trials[best].index]
+        slower = [number for number in own if taken[best] < taken[number] <= most_ms]
+        slower.sort(key=taken.__getitem__)
+        return [trials[number].setting for number in [best, *slower]]
 
     def _set_for_all(self, settings: list[dict[str, float]], reference: Reference) -> str:
         """Choose a setting again, for all vectors, and return what it finds in words.
@@ -245,11 +240,3 @@ class AutoIndex(Index):
         if self.chosen is None:
             raise ValueError("the index is empty: build it first")
         return self.chosen
-
-
-def _pin(index: Index) -> dict[str, Any]:
-    """Return the config entry of the chosen index."""
-    entry: dict[str, Any] = {"class_path": class_path(type(index))}
-    if isinstance(index, FaissIndex):
-        entry["init_args"] = {"factory": index.factory, "search": index.search_parameters}
-    return entry

@@ -71,11 +71,9 @@ def candidates(
         in_lists = faiss("IVF{},Flat", nprobe=NPROBE)
         graph = faiss("HNSW16", efSearch=EF)
     else:
-        in_lists = faiss(
-            f"PCA{COMPONENTS},IVF{{}},SQ8_direct,RFlat", nprobe=NPROBE, k_factor_rf=(3, 6)
-        )
-        walked = f"PCA{COMPONENTS},HNSW16_SQ8,RFlat"
-        graph = faiss(walked, efSearch=EF, k_factor_rf=(3, 6, 10))
+        pca = f"PCA{COMPONENTS}"
+        in_lists = faiss(pca + ",IVF{},SQ8_direct,RFlat", nprobe=NPROBE, k_factor_rf=(3, 6))
+        graph = faiss(pca + ",HNSW16_SQ8,RFlat", efSearch=EF, k_factor_rf=(3, 6, 10))
     if IVF_FROM <= n <= IVF_TO:
         found.append(in_lists)
     found.append(graph)

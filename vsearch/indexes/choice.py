@@ -114,8 +114,8 @@ class Budgets:
         if self.max_mib is not None and row.memory_mib > self.max_mib:
             words = f"takes {row.memory_mib:,.1f} MiB, not {self.max_mib:g}"
             broken[words] = row.memory_mib / self.max_mib - 1
-        limits = {"max_label_loss": self.max_label_loss, "max_axis_loss": self.max_axis_loss}
-        for name, limit in limits.items():
+        for name in ("max_label_loss", "max_axis_loss"):
+            limit = getattr(self, name)
             if limit is None:
                 continue
             of_axes = name == "max_axis_loss"
@@ -194,8 +194,6 @@ def why(rows: Sequence[Measured], budgets: Budgets, chosen: int) -> str:
     better = [other for other in rows if budgets.cost(other) < budgets.cost(row)]
     better.sort(key=budgets.cost)
     tied = [other for other in better if not budgets.excess(other)]
-    lost = [f"{metric} {loss}" for metric, loss in row.losses.items()]
-    cost = f"Against exact search it loses {', '.join(lost)}" if lost else ""
     chosen_as = f"the {best}"
     if tied:
         chosen_as = f"within 10 % of the {best} the simplest"
@@ -209,7 +207,8 @@ def why(rows: Sequence[Measured], budgets: Budgets, chosen: int) -> str:
             f"{' and '.join(budgets.excess(nearest))}"
         )
     kept = f"Of {len(rows)} candidates, {within} kept within {_limits(budgets)}"
-    said = f"{cost}; {rest}" if cost else f"{rest[0].upper()}{rest[1:]}"
+    lost = ", ".join(f"{metric} {loss}" for metric, loss in row.losses.items())
+    said = f"Against exact search it loses {lost}; {rest}" if lost else rest[0].upper() + rest[1:]
     return f"{kept}, and {chosen_as} is {row}. {said}."
 
 
