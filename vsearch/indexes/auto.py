@@ -97,10 +97,10 @@ class AutoIndex(Index):
         Raises:
             BudgetError: no candidate meets the budgets, or no judge can measure label losses.
         """
-        n, dim = embeddings.shape
-        if self._opened and self.chosen is not None:
-            self.chosen.build(embeddings)
+        if self._opened:
+            self._built().build(embeddings)
             return
+        n, dim = embeddings.shape
         judge = self.judge if self.budgets.judged else None
         if self.budgets.judged and judge is None:
             raise BudgetError(NO_JUDGE, [])
@@ -222,8 +222,7 @@ class AutoIndex(Index):
     def _set_for_all(self, settings: list[dict[str, float]], reference: Reference) -> str:
         """Choose a setting again, for all vectors, and return what it finds in words.
 
-        With the same setting, an index of more vectors finds fewer of the ten best. The quickest of
-        the settings that finds enough is taken; or else, the one that finds most.
+        The quickest that finds enough is taken; or else, the one that finds most.
         """
         index = self._built()
         recalls = []

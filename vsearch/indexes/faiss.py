@@ -151,10 +151,9 @@ class FaissIndex(Index):
     def search(self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None) -> Hits:
         """See `Index`.
 
-        If few are `allowed`, each of them is compared. Otherwise the index is searched with FAISS's
-        selector and farther than without one, or, for kinds without a selector, for more hits. If
-        a query still has unfilled places, or its walk through a graph meets few allowed vectors,
-        each allowed one is compared after all. Kinds that keep codes compare decoded vectors.
+        If few are `allowed`, each of them is compared. Otherwise `faiss_filtered.restricted`
+        searches, and where it may miss some, each allowed one is compared after all. Kinds that
+        keep codes compare decoded vectors.
         """
         asked = np.ascontiguousarray(queries, dtype=np.float32)
         with self._threads():
