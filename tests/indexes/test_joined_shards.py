@@ -78,6 +78,9 @@ def test_shards_joined_on_the_disk_answer_as_one_index_wherever_they_are_moved(t
     allowed = np.arange(600) % 2 == 0
     assert_same_hits(opened.search(QUERIES, 5, allowed), whole.search(QUERIES, 5, allowed))
     before = (tmp_path / "moved" / LISTS).read_bytes()
+    unmapped = FaissIndex.open(tmp_path / "moved", mmap=False)  # its lists stay on the disk
+    unmapped.add(QUERIES[:5])
+    assert len(unmapped) == 605
     for index in (opened, whole):
         index.add(QUERIES[:5])
         index.remove(np.arange(0, 50))

@@ -5,6 +5,7 @@ import pytest
 from indexes.test_faiss import built, unit
 
 from vsearch.indexes import candidates as candidates_module
+from vsearch.indexes import trial
 from vsearch.indexes.candidates import Candidate, candidates, divisor, given, lists
 from vsearch.indexes.exact import ExactIndex
 from vsearch.indexes.faiss import FaissIndex
@@ -75,7 +76,8 @@ def test_how_times_grow(spec, power):
 
 
 @pytest.mark.parametrize("among", [True, False])
-def test_recall_of_all_is_that_of_a_loop(among):
+def test_recall_of_all_is_that_of_a_loop(among, monkeypatch):
+    monkeypatch.setattr(trial, "PIECE", 70)
     vectors = unit(300, 16)
     own = np.array([5, 99, 200]) if among else None
     queries = unit(3, 16, seed=1) if own is None else vectors[own]

@@ -202,7 +202,7 @@ class FaissIndex(Index):
             raise ValueError(f"not a FAISS index: {reason(error)}") from error
         opened._set(index, opened.search_parameters)
         opened._index = index
-        opened._mapped = mapped
+        opened._mapped = mapped or on_disk(index) is not None
         return opened
 
     def __len__(self) -> int:

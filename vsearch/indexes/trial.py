@@ -6,13 +6,13 @@ from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import faiss
 import numpy as np
 from rich.progress import track
 
 from vsearch.indexes.base import Index
 from vsearch.indexes.candidates import Candidate
 from vsearch.indexes.choice import Losses, Measured
+from vsearch.indexes.exhaustive import PIECE
 from vsearch.indexes.timing import Clock, in_turn
 
 K = 10
@@ -148,9 +148,13 @@ class Reference:
     @cached_property
     def limits(self) -> np.ndarray:
         """The K-th best cosines (q,)."""
-        logger.info("Comparing %d queries with all vectors.", len(self.queries))
-        cosines, _ = faiss.knn(self.queries, self.vectors, self.k, faiss.METRIC_INNER_PRODUCT)
-        return cosines[:, -1]
+        k = self.k
+        best = np.full((len(self.queries), k), -np.inf, dtype=np.float32)
+        starts = range(0, len(self.vectors), PIECE)
+        for start in track(starts, f"Comparing {len(self.queries)} queries with all vectors"):
+            piece = self.queries @ self.vectors[start : start + PIECE].T
+            best = np.partition(np.concatenate([best, piece], axis=1), -k, axis=1)[:, -k:]
+        return best.min(axis=1)
 
     @property
     def k(self) -> int:
