@@ -109,13 +109,11 @@ class MilvusCollection(Collection):
 
     def meta(self) -> dict[str, str] | None:
         """See `Collection`."""
-        with self._explained():
-            if not self._client.has_collection(self._name, timeout=self._timeout_s):
-                return None
-            found = self._client.describe_collection(self._name, timeout=self._timeout_s)
-            if self._client.list_indexes(self._name):  # none: its creation was interrupted
-                self._load()
-        properties = found.get("properties", {})
+        if not self._call("has_collection"):
+            return None
+        properties = self._call("describe_collection").get("properties", {})
+        if self._call("list_indexes"):  # none: its creation was interrupted
+            self._load()
         return {
             name.removeprefix(PREFIX): value
             for name, value in properties.items()
@@ -124,19 +122,17 @@ class MilvusCollection(Collection):
 
     def create(self, dim: int, meta: Mapping[str, str]) -> None:
         """Create the collection; the first `upsert` creates its index, and loads it."""
-        from pymilvus import DataType
+        from pymilvus import DataType, MilvusClient
 
-        with self._explained():
-            schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
-            schema.add_field("serial", DataType.INT64, is_primary=True)
-            schema.add_field("embedding", DataType.FLOAT_VECTOR, dim=dim)
-            self._client.create_collection(
-                self._name,
-                schema=schema,
-                properties={PREFIX + name: value for name, value in meta.items()},
-                consistency_level=self._index.consistency,
-                timeout=self._timeout_s,
-            )
+        schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
+        schema.add_field("serial", DataType.INT64, is_primary=True)
+        schema.add_field("embedding", DataType.FLOAT_VECTOR, dim=dim)
+        self._call(
+            "create_collection",
+            schema=schema,
+            properties={PREFIX + name: value for name, value in meta.items()},
+            consistency_level=self._index.consistency,
+        )
 
     def upsert(self, serials: np.ndarray, vectors: np.ndarray) -> None:
         """Write rows; they are in Milvus's log when this returns."""
@@ -145,8 +141,7 @@ class MilvusCollection(Collection):
             {"serial": serial, "embedding": vector}
             for serial, vector in zip(serials.tolist(), vectors, strict=True)
         ]
-        with self._explained():
-            self._client.upsert(self._name, rows, timeout=self._patient_s)
+        self._call("upsert", rows, timeout=self._patient_s)
 
     def settle(self, first: int, last: int) -> None:
         """Wait until the written rows are sealed, indexed and visible to searches."""
@@ -171,17 +166,15 @@ class MilvusCollection(Collection):
         serials = np.full((len(queries), k), -1, np.int64)
         step = max(1, ANSWER // k)
         for start in range(0, len(queries), step):
-            with self._explained():
-                found = self._client.search(
-                    self._name,
-                    data=list(queries[start : start + step]),
-                    filter=_condition(where),
-                    limit=k,
-                    output_fields=["serial"],
-                    search_params={"metric_type": "IP", "params": settings},
-                    consistency_level=self._index.consistency,
-                    timeout=self._timeout_s,
-                )
+            found = self._call(
+                "search",
+                data=list(queries[start : start + step]),
+                filter=_condition(where),
+                limit=k,
+                output_fields=["serial"],
+                search_params={"metric_type": "IP", "params": settings},
+                consistency_level=self._index.consistency,
+            )
             for row, hits in enumerate(found, start):
                 serials[row, : len(hits)] = [hit["serial"] for hit in hits]
                 scores[row, : len(hits)] = [hit["distance"] for hit in hits]
@@ -215,8 +208,7 @@ class MilvusCollection(Collection):
     def delete(self, serials: np.ndarray) -> None:
         """Delete rows; Milvus frees their space when it compacts."""
         condition = _condition(Where(listed=serials))
-        with self._explained():
-            self._client.delete(self._name, filter=condition, timeout=self._patient_s)
+        self._call("delete", filter=condition, timeout=self._patient_s)
 
     @cached_property
     def _client(self) -> "MilvusClient":
@@ -232,37 +224,31 @@ class MilvusCollection(Collection):
         )
 
     def _make_index(self) -> None:
-        with self._explained():
-            if not self._client.list_indexes(self._name):
-                index = self._client.prepare_index_params()
-                made_with = {**DEFAULTS.get(self._index.kind, {}), **self._index.construction}
-                index.add_index(
-                    "embedding", index_type=self._index.kind, metric_type="IP", params=made_with
-                )
-                self._client.create_index(self._name, index, timeout=self._timeout_s)
-            self._load()
+        if not self._call("list_indexes"):
+            index = self._client.prepare_index_params()
+            made_with = {**DEFAULTS.get(self._index.kind, {}), **self._index.construction}
+            index.add_index(
+                "embedding", index_type=self._index.kind, metric_type="IP", params=made_with
+            )
+            self._call("create_index", index)
+        self._load()
 
     def _load(self) -> None:
-        state = self._client.get_load_state(self._name, timeout=self._timeout_s).get("state")
-        if str(state) != "Loaded":
-            self._client.load_collection(
-                self._name, timeout=self._patient_s, replica_number=self._index.replicas
-            )
+        if str(self._call("get_load_state").get("state")) != "Loaded":
+            replicas = self._index.replicas
+            self._call("load_collection", replica_number=replicas, timeout=self._patient_s)
 
     def _query(self, where: Where, fields: list[str]) -> Any:
-        with self._explained():
-            return self._client.query(
-                self._name,
-                filter=_condition(where),
-                output_fields=fields,
-                consistency_level=self._index.consistency,
-                timeout=self._timeout_s,
-            )
+        return self._call(
+            "query",
+            filter=_condition(where),
+            output_fields=fields,
+            consistency_level=self._index.consistency,
+        )
 
     def _indexed(self) -> bool:
-        with self._explained():
-            found = self._client.describe_index(self._name, "embedding", timeout=self._timeout_s)
-        return int((found or {}).get("pending_index_rows", 0)) <= 0
+        found = self._call("describe_index", "embedding") or {}
+        return int(found.get("pending_index_rows", 0)) <= 0
 
     def _wait(self, done: Callable[[], bool], most_s: float, what: str) -> None:
         end = time.monotonic() + most_s
@@ -270,6 +256,12 @@ class MilvusCollection(Collection):
             if time.monotonic() > end:
                 raise IndexUnavailable(f"{self.url}: after {most_s:g} s Milvus hasn't {what}")
             time.sleep(STEP_S)
+
+    def _call(self, method: str, *values: Any, **options: Any) -> Any:
+        """Call a method of the client for this collection, with a time limit."""
+        with self._explained():
+            call = getattr(self._client, method)
+            return call(self._name, *values, **{"timeout": self._timeout_s, **options})
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
