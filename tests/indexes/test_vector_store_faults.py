@@ -248,7 +248,7 @@ def test_a_collection_whose_making_was_cut_off_gets_its_index_later(lite_url, mo
     url = lite_url.format(name())
     index = bound(MilvusIndex(url, kind="HNSW"))
     index._owner = "mine"
-    index.collection.create(VECTORS.shape[1], index._owned(VECTORS.shape[1]).meta())  # and no row
+    index.collection.create(VECTORS.shape[1], index._meta(VECTORS.shape[1]))  # and no row
     later = bound(MilvusIndex(url, kind="HNSW"))
     later._owner = "mine"
     later.build(VECTORS)

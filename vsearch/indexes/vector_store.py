@@ -12,7 +12,7 @@ import numpy as np
 from vsearch.data.io.named_hosts import check_stored_url
 from vsearch.indexes.base import Index, as_unit_vectors
 from vsearch.indexes.exhaustive import Hits, best, search_among
-from vsearch.indexes.stores.collection import FORMAT, Collection, Owner, another_model, taken
+from vsearch.indexes.stores.collection import FORMAT, Collection, another_model, check_meta, taken
 from vsearch.indexes.stores.rows import BATCH_ROWS, StoredRows, batch_rows
 from vsearch.indexes.stores.serials import Where, first_serial
 
@@ -91,7 +91,7 @@ class VectorStoreIndex(Index):
 
         self.collection = self._collection(url)
         self.url = self.collection.url
-        self._owner = ""
+        self._owner = ""  # random, set when the collection is created
         self._fingerprint = ""
         self._filling: Filling | None = None
         self._keep(np.zeros(0, np.int64), 0)
@@ -153,11 +153,11 @@ class VectorStoreIndex(Index):
         self._owner = filling.owner
         meta = self.collection.meta()
         if meta is not None:
-            self._owned(dim).check(meta, self.url)
+            check_meta(meta, self._meta(dim), self.url)
         note(filling)  # before the collection is created, so that a later call recognises it
 
         if meta is None:
-            self.collection.create(dim, self._owned(dim).meta())
+            self.collection.create(dim, self._meta(dim))
             filling = replace(filling, done=0)
         elif filling.done:
             earlier = Where(((filling.first, filling.first + filling.done - 1),))
@@ -315,10 +315,15 @@ class VectorStoreIndex(Index):
             )
 
     def _check_owner(self) -> None:
-        self._owned(self._dim).check(self.collection.meta(), self.url)
+        check_meta(self.collection.meta(), self._meta(self._dim), self.url)
 
-    def _owned(self, dim: int) -> Owner:
-        return Owner(self._fingerprint, self._owner, dim)
+    def _meta(self, dim: int) -> dict[str, str]:
+        return {
+            "format": str(FORMAT),
+            "fingerprint": self._fingerprint,
+            "owner": self._owner,
+            "dim": str(dim),
+        }
 
     def _next_serial(self) -> int:
         serials = self._stored.serials

@@ -1,6 +1,5 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -9,36 +8,22 @@ from vsearch.indexes.stores.serials import Where
 FORMAT = 1  # of a collection's rows and of a saved index's files
 
 
-@dataclass(frozen=True)
-class Owner:
-    """The bundle and the model that a collection belongs to; kept beside its rows."""
+def check_meta(found: Mapping[str, str] | None, own: Mapping[str, str], url: str) -> None:
+    """Compare the values beside a collection's rows (None: no collection) with an index's own.
 
-    fingerprint: str
-    owner: str  # random, set when a bundle's collection is created
-    dim: int
-
-    def meta(self) -> dict[str, str]:
-        """Return the values that the vector store keeps."""
-        return {"format": str(FORMAT), **{name: str(value) for name, value in asdict(self).items()}}
-
-    def check(self, meta: dict[str, str] | None, url: str) -> None:
-        """Compare with the values of the collection at a URL (None: no collection).
-
-        Raises:
-            ValueError: says what differs, with both fingerprints.
-        """
-        if meta is None:
-            raise ValueError(
-                f"{url} doesn't exist, or no longer. Are server, database and name right?"
-            )
-        if meta.get("format") != str(FORMAT):
-            raise ValueError(f"{url} was not made by this version of vsearch. Name another one.")
-        if meta["fingerprint"] != self.fingerprint:
-            raise ValueError(another_model(url, meta["fingerprint"], self.fingerprint))
-        if meta["owner"] != self.owner:
-            raise ValueError(taken(url))
-        if meta["dim"] != str(self.dim):
-            raise ValueError(f"{url} holds vectors of {meta['dim']} dimensions, not of {self.dim}.")
+    Raises:
+        ValueError: says what differs, with both fingerprints.
+    """
+    if found is None:
+        raise ValueError(f"{url} doesn't exist, or no longer. Are server, database and name right?")
+    if found.get("format") != own["format"]:
+        raise ValueError(f"{url} was not made by this version of vsearch. Name another one.")
+    if found["fingerprint"] != own["fingerprint"]:
+        raise ValueError(another_model(url, found["fingerprint"], own["fingerprint"]))
+    if found["owner"] != own["owner"]:
+        raise ValueError(taken(url))
+    if found["dim"] != own["dim"]:
+        raise ValueError(f"{url} holds vectors of {found['dim']} dimensions, not of {own['dim']}.")
 
 
 def another_model(url: str, theirs: str, ours: str) -> str:
