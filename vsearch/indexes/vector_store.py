@@ -70,8 +70,7 @@ class VectorStoreIndex(Index):
         searching: dict[str, int] | None = None,
         timeout_s: float = 10,
     ) -> None:
-        self._exact_kind = next(iter(self.kinds))
-        self.kind = kind or self._exact_kind
+        self.kind = kind or next(iter(self.kinds))
         if self.kind not in self.kinds:
             raise ValueError(f"kind: {kind!r} isn't one of {', '.join(self.kinds)}")
         self.construction = dict(construction or {})
@@ -103,7 +102,7 @@ class VectorStoreIndex(Index):
     @property
     def exact(self) -> bool:
         """Whether every vector is compared."""
-        return self.kind == self._exact_kind
+        return self.kind == next(iter(self.kinds))
 
     def settings(self) -> dict[str, Any]:
         """Return the constructor's arguments, as plain JSON values without secrets."""
@@ -138,14 +137,14 @@ class VectorStoreIndex(Index):
         so_far: Filling | None = None,
         note: Callable[[Filling], object] = lambda filling: None,
     ) -> None:
-        """Do what `build` does, in batches.
+        """Do what `build` does, with vectors that are fetched in batches.
 
         Args:
-            vectors: int (m,) positions -> float32 (m, dim), called for each batch.
+            vectors: int (m,) positions -> float32 (m, dim).
             n: number of vectors.
             dim: their dimension.
             so_far: the progress of an interrupted call.
-            note: called after each batch with the progress.
+            note: called with the progress, at first and after each batch.
         """
         if not self._fingerprint:
             raise ValueError(f"{self.url}: no model was named: call `bind` with a fingerprint.")
@@ -163,8 +162,7 @@ class VectorStoreIndex(Index):
             earlier = Where(((filling.first, filling.first + filling.done - 1),))
             if self.collection.count(earlier) < filling.done:  # somebody has deleted rows
                 filling = replace(filling, done=0)
-        self._write(vectors, n, dim, filling, note)
-        self._keep(filling.first + np.arange(n), dim)
+        self._keep(self._write(vectors, n, dim, filling, note), dim)
         self._check_rows()
 
     def add(self, embeddings: np.ndarray) -> None:
@@ -199,12 +197,10 @@ class VectorStoreIndex(Index):
         k = max(0, min(k, len(self) if allowed is None else int(allowed.sum())))
         in_store = stored.search(asked, k, None if allowed is None else allowed[: len(stored)])
 
-        added = self._added
-        places = np.arange(len(added))
+        added = np.arange(len(self._added))
         if allowed is not None:
-            places = np.flatnonzero(allowed[len(stored) :])
-            added = added[places]
-        in_memory = search_among(added, len(stored) + places, asked, k)
+            added = np.flatnonzero(allowed[len(stored) :])
+        in_memory = search_among(self._added[added], len(stored) + added, asked, k)
         return best([in_store, in_memory], k)
 
     def vectors(self, positions: np.ndarray) -> np.ndarray:
@@ -283,9 +279,7 @@ class VectorStoreIndex(Index):
         self._check_owner()
         if self._filling is None:  # otherwise a failed try's rows are written again
             self._filling = Filling(self._owner, self._next_serial())
-        n = len(self._added)
-        self._write(self._added.__getitem__, n, self._dim, self._filling)
-        serials = self._filling.first + np.arange(n)
+        serials = self._write(self._added.__getitem__, len(self._added), self._dim, self._filling)
         self._keep(np.append(self._stored.serials, serials), self._dim)
         self._filling = None
 
@@ -296,14 +290,16 @@ class VectorStoreIndex(Index):
         dim: int,
         filling: Filling,
         note: Callable[[Filling], object] = lambda filling: None,
-    ) -> None:
+    ) -> np.ndarray:
+        """Write what isn't done yet; return the serials of all n rows."""
+        serials = filling.first + np.arange(n)
         step = batch_rows(dim)
         for start in range(filling.done, n, step):
             rows = np.arange(start, min(start + step, n))
-            self.collection.upsert(filling.first + rows, as_unit_vectors(vectors(rows)))
-            filling = replace(filling, done=int(rows[-1]) + 1)
-            note(filling)
-        self.collection.settle(filling.first, filling.first + n - 1)
+            self.collection.upsert(serials[rows], as_unit_vectors(vectors(rows)))
+            note(replace(filling, done=start + len(rows)))
+        self.collection.settle(filling.first, int(serials[-1]))
+        return serials
 
     def _check_rows(self) -> None:
         missing = self._stored.missing()
@@ -326,8 +322,7 @@ class VectorStoreIndex(Index):
         }
 
     def _next_serial(self) -> int:
-        serials = self._stored.serials
-        return first_serial(int(serials[-1]) if len(serials) else 0)
+        return first_serial(int(self._stored.serials.max(initial=0)))
 
     def _keep(self, serials: np.ndarray, dim: int) -> None:
         self._stored = StoredRows(self.collection, serials, dim)
