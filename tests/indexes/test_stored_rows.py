@@ -33,10 +33,10 @@ class Naive(Collection):
             @ np.array([self.rows.get(one, np.zeros(queries.shape[1])) for one in serials]).T
         )
         order = np.argsort(-scores, axis=1)[:, :k]
-        found = np.full((len(queries), k), -1), np.full((len(queries), k), -1.0)
-        found[0][:, : order.shape[1]] = serials[order]
-        found[1][:, : order.shape[1]] = np.take_along_axis(scores, order, axis=1)
-        return found[1], found[0]
+        return [
+            list(zip(serials[best].tolist(), row[best].tolist(), strict=True))
+            for row, best in zip(scores, order, strict=True)
+        ]
 
     def _counts(self, serial: int, where: Where) -> bool:
         if where.listed is not None:

@@ -11,7 +11,7 @@ import numpy as np
 from vsearch.data.io.named_hosts import needs_tls
 from vsearch.errors import one_line
 from vsearch.indexes.base import IndexUnavailable
-from vsearch.indexes.stores.collection import Collection
+from vsearch.indexes.stores.collection import Collection, Found
 from vsearch.indexes.stores.serials import Where
 from vsearch.indexes.stores.url import read_url
 from vsearch.indexes.vector_store import StoreKind, VectorStoreIndex
@@ -157,16 +157,15 @@ class MilvusCollection(Collection):
         self._wait(lambda: self.count(written) > last - first, 60, "shown the written rows")
         self._wait(self._indexed, BUILD_S, "indexed the written rows")
 
-    def find(self, queries: np.ndarray, k: int, where: Where) -> tuple[np.ndarray, np.ndarray]:
+    def find(self, queries: np.ndarray, k: int, where: Where) -> Found:
         """Search for as many queries in one call as Milvus allows."""
         settings = dict(self._index.searching)
         if self._index.kind == "HNSW":
             settings["ef"] = max(k, settings.get("ef", 64))  # Milvus refuses less than k
-        scores = np.full((len(queries), k), -1, np.float32)
-        serials = np.full((len(queries), k), -1, np.int64)
+        found: Found = []
         step = max(1, ANSWER // k)
         for start in range(0, len(queries), step):
-            found = self._call(
+            answers = self._call(
                 "search",
                 data=list(queries[start : start + step]),
                 filter=_condition(where),
@@ -175,10 +174,9 @@ class MilvusCollection(Collection):
                 search_params={"metric_type": "IP", "params": settings},
                 consistency_level=self._index.consistency,
             )
-            for row, hits in enumerate(found, start):
-                serials[row, : len(hits)] = [hit["serial"] for hit in hits]
-                scores[row, : len(hits)] = [hit["distance"] for hit in hits]
-        return scores, serials
+            for hits in answers:
+                found.append([(hit["serial"], hit["distance"]) for hit in hits])
+        return found
 
     def fetch(self, serials: np.ndarray) -> np.ndarray:
         """See `Collection`."""

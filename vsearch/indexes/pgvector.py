@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from vsearch.indexes.stores.collection import Collection
+from vsearch.indexes.stores.collection import Collection, Found
 from vsearch.indexes.stores.postgres import Connections
 from vsearch.indexes.stores.serials import Where
 from vsearch.indexes.stores.url import read_url
@@ -128,7 +128,7 @@ class Table(Collection):
 
         self._server.run_patiently(make)
 
-    def find(self, queries: np.ndarray, k: int, where: Where) -> tuple[np.ndarray, np.ndarray]:
+    def find(self, queries: np.ndarray, k: int, where: Where) -> Found:
         """Search for one query after the other."""
         condition, values = _condition(where)
         walked = not self._index.exact and k <= MOST_EF
@@ -140,23 +140,20 @@ class Table(Collection):
             f"SELECT serial, -(embedding <#> %s) AS score FROM ({rows}) hits "
             f"ORDER BY score DESC, serial LIMIT {k}"
         )
-        scores = np.full((len(queries), k), -1, np.float32)
-        serials = np.full((len(queries), k), -1, np.int64)
 
-        def ask(it: "Connection") -> None:
-            for row, query in enumerate(queries):
+        def ask(it: "Connection") -> Found:
+            found = []
+            for query in queries:
                 given = [query, *values, query] if walked else [query, *values]
-                found = it.execute(best, given, binary=True).fetchall()
-                serials[row, : len(found)] = [serial for serial, _ in found]
-                scores[row, : len(found)] = [score for _, score in found]
+                found.append(it.execute(best, given, binary=True).fetchall())
+            return found
 
-        def ask_farther(it: "Connection") -> None:
+        def ask_farther(it: "Connection") -> Found:
             with it.transaction():
                 it.execute(f"SET LOCAL hnsw.ef_search = {min(MOST_EF, 2 * k)}")
-                ask(it)
+                return ask(it)
 
-        self._server.run(ask_farther if walked and k > self._ef else ask)
-        return scores, serials
+        return self._server.run(ask_farther if walked and k > self._ef else ask)
 
     def fetch(self, serials: np.ndarray) -> np.ndarray:
         """See `Collection`."""

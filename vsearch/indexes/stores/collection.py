@@ -5,6 +5,9 @@ import numpy as np
 
 from vsearch.indexes.stores.serials import Where
 
+# Serials and scores (cosines) of each query's hits
+Found = list[list[tuple[int, float]]]
+
 FORMAT = 1  # of a collection's rows and of a saved index's files
 
 
@@ -68,11 +71,8 @@ class Collection(ABC):
         """Make written rows, serials `first` to `last`, indexed and visible to every search."""
 
     @abstractmethod
-    def find(self, queries: np.ndarray, k: int, where: Where) -> tuple[np.ndarray, np.ndarray]:
-        """Return scores (cosines, float32 (q, k), best first) and serials (int64 (q, k)).
-
-        Both are -1 in unfilled places.
-        """
+    def find(self, queries: np.ndarray, k: int, where: Where) -> Found:
+        """Return at most k hits of each of float32 (q, dim) queries, best first."""
 
     @abstractmethod
     def fetch(self, serials: np.ndarray) -> np.ndarray:

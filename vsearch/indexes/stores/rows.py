@@ -93,7 +93,12 @@ class StoredRows:
 
     def _found(self, queries: np.ndarray, k: int, condition: Where, serials: np.ndarray) -> Hits:
         """Return the positions of rows that meet a condition; drop those not in `serials`."""
-        scores, found = self.collection.find(queries, k, condition)
+        scores = np.full((len(queries), k), -1, np.float32)
+        found = np.full((len(queries), k), -1, np.int64)
+        for row, hits in enumerate(self.collection.find(queries, k, condition)):
+            found[row, : len(hits)] = [serial for serial, _ in hits]
+            scores[row, : len(hits)] = [score for _, score in hits]
+
         place = np.minimum(np.searchsorted(serials, found), len(serials) - 1)
         positions = np.where(serials[place] == found, np.searchsorted(self.serials, found), -1)
         return best([(np.clip(scores, -1, 1), positions)], k)
