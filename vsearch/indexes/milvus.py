@@ -178,10 +178,10 @@ class MilvusCollection(Collection):
                 found.append([(hit["serial"], hit["distance"]) for hit in hits])
         return found
 
-    def fetch(self, serials: np.ndarray) -> np.ndarray:
+    def fetch(self, serials: np.ndarray) -> dict[int, np.ndarray]:
         """See `Collection`."""
         rows = self._query(Where(listed=serials), ["serial", "embedding"])
-        return self.in_order({row["serial"]: row["embedding"] for row in rows}, serials)
+        return {row["serial"]: row["embedding"] for row in rows}
 
     def count(self, where: Where) -> int:
         """See `Collection`."""

@@ -155,13 +155,13 @@ class Table(Collection):
 
         return self._server.run(ask_farther if walked and k > self._ef else ask)
 
-    def fetch(self, serials: np.ndarray) -> np.ndarray:
+    def fetch(self, serials: np.ndarray) -> dict[int, np.ndarray]:
         """See `Collection`."""
         wanted = f"SELECT serial, embedding FROM {self._quoted} WHERE serial = ANY(%s)"
         rows = self._server.run(
             lambda it: it.execute(wanted, [serials.tolist()], binary=True).fetchall()
         )
-        return self.in_order({serial: vector.to_numpy() for serial, vector in rows}, serials)
+        return {serial: vector.to_numpy() for serial, vector in rows}
 
     def count(self, where: Where) -> int:
         """See `Collection`."""

@@ -75,12 +75,8 @@ class Collection(ABC):
         """Return at most k hits of each of float32 (q, dim) queries, best first."""
 
     @abstractmethod
-    def fetch(self, serials: np.ndarray) -> np.ndarray:
-        """Return the vectors, float32 (m, dim), of int64 (m,) serials.
-
-        Raises:
-            ValueError: a row is missing.
-        """
+    def fetch(self, serials: np.ndarray) -> Mapping[int, np.ndarray]:
+        """Return the vectors, float32 (dim,), of those of int64 (m,) serials that exist."""
 
     @abstractmethod
     def count(self, where: Where) -> int:
@@ -93,13 +89,3 @@ class Collection(ABC):
     @abstractmethod
     def delete(self, serials: np.ndarray) -> None:
         """Delete the rows of int64 (m,) serials; ignore unknown ones."""
-
-    def in_order(self, found: Mapping[int, np.ndarray], serials: np.ndarray) -> np.ndarray:
-        """Return the vectors that `fetch` found, float32 (m, dim)."""
-        lost = [serial for serial in serials.tolist() if serial not in found]
-        if lost:
-            raise ValueError(
-                f"{self.url} lacks {len(lost):,} rows of this index, e.g. that of serial {lost[0]}"
-            )
-        vectors = [found[serial] for serial in serials.tolist()]
-        return np.array(vectors, dtype=np.float32).reshape(len(serials), -1)

@@ -28,11 +28,25 @@ class StoredRows:
         return StoredRows(self.collection, np.delete(self.serials, positions), self.dim)
 
     def vectors(self, positions: np.ndarray) -> np.ndarray:
-        """Return the vectors at int64 (m,) positions, float32 (m, dim)."""
+        """Return the vectors at int64 (m,) positions, float32 (m, dim).
+
+        Raises:
+            ValueError: a row is missing.
+        """
         wanted = self.serials[positions]
+        vectors = np.empty((len(wanted), self.dim), np.float32)
         step = batch_rows(self.dim)
-        fetched = [self.collection.fetch(wanted[i : i + step]) for i in range(0, len(wanted), step)]
-        return np.concatenate([np.empty((0, self.dim), np.float32), *fetched])
+        for start in range(0, len(wanted), step):
+            batch = wanted[start : start + step]
+            found = self.collection.fetch(batch)
+            lost = [serial for serial in batch.tolist() if serial not in found]
+            if lost:
+                raise ValueError(
+                    f"{self.collection.url} lacks {len(lost):,} rows of this index, "
+                    f"e.g. that of serial {lost[0]}"
+                )
+            vectors[start : start + step] = [found[serial] for serial in batch.tolist()]
+        return vectors
 
     def missing(self) -> int:
         """Return how many rows the vector store lacks."""
@@ -55,7 +69,10 @@ class StoredRows:
         if k > self.collection.most_hits:
             return search_in_pieces(self.vectors, places, queries, k)
 
-        condition = self._everything if allowed is None else self._condition(serials)
+        if allowed is None:
+            condition = self._everything
+        else:
+            condition = where(serials, self.collection.most_listed)
         if condition is None:
             scores, positions = self._search_untold(queries, k, serials)
         else:
@@ -69,10 +86,7 @@ class StoredRows:
 
     @cached_property
     def _everything(self) -> Where | None:
-        return self._condition(self.serials)
-
-    def _condition(self, serials: np.ndarray) -> Where | None:
-        return where(serials, self.collection.most_listed)
+        return where(self.serials, self.collection.most_listed)
 
     def _search_untold(self, queries: np.ndarray, k: int, serials: np.ndarray) -> Hits:
         """Search among more serials than one request can name."""
