@@ -165,6 +165,16 @@ def test_what_is_removed_is_found_no_more_and_the_others_close_up(maker):
     )
 
 
+def test_an_index_whose_last_vector_went_is_empty_when_opened(maker, tmp_path):
+    index = maker.built(unit(3))
+    index.remove(np.arange(3))
+    index.save(tmp_path)
+    opened = type(index).open(tmp_path)
+    assert len(opened) == 0
+    opened.add(unit(2))
+    assert len(opened) == 2
+
+
 def test_adds_and_removes_in_turn_across_saves(maker, tmp_path):
     rng, expected, index = np.random.default_rng(4), VECTORS[:50], maker.built(VECTORS[:50])
     for turn in range(4):

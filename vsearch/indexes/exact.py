@@ -284,13 +284,15 @@ class ExactIndex(Index):
 
         vectors = self._flat_vectors()
         n, dim = vectors.shape
-        probe = np.linspace(0, n - 1, 16, dtype=int)
+        probe = np.linspace(0, n - 1, min(n, 16), dtype=int)
         for level in levels:
             if len(level.codes) != n or len(level.basis) != dim:
                 held = f"{len(level.codes)} vectors of {len(level.basis)} dimensions"
                 raise ValueError(f"it holds {held}, not {n} of {dim}")
-            twice = replace(level, codes=level.codes[probe]).appended(vectors[probe]).codes
-            if np.ptp(twice.reshape(2, len(probe), -1).astype(int), axis=0).max() > 1:
+            some = replace(level, codes=level.codes[probe])
+            again = some.without(np.arange(len(probe))).appended(vectors[probe])
+            off = again.codes.astype(int) - some.codes
+            if np.abs(off).max(initial=0) > 1:
                 raise ValueError("it holds other vectors")
         self._levels = levels
 

@@ -197,10 +197,12 @@ class VectorStoreIndex(Index):
         k = max(0, min(k, len(self) if allowed is None else int(allowed.sum())))
         in_store = stored.search(asked, k, None if allowed is None else allowed[: len(stored)])
 
-        added = np.arange(len(self._added))
+        added = self._added
+        places = np.arange(len(added))
         if allowed is not None:
-            added = np.flatnonzero(allowed[len(stored) :])
-        in_memory = search_among(self._added[added], len(stored) + added, asked, k)
+            places = np.flatnonzero(allowed[len(stored) :])
+            added = added[places]
+        in_memory = search_among(added, len(stored) + places, asked, k)
         return best([in_store, in_memory], k)
 
     def vectors(self, positions: np.ndarray) -> np.ndarray:

@@ -50,6 +50,8 @@ class StoredRows:
 
     def missing(self) -> int:
         """Return how many rows the vector store lacks."""
+        if not len(self):
+            return 0
         there = self.collection.count(self._everything or hull(self.serials))
         return max(0, len(self) - there)
 
