@@ -73,12 +73,15 @@ def test_a_setting_that_finds_enough_of_a_sample_is_chosen_again_for_all(monkeyp
     index = built(vectors, min_recall=0.9, sample=500)
     assert index.chosen.search_parameters == {"efSearch": 512}
     assert re.search(
-        r"Of all vectors, HNSW8, efSearch=512 finds (0\.9\d+|1\.0000)\.$", index.found["why"]
+        r"all [\d,]+ vectors: HNSW8, efSearch=512, recall@10 (0\.9\d+|1\.0000)\.$",
+        index.found["why"],
     )
 
     quick = built(vectors, min_recall=0.9, max_ms=0.1, sample=500)
     assert quick.chosen.search_parameters == {"efSearch": 8}
-    assert re.search(r"Of all vectors, HNSW8, efSearch=8 finds 0\.[1-8]", quick.found["why"])
+    assert re.search(
+        r"all [\d,]+ vectors: HNSW8, efSearch=8, recall@10 0\.[1-8]", quick.found["why"]
+    )
 
 
 def test_the_fastest_that_finds_enough_is_kept(seen):

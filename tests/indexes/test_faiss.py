@@ -292,7 +292,11 @@ def test_threads_are_put_back():
         ),
         ("IVF8,Falt", {}, r"factory: FAISS can't make 'IVF8,Falt' for 64 dimensions"),
         ("PQ7", {}, r"factory: FAISS can't make 'PQ7' for 64 dimensions"),
-        ("IVF4,Flat", {"search": {"nprobes": 4}}, r"search: IVF4,Flat doesn't take 'nprobes'"),
+        (
+            "IVF4,Flat",
+            {"search": {"nprobes": 4}},
+            r"search: IVF4,Flat doesn't take 'nprobes': could not set",
+        ),
         ("Flat", {"search": {"nprobe": 4}}, r"search: Flat doesn't take 'nprobe'"),
         ("LSH", {}, r"LSH counts different bits \(IndexLSH\)"),
         ("ITQ32,LSH", {}, r"ITQ32,LSH counts different bits"),
@@ -403,6 +407,11 @@ NO_BYTES = [
     "PCAR16,SQ8_direct,RFlat",
     "PCAW16,SQ8_direct,RFlat",
     "PCA16,SQ8_direct_signed,RFlat",
+    "PCA16,SQ8,Refine(SQ8_direct)",
+    "PCA16,SQ8_direct,Refine(SQ8_direct)",
+    "PCA16,L2norm,SQ8_direct,RFlat",
+    "PCA32,RR16,SQ8_direct,RFlat",
+    "PCA32,PCA16,SQ8_direct,RFlat",
 ]
 BYTES = ["PCA16,SQ8_direct,RFlat", "PCA16,IVF4,SQ8_direct,RFlat", "PCA16,HNSW8_SQ8_direct,RFlat"]
 
@@ -445,7 +454,7 @@ def test_no_unit_vector_has_a_component_outside_the_bytes(factory):
 
 @pytest.mark.parametrize("factory", NO_BYTES)
 def test_bytes_of_numbers_that_are_none_are_refused(factory):
-    with pytest.raises(ValueError, match=r"components as bytes, which need PCA before and RFlat"):
+    with pytest.raises(ValueError, match=r"components as bytes need PCA alone before and RFlat"):
         built(unit(500, 32), factory)
 
 

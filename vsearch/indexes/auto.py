@@ -233,7 +233,9 @@ class AutoIndex(Index):
                 break
         most = int(np.argmax(recalls))
         give(index, settings[most])
-        return f" Of all vectors, {index.spec} finds {recalls[most]:.4f}."
+        return (
+            f" Built from all {len(index):,} vectors: {index.spec}, recall@10 {recalls[most]:.4f}."
+        )
 
     def _built(self) -> Index:
         if self.chosen is None:

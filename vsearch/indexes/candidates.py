@@ -17,7 +17,7 @@ CODED = (384, 256, 128, 64)  # components that are kept, in 8 or 4 bits, where l
 # As in hnswlib; with FAISS's own 40 a graph finds less, of a million vectors however long it is
 # searched
 THOROUGH = {"efConstruction": 200.0}
-NPROBE = (2, 4, 10, 20, 50)
+NPROBE = (2, 4, 10, 20, 50, 100)
 EF = (16, 32, 48, 64, 128, 256)
 K_FACTOR = (4, 10, 30, 100)
 

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,12 +9,11 @@ from vsearch.indexes.prefix_bound import principal_axes, turned
 
 # vectors per centroid below which FAISS warns (faiss/Clustering.h, min_points_per_centroid)
 ENOUGH = 39
-# vectors per list that find its centroid: of 1,000,000, FAISS's 256 take 1.8 times as long to build
-# 4,000 lists, and find no more
-PER_LIST = 64
+PER_LIST = 64  # vectors that find a list's centroid; with FAISS's own 256, lists find no more
 WRONGLY_JOINED = (faiss.IndexIVFFastScan, faiss.IndexIVFPQR, faiss.MultiIndexQuantizer)
 COMPONENTS_FROM = 20_000  # most vectors to compute principal components from
-BYTES = (faiss.ScalarQuantizer.QT_8bit_direct, faiss.ScalarQuantizer.QT_8bit_direct_signed)
+BYTES = faiss.ScalarQuantizer.QT_8bit_direct
+SIGNED = faiss.ScalarQuantizer.QT_8bit_direct_signed
 
 
 def nested(index: faiss.Index) -> Iterator[faiss.Index]:
@@ -32,8 +32,10 @@ def inverted(index: faiss.Index) -> faiss.IndexIVF | None:
 
 
 def reason(error: Exception) -> str:
-    """Return FAISS's message without the C++ function and source file."""
-    return str(error).rpartition(": ")[2] if isinstance(error, RuntimeError) else str(error)
+    """Return FAISS's message without the C++ functions and source file."""
+    if not isinstance(error, RuntimeError):
+        return str(error)
+    return re.sub(r"^\w+(::\w+)+:", "", str(error).rpartition(": ")[2])
 
 
 @contextmanager
@@ -63,7 +65,8 @@ def train_components(index: faiss.Index, vectors: np.ndarray) -> None:
     which 64 components need 0.5. FAISS itself trains PCA with a rotation or whitening.
 
     SQ8_direct keeps numbers as bytes. A unit vector's components are from -1 to 1, so 128 + 127
-    times each is one. Turned axes spread vectors alike, which uses more of the bytes.
+    times each is one; less the mean, it might not be. Turned axes spread vectors alike, which uses
+    more of the bytes.
     """
     step = _pca(index)
     if step is None:
@@ -71,7 +74,7 @@ def train_components(index: faiss.Index, vectors: np.ndarray) -> None:
     sample = vectors[:: 1 + len(vectors) // COMPONENTS_FROM]
     mean = sample.mean(axis=0)
     axes = principal_axes(sample - mean, step.d_out)
-    if keeps_bytes(index):
+    if BYTES in _scalar_kinds(index):
         axes = 127 * turned(axes)
         offset = np.full(step.d_out, 128)
     else:
@@ -82,20 +85,22 @@ def train_components(index: faiss.Index, vectors: np.ndarray) -> None:
     step.set_is_orthonormal()
 
 
-def keeps_bytes(index: faiss.Index) -> bool:
-    """Whether an index keeps numbers from 0 to 255 as they are."""
-    return any(hasattr(one, "sq") and one.sq.qtype in BYTES for one in nested(index))
-
-
 def prepare_bytes(index: faiss.Index, factory: str) -> None:
     """Let lists keep bytes themselves instead of differences, or refuse what wouldn't get bytes."""
-    if not keeps_bytes(index):
+    kinds = _scalar_kinds(index)
+    if BYTES not in kinds and SIGNED not in kinds:
         return
-    refined = isinstance(faiss.downcast_index(index), faiss.IndexRefine)
-    if _pca(index) is None or not refined or "signed" in factory:
+    outermost = faiss.downcast_index(index)
+    refined = isinstance(outermost, faiss.IndexRefine)
+    only_pca = _pca(index) is not None and len([*_transforms(index)]) == 1
+    if (
+        not (refined and only_pca)
+        or SIGNED in kinds
+        or BYTES in _scalar_kinds(outermost.refine_index)
+    ):
         raise ValueError(
-            f"factory: {factory}: SQ8_direct keeps components as bytes, which need PCA before and "
-            "RFlat after them: PCA128,IVF1024,SQ8_direct,RFlat. Or take SQ8."
+            f"factory: {factory} can't be: components as bytes need PCA alone before and RFlat "
+            "after them: PCA128,IVF1024,SQ8_direct,RFlat. Elsewhere take SQ8."
         )
     lists = inverted(index)
     if lists is not None:
@@ -155,6 +160,11 @@ def _pca(index: faiss.Index) -> faiss.PCAMatrix | None:
     step = next(_transforms(index), None)
     plain = isinstance(step, faiss.PCAMatrix) and not (step.eigen_power or step.random_rotation)
     return step if plain else None
+
+
+def _scalar_kinds(index: faiss.Index) -> set[int]:
+    """Return the kinds of scalar quantizer in an index, by FAISS's numbers."""
+    return {one.sq.qtype for one in nested(index) if hasattr(one, "sq")}
 
 
 def _centroids(index: faiss.Index) -> int:

@@ -8,7 +8,10 @@ from vsearch.data.regions import in_words
 from vsearch.plain_text import in_spreadsheet, on_terminal
 
 PARTS = {"region": "part", "query_region": "of query"}  # of photos, and their titles
-MEANT = {"region": "of the hit's photo that matched", "query_region": "of yours"}
+MEANT = {
+    "region": "the part of the hit's photo that matched",
+    "query_region": "the part of your photo that matched",
+}
 FIRST = ("query", "rank", "id", "label", "similarity_percent", "probability", "path")
 
 

@@ -462,7 +462,7 @@ def test_a_hit_says_which_part_of_its_photo_matched(tmp_path, capsys):
     header, first, *_ = lines(text)
     assert header == ["rank", "similar", "part", "label", "id", "path"]
     assert (first[2], first[4]) == ("50-100 % x 50-100 %", "p4")
-    assert "\npart: of the hit's photo that matched; in percent, across x down." in text
+    assert "\npart: the part of the hit's photo that matched; in percent, across x down." in text
     assert "100.0 % similar, part 50-100 % x 50-100 %" in page.read_text()
 
     (answer,) = asked(capsys, bundle, tmp_path / "part.png")
@@ -500,7 +500,7 @@ def test_parts_of_a_photo_are_searched_with_too(calibrated, capsys):
     text = capsys.readouterr().out
     header, *_ = lines(text)
     assert header == ["rank", "similar", "of query", "label", "id", "path"]
-    assert "\nof query: of yours; in percent, across x down." in text
+    assert "\nof query: the part of your photo that matched; in percent, across x down." in text
 
 
 @pytest.mark.parametrize("words", [["--like", "0"], ["--text", "red"]])

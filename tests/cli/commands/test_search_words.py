@@ -68,6 +68,6 @@ def test_wrong_use_is_refused(bundle, tmp_path, capsys):
     wide = refusal(capsys, "search", bundle, "--text", "red", "--text-weight", "2")
     assert "'2' is not a number from 0 to 1" in wide
     weight = refusal(capsys, "search", bundle, "--like", "p3", "--text-weight", "0.2")
-    assert "--text-weight is the weight of --text" in weight
+    assert "--text-weight needs --text" in weight
     without = served_bundle(tmp_path / "bundle")
     assert "has no text tower" in refusal(capsys, "search", without, "--text", "red")

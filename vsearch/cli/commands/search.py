@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--text-weight",
         type=_share,
         metavar="W",
-        help="of the text beside photos and examples, 0..1 (default: 0.5, both alike)",
+        help="of --text beside photos and examples, 0..1 (default: 0.5, both alike)",
     )
     groups = parser.add_mutually_exclusive_group()
     groups.add_argument(
@@ -125,7 +125,7 @@ def run(args: argparse.Namespace) -> None:
     if args.parts and (args.like or args.unlike or not args.photos):
         raise VsearchError("--parts needs a PHOTO, and doesn't go with --like and --unlike")
     if args.text_weight is not None and not args.text:
-        raise VsearchError("--text-weight is the weight of --text: name words there")
+        raise VsearchError("--text-weight needs --text: which words should it weigh?")
     if args.min_score is not None and not -1 <= args.min_score <= 1:
         raise VsearchError(f"--min-score {args.min_score:g}: scores are cosines, -1..1")
 
