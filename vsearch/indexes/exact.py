@@ -98,7 +98,8 @@ class ExactIndex(Index):
         with self._blas_threads():
             for row, left in enumerate(self._left_of_each(asked, k, may_be_found)):
                 found = among(self._whole, asked[row, None], k, left)  # rounds like IndexFlatL2
-                distances_l2sq[row], positions[row] = found
+                distances_l2sq[row] = found[0][0]
+                positions[row] = found[1][0]
         return np.clip(1 - distances_l2sq / 2, -1, 1), positions
 
     def vectors(self, positions: np.ndarray) -> np.ndarray:

@@ -70,7 +70,8 @@ class VectorStoreIndex(Index):
         searching: dict[str, int] | None = None,
         timeout_s: float = 10,
     ) -> None:
-        self.kind = kind or next(iter(self.kinds))
+        self._exact_kind = next(iter(self.kinds))
+        self.kind = kind or self._exact_kind
         if self.kind not in self.kinds:
             raise ValueError(f"kind: {kind!r} isn't one of {', '.join(self.kinds)}")
         self.construction = dict(construction or {})
@@ -102,7 +103,7 @@ class VectorStoreIndex(Index):
     @property
     def exact(self) -> bool:
         """Whether every vector is compared."""
-        return self.kind == next(iter(self.kinds))
+        return self.kind == self._exact_kind
 
     def settings(self) -> dict[str, Any]:
         """Return the constructor's arguments, as plain JSON values without secrets."""
@@ -300,7 +301,7 @@ class VectorStoreIndex(Index):
             rows = np.arange(start, min(start + step, n))
             self.collection.upsert(serials[rows], as_unit_vectors(vectors(rows)))
             note(replace(filling, done=start + len(rows)))
-        self.collection.settle(filling.first, int(serials[-1]))
+        self.collection.settle(filling.first, filling.first + n - 1)
         return serials
 
     def _check_rows(self) -> None:
@@ -324,7 +325,8 @@ class VectorStoreIndex(Index):
         }
 
     def _next_serial(self) -> int:
-        return first_serial(int(self._stored.serials.max(initial=0)))
+        serials = self._stored.serials
+        return first_serial(int(serials[-1]) if len(serials) else 0)
 
     def _keep(self, serials: np.ndarray, dim: int) -> None:
         self._stored = StoredRows(self.collection, serials, dim)

@@ -18,7 +18,7 @@ from vsearch.data.io.atomic import make_folder
 from vsearch.errors import BundleError
 from vsearch.indexes.faiss import FaissIndex
 from vsearch.indexes.faiss_files import LISTS
-from vsearch.indexes.faiss_kinds import PER_LIST, check_mergeable
+from vsearch.indexes.faiss_kinds import PER_LIST, check_mergeable, inverted
 
 TRAINED, MORE, WORK = "trained", "more", "shards"
 CODEBOOKS = 256 * 256  # vectors for codes; FAISS uses no more
@@ -126,7 +126,7 @@ def plan(parts: Parts, index: FaissIndex, n: int) -> Shards:
     total, empty = int(parts.starts[-1]), faiss.index_factory(parts.dim, index.factory)
     check_mergeable(empty, index.factory)
     if index.train_sample is None and not empty.is_trained:
-        ivf = faiss.try_extract_index_ivf(empty)
+        ivf = inverted(empty)
         lists = 0 if ivf is None else int(ivf.nlist)
         index = FaissIndex(**{**index.settings(), "train_sample": max(PER_LIST * lists, CODEBOOKS)})
     index.check(total, parts.dim)

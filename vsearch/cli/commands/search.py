@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from vsearch.evaluation.calibration import Calibration
     from vsearch.search.searcher import Searcher
 
-WISHES = ("k", "where", "min_score", "group_by", "expand", "each_photo", "text")
+WISHES = ("k", "where", "min_score", "group_by", "expand", "each_photo", "text", "text_weight")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -116,6 +116,7 @@ def run(args: argparse.Namespace) -> None:
     from vsearch.bundle.opening import open_bundle
     from vsearch.evaluation import calibration
     from vsearch.reports import search_results
+    from vsearch.search.query_by_example import TEXT_WEIGHT
 
     if not (args.photos or args.like or args.unlike or args.text):
         raise VsearchError(
@@ -124,7 +125,9 @@ def run(args: argparse.Namespace) -> None:
         )
     if args.parts and (args.like or args.unlike or not args.photos):
         raise VsearchError("--parts needs a PHOTO, and doesn't go with --like and --unlike")
-    if args.text_weight is not None and not args.text:
+    if args.text_weight is None:
+        args.text_weight = TEXT_WEIGHT
+    elif not args.text:
         raise VsearchError("--text-weight needs --text: which words should it weigh?")
     if args.min_score is not None and not -1 <= args.min_score <= 1:
         raise VsearchError(f"--min-score {args.min_score:g}: scores are cosines, -1..1")
@@ -174,8 +177,6 @@ def _answers(bundle: "Searcher", args: argparse.Namespace) -> list[dict[str, Any
     like = args.like or []
     unlike = args.unlike or []
     wishes = {name: getattr(args, name) for name in WISHES}
-    if args.text_weight is not None:
-        wishes["text_weight"] = args.text_weight
     words = [f'"{args.text}"'] if args.text else []
     if like or unlike or not photos:
         query = ", ".join([*photos, *like, *(f"not {example}" for example in unlike), *words])
