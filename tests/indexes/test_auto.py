@@ -1,4 +1,5 @@
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -26,9 +27,9 @@ def seen(monkeypatch) -> list[dict]:
     calls: list[dict] = []
     measure = auto.measure
 
-    def fake(tried, vectors, queries, n, judge):
-        rows = measure(tried, vectors, queries, n, judge)
-        calls.append({"vectors": vectors, "queries": queries, "n": n})
+    def fake(tried, reference, n, judge):
+        rows = measure(tried, reference, n, judge)
+        calls.append({"vectors": reference.vectors, "queries": reference.queries, "n": n})
         return [
             Measured(**{**vars(row), "single_ms": 10 * 0.8**number})
             for number, row in enumerate(rows)
@@ -60,28 +61,48 @@ def test_a_large_gallery_is_tried_on_a_sample(seen):
     assert index.describe()["trial"] == {"vectors": 50, "queries": 60}
 
 
-def test_a_setting_that_finds_enough_of_a_sample_is_chosen_again_for_all(monkeypatch):
-    vectors = unit(6_000, 32)
-    rows = [
-        Measured(f"HNSW8, efSearch={ef}", recall, ef / 100, 1, 1, 1, 1)
-        for ef, recall in ((4, 0.4), (8, 0.9), (16, 0.95), (512, 1.0))
-    ]
-    settings = tuple({"efSearch": float(ef)} for ef in (4, 8, 16, 512))
-    offered = [Candidate(lambda n: FaissIndex("HNSW8"), settings)]
+def tried_on_a_sample(monkeypatch, *rows: tuple[str, float, float, float]) -> None:
+    """Replace a trial: each row has a factory, efSearch or nprobe, its recall and milliseconds."""
+    offered = []
+    measured = []
+    for factory, value, recall, ms in rows:
+        name = "nprobe" if "IVF" in factory else "efSearch"
+        make = partial(FaissIndex, factory)
+        offered.append(Candidate(lambda n, make=make: make(), ({name: value},)))
+        measured.append(Measured(f"{factory}, {value}", factory, recall, ms, 1, 1, 1, 1))
     monkeypatch.setattr(auto, "candidates", lambda *others: offered)
-    monkeypatch.setattr(auto, "measure", lambda *others: rows)
-    index = built(vectors, min_recall=0.9, sample=500)
-    assert index.chosen.search_parameters == {"efSearch": 512}
-    assert re.search(
-        r"all [\d,]+ vectors: HNSW8, efSearch=512, recall@10 (0\.9\d+|1\.0000)\.$",
-        index.found["why"],
-    )
+    monkeypatch.setattr(auto, "measure", lambda *others: measured)
 
-    quick = built(vectors, min_recall=0.9, max_ms=0.1, sample=500)
-    assert quick.chosen.search_parameters == {"efSearch": 8}
-    assert re.search(
-        r"all [\d,]+ vectors: HNSW8, efSearch=8, recall@10 0\.[1-8]", quick.found["why"]
-    )
+
+def test_a_setting_that_finds_enough_of_a_sample_is_chosen_again_for_all(monkeypatch):
+    each = ((4, 0.4), (8, 0.9), (16, 0.95), (512, 1.0))
+    rows = [("HNSW8", float(ef), recall, ef / 100) for ef, recall in each]
+    tried_on_a_sample(monkeypatch, *rows)
+    index = built(unit(6_000, 32), min_recall=0.9, sample=500)
+    assert index.chosen.search_parameters == {"efSearch": 512}
+    assert [row["chosen"] for row in index.found["frontier"]] == [False, False, False, True]
+    told = "Built from all 6,000 vectors: HNSW8, efSearch=512: recall@10 "
+    assert re.search(told + r"(0\.9\d+|1\.0000), [\d.]+ ms per search, ", index.found["why"])
+
+
+def test_where_no_setting_finds_enough_of_all_the_one_that_finds_most_is_taken(monkeypatch):
+    tried_on_a_sample(monkeypatch, ("HNSW8", 4.0, 0.9, 0.01), ("HNSW8", 8.0, 0.95, 0.02))
+    index = built(unit(6_000, 32), min_recall=0.9, sample=500)
+    assert index.chosen.search_parameters == {"efSearch": 8}
+    assert re.search(r"HNSW8, efSearch=8: recall@10 0\.[1-8]", index.found["why"])
+
+
+@pytest.mark.parametrize(("nprobe", "kept"), [(4.0, "IVF4,Flat"), (1.0, "HNSW8")])
+def test_a_quicker_kind_that_finds_nearly_enough_of_a_sample_is_measured_on_all(
+    nprobe, kept, monkeypatch
+):
+    """Of all vectors, 4 lists of 4 find everything, and 1 list finds too little."""
+    graph = ("HNSW8", 2000.0, 0.99, 1.0)
+    tried_on_a_sample(monkeypatch, graph, ("IVF4,Flat", nprobe, 0.95, 0.5))
+    index = built(unit(2_000, 32), min_recall=0.99, sample=500)
+    assert index.chosen.factory == kept
+    assert [row["chosen"] for row in index.found["frontier"]] == [kept == "HNSW8", kept != "HNSW8"]
+    assert f"all 2,000 vectors: {kept}, " in index.found["why"]
 
 
 def test_the_fastest_that_finds_enough_is_kept(seen):
@@ -141,6 +162,10 @@ def test_an_opened_one_is_built_again_as_what_was_chosen(seen, tmp_path):
     opened = AutoIndex.open(tmp_path)
     opened.build(unit(300, 16))
     assert (opened.spec, len(opened), len(seen)) == ("auto: SQ8", 300, 1)
+    opened.build(unit(200, 16))
+    assert re.match(
+        r"Chosen for earlier vectors, not these. Of 2 candidates, ", opened.found["why"]
+    )
 
 
 @pytest.mark.parametrize("content", [None, "{}", '{"class_path": "gone.Index"}', "[]", "no json"])

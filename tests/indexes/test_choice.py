@@ -6,6 +6,7 @@ from vsearch.indexes.choice import (
     Loss,
     Measured,
     choose,
+    finalists,
     pareto,
     table,
     why,
@@ -13,7 +14,9 @@ from vsearch.indexes.choice import (
 
 
 def row(spec: str, recall: float, ms: float, mib: float = 1) -> Measured:
-    return Measured(spec, recall, ms, ms / 2, 2**20, round(mib * 2**20), 0.5)
+    """A row by its spec: a kind, and its settings behind a comma."""
+    kind = spec.partition(",")[0]
+    return Measured(spec, kind, recall, ms, ms / 2, 2**20, round(mib * 2**20), 0.5)
 
 
 EXACT, GRAPH, CODES = (
@@ -58,6 +61,45 @@ def test_a_tie_is_with_the_fastest_not_a_chain():
 def test_a_tie_never_takes_what_breaks_a_budget():
     rows = [row("loose", 0.98, 1.0), row("tight", 0.99, 1.05)]
     assert choose(rows, Budgets()) == 1
+
+
+@pytest.mark.parametrize(
+    ("slower", "budgets", "wanted"),
+    [
+        (1.09, Budgets(0.9), 1),  # of settings in a tie, the one that finds most
+        (1.11, Budgets(0.9), 0),
+        (1.11, Budgets(0.9, prefer="memory"), 0),  # as small; the quick ones are taken
+        (1.09, Budgets(0.9, prefer="memory"), 1),
+        (1.09, Budgets(0.991), 2),
+    ],
+)
+def test_of_a_kinds_settings_in_a_tie_the_one_that_finds_most(slower, budgets, wanted):
+    rows = [row("G, 16", 0.95, 1.0), row("G, 32", 0.99, slower), row("G, 64", 1, 2)]
+    assert choose(rows, budgets) == wanted
+    told = why(rows, budgets, choose(rows, budgets))
+    tied = wanted == 1 and budgets.prefer == "time"
+    assert ("within 10 % of the fastest the one that finds most is G, 32" in told) == tied
+
+
+@pytest.mark.parametrize(
+    ("budgets", "wanted"),
+    [
+        (Budgets(0.99), [0, 1, 2, 3]),  # lists take less time, and find more than 0.9 * 0.99
+        (Budgets(0.99, max_mib=2), [0, 1]),
+        (Budgets(0.99, prefer="memory"), [0, 1]),
+        (Budgets(0.99, max_label_loss=0.1), [0, 1]),
+    ],
+)
+def test_another_kind_is_tried_on_all_if_it_is_quick_and_finds_nearly_enough(budgets, wanted):
+    rows = [
+        row("graph, 16", 0.95, 0.5),
+        row("graph, 32", 0.99, 1.0),
+        row("lists, 4", 0.5, 0.1, 3),
+        row("lists, 8", 0.9, 0.2, 3),
+        row("codes, 3", 0.9, 0.3, 3),
+        row("slow, 3", 0.9, 1.1),
+    ]
+    assert finalists(rows, budgets, 1) == wanted
 
 
 def test_none_within_the_budgets_says_what_is_nearest_and_what_there_is():
@@ -154,7 +196,7 @@ def judged(spec: str, ms: float, mib: float, label: float, axis: float) -> Measu
         "precision_at_10": Loss(0.0, 0.0, 0.0),
         "axis/colour_at_10": Loss(axis, axis - 0.004, axis + 0.004),
     }
-    return Measured(spec, 0.5, ms, ms, 2**20, round(mib * 2**20), 0.5, losses)
+    return Measured(spec, spec, 0.5, ms, ms, 2**20, round(mib * 2**20), 0.5, losses)
 
 
 JUDGED = [

@@ -32,12 +32,12 @@ def test_recall_against_a_loop():
     for query, found in zip(queries, positions, strict=True):
         best = sorted(range(60), key=lambda i: -float(query @ gallery[i]))[:10]
         hits += sum(position in best for position in found.tolist())
-    assert Reference(gallery, queries, None).recall_at_10(Drawn()) == pytest.approx(hits / 70)
+    assert Reference(gallery, queries).recall_at_10(Drawn()) == pytest.approx(hits / 70)
 
 
 def test_recall_of_fewer_than_ten_vectors():
     gallery, queries = unit(4), unit(3, seed=1)
-    reference = Reference(gallery, queries, None)
+    reference = Reference(gallery, queries)
     assert reference.limits == pytest.approx((queries @ gallery.T).min(axis=1))
     assert reference.recall_at_10(built(gallery)) == 1
     assert Reference(gallery, gallery[:3], np.arange(3)).recall_at_10(built(gallery)) == 1
@@ -48,7 +48,7 @@ def test_one_index_is_built_for_all_its_settings_and_searched_with_each():
     candidate = Candidate(lambda n: FaissIndex("IVF16,Flat"), ({"nprobe": 1}, {"nprobe": 16}))
     tried = build_all([candidate], gallery)
     assert tried[0].index is tried[1].index
-    few, every = measure(tried, gallery, queries, 600)
+    few, every = measure(tried, Reference(gallery, queries), 600)
     assert (few.spec, every.spec) == ("IVF16,Flat, nprobe=1", "IVF16,Flat, nprobe=16")
     assert few.recall_at_10 < every.recall_at_10 == 1
     assert (
@@ -60,7 +60,8 @@ def test_bytes_and_times_are_brought_to_the_number_that_is_wanted():
     gallery, queries = unit(100, 16), unit(5, 16, seed=1)
     tried = build_all([given(FaissIndex("Flat")), given(FaissIndex("HNSW8"))], gallery)
     ticks = itertools.count()  # each call of the clock a second later: each search takes one
-    flat, graph = measure(tried, gallery, queries, 10_000, clock=lambda: float(next(ticks)))
+    reference = Reference(gallery, queries)
+    flat, graph = measure(tried, reference, 10_000, clock=lambda: float(next(ticks)))
     assert flat.single_ms == 100_000
     assert graph.single_ms == pytest.approx(1000 * 100**0.4)
     assert flat.batch_ms == pytest.approx(100_000 / 64)

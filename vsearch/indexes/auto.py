@@ -8,11 +8,29 @@ import numpy as np
 
 from vsearch.class_paths import class_path, find
 from vsearch.indexes.base import Index
-from vsearch.indexes.candidates import Candidate, candidates, given
-from vsearch.indexes.choice import BudgetError, Budgets, Judge, Measured, choose, table, why
+from vsearch.indexes.candidates import candidates, given
+from vsearch.indexes.choice import (
+    BudgetError,
+    Budgets,
+    Judge,
+    Measured,
+    choose,
+    finalists,
+    nearest,
+    table,
+    why,
+)
 from vsearch.indexes.exhaustive import Hits
 from vsearch.indexes.faiss import FaissIndex
-from vsearch.indexes.trial import Reference, Trial, build_all, give, measure
+from vsearch.indexes.trial import (
+    Reference,
+    build,
+    build_all,
+    give,
+    measure,
+    measure_again,
+    only,
+)
 
 FILE = "auto.json"
 SAMPLE = 50_000
@@ -22,6 +40,7 @@ NO_JUDGE = (
     "max_label_loss and max_axis_loss need labelled queries that weren't trained on: a fit's "
     "validation photos, if they search the served gallery. Set min_recall instead."
 )
+EARLIER = "Chosen for earlier vectors, not these. "
 logger = logging.getLogger(__name__)
 
 
@@ -30,9 +49,10 @@ class AutoIndex(Index):
 
     Up to 500 vectors are held out as queries. Candidates are built from the others, or from 50,000
     of them; the best one is then built from all vectors. With more than 50,000, times and bytes are
-    estimated for all (`trial.growth`), and recall is the sample's, which is higher than that of
-    all. So the same queries then search all vectors, and the quickest setting of the best one that
-    still finds `min_recall` is taken.
+    estimated for all (`trial.growth`), and recall is the sample's, which is often higher than that
+    of all. So the same queries then search all vectors with each setting of the best kind, and of
+    another kind that would be quicker but finds a little too little of the sample. These two
+    indexes are in memory at once.
 
     Label budgets limit what users lose: a `judge` has queries that weren't trained on, which are
     then searched instead. A fit sets it to its validation photos.
@@ -99,6 +119,7 @@ class AutoIndex(Index):
         """
         if self._opened:
             self._built().build(embeddings)
+            self.found["why"] = EARLIER + self.found["why"].removeprefix(EARLIER)
             return
         n, dim = embeddings.shape
         judge = self.judge if self.budgets.judged else None
@@ -119,21 +140,30 @@ class AutoIndex(Index):
             offered = [given(index) for index in self.candidates]
         if n < FEWEST:
             reason = f"{n} vectors are too few for a trial. The simplest candidate was chosen."
-            self._build(offered[0], offered[0].settings[0], embeddings)
+            self.chosen = build(offered[:1], embeddings)[0].index
             self.found = {"why": reason, "frontier": [], "trial": {"vectors": 0, "queries": 0}}
             return
 
-        vectors = embeddings[rows]
-        trials = build_all(offered, vectors)
-        shown = measure(trials, vectors, queries, n, judge.among(rows) if judge else None)
+        sample = Reference(embeddings[rows], queries)
+        trials = build_all(offered, sample.vectors)
+        shown = measure(trials, sample, n, judge.among(rows) if judge else None)
         best = choose(shown, self.budgets)
-        chosen = trials[best]
-        settings = self._slower(trials, shown, best)
-        del trials, vectors  # before the largest index is built
-        self._build(chosen.candidate, chosen.setting, embeddings)
         reason = why(shown, self.budgets, best)
-        if len(rows) < len(order) and not self.exact:
-            reason += self._set_for_all(settings, Reference(embeddings, queries, held))
+        sampled = len(rows) < len(order)
+        again = finalists(shown, self.budgets, best) if sampled else [best]
+        wanted = only([trials[number] for number in again])
+        del trials, sample  # before larger indexes are built
+        of_all = build(wanted, embeddings)
+        kept = of_all[0]
+        if sampled and not (len(of_all) == 1 and kept.index.exact):
+            rows_again = [shown[number] for number in again]
+            measured = measure_again(rows_again, of_all, Reference(embeddings, queries, held))
+            won = self._choose_for_all(measured)
+            kept = of_all[won]
+            best = again[won]
+            reason += f" Built from all {n:,} vectors: {measured[won]}."
+        give(kept.index, kept.setting)
+        self.chosen = kept.index
         searched = len(judge.queries) if judge else len(queries)
         self.found = {
             "why": reason,
@@ -200,42 +230,11 @@ class AutoIndex(Index):
         others = {"sample": self.sample, "seed": self.seed, "threads": self.threads}
         return {**asdict(self.budgets), **others, **self.found}
 
-    def _build(
-        self, candidate: Candidate, setting: dict[str, float], embeddings: np.ndarray
-    ) -> None:
-        index = candidate.make(len(embeddings))
-        index.build(embeddings)
-        give(index, setting)
-        self.chosen = index
-
-    def _slower(
-        self, trials: list[Trial], shown: list[Measured], best: int
-    ) -> list[dict[str, float]]:
-        """Return the chosen candidate's settings, from the chosen one to the slowest allowed."""
-        most_ms = self.budgets.max_ms or np.inf
-        taken = [row.single_ms for row in shown]
-        own = [number for number, trial in enumerate(trials) if trial.index is trials[best].index]
-        slower = [number for number in own if taken[best] < taken[number] <= most_ms]
-        slower.sort(key=taken.__getitem__)
-        return [trials[number].setting for number in [best, *slower]]
-
-    def _set_for_all(self, settings: list[dict[str, float]], reference: Reference) -> str:
-        """Choose a setting again, for all vectors, and return what it finds in words.
-
-        The quickest that finds enough is taken; or else, the one that finds most.
-        """
-        index = self._built()
-        recalls = []
-        for setting in settings:
-            give(index, setting)
-            recalls.append(reference.recall_at_10(index))
-            if self.budgets.min_recall is None or recalls[-1] >= self.budgets.min_recall:
-                break
-        most = int(np.argmax(recalls))
-        give(index, settings[most])
-        return (
-            f" Built from all {len(index):,} vectors: {index.spec}, recall@10 {recalls[most]:.4f}."
-        )
+    def _choose_for_all(self, rows: list[Measured]) -> int:
+        try:
+            return choose(rows, self.budgets)
+        except BudgetError:  # less is found of all vectors than of the sample
+            return nearest(rows, self.budgets)
 
     def _built(self) -> Index:
         if self.chosen is None:

@@ -22,7 +22,7 @@ EF = (16, 32, 48, 64, 128, 256)
 K_FACTOR = (4, 10, 30, 100)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Candidate:
     """A kind of index, and the settings to search it with."""
 

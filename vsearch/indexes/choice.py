@@ -1,5 +1,5 @@
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -12,6 +12,7 @@ TIE = 1.10
 MOST = {"time": "fastest", "memory": "smallest"}
 MORE = {"time": "faster", "memory": "smaller"}
 AXIS = "axis/"
+NEARLY = 0.9  # of the asked recall, found in a sample: all vectors may show more
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Measured:
     """A candidate's measurements; times are medians."""
 
     spec: str
+    kind: str  # the spec without settings of a search
     recall_at_10: float  # share (0..1) of the exact 10 best
     single_ms: float  # of a search for one query
     batch_ms: float  # per query, with many at once
@@ -141,8 +143,9 @@ class BudgetError(VsearchError):
 def choose(rows: Sequence[Measured], budgets: Budgets) -> int:
     """Return the position of the best candidate within the budgets.
 
-    It is the first, and so the simplest, that takes at most `TIE` times the least time for single
-    queries, or the least memory, as the budgets prefer.
+    It is of the first kind, and so the simplest, that takes at most `TIE` times the least time for
+    single queries, or the least memory, as the budgets prefer. Of this kind's settings, those that
+    take at most `TIE` times the least time are tied, and the one that loses least is taken.
 
     Raises:
         BudgetError: none is within the budgets; the message names the nearest and the Pareto line.
@@ -150,17 +153,44 @@ def choose(rows: Sequence[Measured], budgets: Budgets) -> int:
     within = [number for number, row in enumerate(rows) if not budgets.excess(row)]
     if within:
         least = min(budgets.cost(rows[number]) for number in within)
-        return next(number for number in within if budgets.cost(rows[number]) <= TIE * least)
+        tied = [number for number in within if budgets.cost(rows[number]) <= TIE * least]
+        own = [number for number in tied if rows[number].kind == rows[tied[0]].kind]
+        quickest = min(rows[number].single_ms for number in own)
+        quick = [number for number in own if rows[number].single_ms <= TIE * quickest]
+        return max(quick, key=lambda number: budgets.quality(rows[number]))
 
-    nearest = min(rows, key=lambda row: max(budgets.excess(row).values()))
+    closest = rows[nearest(rows, budgets)]
     on_line = pareto(rows, budgets)
     best = [f"  {row}" for row, shown in zip(rows, on_line, strict=True) if shown]
     message = (
-        f"no index is within the budgets. Nearest: {nearest.spec}, which "
-        f"{' and '.join(budgets.excess(nearest))}. "
+        f"no index is within the budgets. Nearest: {closest.spec}, which "
+        f"{' and '.join(budgets.excess(closest))}. "
         f"Nothing measured beats these in quality and {budgets.prefer} at once:\n" + "\n".join(best)
     )
     raise BudgetError(message, table(rows, budgets, None))
+
+
+def nearest(rows: Sequence[Measured], budgets: Budgets) -> int:
+    """Return the position of the candidate whose worst miss of a budget is the least."""
+    worst = [max(budgets.excess(row).values()) for row in rows]
+    return worst.index(min(worst))
+
+
+def finalists(rows: Sequence[Measured], budgets: Budgets, chosen: int) -> list[int]:
+    """Return the candidates to measure again on all vectors, if `rows` are of a sample.
+
+    They are all settings of the chosen kind, and those of the quickest kind that takes less time
+    and finds nearly enough of the sample, since it may find enough of all.
+    """
+    kinds = {rows[chosen].kind}
+    if budgets.min_recall is not None and not budgets.judged and budgets.prefer == "time":
+        nearly = replace(budgets, min_recall=NEARLY * budgets.min_recall)
+        most = budgets.cost(rows[chosen])
+        close = [row for row in rows if budgets.cost(row) < most and not nearly.excess(row)]
+        rivals = [row for row in close if row.kind not in kinds]
+        if rivals:
+            kinds.add(min(rivals, key=budgets.cost).kind)
+    return [number for number, row in enumerate(rows) if row.kind in kinds]
 
 
 def pareto(rows: Sequence[Measured], budgets: Budgets) -> list[bool]:
@@ -196,7 +226,8 @@ def why(rows: Sequence[Measured], budgets: Budgets, chosen: int) -> str:
     tied = [other for other in better if not budgets.excess(other)]
     chosen_as = f"the {best}"
     if tied:
-        chosen_as = f"within 10 % of the {best} the simplest"
+        reason = "one that finds most" if tied[0].kind == row.kind else "simplest"
+        chosen_as = f"within 10 % of the {best} the {reason}"
         rest = f"a tie with {tied[0]}"
     elif not better:
         rest = f"nothing measured was {MORE[budgets.prefer]}"

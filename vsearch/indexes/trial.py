@@ -1,7 +1,7 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,18 +24,26 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Trial:
-    """A candidate's index of the sample, with one of its settings."""
+    """A candidate's index, with one of its settings."""
 
     candidate: Candidate
     setting: dict[str, float]
     index: Index
-    build_s: float
-    bytes: int
+    build_s: float = 0  # this and the bytes are of a sample's index
+    bytes: int = 0
 
     def search(self, queries: np.ndarray) -> None:
         """Search for the K best hits."""
         give(self.index, self.setting)
         self.index.search(queries, K)
+
+
+@dataclass(frozen=True)
+class Times:
+    """Median seconds for a query."""
+
+    alone: float
+    in_batch: float
 
 
 def give(index: Index, setting: dict[str, float]) -> None:
@@ -69,41 +77,51 @@ def build_all(candidates: Sequence[Candidate], vectors: np.ndarray) -> list[Tria
     return trials
 
 
+def only(trials: Sequence[Trial]) -> list[Candidate]:
+    """Return the candidates of some trials, each with the settings tried here."""
+    settings: dict[Candidate, list[dict[str, float]]] = {}
+    for trial in trials:
+        settings.setdefault(trial.candidate, []).append(trial.setting)
+    return [replace(one, settings=tuple(tried)) for one, tried in settings.items()]
+
+
+def build(candidates: Sequence[Candidate], vectors: np.ndarray) -> list[Trial]:
+    """Build candidates of all vectors (n, dim), and return each with its settings."""
+    trials = []
+    for candidate in track(candidates, f"Indexing {len(vectors):,} vectors"):
+        index = candidate.make(len(vectors))
+        index.build(vectors)
+        trials += [Trial(candidate, setting, index) for setting in candidate.settings]
+    return trials
+
+
 def measure(
     trials: Sequence[Trial],
-    vectors: np.ndarray,
-    queries: np.ndarray,
+    reference: "Reference",
     n: int,
     judge: Callable[[Index], Losses] | None = None,
     clock: Clock = time.perf_counter,
 ) -> list[Measured]:
-    """Measure with held-out queries (q, dim) on the vectors (m, dim) that the indexes hold.
+    """Measure indexes of a reference's m vectors, with its queries.
 
     Times are medians over rounds in which all take turns, so that other work on the machine slows
     all of them. From m vectors to the wanted n, bytes grow with n, and times as `growth` says.
     Memory is the files' size, since FAISS reads them as they are. `judge` says what users lose with
     an index.
     """
-    alone = queries[: SINGLES + 1, None]
-    batch = np.resize(queries, (BATCH, queries.shape[1]))
-    singles = [[partial(trial.search, query) for query in alone] for trial in trials]
-    batches = [[partial(trial.search, batch)] for trial in trials]
-    rounds = track(range(ROUNDS), f"Measuring {len(trials)} candidates")
-    seconds = in_turn([*singles, *batches], rounds, clock)
-
-    reference = Reference(vectors, queries, None)
-    share = n / len(vectors)
+    share = n / len(reference.vectors)
     rows = []
-    for number, trial in enumerate(trials):
+    for trial, times in zip(trials, _times(trials, reference.queries, clock), strict=True):
         give(trial.index, trial.setting)
         spec = trial.index.spec
         ms = 1000 * share ** growth(spec)
         size = round(trial.bytes * share)
         row = Measured(
             spec=spec,
+            kind=getattr(trial.index, "factory", spec),
             recall_at_10=reference.recall_at_10(trial.index),
-            single_ms=ms * seconds[number],
-            batch_ms=ms * seconds[len(trials) + number] / BATCH,
+            single_ms=ms * times.alone,
+            batch_ms=ms * times.in_batch,
             disk_bytes=size,
             memory_bytes=size,
             build_s=trial.build_s,
@@ -111,6 +129,36 @@ def measure(
         )
         rows.append(row)
     return rows
+
+
+def measure_again(
+    rows: Sequence[Measured], trials: Sequence[Trial], reference: "Reference"
+) -> list[Measured]:
+    """Return a sample's rows, with the specs, times and recall of indexes of all vectors."""
+    again = []
+    times = _times(trials, reference.queries, time.perf_counter)
+    for row, trial, taken in zip(rows, trials, times, strict=True):
+        give(trial.index, trial.setting)
+        new = replace(
+            row,
+            spec=trial.index.spec,
+            recall_at_10=reference.recall_at_10(trial.index),
+            single_ms=1000 * taken.alone,
+            batch_ms=1000 * taken.in_batch,
+        )
+        again.append(new)
+    return again
+
+
+def _times(trials: Sequence[Trial], queries: np.ndarray, clock: Clock) -> list[Times]:
+    alone = queries[: SINGLES + 1, None]
+    batch = np.resize(queries, (BATCH, queries.shape[1]))
+    singles = [[partial(trial.search, query) for query in alone] for trial in trials]
+    batches = [[partial(trial.search, batch)] for trial in trials]
+    rounds = track(range(ROUNDS), f"Measuring {len(trials)} candidates")
+    seconds = in_turn([*singles, *batches], rounds, clock)
+    each = zip(seconds[: len(trials)], seconds[len(trials) :], strict=True)
+    return [Times(alone, batched / BATCH) for alone, batched in each]
 
 
 def growth(spec: str) -> float:
@@ -143,7 +191,7 @@ class Reference:
 
     vectors: np.ndarray  # float32 (n, dim)
     queries: np.ndarray  # float32 (q, dim)
-    own: np.ndarray | None  # int64 (q,)
+    own: np.ndarray | None = None  # int64 (q,)
 
     @cached_property
     def limits(self) -> np.ndarray:
