@@ -14,7 +14,8 @@ from vsearch.indexes.exact import ExactIndex
 from vsearch.indexes.faiss import FaissIndex
 from vsearch.indexes.milvus import MilvusIndex
 from vsearch.indexes.pgvector import PgvectorIndex
-from vsearch.indexes.prefix_bound import Prefix, principal_axes, turned
+from vsearch.indexes.prefix import Prefix
+from vsearch.indexes.prefix_bound import principal_axes, turned
 from vsearch.indexes.vector_store import VectorStoreIndex
 
 MODEL = "a" * 64  # a fingerprint
@@ -58,19 +59,19 @@ def name() -> str:
 
 
 class CodedIndex(ExactIndex):
-    """Codes its vectors however few they are, on a given number of axes and a quarter of it."""
+    """Codes its vectors however few they are, on a given number of axes."""
+
+    _few = 0
 
     def __init__(self, components: int = 4, threads: int | None = None) -> None:
-        self._finest = components
+        self._wanted = components
         super().__init__(threads)
 
-    def _build_levels(self) -> None:
-        self._forget_levels()
+    def _build_prefix(self) -> None:
+        self._forget_prefix()
         vectors = self._flat_vectors()
-        finest = min(self._finest, vectors.shape[1])
-        axes = principal_axes(vectors, finest)
-        for components in sorted({max(1, finest // 4), finest}):
-            self._levels.append(Prefix.of(vectors, turned(axes[:, :components])))
+        axes = principal_axes(vectors, min(self._wanted, vectors.shape[1]))
+        self._prefix = Prefix.of(vectors, turned(axes))
 
 
 def drop(index: VectorStoreIndex) -> None:

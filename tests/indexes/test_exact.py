@@ -9,7 +9,6 @@ from indexes.test_prefix_bound import low_rank, near_copies
 from vsearch.indexes import exact
 from vsearch.indexes.exact import ExactIndex
 from vsearch.indexes.faiss import FaissIndex
-from vsearch.indexes.prefix_bound import Prefix, principal_axes, turned
 
 
 def clustered(n: int, dim: int, seed: int = 0) -> np.ndarray:
@@ -116,12 +115,14 @@ def test_by_hand():
 def test_only_what_the_bound_leaves_is_compared(monkeypatch):
     *_, query = every = low_rank(2001, 64)
     vectors, seen = every[:2000], []
-    index, compare = built(vectors, 4), exact.among
-    monkeypatch.setattr(
-        exact,
-        "among",
-        lambda whole, query, k, at: seen.append(len(at)) or compare(whole, query, k, at),
-    )
+    index = built(vectors, 4)
+    compare = index._distances_l2sq
+
+    def counted(queries: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        seen.append(positions.size)
+        return compare(queries, positions)
+
+    monkeypatch.setattr(index, "_distances_l2sq", counted)
     same_hits(index, vectors, query[None], 10)
     assert 10 <= sum(seen) < 1000
 
@@ -162,14 +163,14 @@ def test_in_pieces(monkeypatch):
 def test_it_opens_again_and_plain_faiss_reads_it(components, tmp_path):
     vectors, queries = clustered(2500, 64), clustered(10, 64, seed=1)
     index = built(vectors, components)
-    assert index.save(tmp_path) == ["index.faiss", "index.json", "prefix.npz"]
+    assert index.save(tmp_path) == ["index.faiss", "index.json", "codes.npz"]
     plain = faiss.read_index(str(tmp_path / "index.faiss"))
     distances, positions = plain.search(queries, 5)
     assert_same_hits(index.search(queries, 5), (1 - distances / 2, positions))
     again = ExactIndex.open(tmp_path)
     assert again.describe() == index.describe()
     assert np.array_equal(again.search(queries, 5)[1], index.search(queries, 5)[1])
-    (tmp_path / "prefix.npz").unlink()
+    (tmp_path / "codes.npz").unlink()
     same_hits(ExactIndex.open(tmp_path), vectors, queries, 5)
 
 
@@ -177,10 +178,10 @@ def test_a_prefix_of_another_index_is_refused(tmp_path):
     built(clustered(300, 32)).save(tmp_path)
     (tmp_path / "other").mkdir()
     built(clustered(200, 32)).save(tmp_path / "other")
-    (tmp_path / "other" / "prefix.npz").rename(tmp_path / "prefix.npz")
+    (tmp_path / "other" / "codes.npz").rename(tmp_path / "codes.npz")
     with pytest.raises(
         ValueError,
-        match=r"prefix.npz isn't .* it holds 200 vectors of 32 dimensions, not 300 of 32",
+        match=r"codes.npz doesn't fit .* it holds 200 vectors of 32 dimensions, not 300 of 32",
     ):
         ExactIndex.open(tmp_path)
 
@@ -202,14 +203,13 @@ def flat_is_faster(monkeypatch, from_batch: int) -> None:
     monkeypatch.setattr(exact, "in_turn", timed)
 
 
-def test_levels_follow_from_how_many_vectors_they_leave(monkeypatch):
+def test_the_components_follow_from_what_they_leave_to_read(monkeypatch):
     flat_is_faster(monkeypatch, from_batch=10**9)
     narrow = built(low_rank(2500, 512), None)  # three directions hold nearly all
-    assert [level.components for level in narrow._levels] == [32]
+    assert narrow.spec == "Flat, exact by a prefix of 32 components"
     in_60 = unit(2500, 60) @ unit(60, 512, seed=1)
     wide = built(in_60 / np.linalg.norm(in_60, axis=1, keepdims=True), None)
-    assert wide._levels[-1].components == 64
-    assert wide.spec == "Flat, exact by a prefix of 64 components"
+    assert wide.describe()["components"] == 64
 
 
 def test_larger_batches_go_to_plain_flat():
@@ -230,18 +230,6 @@ def test_an_opened_index_is_built_anew_as_a_new_one(monkeypatch, tmp_path):
     assert opened.describe()["plain_flat_from_batch"] == 8
 
 
-@pytest.mark.parametrize("make", [unit, clustered, low_rank, near_copies, copies, constant])
-def test_several_levels_find_the_same(make):
-    vectors, queries = make(500, 64), make(20, 64, seed=1)
-    index = built(vectors, 32)
-    whole = principal_axes(vectors, 32)
-    index._levels = [Prefix.of(vectors, turned(whole[:, :p])) for p in (2, 8, 32)]
-    for asked in (queries, queries[:1], vectors[:3]):
-        for k in (1, 10, 499):
-            same_hits(index, vectors, asked, k)
-            same_hits(index, vectors, asked, k, np.arange(500) % 3 > 0)
-
-
 def test_few_vectors_are_searched_plainly():
     assert built(clustered(100, 32), None).spec == "Flat"
 
@@ -255,9 +243,9 @@ def test_bad_input():
 
 def test_a_prefix_of_other_vectors_is_refused(tmp_path):
     built(clustered(300, 32)).save(tmp_path)
-    kept = (tmp_path / "prefix.npz").read_bytes()
+    kept = (tmp_path / "codes.npz").read_bytes()
     built(clustered(300, 32, seed=5)).save(tmp_path)
-    (tmp_path / "prefix.npz").write_bytes(kept)
+    (tmp_path / "codes.npz").write_bytes(kept)
     with pytest.raises(ValueError, match="it holds other vectors"):
         ExactIndex.open(tmp_path)
 
@@ -265,8 +253,8 @@ def test_a_prefix_of_other_vectors_is_refused(tmp_path):
 @pytest.mark.parametrize("data", [b"", b"no prefix", b"PK\x03\x04" + bytes(40)])
 def test_foreign_bytes_are_refused(data, tmp_path):
     built(clustered(300, 32)).save(tmp_path)
-    (tmp_path / "prefix.npz").write_bytes(data)
-    with pytest.raises(ValueError, match=r"prefix.npz isn.t the prefix"):
+    (tmp_path / "codes.npz").write_bytes(data)
+    with pytest.raises(ValueError, match=r"codes.npz doesn.t fit"):
         ExactIndex.open(tmp_path)
 
 

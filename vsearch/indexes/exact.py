@@ -1,10 +1,6 @@
-import json
 import logging
-from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from functools import cache, partial
-from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any, Self
 from zipfile import BadZipFile
@@ -16,23 +12,21 @@ import threadpoolctl
 from vsearch.indexes.base import Index
 from vsearch.indexes.exhaustive import Hits
 from vsearch.indexes.faiss import FaissIndex
-from vsearch.indexes.faiss_filtered import among
-from vsearch.indexes.prefix_bound import Prefix, farthest, principal_axes, turned
+from vsearch.indexes.prefix import COMPONENTS, Prefix
+from vsearch.indexes.prefix_bound import farthest, principal_axes, turned
 from vsearch.indexes.timing import in_turn
 
-FILE = "prefix.npz"
-ARRAYS = ("basis", "low", "codes")  # of a level in the file
-COMPONENTS = (32, 64, 96, 128, 192, 256, 384, 512)  # tried at build time
-SCATTERED = 4  # how much longer scattered reads take
+FILE = "codes.npz"
+# Times longer than a projection's, a byte of these takes
+CODES = 2
+VECTORS = 3
 BATCHES = (1, 8, 32, 128)  # tried at build time, against plain Flat
 ROUNDS = 5
 SAMPLE = 8192  # vectors to compute the principal axes from
 TRIALS = 32  # searches that decide
 TRIAL_K = 11  # the first hit of an indexed vector is itself, so 11 for the tenth
-FEW = 2_000  # vectors; with fewer, a prefix saves nothing
 FIRST = 8  # vectors, besides k, that seem nearest; comparing them limits the others
-TOGETHER = 32  # queries per pass over the codes
-SEVERAL = 8  # queries from which one pass over the finest codes is quicker than levels
+TOGETHER = 32  # queries at a time
 NEVER = float("inf")
 logger = logging.getLogger(__name__)
 
@@ -41,12 +35,12 @@ class ExactIndex(Index):
     """The same hits as FAISS's IndexFlatL2, up to ties within rounding, for a fraction of the work.
 
     First principal components in 8 bits give a lower bound on a vector's distance from a query,
-    rounding included (`prefix_bound`). The vectors that seem nearest are compared in full; the k-th
-    smallest of their distances is a limit, and every vector that can be as near is compared too.
-    Single queries use levels: few components of all vectors, then more of the remaining ones. If
-    that doesn't pay, the index is plain Flat.
+    rounding included (`prefix_bound`). They are in lists, and most lists are too far away to hold a
+    hit (`prefix`). The vectors that seem nearest are compared in full; the k-th smallest of their
+    distances is a limit, and every vector that can be as near is compared too. If that doesn't pay,
+    the index is plain Flat.
 
-    The numbers of components are those that should read the fewest bytes for a sample of the
+    The number of components is the one that should read the fewest bytes for a sample of the
     vectors. A trial finds the batch size from which plain Flat is faster.
 
     Args:
@@ -54,52 +48,65 @@ class ExactIndex(Index):
     """
 
     exact = True
-    _levels: list[Prefix]  # coarsest first
+    _prefix: Prefix | None
+    _few = 2_000  # vectors; with fewer, a prefix saves nothing
 
     def __init__(self, threads: int | None = None) -> None:
         self.threads = threads
         self._flat = FaissIndex("Flat", threads=threads)
-        self._forget_levels()
+        self._forget_prefix()
 
     @property
     def spec(self) -> str:  # type: ignore[override]
         """The index in words."""
-        chosen = self._chosen_components
-        return f"Flat, exact by a prefix of {chosen} components" if chosen else "Flat"
+        p = self._components
+        return f"Flat, exact by a prefix of {p} components" if p else "Flat"
 
     def build(self, embeddings: np.ndarray) -> None:
         """See `Index`."""
         self._flat.build(embeddings)
-        self._build_levels()
+        self._build_prefix()
 
     def add(self, embeddings: np.ndarray) -> None:
         """Append vectors, projected on the existing axes."""
         self._flat.add(embeddings)
-        vectors = np.asarray(embeddings, dtype=np.float32)
-        with self._blas_threads():
-            self._levels = [level.appended(vectors) for level in self._levels]
+        if self._prefix is not None:
+            with self._blas_threads():
+                self._prefix.add(np.asarray(embeddings, dtype=np.float32))
 
     def remove(self, positions: np.ndarray) -> None:
         """See `Index`."""
         self._flat.remove(positions)
-        self._levels = [level.without(positions) for level in self._levels]
+        if self._prefix is not None:
+            self._prefix.remove(positions)
 
     def search(self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None) -> Hits:
         """See `Index`; of equal distances the first position wins."""
         asked = np.ascontiguousarray(queries, dtype=np.float32)
-        k = min(k, len(self) if allowed is None else int(allowed.sum()))
-        plain = not self._levels or k < 1 or len(asked) >= self._flat_from
-        if plain or not np.isfinite(asked).all():
+        n = len(self) if allowed is None else int(allowed.sum())
+        k = min(k, n)
+        prefix = self._prefix
+        plain = n < self._few or len(asked) >= self._flat_from or not np.isfinite(asked).all()
+        if prefix is None or plain or k < 1:
             return self._flat.search(asked, k, allowed)
 
-        may_be_found = None if allowed is None or allowed.all() else np.flatnonzero(allowed)
+        selector = None
+        share = 1.0
+        if allowed is not None:
+            selector = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
+            share = allowed.mean()
         distances_l2sq = np.empty((len(asked), k), np.float32)
         positions = np.empty((len(asked), k), np.int64)
         with self._blas_threads():
-            for row, left in enumerate(self._left_of_each(asked, k, may_be_found)):
-                found = among(self._whole, asked[row, None], k, left)  # rounds like IndexFlatL2
-                distances_l2sq[row] = found[0][0]
-                positions[row] = found[1][0]
+            for start in range(0, len(asked), TOGETHER):
+                part = asked[start : start + TOGETHER]
+                codes = prefix.asked(part, k + FIRST, share)
+                limits = self._kth(part, k, prefix.first(codes, k + FIRST, selector))
+                for row, left in enumerate(prefix.left(codes, limits, selector), start):
+                    of_left = self._distances_l2sq(asked[row, None], left[None])[0]
+                    best = of_left.argsort(kind="stable")[:k]
+                    distances_l2sq[row] = of_left[best]
+                    positions[row] = left[best]
         return np.clip(1 - distances_l2sq / 2, -1, 1), positions
 
     def vectors(self, positions: np.ndarray) -> np.ndarray:
@@ -107,34 +114,28 @@ class ExactIndex(Index):
         return self._flat.vectors(positions)
 
     def save(self, folder: Path) -> list[str]:
-        """Write index.faiss, a flat index of plain FAISS, and prefix.npz, computed from it."""
+        """Write index.faiss, a flat index of plain FAISS, and codes.npz, computed from it."""
         names = self._flat.save(folder)
-        arrays: dict[str, Any] = {}
-        for number, level in enumerate(self._levels):
-            arrays |= {f"{name}_{number}": getattr(level, name) for name in ARRAYS}
-        settings = {
-            "flat_from": self._flat_from,
-            "levels": [{"step": level.step, "error": level.error} for level in self._levels],
-        }
+        packed: dict[str, Any] = {} if self._prefix is None else self._prefix.packed()
         with (folder / FILE).open("wb") as file:
-            np.savez(file, settings=np.array(json.dumps(settings)), **arrays)
+            np.savez(file, flat_from=self._flat_from, **packed)
         return [*names, FILE]
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Open what `save` wrote; without a prefix file, the prefix is computed again."""
+        """Open what `save` wrote; without codes.npz, the codes are computed again."""
         opened = cls()
         opened._flat = FaissIndex.open(folder, mmap=True)  # a search reads few of the vectors
         opened.threads = opened._flat.threads
         if not isinstance(opened._whole, faiss.IndexFlat):
             raise ValueError(f"not an exact index: {opened._flat.spec}")
         if not (folder / FILE).is_file():
-            opened._build_levels()
+            opened._build_prefix()
             return opened
         try:
-            opened._read_levels(folder / FILE)
+            opened._read_prefix(folder / FILE)
         except (KeyError, TypeError, ValueError, BadZipFile, EOFError) as error:
-            raise ValueError(f"{FILE} isn't the prefix of index.faiss: {error}") from error
+            raise ValueError(f"{FILE} doesn't fit index.faiss: {error}") from error
         return opened
 
     def __len__(self) -> int:
@@ -144,79 +145,45 @@ class ExactIndex(Index):
         """Return the choice."""
         return {
             **super().describe(),
-            "components": self._chosen_components,
+            "components": self._components,
             "plain_flat_from_batch": None if self._flat_from == NEVER else self._flat_from,
         }
 
-    def _left_of_each(
-        self, queries: np.ndarray, k: int, positions: np.ndarray | None
-    ) -> Iterator[np.ndarray]:
-        """Yield for each query the rising positions (m,) of the vectors that no level rules out.
-
-        Args:
-            queries: float32 (q, dim).
-            k: hits; at most as many as there are positions.
-            positions: rising int64 (m,), of the vectors that may be found; None: all.
-        """
-        levels = self._levels if len(queries) < SEVERAL else self._levels[-1:]
-        for start in range(0, len(queries), TOGETHER):
-            part = queries[start : start + TOGETHER]
-            limits = np.full(len(part), np.inf)
-            left: list[np.ndarray | None] = [positions] * len(part)
-            for level in levels:
-                coarsest = level is levels[0]
-                codes = level.asked(part, finely=not coarsest)
-                if coarsest:
-                    seen = [*level.nearness(codes, positions, self.threads)]
-                else:
-                    each = enumerate(left)
-                    seen = [level.nearness(codes[row], at, self.threads)[0] for row, at in each]
-                limits = np.minimum(limits, self._kth_of_first(part, k, seen, left))
-                of_each = zip(level.needed(codes, limits), seen, left, strict=True)
-                left = [_at(np.flatnonzero(near >= least), at) for least, near, at in of_each]
-            for at in left:
-                assert at is not None
-                yield at
-
-    def _kth_of_first(
-        self,
-        queries: np.ndarray,
-        k: int,
-        seen: Sequence[np.ndarray],
-        left: Sequence[np.ndarray | None],
-    ) -> np.ndarray:
+    def _kth(self, queries: np.ndarray, k: int, positions: np.ndarray) -> np.ndarray:
         """Return L2 distances (q,) that the k nearest are within.
 
-        The k-th best of the vectors that seem nearest is no nearer than the k-th best of all.
+        The k-th best of those at some positions (q, m) is no nearer than the k-th best of all.
         """
-        several = min(k + FIRST, *map(len, seen))
-        each = zip(seen, left, strict=True)
-        first = np.array([_at(_largest(near, several), at) for near, at in each])
-        distances_l2sq = np.empty(first.shape, dtype=np.float32)
-        asked, found, at = map(faiss.swig_ptr, (queries, distances_l2sq, first))
-        self._whole.compute_distance_subset(len(queries), asked, several, found, at)
-        kth_l2sq = np.partition(distances_l2sq, k - 1, axis=1)[:, k - 1]
-        return farthest(kth_l2sq.astype(np.float64), queries.shape[1])
+        distances_l2sq = self._distances_l2sq(queries, positions)
+        distances_l2sq.partition(k - 1, axis=1)
+        return farthest(distances_l2sq[:, k - 1].astype(np.float64), queries.shape[1])
+
+    def _distances_l2sq(self, queries: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        """Return distances float32 (q, m) from vectors at int64 (q, m), as IndexFlatL2 rounds."""
+        found = np.empty(positions.shape, dtype=np.float32)
+        asked, found_at, at = map(faiss.swig_ptr, (queries, found, positions))
+        self._whole.compute_distance_subset(len(queries), asked, positions.shape[1], found_at, at)
+        return found
 
     @property
     def _whole(self) -> faiss.IndexFlat:
         return faiss.downcast_index(self._flat.built)
 
     @property
-    def _chosen_components(self) -> int:
-        return self._levels[-1].components if self._levels else 0
+    def _components(self) -> int:
+        return 0 if self._prefix is None else self._prefix.grid.components
 
-    def _forget_levels(self) -> None:
-        self._levels = []
+    def _forget_prefix(self) -> None:
+        self._prefix = None
         self._flat_from = NEVER  # the batch size from which plain Flat is faster
 
-    def _build_levels(self) -> None:
+    def _build_prefix(self) -> None:
         """Choose the number of components, and code the flat index's vectors."""
-        self._forget_levels()
+        self._forget_prefix()
         vectors = self._flat_vectors()
         n, dim = vectors.shape
         tried = [p for p in COMPONENTS if 2 * p <= dim]
-        if n < FEW or not tried:
+        if n < self._few or not tried:
             logger.info("ExactIndex: plain Flat, %d vectors of %d dimensions.", n, dim)
             return
 
@@ -224,43 +191,34 @@ class ExactIndex(Index):
         # In a large gallery, the axes weren't computed from these
         queries = vectors[drawn[-TRIALS:]]
         with self._blas_threads():
-            bases = self._cheapest(tried, vectors[np.sort(drawn[:SAMPLE])], queries)
-            self._levels = [Prefix.of(vectors, basis) for basis in bases]
+            basis = self._cheapest(tried, vectors[np.sort(drawn[:SAMPLE])], queries)
+            self._prefix = Prefix.of(vectors, basis)
             self._flat_from = self._find_crossing(queries)
         if self._flat_from == 1:
             logger.warning("ExactIndex: no prefix prunes enough to help: plain Flat.")
-            self._forget_levels()
+            self._forget_prefix()
         logger.info("ExactIndex: %s.", self.spec)
 
-    def _cheapest(
-        self, tried: list[int], sample: np.ndarray, queries: np.ndarray
-    ) -> list[np.ndarray]:
-        """Return the axes of the levels with which a single search should read the fewest bytes.
+    def _cheapest(self, tried: list[int], sample: np.ndarray, queries: np.ndarray) -> np.ndarray:
+        """Return the axes with which a single search should read the fewest bytes.
 
         A sample (m, dim), and the distances of the tenth hits that queries (q, dim) have among all
-        vectors, show how many vectors a level leaves.
+        vectors, show how many codes and vectors are read.
         """
-        n = len(self)
-        dim = sample.shape[1]
         axes = principal_axes(sample, tried[-1])
         scores, _ = self._flat.search(queries, TRIAL_K)
         distances = np.sqrt(np.maximum(0, 2 - 2 * scores[:, -1]))
-        bases = {p: turned(axes[:, :p]) for p in tried}
-        left = {}
-        for p, basis in bases.items():
-            level = Prefix.of(sample, basis)
-            codes = level.asked(queries)
-            seen = level.nearness(codes, threads=self.threads)
-            left[p] = n * float((seen >= level.needed(codes, distances)[:, None]).mean())
+        bases = [turned(axes[:, :p]) for p in tried]
 
-        def bytes_read(levels: tuple[int, ...]) -> float:
-            projecting = 4 * dim * sum(levels)
-            further_codes = sum(left[coarse] * fine for coarse, fine in pairwise(levels))
-            vectors = left[levels[-1]] * 4 * dim
-            return n * levels[0] + projecting + SCATTERED * (further_codes + vectors)
+        def bytes_read(basis: np.ndarray) -> float:
+            dim, p = basis.shape
+            prefix = Prefix.of(sample, basis)
+            reads = prefix.reads(queries, distances)
+            codes = CODES * p * reads.codes
+            vectors = VECTORS * 4 * dim * reads.vectors
+            return 4 * dim * p + len(self) / len(sample) * (codes + vectors)
 
-        choices = [*combinations(tried, 1), *combinations(tried, 2)]
-        return [bases[p] for p in min(choices, key=bytes_read)]
+        return min(bases, key=bytes_read)
 
     def _find_crossing(self, queries: np.ndarray) -> float:
         """Return the batch size from which plain Flat is faster."""
@@ -273,29 +231,22 @@ class ExactIndex(Index):
                 return size
         return NEVER
 
-    def _read_levels(self, path: Path) -> None:
+    def _read_prefix(self, path: Path) -> None:
         """Read the prefix from its file, if some of its codes fit the flat index's vectors."""
         with np.load(path) as stored:
-            settings = json.loads(str(stored["settings"]))
-            self._flat_from = settings["flat_from"]
-            levels = []
-            for number, level in enumerate(settings["levels"]):
-                arrays = [stored[f"{name}_{number}"] for name in ARRAYS]
-                levels.append(Prefix(*arrays, **level))
-
+            self._flat_from = float(stored["flat_from"])
+            if len(stored.files) == 1:
+                return
+            prefix = Prefix.unpacked(stored)
         vectors = self._flat_vectors()
         n, dim = vectors.shape
+        if len(prefix) != n or len(prefix.grid.basis) != dim:
+            held = f"{len(prefix)} vectors of {len(prefix.grid.basis)} dimensions"
+            raise ValueError(f"it holds {held}, not {n} of {dim}")
         probe = np.linspace(0, n - 1, min(n, 16), dtype=int)
-        for level in levels:
-            if len(level.codes) != n or len(level.basis) != dim:
-                held = f"{len(level.codes)} vectors of {len(level.basis)} dimensions"
-                raise ValueError(f"it holds {held}, not {n} of {dim}")
-            some = replace(level, codes=level.codes[probe])
-            again = some.without(np.arange(len(probe))).appended(vectors[probe])
-            off = again.codes.astype(int) - some.codes
-            if np.abs(off).max(initial=0) > 1:
-                raise ValueError("it holds other vectors")
-        self._levels = levels
+        if not prefix.holds(vectors[probe], probe):
+            raise ValueError("it holds other vectors")
+        self._prefix = prefix
 
     def _flat_vectors(self) -> np.ndarray:
         """Return the flat index's vectors without a copy."""
@@ -314,15 +265,3 @@ class ExactIndex(Index):
 @cache
 def _blas() -> threadpoolctl.ThreadpoolController:
     return threadpoolctl.ThreadpoolController().select(user_api="blas")
-
-
-def _at(chosen: np.ndarray, positions: np.ndarray | None) -> np.ndarray:
-    return chosen if positions is None else positions[chosen]
-
-
-def _largest(numbers: np.ndarray, k: int) -> np.ndarray:
-    """Return the positions (k,) of the largest of numbers (n,), or all (n,)."""
-    place = len(numbers) - k
-    if place <= 0:
-        return np.arange(len(numbers))
-    return np.flatnonzero(numbers >= np.partition(numbers, place)[place])[:k]

@@ -6,6 +6,7 @@ from pathlib import Path
 from threading import Lock
 
 import faiss
+import numpy as np
 from faiss.contrib.ondisk import merge_ondisk
 
 from vsearch.indexes.faiss_kinds import inverted, nested
@@ -48,7 +49,11 @@ def in_memory(index: faiss.Index) -> faiss.Index:
         holder.replace_invlists(copied, True)
         copied.this.disown()  # from here on the index owns it
         return index
-    data = faiss.serialize_index(index)
+    return deserialized(faiss.serialize_index(index))
+
+
+def deserialized(data: np.ndarray) -> faiss.Index:
+    """Return the index in uint8 (bytes,); RuntimeError: as for `read`."""
     with _limited(2 * data.nbytes):
         return _mended(faiss.deserialize_index(data))
 

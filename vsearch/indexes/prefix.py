@@ -1,0 +1,237 @@
+"""Codes of vectors in inverted lists, and which lists can hold none that is near a query's.
+
+Codes c(v) and centroids m are p <= 256 whole numbers from 0 to 255. A list holds codes within its
+radius r of m, and none is nearer to another centroid o. So, by the triangle inequality,
+
+    |c(q) - c(x)| >= |c(q) - m| - r,
+
+and since h(v) = |v - m|^2 - |v - o|^2 is linear in v, with a slope of 2 |m - o|, and h(c(x)) <= 0,
+
+    |c(q) - c(x)| >= h(c(q)) / (2 |m - o|).
+
+Squares of these distances are below 2^24, so that float32 adds them up without rounding.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import ceil
+from typing import Self
+
+import faiss
+import numpy as np
+
+from vsearch.indexes.faiss_files import deserialized
+from vsearch.indexes.faiss_kinds import PER_LIST, explained
+from vsearch.indexes.faiss_removal import remove
+from vsearch.indexes.prefix_bound import CHUNK, MORE, Grid
+
+COMPONENTS = (32, 64, 96, 128, 192, 256)  # that `Prefix` may have
+ITERATIONS = 10  # of k-means
+NEAREST = 4  # lists that are searched first
+OTHERS = 3  # centroids that each list's is compared with
+FAR = 2.0**13  # farther than codes are apart
+ROUNDED = 1 + 2.0**-22  # times a result of float32, which then isn't too small
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Queries' codes."""
+
+    numbers: np.ndarray  # float32 (q, p)
+    errors: np.ndarray  # t(q) + max t(x), float64 (q,)
+    squares: np.ndarray  # of distances from the centroids, float32 (q, lists)
+    nearest: np.ndarray  # lists, int64 (q, m), in any order
+
+
+@dataclass(frozen=True)
+class Reads:
+    """What a search reads, on average."""
+
+    codes: float
+    vectors: float
+
+
+class Prefix:
+    """First components of vectors, in 8 bits, in lists of FAISS.
+
+    Args:
+        grid: codes vectors and queries.
+        index: FAISS's lists; the centroids of its quantizer are whole numbers.
+        radii: of the lists, float64 (lists,).
+        error: max t(x).
+    """
+
+    def __init__(
+        self, grid: Grid, index: faiss.IndexIVFScalarQuantizer, radii: np.ndarray, error: float
+    ) -> None:
+        self.grid = grid
+        self.index = index
+        self.radii = radii
+        self.error = error
+        centroids = index.quantizer.reconstruct_batch(np.arange(index.nlist))
+        self._centroids = centroids - 128  # so that products stay below 2^24
+        self._lengths = np.square(self._centroids).sum(axis=1)
+        self._slopes = np.float32(2 * ROUNDED) * np.sqrt(self._squares(centroids))
+        self._unused = np.zeros(index.nlist, np.float32)  # FAISS asks for distances of centroids
+
+    @classmethod
+    def of(cls, vectors: np.ndarray, basis: np.ndarray) -> Self:
+        """Code float32 (n, dim) vectors on float32 (dim, p) axes, with a grid that covers all."""
+        n = len(vectors)
+        grid = Grid.over(vectors, basis)
+        n_lists = ceil(n**0.5)
+        drawn = np.random.default_rng(0).permutation(n)[: PER_LIST * n_lists]
+        sample = grid.coded(vectors[np.sort(drawn)]).numbers
+        k_means = faiss.Kmeans(grid.components, n_lists, niter=ITERATIONS, seed=1)
+        k_means.cp.min_points_per_centroid = 1  # or FAISS would warn
+        k_means.train(sample)
+        quantizer = faiss.IndexFlatL2(grid.components)
+        quantizer.add(np.clip(np.rint(k_means.centroids), 0, 255))
+        index = faiss.IndexIVFScalarQuantizer(
+            quantizer,
+            grid.components,
+            n_lists,
+            faiss.ScalarQuantizer.QT_8bit_direct,
+            faiss.METRIC_L2,
+            False,
+        )
+        index.is_trained = True  # bytes need no training
+        made = cls(grid, index, np.zeros(n_lists), 0.0)
+        made.add(vectors)
+        return made
+
+    def add(self, vectors: np.ndarray) -> None:
+        """Append float32 (m, dim) vectors, on the same axes and grid."""
+        for start in range(0, len(vectors), CHUNK):
+            codes = self.grid.coded(vectors[start : start + CHUNK])
+            squares = self._squares(codes.numbers)
+            nearest = squares.argmin(axis=1)
+            own = squares.min(axis=1).astype(np.float64) ** 0.5
+            np.maximum.at(self.radii, nearest, own)
+            numbers, lists = map(faiss.swig_ptr, (codes.numbers, nearest))
+            self.index.add_core(len(nearest), numbers, None, lists)
+            self.error = max(self.error, float(codes.errors.max()))
+
+    def remove(self, positions: np.ndarray) -> None:
+        """Remove the vectors at int (m,) positions; the others close up."""
+        remove(self.index, np.unique(positions).astype(np.int64))
+
+    def asked(self, queries: np.ndarray, k: int, share: float = 1) -> Asked:
+        """Code float32 (q, dim) queries, of which each wants k of a share (0..1) of the vectors."""
+        codes = self.grid.asked(queries)
+        squares = self._squares(codes.numbers)
+        with_twice_k = ceil(2 * k / share / len(self) * self.index.nlist)
+        nearest = _least(squares, max(NEAREST, with_twice_k))
+        return Asked(codes.numbers, codes.errors + self.error, squares, nearest)
+
+    def first(self, asked: Asked, k: int, selector: faiss.IDSelector | None = None) -> np.ndarray:
+        """Return positions int64 (q, k) of vectors that seem near; -1: the nearest lists have few.
+
+        `selector`: lets vectors through; None: all.
+        """
+        q, m = asked.nearest.shape
+        unused = np.zeros((q, m), np.float32)
+        squares = np.empty((q, k), np.float32)
+        found = np.empty((q, k), np.int64)
+        arrays = (asked.numbers, asked.nearest, unused, squares, found)
+        numbers, lists, *others = map(faiss.swig_ptr, arrays)
+        parameters = faiss.SearchParametersIVF(nprobe=m, sel=selector)
+        self.index.search_preassigned_c(q, numbers, k, lists, *others, False, parameters)
+        return found
+
+    def near(self, asked: Asked, distances: np.ndarray) -> np.ndarray:
+        """Return which lists may hold vectors within L2 distances (q,), bool (q, lists)."""
+        apart = self._apart(asked, distances)[:, None]
+        near = asked.squares <= (1 + MORE) * np.square(self.radii + apart)
+        others = asked.nearest[:, :OTHERS]
+        of_others = np.take_along_axis(asked.squares, others, axis=1)
+        beyond = asked.squares[:, None] - of_others[:, :, None]
+        return near & (beyond <= apart[:, None] * self._slopes[others]).all(axis=1)
+
+    def left(
+        self, asked: Asked, distances: np.ndarray, selector: faiss.IDSelector | None = None
+    ) -> Iterator[np.ndarray]:
+        """Yield for each query the rising positions of vectors that may be within a distance.
+
+        Args:
+            asked: the queries' codes.
+            distances: L2, (q,).
+            selector: lets vectors through; None: all.
+        """
+        near = self.near(asked, distances)
+        for row, apart in enumerate(self._apart(asked, distances)):
+            lists = np.flatnonzero(near[row])
+            if not len(lists):
+                yield np.empty(0, np.int64)
+                continue
+            square = min(np.floor(apart**2) + 1, 2.0**24)  # FAISS finds what is below it
+            found = faiss.RangeSearchResult(1)
+            parameters = faiss.SearchParametersIVF(nprobe=len(lists), sel=selector)
+            arrays = (asked.numbers[row], lists, self._unused)
+            numbers, *others = map(faiss.swig_ptr, arrays)
+            self.index.range_search_preassigned_c(
+                1, numbers, square, *others, found, False, parameters
+            )
+            many = int(faiss.rev_swig_ptr(found.lims, 2)[1])
+            yield np.sort(faiss.rev_swig_ptr(found.labels, many))
+
+    def reads(self, queries: np.ndarray, distances: np.ndarray) -> Reads:
+        """Return what searches for what is within L2 distances (q,) of queries (q, dim) read."""
+        asked = self.asked(queries, 1)
+        lists = self.index.invlists
+        sizes = np.array([lists.list_size(number) for number in range(self.index.nlist)])
+        codes = (self.near(asked, distances) @ sizes).mean()
+        vectors = np.mean([len(left) for left in self.left(asked, distances)])
+        return Reads(float(codes), float(vectors))
+
+    def holds(self, vectors: np.ndarray, positions: np.ndarray) -> bool:
+        """Return whether the codes at int (m,) positions are those of vectors (m, dim)."""
+        wanted = self.grid.coded(vectors).numbers
+        self.index.make_direct_map()
+        held = self.index.reconstruct_batch(positions)
+        self.index.set_direct_map_type(faiss.DirectMap.NoMap)
+        return bool(np.abs(held - wanted).max(initial=0) <= 1)
+
+    def packed(self) -> dict[str, np.ndarray]:
+        """Return arrays for `unpacked`."""
+        return {
+            "basis": self.grid.basis,
+            "low": self.grid.low,
+            "step": np.float64(self.grid.step),
+            "error": np.float64(self.error),
+            "radii": self.radii,
+            "lists": faiss.serialize_index(self.index),
+        }
+
+    @classmethod
+    def unpacked(cls, arrays: Mapping[str, np.ndarray]) -> Self:
+        """Return what `packed` gave.
+
+        Raises:
+            KeyError, ValueError: the arrays are others.
+        """
+        with explained("lists"):
+            index = deserialized(arrays["lists"])
+        if not isinstance(index, faiss.IndexIVFScalarQuantizer):
+            raise ValueError("lists: they are of another kind")
+        grid = Grid(arrays["basis"], arrays["low"], float(arrays["step"]))
+        return cls(grid, index, arrays["radii"], float(arrays["error"]))
+
+    def __len__(self) -> int:
+        return self.index.ntotal
+
+    def _apart(self, asked: Asked, distances: np.ndarray) -> np.ndarray:
+        return np.minimum(self.grid.apart(distances, asked.errors), FAR)
+
+    def _squares(self, numbers: np.ndarray) -> np.ndarray:
+        """Return squared distances of codes float32 (m, p) from the centroids, (m, lists)."""
+        centred = numbers - 128
+        lengths = np.square(centred).sum(axis=1)
+        return lengths[:, None] + self._lengths - 2 * (centred @ self._centroids.T)
+
+
+def _least(numbers: np.ndarray, k: int) -> np.ndarray:
+    """Return the places of the k least numbers in each row, or all."""
+    if k >= numbers.shape[1]:
+        return np.tile(np.arange(numbers.shape[1]), (len(numbers), 1))
+    return np.ascontiguousarray(np.argpartition(numbers, k, axis=1)[:, :k])
