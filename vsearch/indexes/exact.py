@@ -11,7 +11,7 @@ import threadpoolctl
 
 from vsearch.indexes.base import Index
 from vsearch.indexes.exhaustive import Hits
-from vsearch.indexes.faiss import FaissIndex
+from vsearch.indexes.faiss import FaissIndex, cosines
 from vsearch.indexes.prefix import COMPONENTS, Prefix
 from vsearch.indexes.prefix_bound import farthest, principal_axes, turned
 from vsearch.indexes.timing import in_turn
@@ -104,10 +104,10 @@ class ExactIndex(Index):
                 limits = self._kth(part, k, prefix.first(codes, k + FIRST, selector))
                 for row, left in enumerate(prefix.left(codes, limits, selector), start):
                     of_left = self._distances_l2sq(asked[row, None], left[None])[0]
-                    best = of_left.argsort(kind="stable")[:k]
+                    best = _smallest(of_left, k)
                     distances_l2sq[row] = of_left[best]
                     positions[row] = left[best]
-        return np.clip(1 - distances_l2sq / 2, -1, 1), positions
+        return cosines(distances_l2sq), positions
 
     def vectors(self, positions: np.ndarray) -> np.ndarray:
         """Return vectors as they were given."""
@@ -167,7 +167,7 @@ class ExactIndex(Index):
 
     @property
     def _whole(self) -> faiss.IndexFlat:
-        return faiss.downcast_index(self._flat.built)
+        return self._flat.built
 
     @property
     def _components(self) -> int:
@@ -265,3 +265,9 @@ class ExactIndex(Index):
 @cache
 def _blas() -> threadpoolctl.ThreadpoolController:
     return threadpoolctl.ThreadpoolController().select(user_api="blas")
+
+
+def _smallest(numbers: np.ndarray, k: int) -> np.ndarray:
+    """Return the places (k,) of the smallest of float (n,), in order; of equal ones the first."""
+    places = (numbers <= np.partition(numbers, k - 1)[k - 1]).nonzero()[0]
+    return places[numbers[places].argsort(kind="stable")[:k]]

@@ -282,10 +282,16 @@ class FaissIndex(Index):
             faiss.omp_set_num_threads(before)
 
 
+def cosines(distances_l2sq: np.ndarray) -> np.ndarray:
+    """Return the cosines of unit vectors, from their squared L2 distances."""
+    found = 1 - distances_l2sq / 2
+    np.minimum(found, 1, out=found)  # np.clip takes as long as a short walk through a graph
+    np.maximum(found, -1, out=found)
+    return found
+
+
 def _hits(found: Found) -> Hits:
     distances_l2sq, positions = found
-    cosines = 1 - distances_l2sq / 2
-    np.minimum(cosines, 1, out=cosines)  # np.clip takes as long as a short walk through a graph
-    np.maximum(cosines, -1, out=cosines)
-    cosines[positions < 0] = -1
-    return cosines, positions
+    scores = cosines(distances_l2sq)
+    scores[positions < 0] = -1
+    return scores, positions

@@ -7,7 +7,9 @@ radius r of m, and none is nearer to another centroid o. So, by the triangle ine
 
 and since h(v) = |v - m|^2 - |v - o|^2 is linear in v, with a slope of 2 |m - o|, and h(c(x)) <= 0,
 
-    |c(q) - c(x)| >= h(c(q)) / (2 |m - o|).
+    |c(q) - c(x)| >= h(c(q)) / (2 |m - o|),
+
+where o is the centroid nearest to c(q).
 
 Squares of these distances are below 2^24, so that float32 adds them up without rounding.
 """
@@ -28,7 +30,6 @@ from vsearch.indexes.prefix_bound import CHUNK, MORE, Grid
 COMPONENTS = (32, 64, 96, 128, 192, 256)  # that `Prefix` may have
 ITERATIONS = 10  # of k-means
 NEAREST = 4  # lists that are searched first
-OTHERS = 3  # centroids that each list's is compared with
 FAR = 2.0**13  # farther than codes are apart
 ROUNDED = 1 + 2.0**-22  # times a result of float32, which then isn't too small
 
@@ -69,8 +70,9 @@ class Prefix:
         self.radii = radii
         self.error = error
         centroids = index.quantizer.reconstruct_batch(np.arange(index.nlist))
-        self._centroids = centroids - 128  # so that products stay below 2^24
-        self._lengths = np.square(self._centroids).sum(axis=1)
+        centred = centroids - 128  # so that products stay below 2^24
+        self._lengths = _squared(centred)
+        self._twice = np.ascontiguousarray(2 * centred.T)
         self._slopes = np.float32(2 * ROUNDED) * np.sqrt(self._squares(centroids))
         self._unused = np.zeros(index.nlist, np.float32)  # FAISS asks for distances of centroids
 
@@ -135,7 +137,7 @@ class Prefix:
         found = np.empty((q, k), np.int64)
         arrays = (asked.numbers, asked.nearest, unused, squares, found)
         numbers, lists, *others = map(faiss.swig_ptr, arrays)
-        parameters = faiss.SearchParametersIVF(nprobe=m, sel=selector)
+        parameters = _parameters(m, selector)
         self.index.search_preassigned_c(q, numbers, k, lists, *others, False, parameters)
         return found
 
@@ -143,10 +145,10 @@ class Prefix:
         """Return which lists may hold vectors within L2 distances (q,), bool (q, lists)."""
         apart = self._apart(asked, distances)[:, None]
         near = asked.squares <= (1 + MORE) * np.square(self.radii + apart)
-        others = asked.nearest[:, :OTHERS]
-        of_others = np.take_along_axis(asked.squares, others, axis=1)
-        beyond = asked.squares[:, None] - of_others[:, :, None]
-        return near & (beyond <= apart[:, None] * self._slopes[others]).all(axis=1)
+        nearest = asked.squares.argmin(axis=1)
+        beyond = asked.squares - asked.squares.min(axis=1, keepdims=True)
+        near &= beyond <= apart * self._slopes[nearest]
+        return near
 
     def left(
         self, asked: Asked, distances: np.ndarray, selector: faiss.IDSelector | None = None
@@ -160,13 +162,13 @@ class Prefix:
         """
         near = self.near(asked, distances)
         for row, apart in enumerate(self._apart(asked, distances)):
-            lists = np.flatnonzero(near[row])
+            lists = near[row].nonzero()[0]
             if not len(lists):
                 yield np.empty(0, np.int64)
                 continue
             square = min(np.floor(apart**2) + 1, 2.0**24)  # FAISS finds what is below it
             found = faiss.RangeSearchResult(1)
-            parameters = faiss.SearchParametersIVF(nprobe=len(lists), sel=selector)
+            parameters = _parameters(len(lists), selector)
             arrays = (asked.numbers[row], lists, self._unused)
             numbers, *others = map(faiss.swig_ptr, arrays)
             self.index.range_search_preassigned_c(
@@ -226,8 +228,12 @@ class Prefix:
     def _squares(self, numbers: np.ndarray) -> np.ndarray:
         """Return squared distances of codes float32 (m, p) from the centroids, (m, lists)."""
         centred = numbers - 128
-        lengths = np.square(centred).sum(axis=1)
-        return lengths[:, None] + self._lengths - 2 * (centred @ self._centroids.T)
+        return _squared(centred)[:, None] + self._lengths - centred @ self._twice
+
+
+def _squared(vectors: np.ndarray) -> np.ndarray:
+    """Return the squared lengths (m,) of vectors (m, p)."""
+    return np.einsum("mp,mp->m", vectors, vectors)
 
 
 def _least(numbers: np.ndarray, k: int) -> np.ndarray:
@@ -235,3 +241,11 @@ def _least(numbers: np.ndarray, k: int) -> np.ndarray:
     if k >= numbers.shape[1]:
         return np.tile(np.arange(numbers.shape[1]), (len(numbers), 1))
     return np.ascontiguousarray(np.argpartition(numbers, k, axis=1)[:, :k])
+
+
+def _parameters(lists: int, selector: faiss.IDSelector | None) -> faiss.SearchParametersIVF:
+    parameters = faiss.SearchParametersIVF()  # with arguments, it takes twice as long
+    parameters.nprobe = lists
+    if selector is not None:
+        parameters.sel = selector
+    return parameters
