@@ -203,13 +203,12 @@ def flat_is_faster(monkeypatch, from_batch: int) -> None:
     monkeypatch.setattr(exact, "in_turn", timed)
 
 
-def test_the_components_follow_from_what_they_leave_to_read(monkeypatch):
+@pytest.mark.parametrize(("dim", "components"), [(63, 0), (64, 32), (100, 48), (512, 192)])
+def test_half_of_the_dimensions_are_coded_or_192(dim, components, monkeypatch):
     flat_is_faster(monkeypatch, from_batch=10**9)
-    narrow = built(low_rank(2500, 512), None)  # three directions hold nearly all
-    assert narrow.spec == "Flat, exact by a prefix of 32 components"
-    in_60 = unit(2500, 60) @ unit(60, 512, seed=1)
-    wide = built(in_60 / np.linalg.norm(in_60, axis=1, keepdims=True), None)
-    assert wide.describe()["components"] == 64
+    index = built(unit(2000, dim), None)
+    assert index.describe()["components"] == components
+    same_hits(index, index.vectors(np.arange(2000)), unit(3, dim, seed=1), 10)
 
 
 def test_larger_batches_go_to_plain_flat():

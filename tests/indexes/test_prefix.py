@@ -175,14 +175,6 @@ def test_other_lists_are_refused(spoil):
         Prefix.unpacked(packed)
 
 
-def test_what_a_search_reads():
-    """By hand: the query's own list of two, and its nearer vector."""
-    vectors = np.array([[0, 0], [10, 0], [245, 0], [255, 0]], np.float32)
-    prefix = Prefix.of(vectors, np.eye(2, dtype=np.float32))
-    reads = prefix.reads(np.array([[30, 0]], np.float32), np.array([21.0]))
-    assert (reads.codes, reads.vectors) == (2, 1)
-
-
 def test_the_grid_covers_the_vectors():
     vectors = unit(100, 16)
     basis = turned(principal_axes(vectors, 4))

@@ -12,14 +12,13 @@ import threadpoolctl
 from vsearch.indexes.base import Index
 from vsearch.indexes.exhaustive import Hits
 from vsearch.indexes.faiss import FaissIndex, cosines
-from vsearch.indexes.prefix import COMPONENTS, Prefix
+from vsearch.indexes.prefix import Prefix
 from vsearch.indexes.prefix_bound import farthest, principal_axes, turned
 from vsearch.indexes.timing import in_turn
 
 FILE = "codes.npz"
-# Times longer than a projection's, a byte of these takes
-CODES = 2
-VECTORS = 3
+COMPONENTS = 192  # or half of the dimensions
+NARROW = 64  # dimensions; below, components cost as much as vectors
 BATCHES = (1, 8, 32, 128)  # tried at build time, against plain Flat
 ROUNDS = 5
 SAMPLE = 8192  # vectors to compute the principal axes from
@@ -40,8 +39,7 @@ class ExactIndex(Index):
     distances is a limit, and every vector that can be as near is compared too. If that doesn't pay,
     the index is plain Flat.
 
-    The number of components is the one that should read the fewest bytes for a sample of the
-    vectors. A trial finds the batch size from which plain Flat is faster.
+    A trial finds the batch size from which plain Flat is faster.
 
     Args:
         threads: of FAISS, ONNX Runtime and NumPy's BLAS; None: their defaults.
@@ -178,47 +176,26 @@ class ExactIndex(Index):
         self._flat_from = NEVER  # the batch size from which plain Flat is faster
 
     def _build_prefix(self) -> None:
-        """Choose the number of components, and code the flat index's vectors."""
+        """Code the flat index's vectors, unless that doesn't pay."""
         self._forget_prefix()
         vectors = self._flat_vectors()
         n, dim = vectors.shape
-        tried = [p for p in COMPONENTS if 2 * p <= dim]
-        if n < self._few or not tried:
+        if n < self._few or dim < NARROW:
             logger.info("ExactIndex: plain Flat, %d vectors of %d dimensions.", n, dim)
             return
 
+        components = min(COMPONENTS, dim // 32 * 16)  # FAISS compares 16 bytes at once
         drawn = np.random.default_rng(0).permutation(n)
         # In a large gallery, the axes weren't computed from these
         queries = vectors[drawn[-TRIALS:]]
         with self._blas_threads():
-            basis = self._cheapest(tried, vectors[np.sort(drawn[:SAMPLE])], queries)
+            basis = turned(principal_axes(vectors[np.sort(drawn[:SAMPLE])], components))
             self._prefix = Prefix.of(vectors, basis)
             self._flat_from = self._find_crossing(queries)
         if self._flat_from == 1:
             logger.warning("ExactIndex: no prefix prunes enough to help: plain Flat.")
             self._forget_prefix()
         logger.info("ExactIndex: %s.", self.spec)
-
-    def _cheapest(self, tried: list[int], sample: np.ndarray, queries: np.ndarray) -> np.ndarray:
-        """Return the axes with which a single search should read the fewest bytes.
-
-        A sample (m, dim), and the distances of the tenth hits that queries (q, dim) have among all
-        vectors, show how many codes and vectors are read.
-        """
-        axes = principal_axes(sample, tried[-1])
-        scores, _ = self._flat.search(queries, TRIAL_K)
-        distances = np.sqrt(np.maximum(0, 2 - 2 * scores[:, -1]))
-        bases = [turned(axes[:, :p]) for p in tried]
-
-        def bytes_read(basis: np.ndarray) -> float:
-            dim, p = basis.shape
-            prefix = Prefix.of(sample, basis)
-            reads = prefix.reads(queries, distances)
-            codes = CODES * p * reads.codes
-            vectors = VECTORS * 4 * dim * reads.vectors
-            return 4 * dim * p + len(self) / len(sample) * (codes + vectors)
-
-        return min(bases, key=bytes_read)
 
     def _find_crossing(self, queries: np.ndarray) -> float:
         """Return the batch size from which plain Flat is faster."""

@@ -25,9 +25,8 @@ import numpy as np
 from vsearch.indexes.faiss_files import deserialized
 from vsearch.indexes.faiss_kinds import PER_LIST, explained
 from vsearch.indexes.faiss_removal import remove
-from vsearch.indexes.prefix_bound import CHUNK, MORE, Grid
+from vsearch.indexes.prefix_bound import CHUNK, MORE, Grid, squared_lengths
 
-COMPONENTS = (32, 64, 96, 128, 192, 256)  # that `Prefix` may have
 ITERATIONS = 10  # of k-means
 NEAREST = 4  # lists that are searched first
 FAR = 2.0**13  # farther than codes are apart
@@ -42,14 +41,6 @@ class Asked:
     errors: np.ndarray  # t(q) + max t(x), float64 (q,)
     squares: np.ndarray  # of distances from the centroids, float32 (q, lists)
     nearest: np.ndarray  # lists, int64 (q, m), in any order
-
-
-@dataclass(frozen=True)
-class Reads:
-    """What a search reads, on average."""
-
-    codes: float
-    vectors: float
 
 
 class Prefix:
@@ -71,7 +62,7 @@ class Prefix:
         self.error = error
         centroids = index.quantizer.reconstruct_batch(np.arange(index.nlist))
         centred = centroids - 128  # so that products stay below 2^24
-        self._lengths = _squared(centred)
+        self._lengths = squared_lengths(centred)
         self._twice = np.ascontiguousarray(2 * centred.T)
         self._slopes = np.float32(2 * ROUNDED) * np.sqrt(self._squares(centroids))
         self._unused = np.zeros(index.nlist, np.float32)  # FAISS asks for distances of centroids
@@ -177,15 +168,6 @@ class Prefix:
             many = int(faiss.rev_swig_ptr(found.lims, 2)[1])
             yield np.sort(faiss.rev_swig_ptr(found.labels, many))
 
-    def reads(self, queries: np.ndarray, distances: np.ndarray) -> Reads:
-        """Return what searches for what is within L2 distances (q,) of queries (q, dim) read."""
-        asked = self.asked(queries, 1)
-        lists = self.index.invlists
-        sizes = np.array([lists.list_size(number) for number in range(self.index.nlist)])
-        codes = (self.near(asked, distances) @ sizes).mean()
-        vectors = np.mean([len(left) for left in self.left(asked, distances)])
-        return Reads(float(codes), float(vectors))
-
     def holds(self, vectors: np.ndarray, positions: np.ndarray) -> bool:
         """Return whether the codes at int (m,) positions are those of vectors (m, dim)."""
         wanted = self.grid.coded(vectors).numbers
@@ -228,12 +210,7 @@ class Prefix:
     def _squares(self, numbers: np.ndarray) -> np.ndarray:
         """Return squared distances of codes float32 (m, p) from the centroids, (m, lists)."""
         centred = numbers - 128
-        return _squared(centred)[:, None] + self._lengths - centred @ self._twice
-
-
-def _squared(vectors: np.ndarray) -> np.ndarray:
-    """Return the squared lengths (m,) of vectors (m, p)."""
-    return np.einsum("mp,mp->m", vectors, vectors)
+        return squared_lengths(centred)[:, None] + self._lengths - centred @ self._twice
 
 
 def _least(numbers: np.ndarray, k: int) -> np.ndarray:

@@ -95,16 +95,17 @@ class Grid:
         """Return codes (m, p) of vectors (m, dim), whose projections y have unit roundoff u."""
         steps = (y - self.low) / self.step
         numbers = np.minimum(np.maximum(np.rint(steps), 0), 255)  # np.clip takes longer
-        errors = self.step * lengths(steps - numbers)
+        errors = self.step * squared_lengths(steps - numbers) ** 0.5
         dim, p = self.basis.shape
         eta = p**0.5 * (1 + self.departure) * gamma(dim, u) + self.departure
-        errors += 1.01 * (eta + MORE) * lengths(vectors) + MORE * self.reach
+        lengths = 1.01 * squared_lengths(vectors) ** 0.5
+        errors += (eta + MORE) * lengths + MORE * self.reach
         return Codes(numbers.astype(np.float32), errors)
 
 
-def lengths(vectors: np.ndarray) -> np.ndarray:
-    """Return the lengths (m,) of vectors (m, dim)."""
-    return np.sqrt(np.einsum("md,md->m", vectors, vectors))  # np.linalg.norm takes longer
+def squared_lengths(vectors: np.ndarray) -> np.ndarray:
+    """Return the squared lengths (m,) of vectors (m, dim)."""
+    return np.einsum("md,md->m", vectors, vectors)  # np.linalg.norm takes longer
 
 
 def farthest(distances_l2sq: np.ndarray, dim: int) -> np.ndarray:
