@@ -61,11 +61,12 @@ def name() -> str:
 class CodedIndex(ExactIndex):
     """Codes its vectors however few they are, on a given number of axes."""
 
-    _few = 0
-
     def __init__(self, components: int = 4, threads: int | None = None) -> None:
         self._wanted = components
         super().__init__(threads)
+
+    def _flat_is_faster(self, n_queries: int, n: int, k: int) -> bool:
+        return n_queries >= self._flat_from
 
     def _build_prefix(self) -> None:
         self._forget_prefix()

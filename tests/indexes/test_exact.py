@@ -219,6 +219,19 @@ def test_larger_batches_go_to_plain_flat():
     assert index.describe()["plain_flat_from_batch"] == 8
 
 
+@pytest.mark.parametrize(
+    ("queries", "k", "plainly"),
+    [(1, 150, False), (1, 151, True), (8, 15, False), (8, 16, True), (7, 16, False)],
+)
+def test_many_hits_are_found_by_plain_flat(queries, k, plainly, monkeypatch):
+    flat_is_faster(monkeypatch, from_batch=10**9)
+    index = built(clustered(3000, 64), None)
+    seen = []
+    monkeypatch.setattr(index._flat, "search", lambda *asked: seen.append(asked))
+    index.search(clustered(queries, 64, seed=1), k)
+    assert bool(seen) == plainly
+
+
 def test_an_opened_index_is_built_anew_as_a_new_one(monkeypatch, tmp_path):
     flat_is_faster(monkeypatch, from_batch=8)
     built(clustered(100, 256)).save(tmp_path)

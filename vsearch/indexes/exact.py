@@ -18,6 +18,12 @@ from vsearch.indexes.timing import in_turn
 
 FILE = "codes.npz"
 COMPONENTS = 192  # or half of the dimensions
+FEW = 2_000  # vectors; with fewer, a prefix saves nothing
+# Among n vectors, one query finds up to n / ALONE hits sooner than plain Flat; SEVERAL find up to
+# n / IN_BATCH, as it compares them with all vectors at once
+ALONE = 20
+IN_BATCH = 200
+SEVERAL = 8
 NARROW = 64  # dimensions; below, components cost as much as vectors
 BATCHES = (1, 8, 32, 128)  # tried at build time, against plain Flat
 ROUNDS = 5
@@ -47,7 +53,6 @@ class ExactIndex(Index):
 
     exact = True
     _prefix: Prefix | None
-    _few = 2_000  # vectors; with fewer, a prefix saves nothing
 
     def __init__(self, threads: int | None = None) -> None:
         self.threads = threads
@@ -84,8 +89,9 @@ class ExactIndex(Index):
         n = len(self) if allowed is None else int(allowed.sum())
         k = min(k, n)
         prefix = self._prefix
-        plain = n < self._few or len(asked) >= self._flat_from or not np.isfinite(asked).all()
-        if prefix is None or plain or k < 1:
+        if prefix is None or k < 1 or self._flat_is_faster(len(asked), n, k):
+            return self._flat.search(asked, k, allowed)
+        if not np.isfinite(asked).all():
             return self._flat.search(asked, k, allowed)
 
         selector = None
@@ -147,6 +153,11 @@ class ExactIndex(Index):
             "plain_flat_from_batch": None if self._flat_from == NEVER else self._flat_from,
         }
 
+    def _flat_is_faster(self, n_queries: int, n: int, k: int) -> bool:
+        """Return whether plain Flat finds the k best of n vectors sooner."""
+        most = n / (IN_BATCH if n_queries >= SEVERAL else ALONE)
+        return n < FEW or k > most or n_queries >= self._flat_from
+
     def _kth(self, queries: np.ndarray, k: int, positions: np.ndarray) -> np.ndarray:
         """Return L2 distances (q,) that the k nearest are within.
 
@@ -180,7 +191,7 @@ class ExactIndex(Index):
         self._forget_prefix()
         vectors = self._flat_vectors()
         n, dim = vectors.shape
-        if n < self._few or dim < NARROW:
+        if n < FEW or dim < NARROW:
             logger.info("ExactIndex: plain Flat, %d vectors of %d dimensions.", n, dim)
             return
 
