@@ -160,8 +160,9 @@ class AutoIndex(Index):
             measured = measure_again(rows_again, of_all, Reference(embeddings, queries, held))
             won = self._choose_for_all(measured)
             kept = of_all[won]
+            taken = "" if measured[won].kind == shown[best].kind else ", another kind is better"
+            reason += f" Of all {n:,} vectors{taken}: {measured[won]}."
             best = again[won]
-            reason += f" Built from all {n:,} vectors: {measured[won]}."
         give(kept.index, kept.setting)
         self.chosen = kept.index
         searched = len(judge.queries) if judge else len(queries)
