@@ -21,7 +21,6 @@ def candidate(spec: str, recall: float, ms: float, **said: bool) -> dict[str, An
         "recall_at_10": recall,
         "single_ms": ms,
         "batch_ms": ms / 2,
-        "disk_bytes": 2**21,
         "memory_bytes": 2**21,
         "build_s": 1.25,
         "within_budget": True,

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import faiss
 import numpy as np
 import pytest
@@ -5,6 +7,7 @@ from indexes.hits import assert_same_hits
 from indexes.index_makers import CodedIndex
 from indexes.test_faiss import unit
 from indexes.test_prefix_bound import low_rank, near_copies
+from threadpoolctl import threadpool_info
 
 from vsearch.indexes import exact
 from vsearch.indexes.exact import ExactIndex
@@ -291,12 +294,39 @@ def test_queries_that_are_not_numbers_find_what_faiss_finds():
 
 
 def test_threads_are_put_back_and_survive_saving(tmp_path):
-    blas, vectors = exact._blas(), clustered(300, 32)
-    before = blas.info()
+    def threads() -> list[int]:
+        return [library["num_threads"] for library in threadpool_info()]
+
+    before = threads()
+    vectors = clustered(300, 32)
     index = built(vectors, 4, threads=1)
-    same_hits(index, vectors, vectors[:5], 10)
-    with index._blas_threads():
-        assert {library["num_threads"] for library in blas.info()} == {1}
-    assert blas.info() == before
+    with index._limited_threads():
+        assert set(threads()) == {1}
+    with ThreadPoolExecutor(4) as pool:
+        asked = [vectors[:3]] * 100
+        found = [*pool.map(lambda queries: index.search(queries, 5)[1].tolist(), asked)]
+    assert found == found[:1] * 100
+    assert threads() == before
     index.save(tmp_path)
     assert ExactIndex.open(tmp_path).threads == 1
+
+
+def test_a_vector_far_outside_the_grid_makes_the_bound_no_looser_for_the_others():
+    rng = np.random.default_rng(0)
+    cone = 1 + 0.1 * rng.standard_normal((2000, 64))
+    vectors = (cone / np.linalg.norm(cone, axis=1, keepdims=True)).astype(np.float32)
+    index = built(vectors, 32)
+    error = index._prefix.error
+    index.add(vectors[:5])
+    outlier = -vectors[:1]
+    index.add(outlier)
+    every = np.concatenate([vectors, vectors[:5], outlier])
+    assert error < index._prefix.error < 20 * error
+    assert index._prefix.holds(every, np.arange(len(every)))
+    same_hits(index, every, np.concatenate([vectors[:5], outlier]), 10)
+
+
+def test_equal_vectors_open_again(tmp_path):
+    vectors = constant(50, 32)
+    built(vectors).save(tmp_path)
+    same_hits(ExactIndex.open(tmp_path), vectors, vectors[:2], 5)

@@ -53,7 +53,7 @@ def test_what_is_left_is_what_codes_and_lists_allow_for():
     asked = prefix.asked(queries, 1)
     limits = np.full(6, 0.5)
     apart = prefix.grid.apart(limits, asked.errors)
-    near = prefix.near(asked, limits)
+    near = prefix.near(asked, apart)
     assert 0 < near.sum() < near.size
     for row, left in enumerate(prefix.left(asked, limits)):
         query = asked.numbers[row].astype(int)
@@ -72,14 +72,14 @@ def test_both_bounds_on_lists_rule_some_out(monkeypatch):
     vectors, queries = unit(2000, 64), unit(20, 64, seed=1)
     prefix = made(vectors, 4)
     asked = prefix.asked(queries, 1)
-    limits = np.full(20, 0.2)
-    both = prefix.near(asked, limits)
+    apart = prefix.grid.apart(np.full(20, 0.2), asked.errors)
+    both = prefix.near(asked, apart)
     radii = prefix.radii
     prefix.radii = np.full_like(radii, 1e4)
-    by_others = prefix.near(asked, limits)
+    by_others = prefix.near(asked, apart)
     prefix.radii = radii
     prefix._slopes = np.full_like(prefix._slopes, 1e4)
-    by_radii = prefix.near(asked, limits)
+    by_radii = prefix.near(asked, apart)
     assert np.array_equal(both, by_others & by_radii)
     assert both.sum() < min(by_others.sum(), by_radii.sum()) < both.size
 
@@ -162,13 +162,17 @@ def test_packed_it_is_the_same():
         assert one.tolist() == other.tolist() != []
 
 
-@pytest.mark.parametrize("spoil", ["foreign", "short", "graph"])
+@pytest.mark.parametrize("spoil", ["foreign", "short", "graph", "radii", "error"])
 def test_other_lists_are_refused(spoil):
     packed = made(unit(50, 16), 8).packed()
     if spoil == "foreign":
         packed["lists"] = np.zeros(40, np.uint8)
     elif spoil == "short":
         packed["lists"] = packed["lists"][:100]
+    elif spoil == "radii":
+        packed["radii"] = packed["radii"][1:]
+    elif spoil == "error":
+        packed["error"] = np.float64(np.nan)
     else:
         packed["lists"] = faiss.serialize_index(faiss.IndexHNSWFlat(8, 4))
     with pytest.raises(ValueError, match="lists"):

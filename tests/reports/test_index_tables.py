@@ -78,7 +78,7 @@ def test_what_was_tried_has_a_table_and_a_reason(with_frontier):
     assert rows[3] == ["SQ8", "0.9850", "5.000", "2.500", "2.0", "1.2", "no", ""]
     assert len(tried.table.header) == len(rows[0])
     *_, tried = index_sections(replace(index, vectors=5000))
-    assert "Times and bytes are scaled up to all vectors." in tried.text
+    assert "of what wasn't built from all vectors are scaled up." in tried.text
     *_, tried = index_sections(replace(index, trial=None))  # none was within the budgets
     assert tried.text == "Since it is so."
 

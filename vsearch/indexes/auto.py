@@ -154,21 +154,23 @@ class AutoIndex(Index):
         wanted = only([trials[number] for number in again])
         del trials, sample  # before larger indexes are built
         of_all = build(wanted, embeddings)
-        kept = of_all[0]
-        if sampled and not (len(of_all) == 1 and kept.index.exact):
+        won = 0
+        known_exact = len(of_all) == 1 and of_all[0].index.exact
+        if sampled and not known_exact:
             rows_again = [shown[number] for number in again]
             measured = measure_again(rows_again, of_all, Reference(embeddings, queries, held))
             won = self._choose_for_all(measured)
-            kept = of_all[won]
-            taken = "" if measured[won].kind == shown[best].kind else ", another kind is better"
-            reason += f" Of all {n:,} vectors{taken}: {measured[won]}."
-            best = again[won]
-        give(kept.index, kept.setting)
-        self.chosen = kept.index
+            for number, row in zip(again, measured, strict=True):
+                shown[number] = row
+            missed = " and ".join(self.budgets.excess(measured[won]))
+            reason += f" Of all {n:,} vectors, this was kept: {measured[won]}"
+            reason += f", which {missed}." if missed else "."
+        give(of_all[won].index, of_all[won].setting)
+        self.chosen = of_all[won].index
         searched = len(judge.queries) if judge else len(queries)
         self.found = {
             "why": reason,
-            "frontier": table(shown, self.budgets, best),
+            "frontier": table(shown, self.budgets, again[won]),
             "trial": {"vectors": len(rows), "queries": searched},
         }
         logger.info("AutoIndex: %s", reason)

@@ -46,14 +46,17 @@ class Measured:
     """A candidate's measurements; times are medians."""
 
     spec: str
-    kind: str  # the spec without settings of a search
     recall_at_10: float  # share (0..1) of the exact 10 best
     single_ms: float  # of a search for one query
     batch_ms: float  # per query, with many at once
-    disk_bytes: int
-    memory_bytes: int  # once opened
+    memory_bytes: int  # once opened, and on the disk
     build_s: float  # of the trial's index
     losses: Losses = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        """The spec without settings of a search."""
+        return self.spec.partition(", ")[0]
 
     @property
     def memory_mib(self) -> float:
@@ -157,7 +160,7 @@ def choose(rows: Sequence[Measured], budgets: Budgets) -> int:
         own = [number for number in tied if rows[number].kind == rows[tied[0]].kind]
         quickest = min(rows[number].single_ms for number in own)
         quick = [number for number in own if rows[number].single_ms <= TIE * quickest]
-        return max(quick, key=lambda number: budgets.quality(rows[number]))
+        return max(quick, key=lambda at: (budgets.quality(rows[at]), -rows[at].single_ms))
 
     closest = rows[nearest(rows, budgets)]
     on_line = pareto(rows, budgets)
@@ -226,7 +229,7 @@ def why(rows: Sequence[Measured], budgets: Budgets, chosen: int) -> str:
     tied = [other for other in better if not budgets.excess(other)]
     chosen_as = f"the {best}"
     if tied:
-        reason = "one that finds most" if tied[0].kind == row.kind else "simplest"
+        reason = "one that loses least" if tied[0].kind == row.kind else "simplest"
         chosen_as = f"within 10 % of the {best} the {reason}"
         rest = f"a tie with {tied[0]}"
     elif not better:

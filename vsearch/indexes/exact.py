@@ -1,6 +1,7 @@
 import logging
-from contextlib import AbstractContextManager, nullcontext
-from functools import cache, partial
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 from zipfile import BadZipFile
@@ -33,6 +34,7 @@ TRIAL_K = 11  # the first hit of an indexed vector is itself, so 11 for the tent
 FIRST = 8  # vectors, besides k, that seem nearest; comparing them limits the others
 TOGETHER = 32  # queries at a time
 NEVER = float("inf")
+UNREADABLE = (KeyError, TypeError, ValueError, BadZipFile, EOFError, RuntimeError, AssertionError)
 logger = logging.getLogger(__name__)
 
 
@@ -48,7 +50,7 @@ class ExactIndex(Index):
     A trial finds the batch size from which plain Flat is faster.
 
     Args:
-        threads: of FAISS, ONNX Runtime and NumPy's BLAS; None: their defaults.
+        threads: of FAISS, and of NumPy's BLAS while vectors are coded; None: their defaults.
     """
 
     exact = True
@@ -73,9 +75,14 @@ class ExactIndex(Index):
     def add(self, embeddings: np.ndarray) -> None:
         """Append vectors, projected on the existing axes."""
         self._flat.add(embeddings)
-        if self._prefix is not None:
-            with self._blas_threads():
-                self._prefix.add(np.asarray(embeddings, dtype=np.float32))
+        prefix = self._prefix
+        if prefix is None:
+            return
+        error = prefix.error
+        with self._limited_threads():
+            prefix.add(np.asarray(embeddings, dtype=np.float32))
+            if prefix.error > 2 * error:  # outside of the grid: the bound is loose for all
+                self._prefix = Prefix.of(self._flat_vectors(), prefix.grid.basis)
 
     def remove(self, positions: np.ndarray) -> None:
         """See `Index`."""
@@ -89,9 +96,8 @@ class ExactIndex(Index):
         n = len(self) if allowed is None else int(allowed.sum())
         k = min(k, n)
         prefix = self._prefix
-        if prefix is None or k < 1 or self._flat_is_faster(len(asked), n, k):
-            return self._flat.search(asked, k, allowed)
-        if not np.isfinite(asked).all():
+        plain = k < 1 or self._flat_is_faster(len(asked), n, k) or not np.isfinite(asked).all()
+        if prefix is None or plain:
             return self._flat.search(asked, k, allowed)
 
         selector = None
@@ -101,14 +107,14 @@ class ExactIndex(Index):
             share = allowed.mean()
         distances_l2sq = np.empty((len(asked), k), np.float32)
         positions = np.empty((len(asked), k), np.int64)
-        with self._blas_threads():
+        with self._flat.limited_threads():
             for start in range(0, len(asked), TOGETHER):
                 part = asked[start : start + TOGETHER]
                 codes = prefix.asked(part, k + FIRST, share)
                 limits = self._kth(part, k, prefix.first(codes, k + FIRST, selector))
                 for row, left in enumerate(prefix.left(codes, limits, selector), start):
                     of_left = self._distances_l2sq(asked[row, None], left[None])[0]
-                    best = _smallest(of_left, k)
+                    best = of_left.argsort(kind="stable")[:k]
                     distances_l2sq[row] = of_left[best]
                     positions[row] = left[best]
         return cosines(distances_l2sq), positions
@@ -138,7 +144,7 @@ class ExactIndex(Index):
             return opened
         try:
             opened._read_prefix(folder / FILE)
-        except (KeyError, TypeError, ValueError, BadZipFile, EOFError) as error:
+        except UNREADABLE as error:
             raise ValueError(f"{FILE} doesn't fit index.faiss: {error}") from error
         return opened
 
@@ -199,7 +205,7 @@ class ExactIndex(Index):
         drawn = np.random.default_rng(0).permutation(n)
         # In a large gallery, the axes weren't computed from these
         queries = vectors[drawn[-TRIALS:]]
-        with self._blas_threads():
+        with self._limited_threads():
             basis = turned(principal_axes(vectors[np.sort(drawn[:SAMPLE])], components))
             self._prefix = Prefix.of(vectors, basis)
             self._flat_from = self._find_crossing(queries)
@@ -242,20 +248,8 @@ class ExactIndex(Index):
         numbers = faiss.rev_swig_ptr(index.get_xb(), index.ntotal * index.d)
         return numbers.reshape(index.ntotal, index.d)
 
-    def _blas_threads(self) -> AbstractContextManager[Any]:
-        if self.threads is None or all(
-            library.num_threads == self.threads for library in _blas().lib_controllers
-        ):
-            return nullcontext()
-        return _blas().limit(limits=self.threads)
-
-
-@cache
-def _blas() -> threadpoolctl.ThreadpoolController:
-    return threadpoolctl.ThreadpoolController().select(user_api="blas")
-
-
-def _smallest(numbers: np.ndarray, k: int) -> np.ndarray:
-    """Return the places (k,) of the smallest of float (n,), in order; of equal ones the first."""
-    places = (numbers <= np.partition(numbers, k - 1)[k - 1]).nonzero()[0]
-    return places[numbers[places].argsort(kind="stable")[:k]]
+    @contextmanager
+    def _limited_threads(self) -> Iterator[None]:
+        blas = threadpoolctl.ThreadpoolController().select(user_api="blas")
+        with self._flat.limited_threads(), blas.limit(limits=self.threads):
+            yield

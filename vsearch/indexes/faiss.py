@@ -145,8 +145,8 @@ class FaissIndex(Index):
 
     def remove(self, positions: np.ndarray) -> None:
         """Remove vectors, or refuse if FAISS can't remove from this kind."""
-        with self._threads():
-            remove(self._changeable(), np.unique(positions).astype(np.int64))
+        with self.limited_threads():
+            remove(self._changeable(), positions)
 
     def search(self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None) -> Hits:
         """See `Index`.
@@ -156,7 +156,7 @@ class FaissIndex(Index):
         keep codes compare decoded vectors.
         """
         asked = np.ascontiguousarray(queries, dtype=np.float32)
-        with self._threads():
+        with self.limited_threads():
             if allowed is None:
                 return _hits(self.built.search(asked, max(1, min(k, len(self)))))
             return self._search_allowed(asked, min(k, int(allowed.sum())), allowed)
@@ -268,11 +268,12 @@ class FaissIndex(Index):
 
     @contextmanager
     def _filling(self) -> Iterator[None]:
-        with explained(f"factory: FAISS can't fill {self.factory}"), self._threads():
+        with explained(f"factory: FAISS can't fill {self.factory}"), self.limited_threads():
             yield
 
     @contextmanager
-    def _threads(self) -> Iterator[None]:
+    def limited_threads(self) -> Iterator[None]:
+        """Limit FAISS's threads in this thread to the setting."""
         before = faiss.omp_get_max_threads()
         if self.threads is not None:
             faiss.omp_set_num_threads(self.threads)

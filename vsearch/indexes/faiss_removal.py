@@ -13,7 +13,7 @@ NO_REMOVAL = (
 
 
 def remove(index: faiss.Index, positions: np.ndarray) -> None:
-    """Remove the vectors at sorted positions; the others close up.
+    """Remove the vectors at int (m,) positions; the others close up.
 
     Codes close up by themselves, inverted lists are renumbered, and graphs, which don't support
     removal, are linked again.
@@ -26,7 +26,7 @@ def remove(index: faiss.Index, positions: np.ndarray) -> None:
             raise ValueError(
                 f"FAISS can't remove vectors from {type(one).__name__}. Rebuild it without them."
             )
-    _remove(index, positions)
+    _remove(index, np.unique(positions).astype(np.int64))
 
 
 def _remove(index: faiss.Index, positions: np.ndarray) -> None:

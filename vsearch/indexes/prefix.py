@@ -5,7 +5,8 @@ radius r of m, and none is nearer to another centroid o. So, by the triangle ine
 
     |c(q) - c(x)| >= |c(q) - m| - r,
 
-and since h(v) = |v - m|^2 - |v - o|^2 is linear in v, with a slope of 2 |m - o|, and h(c(x)) <= 0,
+and h(v) = |v - m|^2 - |v - o|^2 is linear in v: it grows by at most 2 |m - o| for each unit of
+distance, and from h(c(x)) <= 0. So
 
     |c(q) - c(x)| >= h(c(q)) / (2 |m - o|),
 
@@ -23,14 +24,13 @@ import faiss
 import numpy as np
 
 from vsearch.indexes.faiss_files import deserialized
-from vsearch.indexes.faiss_kinds import PER_LIST, explained
+from vsearch.indexes.faiss_kinds import BYTES, PER_LIST, explained
 from vsearch.indexes.faiss_removal import remove
 from vsearch.indexes.prefix_bound import CHUNK, MORE, Grid, squared_lengths
 
 ITERATIONS = 10  # of k-means
 NEAREST = 4  # lists that are searched first
-FAR = 2.0**13  # farther than codes are apart
-ROUNDED = 1 + 2.0**-22  # times a result of float32, which then isn't too small
+ROUNDED = 1 + 2.0**-22  # makes up for two roundings in float32
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,9 @@ class Prefix:
         n = len(vectors)
         grid = Grid.over(vectors, basis)
         n_lists = ceil(n**0.5)
-        drawn = np.random.default_rng(0).permutation(n)[: PER_LIST * n_lists]
-        sample = grid.coded(vectors[np.sort(drawn)]).numbers
+        drawn = np.sort(np.random.default_rng(0).permutation(n)[: PER_LIST * n_lists])
+        parts = np.split(drawn, range(CHUNK, len(drawn), CHUNK))
+        sample = np.concatenate([grid.coded(vectors[part]).numbers for part in parts])
         k_means = faiss.Kmeans(grid.components, n_lists, niter=ITERATIONS, seed=1)
         k_means.cp.min_points_per_centroid = 1  # or FAISS would warn
         k_means.train(sample)
@@ -84,7 +85,7 @@ class Prefix:
             quantizer,
             grid.components,
             n_lists,
-            faiss.ScalarQuantizer.QT_8bit_direct,
+            BYTES,
             faiss.METRIC_L2,
             False,
         )
@@ -107,7 +108,7 @@ class Prefix:
 
     def remove(self, positions: np.ndarray) -> None:
         """Remove the vectors at int (m,) positions; the others close up."""
-        remove(self.index, np.unique(positions).astype(np.int64))
+        remove(self.index, positions)
 
     def asked(self, queries: np.ndarray, k: int, share: float = 1) -> Asked:
         """Code float32 (q, dim) queries, of which each wants k of a share (0..1) of the vectors."""
@@ -132,9 +133,9 @@ class Prefix:
         self.index.search_preassigned_c(q, numbers, k, lists, *others, False, parameters)
         return found
 
-    def near(self, asked: Asked, distances: np.ndarray) -> np.ndarray:
-        """Return which lists may hold vectors within L2 distances (q,), bool (q, lists)."""
-        apart = self._apart(asked, distances)[:, None]
+    def near(self, asked: Asked, apart: np.ndarray) -> np.ndarray:
+        """Return which lists may hold codes within distances (q,), bool (q, lists)."""
+        apart = apart[:, None]
         near = asked.squares <= (1 + MORE) * np.square(self.radii + apart)
         nearest = asked.squares.argmin(axis=1)
         beyond = asked.squares - asked.squares.min(axis=1, keepdims=True)
@@ -151,13 +152,14 @@ class Prefix:
             distances: L2, (q,).
             selector: lets vectors through; None: all.
         """
-        near = self.near(asked, distances)
-        for row, apart in enumerate(self._apart(asked, distances)):
+        apart = self.grid.apart(distances, asked.errors)
+        near = self.near(asked, apart)
+        for row, farthest in enumerate(apart):
             lists = near[row].nonzero()[0]
             if not len(lists):
                 yield np.empty(0, np.int64)
                 continue
-            square = min(np.floor(apart**2) + 1, 2.0**24)  # FAISS finds what is below it
+            square = min(np.floor(farthest**2) + 1, 2.0**24)  # FAISS finds what is below it
             found = faiss.RangeSearchResult(1)
             parameters = _parameters(len(lists), selector)
             arrays = (asked.numbers[row], lists, self._unused)
@@ -198,14 +200,15 @@ class Prefix:
             index = deserialized(arrays["lists"])
         if not isinstance(index, faiss.IndexIVFScalarQuantizer):
             raise ValueError("lists: they are of another kind")
+        radii = arrays["radii"]
+        error = float(arrays["error"])
+        if len(radii) != index.nlist or not np.isfinite([*radii, error]).all():
+            raise ValueError("lists: their radii are others")
         grid = Grid(arrays["basis"], arrays["low"], float(arrays["step"]))
-        return cls(grid, index, arrays["radii"], float(arrays["error"]))
+        return cls(grid, index, radii, error)
 
     def __len__(self) -> int:
         return self.index.ntotal
-
-    def _apart(self, asked: Asked, distances: np.ndarray) -> np.ndarray:
-        return np.minimum(self.grid.apart(distances, asked.errors), FAR)
 
     def _squares(self, numbers: np.ndarray) -> np.ndarray:
         """Return squared distances of codes float32 (m, p) from the centroids, (m, lists)."""
@@ -215,9 +218,8 @@ class Prefix:
 
 def _least(numbers: np.ndarray, k: int) -> np.ndarray:
     """Return the places of the k least numbers in each row, or all."""
-    if k >= numbers.shape[1]:
-        return np.tile(np.arange(numbers.shape[1]), (len(numbers), 1))
-    return np.ascontiguousarray(np.argpartition(numbers, k, axis=1)[:, :k])
+    last = min(k, numbers.shape[1]) - 1
+    return np.ascontiguousarray(np.argpartition(numbers, last, axis=1)[:, :k])
 
 
 def _parameters(lists: int, selector: faiss.IDSelector | None) -> faiss.SearchParametersIVF:

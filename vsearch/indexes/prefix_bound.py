@@ -6,7 +6,7 @@ t(v) of y(v). By the triangle inequality,
 
     step |c(q) - c(x)| <= |q - x| + t(q) + t(x).
 
-Distances of codes are exact, as sums of whole numbers; `code_lists` searches by them.
+Distances of codes are exact, as sums of whole numbers; `prefix` searches by them.
 
 The effect of rounding (n operations of unit roundoff u: g_n(u) = n u / (1 - n u); Higham, Accuracy
 and Stability of Numerical Algorithms, ch. 3; true for any order of summation, and with FMA; u =
@@ -30,6 +30,8 @@ import numpy as np
 CHUNK = 4096  # vectors in float64 at a time
 MORE = 2.0**-40  # than a few thousand operations in float64 are off
 TINY = 1e-30  # more than underflow can take away
+FINEST = 1e-9  # step; a finer grid would show how projections are rounded
+FAR = 2.0**13  # farther than codes are apart
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Grid:
             y = vectors[start : start + CHUNK].astype(np.float64) @ wide
             low = np.minimum(low, y.min(axis=0))
             high = np.maximum(high, y.max(axis=0))
-        return cls(basis, low, max(TINY, float((high - low).max()) / 255))
+        return cls(basis, low, max(FINEST, float((high - low).max()) / 255))
 
     @property
     def components(self) -> int:
@@ -85,11 +87,11 @@ class Grid:
         return self._codes(queries, queries @ self.basis, 2.0**-24)
 
     def apart(self, distances: np.ndarray, errors: np.ndarray) -> np.ndarray:
-        """Return how far codes are apart at most, if the vectors are within L2 distances (q,).
+        """Return how far codes are apart at most, if vectors are within L2 distances (q,).
 
         `errors`: t(q) + t(x), float64 (q,).
         """
-        return (1 + MORE) * (distances + errors) / self.step
+        return np.minimum((1 + MORE) * (distances + errors) / self.step, FAR)
 
     def _codes(self, vectors: np.ndarray, y: np.ndarray, u: float) -> Codes:
         """Return codes (m, p) of vectors (m, dim), whose projections y have unit roundoff u."""

@@ -38,14 +38,6 @@ class Trial:
         self.index.search(queries, K)
 
 
-@dataclass(frozen=True)
-class Times:
-    """Median seconds for a query."""
-
-    alone: float
-    in_batch: float
-
-
 def give(index: Index, setting: dict[str, float]) -> None:
     """Give an index its candidate's setting; one without settings has nothing to take."""
     if setting:
@@ -109,21 +101,26 @@ def measure(
     Memory is the files' size, since FAISS reads them as they are. `judge` says what users lose with
     an index.
     """
+    queries = reference.queries
+    alone = queries[: SINGLES + 1, None]
+    batch = np.resize(queries, (BATCH, queries.shape[1]))
+    singles = [[partial(trial.search, query) for query in alone] for trial in trials]
+    batches = [[partial(trial.search, batch)] for trial in trials]
+    rounds = track(range(ROUNDS), f"Measuring {len(trials)} candidates")
+    seconds = in_turn([*singles, *batches], rounds, clock)
+
     share = n / len(reference.vectors)
     rows = []
-    for trial, times in zip(trials, _times(trials, reference.queries, clock), strict=True):
+    for number, trial in enumerate(trials):
         give(trial.index, trial.setting)
         spec = trial.index.spec
         ms = 1000 * share ** growth(spec)
-        size = round(trial.bytes * share)
         row = Measured(
             spec=spec,
-            kind=getattr(trial.index, "factory", spec),
             recall_at_10=reference.recall_at_10(trial.index),
-            single_ms=ms * times.alone,
-            batch_ms=ms * times.in_batch,
-            disk_bytes=size,
-            memory_bytes=size,
+            single_ms=ms * seconds[number],
+            batch_ms=ms * seconds[len(trials) + number] / BATCH,
+            memory_bytes=round(trial.bytes * share),
             build_s=trial.build_s,
             losses=judge(trial.index) if judge else {},
         )
@@ -135,30 +132,16 @@ def measure_again(
     rows: Sequence[Measured], trials: Sequence[Trial], reference: "Reference"
 ) -> list[Measured]:
     """Return a sample's rows, with the specs, times and recall of indexes of all vectors."""
-    again = []
-    times = _times(trials, reference.queries, time.perf_counter)
-    for row, trial, taken in zip(rows, trials, times, strict=True):
-        give(trial.index, trial.setting)
-        new = replace(
+    return [
+        replace(
             row,
-            spec=trial.index.spec,
-            recall_at_10=reference.recall_at_10(trial.index),
-            single_ms=1000 * taken.alone,
-            batch_ms=1000 * taken.in_batch,
+            spec=new.spec,
+            recall_at_10=new.recall_at_10,
+            single_ms=new.single_ms,
+            batch_ms=new.batch_ms,
         )
-        again.append(new)
-    return again
-
-
-def _times(trials: Sequence[Trial], queries: np.ndarray, clock: Clock) -> list[Times]:
-    alone = queries[: SINGLES + 1, None]
-    batch = np.resize(queries, (BATCH, queries.shape[1]))
-    singles = [[partial(trial.search, query) for query in alone] for trial in trials]
-    batches = [[partial(trial.search, batch)] for trial in trials]
-    rounds = track(range(ROUNDS), f"Measuring {len(trials)} candidates")
-    seconds = in_turn([*singles, *batches], rounds, clock)
-    each = zip(seconds[: len(trials)], seconds[len(trials) :], strict=True)
-    return [Times(alone, batched / BATCH) for alone, batched in each]
+        for row, new in zip(rows, measure(trials, reference, len(reference.vectors)), strict=True)
+    ]
 
 
 def growth(spec: str) -> float:

@@ -113,5 +113,5 @@ def _trial(index: IndexReport) -> str:
         return ""
     text = f" Tried with {trial.queries:,} held-out vectors among {trial.vectors:,} others."
     if trial.vectors + trial.queries < index.vectors:
-        text += " Times and bytes are scaled up to all vectors."
+        text += " Times and bytes of what wasn't built from all vectors are scaled up."
     return text
