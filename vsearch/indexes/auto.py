@@ -1,6 +1,6 @@
 import json
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -42,6 +42,16 @@ NO_JUDGE = (
 )
 EARLIER = "Chosen for earlier vectors, not these. "
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a trial uses of a gallery."""
+
+    queries: np.ndarray  # float32 (q, dim)
+    held: np.ndarray | None  # int64 (q,), where the queries are in the gallery, if they are
+    rows: np.ndarray  # int64 (m,), rising: the vectors to try candidates on
+    sampled: bool  # whether these are fewer than there are
 
 
 class AutoIndex(Index):
@@ -121,19 +131,12 @@ class AutoIndex(Index):
             self._built().build(embeddings)
             self.found["why"] = EARLIER + self.found["why"].removeprefix(EARLIER)
             return
-        n, dim = embeddings.shape
         judge = self.judge if self.budgets.judged else None
         if self.budgets.judged and judge is None:
             raise BudgetError(NO_JUDGE, [])
-        order = np.random.default_rng(self.seed).permutation(n)
-        held = None
-        if judge is None:
-            held, order = np.split(order, [min(HELD_OUT, n // 5)])
-            queries = embeddings[held]
-        else:
-            asked = np.random.default_rng(self.seed).permutation(len(judge.queries))
-            queries = judge.queries[asked[:HELD_OUT]]
-        rows = np.sort(order[: self.sample])
+        n, dim = embeddings.shape
+        drawn = self._draw(embeddings, judge)
+        rows = drawn.rows
         if self.candidates is None:
             offered = candidates(n, dim, len(rows), self.seed, self.threads, judge is not None)
         else:
@@ -144,33 +147,32 @@ class AutoIndex(Index):
             self.found = {"why": reason, "frontier": [], "trial": {"vectors": 0, "queries": 0}}
             return
 
-        sample = Reference(embeddings[rows], queries)
+        sample = Reference(embeddings[rows], drawn.queries)
         trials = build_all(offered, sample.vectors)
         shown = measure(trials, sample, n, judge.among(rows) if judge else None)
         best = choose(shown, self.budgets)
         reason = why(shown, self.budgets, best)
-        sampled = len(rows) < len(order)
-        again = finalists(shown, self.budgets, best) if sampled else [best]
+        again = finalists(shown, self.budgets, best) if drawn.sampled else [best]
         wanted = only([trials[number] for number in again])
         del trials, sample  # before larger indexes are built
+
         of_all = build(wanted, embeddings)
-        won = 0
-        known_exact = len(of_all) == 1 and of_all[0].index.exact
-        if sampled and not known_exact:
-            rows_again = [shown[number] for number in again]
-            measured = measure_again(rows_again, of_all, Reference(embeddings, queries, held))
-            won = self._choose_for_all(measured)
+        kept = of_all[again.index(best)]
+        if drawn.sampled and not (len(of_all) == 1 and kept.index.exact):
+            reference = Reference(embeddings, drawn.queries, drawn.held)
+            measured = measure_again([shown[number] for number in again], of_all, reference)
+            place = self._kept(measured)
+            kept = of_all[place]
+            best = again[place]
+            reason += self._of_all(measured[place], n)
             for number, row in zip(again, measured, strict=True):
                 shown[number] = row
-            missed = " and ".join(self.budgets.excess(measured[won]))
-            reason += f" Of all {n:,} vectors, this was kept: {measured[won]}"
-            reason += f", which {missed}." if missed else "."
-        give(of_all[won].index, of_all[won].setting)
-        self.chosen = of_all[won].index
-        searched = len(judge.queries) if judge else len(queries)
+        give(kept.index, kept.setting)
+        self.chosen = kept.index
+        searched = len(judge.queries) if judge else len(drawn.queries)
         self.found = {
             "why": reason,
-            "frontier": table(shown, self.budgets, again[won]),
+            "frontier": table(shown, self.budgets, best),
             "trial": {"vectors": len(rows), "queries": searched},
         }
         logger.info("AutoIndex: %s", reason)
@@ -233,11 +235,28 @@ class AutoIndex(Index):
         others = {"sample": self.sample, "seed": self.seed, "threads": self.threads}
         return {**asdict(self.budgets), **others, **self.found}
 
-    def _choose_for_all(self, rows: list[Measured]) -> int:
+    def _draw(self, embeddings: np.ndarray, judge: Judge | None) -> Drawn:
+        """Draw queries from the judge's, or else from the vectors, and the trial's vectors."""
+        n = len(embeddings)
+        order = np.random.default_rng(self.seed).permutation(n)
+        if judge is not None:
+            asked = np.random.default_rng(self.seed).permutation(len(judge.queries))
+            queries = judge.queries[asked[:HELD_OUT]]
+            return Drawn(queries, None, np.sort(order[: self.sample]), self.sample < n)
+        held, others = np.split(order, [min(HELD_OUT, n // 5)])
+        rows = np.sort(others[: self.sample])
+        return Drawn(embeddings[held], held, rows, self.sample < len(others))
+
+    def _kept(self, rows: list[Measured]) -> int:
         try:
             return choose(rows, self.budgets)
         except BudgetError:  # less is found of all vectors than of the sample
             return nearest(rows, self.budgets)
+
+    def _of_all(self, row: Measured, n: int) -> str:
+        missed = " and ".join(self.budgets.excess(row))
+        broken = f", which {missed}" if missed else ""
+        return f" Of all {n:,} vectors, this was kept: {row}{broken}."
 
     def _built(self) -> Index:
         if self.chosen is None:
