@@ -37,8 +37,8 @@ def test_nothing_within_a_distance_is_ruled_out(make, dim, p):
     distances = true(queries, vectors)
     for place in (0, 9, 299):
         limits = np.sort(distances, axis=1)[:, place]
-        asked = prefix.asked(queries, 1)
-        for row, left in enumerate(prefix.left(asked, limits)):
+        asked = prefix.query_codes(queries, 1)
+        for row, left in enumerate(prefix.remaining(asked, limits)):
             assert set(np.flatnonzero(distances[row] <= limits[row])) <= set(left.tolist())
             assert (np.diff(left) > 0).all()
 
@@ -50,12 +50,12 @@ def test_what_is_left_is_what_codes_and_lists_allow_for():
     codes = prefix.grid.coded(vectors).numbers.astype(int)
     lists = lists_of(prefix)
     centroids = centroids_of(prefix).astype(int)
-    asked = prefix.asked(queries, 1)
+    asked = prefix.query_codes(queries, 1)
     limits = np.full(6, 0.5)
-    apart = prefix.grid.apart(limits, asked.errors)
-    near = prefix.near(asked, apart)
+    apart = prefix.grid.code_distance(limits, asked.errors)
+    near = prefix.near_lists(asked, apart)
     assert 0 < near.sum() < near.size
-    for row, left in enumerate(prefix.left(asked, limits)):
+    for row, left in enumerate(prefix.remaining(asked, limits)):
         query = asked.numbers[row].astype(int)
         wanted = []
         for number, members in enumerate(lists):
@@ -71,15 +71,15 @@ def test_what_is_left_is_what_codes_and_lists_allow_for():
 def test_both_bounds_on_lists_rule_some_out(monkeypatch):
     vectors, queries = unit(2000, 64), unit(20, 64, seed=1)
     prefix = made(vectors, 4)
-    asked = prefix.asked(queries, 1)
-    apart = prefix.grid.apart(np.full(20, 0.2), asked.errors)
-    both = prefix.near(asked, apart)
+    asked = prefix.query_codes(queries, 1)
+    apart = prefix.grid.code_distance(np.full(20, 0.2), asked.errors)
+    both = prefix.near_lists(asked, apart)
     radii = prefix.radii
     prefix.radii = np.full_like(radii, 1e4)
-    by_others = prefix.near(asked, apart)
+    by_others = prefix.near_lists(asked, apart)
     prefix.radii = radii
     prefix._slopes = np.full_like(prefix._slopes, 1e4)
-    by_radii = prefix.near(asked, apart)
+    by_radii = prefix.near_lists(asked, apart)
     assert np.array_equal(both, by_others & by_radii)
     assert both.sum() < min(by_others.sum(), by_radii.sum()) < both.size
 
@@ -98,13 +98,13 @@ def test_codes_are_in_the_list_of_the_nearest_centroid():
 def test_the_largest_distances_are_exact():
     edge = np.array([[-1.0] * 256, [1.0] * 256], np.float32)
     prefix = Prefix.of(edge, np.eye(256, dtype=np.float32))
-    asked = prefix.asked(edge, 1)
+    asked = prefix.query_codes(edge, 1)
     centroids = centroids_of(prefix)
     wide = asked.numbers.astype(int)[:, None] - centroids.astype(int)
     assert asked.squares.tolist() == (wide**2).sum(axis=2).tolist()
     assert asked.squares.max() == 256 * 255**2
-    assert [left.tolist() for left in prefix.left(asked, np.array([1.0, 31.9]))] == [[0], [1]]
-    assert [left.tolist() for left in prefix.left(asked, np.full(2, np.inf))] == [[0, 1]] * 2
+    assert [left.tolist() for left in prefix.remaining(asked, np.array([1.0, 31.9]))] == [[0], [1]]
+    assert [left.tolist() for left in prefix.remaining(asked, np.full(2, np.inf))] == [[0, 1]] * 2
 
 
 def test_by_hand():
@@ -114,24 +114,24 @@ def test_by_hand():
     assert prefix.index.nlist == 2
     assert sorted(lists_of(prefix)) == [[0, 1], [2, 3]]
     assert prefix.radii.tolist() == [5, 5]
-    asked = prefix.asked(np.array([[30, 0]], np.float32), 1)
+    asked = prefix.query_codes(np.array([[30, 0]], np.float32), 1)
     assert sorted(asked.squares[0].tolist()) == [25**2, 220**2]
     for distance, wanted in ((19, []), (21, [1]), (31, [0, 1]), (300, [0, 1, 2, 3])):
-        (left,) = prefix.left(asked, np.array([distance]))
+        (left,) = prefix.remaining(asked, np.array([distance]))
         assert left.tolist() == wanted
-    assert prefix.near(asked, np.array([21.0])).sum() == 1
+    assert prefix.near_lists(asked, np.array([21.0])).sum() == 1
 
 
 def test_the_first_are_near_and_let_through():
     vectors = unit(1000, 32)
     prefix = made(vectors, 32)
-    asked = prefix.asked(vectors[:5], 3)
+    asked = prefix.query_codes(vectors[:5], 3)
     assert prefix.first(asked, 3)[:, 0].tolist() == [0, 1, 2, 3, 4]
     allowed = np.arange(1000) % 10 == 9
     selector = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
-    found = prefix.first(prefix.asked(vectors[:5], 3, allowed.mean()), 3, selector)
+    found = prefix.first(prefix.query_codes(vectors[:5], 3, allowed.mean()), 3, selector)
     assert (found % 10 == 9).all()
-    (left, *_) = prefix.left(asked, np.full(5, 2.1), selector)
+    (left, *_) = prefix.remaining(asked, np.full(5, 2.1), selector)
     assert left.tolist() == np.flatnonzero(allowed).tolist()
 
 
@@ -147,7 +147,7 @@ def test_added_and_removed_are_as_if_made_so(monkeypatch):
     assert len(prefix) == 38
     assert prefix.holds(kept, np.arange(38))
     assert not prefix.holds(kept[::-1], np.arange(38))
-    everything = prefix.left(prefix.asked(more, 1), np.full(10, np.inf))
+    everything = prefix.remaining(prefix.query_codes(more, 1), np.full(10, np.inf))
     assert all(left.tolist() == [*range(38)] for left in everything)
 
 
@@ -155,9 +155,11 @@ def test_packed_it_is_the_same():
     vectors = unit(300, 16)
     prefix = made(vectors, 8)
     again = Prefix.unpacked(prefix.packed())
-    asked = prefix.asked(vectors[:4], 1)
+    asked = prefix.query_codes(vectors[:4], 1)
     for one, other in zip(
-        prefix.left(asked, np.full(4, 0.7)), again.left(asked, np.full(4, 0.7)), strict=True
+        prefix.remaining(asked, np.full(4, 0.7)),
+        again.remaining(asked, np.full(4, 0.7)),
+        strict=True,
     ):
         assert one.tolist() == other.tolist() != []
 

@@ -60,14 +60,16 @@ def test_no_vector_seems_farther_than_it_is(make, dim, p):
     vectors = make(60, dim)
     queries = np.concatenate([make(5, dim, seed=1), vectors[:5], -vectors[:5], 2 * vectors[:2]])
     grid = over(vectors, p)
-    asked = grid.asked(queries)
+    asked = grid.query_codes(queries)
     coded = grid.coded(vectors)
     distances = true(queries, vectors)
     assert (lowest(grid, asked, coded) <= distances).all()
 
     apart = np.linalg.norm(asked.numbers[:, None] - coded.numbers, axis=2)
     for n in range(len(vectors)):
-        assert (apart[:, n] <= grid.apart(distances[:, n], asked.errors + coded.errors[n])).all()
+        assert (
+            apart[:, n] <= grid.code_distance(distances[:, n], asked.errors + coded.errors[n])
+        ).all()
 
 
 def test_axes_that_are_not_orthonormal_hide_nothing(monkeypatch):
@@ -76,16 +78,18 @@ def test_axes_that_are_not_orthonormal_hide_nothing(monkeypatch):
     asked = -vectors[:10]
     grid = Grid.over(vectors, bent)
     assert grid.departure > 0.2
-    assert (lowest(grid, grid.asked(asked), grid.coded(vectors)) <= true(asked, vectors)).all()
+    assert (
+        lowest(grid, grid.query_codes(asked), grid.coded(vectors)) <= true(asked, vectors)
+    ).all()
     monkeypatch.setattr(prefix_bound, "departure", lambda basis: 0.0)
     grid = Grid.over(vectors, bent)
-    assert (lowest(grid, grid.asked(asked), grid.coded(vectors)) > true(asked, vectors)).any()
+    assert (lowest(grid, grid.query_codes(asked), grid.coded(vectors)) > true(asked, vectors)).any()
 
 
 def test_with_all_components_the_bound_is_nearly_the_distance():
     vectors = unit(50, 8)
     grid = over(vectors, 8)
-    bounds = lowest(grid, grid.asked(vectors), grid.coded(vectors))
+    bounds = lowest(grid, grid.query_codes(vectors), grid.coded(vectors))
     assert np.abs(bounds - true(vectors, vectors)).max() < 0.06
 
 
@@ -96,17 +100,17 @@ def test_by_hand():
     coded = grid.coded(vectors)
     assert coded.numbers.tolist() == [[0, 0], [255, 0], [0, 10], [85, 20]]
     assert coded.errors.max() < 1e-6
-    asked = grid.asked(np.array([[100.3, 22.4, 0]], np.float32))
+    asked = grid.query_codes(np.array([[100.3, 22.4, 0]], np.float32))
     assert asked.numbers.tolist() == [[100, 22]]
     assert asked.errors[0] == pytest.approx(0.5, abs=1e-3)
-    assert grid.apart(np.array([15.0]), asked.errors) == pytest.approx(15.5, abs=1e-3)
+    assert grid.code_distance(np.array([15.0]), asked.errors) == pytest.approx(15.5, abs=1e-3)
 
 
 def test_what_lies_outside_the_grid_is_coded_at_its_edge():
     vectors = unit(50, 8)
     grid = over(vectors, 4)
     far = 3 * unit(5, 8, seed=1)
-    asked = grid.asked(far)
+    asked = grid.query_codes(far)
     assert asked.numbers.min() == 0
     assert asked.numbers.max() == 255
     coded = grid.coded(vectors)

@@ -110,9 +110,9 @@ class ExactIndex(Index):
         with self._flat.limited_threads():
             for start in range(0, len(asked), TOGETHER):
                 part = asked[start : start + TOGETHER]
-                codes = prefix.asked(part, k + FIRST, share)
+                codes = prefix.query_codes(part, k + FIRST, share)
                 limits = self._kth(part, k, prefix.first(codes, k + FIRST, selector))
-                for row, left in enumerate(prefix.left(codes, limits, selector), start):
+                for row, left in enumerate(prefix.remaining(codes, limits, selector), start):
                     of_left = self._distances_l2sq(asked[row, None], left[None])[0]
                     best = of_left.argsort(kind="stable")[:k]
                     distances_l2sq[row] = of_left[best]

@@ -34,7 +34,7 @@ ROUNDED = 1 + 2.0**-22  # makes up for two roundings in float32
 
 
 @dataclass(frozen=True)
-class Asked:
+class QueryCodes:
     """Queries' codes."""
 
     numbers: np.ndarray  # float32 (q, p)
@@ -110,50 +110,52 @@ class Prefix:
         """Remove the vectors at int (m,) positions; the others close up."""
         remove(self.index, positions)
 
-    def asked(self, queries: np.ndarray, k: int, share: float = 1) -> Asked:
+    def query_codes(self, queries: np.ndarray, k: int, share: float = 1) -> QueryCodes:
         """Code float32 (q, dim) queries, of which each wants k of a share (0..1) of the vectors."""
-        codes = self.grid.asked(queries)
+        codes = self.grid.query_codes(queries)
         squares = self._squares(codes.numbers)
         with_twice_k = ceil(2 * k / share / len(self) * self.index.nlist)
         nearest = _least(squares, max(NEAREST, with_twice_k))
-        return Asked(codes.numbers, codes.errors + self.error, squares, nearest)
+        return QueryCodes(codes.numbers, codes.errors + self.error, squares, nearest)
 
-    def first(self, asked: Asked, k: int, selector: faiss.IDSelector | None = None) -> np.ndarray:
+    def first(
+        self, codes: QueryCodes, k: int, selector: faiss.IDSelector | None = None
+    ) -> np.ndarray:
         """Return positions int64 (q, k) of vectors that seem near; -1: the nearest lists have few.
 
         `selector`: lets vectors through; None: all.
         """
-        q, m = asked.nearest.shape
+        q, m = codes.nearest.shape
         unused = np.zeros((q, m), np.float32)
         squares = np.empty((q, k), np.float32)
         found = np.empty((q, k), np.int64)
-        arrays = (asked.numbers, asked.nearest, unused, squares, found)
+        arrays = (codes.numbers, codes.nearest, unused, squares, found)
         numbers, lists, *others = map(faiss.swig_ptr, arrays)
         parameters = _parameters(m, selector)
         self.index.search_preassigned_c(q, numbers, k, lists, *others, False, parameters)
         return found
 
-    def near(self, asked: Asked, apart: np.ndarray) -> np.ndarray:
+    def near_lists(self, codes: QueryCodes, apart: np.ndarray) -> np.ndarray:
         """Return which lists may hold codes within distances (q,), bool (q, lists)."""
         apart = apart[:, None]
-        near = asked.squares <= (1 + MORE) * np.square(self.radii + apart)
-        nearest = asked.squares.argmin(axis=1)
-        beyond = asked.squares - asked.squares.min(axis=1, keepdims=True)
+        near = codes.squares <= (1 + MORE) * np.square(self.radii + apart)
+        nearest = codes.squares.argmin(axis=1)
+        beyond = codes.squares - codes.squares.min(axis=1, keepdims=True)
         near &= beyond <= apart * self._slopes[nearest]
         return near
 
-    def left(
-        self, asked: Asked, distances: np.ndarray, selector: faiss.IDSelector | None = None
+    def remaining(
+        self, codes: QueryCodes, distances: np.ndarray, selector: faiss.IDSelector | None = None
     ) -> Iterator[np.ndarray]:
         """Yield for each query the rising positions of vectors that may be within a distance.
 
         Args:
-            asked: the queries' codes.
+            codes: the queries' codes.
             distances: L2, (q,).
             selector: lets vectors through; None: all.
         """
-        apart = self.grid.apart(distances, asked.errors)
-        near = self.near(asked, apart)
+        apart = self.grid.code_distance(distances, codes.errors)
+        near = self.near_lists(codes, apart)
         for row, farthest in enumerate(apart):
             lists = near[row].nonzero()[0]
             if not len(lists):
@@ -162,7 +164,7 @@ class Prefix:
             square = min(np.floor(farthest**2) + 1, 2.0**24)  # FAISS finds what is below it
             found = faiss.RangeSearchResult(1)
             parameters = _parameters(len(lists), selector)
-            arrays = (asked.numbers[row], lists, self._unused)
+            arrays = (codes.numbers[row], lists, self._unused)
             numbers, *others = map(faiss.swig_ptr, arrays)
             self.index.range_search_preassigned_c(
                 1, numbers, square, *others, found, False, parameters

@@ -82,11 +82,11 @@ class Grid:
         y = vectors.astype(np.float64) @ self.basis.astype(np.float64)
         return self._codes(vectors, y, 2.0**-53)
 
-    def asked(self, queries: np.ndarray) -> Codes:
+    def query_codes(self, queries: np.ndarray) -> Codes:
         """Return the codes of float32 (q, dim) queries, projected in float32."""
         return self._codes(queries, queries @ self.basis, 2.0**-24)
 
-    def apart(self, distances: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    def code_distance(self, distances: np.ndarray, errors: np.ndarray) -> np.ndarray:
         """Return how far codes are apart at most, if vectors are within L2 distances (q,).
 
         `errors`: t(q) + t(x), float64 (q,).
