@@ -67,7 +67,7 @@ def logarithm(ratio: float) -> float:
 
 
 KINDS = [
-    Kind("exact", lambda dim: 4 * dim, lambda dim: 0, 14, 0.97, linear),
+    Kind("exact", lambda dim: 4 * dim, lambda dim: 0, 17, 0.97, linear),
     Kind("HNSW32", lambda dim: 4 * dim + LINK_BYTES, lambda dim: 0, 53, 0.53, logarithm),
     Kind(
         "PCA128,HNSW32,RFlat, mapped",

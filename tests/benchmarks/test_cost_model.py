@@ -17,7 +17,7 @@ def test_exact_search_by_hand():
     assert one.machines == 1
     assert one.ms == pytest.approx(97)
     assert one.searches_per_s == pytest.approx(1000 / 97)
-    assert one.build_hours == pytest.approx(1400 / 3600)
+    assert one.build_hours == pytest.approx(1700 / 3600)
     assert (
         cost(kind("exact"), 100 * MEASURED_AT, 1024, memory_gib=64).memory_bytes
         == one.memory_bytes / 2

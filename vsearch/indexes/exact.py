@@ -47,7 +47,7 @@ class ExactIndex(Index):
     distances is a limit, and every vector that can be as near is compared too. If that doesn't pay,
     the index is plain Flat.
 
-    A trial finds the batch size from which plain Flat is faster.
+    A trial finds the batch size from which plain Flat is faster. Many hits are left to it as well.
 
     Args:
         threads: of FAISS, and of NumPy's BLAS while vectors are coded; None: their defaults.

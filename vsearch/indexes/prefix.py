@@ -3,10 +3,10 @@
 Codes c(v) and centroids m are p <= 256 whole numbers from 0 to 255. A list holds codes within its
 radius r of m, and none is nearer to another centroid o. So, by the triangle inequality,
 
-    |c(q) - c(x)| >= |c(q) - m| - r,
+    |c(q) - c(x)| >= |c(q) - m| - r.
 
-and h(v) = |v - m|^2 - |v - o|^2 is linear in v: it grows by at most 2 |m - o| for each unit of
-distance, and from h(c(x)) <= 0. So
+Let h(v) = |v - m|^2 - |v - o|^2, which is linear in v. It is at most 0 at c(x), and grows by at
+most 2 |m - o| for each unit of distance. So
 
     |c(q) - c(x)| >= h(c(q)) / (2 |m - o|),
 
