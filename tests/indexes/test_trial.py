@@ -5,14 +5,12 @@ import pytest
 from indexes.test_faiss import built, unit
 
 from vsearch.indexes import candidates as candidates_module
-from vsearch.indexes import trial
-from vsearch.indexes.candidates import Candidate, candidates, divisor, given, lists
+from vsearch.indexes.candidates import Candidate, candidates, given, lists
 from vsearch.indexes.exact import ExactIndex
 from vsearch.indexes.faiss import FaissIndex
 from vsearch.indexes.trial import (
     Reference,
-    build_all,
-    give,
+    build,
     growth,
     measure,
     stored_bytes,
@@ -46,7 +44,7 @@ def test_recall_of_fewer_than_ten_vectors():
 def test_one_index_is_built_for_all_its_settings_and_searched_with_each():
     gallery, queries = unit(600, 32), unit(20, 32, seed=1)
     candidate = Candidate(lambda n: FaissIndex("IVF16,Flat"), ({"nprobe": 1}, {"nprobe": 16}))
-    tried = build_all([candidate], gallery)
+    tried = build([candidate], gallery)
     assert tried[0].index is tried[1].index
     few, every = measure(tried, Reference(gallery, queries), 600)
     assert (few.spec, every.spec) == ("IVF16,Flat, nprobe=1", "IVF16,Flat, nprobe=16")
@@ -57,7 +55,7 @@ def test_one_index_is_built_for_all_its_settings_and_searched_with_each():
 
 def test_bytes_and_times_are_brought_to_the_number_that_is_wanted():
     gallery, queries = unit(100, 16), unit(5, 16, seed=1)
-    tried = build_all([given(FaissIndex("Flat")), given(FaissIndex("HNSW8"))], gallery)
+    tried = build([given(FaissIndex("Flat")), given(FaissIndex("HNSW8"))], gallery)
     ticks = itertools.count()  # each call of the clock a second later: each search takes one
     reference = Reference(gallery, queries)
     flat, graph = measure(tried, reference, 10_000, clock=lambda: float(next(ticks)))
@@ -76,8 +74,7 @@ def test_how_times_grow(spec, power):
 
 
 @pytest.mark.parametrize("among", [True, False])
-def test_recall_of_all_is_that_of_a_loop(among, monkeypatch):
-    monkeypatch.setattr(trial, "PIECE", 70)
+def test_recall_of_all_is_that_of_a_loop(among):
     vectors = unit(300, 16)
     own = np.array([5, 99, 200]) if among else None
     queries = unit(3, 16, seed=1) if own is None else vectors[own]
@@ -98,11 +95,11 @@ def test_recall_of_all_is_that_of_a_loop(among, monkeypatch):
 
 
 def test_what_cant_be_built_from_so_few_is_left_out_and_said(caplog):
-    tried = build_all([given(FaissIndex("IVF512,Flat")), given(FaissIndex())], unit(100))
+    tried = build([given(FaissIndex("IVF512,Flat")), given(FaissIndex())], unit(100))
     assert [one.index.spec for one in tried] == ["Flat"]
     assert "IVF512,Flat can't be a candidate" in caplog.text
     with pytest.raises(ValueError, match=r"IVF512,Flat can't be a candidate: .*512 centroids"):
-        build_all([given(FaissIndex("IVF512,Flat"))], unit(100))
+        build([given(FaissIndex("IVF512,Flat"))], unit(100))
 
 
 def test_a_users_index_is_tried_and_built_as_copies():
@@ -158,10 +155,10 @@ def test_every_candidate_can_be_built_and_takes_its_settings(n, dim, monkeypatch
     monkeypatch.setattr(candidates_module, "IVF_FROM", 1_000)
     vectors = unit(n, dim)
     offered = candidates(n, dim, n, judged=True)
-    tried = build_all(offered, vectors)
+    tried = build(offered, vectors)
     assert len({id(one.index) for one in tried}) == len(offered)
     for one in tried:
-        give(one.index, one.setting)
+        one.give()
         assert one.index.search(vectors[:3], 10)[1].shape == (3, 10)
 
 
@@ -171,13 +168,6 @@ def test_every_candidate_can_be_built_and_takes_its_settings(n, dim, monkeypatch
 def test_lists_have_enough_vectors(n, wanted):
     assert lists(n) == wanted
     assert wanted == 1 or n / wanted >= 39
-
-
-@pytest.mark.parametrize(
-    ("dim", "most", "wanted"), [(2048, 256, 256), (100, 12, 10), (37, 4, 1), (33, 4, 3), (8, 0, 1)]
-)
-def test_a_vector_is_split_into_equal_parts(dim, most, wanted):
-    assert divisor(dim, most) == wanted
 
 
 def test_the_simplest_is_exact():

@@ -1,6 +1,6 @@
 import json
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -22,15 +22,7 @@ from vsearch.indexes.choice import (
 )
 from vsearch.indexes.exhaustive import Hits
 from vsearch.indexes.faiss import FaissIndex
-from vsearch.indexes.trial import (
-    Reference,
-    build,
-    build_all,
-    give,
-    measure,
-    measure_again,
-    only,
-)
+from vsearch.indexes.trial import Reference, build, measure, rebuilt
 
 FILE = "auto.json"
 SAMPLE = 50_000
@@ -42,16 +34,6 @@ NO_JUDGE = (
 )
 EARLIER = "Chosen for earlier vectors, not these. "
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """What a trial uses of a gallery."""
-
-    queries: np.ndarray  # float32 (q, dim)
-    held: np.ndarray | None  # int64 (q,), where the queries are in the gallery, if they are
-    rows: np.ndarray  # int64 (m,), rising: the vectors to try candidates on
-    sampled: bool  # whether these are fewer than there are
 
 
 class AutoIndex(Index):
@@ -135,41 +117,43 @@ class AutoIndex(Index):
         if self.budgets.judged and judge is None:
             raise BudgetError(NO_JUDGE, [])
         n, dim = embeddings.shape
-        drawn = self._draw(embeddings, judge)
-        rows = drawn.rows
+        reference, rows = self._draw(embeddings, judge)
         if self.candidates is None:
             offered = candidates(n, dim, len(rows), self.seed, self.threads, judge is not None)
         else:
             offered = [given(index) for index in self.candidates]
         if n < FEWEST:
+            self.chosen = offered[0].make(n)
+            self.chosen.build(embeddings)
             reason = f"{n} vectors are too few for a trial. The simplest candidate was chosen."
-            self.chosen = build(offered[:1], embeddings)[0].index
             self.found = {"why": reason, "frontier": [], "trial": {"vectors": 0, "queries": 0}}
             return
 
-        sample = Reference(embeddings[rows], drawn.queries)
-        trials = build_all(offered, sample.vectors)
+        sample = Reference(embeddings[rows], reference.queries)
+        trials = build(offered, sample.vectors)
         shown = measure(trials, sample, n, judge.among(rows) if judge else None)
         best = choose(shown, self.budgets)
         reason = why(shown, self.budgets, best)
-        again = finalists(shown, self.budgets, best) if drawn.sampled else [best]
-        wanted = only([trials[number] for number in again])
+        sampled = len(rows) == self.sample  # and so there may be more
+        again = finalists(shown, self.budgets, best) if sampled else [best]
+        wanted = [trials[number] for number in again]
         del trials, sample  # before larger indexes are built
 
-        of_all = build(wanted, embeddings)
+        of_all = rebuilt(wanted, embeddings)
         kept = of_all[again.index(best)]
-        if drawn.sampled and not (len(of_all) == 1 and kept.index.exact):
-            reference = Reference(embeddings, drawn.queries, drawn.held)
-            measured = measure_again([shown[number] for number in again], of_all, reference)
-            place = self._kept(measured)
+        if sampled:
+            measured = measure(of_all, reference, n, None)
+            for number, row in zip(again, measured, strict=True):
+                shown[number] = replace(row, losses=shown[number].losses)
+            place = self._best_of_all([shown[number] for number in again])
             kept = of_all[place]
             best = again[place]
-            reason += self._of_all(measured[place], n)
-            for number, row in zip(again, measured, strict=True):
-                shown[number] = row
-        give(kept.index, kept.setting)
+            missed = " and ".join(self.budgets.excess(shown[best]))
+            broken = f", which {missed}" if missed else ""
+            reason += f" Of all {n:,} vectors, this was kept: {shown[best]}{broken}."
+        kept.give()
         self.chosen = kept.index
-        searched = len(judge.queries) if judge else len(drawn.queries)
+        searched = len(judge.queries) if judge else len(reference.queries)
         self.found = {
             "why": reason,
             "frontier": table(shown, self.budgets, best),
@@ -235,28 +219,23 @@ class AutoIndex(Index):
         others = {"sample": self.sample, "seed": self.seed, "threads": self.threads}
         return {**asdict(self.budgets), **others, **self.found}
 
-    def _draw(self, embeddings: np.ndarray, judge: Judge | None) -> Drawn:
-        """Draw queries from the judge's, or else from the vectors, and the trial's vectors."""
+    def _draw(self, embeddings: np.ndarray, judge: Judge | None) -> tuple[Reference, np.ndarray]:
+        """Draw queries from the judge's, or else from the vectors, and the trial's rows (m,)."""
         n = len(embeddings)
         order = np.random.default_rng(self.seed).permutation(n)
         if judge is not None:
             asked = np.random.default_rng(self.seed).permutation(len(judge.queries))
-            queries = judge.queries[asked[:HELD_OUT]]
-            return Drawn(queries, None, np.sort(order[: self.sample]), self.sample < n)
-        held, others = np.split(order, [min(HELD_OUT, n // 5)])
-        rows = np.sort(others[: self.sample])
-        return Drawn(embeddings[held], held, rows, self.sample < len(others))
+            reference = Reference(embeddings, judge.queries[asked[:HELD_OUT]])
+        else:
+            held, order = np.split(order, [min(HELD_OUT, n // 5)])
+            reference = Reference(embeddings, embeddings[held], held)
+        return reference, np.sort(order[: self.sample])
 
-    def _kept(self, rows: list[Measured]) -> int:
+    def _best_of_all(self, rows: list[Measured]) -> int:
         try:
             return choose(rows, self.budgets)
         except BudgetError:  # less is found of all vectors than of the sample
             return nearest(rows, self.budgets)
-
-    def _of_all(self, row: Measured, n: int) -> str:
-        missed = " and ".join(self.budgets.excess(row))
-        broken = f", which {missed}" if missed else ""
-        return f" Of all {n:,} vectors, this was kept: {row}{broken}."
 
     def _built(self) -> Index:
         if self.chosen is None:

@@ -11,7 +11,6 @@ from vsearch.indexes.faiss_kinds import ENOUGH
 FEW = 1_000  # vectors; with fewer, searching only some saves nothing
 IVF_FROM = 10_000
 IVF_TO = 1_000_000
-NARROW = 32  # dimensions; below, product quantization has nothing to split
 COMPONENTS = 128  # that graphs and lists hold, where vectors are much longer
 CODED = (384, 256, 128, 64)  # components that are kept, in 8 or 4 bits, where labels decide
 # As in hnswlib; with FAISS's own 40 a graph finds less, of a million vectors however long it is
@@ -77,11 +76,9 @@ def candidates(
     if IVF_FROM <= n <= IVF_TO:
         found.append(in_lists)
     found.append(graph)
-    if dim < NARROW:
-        return found
-    codes = divisor(dim, dim // 8)
-    for refine in ("RFlat", "Refine(SQ8)"):
-        found.append(faiss(f"PQ{codes}x4fs,{refine}", k_factor_rf=K_FACTOR))
+    if dim % 8 == 0:
+        for refine in ("RFlat", "Refine(SQ8)"):
+            found.append(faiss(f"PQ{dim // 8}x4fs,{refine}", k_factor_rf=K_FACTOR))
     if judged:
         found.append(faiss("SQ4"))
         for kept in CODED:
@@ -99,8 +96,3 @@ def lists(n: int) -> int:
     """
     most = max(1, int(min(4 * n**0.5, n / ENOUGH)))
     return 1 << (most.bit_length() - 1)
-
-
-def divisor(dim: int, most: int) -> int:
-    """Return the largest divisor of `dim` up to `most`."""
-    return next(number for number in range(max(1, most), 0, -1) if dim % number == 0)

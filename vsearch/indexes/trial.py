@@ -6,13 +6,13 @@ from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import faiss
 import numpy as np
 from rich.progress import track
 
 from vsearch.indexes.base import Index
 from vsearch.indexes.candidates import Candidate
 from vsearch.indexes.choice import Losses, Measured
-from vsearch.indexes.exhaustive import PIECE
 from vsearch.indexes.timing import Clock, in_turn
 
 K = 10
@@ -29,22 +29,21 @@ class Trial:
     candidate: Candidate
     setting: dict[str, float]
     index: Index
-    build_s: float = 0  # this and the bytes are of a sample's index
-    bytes: int = 0
+    build_s: float  # this and the bytes are of the index that was built first
+    bytes_per_vector: float
+
+    def give(self) -> None:
+        """Give the index this setting; one without settings has nothing to take."""
+        if self.setting:
+            self.index.set(**self.setting)  # type: ignore[attr-defined]
 
     def search(self, queries: np.ndarray) -> None:
         """Search for the K best hits."""
-        give(self.index, self.setting)
+        self.give()
         self.index.search(queries, K)
 
 
-def give(index: Index, setting: dict[str, float]) -> None:
-    """Give an index its candidate's setting; one without settings has nothing to take."""
-    if setting:
-        index.set(**setting)  # type: ignore[attr-defined]
-
-
-def build_all(candidates: Sequence[Candidate], vectors: np.ndarray) -> list[Trial]:
+def build(candidates: Sequence[Candidate], vectors: np.ndarray) -> list[Trial]:
     """Build each candidate's index of vectors (m, dim) once; return it with each of its settings.
 
     A candidate that can't be built is left out, and logged; a ValueError if none can be.
@@ -59,32 +58,23 @@ def build_all(candidates: Sequence[Candidate], vectors: np.ndarray) -> list[Tria
         except ValueError as error:
             refused.append(f"{index.spec} can't be a candidate: {error}")
             logger.warning("AutoIndex: %s", refused[-1])
-        else:
-            build_s = time.perf_counter() - start
-            size = stored_bytes(index)
-            for setting in candidate.settings:
-                trials.append(Trial(candidate, setting, index, build_s, size))
+            continue
+        build_s = time.perf_counter() - start
+        size = stored_bytes(index) / len(vectors)
+        trials += [Trial(candidate, each, index, build_s, size) for each in candidate.settings]
     if not trials:
         raise ValueError("; ".join(refused))
     return trials
 
 
-def only(trials: Sequence[Trial]) -> list[Candidate]:
-    """Return the candidates of some trials, each with the settings tried here."""
-    settings: dict[Candidate, list[dict[str, float]]] = {}
-    for trial in trials:
-        settings.setdefault(trial.candidate, []).append(trial.setting)
-    return [replace(one, settings=tuple(tried)) for one, tried in settings.items()]
-
-
-def build(candidates: Sequence[Candidate], vectors: np.ndarray) -> list[Trial]:
-    """Build candidates of all vectors (n, dim), and return each with its settings."""
-    trials = []
+def rebuilt(trials: Sequence[Trial], vectors: np.ndarray) -> list[Trial]:
+    """Return trials with indexes of all vectors (n, dim), one for each candidate."""
+    indexes = {}
+    candidates = dict.fromkeys(trial.candidate for trial in trials)
     for candidate in track(candidates, f"Indexing {len(vectors):,} vectors"):
-        index = candidate.make(len(vectors))
-        index.build(vectors)
-        trials += [Trial(candidate, setting, index) for setting in candidate.settings]
-    return trials
+        indexes[candidate] = candidate.make(len(vectors))
+        indexes[candidate].build(vectors)
+    return [replace(trial, index=indexes[trial.candidate]) for trial in trials]
 
 
 def measure(
@@ -109,39 +99,22 @@ def measure(
     rounds = track(range(ROUNDS), f"Measuring {len(trials)} candidates")
     seconds = in_turn([*singles, *batches], rounds, clock)
 
-    share = n / len(reference.vectors)
     rows = []
     for number, trial in enumerate(trials):
-        give(trial.index, trial.setting)
+        trial.give()
         spec = trial.index.spec
-        ms = 1000 * share ** growth(spec)
+        ms = 1000 * (n / len(reference.vectors)) ** growth(spec)
         row = Measured(
             spec=spec,
             recall_at_10=reference.recall_at_10(trial.index),
             single_ms=ms * seconds[number],
             batch_ms=ms * seconds[len(trials) + number] / BATCH,
-            memory_bytes=round(trial.bytes * share),
+            memory_bytes=round(trial.bytes_per_vector * n),
             build_s=trial.build_s,
             losses=judge(trial.index) if judge else {},
         )
         rows.append(row)
     return rows
-
-
-def measure_again(
-    rows: Sequence[Measured], trials: Sequence[Trial], reference: "Reference"
-) -> list[Measured]:
-    """Return a sample's rows, with the specs, times and recall of indexes of all vectors."""
-    return [
-        replace(
-            row,
-            spec=new.spec,
-            recall_at_10=new.recall_at_10,
-            single_ms=new.single_ms,
-            batch_ms=new.batch_ms,
-        )
-        for row, new in zip(rows, measure(trials, reference, len(reference.vectors)), strict=True)
-    ]
 
 
 def growth(spec: str) -> float:
@@ -179,13 +152,8 @@ class Reference:
     @cached_property
     def limits(self) -> np.ndarray:
         """The K-th best cosines (q,)."""
-        k = self.k
-        best = np.full((len(self.queries), k), -np.inf, dtype=np.float32)
-        starts = range(0, len(self.vectors), PIECE)
-        for start in track(starts, f"Comparing {len(self.queries)} queries with all vectors"):
-            piece = self.queries @ self.vectors[start : start + PIECE].T
-            best = np.partition(np.concatenate([best, piece], axis=1), -k, axis=1)[:, -k:]
-        return best.min(axis=1)
+        best, _ = faiss.knn(self.queries, self.vectors, self.k, faiss.METRIC_INNER_PRODUCT)
+        return best[:, -1]
 
     @property
     def k(self) -> int:
