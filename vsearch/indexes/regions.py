@@ -61,12 +61,15 @@ class RegionIndex(Index):
         """See `Index`; the best k * per_item vectors are those of at least k items."""
         k = min(k, len(self) if allowed is None else int(allowed.sum()))
         rows_allowed = None if allowed is None else np.repeat(allowed, self.per_item)
-        scores, rows = self.index.search(queries, k * self.per_item, rows_allowed)
-        items = np.where(rows < 0, -1, rows // self.per_item)
-        items[~_firsts(items)] = -1
-        scores = np.where(items < 0, np.float32(-1), scores)
-        order = np.argsort(items < 0, axis=1, kind="stable")[:, :k]
-        return np.take_along_axis(scores, order, axis=1), np.take_along_axis(items, order, axis=1)
+        of_rows, rows = self.index.search(queries, k * self.per_item, rows_allowed)
+        scores = np.full((len(queries), k), -1, np.float32)
+        items = np.full((len(queries), k), -1, np.int64)
+        for number, found in enumerate(rows):
+            own = found[found >= 0] // self.per_item
+            first = np.sort(np.unique(own, return_index=True)[1])[:k]
+            items[number, : len(first)] = own[first]
+            scores[number, : len(first)] = of_rows[number, first]
+        return scores, items
 
     def vectors(self, positions: np.ndarray) -> np.ndarray:
         """Return the whole photos' vectors, float32 (m, dim). See `Index`."""
@@ -130,14 +133,3 @@ def all_vectors(index: Index, positions: np.ndarray) -> np.ndarray:
         return index.vectors(positions)
     found = index.index.vectors(index._rows(positions))
     return found.reshape(len(positions), index.per_item, found.shape[1])
-
-
-def _firsts(items: np.ndarray) -> np.ndarray:
-    """Return where each number occurs first in its row, bool (q, m), of int (q, m)."""
-    order = np.argsort(items, axis=1, kind="stable")
-    ordered = np.take_along_axis(items, order, axis=1)
-    is_new = np.ones(items.shape, dtype=bool)
-    is_new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-    first = np.empty_like(is_new)
-    np.put_along_axis(first, order, is_new, axis=1)
-    return first
