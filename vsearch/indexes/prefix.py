@@ -76,11 +76,7 @@ class Prefix:
         drawn = np.sort(np.random.default_rng(0).permutation(n)[: PER_LIST * n_lists])
         parts = np.split(drawn, range(CHUNK, len(drawn), CHUNK))
         sample = np.concatenate([grid.coded(vectors[part]).numbers for part in parts])
-        k_means = faiss.Kmeans(grid.components, n_lists, niter=ITERATIONS, seed=1)
-        k_means.cp.min_points_per_centroid = 1  # or FAISS would warn
-        k_means.train(sample)
         quantizer = faiss.IndexFlatL2(grid.components)
-        quantizer.add(np.clip(np.rint(k_means.centroids), 0, 255))
         index = faiss.IndexIVFScalarQuantizer(
             quantizer,
             grid.components,
@@ -89,7 +85,10 @@ class Prefix:
             faiss.METRIC_L2,
             False,
         )
-        index.is_trained = True  # bytes need no training
+        index.cp.niter = ITERATIONS
+        index.cp.int_centroids = True  # whole numbers
+        index.cp.min_points_per_centroid = 1  # or FAISS would warn
+        index.train(sample)
         made = cls(grid, index, np.zeros(n_lists), 0.0)
         made.add(vectors)
         return made
