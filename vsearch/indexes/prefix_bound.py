@@ -74,8 +74,11 @@ class Grid:
 
     @cached_property
     def departure(self) -> float:
-        """How far the basis may be from orthonormal axes, as |B - Q|."""
-        return departure(self.basis)
+        """|B'B - I| of the basis, or a little more; as much as |B - Q| may be."""
+        dim, p = self.basis.shape
+        wide = self.basis.astype(np.float64)
+        off = np.linalg.norm(wide.T @ wide - np.eye(p))
+        return float(1.01 * (off + p * gamma(dim, 2.0**-53)))
 
     def coded(self, vectors: np.ndarray) -> Codes:
         """Return the codes of float32 (m, dim) vectors, projected in float64."""
@@ -142,13 +145,6 @@ def turned(axes: np.ndarray) -> np.ndarray:
     p = axes.shape[1]
     rotation = np.linalg.qr(np.random.default_rng(0).standard_normal((p, p)))[0]
     return (axes @ rotation).astype(np.float32)
-
-
-def departure(basis: np.ndarray) -> float:
-    """Return |B'B - I| of a basis (dim, p), or a little more."""
-    dim, p = basis.shape
-    wide = basis.astype(np.float64)
-    return float(1.01 * (np.linalg.norm(wide.T @ wide - np.eye(p)) + p * gamma(dim, 2.0**-53)))
 
 
 def gamma(n: int, u: float) -> float:
