@@ -39,22 +39,17 @@ logger = logging.getLogger(__name__)
 class AutoIndex(Index):
     """Tries several kinds of index on the vectors, and keeps the best within the budgets.
 
-    Up to 500 vectors are held out as queries. Candidates are built from the others, or from 50,000
-    of them; the best one is then built from all vectors. With more than 50,000, times and bytes are
-    estimated for all (`trial.growth`), and recall is the sample's, which is often higher than that
-    of all. So the same queries then search all vectors with each setting of the best kind, and of
+    Up to 500 vectors are held out as queries, and candidates are built from 50,000 of the others:
+    of 2,048 dimensions, these take about 2.5 GB. Where labels or axes decide, a `judge` has the
+    queries, which weren't trained on; a fit sets it to its validation photos.
+
+    More vectors hide more. So each setting of the best kind then searches all vectors, and so does
     another kind that would be quicker but finds a little too little of the sample. These two
     indexes are in memory at once.
 
-    Label budgets limit what users lose: a `judge` has queries that weren't trained on, which are
-    then searched instead. A fit sets it to its validation photos.
-
-    A rebuilt index keeps the opened index's choice.
-
-    Times differ between runs. Medians of interleaved rounds, and the simpler candidate in a tie of
-    10 %, keep the choice stable; to fix it, replace AutoIndex in the config by `pin` of `describe`.
-    The trial holds all candidates in memory at once: about 2.5 GB for 50,000 vectors of 2,048
-    dimensions.
+    Times differ between runs. In a tie of 10 % the simpler candidate is taken. To fix the choice,
+    replace AutoIndex in the config by `pin` of `describe`. An opened index is built again as what
+    was chosen.
 
     Args:
         min_recall: share (0..1) of the exact 10 best to find; None: only labels decide.
