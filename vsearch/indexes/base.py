@@ -99,7 +99,7 @@ def as_unit_vectors(embeddings: np.ndarray) -> np.ndarray:
         ValueError: there are none, or they aren't of unit length.
     """
     vectors = np.ascontiguousarray(embeddings, dtype=np.float32)
-    norms = np.linalg.norm(vectors, axis=-1)
+    norms = np.einsum("...d,...d->...", vectors, vectors) ** 0.5  # np.linalg.norm copies them
     if vectors.ndim != 2 or len(vectors) == 0 or not np.allclose(norms, 1, atol=1e-3):
         raise ValueError(
             f"an index needs unit vectors; got {vectors.shape} with norms {norms.ravel()[:3]} ..."
