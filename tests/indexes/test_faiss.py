@@ -352,6 +352,13 @@ def test_foreign_bytes_are_refused(data, tmp_path):
         FaissIndex.open(tmp_path)
 
 
+def test_lists_in_a_separate_file_are_refused(tmp_path):
+    built(unit(3)).save(tmp_path)
+    (tmp_path / "index.ivfdata").touch()
+    with pytest.raises(ValueError, match=r"no longer read\. Make the index again with `shards`"):
+        FaissIndex.open(tmp_path)
+
+
 def test_foreign_settings_are_refused(tmp_path):
     built(unit(3)).save(tmp_path)
     (tmp_path / "index.json").write_text(json.dumps({"colour": "red"}))

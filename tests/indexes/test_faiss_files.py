@@ -6,7 +6,7 @@ import pytest
 from indexes.test_faiss import built, unit
 
 from vsearch.indexes.faiss import FaissIndex
-from vsearch.indexes.faiss_files import in_memory, read
+from vsearch.indexes.faiss_files import read
 
 
 def test_faiss_is_left_as_it_was(tmp_path):
@@ -21,8 +21,10 @@ def test_faiss_is_left_as_it_was(tmp_path):
     assert faiss.get_deserialization_vector_byte_limit() == before
 
 
-def test_a_mapped_index_comes_into_memory(tmp_path):
+def test_a_mapped_index_of_packed_codes_comes_into_memory(tmp_path):
     built(unit(300), "IVF8,PQ16x4fs").save(tmp_path)
-    mapped = read(tmp_path / "index.faiss", mmap=True)
-    queries = unit(9, seed=1)
-    assert np.array_equal(in_memory(mapped).search(queries, 5)[1], mapped.search(queries, 5)[1])
+    mapped, whole = (FaissIndex.open(tmp_path, mmap) for mmap in (True, False))
+    for index in (mapped, whole):
+        index.add(unit(9, seed=1))
+    queries = unit(20, seed=2)
+    assert np.array_equal(mapped.search(queries, 5)[1], whole.search(queries, 5)[1])

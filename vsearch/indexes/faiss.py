@@ -9,7 +9,7 @@ import numpy as np
 
 from vsearch.indexes.base import Index, as_unit_vectors
 from vsearch.indexes.exhaustive import Hits, search_in_pieces
-from vsearch.indexes.faiss_files import LISTS, copy_lists, in_memory, merged, on_disk, read
+from vsearch.indexes.faiss_files import deserialized, read
 from vsearch.indexes.faiss_filtered import Found, among, restricted, whole
 from vsearch.indexes.faiss_kinds import (
     check_enough,
@@ -25,6 +25,7 @@ from vsearch.indexes.faiss_removal import remove
 
 FILE = "index.faiss"
 SETTINGS = "index.json"
+OLD_LISTS = "index.ivfdata"  # of earlier versions, merged on the disk
 # Each of m allowed ones of n is compared up to m * m = FEW * n, or FEW_WHOLE * n where vectors are
 # kept whole: about where HNSW32 takes as long (2,048-d)
 FEW = 200
@@ -116,32 +117,25 @@ class FaissIndex(Index):
             return np.arange(n)
         return np.sort(np.random.default_rng(self.seed).permutation(n)[: self.train_sample])
 
-    def join(self, shards: Sequence[Path], lists: Path) -> None:
-        """Hold the contents of shards, in order; all were filled from the same trained index.
+    def join(self, shards: Sequence[Path]) -> None:
+        """Hold the contents of saved shards, in order; all were filled from one trained index.
 
-        Args:
-            shards: the folders that they were saved in, at least one.
-            lists: a file to merge inverted lists into, if this index is mapped.
+        They are read one by one, so that only the result and one shard must fit in memory.
         """
-        files = [folder / FILE for folder in shards]
         with explained(f"{self.factory}: shards can't be joined"):
-            index = merged(files, lists if self.mmap else None)
+            index = read(shards[0] / FILE)
+            for folder in shards[1:]:
+                # lists keep positions, which count from 0 in each shard
+                shift = 0 if inverted(index) is None else index.ntotal
+                index.merge_from(read(folder / FILE), shift)
         self._set(index, self.search_parameters)
         self._index = index
-        self._mapped = on_disk(index) is not None
+        self._mapped = False
 
-    def add(self, embeddings: np.ndarray, first: int | None = None) -> None:
-        """Append float32 (m, dim) unit vectors without training again.
-
-        In a shard with inverted lists, `first` is the first vector's position in the joined index.
-        """
+    def add(self, embeddings: np.ndarray) -> None:
+        """Append float32 (m, dim) unit vectors without training again."""
         with self._filling():
-            index = self._changeable()
-            vectors = as_unit_vectors(embeddings)
-            if first is None or inverted(index) is None:
-                index.add(vectors)
-            else:
-                index.add_with_ids(vectors, np.arange(first, first + len(vectors)))
+            self._changeable().add(as_unit_vectors(embeddings))
 
     def remove(self, positions: np.ndarray) -> None:
         """Remove vectors, or refuse if FAISS can't remove from this kind."""
@@ -180,20 +174,21 @@ class FaissIndex(Index):
             return self.built.reconstruct_batch(np.asarray(positions, dtype=np.int64))
 
     def save(self, folder: Path) -> list[str]:
-        """Write index.faiss of plain FAISS, index.json, and lists that are on disk."""
+        """Write index.faiss of plain FAISS, and index.json."""
         # on a full disk, FAISS's own writing may report success; Python's can't
         with (folder / FILE).open("wb") as file:
             faiss.write_index(self.built, faiss.PyCallbackIOWriter(file.write))
         (folder / SETTINGS).write_text(json.dumps(self.settings()))
-        lists = on_disk(self.built)
-        if lists is None:
-            return [FILE, SETTINGS]
-        copy_lists(lists, folder)
-        return [FILE, SETTINGS, LISTS]
+        return [FILE, SETTINGS]
 
     @classmethod
     def open(cls, folder: Path, mmap: bool | None = None) -> Self:
         """See `Index`; `mmap` overrides the saved setting."""
+        if (folder / OLD_LISTS).exists():
+            raise ValueError(
+                f"{OLD_LISTS}: lists in a separate file are no longer read. Make the index again "
+                "with `shards`."
+            )
         try:
             opened = cls(**json.loads((folder / SETTINGS).read_text()))
             mapped = opened.mmap if mmap is None else mmap
@@ -202,7 +197,7 @@ class FaissIndex(Index):
             raise ValueError(f"not a FAISS index: {reason(error)}") from error
         opened._set(index, opened.search_parameters)
         opened._index = index
-        opened._mapped = mapped or on_disk(index) is not None
+        opened._mapped = mapped
         return opened
 
     def __len__(self) -> int:
@@ -262,7 +257,7 @@ class FaissIndex(Index):
 
     def _changeable(self) -> faiss.Index:
         if self._mapped:
-            self._index = in_memory(self.built)
+            self._index = deserialized(faiss.serialize_index(self.built))
             self._mapped = False
         return self.built
 

@@ -10,7 +10,6 @@ from vsearch.indexes.prefix_bound import principal_axes, turned
 # vectors per centroid below which FAISS warns (faiss/Clustering.h, min_points_per_centroid)
 ENOUGH = 39
 PER_LIST = 64  # vectors that find a list's centroid; with FAISS's own 256, lists find no more
-WRONGLY_JOINED = (faiss.IndexIVFFastScan, faiss.IndexIVFPQR, faiss.MultiIndexQuantizer)
 COMPONENTS_FROM = 20_000  # most vectors to compute principal components from
 BYTES = faiss.ScalarQuantizer.QT_8bit_direct
 SIGNED = faiss.ScalarQuantizer.QT_8bit_direct_signed
@@ -140,18 +139,15 @@ def check_enough(index: faiss.Index, factory: str, n: int, train_sample: int | N
 
 
 def check_mergeable(index: faiss.Index, factory: str) -> None:
-    """Refuse kinds whose shards FAISS 1.15 can't join, or joins wrongly.
-
-    It ends the process if inverted lists hold packed codes (x4fs), and finds other hits with a
-    multi-index.
-    """
+    """Refuse kinds whose shards FAISS can't join, or joins wrongly: packed codes (x4fs)."""
     inner = next(one for one in nested(index) if not isinstance(one, faiss.IndexPreTransform))
-    wrong = any(isinstance(one, WRONGLY_JOINED) for one in nested(index))
-    if wrong or not isinstance(inner, faiss.IndexIVF | faiss.IndexFlatCodes):
+    if isinstance(inner, faiss.IndexIVFFastScan) or not isinstance(
+        inner, faiss.IndexIVF | faiss.IndexFlatCodes
+    ):
         raise ValueError(
-            f"factory: shards of {factory} can't be joined. Only IVF with Flat, SQ, PQ or RaBitQ "
-            "can be, also after OPQ or PCA: IVF1024,PQ64. Graphs (HNSW), packed codes (x4fs), a "
-            "refinement (RFlat) and IMI can't."
+            f"factory: shards of {factory} can't be joined. Only Flat, SQ, PQ or RaBitQ can be, "
+            "also in IVF, and after OPQ or PCA: IVF1024,PQ64. Graphs (HNSW), packed codes (x4fs) "
+            "and a refinement (RFlat) can't."
         )
 
 

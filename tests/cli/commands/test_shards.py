@@ -20,7 +20,7 @@ VECTORS, QUERIES = unit_vectors(400), unit_vectors(20, seed=1)
 BROKEN = (7, *range(50, 100))
 GOOD = np.array([n for n in range(400) if n not in BROKEN])
 IVF = '{"factory": "IVF8,Flat", "search": {"nprobe": 3}, "train_sample": 320}'
-IVF_ON_DISK = IVF.replace("}, ", '}, "mmap": true, ')
+IVF_MAPPED = IVF.replace("}, ", '}, "mmap": true, ')
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def check(made: Path, wanted: FaissIndex) -> None:
     assert hits["id"][0].as_py() == "p4"
 
 
-@pytest.mark.parametrize("settings", [IVF, IVF_ON_DISK])
+@pytest.mark.parametrize("settings", [IVF, IVF_MAPPED])
 def test_shards_become_the_index_that_is_built_in_one_go(made, capsys, here, settings):
     wanted = one_index(made)
     text = shards(capsys, made, settings=settings)

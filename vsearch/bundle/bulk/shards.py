@@ -17,10 +17,9 @@ from vsearch.data.embedding_parts import Parts, read
 from vsearch.data.io.atomic import make_folder
 from vsearch.errors import BundleError
 from vsearch.indexes.faiss import FaissIndex
-from vsearch.indexes.faiss_files import LISTS
 from vsearch.indexes.faiss_kinds import PER_LIST, check_mergeable, inverted
 
-TRAINED, MORE, WORK = "trained", "more", "shards"
+TRAINED, WORK = "trained", "shards"
 CODEBOOKS = 256 * 256  # vectors for codes; FAISS uses no more
 
 
@@ -95,16 +94,10 @@ class Shards:
                 f"{self.work}: {len(missing)} of {self.n} shards are missing; the first is "
                 f"{missing[0]}."
             )
-        places = [self.folder(number) for number in range(self.n)]
-        if len(more):
-            last = FaissIndex.open(self.work / TRAINED)
-            last.add(more, int(self.parts.starts[-1]))
-            shutil.rmtree(self.work / MORE, ignore_errors=True)
-            make_folder(self.work / MORE, last.save)
-            places.append(self.work / MORE)
         index = FaissIndex(**self.index.settings())
-        (self.work / LISTS).unlink(missing_ok=True)
-        index.join(places, self.work / LISTS)
+        index.join([self.folder(number) for number in range(self.n)])
+        if len(more):
+            index.add(more)
         return index
 
     def forget(self) -> None:
@@ -149,5 +142,5 @@ def make_shard(work: Path, folder: Path, parts: Parts, run: range, threads: int)
     for number in run:
         _, vectors = read(parts.file(number))
         if len(vectors):
-            index.add(vectors, int(parts.starts[number]))
+            index.add(vectors)
     make_folder(folder, index.save)

@@ -4,8 +4,8 @@ Trains the index once, on a sample of the embeddings; adds the parts to copies o
 processes, one copy per shard; joins the shards to the index that one build of all parts would give.
 The bundle then has the parts' items in addition to its own; parts replace items with the same id.
 Finished shards are kept: run the same command again to continue. On several machines, run --step
-train, then --step add --share I/N on each, then --step join. Joins only IVF with Flat, SQ, PQ or
-RaBitQ; with `mmap: true` it joins on the disk. See docs/large-catalogs.md.
+train, then --step add --share I/N on each, then --step join. Joins only Flat, SQ, PQ or RaBitQ,
+also in IVF. See docs/large-catalogs.md.
 """
 
 import argparse
