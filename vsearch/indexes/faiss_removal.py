@@ -7,16 +7,16 @@ from vsearch.indexes.faiss_kinds import nested
 NO_REMOVAL = (
     faiss.IndexNSG,
     faiss.IndexIVFPQR,
+    faiss.IndexIVFFastScan,
     faiss.IndexRaBitQFastScan,
-    faiss.IndexIVFRaBitQFastScan,
 )
 
 
 def remove(index: faiss.Index, positions: np.ndarray) -> None:
     """Remove the vectors at int (m,) positions; the others close up.
 
-    Codes close up by themselves, inverted lists are renumbered, and graphs, which don't support
-    removal, are linked again.
+    Codes close up by themselves, and inverted lists are renumbered. Graphs are linked again, and
+    packed codes (x4fs) made again: decoded vectors have the same codes.
 
     Raises:
         ValueError: this kind can't do it; the index is unchanged.
@@ -41,13 +41,11 @@ def _remove(index: faiss.Index, positions: np.ndarray) -> None:
         _remove_from_lists(index, positions, kept)
     elif isinstance(index, faiss.IndexFlatCodes):
         index.remove_ids(positions)
-    elif isinstance(index, faiss.IndexFastScan):
-        index.remove_ids(positions)
-        _clear(index.get_CodePacker(), index.codes.get(), len(kept))
     else:
         stay = index.reconstruct_batch(kept)
         index.reset()
-        index.add(stay)
+        if len(stay):  # packed codes crash if nothing is added
+            index.add(stay)
     index.ntotal = len(kept)
 
 
@@ -61,16 +59,3 @@ def _remove_from_lists(index: faiss.IndexIVF, positions: np.ndarray, kept: np.nd
         if size:
             ids = faiss.rev_swig_ptr(lists.get_ids(number), size)
             ids[:] = np.searchsorted(kept, ids)
-            if isinstance(index, faiss.IndexIVFFastScan):
-                _clear(index.get_CodePacker(), lists.get_codes(number), size)
-
-
-def _clear(packer: faiss.CodePacker, codes: object, n: int) -> None:
-    """Zero the bits behind n packed codes: FAISS 1.15 adds new codes to them."""
-    full, rest = divmod(n, packer.nvec)
-    if rest:
-        nothing = np.zeros(packer.code_size, dtype=np.uint8)
-        blocks = faiss.rev_swig_ptr(codes, (full + 1) * packer.block_size)
-        last = blocks.reshape(-1, packer.block_size)[full:]
-        for offset in range(rest, packer.nvec):
-            packer.pack_1(nothing, offset, last)
