@@ -148,9 +148,7 @@ def test_a_filter_leaves_no_place_empty_and_lets_nothing_else_in(factory, share,
                 np.take_along_axis(queries @ gallery.T, positions, axis=1), abs=1e-5
             )
         assert np.array_equal(index.search(queries, k, allowed)[1], positions)
-        assert index.search(queries[:2], k, allowed)[0] == pytest.approx(
-            scores[:2], abs=1e-5
-        )  # compared another way
+        assert index.search(queries[:2], k, allowed)[0] == pytest.approx(scores[:2], abs=1e-5)
 
 
 @pytest.mark.parametrize(

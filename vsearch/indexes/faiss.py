@@ -17,7 +17,6 @@ from vsearch.indexes.faiss_kinds import (
     explained,
     inverted,
     prepare_bytes,
-    reason,
     set_k_means,
     train_components,
 )
@@ -30,7 +29,6 @@ OLD_LISTS = "index.ivfdata"  # of earlier versions, merged on the disk
 # kept whole: about where HNSW32 takes as long (2,048-d)
 FEW = 200
 FEW_WHOLE = 1000
-SEVERAL = 8  # queries from which a matrix product makes up for gathering the vectors
 MOST_THREADS = 1024
 
 
@@ -98,24 +96,26 @@ class FaissIndex(Index):
 
     def build(self, embeddings: np.ndarray) -> None:
         """Train if the kind needs it, and index the vectors."""
-        vectors = as_unit_vectors(embeddings)
-        with self._filling():
-            index = self._trained(vectors)
-            index.add(vectors)
-        self._index = index
-        self._mapped = False
+        self.train(embeddings)
+        self.add(embeddings)
 
     def train(self, embeddings: np.ndarray) -> None:
         """Train on float32 (m, dim) unit vectors without adding them."""
+        vectors = as_unit_vectors(embeddings)
         with self._filling():
-            self._index = self._trained(as_unit_vectors(embeddings))
-            self._mapped = False
+            index = self._made(*vectors.shape)
+            if not index.is_trained:
+                sample = self.sample(len(vectors))
+                trained_on = vectors[sample] if len(sample) < len(vectors) else vectors
+                train_components(index, trained_on)
+                index.train(trained_on)
+        self._index = index
+        self._mapped = False
 
     def sample(self, n: int) -> np.ndarray:
         """Return the rising positions, int (m,), of n vectors that `build` trains on."""
-        if self.train_sample is None or self.train_sample >= n:
-            return np.arange(n)
-        return np.sort(np.random.default_rng(self.seed).permutation(n)[: self.train_sample])
+        drawn = np.random.default_rng(self.seed).permutation(n)[: self.train_sample]
+        return np.sort(drawn)
 
     def join(self, shards: Sequence[Path]) -> None:
         """Hold the contents of saved shards, in order; all were filled from one trained index.
@@ -128,9 +128,9 @@ class FaissIndex(Index):
                 # lists keep positions, which count from 0 in each shard
                 shift = 0 if inverted(index) is None else index.ntotal
                 index.merge_from(read(folder / FILE), shift)
-        self._set(index, self.search_parameters)
         self._index = index
         self._mapped = False
+        self.set(**self.search_parameters)
 
     def add(self, embeddings: np.ndarray) -> None:
         """Append float32 (m, dim) unit vectors without training again."""
@@ -153,7 +153,7 @@ class FaissIndex(Index):
         with self.limited_threads():
             if allowed is None:
                 return _hits(self.built.search(asked, max(1, min(k, len(self)))))
-            return self._search_allowed(asked, min(k, int(allowed.sum())), allowed)
+            return self._search_allowed(asked, k, allowed)
 
     def set(self, **parameters: float) -> None:
         """Change search parameters, by FAISS's names."""
@@ -189,19 +189,15 @@ class FaissIndex(Index):
                 f"{OLD_LISTS}: lists in a separate file are no longer read. Make the index again "
                 "with `shards`."
             )
-        try:
+        with explained("not a FAISS index"):
             opened = cls(**json.loads((folder / SETTINGS).read_text()))
-            mapped = opened.mmap if mmap is None else mmap
-            index = read(folder / FILE, mapped)
-        except (RuntimeError, TypeError, OSError) as error:
-            raise ValueError(f"not a FAISS index: {reason(error)}") from error
-        opened._set(index, opened.search_parameters)
-        opened._index = index
-        opened._mapped = mapped
+            opened._mapped = opened.mmap if mmap is None else mmap
+            opened._index = read(folder / FILE, opened._mapped)
+        opened.set(**opened.search_parameters)
         return opened
 
     def __len__(self) -> int:
-        return self._index.ntotal if self._index is not None else 0
+        return 0 if self._index is None else self._index.ntotal
 
     def describe(self) -> dict[str, Any]:
         """See `Index`."""
@@ -223,27 +219,19 @@ class FaissIndex(Index):
             with explained(f"search: {self.factory} doesn't take {name!r}"):
                 faiss.ParameterSpace().set_index_parameter(index, name, value)
 
-    def _trained(self, vectors: np.ndarray) -> faiss.Index:
-        index = self._made(*vectors.shape)
-        if not index.is_trained:
-            sample = self.sample(len(vectors))
-            trained_on = vectors[sample] if len(sample) < len(vectors) else vectors
-            train_components(index, trained_on)
-            index.train(trained_on)
-        return index
-
     def _search_allowed(self, queries: np.ndarray, k: int, allowed: np.ndarray) -> Hits:
         index = self.built
         positions = np.flatnonzero(allowed)
+        k = min(k, len(positions))
         few = FEW if whole(index) is None else FEW_WHOLE
-        if len(positions) <= k or len(positions) ** 2 <= few * len(allowed):
+        if len(positions) == k or len(positions) ** 2 <= few * len(allowed):
             return self._search_among(queries, k, positions)
+
         if len(positions) == len(allowed):
             scores, found = _hits(index.search(queries, k))
         else:
             scores, found = _hits(restricted(index, queries, k, allowed))
-
-        short = (found < 0).any(axis=1)
+        short = found[:, -1] < 0
         if short.any():
             scores[short], found[short] = self._search_among(queries[short], k, positions)
         return scores, found
@@ -251,11 +239,12 @@ class FaissIndex(Index):
     def _search_among(self, queries: np.ndarray, k: int, positions: np.ndarray) -> Hits:
         """Compare queries with each vector at int64 (m,) positions, m at least k."""
         vectors = whole(self.built)
-        if vectors is None or k == 0 or len(queries) >= SEVERAL:
+        if vectors is None or k == 0:
             return search_in_pieces(self.vectors, positions, queries, k)
         return _hits(among(vectors, queries, k, positions))
 
     def _changeable(self) -> faiss.Index:
+        """Return the index in memory: a change of a mapped one would end the process."""
         if self._mapped:
             self._index = deserialized(faiss.serialize_index(self.built))
             self._mapped = False
@@ -270,8 +259,7 @@ class FaissIndex(Index):
     def limited_threads(self) -> Iterator[None]:
         """Limit FAISS's threads in this thread to the setting."""
         before = faiss.omp_get_max_threads()
-        if self.threads is not None:
-            faiss.omp_set_num_threads(self.threads)
+        faiss.omp_set_num_threads(self.threads or before)
         try:
             yield
         finally:
@@ -280,10 +268,7 @@ class FaissIndex(Index):
 
 def cosines(distances_l2sq: np.ndarray) -> np.ndarray:
     """Return the cosines of unit vectors, from their squared L2 distances."""
-    found = 1 - distances_l2sq / 2
-    np.minimum(found, 1, out=found)  # np.clip takes as long as a short walk through a graph
-    np.maximum(found, -1, out=found)
-    return found
+    return np.clip(1 - distances_l2sq / 2, -1, 1)
 
 
 def _hits(found: Found) -> Hits:

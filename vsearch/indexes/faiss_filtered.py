@@ -3,7 +3,7 @@ from math import ceil
 import faiss
 import numpy as np
 
-from vsearch.indexes.faiss_kinds import inverted, nested
+from vsearch.indexes.faiss_kinds import nested
 
 # Squared L2 distances and positions, each (q, k), as FAISS returns them
 Found = tuple[np.ndarray, np.ndarray]
@@ -15,7 +15,7 @@ def whole(index: faiss.Index) -> faiss.IndexFlat | None:
     """Return the vectors that an index keeps in full (a graph's, those compared again), if any."""
     index = faiss.downcast_index(index)
     for kept in (index, getattr(index, "storage", None), getattr(index, "refine_index", None)):
-        flat = None if kept is None else faiss.downcast_index(kept)
+        flat = faiss.downcast_index(kept)
         if isinstance(flat, faiss.IndexFlat):
             return flat
     return None
@@ -31,8 +31,7 @@ def restricted(index: faiss.Index, queries: np.ndarray, k: int, allowed: np.ndar
     """Search among k or more allowed vectors; a last position of -1 says that some may be missing.
 
     It uses FAISS's selector, and searches as many times farther (efSearch, nprobe) as there are
-    vectors per allowed one, to meet about as many allowed ones as without a filter. If a walk
-    through a graph meets fewer than ENOUGH times what it keeps without a filter (efSearch), the
+    vectors per allowed one. If a walk through a graph meets fewer than ENOUGH times efSearch, the
     allowed ones lie elsewhere, and it may have missed some. Kinds without a selector are asked for
     more hits, and the ones that aren't allowed are dropped.
     """
@@ -69,10 +68,12 @@ def _overfetched(
 
 def _kept(index: faiss.Index) -> int:
     """Return how many vectors a graph's walk keeps without a filter; 0 for other kinds."""
-    if inverted(index) is not None:  # a graph of its centroids isn't one of vectors
-        return 0
-    graphs = (one for one in nested(index) if isinstance(one, faiss.IndexHNSW))
-    return next((graph.hnsw.efSearch for graph in graphs), 0)
+    for one in nested(index):
+        if isinstance(one, faiss.IndexIVF):
+            return 0  # a graph inside it is one of centroids
+        if isinstance(one, faiss.IndexHNSW):
+            return one.hnsw.efSearch
+    return 0
 
 
 def _parameters(
@@ -91,9 +92,8 @@ def _parameters(
         k_factor = max(1, index.k_factor * share)
         return faiss.IndexRefineSearchParameters(k_factor=k_factor, base_index_params=inner)
     if isinstance(index, faiss.IndexIVF):
-        nprobe = min(index.nlist, ceil(index.nprobe * farther))
-        return faiss.SearchParametersIVF(sel=selector, nprobe=nprobe)
+        return faiss.SearchParametersIVF(sel=selector, nprobe=ceil(index.nprobe * farther))
     if isinstance(index, faiss.IndexHNSW):
-        ef = min(index.ntotal, ceil(max(index.hnsw.efSearch, k) * farther))
+        ef = ceil(max(index.hnsw.efSearch, k) * farther)
         return faiss.SearchParametersHNSW(sel=selector, efSearch=ef)
     return faiss.SearchParameters(sel=selector)
