@@ -28,7 +28,7 @@ CODED = [
     "PQ16x4",
     "PQ16x4fs",
     "IVF8,PQ16x4fs",
-    "IVF8,PQ16x4",
+    "IVF8,PQ16x4np",
     "IVF8,SQ8",
     "OPQ4_16,IVF8,PQ4x4fs",
     "RaBitQ",

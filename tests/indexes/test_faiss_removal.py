@@ -49,7 +49,7 @@ def test_a_kind_that_takes_nothing_out_says_so_and_stays_as_it_was(factory):
     assert np.array_equal(index.search(unit(5, seed=1), 5), before)
 
 
-@pytest.mark.parametrize("factory", ["IVF8,PQ16x4", "PQ16x4fs"])
+@pytest.mark.parametrize("factory", ["IVF8,PQ16x4np", "PQ16x4fs"])
 def test_plain_faiss_reads_what_is_left(factory, tmp_path):
     index = built(unit(300), factory)
     index.remove(np.arange(100))
