@@ -10,7 +10,6 @@ from vsearch.indexes.base import Index
 # Times the least time or memory, within which the simpler candidate is taken: noise must not decide
 TIE = 1.10
 MOST = {"time": "fastest", "memory": "smallest"}
-MORE = {"time": "faster", "memory": "smaller"}
 AXIS = "axis/"
 NEARLY = 0.9  # of the asked recall, found in a sample: all vectors may show more
 
@@ -223,22 +222,20 @@ def why(rows: Sequence[Measured], budgets: Budgets, chosen: int) -> str:
     """Say in two sentences what was chosen, and what it costs or what nothing better took."""
     row = rows[chosen]
     within = sum(not budgets.excess(other) for other in rows)
-    best = MOST[budgets.prefer]
-    better = [other for other in rows if budgets.cost(other) < budgets.cost(row)]
-    better.sort(key=budgets.cost)
-    tied = [other for other in better if not budgets.excess(other)]
-    chosen_as = f"the {best}"
+    less = [other for other in rows if budgets.cost(other) < budgets.cost(row)]
+    tied = [other for other in less if not budgets.excess(other)]
+    chosen_as = f"the {MOST[budgets.prefer]}"
     if tied:
-        reason = "one that loses least" if tied[0].kind == row.kind else "simplest"
-        chosen_as = f"within 10 % of the {best} the {reason}"
-        rest = f"a tie with {tied[0]}"
-    elif not better:
-        rest = f"nothing measured was {MORE[budgets.prefer]}"
+        least = min(tied, key=budgets.cost)
+        chosen_as = f"within 10 % of {chosen_as}"
+        rest = f"it is simpler or loses less than {least}"
+    elif not less:
+        rest = f"nothing measured takes less {budgets.prefer}"
     else:
-        nearest = max(better, key=budgets.quality)
+        best = max(less, key=budgets.quality)
         rest = (
-            f"of {len(better)} that take less {budgets.prefer}, the best is {nearest.spec}, which "
-            f"{' and '.join(budgets.excess(nearest))}"
+            f"of {len(less)} that take less {budgets.prefer}, the best is {best.spec}, which "
+            f"{' and '.join(budgets.excess(best))}"
         )
     kept = f"Of {len(rows)} candidates, {within} kept within {_limits(budgets)}"
     lost = ", ".join(f"{metric} {loss}" for metric, loss in row.losses.items())
