@@ -177,15 +177,13 @@ def test_it_opens_again_and_plain_faiss_reads_it(components, tmp_path):
     same_hits(ExactIndex.open(tmp_path), vectors, queries, 5)
 
 
-def test_a_prefix_of_another_index_is_refused(tmp_path):
+@pytest.mark.parametrize(("n", "dim"), [(200, 32), (300, 16)])
+def test_a_prefix_of_another_index_is_refused(n, dim, tmp_path):
     built(clustered(300, 32)).save(tmp_path)
     (tmp_path / "other").mkdir()
-    built(clustered(200, 32)).save(tmp_path / "other")
+    built(clustered(n, dim)).save(tmp_path / "other")
     (tmp_path / "other" / "codes.npz").rename(tmp_path / "codes.npz")
-    with pytest.raises(
-        ValueError,
-        match=r"codes.npz doesn't fit .* it holds 200 vectors of 32 dimensions, not 300 of 32",
-    ):
+    with pytest.raises(ValueError, match=r"codes.npz doesn't fit index.faiss: "):
         ExactIndex.open(tmp_path)
 
 

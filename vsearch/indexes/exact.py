@@ -233,12 +233,9 @@ class ExactIndex(Index):
                 return
             prefix = Prefix.unpacked(stored)
         vectors = self._flat_vectors()
-        n, dim = vectors.shape
-        if len(prefix) != n or len(prefix.grid.basis) != dim:
-            held = f"{len(prefix)} vectors of {len(prefix.grid.basis)} dimensions"
-            raise ValueError(f"it holds {held}, not {n} of {dim}")
+        n = len(vectors)
         probe = np.linspace(0, n - 1, min(n, 16), dtype=int)
-        if not prefix.holds(vectors[probe], probe):
+        if len(prefix) != n or not prefix.holds(vectors[probe], probe):
             raise ValueError("it holds other vectors")
         self._prefix = prefix
 

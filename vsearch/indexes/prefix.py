@@ -114,7 +114,8 @@ class Prefix:
         codes = self.grid.query_codes(queries)
         squares = self._squares(codes.numbers)
         with_twice_k = ceil(2 * k / share / len(self) * self.index.nlist)
-        nearest = _least(squares, max(NEAREST, with_twice_k))
+        m = min(max(NEAREST, with_twice_k), self.index.nlist)
+        nearest = np.ascontiguousarray(squares.argpartition(m - 1, axis=1)[:, :m])
         return QueryCodes(codes.numbers, codes.errors + self.error, squares, nearest)
 
     def first(
@@ -215,12 +216,6 @@ class Prefix:
         """Return squared distances of codes float32 (m, p) from the centroids, (m, lists)."""
         centred = numbers - 128
         return squared_lengths(centred)[:, None] + self._lengths - centred @ self._twice
-
-
-def _least(numbers: np.ndarray, k: int) -> np.ndarray:
-    """Return the places of the k least numbers in each row, or all."""
-    last = min(k, numbers.shape[1]) - 1
-    return np.ascontiguousarray(np.argpartition(numbers, last, axis=1)[:, :k])
 
 
 def _parameters(lists: int, selector: faiss.IDSelector | None) -> faiss.SearchParametersIVF:
