@@ -1,6 +1,4 @@
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -8,7 +6,6 @@ from zipfile import BadZipFile
 
 import faiss
 import numpy as np
-import threadpoolctl
 
 from vsearch.indexes.base import Index
 from vsearch.indexes.exhaustive import Hits
@@ -50,7 +47,7 @@ class ExactIndex(Index):
     A trial finds the batch size from which plain Flat is faster. Many hits are left to it as well.
 
     Args:
-        threads: of FAISS, and of NumPy's BLAS while vectors are coded; None: their defaults.
+        threads: of FAISS; None: its default.
     """
 
     exact = True
@@ -79,7 +76,7 @@ class ExactIndex(Index):
         if prefix is None:
             return
         error = prefix.error
-        with self._limited_threads():
+        with self._flat.limited_threads():
             prefix.add(np.asarray(embeddings, dtype=np.float32))
             if prefix.error > 2 * error:  # outside of the grid: the bound is loose for all
                 self._prefix = Prefix.of(self._flat_vectors(), prefix.grid.basis)
@@ -198,14 +195,13 @@ class ExactIndex(Index):
         vectors = self._flat_vectors()
         n, dim = vectors.shape
         if n < FEW or dim < NARROW:
-            logger.info("ExactIndex: plain Flat, %d vectors of %d dimensions.", n, dim)
             return
 
         components = min(COMPONENTS, dim // 32 * 16)  # FAISS compares 16 bytes at once
         drawn = np.random.default_rng(0).permutation(n)
         # In a large gallery, the axes weren't computed from these
         queries = vectors[drawn[-TRIALS:]]
-        with self._limited_threads():
+        with self._flat.limited_threads():
             basis = turned(principal_axes(vectors[np.sort(drawn[:SAMPLE])], components))
             self._prefix = Prefix.of(vectors, basis)
             self._flat_from = self._find_crossing(queries)
@@ -244,9 +240,3 @@ class ExactIndex(Index):
         index = self._whole
         numbers = faiss.rev_swig_ptr(index.get_xb(), index.ntotal * index.d)
         return numbers.reshape(index.ntotal, index.d)
-
-    @contextmanager
-    def _limited_threads(self) -> Iterator[None]:
-        blas = threadpoolctl.ThreadpoolController().select(user_api="blas")
-        with self._flat.limited_threads(), blas.limit(limits=self.threads):
-            yield
