@@ -200,7 +200,7 @@ def test_a_server_that_goes_away_is_told_and_one_that_comes_back_is_used(tmp_pat
         ),
         (
             lambda: MilvusIndex("milvus://h:1/t", "DISKANN"),
-            "kind: 'DISKANN' isn't one of FLAT, IVF_FLAT, HNSW",
+            "kind: 'DISKANN' isn't one of FLAT, HNSW",
         ),
         (lambda: MilvusIndex("milvus:///folder/file/t"), "milvus-lite"),
         (lambda: MilvusIndex("http://me:s3cret@h:1/t"), "milvus://host:19530/collection"),

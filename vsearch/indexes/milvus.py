@@ -14,15 +14,14 @@ from vsearch.indexes.base import IndexUnavailable
 from vsearch.indexes.stores.collection import Collection, Found
 from vsearch.indexes.stores.serials import Where
 from vsearch.indexes.stores.url import read_url
-from vsearch.indexes.vector_store import StoreKind, VectorStoreIndex
+from vsearch.indexes.vector_store import VectorStoreIndex
 from vsearch.optional_packages import require
 
 if TYPE_CHECKING:
     from pymilvus import MilvusClient
 
 FORM = "milvus://host:19530/collection"
-DEFAULTS = {"IVF_FLAT": {"nlist": 1024}, "HNSW": {"M": 16, "efConstruction": 200}}
-MOST_DIM = 32_768
+HNSW = {"M": 16, "efConstruction": 200}
 TOKEN = "MILVUS_TOKEN"  # in the environment: user:password, or an API key
 PREFIX = "vsearch."  # of the collection's properties
 STEP_S = 0.1
@@ -40,10 +39,9 @@ class MilvusIndex(VectorStoreIndex):
             and password come from MILVUS_TOKEN (`user:password`) or the URL, and are never
             written. `milvus:///folder/file.db/collection` is milvus-lite, which runs in this
             process, for trying things out.
-        kind: `FLAT` compares every vector, `IVF_FLAT` those of the nearest lists, `HNSW` walks a
-            graph.
-        construction: of IVF_FLAT: `nlist`; of HNSW: `M`, `efConstruction`.
-        searching: of IVF_FLAT: `nprobe`; of HNSW: `ef`.
+        kind: `FLAT` compares every vector, `HNSW` walks a graph.
+        construction: of HNSW: `M`, `efConstruction`.
+        searching: of HNSW: `ef`.
         timeout_s: limit for a call.
         replicas: how many query nodes hold each row: with 2, searches continue when one dies.
         consistency: `Bounded`: a search may miss rows of the last seconds. A current index has
@@ -51,11 +49,8 @@ class MilvusIndex(VectorStoreIndex):
     """
 
     store = "Milvus"
-    kinds: ClassVar = {  # common to Milvus 2.3 to 3
-        "FLAT": StoreKind(),
-        "IVF_FLAT": StoreKind(("nlist",), ("nprobe",)),
-        "HNSW": StoreKind(("M", "efConstruction"), ("ef",)),
-    }
+    kinds: ClassVar = {"FLAT": 32_768, "HNSW": 32_768}
+    settings_of_hnsw: ClassVar = {"construction": ("M", "efConstruction"), "searching": ("ef",)}
 
     def __init__(
         self,
@@ -73,12 +68,6 @@ class MilvusIndex(VectorStoreIndex):
 
     def _collection(self, url: str) -> "MilvusCollection":
         return MilvusCollection(url, self)
-
-    def check(self, n: int, dim: int) -> None:
-        """Refuse more dimensions than Milvus takes, and an existing collection."""
-        if dim > MOST_DIM:
-            raise ValueError(f"Milvus takes at most {MOST_DIM:,} dimensions, not {dim:,}")
-        super().check(n, dim)
 
 
 class MilvusCollection(Collection):
@@ -224,7 +213,7 @@ class MilvusCollection(Collection):
     def _make_index(self) -> None:
         if not self._call("list_indexes"):
             index = self._client.prepare_index_params()
-            made_with = {**DEFAULTS.get(self._index.kind, {}), **self._index.construction}
+            made_with = {} if self._index.exact else {**HNSW, **self._index.construction}
             index.add_index(
                 "embedding", index_type=self._index.kind, metric_type="IP", params=made_with
             )

@@ -9,15 +9,13 @@ from vsearch.indexes.stores.collection import Collection, Found
 from vsearch.indexes.stores.postgres import Connections
 from vsearch.indexes.stores.serials import Where
 from vsearch.indexes.stores.url import read_url
-from vsearch.indexes.vector_store import StoreKind, VectorStoreIndex
+from vsearch.indexes.vector_store import VectorStoreIndex
 
 if TYPE_CHECKING:
     from psycopg import Connection
 
 FORM = "postgresql://host:5432/database/table"
 VECTOR_DIM = 2_000  # limit of a graph of `vector`
-HALF_DIM = 4_000  # limit of a graph of `halfvec`
-MOST_DIM = 16_000  # limit of a table
 MOST_EF = 1_000  # of hnsw.ef_search: for more hits, every vector is compared
 COMMENT = "vsearch "
 COMMENT_OF = "SELECT obj_description(oid, 'pg_class') FROM pg_class WHERE oid = to_regclass(%s)"
@@ -45,22 +43,14 @@ class PgvectorIndex(VectorStoreIndex):
     """
 
     store = "pgvector"
-    kinds: ClassVar = {
-        "exact": StoreKind(),
-        "HNSW": StoreKind(("m", "ef_construction"), ("ef_search",)),
+    kinds: ClassVar = {"exact": 16_000, "HNSW": 4_000}
+    settings_of_hnsw: ClassVar = {
+        "construction": ("m", "ef_construction"),
+        "searching": ("ef_search",),
     }
 
     def _collection(self, url: str) -> "Table":
         return Table(url, self)
-
-    def check(self, n: int, dim: int) -> None:
-        """Refuse more dimensions than pgvector takes, and an existing table."""
-        most = MOST_DIM if self.exact else HALF_DIM
-        if dim > most:
-            raise ValueError(
-                f"kind: pgvector's {self.kind} takes at most {most:,} dimensions, not {dim:,}"
-            )
-        super().check(n, dim)
 
 
 class Table(Collection):

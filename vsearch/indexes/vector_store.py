@@ -21,14 +21,6 @@ SERIALS = "serials.npy"
 
 
 @dataclass(frozen=True)
-class StoreKind:
-    """The settings of a vector store's kind of index, for creating and for searching it."""
-
-    construction: tuple[str, ...] = ()
-    searching: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class Filling:
     """The progress of writing an index's vectors."""
 
@@ -52,13 +44,14 @@ class VectorStoreIndex(Index):
     Args:
         url: of the collection, with secrets.
         kind: one of `kinds`; None: the exact one.
-        construction: the kind's settings for creating it.
-        searching: the kind's settings for searching.
+        construction: HNSW's settings for creating it.
+        searching: HNSW's settings for searching.
         timeout_s: limit for a call.
     """
 
     store: ClassVar[str]
-    kinds: ClassVar[Mapping[str, StoreKind]]  # the first compares every vector
+    kinds: ClassVar[Mapping[str, int]]  # the exact kind and HNSW, each with its most dimensions
+    settings_of_hnsw: ClassVar[Mapping[str, tuple[str, ...]]]  # for `construction`, `searching`
     _stored: StoredRows
     _added: np.ndarray  # not yet in the store
 
@@ -70,16 +63,15 @@ class VectorStoreIndex(Index):
         searching: dict[str, int] | None = None,
         timeout_s: float = 10,
     ) -> None:
-        self._exact_kind = next(iter(self.kinds))
-        self.kind = kind or self._exact_kind
+        self.kind = kind or next(iter(self.kinds))
         if self.kind not in self.kinds:
             raise ValueError(f"kind: {kind!r} isn't one of {', '.join(self.kinds)}")
         self.construction = dict(construction or {})
         self.searching = dict(searching or {})
         self.timeout_s = timeout_s
-        for setting in ("construction", "searching"):
-            known = getattr(self.kinds[self.kind], setting)
-            unknown = sorted(set(getattr(self, setting)) - set(known))
+        for setting, names in self.settings_of_hnsw.items():
+            known = () if self.exact else names
+            unknown = sorted(getattr(self, setting).keys() - known)
             if unknown:
                 there = ", ".join(known) or "none"
                 raise ValueError(
@@ -103,7 +95,7 @@ class VectorStoreIndex(Index):
     @property
     def exact(self) -> bool:
         """Whether every vector is compared."""
-        return self.kind == self._exact_kind
+        return self.kind != "HNSW"
 
     def settings(self) -> dict[str, Any]:
         """Return the constructor's arguments, as plain JSON values without secrets."""
@@ -116,7 +108,12 @@ class VectorStoreIndex(Index):
         self._fingerprint = fingerprint
 
     def check(self, n: int, dim: int) -> None:
-        """Refuse an existing collection."""
+        """Refuse more dimensions than the store takes, and an existing collection."""
+        most = self.kinds[self.kind]
+        if dim > most:
+            raise ValueError(
+                f"kind: {self.store} {self.kind} takes at most {most:,} dimensions, not {dim:,}"
+            )
         if self.collection.meta() is not None:
             raise ValueError(taken(self.url))
 
