@@ -273,4 +273,4 @@ def _condition(where: Where) -> str:
     ranges = " or ".join(
         f"(serial >= {first} and serial <= {last})" for first, last in where.ranges
     )
-    return f"({ranges}) and serial not in {where.hidden.tolist()}" if len(where.hidden) else ranges
+    return f"({ranges}) and serial not in {where.hidden}" if where.hidden else ranges

@@ -1,7 +1,7 @@
 import json
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -120,22 +120,22 @@ class Table(Collection):
 
     def find(self, queries: np.ndarray, k: int, where: Where) -> Found:
         """Search for one query after the other."""
-        condition, values = _condition(where)
+        condition, serials = _condition(where)
         walked = not self._index.exact and k <= MOST_EF
         rows = f"SELECT serial, embedding FROM {self._quoted} WHERE {condition}"
         if walked:
             candidates = k if self._cast == "" else min(2 * k, MOST_EF)
-            rows += f" ORDER BY {self._column} <#> %s{self._cast} LIMIT {candidates}"
+            rows += f" ORDER BY {self._column} <#> %(query)s{self._cast} LIMIT {candidates}"
         best = (
-            f"SELECT serial, -(embedding <#> %s) AS score FROM ({rows}) hits "
+            f"SELECT serial, -(embedding <#> %(query)s) AS score FROM ({rows}) hits "
             f"ORDER BY score DESC, serial LIMIT {k}"
         )
 
         def ask(it: "Connection") -> Found:
             found = []
             for query in queries:
-                given = [query, *values, query] if walked else [query, *values]
-                found.append(it.execute(best, given, binary=True).fetchall())
+                values = {"query": query, "serials": serials}
+                found.append(it.execute(best, values, binary=True).fetchall())
             return found
 
         def ask_farther(it: "Connection") -> Found:
@@ -155,10 +155,11 @@ class Table(Collection):
 
     def count(self, where: Where) -> int:
         """See `Collection`."""
-        condition, values = _condition(where)
+        condition, serials = _condition(where)
         counted = f"SELECT count(*) FROM {self._quoted} WHERE {condition}"
-        row = self._server.run_patiently(lambda it: it.execute(counted, values).fetchone())
-        return int(row[0]) if row else 0
+        values = {"serials": serials}
+        rows = self._server.run_patiently(lambda it: it.execute(counted, values).fetchall())
+        return int(rows[0][0])
 
     def serials(self) -> np.ndarray:
         """See `Collection`."""
@@ -191,11 +192,9 @@ class Table(Collection):
         return f"::halfvec({dim})" if dim > VECTOR_DIM else ""
 
 
-def _condition(where: Where) -> tuple[str, list[Any]]:
+def _condition(where: Where) -> tuple[str, list[int]]:
+    """Return a condition on rows, and the serials that it names as %(serials)s."""
     if where.listed is not None:
-        return "serial = ANY(%s)", [where.listed.tolist()]
-    ranges = " OR ".join("serial BETWEEN %s AND %s" for _ in where.ranges)
-    values: list[Any] = [end for ends in where.ranges for end in ends]
-    if not len(where.hidden):
-        return f"({ranges})", values
-    return f"({ranges}) AND NOT serial = ANY(%s)", [*values, where.hidden.tolist()]
+        return "serial = ANY(%(serials)s)", where.listed.tolist()
+    ranges = " OR ".join(f"serial BETWEEN {first} AND {last}" for first, last in where.ranges)
+    return f"({ranges}) AND serial <> ALL(%(serials)s)", list(where.hidden)

@@ -5,7 +5,7 @@ import numpy as np
 
 from vsearch.indexes.exhaustive import Hits, best, search_in_pieces
 from vsearch.indexes.stores.collection import Collection
-from vsearch.indexes.stores.serials import Where, hull, where
+from vsearch.indexes.stores.serials import Where, where
 
 # Of one call that sends or fetches vectors
 BATCH_BYTES = 16 << 20
@@ -52,15 +52,14 @@ class StoredRows:
         """Return how many rows the vector store lacks."""
         if not len(self):
             return 0
-        there = self.collection.count(self._everything or hull(self.serials))
-        return max(0, len(self) - there)
+        return max(0, len(self) - self.collection.count(self._everything))
 
     def search(self, queries: np.ndarray, k: int, allowed: np.ndarray | None) -> Hits:
         """Return the k best hits of float32 (q, dim) queries among the rows that bool (n,) marks.
 
-        The request names the serials that count. If they are too many, it asks for more hits, and
-        if these don't suffice, it asks piece by piece. With a filter, a query with unfilled places
-        is compared with each vector.
+        The request says which serials count. If it can't, it asks for more hits, and if these don't
+        suffice, it asks piece by piece. With a filter, a query with unfilled places is compared
+        with each vector.
         """
         places = np.arange(len(self)) if allowed is None else np.flatnonzero(allowed)
         serials = self.serials[places]
@@ -75,10 +74,8 @@ class StoredRows:
             condition = self._everything
         else:
             condition = where(serials, self.collection.most_listed)
-        if condition is None:
-            scores, positions = self._search_untold(queries, k, serials)
-        else:
-            scores, positions = self._found(queries, k, condition, serials)
+        search = self._search_loosely if condition.loose else self._found
+        scores, positions = search(queries, k, condition, serials)
 
         short = (positions < 0).any(axis=1)
         if allowed is not None and short.any():
@@ -87,13 +84,15 @@ class StoredRows:
         return scores, positions
 
     @cached_property
-    def _everything(self) -> Where | None:
+    def _everything(self) -> Where:
         return where(self.serials, self.collection.most_listed)
 
-    def _search_untold(self, queries: np.ndarray, k: int, serials: np.ndarray) -> Hits:
-        """Search among more serials than one request can name."""
+    def _search_loosely(
+        self, queries: np.ndarray, k: int, condition: Where, serials: np.ndarray
+    ) -> Hits:
+        """Do what `_found` does, where rows that don't count meet the condition too."""
         more = min(self.collection.most_hits, 2 * k * len(self) // len(serials) + 1)
-        scores, positions = self._found(queries, more, hull(serials), serials)
+        scores, positions = self._found(queries, more, condition, serials)
         scores = scores[:, :k]
         positions = positions[:, :k]
 

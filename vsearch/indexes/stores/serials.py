@@ -1,5 +1,7 @@
 import time
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -13,8 +15,9 @@ class Where:
     """A condition on rows: in one of the ranges and not `hidden`, or in `listed` if not None."""
 
     ranges: tuple[tuple[int, int], ...] = ()  # first and last serial of each, rising
-    hidden: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    hidden: Sequence[int] = ()
     listed: np.ndarray | None = None
+    loose: bool = False  # others may meet it too
 
 
 def first_serial(after: int) -> int:
@@ -25,42 +28,28 @@ def first_serial(after: int) -> int:
     return max(int(time.time() * 1000) * ROWS, after + 1)
 
 
-def where(serials: np.ndarray, limit: int) -> Where | None:
-    """Return the shorter condition that exactly these serials meet; None: both are too long.
+def where(serials: np.ndarray, limit: int) -> Where:
+    """Return a short condition that int64 (m,) rising serials, at least 1, meet.
 
-    `serials`: int64 (m,), rising, at least 1; `limit`: how many a condition may list or hide.
+    The widest gaps lie between ranges. What is missing within ranges is hidden. If that is more
+    than the serials, they are listed. If both are more than `limit`, nothing is hidden: others may
+    meet the condition too, it is `loose`.
     """
-    cuts = _cuts(serials)
-    ranges = _ranges(serials, cuts)
-    n_hidden = sum(last - first + 1 for first, last in ranges) - len(serials)
+    gaps = np.diff(serials) - 1
+    places = np.flatnonzero(gaps)  # of the serials before a gap
+    places = places[np.argsort(-gaps[places], kind="stable")]
+    cuts = np.sort(places[: RANGES - 1])
+    narrow = places[RANGES - 1 :]
+
+    n_hidden = int(gaps[narrow].sum())
     if len(serials) <= min(n_hidden, limit):
         return Where(listed=serials)
-    return Where(ranges, _missing(serials, cuts)) if n_hidden <= limit else None
 
-
-def hull(serials: np.ndarray) -> Where:
-    """Return a condition that int64 (m,) rising serials meet, and others between them."""
-    return Where(_ranges(serials, _cuts(serials)))
-
-
-def _cuts(serials: np.ndarray) -> np.ndarray:
-    """Return the places after which new ranges begin: where most serials are missing."""
-    gaps = np.diff(serials) - 1
-    wide = np.flatnonzero(gaps > 0)
-    widest = np.argsort(gaps[wide], kind="stable")[::-1][: RANGES - 1]
-    return np.sort(wide[widest])
-
-
-def _ranges(serials: np.ndarray, cuts: np.ndarray) -> tuple[tuple[int, int], ...]:
-    firsts = serials[np.append(0, cuts + 1)]
-    lasts = serials[np.append(cuts, len(serials) - 1)]
-    return tuple(zip(firsts.tolist(), lasts.tolist(), strict=True))
-
-
-def _missing(serials: np.ndarray, cuts: np.ndarray) -> np.ndarray:
-    """Return the serials, int64 (h,), rising, that are missing within the ranges."""
-    gaps = np.diff(serials) - 1
-    gaps[cuts] = 0
-    before = np.repeat(serials[:-1], gaps)
-    starts = np.repeat(np.cumsum(gaps) - gaps, gaps)
-    return before + 1 + np.arange(len(before)) - starts
+    firsts = serials[np.append(0, cuts + 1)].tolist()
+    lasts = serials[np.append(cuts, len(serials) - 1)].tolist()
+    ranges = tuple(zip(firsts, lasts, strict=True))
+    if n_hidden > limit:
+        return Where(ranges, loose=True)
+    starts = (serials[narrow] + 1).tolist()
+    stops = serials[narrow + 1].tolist()
+    return Where(ranges, list(chain.from_iterable(map(range, starts, stops))))
