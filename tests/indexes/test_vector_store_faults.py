@@ -206,6 +206,7 @@ def test_a_server_that_goes_away_is_told_and_one_that_comes_back_is_used(tmp_pat
         (lambda: MilvusIndex("http://me:s3cret@h:1/t"), "milvus://host:19530/collection"),
         (lambda: PgvectorIndex("postgresql://me:s3cret@h:port/db/t"), "isn't a URL"),
         (lambda: PgvectorIndex("postgresql://me:s3cret@h/db/t-1"), "'t-1' here"),
+        (lambda: PgvectorIndex("postgresql:db/t"), "postgresql://host:5432/database/table"),
     ],
 )
 def test_settings_that_can_not_be_used_are_told_without_secrets(make, said):
@@ -254,6 +255,15 @@ def test_a_collection_whose_making_was_cut_off_gets_its_index_later(lite_url, mo
     later.build(VECTORS)
     assert later.collection._client.list_indexes(later.collection._name)
     assert later.search(VECTORS[:3], 1)[1].ravel().tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("empty", ["@", ":@"])
+def test_an_empty_user_or_password_in_the_url_is_not_given(postgres_url, empty):
+    url = postgres_url.format(name()).replace("postgresql://", f"postgresql://{empty}")
+    index = bound(PgvectorIndex(url + "&user=&password="))
+    index.build(VECTORS)  # as PGUSER
+    assert not index.collection.secret
+    assert index.url == postgres_url.format(index.collection._quoted.strip('"'))
 
 
 def test_every_secret_option_of_a_url_is_hidden():

@@ -90,11 +90,12 @@ class MilvusCollection(Collection):
         self._timeout_s = index.timeout_s
         self._patient_s = 60 + index.timeout_s  # for writes
 
-        secure = where.options.get("secure", str(needs_tls(where.host))).lower() == "true"
+        options = where.options
+        secure = options.get("secure", str(needs_tls(where.host))).lower() == "true"
         self._place = f"http{'s' * secure}://{where.host}" if where.host else where.place
-        user = ":".join(filter(None, [where.user, where.password]))
-        self._token = user or where.options.get("token", "")
-        self._database = where.options.get("db", "")
+        user = [options[name] for name in ("user", "password") if name in options]
+        self._token = ":".join(user) or options.get("token", "")
+        self._database = options.get("db", "")
 
     def meta(self) -> dict[str, str] | None:
         """See `Collection`."""

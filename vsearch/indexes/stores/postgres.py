@@ -28,10 +28,6 @@ class Connections:
         hosts = options.get("hostaddr") or options.get("host") or url.host
         if needs_tls(hosts) and "PGSSLMODE" not in os.environ:
             options.setdefault("sslmode", "require")
-        if url.user is not None:
-            options["user"] = url.user
-        if url.password is not None:
-            options["password"] = url.password
         query = urlencode(options, quote_via=quote)
         self._url = f"postgresql://{url.host}/{quote(url.place.strip('/'))}?{query}"
         self._shown = url.shown

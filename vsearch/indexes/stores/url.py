@@ -12,17 +12,15 @@ class CollectionUrl:
     """A collection's URL, in parts."""
 
     shown: str  # without secrets
+    secret: bool  # whether an option isn't shown
     host: str  # with its port; empty: a file or a socket
     place: str  # before the name: a database, a local file
     name: str
-    options: dict[str, str]  # with secrets
-    user: str | None
-    password: str | None
-    secret: bool  # whether the URL has more than is shown
+    options: dict[str, str]  # also user and password; none is empty
 
 
 def read_url(url: str, scheme: str, form: str) -> CollectionUrl:
-    """Parse `scheme://[user[:password]@]host[:port]/[place/]collection[?options]`.
+    """Parse `scheme://[user[:password]@][host[:port]]/[place/]collection[?options]`.
 
     Raises:
         ValueError: the URL has another form; the message has `form` but not the URL, which may hold
@@ -33,27 +31,23 @@ def read_url(url: str, scheme: str, form: str) -> CollectionUrl:
         _ = parts.port  # raises if it isn't a number
     except ValueError as error:
         raise ValueError(f"url: this isn't a URL ({error}). It should look like {form}") from None
+    beginning = f"{scheme}://"
     place, _, name = parts.path.rpartition("/")
-    if parts.scheme != scheme or parts.fragment or not NAME.fullmatch(name):
+    if not url.startswith(beginning) or parts.fragment or not NAME.fullmatch(name):
         raise ValueError(
             f"url: it should look like {form}; the last part, {name!r} here, names the collection: "
             "letters, digits and _, not starting with a digit."
         )
 
     host = parts.netloc.rpartition("@")[2]
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    options = dict(parse_qsl(parts.query))
+    for key, value in (("user", parts.username), ("password", parts.password)):
+        if value:
+            options[key] = unquote(value)
+
     public = {key: value for key, value in options.items() if not SECRET.fullmatch(key)}
-    slashes = "//" if url.startswith(f"{scheme}://") else ""
-    shown = f"{scheme}:{slashes}{host}{parts.path}"
+    shown = f"{beginning}{host}{parts.path}"
     if public:
         shown += f"?{urlencode(public, safe='/:,')}"
-    return CollectionUrl(
-        shown,
-        host,
-        unquote(place),
-        name,
-        options,
-        None if parts.username is None else unquote(parts.username),
-        None if parts.password is None else unquote(parts.password),
-        secret="@" in parts.netloc or len(public) < len(options),
-    )
+    secret = len(public) < len(options)
+    return CollectionUrl(shown, secret, host, unquote(place), name, options)
