@@ -128,7 +128,7 @@ def test_other_dimensions_are_refused(index):
         index.search(np.full((1, 16), np.nan, np.float32), 3)
 
 
-def test_a_save_that_failed_is_made_again_without_twice_the_rows(index, tmp_path, monkeypatch):
+def test_a_save_that_failed_is_made_again_and_its_rows_are_vacuumed(index, tmp_path, monkeypatch):
     index.build(VECTORS)
     index.add(unit(10, seed=1))
     settle = type(index.collection).settle
@@ -141,10 +141,11 @@ def test_a_save_that_failed_is_made_again_without_twice_the_rows(index, tmp_path
         index.save(tmp_path)
     monkeypatch.setattr(type(index.collection), "settle", settle)
     index.save(tmp_path)
-    assert len(index.collection.serials()) == 60
-    assert type(index).open(tmp_path).search(unit(10, seed=1), 1)[1][:, 0].tolist() == [
-        *range(50, 60)
-    ]
+    opened = type(index).open(tmp_path)
+    assert opened.search(unit(10, seed=1), 2)[1][:, 0].tolist() == [*range(50, 60)]
+    assert opened.vacuum([]) == 10
+    assert len(opened.collection.serials()) == 60
+    assert opened.search(unit(10, seed=1), 1)[1][:, 0].tolist() == [*range(50, 60)]
 
 
 def test_opening_writes_nothing(index, tmp_path, monkeypatch):

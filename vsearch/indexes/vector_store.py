@@ -19,6 +19,8 @@ from vsearch.indexes.stores.serials import Where, first_serial
 FILE = "collection.json"
 SERIALS = "serials.npy"
 
+Vectors = Callable[[np.ndarray], np.ndarray]  # int (m,) positions -> float32 (m, dim)
+
 
 @dataclass(frozen=True)
 class Filling:
@@ -85,7 +87,6 @@ class VectorStoreIndex(Index):
         self.url = self.collection.url
         self._owner = ""  # random, set when the collection is created
         self._fingerprint = ""
-        self._filling: Filling | None = None
         self._keep(np.zeros(0, np.int64), 0)
 
     @abstractmethod
@@ -129,7 +130,7 @@ class VectorStoreIndex(Index):
 
     def fill(
         self,
-        vectors: Callable[[np.ndarray], np.ndarray],
+        vectors: Vectors,
         n: int,
         dim: int,
         so_far: Filling | None = None,
@@ -138,7 +139,7 @@ class VectorStoreIndex(Index):
         """Do what `build` does, with vectors that are fetched in batches.
 
         Args:
-            vectors: int (m,) positions -> float32 (m, dim).
+            vectors: called for each batch.
             n: number of vectors.
             dim: their dimension.
             so_far: the progress of an interrupted call.
@@ -161,7 +162,7 @@ class VectorStoreIndex(Index):
             if self.collection.count(earlier) < filling.done:  # somebody has deleted rows
                 filling = replace(filling, done=0)
         self._keep(self._write(vectors, n, dim, filling, note), dim)
-        self._check_rows()
+        self._stored.check()
 
     def add(self, embeddings: np.ndarray) -> None:
         """Append unit vectors, in memory until `save`."""
@@ -175,10 +176,6 @@ class VectorStoreIndex(Index):
     def remove(self, positions: np.ndarray) -> None:
         """Remove vectors; the store keeps them for readers that opened the index before."""
         gone = np.unique(positions).astype(np.int64)
-        if len(gone) and not 0 <= gone[0] <= gone[-1] < len(self):
-            raise ValueError(
-                f"positions {gone[0]} to {gone[-1]} can't be removed: the index has {len(self)}"
-            )
         stored = len(self._stored)
         self._stored = self._stored.without(gone[gone < stored])
         self._added = np.delete(self._added, gone[gone >= stored] - stored, axis=0)
@@ -215,13 +212,15 @@ class VectorStoreIndex(Index):
     def save(self, folder: Path) -> list[str]:
         """Write added vectors to the vector store, and two files that say where all are."""
         if len(self._added):
-            self._store_added()
+            self._check_owner()
+            filling = Filling(self._owner, self._next_serial())
+            new = self._write(self._added.__getitem__, len(self._added), self._dim, filling)
+            self._keep(np.append(self._stored.serials, new), self._dim)
         entry = {
             "format": FORMAT,
             "owner": self._owner,
             "fingerprint": self._fingerprint,
             "dim": self._dim,
-            "vectors": len(self),
             "settings": self.settings(),
         }
         (folder / FILE).write_text(json.dumps(entry, indent=1))
@@ -248,7 +247,7 @@ class VectorStoreIndex(Index):
         except (json.JSONDecodeError, KeyError, TypeError, FileNotFoundError) as error:
             raise ValueError(f"{FILE} and {SERIALS} aren't such an index: {error}") from error
         opened._check_owner()
-        opened._check_rows()
+        opened._stored.check()
         return opened
 
     def vacuum(self, folders: Sequence[Path]) -> int:
@@ -275,17 +274,9 @@ class VectorStoreIndex(Index):
             "in_memory": len(self._added),
         }
 
-    def _store_added(self) -> None:
-        self._check_owner()
-        if self._filling is None:  # otherwise a failed try's rows are written again
-            self._filling = Filling(self._owner, self._next_serial())
-        serials = self._write(self._added.__getitem__, len(self._added), self._dim, self._filling)
-        self._keep(np.append(self._stored.serials, serials), self._dim)
-        self._filling = None
-
     def _write(
         self,
-        vectors: Callable[[np.ndarray], np.ndarray],
+        vectors: Vectors,
         n: int,
         dim: int,
         filling: Filling,
@@ -300,15 +291,6 @@ class VectorStoreIndex(Index):
             note(replace(filling, done=start + len(rows)))
         self.collection.settle(filling.first, filling.first + n - 1)
         return serials
-
-    def _check_rows(self) -> None:
-        missing = self._stored.missing()
-        if missing:
-            raise ValueError(
-                f"{self.url} lacks {missing:,} of this index's {len(self._stored):,} rows. Were "
-                "they deleted, or is it an older backup? Try `index rollback` or the vector "
-                "store's own backup."
-            )
 
     def _check_owner(self) -> None:
         check_meta(self.collection.meta(), self._meta(self._dim), self.url)

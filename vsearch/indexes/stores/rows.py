@@ -48,11 +48,21 @@ class StoredRows:
             vectors[start : start + step] = [found[serial] for serial in batch.tolist()]
         return vectors
 
-    def missing(self) -> int:
-        """Return how many rows the vector store lacks."""
+    def check(self) -> None:
+        """Count the rows.
+
+        Raises:
+            ValueError: some are missing.
+        """
         if not len(self):
-            return 0
-        return max(0, len(self) - self.collection.count(self._everything))
+            return
+        missing = len(self) - self.collection.count(self._everything)
+        if missing > 0:
+            raise ValueError(
+                f"{self.collection.url} lacks {missing:,} of this index's {len(self):,} rows. Were "
+                "they deleted, or is it an older backup? Try `index rollback` or the vector "
+                "store's own backup."
+            )
 
     def search(self, queries: np.ndarray, k: int, allowed: np.ndarray | None) -> Hits:
         """Return the k best hits of float32 (q, dim) queries among the rows that bool (n,) marks.
