@@ -20,7 +20,7 @@ from vsearch.optional_packages import require
 if TYPE_CHECKING:
     from pymilvus import MilvusClient
 
-FORM = "milvus://host:19530/collection"
+FORM = "milvus://host:19530/collection, or milvus:///folder/file.db/collection for milvus-lite"
 HNSW = {"M": 16, "efConstruction": 200}
 TOKEN = "MILVUS_TOKEN"  # in the environment: user:password, or an API key
 PREFIX = "vsearch."  # of the collection's properties
@@ -79,10 +79,7 @@ class MilvusCollection(Collection):
     def __init__(self, url: str, index: MilvusIndex) -> None:
         where = read_url(url, "milvus", FORM)
         if not where.host and not where.place.endswith(".db"):
-            raise ValueError(
-                f"url: it should look like {FORM}, or milvus:///folder/file.db/collection for "
-                "milvus-lite"
-            )
+            raise ValueError(f"url: it should look like {FORM}")
         self.url = where.shown
         self.secret = where.secret
         self._name = where.name
@@ -135,14 +132,11 @@ class MilvusCollection(Collection):
 
     def settle(self, first: int, last: int) -> None:
         """Wait until the written rows are sealed, indexed and visible to searches."""
-        from pymilvus.exceptions import MilvusException
-
-        with self._explained():
-            try:
-                self._client.flush(self._name, timeout=self._patient_s)
-            except MilvusException as error:
-                if error.code != TOO_OFTEN:  # it seals the rows by itself later
-                    raise
+        try:
+            self._call("flush", timeout=self._patient_s)
+        except IndexUnavailable as error:
+            if getattr(error.__cause__, "code", None) != TOO_OFTEN:  # it seals the rows later
+                raise
         written = Where(((first, last),))
         self._wait(lambda: self.count(written) > last - first, 60, "shown the written rows")
         self._wait(self._indexed, BUILD_S, "indexed the written rows")

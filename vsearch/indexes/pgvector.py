@@ -19,9 +19,9 @@ VECTOR_DIM = 2_000  # limit of a graph of `vector`
 MOST_EF = 1_000  # of hnsw.ef_search: for more hits, every vector is compared
 COMMENT = "vsearch "
 COMMENT_OF = "SELECT obj_description(oid, 'pg_class') FROM pg_class WHERE oid = to_regclass(%s)"
-HNSW_OF = (
-    "SELECT 1 FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid JOIN pg_am ON pg_am.oid = "
-    "relam WHERE indrelid = to_regclass(%s) AND amname = 'hnsw'"
+GRAPH_OF = (
+    "SELECT 1 FROM pg_index WHERE indrelid = to_regclass(%s) "
+    "AND pg_get_indexdef(indexrelid) LIKE '%% USING hnsw %%'"
 )
 
 
@@ -62,15 +62,12 @@ class Table(Collection):
     def __init__(self, url: str, index: PgvectorIndex) -> None:
         where = read_url(url, "postgresql", FORM)
         if not where.place.strip("/"):
-            raise ValueError(
-                f"url: it should look like {FORM}; this one lacks the database or the table"
-            )
+            raise ValueError(f"url: it should look like {FORM}; this one lacks the database")
         self.url = where.shown
         self.secret = where.secret
         self._index = index
         self._ef = int(index.searching.get("ef_search", 40))
-        settings = {"hnsw.ef_search": self._ef, "hnsw.iterative_scan": "relaxed_order"}
-        self._server = Connections(where, index.timeout_s, settings)
+        self._server = Connections(where, index.timeout_s)
         self._quoted = '"' + where.name.replace(".", '"."') + '"'
 
     def meta(self) -> dict[str, str] | None:
@@ -112,7 +109,7 @@ class Table(Collection):
         create_graph = None if self._index.exact else self._create_graph()
 
         def make(it: "Connection") -> None:
-            if create_graph and not it.execute(HNSW_OF, [self._quoted]).fetchone():
+            if create_graph and not it.execute(GRAPH_OF, [self._quoted]).fetchone():
                 it.execute(create_graph)
             it.execute(f"ANALYZE {self._quoted}")
 
@@ -122,6 +119,7 @@ class Table(Collection):
         """Search for one query after the other."""
         condition, serials = _condition(where)
         walked = not self._index.exact and k <= MOST_EF
+        ef = self._ef if k <= self._ef else min(MOST_EF, 2 * k)
         rows = f"SELECT serial, embedding FROM {self._quoted} WHERE {condition}"
         if walked:
             candidates = k if self._cast == "" else min(2 * k, MOST_EF)
@@ -132,18 +130,15 @@ class Table(Collection):
         )
 
         def ask(it: "Connection") -> Found:
+            if walked:
+                it.execute(f"SET hnsw.ef_search = {ef}")
             found = []
             for query in queries:
                 values = {"query": query, "serials": serials}
                 found.append(it.execute(best, values, binary=True).fetchall())
             return found
 
-        def ask_farther(it: "Connection") -> Found:
-            with it.transaction():
-                it.execute(f"SET LOCAL hnsw.ef_search = {min(MOST_EF, 2 * k)}")
-                return ask(it)
-
-        return self._server.run(ask_farther if walked and k > self._ef else ask)
+        return self._server.run(ask)
 
     def fetch(self, serials: np.ndarray) -> dict[int, np.ndarray]:
         """See `Collection`."""

@@ -1,5 +1,5 @@
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode
@@ -19,11 +19,10 @@ T = TypeVar("T")
 class Connections:
     """Connections to a PostgreSQL database with pgvector, kept for the next call of any thread.
 
-    `timeout_s` limits connecting and a search; writing and counting have no limit. `settings` are
-    pgvector's, for every connection.
+    `timeout_s` limits connecting and a search; writing and counting have no limit.
     """
 
-    def __init__(self, url: CollectionUrl, timeout_s: float, settings: Mapping[str, object]):
+    def __init__(self, url: CollectionUrl, timeout_s: float) -> None:
         options = dict(url.options)
         hosts = options.get("hostaddr") or options.get("host") or url.host
         if needs_tls(hosts) and "PGSSLMODE" not in os.environ:
@@ -32,7 +31,6 @@ class Connections:
         self._url = f"postgresql://{url.host}/{quote(url.place.strip('/'))}?{query}"
         self._shown = url.shown
         self._timeout_s = timeout_s
-        self._settings = {"statement_timeout": round(1000 * timeout_s), **settings}
         self._idle: list[Connection] = []
 
     def run(self, call: Callable[["Connection"], T]) -> T:
@@ -83,8 +81,8 @@ class Connections:
         connection = psycopg.connect(self._url, autocommit=True, connect_timeout=wait_s)
         if connection.execute("SELECT 1 FROM pg_type WHERE typname = 'vector'").fetchone():
             register_vector(connection)
-        for name, value in self._settings.items():
-            connection.execute("SELECT set_config(%s, %s, false)", [name, str(value)])
+        connection.execute(f"SET statement_timeout = {round(1000 * self._timeout_s)}")
+        connection.execute("SET hnsw.iterative_scan = relaxed_order")
         return connection
 
     @contextmanager
