@@ -12,12 +12,13 @@ import numpy as np
 from vsearch.data.io.named_hosts import check_stored_url
 from vsearch.indexes.base import Index, as_unit_vectors
 from vsearch.indexes.exhaustive import Hits, best, search_among
-from vsearch.indexes.stores.collection import FORMAT, Collection, another_model, check_meta, taken
+from vsearch.indexes.stores.collection import Collection
 from vsearch.indexes.stores.rows import BATCH_ROWS, StoredRows, batch_rows
 from vsearch.indexes.stores.serials import Where, first_serial
 
 FILE = "collection.json"
 SERIALS = "serials.npy"
+FORMAT = 1  # of these files and of a collection's rows
 
 Vectors = Callable[[np.ndarray], np.ndarray]  # int (m,) positions -> float32 (m, dim)
 
@@ -34,17 +35,15 @@ class Filling:
 class VectorStoreIndex(Index):
     """An index whose vectors are in a vector store, each in a row with a serial.
 
-    This class knows which rows count, and in which order: `save` writes the map from positions to
-    serials. Rows never change and serials are never reused, so a saved index stays the same,
-    whatever is written later. `add` and `remove` work in memory; only `build` and `save` write to
-    the store, and only `vacuum` deletes there. A collection belongs to one bundle and one model;
-    both are checked before anything is written or served.
+    `save` writes which rows count, in the order of their positions. Rows never change and serials
+    are never reused, so a saved index stays the same, whatever is written later. `add` and `remove`
+    work in memory: only `build` and `save` write to the store, and only `vacuum` deletes there. A
+    collection belongs to one bundle and one model; both are checked before it is used.
 
-    A subclass keeps each constructor argument as an attribute of the same name, `url` without its
-    secrets.
+    A subclass keeps each constructor argument as an attribute of the same name.
 
     Args:
-        url: of the collection, with secrets.
+        url: of the collection; its secrets aren't kept.
         kind: one of `kinds`; None: the exact one.
         construction: HNSW's settings for creating it.
         searching: HNSW's settings for searching.
@@ -85,13 +84,13 @@ class VectorStoreIndex(Index):
 
         self.collection = self._collection(url)
         self.url = self.collection.url
-        self._owner = ""  # random, set when the collection is created
+        self._owner = secrets.token_hex(8)  # of the collection, if this index creates it
         self._fingerprint = ""
         self._keep(np.zeros(0, np.int64), 0)
 
     @abstractmethod
     def _collection(self, url: str) -> Collection:
-        """Return the collection at a URL; it need not exist yet."""
+        """Return the collection at a URL, which need not exist."""
 
     @property
     def exact(self) -> bool:
@@ -105,7 +104,7 @@ class VectorStoreIndex(Index):
     def bind(self, fingerprint: str) -> None:
         """See `Index`."""
         if self._fingerprint not in ("", fingerprint):
-            raise ValueError(another_model(self.url, self._fingerprint, fingerprint))
+            raise ValueError(self._another_model(self._fingerprint, fingerprint))
         self._fingerprint = fingerprint
 
     def check(self, n: int, dim: int) -> None:
@@ -116,7 +115,7 @@ class VectorStoreIndex(Index):
                 f"kind: {self.store} {self.kind} takes at most {most:,} dimensions, not {dim:,}"
             )
         if self.collection.meta() is not None:
-            raise ValueError(taken(self.url))
+            raise ValueError(self._taken())
 
     def build(self, embeddings: np.ndarray) -> None:
         """Write float32 (n, dim) unit vectors to a new collection, or as new rows to its own.
@@ -136,7 +135,7 @@ class VectorStoreIndex(Index):
         so_far: Filling | None = None,
         note: Callable[[Filling], object] = lambda filling: None,
     ) -> None:
-        """Do what `build` does, with vectors that are fetched in batches.
+        """Do what `build` does, with n vectors that are fetched in batches.
 
         Args:
             vectors: called for each batch.
@@ -147,14 +146,12 @@ class VectorStoreIndex(Index):
         """
         if not self._fingerprint:
             raise ValueError(f"{self.url}: no model was named: call `bind` with a fingerprint.")
-        filling = so_far or Filling(self._owner or secrets.token_hex(8), self._next_serial())
+        filling = so_far or Filling(self._owner, self._next_serial())
         self._owner = filling.owner
-        meta = self.collection.meta()
-        if meta is not None:
-            check_meta(meta, self._meta(dim), self.url)
+        exists = self._exists(dim)
         note(filling)  # before the collection is created, so that a later call recognises it
 
-        if meta is None:
+        if not exists:
             self.collection.create(dim, self._meta(dim))
             filling = replace(filling, done=0)
         elif filling.done:
@@ -167,10 +164,7 @@ class VectorStoreIndex(Index):
     def add(self, embeddings: np.ndarray) -> None:
         """Append unit vectors, in memory until `save`."""
         vectors = as_unit_vectors(embeddings)
-        if vectors.shape[1] != self._dim:
-            raise ValueError(
-                f"{self.url} holds vectors of {self._dim} dimensions, not of {vectors.shape[1]}"
-            )
+        self._check_dim(self._dim, vectors.shape[1])
         self._added = np.concatenate([self._added, vectors])
 
     def remove(self, positions: np.ndarray) -> None:
@@ -212,7 +206,7 @@ class VectorStoreIndex(Index):
     def save(self, folder: Path) -> list[str]:
         """Write added vectors to the vector store, and two files that say where all are."""
         if len(self._added):
-            self._check_owner()
+            self._check_exists()
             filling = Filling(self._owner, self._next_serial())
             new = self._write(self._added.__getitem__, len(self._added), self._dim, filling)
             self._keep(np.append(self._stored.serials, new), self._dim)
@@ -246,13 +240,13 @@ class VectorStoreIndex(Index):
             opened._keep(np.load(folder / SERIALS), entry["dim"])
         except (json.JSONDecodeError, KeyError, TypeError, FileNotFoundError) as error:
             raise ValueError(f"{FILE} and {SERIALS} aren't such an index: {error}") from error
-        opened._check_owner()
+        opened._check_exists()
         opened._stored.check()
         return opened
 
     def vacuum(self, folders: Sequence[Path]) -> int:
         """Delete rows that neither this index nor one saved in `folders` needs; return how many."""
-        self._check_owner()
+        self._check_exists()
         kept = [self._stored.serials]
         for folder in folders:
             if (folder / FILE).is_file() and _read(folder)["owner"] == self._owner:
@@ -292,8 +286,40 @@ class VectorStoreIndex(Index):
         self.collection.settle(filling.first, filling.first + n - 1)
         return serials
 
-    def _check_owner(self) -> None:
-        check_meta(self.collection.meta(), self._meta(self._dim), self.url)
+    def _check_exists(self) -> None:
+        if not self._exists(self._dim):
+            raise ValueError(
+                f"{self.url} doesn't exist, or no longer. Are server, database and name right?"
+            )
+
+    def _exists(self, dim: int) -> bool:
+        """Return whether the collection exists; ValueError if it isn't this index's."""
+        meta = self.collection.meta()
+        if meta is None:
+            return False
+        if meta.get("format") != str(FORMAT):
+            raise ValueError(
+                f"{self.url} was not made by this version of vsearch. Name another one."
+            )
+        if meta["fingerprint"] != self._fingerprint:
+            raise ValueError(self._another_model(meta["fingerprint"], self._fingerprint))
+        if meta["owner"] != self._owner:
+            raise ValueError(self._taken())
+        self._check_dim(int(meta["dim"]), dim)
+        return True
+
+    def _check_dim(self, own: int, given: int) -> None:
+        if given != own:
+            raise ValueError(f"{self.url} holds vectors of {own} dimensions, not of {given}.")
+
+    def _another_model(self, theirs: str, ours: str) -> str:
+        return f"{self.url} holds vectors of another model: fingerprint {theirs}, not {ours}."
+
+    def _taken(self) -> str:
+        return (
+            f"{self.url} exists already, for another bundle or an earlier copy. Name another one, "
+            "or delete this one in the store."
+        )
 
     def _meta(self, dim: int) -> dict[str, str]:
         return {

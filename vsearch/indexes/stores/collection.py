@@ -8,39 +8,6 @@ from vsearch.indexes.stores.serials import Where
 # Serials and scores (cosines) of each query's hits
 Found = list[list[tuple[int, float]]]
 
-FORMAT = 1  # of a collection's rows and of a saved index's files
-
-
-def check_meta(found: Mapping[str, str] | None, own: Mapping[str, str], url: str) -> None:
-    """Compare the values beside a collection's rows (None: no collection) with an index's own.
-
-    Raises:
-        ValueError: says what differs, with both fingerprints.
-    """
-    if found is None:
-        raise ValueError(f"{url} doesn't exist, or no longer. Are server, database and name right?")
-    if found.get("format") != own["format"]:
-        raise ValueError(f"{url} was not made by this version of vsearch. Name another one.")
-    if found["fingerprint"] != own["fingerprint"]:
-        raise ValueError(another_model(url, found["fingerprint"], own["fingerprint"]))
-    if found["owner"] != own["owner"]:
-        raise ValueError(taken(url))
-    if found["dim"] != own["dim"]:
-        raise ValueError(f"{url} holds vectors of {found['dim']} dimensions, not of {own['dim']}.")
-
-
-def another_model(url: str, theirs: str, ours: str) -> str:
-    """Return the message about another model's collection."""
-    return f"{url} holds vectors of another model: fingerprint {theirs}, this one's is {ours}."
-
-
-def taken(url: str) -> str:
-    """Return the message about another bundle's collection."""
-    return (
-        f"{url} exists already, for another bundle or an earlier copy. Name another one, or "
-        "delete this one in the store."
-    )
-
 
 class Collection(ABC):
     """A collection or table in a vector store, as VectorStoreIndex uses it.

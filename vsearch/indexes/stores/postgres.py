@@ -1,7 +1,6 @@
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, urlencode
 
 from vsearch.data.io.named_hosts import needs_tls
@@ -33,17 +32,24 @@ class Connections:
         self._timeout_s = timeout_s
         self._idle: list[Connection] = []
 
-    def run(self, call: Callable[["Connection"], T]) -> T:
-        """Return a call's result; try again if a kept connection had ended."""
-        with self._explained() as psycopg:
-            kept = bool(self._idle)
-            try:
-                return self._with_connection(call)
-            except psycopg.OperationalError as error:
-                if not kept or isinstance(error, psycopg.errors.QueryCanceled):
-                    raise
+    def run(self, call: Callable[["Connection"], T], retry: bool = True) -> T:
+        """Return a call's result; `retry` if it fails with a kept connection, which may be dead."""
+        psycopg = require("psycopg", "pgvector")
+        kept = bool(self._idle)
+        try:
+            return self._with_connection(call)
+        except psycopg.errors.QueryCanceled as error:
+            raise IndexUnavailable(
+                f"{self._shown}: no answer within {self._timeout_s:g} s (timeout_s)"
+            ) from error
+        except psycopg.Error as error:
+            if retry and kept and isinstance(error, psycopg.OperationalError):
                 self.close()
-                return self._with_connection(call)
+                return self.run(call, retry=False)
+            said = one_line(error).strip(" .")
+            if not error.sqlstate:  # the server wasn't reached
+                said += ". Is PostgreSQL running there, and are PGUSER and PGPASSWORD right?"
+            raise IndexUnavailable(f"{self._shown}: {said}") from error
 
     def run_patiently(self, call: Callable[["Connection"], T]) -> T:
         """Return the result of a call in one transaction, however long it takes."""
@@ -84,18 +90,3 @@ class Connections:
         connection.execute(f"SET statement_timeout = {round(1000 * self._timeout_s)}")
         connection.execute("SET hnsw.iterative_scan = relaxed_order")
         return connection
-
-    @contextmanager
-    def _explained(self) -> Iterator[Any]:
-        psycopg = require("psycopg", "pgvector")
-        try:
-            yield psycopg
-        except psycopg.errors.QueryCanceled as error:
-            raise IndexUnavailable(
-                f"{self._shown}: no answer within {self._timeout_s:g} s (timeout_s)"
-            ) from error
-        except psycopg.Error as error:
-            said = one_line(error).strip(" .")
-            if not error.sqlstate:  # the server wasn't reached
-                said += ". Is PostgreSQL running there, and are PGUSER and PGPASSWORD right?"
-            raise IndexUnavailable(f"{self._shown}: {said}") from error

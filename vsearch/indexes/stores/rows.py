@@ -41,10 +41,7 @@ class StoredRows:
             found = self.collection.fetch(batch)
             lost = [serial for serial in batch.tolist() if serial not in found]
             if lost:
-                raise ValueError(
-                    f"{self.collection.url} lacks {len(lost):,} rows of this index, "
-                    f"e.g. that of serial {lost[0]}"
-                )
+                raise ValueError(f"{self.collection.url} lacks {len(lost):,} rows of this index")
             vectors[start : start + step] = [found[serial] for serial in batch.tolist()]
         return vectors
 
@@ -80,9 +77,8 @@ class StoredRows:
         if k > self.collection.most_hits:
             return search_in_pieces(self.vectors, places, queries, k)
 
-        if allowed is None:
-            condition = self._everything
-        else:
+        condition = self._everything
+        if allowed is not None:
             condition = where(serials, self.collection.most_listed)
         search = self._search_loosely if condition.loose else self._found
         scores, positions = search(queries, k, condition, serials)
@@ -102,17 +98,15 @@ class StoredRows:
     ) -> Hits:
         """Do what `_found` does, where rows that don't count meet the condition too."""
         more = min(self.collection.most_hits, 2 * k * len(self) // len(serials) + 1)
-        scores, positions = self._found(queries, more, condition, serials)
-        scores = scores[:, :k]
-        positions = positions[:, :k]
+        scores, positions = best([self._found(queries, more, condition, serials)], k)
 
-        short = np.flatnonzero((positions < 0).any(axis=1))
-        if len(short):
+        short = (positions < 0).any(axis=1)
+        if short.any():
             found = []
-            for start in range(0, len(serials), self.collection.most_listed):
-                piece = serials[start : start + self.collection.most_listed]
-                most = min(k, len(piece))
-                found.append(self._found(queries[short], most, Where(listed=piece), piece))
+            step = self.collection.most_listed
+            for start in range(0, len(serials), step):
+                piece = serials[start : start + step]
+                found.append(self._found(queries[short], k, Where(listed=piece), piece))
             scores[short], positions[short] = best(found, k)
         return scores, positions
 
