@@ -35,10 +35,9 @@ class MilvusIndex(VectorStoreIndex):
 
     Args:
         url: `milvus://host:19530/collection`, with TLS unless the host is this machine or
-            `?secure=false` turns it off; `?db=name` for a database other than the default. User
-            and password come from MILVUS_TOKEN (`user:password`) or the URL, and are never
-            written. `milvus:///folder/file.db/collection` is milvus-lite, which runs in this
-            process, for trying things out.
+            `?secure=false` turns it off; `?db=name` names another database. User and password come
+            from MILVUS_TOKEN (`user:password`) or the URL, and are never written.
+            `milvus:///folder/file.db/collection` is milvus-lite, in this process, for trying it.
         kind: `FLAT` compares every vector, `HNSW` walks a graph.
         construction: of HNSW: `M`, `efConstruction`.
         searching: of HNSW: `ef`.
@@ -84,12 +83,12 @@ class MilvusCollection(Collection):
         self.secret = where.secret
         self._name = where.name
         self._index = index
-        self._timeout_s = index.timeout_s
         self._patient_s = 60 + index.timeout_s  # for writes
 
         options = where.options
         secure = options.get("secure", str(needs_tls(where.host))).lower() == "true"
-        self._place = f"http{'s' * secure}://{where.host}" if where.host else where.place
+        scheme = "https" if secure else "http"
+        self._place = f"{scheme}://{where.host}" if where.host else where.place
         user = [options[name] for name in ("user", "password") if name in options]
         self._token = ":".join(user) or options.get("token", "")
         self._database = options.get("db", "")
@@ -118,7 +117,6 @@ class MilvusCollection(Collection):
             "create_collection",
             schema=schema,
             properties={PREFIX + name: value for name, value in meta.items()},
-            consistency_level=self._index.consistency,
         )
 
     def upsert(self, serials: np.ndarray, vectors: np.ndarray) -> None:
@@ -144,7 +142,7 @@ class MilvusCollection(Collection):
     def find(self, queries: np.ndarray, k: int, where: Where) -> Found:
         """Search for as many queries in one call as Milvus allows."""
         settings = dict(self._index.searching)
-        if self._index.kind == "HNSW":
+        if not self._index.exact:
             settings["ef"] = max(k, settings.get("ef", 64))  # Milvus refuses less than k
         found: Found = []
         step = max(1, ANSWER // k)
@@ -174,14 +172,10 @@ class MilvusCollection(Collection):
     def serials(self) -> np.ndarray:
         """See `Collection`."""
         found: list[int] = []
+        pages = self._call(
+            "query_iterator", batch_size=10_000, filter="serial >= 0", output_fields=["serial"]
+        )
         with self._explained():
-            pages = self._client.query_iterator(
-                self._name,
-                batch_size=10_000,
-                filter="serial >= 0",
-                output_fields=["serial"],
-                timeout=self._timeout_s,
-            )
             while page := pages.next():
                 found += [row["serial"] for row in page]
             pages.close()
@@ -202,7 +196,7 @@ class MilvusCollection(Collection):
             self._place,
             token=self._token or environ.get(TOKEN, ""),
             db_name=self._database,
-            timeout=self._timeout_s,
+            timeout=self._index.timeout_s,
         )
 
     def _make_index(self) -> None:
@@ -243,7 +237,7 @@ class MilvusCollection(Collection):
         """Call a method of the client for this collection, with a time limit."""
         with self._explained():
             call = getattr(self._client, method)
-            return call(self._name, *values, **{"timeout": self._timeout_s, **options})
+            return call(self._name, *values, **{"timeout": self._index.timeout_s, **options})
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -66,7 +66,6 @@ class Table(Collection):
         self.url = where.shown
         self.secret = where.secret
         self._index = index
-        self._ef = int(index.searching.get("ef_search", 40))
         self._server = Connections(where, index.timeout_s)
         self._quoted = '"' + where.name.replace(".", '"."') + '"'
 
@@ -119,7 +118,9 @@ class Table(Collection):
         """Search for one query after the other."""
         condition, serials = _condition(where)
         walked = not self._index.exact and k <= MOST_EF
-        ef = self._ef if k <= self._ef else min(MOST_EF, 2 * k)
+        ef = int(self._index.searching.get("ef_search", 40))
+        if k > ef:
+            ef = min(MOST_EF, 2 * k)
         rows = f"SELECT serial, embedding FROM {self._quoted} WHERE {condition}"
         if walked:
             candidates = k if self._cast == "" else min(2 * k, MOST_EF)
