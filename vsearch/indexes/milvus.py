@@ -1,6 +1,6 @@
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from os import environ
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from pymilvus import MilvusClient
 
 FORM = "milvus://host:19530/collection, or milvus:///folder/file.db/collection for milvus-lite"
-HNSW = {"M": 16, "efConstruction": 200}
 TOKEN = "MILVUS_TOKEN"  # in the environment: user:password, or an API key
 PREFIX = "vsearch."  # of the collection's properties
 STEP_S = 0.1
@@ -49,7 +48,10 @@ class MilvusIndex(VectorStoreIndex):
 
     store = "Milvus"
     kinds: ClassVar = {"FLAT": 32_768, "HNSW": 32_768}
-    settings_of_hnsw: ClassVar = {"construction": ("M", "efConstruction"), "searching": ("ef",)}
+    hnsw: ClassVar = {
+        "construction": {"M": 16, "efConstruction": 200},
+        "searching": {"ef": 64},
+    }
 
     def __init__(
         self,
@@ -135,15 +137,19 @@ class MilvusCollection(Collection):
         except IndexUnavailable as error:
             if getattr(error.__cause__, "code", None) != TOO_OFTEN:  # it seals the rows later
                 raise
-        written = Where(((first, last),))
-        self._wait(lambda: self.count(written) > last - first, 60, "shown the written rows")
-        self._wait(self._indexed, BUILD_S, "indexed the written rows")
+        end = time.monotonic() + BUILD_S
+        while self.count(Where(((first, last),))) <= last - first or self._unindexed():
+            if time.monotonic() > end:
+                raise IndexUnavailable(
+                    f"{self.url}: after {BUILD_S:g} s Milvus hasn't indexed the written rows"
+                )
+            time.sleep(STEP_S)
 
     def find(self, queries: np.ndarray, k: int, where: Where) -> Found:
         """Search for as many queries in one call as Milvus allows."""
-        settings = dict(self._index.searching)
+        settings = dict(self._index.searched_with)
         if not self._index.exact:
-            settings["ef"] = max(k, settings.get("ef", 64))  # Milvus refuses less than k
+            settings["ef"] = max(k, settings["ef"])  # Milvus refuses less than k
         found: Found = []
         step = max(1, ANSWER // k)
         for start in range(0, len(queries), step):
@@ -202,9 +208,11 @@ class MilvusCollection(Collection):
     def _make_index(self) -> None:
         if not self._call("list_indexes"):
             index = self._client.prepare_index_params()
-            made_with = {} if self._index.exact else {**HNSW, **self._index.construction}
             index.add_index(
-                "embedding", index_type=self._index.kind, metric_type="IP", params=made_with
+                "embedding",
+                index_type=self._index.kind,
+                metric_type="IP",
+                params=self._index.created_with,
             )
             self._call("create_index", index)
         self._load()
@@ -222,16 +230,9 @@ class MilvusCollection(Collection):
             consistency_level=self._index.consistency,
         )
 
-    def _indexed(self) -> bool:
+    def _unindexed(self) -> int:
         found = self._call("describe_index", "embedding") or {}
-        return int(found.get("pending_index_rows", 0)) <= 0
-
-    def _wait(self, done: Callable[[], bool], most_s: float, what: str) -> None:
-        end = time.monotonic() + most_s
-        while not done():
-            if time.monotonic() > end:
-                raise IndexUnavailable(f"{self.url}: after {most_s:g} s Milvus hasn't {what}")
-            time.sleep(STEP_S)
+        return max(0, int(found.get("pending_index_rows", 0)))
 
     def _call(self, method: str, *values: Any, **options: Any) -> Any:
         """Call a method of the client for this collection, with a time limit."""

@@ -44,9 +44,9 @@ class PgvectorIndex(VectorStoreIndex):
 
     store = "pgvector"
     kinds: ClassVar = {"exact": 16_000, "HNSW": 4_000}
-    settings_of_hnsw: ClassVar = {
-        "construction": ("m", "ef_construction"),
-        "searching": ("ef_search",),
+    hnsw: ClassVar = {
+        "construction": {"m": 16, "ef_construction": 64},
+        "searching": {"ef_search": 40},
     }
 
     def _collection(self, url: str) -> "Table":
@@ -118,13 +118,15 @@ class Table(Collection):
         """Search for one query after the other."""
         condition, serials = _condition(where)
         walked = not self._index.exact and k <= MOST_EF
-        ef = int(self._index.searching.get("ef_search", 40))
-        if k > ef:
-            ef = min(MOST_EF, 2 * k)
         rows = f"SELECT serial, embedding FROM {self._quoted} WHERE {condition}"
         if walked:
-            candidates = k if self._cast == "" else min(2 * k, MOST_EF)
-            rows += f" ORDER BY {self._column} <#> %(query)s{self._cast} LIMIT {candidates}"
+            ef = self._index.searched_with["ef_search"]
+            farther = min(MOST_EF, 2 * k)
+            walk = f"SET hnsw.ef_search = {int(farther if k > ef else ef)}"
+
+            cast = self._cast
+            candidates = farther if cast else k
+            rows += f" ORDER BY (embedding{cast}) <#> %(query)s{cast} LIMIT {candidates}"
         best = (
             f"SELECT serial, -(embedding <#> %(query)s) AS score FROM ({rows}) hits "
             f"ORDER BY score DESC, serial LIMIT {k}"
@@ -132,7 +134,7 @@ class Table(Collection):
 
         def ask(it: "Connection") -> Found:
             if walked:
-                it.execute(f"SET hnsw.ef_search = {ef}")
+                it.execute(walk)
             found = []
             for query in queries:
                 values = {"query": query, "serials": serials}
@@ -169,17 +171,10 @@ class Table(Collection):
         self._server.run_patiently(lambda it: it.execute(these, [serials.tolist()]))
 
     def _create_graph(self) -> str:
-        kind = "halfvec" if self._cast else "vector"
-        told = ", ".join(
-            f"{name} = {int(value)}" for name, value in self._index.construction.items()
-        )
-        made = f"CREATE INDEX ON {self._quoted} USING hnsw ({self._column} {kind}_ip_ops)"
-        return f"{made} WITH ({told})" if told else made
-
-    @property
-    def _column(self) -> str:
-        """The graph's column or expression."""
-        return f"(embedding{self._cast})" if self._cast else "embedding"
+        operators = "halfvec_ip_ops" if self._cast else "vector_ip_ops"
+        column = f"(embedding{self._cast}) {operators}"
+        settings = [f"{name} = {int(value)}" for name, value in self._index.created_with.items()]
+        return f"CREATE INDEX ON {self._quoted} USING hnsw ({column}) WITH ({', '.join(settings)})"
 
     @cached_property
     def _cast(self) -> str:

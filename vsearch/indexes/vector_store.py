@@ -52,7 +52,7 @@ class VectorStoreIndex(Index):
 
     store: ClassVar[str]
     kinds: ClassVar[Mapping[str, int]]  # the exact kind and HNSW, each with its most dimensions
-    settings_of_hnsw: ClassVar[Mapping[str, tuple[str, ...]]]  # for `construction`, `searching`
+    hnsw: ClassVar[Mapping[str, Mapping[str, int]]]  # defaults of `construction` and `searching`
     _stored: StoredRows
     _added: np.ndarray  # not yet in the store
 
@@ -70,14 +70,8 @@ class VectorStoreIndex(Index):
         self.construction = dict(construction or {})
         self.searching = dict(searching or {})
         self.timeout_s = timeout_s
-        for setting, names in self.settings_of_hnsw.items():
-            known = () if self.exact else names
-            unknown = sorted(getattr(self, setting).keys() - known)
-            if unknown:
-                there = ", ".join(known) or "none"
-                raise ValueError(
-                    f"{setting}: {self.kind} has no {', '.join(map(repr, unknown))}; it has {there}"
-                )
+        self.created_with = self._with_defaults("construction", self.construction)
+        self.searched_with = self._with_defaults("searching", self.searching)
         settings = {**self.construction, **self.searching}
         told = [f"{name}={value}" for name, value in settings.items()]
         self.spec = ", ".join([f"{self.store} {self.kind}", *told])
@@ -87,6 +81,16 @@ class VectorStoreIndex(Index):
         self._owner = secrets.token_hex(8)  # of the collection, if this index creates it
         self._fingerprint = ""
         self._keep(np.zeros(0, np.int64), 0)
+
+    def _with_defaults(self, setting: str, given: dict[str, int]) -> dict[str, int]:
+        defaults = {} if self.exact else self.hnsw[setting]
+        unknown = sorted(given.keys() - defaults.keys())
+        if unknown:
+            raise ValueError(
+                f"{setting}: {self.kind} has no {', '.join(map(repr, unknown))}; it has "
+                f"{', '.join(defaults) or 'none'}"
+            )
+        return {**defaults, **given}
 
     @abstractmethod
     def _collection(self, url: str) -> Collection:
@@ -103,8 +107,8 @@ class VectorStoreIndex(Index):
 
     def bind(self, fingerprint: str) -> None:
         """See `Index`."""
-        if self._fingerprint not in ("", fingerprint):
-            raise ValueError(self._another_model(self._fingerprint, fingerprint))
+        if self._fingerprint:
+            self._check_model(self._fingerprint, fingerprint)
         self._fingerprint = fingerprint
 
     def check(self, n: int, dim: int) -> None:
@@ -140,7 +144,7 @@ class VectorStoreIndex(Index):
         Args:
             vectors: called for each batch.
             n: number of vectors.
-            dim: their dimension.
+            dim: number of their dimensions.
             so_far: the progress of an interrupted call.
             note: called with the progress, at first and after each batch.
         """
@@ -301,8 +305,7 @@ class VectorStoreIndex(Index):
             raise ValueError(
                 f"{self.url} was not made by this version of vsearch. Name another one."
             )
-        if meta["fingerprint"] != self._fingerprint:
-            raise ValueError(self._another_model(meta["fingerprint"], self._fingerprint))
+        self._check_model(meta["fingerprint"], self._fingerprint)
         if meta["owner"] != self._owner:
             raise ValueError(self._taken())
         self._check_dim(int(meta["dim"]), dim)
@@ -312,8 +315,11 @@ class VectorStoreIndex(Index):
         if given != own:
             raise ValueError(f"{self.url} holds vectors of {own} dimensions, not of {given}.")
 
-    def _another_model(self, theirs: str, ours: str) -> str:
-        return f"{self.url} holds vectors of another model: fingerprint {theirs}, not {ours}."
+    def _check_model(self, own: str, given: str) -> None:
+        if given != own:
+            raise ValueError(
+                f"{self.url} holds vectors of another model: fingerprint {own}, not {given}."
+            )
 
     def _taken(self) -> str:
         return (
