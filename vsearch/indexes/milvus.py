@@ -42,8 +42,8 @@ class MilvusIndex(VectorStoreIndex):
         searching: of HNSW: `ef`.
         timeout_s: limit for a call.
         replicas: how many query nodes hold each row: with 2, searches continue when one dies.
-        consistency: `Bounded`: a search may miss rows of the last seconds. A current index has
-            none: `save` waits until its rows are visible. `Strong` makes each search wait.
+        consistency: `Bounded`: searches may miss rows of the last seconds, but `save` waits until
+            its own are visible. `Strong` makes each search wait.
     """
 
     store = "Milvus"

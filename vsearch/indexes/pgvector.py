@@ -28,14 +28,14 @@ GRAPH_OF = (
 class PgvectorIndex(VectorStoreIndex):
     """Vectors in a table of PostgreSQL with pgvector. Needs the extra: uv sync --extra pgvector
 
-    Scores and vectors are exact. pgvector's float32 index takes up to 2,000 dimensions; above, HNSW
-    compares `halfvec`, and the best are compared again in float32.
+    Scores are exact: above 2,000 dimensions, HNSW compares `halfvec`, and the best are compared
+    again in float32.
 
     Args:
-        url: `postgresql://host:5432/database/table`; the table may be `schema.table`, and options
-            of libpq may follow. TLS is required unless the host is this machine, or
-            `?sslmode=disable` or PGSSLMODE says otherwise. User and password come from PGUSER,
-            PGPASSWORD, ~/.pgpass or the URL, and are never written.
+        url: `postgresql://host:5432/database/table` or `.../schema.table`; options of libpq may
+            follow. TLS is required unless the host is this machine, or `?sslmode=disable` or
+            PGSSLMODE says otherwise. User and password come from PGUSER, PGPASSWORD, ~/.pgpass or
+            the URL, and are never written.
         kind: `exact`, the default, compares every vector; `HNSW` walks a graph.
         construction: of HNSW: `m`, `ef_construction`.
         searching: of HNSW: `ef_search`, up to 1,000.
@@ -104,7 +104,7 @@ class Table(Collection):
         self._server.run_patiently(put)
 
     def settle(self, first: int, last: int) -> None:
-        """Create the graph, if it is wanted and missing, and update the table's statistics."""
+        """Create the graph if it is missing, and update the table's statistics."""
         create_graph = None if self._index.exact else self._create_graph()
 
         def make(it: "Connection") -> None:
@@ -178,7 +178,7 @@ class Table(Collection):
 
     @cached_property
     def _cast(self) -> str:
-        """The type that vectors and queries are cast to, if they are too long for the graph."""
+        """The cast of vectors and queries that are too long for a graph of `vector`."""
         dim = int((self.meta() or {}).get("dim", 0))
         return f"::halfvec({dim})" if dim > VECTOR_DIM else ""
 

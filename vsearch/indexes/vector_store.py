@@ -35,9 +35,9 @@ class Filling:
 class VectorStoreIndex(Index):
     """An index whose vectors are in a vector store, each in a row with a serial.
 
-    `save` writes which rows count, in the order of their positions. Rows never change and serials
-    are never reused, so a saved index stays the same, whatever is written later. `add` and `remove`
-    work in memory: only `build` and `save` write to the store, and only `vacuum` deletes there. A
+    `save` writes the serials of the rows that count. Rows never change and serials are never
+    reused, so a saved index stays the same, whatever is written later. `add` and `remove` work in
+    memory: only `build` and `save` write to the store, and only `vacuum` deletes there. A
     collection belongs to one bundle and one model; both are checked before it is used.
 
     A subclass keeps each constructor argument as an attribute of the same name.
@@ -125,7 +125,7 @@ class VectorStoreIndex(Index):
         """Write float32 (n, dim) unit vectors to a new collection, or as new rows to its own.
 
         Raises:
-            ValueError: no model was named, or the collection belongs to another bundle.
+            ValueError: no model was named, or the collection is another bundle's.
             IndexUnavailable: the vector store is unavailable, or refuses them.
         """
         vectors = as_unit_vectors(embeddings)
@@ -139,14 +139,10 @@ class VectorStoreIndex(Index):
         so_far: Filling | None = None,
         note: Callable[[Filling], object] = lambda filling: None,
     ) -> None:
-        """Do what `build` does, with n vectors that are fetched in batches.
+        """Do what `build` does with n vectors, (n, dim), and fetch them in batches.
 
-        Args:
-            vectors: called for each batch.
-            n: number of vectors.
-            dim: number of their dimensions.
-            so_far: the progress of an interrupted call.
-            note: called with the progress, at first and after each batch.
+        `so_far` is the progress of an interrupted call. `note` is called with the progress, at
+        first and after each batch.
         """
         if not self._fingerprint:
             raise ValueError(f"{self.url}: no model was named: call `bind` with a fingerprint.")
@@ -179,7 +175,7 @@ class VectorStoreIndex(Index):
         self._added = np.delete(self._added, gone[gone >= stored] - stored, axis=0)
 
     def search(self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None) -> Hits:
-        """See `Index`, and `StoredRows.search` for the requests to the vector store.
+        """See `Index` and `StoredRows.search`.
 
         Raises:
             ValueError: queries aren't finite, or have another dim.
@@ -231,8 +227,8 @@ class VectorStoreIndex(Index):
         """Open what `save` wrote.
 
         Raises:
-            ValueError: the files aren't such an index, or the collection is missing, belongs to
-                another bundle, or lacks rows.
+            ValueError: the files aren't such an index, or the collection is missing, another
+                bundle's, or lacks rows.
             IndexUnavailable: the vector store is unavailable.
         """
         try:
@@ -323,8 +319,8 @@ class VectorStoreIndex(Index):
 
     def _taken(self) -> str:
         return (
-            f"{self.url} exists already, for another bundle or an earlier copy. Name another one, "
-            "or delete this one in the store."
+            f"{self.url} exists already, for another bundle or an earlier copy. Name another, or "
+            "delete this one in the store."
         )
 
     def _meta(self, dim: int) -> dict[str, str]:

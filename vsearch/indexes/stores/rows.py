@@ -56,17 +56,16 @@ class StoredRows:
         missing = len(self) - self.collection.count(self._everything)
         if missing > 0:
             raise ValueError(
-                f"{self.collection.url} lacks {missing:,} of this index's {len(self):,} rows. Were "
-                "they deleted, or is it an older backup? Try `index rollback` or the vector "
-                "store's own backup."
+                f"{self.collection.url} lacks {missing:,} of this index's {len(self):,} rows. "
+                "Restore them from the store's backup, or try `index rollback`."
             )
 
     def search(self, queries: np.ndarray, k: int, allowed: np.ndarray | None) -> Hits:
-        """Return the k best hits of float32 (q, dim) queries among the rows that bool (n,) marks.
+        """Return the k best hits of float32 (q, dim) queries among rows; `allowed`: bool (n,).
 
         The request says which serials count. If it can't, it asks for more hits, and if these don't
-        suffice, it asks piece by piece. With a filter, a query with unfilled places is compared
-        with each vector.
+        suffice, it asks piece by piece. With `allowed`, unfilled places are filled by comparing
+        each vector.
         """
         places = np.arange(len(self)) if allowed is None else np.flatnonzero(allowed)
         serials = self.serials[places]
@@ -96,7 +95,7 @@ class StoredRows:
     def _search_loosely(
         self, queries: np.ndarray, k: int, condition: Where, serials: np.ndarray
     ) -> Hits:
-        """Do what `_found` does, where rows that don't count meet the condition too."""
+        """Do what `_found` does, where many that meet the condition don't count."""
         more = min(self.collection.most_hits, 2 * k * len(self) // len(serials) + 1)
         scores, positions = best([self._found(queries, more, condition, serials)], k)
 
@@ -111,7 +110,7 @@ class StoredRows:
         return scores, positions
 
     def _found(self, queries: np.ndarray, k: int, condition: Where, serials: np.ndarray) -> Hits:
-        """Return the positions of rows that meet a condition; drop those not in `serials`."""
+        """Return the hits among the rows that meet a condition and are in `serials`."""
         scores = np.full((len(queries), k), -1, np.float32)
         found = np.full((len(queries), k), -1, np.int64)
         for row, hits in enumerate(self.collection.find(queries, k, condition)):
