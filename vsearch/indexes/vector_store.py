@@ -171,7 +171,8 @@ class VectorStoreIndex(Index):
         """Remove vectors; the store keeps them for readers that opened the index before."""
         gone = np.unique(positions).astype(np.int64)
         stored = len(self._stored)
-        self._stored = self._stored.without(gone[gone < stored])
+        serials = np.delete(self._stored.serials, gone[gone < stored])
+        self._stored = replace(self._stored, serials=serials)
         self._added = np.delete(self._added, gone[gone >= stored] - stored, axis=0)
 
     def search(self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None) -> Hits:
@@ -260,13 +261,8 @@ class VectorStoreIndex(Index):
         return len(self._stored) + len(self._added)
 
     def describe(self) -> dict[str, Any]:
-        """See `Index`; `in_memory`: vectors that the next `save` writes."""
-        return {
-            **super().describe(),
-            **self.settings(),
-            "dim": self._dim,
-            "in_memory": len(self._added),
-        }
+        """See `Index`."""
+        return {**super().describe(), **self.settings(), "dim": self._dim}
 
     def _write(
         self,

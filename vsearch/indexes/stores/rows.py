@@ -23,10 +23,6 @@ class StoredRows:
     def __len__(self) -> int:
         return len(self.serials)
 
-    def without(self, positions: np.ndarray) -> "StoredRows":
-        """Return the rows except those at int64 (m,) positions."""
-        return StoredRows(self.collection, np.delete(self.serials, positions), self.dim)
-
     def vectors(self, positions: np.ndarray) -> np.ndarray:
         """Return the vectors at int64 (m,) positions, float32 (m, dim).
 
