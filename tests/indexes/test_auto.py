@@ -142,8 +142,11 @@ def test_what_is_chosen_for_a_seed_is_the_same(seen):
 
 def test_no_candidate_within_the_budgets(seen):
     index = AutoIndex(1.0, max_ms=1e-9, candidates=mine("Flat", "PQ4x4"))
-    with pytest.raises(BudgetError, match=r"Nearest: PQ4x4, which finds .* and takes 8 ms"):
+    said = r"budgets. Nearest: PQ4x4, which finds 0.*, not 1 and takes 8 ms, not 1e-09.$"
+    with pytest.raises(BudgetError, match=said) as refused:
         index.build(unit(300, 64))
+    assert [row["spec"] for row in refused.value.frontier] == ["Flat", "PQ4x4"]
+    assert not any(row["chosen"] or row["within_budget"] for row in refused.value.frontier)
     assert len(index) == 0
     with pytest.raises(ValueError, match="build it first"):
         index.search(unit(1), 1)

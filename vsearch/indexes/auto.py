@@ -13,10 +13,8 @@ from vsearch.indexes.choice import (
     BudgetError,
     Budgets,
     Judge,
-    Measured,
     choose,
     finalists,
-    nearest,
     table,
     why,
 )
@@ -128,6 +126,11 @@ class AutoIndex(Index):
         trials = build(offered, sample.vectors)
         shown = measure(trials, sample, n, judge.among(rows) if judge else None)
         best = choose(shown, self.budgets)
+        missed = " and ".join(self.budgets.excess(shown[best]))
+        if missed:
+            nearest = f"Nearest: {shown[best].spec}, which {missed}."
+            unchosen = table(shown, self.budgets, None)
+            raise BudgetError(f"no index is within the budgets. {nearest}", unchosen)
         reason = why(shown, self.budgets, best)
         sampled = len(rows) == self.sample  # and so there may be more
         again = finalists(shown, self.budgets, best) if sampled else [best]
@@ -140,7 +143,7 @@ class AutoIndex(Index):
             measured = measure(of_all, reference, n, None)
             for number, row in zip(again, measured, strict=True):
                 shown[number] = replace(row, losses=shown[number].losses)
-            place = self._best_of_all([shown[number] for number in again])
+            place = choose([shown[number] for number in again], self.budgets)
             kept = of_all[place]
             best = again[place]
             missed = " and ".join(self.budgets.excess(shown[best]))
@@ -225,12 +228,6 @@ class AutoIndex(Index):
             held, order = np.split(order, [min(HELD_OUT, n // 5)])
             reference = Reference(embeddings, embeddings[held], held)
         return reference, np.sort(order[: self.sample])
-
-    def _best_of_all(self, rows: list[Measured]) -> int:
-        try:
-            return choose(rows, self.budgets)
-        except BudgetError:  # less is found of all vectors than of the sample
-            return nearest(rows, self.budgets)
 
     def _built(self) -> Index:
         if self.chosen is None:

@@ -143,39 +143,25 @@ class BudgetError(VsearchError):
 
 
 def choose(rows: Sequence[Measured], budgets: Budgets) -> int:
-    """Return the position of the best candidate within the budgets.
+    """Return the position of the best candidate within the budgets, or else of the nearest.
 
     It is of the first kind, and so the simplest, that takes at most `TIE` times the least time for
     single queries, or the least memory, as the budgets prefer. Of this kind's settings, those that
     take at most `TIE` times the least time are tied, and the one that loses least is taken.
 
-    Raises:
-        BudgetError: none is within the budgets; the message names the nearest and the Pareto line.
+    The nearest is the one whose worst miss of a budget is the least.
     """
-    within = [number for number, row in enumerate(rows) if not budgets.excess(row)]
-    if within:
-        least = min(budgets.cost(rows[number]) for number in within)
-        tied = [number for number in within if budgets.cost(rows[number]) <= TIE * least]
-        own = [number for number in tied if rows[number].kind == rows[tied[0]].kind]
-        quickest = min(rows[number].single_ms for number in own)
-        quick = [number for number in own if rows[number].single_ms <= TIE * quickest]
-        return max(quick, key=lambda at: (budgets.quality(rows[at]), -rows[at].single_ms))
+    worst = [max(budgets.excess(row).values(), default=0.0) for row in rows]
+    within = [number for number, excess in enumerate(worst) if not excess]
+    if not within:
+        return worst.index(min(worst))
 
-    closest = rows[nearest(rows, budgets)]
-    on_line = pareto(rows, budgets)
-    best = [f"  {row}" for row, shown in zip(rows, on_line, strict=True) if shown]
-    message = (
-        f"no index is within the budgets. Nearest: {closest.spec}, which "
-        f"{' and '.join(budgets.excess(closest))}. "
-        f"Nothing measured beats these in quality and {budgets.prefer} at once:\n" + "\n".join(best)
-    )
-    raise BudgetError(message, table(rows, budgets, None))
-
-
-def nearest(rows: Sequence[Measured], budgets: Budgets) -> int:
-    """Return the position of the candidate whose worst miss of a budget is the least."""
-    worst = [max(budgets.excess(row).values()) for row in rows]
-    return worst.index(min(worst))
+    least = min(budgets.cost(rows[number]) for number in within)
+    tied = [number for number in within if budgets.cost(rows[number]) <= TIE * least]
+    own = [number for number in tied if rows[number].kind == rows[tied[0]].kind]
+    quickest = min(rows[number].single_ms for number in own)
+    quick = [number for number in own if rows[number].single_ms <= TIE * quickest]
+    return max(quick, key=lambda at: (budgets.quality(rows[at]), -rows[at].single_ms))
 
 
 def finalists(rows: Sequence[Measured], budgets: Budgets, chosen: int) -> list[int]:
