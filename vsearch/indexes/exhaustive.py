@@ -36,16 +36,12 @@ def search_in_pieces(
 
 
 def best(found: list[Hits], k: int) -> Hits:
-    """Return the k best of several answers; among equal scores the first position wins.
+    """Return the k best, or all, of several answers; among equal scores the first position wins.
 
     Unfilled places are -1.
     """
     scores, positions = (np.concatenate(pair, axis=1) for pair in zip(*found, strict=True))
-    unfilled = positions < 0
-    order = np.lexsort((positions, np.where(unfilled, np.inf, -scores)), axis=1)[:, :k]
-    scores = np.where(unfilled, -1, scores).astype(np.float32)
-    scores = np.take_along_axis(scores, order, axis=1)
-    positions = np.take_along_axis(positions, order, axis=1)
-
-    places = ((0, 0), (0, k - positions.shape[1]))
-    return np.pad(scores, places, constant_values=-1), np.pad(positions, places, constant_values=-1)
+    scores = np.where(positions < 0, np.float32(-1), scores)
+    unfilled_last = np.where(positions < 0, np.inf, -scores)
+    order = np.lexsort((positions, unfilled_last), axis=1)[:, :k]
+    return np.take_along_axis(scores, order, axis=1), np.take_along_axis(positions, order, axis=1)
