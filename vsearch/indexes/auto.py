@@ -84,7 +84,8 @@ class AutoIndex(Index):
         self.threads = threads
         self.chosen: Index | None = None
         self._opened = False
-        self.found: dict[str, Any] = {"why": "", "frontier": [], "trial": {}}
+        untried = {"vectors": 0, "queries": 0}
+        self.found: dict[str, Any] = {"why": "", "frontier": [], "trial": untried}
 
     @property
     def spec(self) -> str:  # type: ignore[override]
@@ -119,7 +120,7 @@ class AutoIndex(Index):
             self.chosen = offered[0].make(n)
             self.chosen.build(embeddings)
             reason = f"{n} vectors are too few for a trial. The simplest candidate was chosen."
-            self.found = {"why": reason, "frontier": [], "trial": {"vectors": 0, "queries": 0}}
+            self.found["why"] = reason
             return
 
         sample = Reference(embeddings[rows], reference.queries)

@@ -134,7 +134,7 @@ class ExactIndex(Index):
         opened = cls()
         opened._flat = FaissIndex.open(folder, mmap=True)  # a search reads few of the vectors
         opened.threads = opened._flat.threads
-        if not isinstance(opened._whole, faiss.IndexFlat):
+        if not isinstance(opened._flat.built, faiss.IndexFlat):
             raise ValueError(f"not an exact index: {opened._flat.spec}")
         if not (folder / FILE).is_file():
             opened._build_prefix()
@@ -174,12 +174,10 @@ class ExactIndex(Index):
         """Return distances float32 (q, m) from vectors at int64 (q, m), as IndexFlatL2 rounds."""
         found = np.empty(positions.shape, dtype=np.float32)
         asked, found_at, at = map(faiss.swig_ptr, (queries, found, positions))
-        self._whole.compute_distance_subset(len(queries), asked, positions.shape[1], found_at, at)
+        self._flat.built.compute_distance_subset(
+            len(queries), asked, positions.shape[1], found_at, at
+        )
         return found
-
-    @property
-    def _whole(self) -> faiss.IndexFlat:
-        return self._flat.built
 
     @property
     def _components(self) -> int:
@@ -237,6 +235,6 @@ class ExactIndex(Index):
 
     def _flat_vectors(self) -> np.ndarray:
         """Return the flat index's vectors without a copy."""
-        index = self._whole
+        index = self._flat.built
         numbers = faiss.rev_swig_ptr(index.get_xb(), index.ntotal * index.d)
         return numbers.reshape(index.ntotal, index.d)

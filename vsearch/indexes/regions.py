@@ -106,8 +106,7 @@ class RegionIndex(Index):
     def _flat(self, embeddings: np.ndarray) -> np.ndarray:
         if embeddings.ndim != 3 or embeddings.shape[1] != self.per_item:
             raise ValueError(
-                f"an item has {self.per_item} vectors here, of the whole photo and of its parts; "
-                f"the embeddings are {embeddings.shape}"
+                f"an item has {self.per_item} vectors here; the embeddings are {embeddings.shape}"
             )
         return embeddings.reshape(-1, embeddings.shape[2])
 
