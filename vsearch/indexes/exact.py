@@ -38,13 +38,10 @@ logger = logging.getLogger(__name__)
 class ExactIndex(Index):
     """The same hits as FAISS's IndexFlatL2, up to ties within rounding, for a fraction of the work.
 
-    First principal components in 8 bits give a lower bound on a vector's distance from a query,
-    rounding included (`prefix_bound`). They are in lists, and most lists are too far away to hold a
-    hit (`prefix`). The vectors that seem nearest are compared in full; the k-th smallest of their
-    distances is a limit, and every vector that can be as near is compared too. If that doesn't pay,
-    the index is plain Flat.
-
-    A trial finds the batch size from which plain Flat is faster. Many hits are left to it as well.
+    First components in 8 bits give a lower bound on distances, rounding included (`prefix_bound`),
+    and most of their lists are too far away to hold a hit (`prefix`). The vectors that seem nearest
+    are compared in full, and then every vector that can be as near as the k-th best of these. Plain
+    Flat searches where that doesn't pay: for many hits, and from the batch size that a trial finds.
 
     Args:
         threads: of FAISS; None: its default.
@@ -61,8 +58,9 @@ class ExactIndex(Index):
     @property
     def spec(self) -> str:  # type: ignore[override]
         """The index in words."""
-        p = self._components
-        return f"Flat, exact by a prefix of {p} components" if p else "Flat"
+        if self._prefix is None:
+            return "Flat"
+        return f"Flat, exact by a prefix of {self._prefix.grid.components} components"
 
     def build(self, embeddings: np.ndarray) -> None:
         """See `Index`."""
@@ -149,12 +147,9 @@ class ExactIndex(Index):
         return len(self._flat)
 
     def describe(self) -> dict[str, Any]:
-        """Return the choice."""
-        return {
-            **super().describe(),
-            "components": self._components,
-            "plain_flat_from_batch": None if self._flat_from == NEVER else self._flat_from,
-        }
+        """See `Index`; batches of `plain_flat_from_batch` queries and more go to plain Flat."""
+        from_batch = None if self._flat_from == NEVER else self._flat_from
+        return {**super().describe(), "plain_flat_from_batch": from_batch}
 
     def _flat_is_faster(self, n_queries: int, n: int, k: int) -> bool:
         """Return whether plain Flat finds the k best of n vectors sooner."""
@@ -178,10 +173,6 @@ class ExactIndex(Index):
             len(queries), asked, positions.shape[1], found_at, at
         )
         return found
-
-    @property
-    def _components(self) -> int:
-        return 0 if self._prefix is None else self._prefix.grid.components
 
     def _forget_prefix(self) -> None:
         self._prefix = None
