@@ -92,7 +92,7 @@ def test_a_table_that_somebody_else_made_is_left_alone(postgres_url):
     index.collection._server.run(
         lambda it: it.execute(f"CREATE TABLE {index.collection._quoted} (a int)")
     )
-    with pytest.raises(ValueError, match="not made by this version of vsearch"):
+    with pytest.raises(ValueError, match="version of vsearch: its format is None, not 1"):
         index.build(VECTORS)
     with pytest.raises(ValueError, match="exists already"):
         index.check(50, 16)
@@ -106,7 +106,7 @@ def test_vectors_of_another_model_are_refused_with_both_fingerprints(index, tmp_
         lambda: opened.bind("b" * 64),
         lambda: bound(again(index), "b" * 64).build(VECTORS),
     ):
-        with pytest.raises(ValueError, match="another model") as told:
+        with pytest.raises(ValueError, match=r"another (bundle, )?model") as told:
             refuse()
         assert MODEL in str(told.value)
         assert "b" * 64 in str(told.value)
@@ -122,7 +122,7 @@ def test_other_dimensions_are_refused(index):
     for refuse in (index.add, lambda vectors: index.search(vectors, 3)):
         with pytest.raises(ValueError, match="16 dimensions"):
             refuse(unit(3, 8))
-    with pytest.raises(ValueError, match="16 dimensions"):
+    with pytest.raises(ValueError, match="its dim is 16, not 8"):
         index.build(unit(3, 8))
     with pytest.raises(ValueError, match="finite"):
         index.search(np.full((1, 16), np.nan, np.float32), 3)

@@ -19,6 +19,7 @@ from vsearch.indexes.stores.serials import Where, first_serial
 FILE = "collection.json"
 SERIALS = "serials.npy"
 FORMAT = 1  # of these files and of a collection's rows
+FREE = "Name another collection, or delete this one in the store."
 
 Vectors = Callable[[np.ndarray], np.ndarray]  # int (m,) positions -> float32 (m, dim)
 
@@ -107,19 +108,20 @@ class VectorStoreIndex(Index):
 
     def bind(self, fingerprint: str) -> None:
         """See `Index`."""
-        if self._fingerprint:
-            self._check_model(self._fingerprint, fingerprint)
+        own = self._fingerprint or fingerprint
+        if own != fingerprint:
+            raise ValueError(
+                f"{self.url} holds vectors of another model: {own}, not {fingerprint}."
+            )
         self._fingerprint = fingerprint
 
     def check(self, n: int, dim: int) -> None:
         """Refuse more dimensions than the store takes, and an existing collection."""
         most = self.kinds[self.kind]
         if dim > most:
-            raise ValueError(
-                f"kind: {self.store} {self.kind} takes at most {most:,} dimensions, not {dim:,}"
-            )
+            raise ValueError(f"kind: {self.kind} takes at most {most:,} dimensions, not {dim:,}")
         if self.collection.meta() is not None:
-            raise ValueError(self._taken())
+            raise ValueError(f"{self.url} exists already. {FREE}")
 
     def build(self, embeddings: np.ndarray) -> None:
         """Write float32 (n, dim) unit vectors to a new collection, or as new rows to its own.
@@ -164,7 +166,9 @@ class VectorStoreIndex(Index):
     def add(self, embeddings: np.ndarray) -> None:
         """Append unit vectors, in memory until `save`."""
         vectors = as_unit_vectors(embeddings)
-        self._check_dim(self._dim, vectors.shape[1])
+        dim = vectors.shape[1]
+        if dim != self._dim:
+            raise ValueError(f"{self.url} holds vectors of {self._dim} dimensions, not of {dim}.")
         self._added = np.concatenate([self._added, vectors])
 
     def remove(self, positions: np.ndarray) -> None:
@@ -262,7 +266,7 @@ class VectorStoreIndex(Index):
 
     def describe(self) -> dict[str, Any]:
         """See `Index`."""
-        return {**super().describe(), **self.settings(), "dim": self._dim}
+        return {**super().describe(), **self.settings()}
 
     def _write(
         self,
@@ -293,31 +297,13 @@ class VectorStoreIndex(Index):
         meta = self.collection.meta()
         if meta is None:
             return False
-        if meta.get("format") != str(FORMAT):
-            raise ValueError(
-                f"{self.url} was not made by this version of vsearch. Name another one."
-            )
-        self._check_model(meta["fingerprint"], self._fingerprint)
-        if meta["owner"] != self._owner:
-            raise ValueError(self._taken())
-        self._check_dim(int(meta["dim"]), dim)
+        for name, value in self._meta(dim).items():
+            if meta.get(name) != value:
+                raise ValueError(
+                    f"{self.url} is for another bundle, model or version of vsearch: its {name} is "
+                    f"{meta.get(name)}, not {value}. {FREE}"
+                )
         return True
-
-    def _check_dim(self, own: int, given: int) -> None:
-        if given != own:
-            raise ValueError(f"{self.url} holds vectors of {own} dimensions, not of {given}.")
-
-    def _check_model(self, own: str, given: str) -> None:
-        if given != own:
-            raise ValueError(
-                f"{self.url} holds vectors of another model: fingerprint {own}, not {given}."
-            )
-
-    def _taken(self) -> str:
-        return (
-            f"{self.url} exists already, for another bundle or an earlier copy. Name another, or "
-            "delete this one in the store."
-        )
 
     def _meta(self, dim: int) -> dict[str, str]:
         return {
