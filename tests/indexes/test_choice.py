@@ -174,7 +174,6 @@ def test_why_is_two_sentences(rows, budgets, parts):
         ({"min_recall": 1.1}, "min_recall: 1.1"),
         ({"min_recall": None}, "min_recall: null"),
         ({"max_label_loss": 0}, "max_label_loss: 0"),
-        ({"prefer": "money"}, "prefer: 'money'"),
         ({"max_ms": 0}, "max_ms: 0"),
         ({"max_mib": -1}, "max_mib: -1"),
     ],

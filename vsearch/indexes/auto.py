@@ -45,9 +45,8 @@ class AutoIndex(Index):
     another kind that would be quicker but finds a little too little of the sample. These two
     indexes are in memory at once.
 
-    Times differ between runs. In a tie of 10 % the simpler candidate is taken. To fix the choice,
-    replace AutoIndex in the config by `pin` of `describe`. An opened index is built again as what
-    was chosen.
+    Times differ between runs. To fix the choice, replace AutoIndex in the config by `pin` of
+    `describe`. An opened index is built again as what was chosen.
 
     Args:
         min_recall: share (0..1) of the exact 10 best to find; None: only labels decide.
@@ -129,9 +128,10 @@ class AutoIndex(Index):
         best = choose(shown, self.budgets)
         missed = " and ".join(self.budgets.excess(shown[best]))
         if missed:
-            nearest = f"Nearest: {shown[best].spec}, which {missed}."
-            unchosen = table(shown, self.budgets, None)
-            raise BudgetError(f"no index is within the budgets. {nearest}", unchosen)
+            raise BudgetError(
+                f"no index is within the budgets. Nearest: {shown[best].spec}, which {missed}.",
+                table(shown, self.budgets, None),
+            )
         reason = why(shown, self.budgets, best)
         sampled = len(rows) == self.sample  # and so there may be more
         again = finalists(shown, self.budgets, best) if sampled else [best]

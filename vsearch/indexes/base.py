@@ -88,7 +88,7 @@ class Index(ABC):
         """Return the number of vectors."""
 
     def describe(self) -> dict[str, Any]:
-        """Return plain JSON values for people: what it is and how it searches."""
+        """Return plain JSON values about it, for people."""
         return {"spec": self.spec, "vectors": len(self)}
 
 

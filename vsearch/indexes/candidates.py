@@ -47,10 +47,8 @@ def candidates(
     At every size: exact search, codes of 8 and 16 bits, graphs (HNSW, Malkov & Yashunin 2016), and
     4-bit codes in registers (André et al. 2015). Up to a million vectors: inverted lists (Jégou et
     al. 2011). Where vectors are long, graphs and lists have their first principal components in 8
-    bits, and compare the best in full. If labels decide (`judged`), also codes of components, which
-    miss many of the exact hits, and a graph of them.
-
-    Kinds that need more than `trained_on` vectors, those in the trial, are left out.
+    bits, and compare the best in full. If labels decide (`judged`), also codes of components, and a
+    graph of them. A trial of few vectors (`trained_on`) has only the first three.
     """
 
     def faiss(factory: str, **parameter: tuple[float, ...]) -> Candidate:

@@ -85,8 +85,6 @@ class Budgets:
             raise ValueError(f"min_recall: {self.min_recall} isn't a share from 0 to 1")
         if self.min_recall is None and not self.judged:
             raise ValueError("min_recall: null needs another limit on losses: set max_label_loss")
-        if self.prefer not in MOST:
-            raise ValueError(f"prefer: {self.prefer!r} is neither `time` nor `memory`")
         for name in ("max_ms", "max_mib", "max_label_loss", "max_axis_loss"):
             limit = getattr(self, name)
             if limit is not None and limit <= 0:

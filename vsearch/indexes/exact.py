@@ -197,7 +197,6 @@ class ExactIndex(Index):
         if self._flat_from == 1:
             logger.warning("ExactIndex: no prefix prunes enough to help: plain Flat.")
             self._forget_prefix()
-        logger.info("ExactIndex: %s.", self.spec)
 
     def _find_crossing(self, queries: np.ndarray) -> float:
         """Return the batch size from which plain Flat is faster."""

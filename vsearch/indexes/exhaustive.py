@@ -27,12 +27,8 @@ def search_in_pieces(
     vectors: Callable[[np.ndarray], np.ndarray], positions: np.ndarray, queries: np.ndarray, k: int
 ) -> Hits:
     """Like `search_among`, but call `vectors` for PIECE positions at a time."""
-    k = min(k, len(positions))
-    found = search_among(vectors(positions[:PIECE]), positions[:PIECE], queries, k)
-    for start in range(PIECE, len(positions), PIECE):
-        piece = positions[start : start + PIECE]
-        found = best([found, search_among(vectors(piece), piece, queries, k)], k)
-    return found
+    pieces = np.split(positions, range(PIECE, len(positions), PIECE))
+    return best([search_among(vectors(piece), piece, queries, k) for piece in pieces], k)
 
 
 def best(found: list[Hits], k: int) -> Hits:

@@ -228,9 +228,10 @@ class FaissIndex(Index):
             return self._search_among(queries, k, positions)
 
         if len(positions) == len(allowed):
-            scores, found = _hits(index.search(queries, k))
+            hits = index.search(queries, k)
         else:
-            scores, found = _hits(restricted(index, queries, k, allowed))
+            hits = restricted(index, queries, k, allowed)
+        scores, found = _hits(hits)
         short = found[:, -1] < 0
         if short.any():
             scores[short], found[short] = self._search_among(queries[short], k, positions)

@@ -147,12 +147,9 @@ class Prefix:
     def remaining(
         self, codes: QueryCodes, distances: np.ndarray, selector: faiss.IDSelector | None = None
     ) -> Iterator[np.ndarray]:
-        """Yield for each query the rising positions of vectors that may be within a distance.
+        """Yield for each query the rising positions of vectors that may be within L2 `distances`.
 
-        Args:
-            codes: the queries' codes.
-            distances: L2, (q,).
-            selector: lets vectors through; None: all.
+        `selector`: lets vectors through; None: all.
         """
         apart = self.grid.code_distance(distances, codes.errors)
         near = self.near_lists(codes, apart)

@@ -88,8 +88,7 @@ def measure(
 
     Times are medians over rounds in which all take turns, so that other work on the machine slows
     all of them. From m vectors to the wanted n, bytes grow with n, and times as `growth` says.
-    Memory is the files' size, since FAISS reads them as they are. `judge` says what users lose with
-    an index.
+    Memory is the files' size, since FAISS reads them as they are. `judge` says what users lose.
     """
     queries = reference.queries
     alone = queries[: SINGLES + 1, None]
@@ -130,10 +129,8 @@ def growth(spec: str) -> float:
 def right(positions: np.ndarray, cosines: np.ndarray, limits: np.ndarray) -> np.ndarray:
     """Return which hits (q, k) reach the exact k-th best, bool (q, k), so ties don't matter.
 
-    Args:
-        positions: int (q, k), -1 for empty places.
-        cosines: float (q, k), the hits' exact ones.
-        limits: float (q,), the k-th best of each query.
+    `positions` are -1 for empty places, `cosines` (q, k) the hits' exact ones, and `limits` (q,)
+    the k-th best of each query.
     """
     return (cosines >= limits[:, None] - 1e-5) & (positions >= 0)
 
