@@ -9,7 +9,7 @@ import numpy as np
 
 from vsearch.indexes.base import Index
 from vsearch.indexes.exhaustive import Hits
-from vsearch.indexes.faiss import FaissIndex, cosines
+from vsearch.indexes.faiss import SEVERAL, FaissIndex, cosines
 from vsearch.indexes.prefix import Prefix
 from vsearch.indexes.prefix_bound import farthest, principal_axes, turned
 from vsearch.indexes.timing import in_turn
@@ -21,7 +21,6 @@ FEW = 2_000  # vectors; with fewer, a prefix saves nothing
 # n / IN_BATCH, as it compares them with all vectors at once
 ALONE = 20
 IN_BATCH = 200
-SEVERAL = 8
 NARROW = 64  # dimensions; below, components cost as much as vectors
 BATCHES = (1, 8, 32, 128)  # tried at build time, against plain Flat
 ROUNDS = 5

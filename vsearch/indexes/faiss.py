@@ -29,6 +29,7 @@ OLD_LISTS = "index.ivfdata"  # of earlier versions, merged on the disk
 # kept whole: about where HNSW32 takes as long (2,048-d)
 FEW = 200
 FEW_WHOLE = 1000
+SEVERAL = 8  # queries from which a matrix product makes up for gathering the vectors
 MOST_THREADS = 1024
 
 
@@ -240,7 +241,7 @@ class FaissIndex(Index):
     def _search_among(self, queries: np.ndarray, k: int, positions: np.ndarray) -> Hits:
         """Compare queries with each vector at int64 (m,) positions, m at least k."""
         vectors = whole(self.built)
-        if vectors is None or k == 0:
+        if vectors is None or k == 0 or len(queries) >= SEVERAL:
             return search_in_pieces(self.vectors, positions, queries, k)
         return _hits(among(vectors, queries, k, positions))
 
