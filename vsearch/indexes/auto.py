@@ -41,9 +41,9 @@ class AutoIndex(Index):
     of 2,048 dimensions, these take about 2.5 GB. Where labels or axes decide, a `judge` has the
     queries, which weren't trained on; a fit sets it to its validation photos.
 
-    More vectors hide more. So each setting of the best kind then searches all vectors, and so does
-    another kind that would be quicker but finds a little too little of the sample. These two
-    indexes are in memory at once.
+    If there are more, each setting of the best kind then searches all vectors, and so does another
+    kind that would be quicker but finds a little too little of the sample. These two indexes are in
+    memory at once.
 
     Times differ between runs. To fix the choice, replace AutoIndex in the config by `pin` of
     `describe`. An opened index is built again as what was chosen.

@@ -15,7 +15,7 @@ class Index(ABC):
     """Nearest-neighbour search over unit vectors. Plugin base: one subclass, one file.
 
     A vector's position is its row: rows are numbered from 0 in the order of adding, and close up
-    when some are removed, like rows of a table.
+    when some are removed.
 
     Attributes:
         spec: the index in its library's words, for reports and manifests.

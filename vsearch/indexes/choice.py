@@ -165,7 +165,7 @@ def finalists(rows: Sequence[Measured], budgets: Budgets, chosen: int) -> list[i
     """Return the candidates to measure again on all vectors, if `rows` are of a sample.
 
     They are all settings of the chosen kind, and those of the quickest kind that takes less time
-    and finds nearly enough of the sample, since it may find enough of all.
+    and finds nearly enough of the sample.
     """
     kinds = {rows[chosen].kind}
     if budgets.min_recall is not None and not budgets.judged and budgets.prefer == "time":
