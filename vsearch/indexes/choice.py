@@ -167,14 +167,13 @@ def finalists(rows: Sequence[Measured], budgets: Budgets, chosen: int) -> list[i
     They are all settings of the chosen kind, and those of the quickest kind that takes less time
     and finds nearly enough of the sample.
     """
-    kinds = {rows[chosen].kind}
+    kinds = [rows[chosen].kind]
     if budgets.min_recall is not None and not budgets.judged and budgets.prefer == "time":
         nearly = replace(budgets, min_recall=NEARLY * budgets.min_recall)
-        most = budgets.cost(rows[chosen])
-        close = [row for row in rows if budgets.cost(row) < most and not nearly.excess(row)]
-        rivals = [row for row in close if row.kind not in kinds]
-        if rivals:
-            kinds.add(min(rivals, key=budgets.cost).kind)
+        rivals = [row for row in rows if row.kind not in kinds and not nearly.excess(row)]
+        quickest = min(rivals, key=budgets.cost, default=rows[chosen])
+        if budgets.cost(quickest) < budgets.cost(rows[chosen]):
+            kinds.append(quickest.kind)
     return [number for number, row in enumerate(rows) if row.kind in kinds]
 
 
