@@ -352,6 +352,25 @@ def test_foreign_bytes_are_refused(data, tmp_path):
         FaissIndex.open(tmp_path)
 
 
+@pytest.mark.parametrize("mmap", [False, True])
+def test_tables_may_be_larger_than_the_file(mmap, tmp_path):
+    vectors = unit(400, 32)
+    index = built(vectors, "IVF128,PQ32np")
+    index.save(tmp_path)
+    assert 4 * index.built.precomputed_table.size() > (tmp_path / "index.faiss").stat().st_size
+    opened = FaissIndex.open(tmp_path, mmap)
+    assert opened.built.precomputed_table.size() == index.built.precomputed_table.size()
+    assert_same_hits(opened.search(vectors[:9], 5), index.search(vectors[:9], 5))
+    opened.add(vectors[:3])
+    assert len(opened) == 403
+
+
+def test_no_hits_among_all():
+    vectors = unit(50)
+    scores, positions = built(vectors).search(vectors[:3], 0, np.ones(50, dtype=bool))
+    assert scores.shape == positions.shape == (3, 0)
+
+
 def test_lists_in_a_separate_file_are_refused(tmp_path):
     built(unit(3)).save(tmp_path)
     (tmp_path / "index.ivfdata").touch()

@@ -62,8 +62,8 @@ class Index(ABC):
 
         Returns scores (cosines, float32 (q, k), best first) and positions (int64 (q, k)).
         `allowed`, bool (n,), says which positions may be found; None: all. `k` is lowered to their
-        number. Without `allowed`, places that the index can't fill have position -1 and score -1;
-        with it, every place is filled.
+        number. Without `allowed`, the last places may be unfilled: position -1 and score -1; with
+        it, every place is filled.
         """
 
     @abstractmethod

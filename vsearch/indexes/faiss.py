@@ -97,8 +97,9 @@ class FaissIndex(Index):
 
     def build(self, embeddings: np.ndarray) -> None:
         """Train if the kind needs it, and index the vectors."""
-        self.train(embeddings)
-        self.add(embeddings)
+        vectors = as_unit_vectors(embeddings)
+        self.train(vectors)
+        self.add(vectors)
 
     def train(self, embeddings: np.ndarray) -> None:
         """Train on float32 (m, dim) unit vectors without adding them."""
@@ -225,7 +226,7 @@ class FaissIndex(Index):
         positions = np.flatnonzero(allowed)
         k = min(k, len(positions))
         few = FEW if whole(index) is None else FEW_WHOLE
-        if len(positions) == k or len(positions) ** 2 <= few * len(allowed):
+        if k in (0, len(positions)) or len(positions) ** 2 <= few * len(allowed):
             return self._search_among(queries, k, positions)
 
         if len(positions) == len(allowed):

@@ -9,6 +9,8 @@ import numpy as np
 from vsearch.indexes.faiss_kinds import nested
 
 LIMIT = Lock()  # FAISS has one limit for the whole process
+# Tables of IVF with PQ may be larger than the file, and than the limit
+WITHOUT_TABLES = faiss.IO_FLAG_SKIP_PRECOMPUTE_TABLE
 
 
 def read(path: Path, mmap: bool = False) -> faiss.Index:
@@ -17,15 +19,17 @@ def read(path: Path, mmap: bool = False) -> faiss.Index:
     Raises:
         RuntimeError: it isn't an index, or would take far more memory than its file.
     """
-    flags = faiss.IO_FLAG_MMAP_IFC if mmap else 0
+    flags = WITHOUT_TABLES | (faiss.IO_FLAG_MMAP_IFC if mmap else 0)
     with _limited(2 * path.stat().st_size):
-        return _mended(faiss.read_index(str(path), flags))
+        index = faiss.read_index(str(path), flags)
+    return _mended(index)
 
 
 def deserialized(data: np.ndarray) -> faiss.Index:
     """Return the index in uint8 (bytes,); RuntimeError: as for `read`."""
     with _limited(2 * data.nbytes):
-        return _mended(faiss.deserialize_index(data))
+        index = faiss.deserialize_index(data, WITHOUT_TABLES)
+    return _mended(index)
 
 
 @contextmanager
@@ -41,8 +45,10 @@ def _limited(n_bytes: int) -> Iterator[None]:
 
 
 def _mended(index: faiss.Index) -> faiss.Index:
-    """Set a pointer that FAISS 1.15 doesn't save; without it, decoding crashes."""
+    """Compute tables, and set a pointer that FAISS 1.15 doesn't save, or decoding crashes."""
     for one in nested(index):
         if isinstance(one, faiss.IndexIVFPQFastScan):
             one.fine_quantizer = one.pq
+        if hasattr(one, "precompute_table"):
+            one.precompute_table()
     return index
