@@ -117,6 +117,14 @@ def test_vectors_of_another_model_are_refused_with_both_fingerprints(index, tmp_
     assert index.collection.serials().size == 50
 
 
+def test_positions_that_there_are_not_are_not_removed(index):
+    index.build(VECTORS)
+    for wrong in (-1, 50):
+        with pytest.raises(ValueError, match=f"positions 3 to 50|positions {wrong} to 3"):
+            index.remove(np.array([3, wrong]))
+    assert len(index) == 50
+
+
 def test_other_dimensions_are_refused(index):
     index.build(VECTORS)
     for refuse in (index.add, lambda vectors: index.search(vectors, 3)):
@@ -206,6 +214,7 @@ def test_a_server_that_goes_away_is_told_and_one_that_comes_back_is_used(tmp_pat
         (lambda: MilvusIndex("milvus:///folder/file/t"), "milvus-lite"),
         (lambda: MilvusIndex("http://me:s3cret@h:1/t"), "milvus://host:19530/collection"),
         (lambda: PgvectorIndex("postgresql://me:s3cret@h:port/db/t"), "isn't a URL"),
+        (lambda: PgvectorIndex("postgresql://me:s3cret/5@h/db/t"), "isn't a URL"),
         (lambda: PgvectorIndex("postgresql://me:s3cret@h/db/t-1"), "'t-1' here"),
         (lambda: PgvectorIndex("postgresql:db/t"), "postgresql://host:5432/database/table"),
     ],

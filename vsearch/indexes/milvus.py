@@ -141,7 +141,7 @@ class MilvusCollection(Collection):
         while self.count(Where(((first, last),))) <= last - first or self._unindexed():
             if time.monotonic() > end:
                 raise IndexUnavailable(
-                    f"{self.url}: after {BUILD_S:g} s Milvus hasn't indexed the written rows"
+                    f"{self.url}: after {BUILD_S:g} s Milvus hasn't shown and indexed the rows"
                 )
             time.sleep(STEP_S)
 

@@ -19,7 +19,6 @@ from vsearch.indexes.stores.serials import Where, first_serial
 FILE = "collection.json"
 SERIALS = "serials.npy"
 FORMAT = 1  # of these files and of a collection's rows
-FREE = "Name another collection, or delete this one in the store."
 
 Vectors = Callable[[np.ndarray], np.ndarray]  # int (m,) positions -> float32 (m, dim)
 
@@ -121,7 +120,7 @@ class VectorStoreIndex(Index):
         if dim > most:
             raise ValueError(f"kind: {self.kind} takes at most {most:,} dimensions, not {dim:,}")
         if self.collection.meta() is not None:
-            raise ValueError(f"{self.url} exists already. {FREE}")
+            raise ValueError(f"{self.url} exists already. Name another one.")
 
     def build(self, embeddings: np.ndarray) -> None:
         """Write float32 (n, dim) unit vectors to a new collection, or as new rows to its own.
@@ -174,6 +173,8 @@ class VectorStoreIndex(Index):
     def remove(self, positions: np.ndarray) -> None:
         """Remove vectors; the store keeps them for readers that opened the index before."""
         gone = np.unique(positions).astype(np.int64)
+        if len(gone) and not 0 <= gone[0] <= gone[-1] < len(self):
+            raise ValueError(f"positions {gone[0]} to {gone[-1]} aren't all among {len(self)}")
         stored = len(self._stored)
         serials = np.delete(self._stored.serials, gone[gone < stored])
         self._stored = replace(self._stored, serials=serials)
@@ -301,7 +302,7 @@ class VectorStoreIndex(Index):
             if meta.get(name) != value:
                 raise ValueError(
                     f"{self.url} is for another bundle, model or version of vsearch: its {name} is "
-                    f"{meta.get(name)}, not {value}. {FREE}"
+                    f"{meta.get(name)}, not {value}."
                 )
         return True
 

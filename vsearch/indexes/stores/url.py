@@ -29,11 +29,11 @@ def read_url(url: str, scheme: str, form: str) -> CollectionUrl:
     try:
         parts = urlsplit(url)
         _ = parts.port  # raises if it isn't a number
-    except ValueError as error:
-        raise ValueError(f"url: this isn't a URL ({error}). It should look like {form}") from None
+    except ValueError:
+        raise ValueError(f"url: this isn't a URL. It should look like {form}") from None
     beginning = f"{scheme}://"
     place, _, name = parts.path.rpartition("/")
-    if not url.startswith(beginning) or parts.fragment or not NAME.fullmatch(name):
+    if not url.lower().startswith(beginning) or parts.fragment or not NAME.fullmatch(name):
         raise ValueError(
             f"url: it should look like {form}; the last part, {name!r} here, names the collection: "
             "letters, digits and _, not starting with a digit."
