@@ -58,14 +58,17 @@ def test_joined_shards_answer_as_one_index(tmp_path, factory):
     same(joined, whole)
 
 
-def test_a_kind_that_takes_nothing_out_can_be_joined(tmp_path):
-    whole = made("IVF8,PQ4+4")
-    whole.build(VECTORS)
-    same(shards(tmp_path, "IVF8,PQ4+4"), whole)
-
-
 @pytest.mark.parametrize(
-    "factory", ["HNSW8", "IVF8,PQ4x4fs", "IVF8,PQ4x2,RFlat", "PQ4x4fs", "NSG8"]
+    "factory",
+    [
+        "HNSW8",
+        "IVF8,PQ4x4fs",
+        "IVF8,PQ4x2,RFlat",
+        "PQ4x4fs",
+        "NSG8",
+        "IVF8,PQ4+4",
+        "IVF8,FlatPanorama4",
+    ],
 )
 def test_kinds_that_can_not_be_joined_are_refused(factory):
     with pytest.raises(ValueError, match=r"shards of .* can't be joined\. Only"):

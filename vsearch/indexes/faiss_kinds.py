@@ -11,11 +11,22 @@ from vsearch.indexes.prefix_bound import principal_axes, turned
 ENOUGH = 39
 PER_LIST = 64  # vectors that find a list's centroid; with FAISS's own 256, lists find no more
 COMPONENTS_FROM = 20_000  # most vectors to compute principal components from
+JOINED = (
+    faiss.IndexFlat,
+    faiss.IndexFlatL2,
+    faiss.IndexScalarQuantizer,
+    faiss.IndexPQ,
+    faiss.IndexRaBitQ,
+    faiss.IndexIVFFlat,
+    faiss.IndexIVFScalarQuantizer,
+    faiss.IndexIVFPQ,
+    faiss.IndexIVFRaBitQ,
+)
 BYTES = faiss.ScalarQuantizer.QT_8bit_direct
 # what precedes the message in an error of FAISS
 SOURCE = re.compile(r"^Error in .* at \S+:\d+: (Error: '.*' failed: )?(\w+::\w+:)?")
 # the only factories in which components become bytes
-WITH_BYTES = re.compile(r"PCA\d+,(IVF\w+,|HNSW\d+[,_])?SQ8_direct,R[^_]+")
+WITH_BYTES = re.compile(r"PCA\d+,(IVF[^,]+,|HNSW\d+[,_])?SQ8_direct,R[^_]+")
 
 
 def nested(index: faiss.Index) -> Iterator[faiss.Index]:
@@ -132,13 +143,12 @@ def check_enough(index: faiss.Index, factory: str, n: int, train_sample: int | N
 
 
 def check_mergeable(index: faiss.Index, factory: str) -> None:
-    """Refuse kinds whose shards FAISS can't join, or joins wrongly: packed codes (x4fs)."""
+    """Refuse kinds whose shards FAISS can't join, or joins wrongly (packed codes, Panorama)."""
     inner = next(one for one in nested(index) if not isinstance(one, faiss.IndexPreTransform))
-    packed = isinstance(inner, faiss.IndexIVFFastScan)
-    if packed or not isinstance(inner, faiss.IndexIVF | faiss.IndexFlatCodes):
+    if type(inner) not in JOINED:
         raise ValueError(
             f"factory: shards of {factory} can't be joined. Only Flat, SQ, PQ and RaBitQ can be, "
-            "also in IVF and after PCA or OPQ, but without x4fs or RFlat: IVF1024,PQ64."
+            "also in IVF or IMI and after PCA or OPQ: IVF1024,PQ64. Graphs, x4fs and RFlat can't."
         )
 
 

@@ -126,6 +126,7 @@ def plan(parts: Parts, index: FaissIndex, n: int) -> Shards:
     n = max(1, min(n, len(parts)))
     files = [parts.file(number).stat() for number in range(len(parts))]
     what = [
+        "positions count from 0 in each shard",  # earlier ones held final positions
         index.settings(),
         n,
         parts.manifest,

@@ -5,7 +5,7 @@ processes, one copy per shard; joins the shards to the index that one build of a
 The bundle then has the parts' items in addition to its own; parts replace items with the same id.
 Finished shards are kept: run the same command again to continue. On several machines, run --step
 train, then --step add --share I/N on each, then --step join. Joins only Flat, SQ, PQ or RaBitQ,
-also in IVF. See docs/large-catalogs.md.
+also in IVF or IMI and after PCA or OPQ. See docs/large-catalogs.md.
 """
 
 import argparse
