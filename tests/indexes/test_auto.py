@@ -160,6 +160,13 @@ def test_few_vectors(n):
     assert bool(index.describe()["frontier"]) == (n >= 10)
 
 
+def test_few_vectors_after_many_have_no_trial(seen):
+    index = built(unit(200, 16), candidates=mine("Flat", "SQ8"))
+    index.build(unit(6, 16))
+    assert index.found["frontier"] == []
+    assert index.found["trial"] == {"vectors": 0, "queries": 0}
+
+
 def test_it_opens_as_it_was(seen, tmp_path):
     vectors = unit(1500, 32)
     index = built(vectors, min_recall=0.5, max_ms=50, seed=4)

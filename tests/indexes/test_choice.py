@@ -156,7 +156,7 @@ def test_the_table_is_json_and_marks_the_choice():
             Budgets(),
             [
                 "and within 10 % of the fastest is a",
-                "It is simpler or loses less than b: recall@10",
+                "It is simpler than b: recall@10",
             ],
         ),
     ],
@@ -174,6 +174,7 @@ def test_why_is_two_sentences(rows, budgets, parts):
         ({"min_recall": 1.1}, "min_recall: 1.1"),
         ({"min_recall": None}, "min_recall: null"),
         ({"max_label_loss": 0}, "max_label_loss: 0"),
+        ({"prefer": "money"}, "prefer: 'money'"),
         ({"max_ms": 0}, "max_ms: 0"),
         ({"max_mib": -1}, "max_mib: -1"),
     ],
@@ -235,14 +236,14 @@ def test_what_it_costs_is_said_in_two_sentences():
         "Of 4 candidates, 2 kept within label losses of 0.01, and the smallest is PCA128,SQ8: "
         "recall@10 0.5000, 1 ms per search, 0.5 MiB. Against exact search it loses precision_at_1 "
         "0.0050 [0.0010, 0.0090], precision_at_10 0.0000 [0.0000, 0.0000], axis/colour_at_10 "
-        "0.0100 [0.0060, 0.0140]; of 2 that take less memory, the best is PCA64,SQ8, which may "
+        "0.0100 [0.0060, 0.0140]; the best of 2 with less memory is PCA64,SQ8, which may "
         "lose 0.0101 of precision_at_1, not 0.01."
     )
 
 
 def test_where_no_query_can_judge_nothing_is_within_the_budgets():
     broken = Budgets(None, max_axis_loss=0.1).excess(row("Flat", 1.0, 1))
-    assert broken == {"no query judges by max_axis_loss": float("inf")}
+    assert broken == {"has no query for max_axis_loss": float("inf")}
 
 
 def test_the_pareto_line_follows_labels_and_memory():

@@ -38,15 +38,15 @@ class AutoIndex(Index):
     """Tries several kinds of index on the vectors, and keeps the best within the budgets.
 
     Up to 500 vectors are held out as queries, and candidates are built from 50,000 of the others:
-    of 2,048 dimensions, these take about 2.5 GB. Where labels or axes decide, a `judge` has the
-    queries, which weren't trained on; a fit sets it to its validation photos.
+    all of them take about 2.5 GB, if vectors have 2,048 dimensions. Where labels or axes decide, a
+    `judge` has the queries, which weren't trained on; a fit sets it to its validation photos.
 
     If there are more, each setting of the best kind then searches all vectors, and so does another
     kind that would be quicker but finds a little too little of the sample. These two indexes are in
     memory at once.
 
     Times differ between runs. To fix the choice, replace AutoIndex in the config by `pin` of
-    `describe`. An opened index is built again as what was chosen.
+    `describe`. An index that was opened keeps its choice when it is built again.
 
     Args:
         min_recall: share (0..1) of the exact 10 best to find; None: only labels decide.
@@ -83,8 +83,7 @@ class AutoIndex(Index):
         self.threads = threads
         self.chosen: Index | None = None
         self._opened = False
-        untried = {"vectors": 0, "queries": 0}
-        self.found: dict[str, Any] = {"why": "", "frontier": [], "trial": untried}
+        self.found: dict[str, Any] = untried("")
 
     @property
     def spec(self) -> str:  # type: ignore[override]
@@ -119,12 +118,12 @@ class AutoIndex(Index):
             self.chosen = offered[0].make(n)
             self.chosen.build(embeddings)
             reason = f"{n} vectors are too few for a trial. The simplest candidate was chosen."
-            self.found["why"] = reason
+            self.found = untried(reason)
             return
 
-        sample = Reference(embeddings[rows], reference.queries)
-        trials = build(offered, sample.vectors)
-        shown = measure(trials, sample, n, judge.among(rows) if judge else None)
+        tried_on = Reference(embeddings[rows], reference.queries)
+        trials = build(offered, tried_on.vectors)
+        shown = measure(trials, tried_on, n, judge.among(rows) if judge else None)
         best = choose(shown, self.budgets)
         missed = " and ".join(self.budgets.excess(shown[best]))
         if missed:
@@ -136,7 +135,7 @@ class AutoIndex(Index):
         sampled = len(rows) == self.sample  # and so there may be more
         again = finalists(shown, self.budgets, best) if sampled else [best]
         wanted = [trials[number] for number in again]
-        del trials, sample  # before larger indexes are built
+        del trials, tried_on  # before larger indexes are built
 
         of_all = rebuilt(wanted, embeddings)
         kept = of_all[again.index(best)]
@@ -234,3 +233,8 @@ class AutoIndex(Index):
         if self.chosen is None:
             raise ValueError("the index is empty: build it first")
         return self.chosen
+
+
+def untried(why: str) -> dict[str, Any]:
+    """Return `AutoIndex.found` without a trial."""
+    return {"why": why, "frontier": [], "trial": {"vectors": 0, "queries": 0}}

@@ -73,7 +73,7 @@ def candidates(
     if IVF_FROM <= n <= IVF_TO:
         found.append(in_lists)
     found.append(graph)
-    if dim % 8 == 0:
+    if dim % 32 == 0:
         for refine in ("RFlat", "Refine(SQ8)"):
             found.append(faiss(f"PQ{dim // 8}x4fs,{refine}", k_factor_rf=K_FACTOR))
     if judged:

@@ -85,6 +85,8 @@ class Budgets:
             raise ValueError(f"min_recall: {self.min_recall} isn't a share from 0 to 1")
         if self.min_recall is None and not self.judged:
             raise ValueError("min_recall: null needs another limit on losses: set max_label_loss")
+        if self.prefer not in MOST:
+            raise ValueError(f"prefer: {self.prefer!r} is neither `time` nor `memory`")
         for name in ("max_ms", "max_mib", "max_label_loss", "max_axis_loss"):
             limit = getattr(self, name)
             if limit is not None and limit <= 0:
@@ -123,7 +125,7 @@ class Budgets:
             of_axes = name == "max_axis_loss"
             metrics = [metric for metric in row.losses if metric.startswith(AXIS) == of_axes]
             if not metrics:
-                broken[f"no query judges by {name}"] = float("inf")
+                broken[f"has no query for {name}"] = float("inf")
                 continue
             worst = max(metrics, key=lambda metric: row.losses[metric].high)
             high = row.losses[worst].high
@@ -210,13 +212,14 @@ def why(rows: Sequence[Measured], budgets: Budgets, chosen: int) -> str:
     if tied:
         least = min(tied, key=budgets.cost)
         chosen_as = f"within 10 % of {chosen_as}"
-        rest = f"it is simpler or loses less than {least}"
+        better = "loses less" if least.kind == row.kind else "is simpler"
+        rest = f"it {better} than {least}"
     elif not less:
         rest = f"nothing measured takes less {budgets.prefer}"
     else:
         best = max(less, key=budgets.quality)
         rest = (
-            f"of {len(less)} that take less {budgets.prefer}, the best is {best.spec}, which "
+            f"the best of {len(less)} with less {budgets.prefer} is {best.spec}, which "
             f"{' and '.join(budgets.excess(best))}"
         )
     kept = f"Of {len(rows)} candidates, {within} kept within {_limits(budgets)}"

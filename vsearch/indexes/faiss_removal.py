@@ -16,7 +16,7 @@ def remove(index: faiss.Index, positions: np.ndarray) -> None:
     """Remove the vectors at int (m,) positions; the others close up.
 
     Codes close up by themselves, and inverted lists are renumbered. Graphs are linked again, and
-    packed codes (x4fs) made again: decoded vectors have the same codes.
+    packed codes (x4fs) made again of decoded vectors, which take as much memory as vectors do.
 
     Raises:
         ValueError: this kind can't do it; the index is unchanged.
