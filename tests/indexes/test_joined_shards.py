@@ -1,7 +1,6 @@
 from itertools import pairwise
 from pathlib import Path
 
-import faiss
 import numpy as np
 import pytest
 from indexes.hits import assert_same_hits
@@ -72,7 +71,7 @@ def test_joined_shards_answer_as_one_index(tmp_path, factory):
 )
 def test_kinds_that_can_not_be_joined_are_refused(factory):
     with pytest.raises(ValueError, match=r"shards of .* can't be joined\. Only"):
-        check_mergeable(faiss.index_factory(16, factory), factory)
+        check_mergeable(factory)
 
 
 def test_shards_of_another_kind_are_refused(tmp_path):

@@ -83,7 +83,7 @@ class AutoIndex(Index):
         self.threads = threads
         self.chosen: Index | None = None
         self._opened = False
-        self.found: dict[str, Any] = untried("")
+        self.found: dict[str, Any] = {"why": "", "frontier": [], "trial": {}}
 
     @property
     def spec(self) -> str:  # type: ignore[override]
@@ -118,7 +118,7 @@ class AutoIndex(Index):
             self.chosen = offered[0].make(n)
             self.chosen.build(embeddings)
             reason = f"{n} vectors are too few for a trial. The simplest candidate was chosen."
-            self.found = untried(reason)
+            self.found = {"why": reason, "frontier": [], "trial": {"vectors": 0, "queries": 0}}
             return
 
         tried_on = Reference(embeddings[rows], reference.queries)
@@ -190,7 +190,6 @@ class AutoIndex(Index):
             entry = json.loads((folder / FILE).read_text())
             kind = find(entry.pop("class_path"), Index)
             found = {key: entry.pop(key) for key in ("why", "frontier", "trial")}
-            entry.pop("candidates", None)  # of older bundles
             opened = cls(**entry)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{FILE} doesn't hold a choice of an index: {error}") from error
@@ -233,8 +232,3 @@ class AutoIndex(Index):
         if self.chosen is None:
             raise ValueError("the index is empty: build it first")
         return self.chosen
-
-
-def untried(why: str) -> dict[str, Any]:
-    """Return `AutoIndex.found` without a trial."""
-    return {"why": why, "frontier": [], "trial": {"vectors": 0, "queries": 0}}

@@ -120,7 +120,7 @@ class ExactIndex(Index):
     def save(self, folder: Path) -> list[str]:
         """Write index.faiss, a flat index of plain FAISS, and codes.npz, computed from it."""
         names = self._flat.save(folder)
-        packed: dict[str, Any] = {} if self._prefix is None else self._prefix.packed()
+        packed = {} if self._prefix is None else self._prefix.packed()
         with (folder / FILE).open("wb") as file:
             np.savez(file, flat_from=self._flat_from, **packed)
         return [*names, FILE]

@@ -9,14 +9,10 @@ Hits = tuple[np.ndarray, np.ndarray]
 
 
 def search_among(vectors: np.ndarray, positions: np.ndarray, queries: np.ndarray, k: int) -> Hits:
-    """Compare queries with each of some vectors.
+    """Return the k best, or all, of float32 (m, dim) vectors for float32 (q, dim) queries.
 
-    Args:
-        vectors: float32 (m, dim).
-        positions: int (m,), the vectors' positions in the index; rising, so that the first one wins
-            among equal scores.
-        queries: float32 (q, dim).
-        k: hits per query; lowered to m.
+    `positions`, int (m,), are the vectors' in the index. They rise, so that the first one wins
+    among equal scores.
     """
     scores = np.clip(queries @ vectors.T, -1, 1)
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]

@@ -148,8 +148,7 @@ class FaissIndex(Index):
         """See `Index`.
 
         If few are `allowed`, each of them is compared. Otherwise `faiss_filtered.restricted`
-        searches, and where it may miss some, each allowed one is compared after all. Kinds that
-        keep codes compare decoded vectors.
+        searches, and where it may miss some, each allowed one is compared after all.
         """
         asked = np.ascontiguousarray(queries, dtype=np.float32)
         with self.limited_threads():

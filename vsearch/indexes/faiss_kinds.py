@@ -11,20 +11,11 @@ from vsearch.indexes.prefix_bound import principal_axes, turned
 ENOUGH = 39
 PER_LIST = 64  # vectors that find a list's centroid; with FAISS's own 256, lists find no more
 COMPONENTS_FROM = 20_000  # most vectors to compute principal components from
-JOINED = (
-    faiss.IndexFlat,
-    faiss.IndexFlatL2,
-    faiss.IndexScalarQuantizer,
-    faiss.IndexPQ,
-    faiss.IndexRaBitQ,
-    faiss.IndexIVFFlat,
-    faiss.IndexIVFScalarQuantizer,
-    faiss.IndexIVFPQ,
-    faiss.IndexIVFRaBitQ,
-)
 BYTES = faiss.ScalarQuantizer.QT_8bit_direct
 # what precedes the message in an error of FAISS
 SOURCE = re.compile(r"^Error in .* at \S+:\d+: (Error: '.*' failed: )?(\w+::\w+:)?")
+# factories of which shards can be joined
+JOINED = re.compile(r"((PCA|OPQ|IVF|IMI)[^,]*,)*(Flat|SQ\w+|PQ\d+(x\d+)?(np)?|RaBitQ\d*)")
 # the only factories in which components become bytes
 WITH_BYTES = re.compile(r"PCA\d+,(IVF[^,]+,|HNSW\d+[,_])?SQ8_direct,R[^_]+")
 
@@ -142,10 +133,9 @@ def check_enough(index: faiss.Index, factory: str, n: int, train_sample: int | N
         )
 
 
-def check_mergeable(index: faiss.Index, factory: str) -> None:
+def check_mergeable(factory: str) -> None:
     """Refuse kinds whose shards FAISS can't join, or joins wrongly (packed codes, Panorama)."""
-    inner = next(one for one in nested(index) if not isinstance(one, faiss.IndexPreTransform))
-    if type(inner) not in JOINED:
+    if not JOINED.fullmatch(factory):
         raise ValueError(
             f"factory: shards of {factory} can't be joined. Only Flat, SQ, PQ and RaBitQ can be, "
             "also in IVF or IMI and after PCA or OPQ: IVF1024,PQ64. Graphs, x4fs and RFlat can't."

@@ -18,13 +18,13 @@ Squares of these distances are below 2^24, so that float32 adds them up without 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
-from typing import Self
+from typing import Any, Self
 
 import faiss
 import numpy as np
 
 from vsearch.indexes.faiss_files import deserialized
-from vsearch.indexes.faiss_kinds import BYTES, PER_LIST, explained
+from vsearch.indexes.faiss_kinds import PER_LIST, explained
 from vsearch.indexes.faiss_removal import remove
 from vsearch.indexes.prefix_bound import CHUNK, MORE, Grid, squared_lengths
 
@@ -76,15 +76,8 @@ class Prefix:
         drawn = np.sort(np.random.default_rng(0).permutation(n)[: PER_LIST * n_lists])
         parts = np.split(drawn, range(CHUNK, len(drawn), CHUNK))
         sample = np.concatenate([grid.coded(vectors[part]).numbers for part in parts])
-        quantizer = faiss.IndexFlatL2(grid.components)
-        index = faiss.IndexIVFScalarQuantizer(
-            quantizer,
-            grid.components,
-            n_lists,
-            BYTES,
-            faiss.METRIC_L2,
-            False,
-        )
+        index = faiss.index_factory(grid.components, f"IVF{n_lists},SQ8_direct")
+        index.by_residual = False  # codes themselves, not their differences from centroids
         index.cp.niter = ITERATIONS
         index.cp.int_centroids = True  # whole numbers
         index.cp.min_points_per_centroid = 1  # or FAISS would warn
@@ -177,13 +170,13 @@ class Prefix:
         self.index.set_direct_map_type(faiss.DirectMap.NoMap)
         return bool(np.abs(held - wanted).max(initial=0) <= 1)
 
-    def packed(self) -> dict[str, np.ndarray]:
-        """Return arrays for `unpacked`."""
+    def packed(self) -> dict[str, Any]:
+        """Return numbers and arrays for `unpacked`."""
         return {
             "basis": self.grid.basis,
             "low": self.grid.low,
-            "step": np.float64(self.grid.step),
-            "error": np.float64(self.error),
+            "step": self.grid.step,
+            "error": self.error,
             "radii": self.radii,
             "lists": faiss.serialize_index(self.index),
         }

@@ -15,7 +15,7 @@ class RegionIndex(Index):
     """Any index, with several vectors an item: of the whole photo, and of parts of it.
 
     Positions are items. An item is found once, by the vector that is most similar to the query.
-    The inner index holds each item's vectors one after the other. Embeddings have the shape (n,
+    The inner index holds each item's vectors one after the other. Embeddings are float32 (n,
     per_item, dim), the whole photo's first.
 
     Args:
@@ -46,11 +46,11 @@ class RegionIndex(Index):
         self.index.bind(fingerprint)
 
     def build(self, embeddings: np.ndarray) -> None:
-        """Index float32 (n, per_item, dim) unit vectors, replacing earlier ones."""
+        """See `Index`."""
         self.index.build(self._flat(embeddings))
 
     def add(self, embeddings: np.ndarray) -> None:
-        """Append float32 (m, per_item, dim) unit vectors without training again."""
+        """See `Index`."""
         self.index.add(self._flat(embeddings))
 
     def remove(self, positions: np.ndarray) -> None:

@@ -49,21 +49,21 @@ def build(candidates: Sequence[Candidate], vectors: np.ndarray) -> list[Trial]:
     A candidate that can't be built is left out, and logged; a ValueError if none can be.
     """
     trials = []
-    refused = []
+    refused = ""
     for candidate in track(candidates, f"Building {len(candidates)} indexes to try"):
         index = candidate.make(len(vectors))
         start = time.perf_counter()
         try:
             index.build(vectors)
         except ValueError as error:
-            refused.append(f"{index.spec} can't be a candidate: {error}")
-            logger.warning("AutoIndex: %s", refused[-1])
+            refused = f"{index.spec} can't be a candidate: {error}"
+            logger.warning("AutoIndex: %s", refused)
             continue
         build_s = time.perf_counter() - start
         size = stored_bytes(index) / len(vectors)
         trials += [Trial(candidate, each, index, build_s, size) for each in candidate.settings]
     if not trials:
-        raise ValueError("; ".join(refused))
+        raise ValueError(refused)
     return trials
 
 

@@ -40,7 +40,8 @@ class VectorStoreIndex(Index):
     memory: only `build` and `save` write to the store, and only `vacuum` deletes there. A
     collection belongs to one bundle and one model; both are checked before it is used.
 
-    A subclass keeps each constructor argument as an attribute of the same name.
+    Where the store can't answer, IndexUnavailable is raised. A subclass keeps each constructor
+    argument as an attribute of the same name.
 
     Args:
         url: of the collection; its secrets aren't kept.
@@ -127,7 +128,6 @@ class VectorStoreIndex(Index):
 
         Raises:
             ValueError: no model was named, or the collection is another bundle's.
-            IndexUnavailable: the vector store is unavailable, or refuses them.
         """
         vectors = as_unit_vectors(embeddings)
         self.fill(vectors.__getitem__, *vectors.shape)
@@ -181,12 +181,7 @@ class VectorStoreIndex(Index):
         self._added = np.delete(self._added, gone[gone >= stored] - stored, axis=0)
 
     def search(self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None) -> Hits:
-        """See `Index` and `StoredRows.search`.
-
-        Raises:
-            ValueError: queries aren't finite, or have another dim.
-            IndexUnavailable: the vector store is unavailable.
-        """
+        """See `Index` and `StoredRows.search`, also for the requests."""
         asked = self._checked(queries)
         stored = self._stored
         k = max(0, min(k, len(self) if allowed is None else int(allowed.sum())))
@@ -235,7 +230,6 @@ class VectorStoreIndex(Index):
         Raises:
             ValueError: the files aren't such an index, or the collection is missing, another
                 bundle's, or lacks rows.
-            IndexUnavailable: the vector store is unavailable.
         """
         try:
             entry = _read(folder)

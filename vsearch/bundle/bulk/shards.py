@@ -116,8 +116,8 @@ def plan(parts: Parts, index: FaissIndex, n: int) -> Shards:
     Raises:
         ValueError: shards of this kind can't be joined, or there are too few vectors for training.
     """
+    check_mergeable(index.factory)
     total, empty = int(parts.starts[-1]), faiss.index_factory(parts.dim, index.factory)
-    check_mergeable(empty, index.factory)
     if index.train_sample is None and not empty.is_trained:
         ivf = inverted(empty)
         lists = 0 if ivf is None else int(ivf.nlist)
