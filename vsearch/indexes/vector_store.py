@@ -181,7 +181,7 @@ class VectorStoreIndex(Index):
         self._added = np.delete(self._added, gone[gone >= stored] - stored, axis=0)
 
     def search(self, queries: np.ndarray, k: int, allowed: np.ndarray | None = None) -> Hits:
-        """See `Index` and `StoredRows.search`, also for the requests."""
+        """See `Index`, and `StoredRows.search` for the requests to the store."""
         asked = self._checked(queries)
         stored = self._stored
         k = max(0, min(k, len(self) if allowed is None else int(allowed.sum())))
