@@ -215,6 +215,7 @@ def test_a_server_that_goes_away_is_told_and_one_that_comes_back_is_used(tmp_pat
         (lambda: MilvusIndex("http://me:s3cret@h:1/t"), "milvus://host:19530/collection"),
         (lambda: PgvectorIndex("postgresql://me:s3cret@h:port/db/t"), "isn't a URL"),
         (lambda: PgvectorIndex("postgresql://me:s3cret/5@h/db/t"), "isn't a URL"),
+        (lambda: PgvectorIndex("postgresql://me:5/s3cret@h/db/t"), "isn't a URL"),
         (lambda: PgvectorIndex("postgresql://me:s3cret@h/db/t-1"), "'t-1' here"),
         (lambda: PgvectorIndex("postgresql:db/t"), "postgresql://host:5432/database/table"),
     ],

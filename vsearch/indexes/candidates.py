@@ -13,8 +13,7 @@ IVF_FROM = 10_000
 IVF_TO = 1_000_000
 COMPONENTS = 128  # that graphs and lists hold, where vectors are much longer
 CODED = (384, 256, 128, 64)  # components that are kept, in 8 or 4 bits, where labels decide
-# As in hnswlib; with FAISS's own 40 a graph finds less, of a million vectors however long it is
-# searched
+# As in hnswlib; with FAISS's own 40, a graph of a million finds less, however long it is searched
 THOROUGH = {"efConstruction": 200.0}
 NPROBE = (2, 4, 10, 20, 50, 100)
 EF = (16, 32, 48, 64, 128, 256)

@@ -36,7 +36,7 @@ class MilvusIndex(VectorStoreIndex):
         url: `milvus://host:19530/collection`, with TLS unless the host is this machine or
             `?secure=false` turns it off; `?db=name` names another database. User and password come
             from MILVUS_TOKEN (`user:password`) or the URL, and are never written.
-            `milvus:///folder/file.db/collection` is milvus-lite, in this process, for trying it.
+            `milvus:///folder/file.db/collection` is milvus-lite, in this process.
         kind: `FLAT` compares every vector, `HNSW` walks a graph.
         construction: of HNSW: `M`, `efConstruction`.
         searching: of HNSW: `ef`.

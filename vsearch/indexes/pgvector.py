@@ -62,7 +62,7 @@ class Table(Collection):
     def __init__(self, url: str, index: PgvectorIndex) -> None:
         where = read_url(url, "postgresql", FORM)
         if not where.place.strip("/"):
-            raise ValueError(f"url: it should look like {FORM}; this one lacks the database")
+            raise ValueError(f"url: it should look like {FORM}")
         self.url = where.shown
         self.secret = where.secret
         self._index = index

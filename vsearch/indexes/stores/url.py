@@ -28,7 +28,9 @@ def read_url(url: str, scheme: str, form: str) -> CollectionUrl:
     """
     try:
         parts = urlsplit(url)
-        _ = parts.port  # raises if it isn't a number
+        _ = parts.port  # an error if it isn't a number
+        if parts.netloc and "@" in parts.path:
+            raise ValueError("a password with a slash")
     except ValueError:
         raise ValueError(f"url: this isn't a URL. It should look like {form}") from None
     beginning = f"{scheme}://"
