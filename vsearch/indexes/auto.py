@@ -38,8 +38,8 @@ class AutoIndex(Index):
     """Tries several kinds of index on the vectors, and keeps the best within the budgets.
 
     Up to 500 vectors are held out as queries, and candidates are built from 50,000 of the others:
-    all of them take about 2.5 GB, if vectors have 2,048 dimensions. Where labels or axes decide, a
-    `judge` has the queries, which weren't trained on; a fit sets it to its validation photos.
+    with 2,048 dimensions, all of them take about 2.5 GB. Where labels or axes decide, a `judge` has
+    the queries, which weren't trained on; a fit sets it to its validation photos.
 
     If there are more, each setting of the best kind then searches all vectors, and so does another
     kind that would be quicker but finds a little too little of the sample. These two indexes are in
@@ -139,7 +139,7 @@ class AutoIndex(Index):
 
         of_all = rebuilt(wanted, embeddings)
         kept = of_all[again.index(best)]
-        if sampled:
+        if sampled and not (len(again) == 1 and kept.index.exact):
             measured = measure(of_all, reference, n, None)
             for number, row in zip(again, measured, strict=True):
                 shown[number] = replace(row, losses=shown[number].losses)

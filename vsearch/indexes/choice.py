@@ -147,8 +147,8 @@ def choose(rows: Sequence[Measured], budgets: Budgets) -> int:
 
     It is of the first kind, and so the simplest, that takes at most `TIE` times the least time for
     single queries, or the least memory, as the budgets prefer. Of this kind's settings that take at
-    most `TIE` times the least time, it is the one that loses least. The nearest is the one whose
-    worst miss of a budget is the least.
+    most `TIE` times the least time, it is the one that loses least. The nearest is the one
+    whose worst miss is the least.
     """
     worst = [max(budgets.excess(row).values(), default=0.0) for row in rows]
     within = [number for number, excess in enumerate(worst) if not excess]
